@@ -1,0 +1,38 @@
+# The two commands of the README are `make profile` and `make test`; both build what they need.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: venv profile test test-openssh check bench clean
+
+venv: .venv/.complete
+
+# torch first and by itself: 2.13.0 is the version that the exporters were checked with.
+.venv/.complete: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "edgebench needs Python >= 3.11; try: make PYTHON=python3.11" >&2; exit 1; }
+	@test -x $(BIN)/pip || $(PYTHON) -m venv .venv || { echo "can't make a virtual environment; try: apt install python3-venv" >&2; exit 1; }
+	$(BIN)/pip install --quiet torch==2.13.0
+	$(BIN)/pip install --quiet --editable '.[dev]'
+	@touch $@
+
+profile: venv
+	$(BIN)/edgebench profile
+
+test: venv
+	$(BIN)/pytest -m 'not openssh'
+
+test-openssh: venv
+	$(BIN)/pytest -m openssh
+
+check: venv
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/mypy --config-file agents/mypy.ini agents/edgebench_agent
+	$(BIN)/vermin --quiet --no-tips --violations --target=3.8- --backport dataclasses --backport typing agents/edgebench_agent
+	$(BIN)/lint-imports
+
+bench: venv
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf .venv .edgebench dist build

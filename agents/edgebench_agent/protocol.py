@@ -1,0 +1,367 @@
+"""What the host and the board say to each other: one definition for both sides.
+
+Standard library only, Python 3.8 syntax: this file runs on the board and is imported by the host.
+
+Three things cross the wire, all of them lines of JSON:
+
+- the **journal**: messages with `seq` (0, 1, 2, ...) and `t_ns` (the board's monotonic clock), tailed by the host;
+- **replies**: each agent command but `follow` and `fetch` prints one `{"ok": true, ...}` or
+  `{"ok": false, "kind": ..., "message": ...}` (`receive` prints one before and one after the bytes);
+- the **run specification**: what the host asks a run to do, on the standard input of `launch`.
+
+Nothing that arrives is trusted: `decode_message` and `RunSpec.from_json` check every type, size and bound.
+"""
+
+import json
+import re
+from dataclasses import MISSING, asdict, dataclass, field, fields
+from typing import Any, Callable, Dict, List, Optional, Type, Union
+
+PROTOCOL_VERSION = 1
+
+MAX_LINE_BYTES = 1 << 20
+MAX_BLOCK = 4096  # latencies in one message
+MAX_ITEMS = 4096  # entries in any other list or table
+MAX_TEXT = 1 << 16
+MAX_INT = (1 << 63) - 1
+
+HEARTBEAT = b'{"type": "heartbeat"}\n'  # a follower's sign of life; not part of the journal
+RENEW = b"renew\n"  # host to follower: I am still here, keep the run alive
+STOP = b"stop\n"  # host to follower: end the run cleanly
+
+#: Files of a run that `fetch` hands out, by the name the host asks for.
+RUN_FILES = ("journal.ndjson", "agent.log", "outputs.npy")
+
+#: Why a run or a command failed. The host decides by these; the message is for people.
+FAILURE_KINDS = (
+    "interrupted",  # SIGTERM or Ctrl-C on the board, or a stop from the host
+    "lease_expired",  # nobody renewed
+    "killed",  # the measuring process died of a signal
+    "out_of_memory",
+    "out_of_disk",
+    "runtime_missing",
+    "runtime_broken",  # the runtime can't be imported: wrong build, illegal instruction
+    "model_rejected",  # the runtime refuses the file
+    "inputs_rejected",  # the model wants other inputs than the workload has
+    "not_found",
+    "corrupt",  # bytes that don't have the hash they should
+    "busy",  # another run is measuring on this board
+    "bad_request",
+    "crashed",  # anything else, with a traceback
+)
+
+
+class ProtocolError(ValueError):
+    """What arrived is not a message of this protocol."""
+
+
+# --- checks -----------------------------------------------------------------------------------------------------
+
+Check = Callable[[Any], bool]
+
+
+def _integer(low: int = 0, high: int = MAX_INT) -> Check:
+    return lambda value: type(value) is int and low <= value <= high
+
+
+def _text(limit: int = 1024) -> Check:
+    return lambda value: type(value) is str and len(value) <= limit
+
+
+def _one_of(*known: str) -> Check:
+    return lambda value: type(value) is str and value in known
+
+
+def _matches(pattern: str) -> Check:
+    compiled = re.compile(pattern)
+    return lambda value: type(value) is str and compiled.fullmatch(value) is not None
+
+
+def _list(item: Check, limit: int = MAX_ITEMS) -> Check:
+    return lambda value: type(value) is list and len(value) <= limit and all(item(entry) for entry in value)
+
+
+def _table(item: Check, limit: int = MAX_ITEMS) -> Check:
+    key = _text(256)
+    return lambda value: (
+        type(value) is dict and len(value) <= limit and all(key(name) and item(entry) for name, entry in value.items())
+    )
+
+
+def _or_none(check: Check) -> Check:
+    return lambda value: value is None or check(value)
+
+
+def _boolean(value: Any) -> bool:
+    return type(value) is bool
+
+
+def _scalar(value: Any) -> bool:
+    return value is None or type(value) is bool or _integer(-MAX_INT)(value) or _text(4096)(value)
+
+
+#: A fact about the board: a scalar, a list of scalars, or a table of scalars.
+_facts = _table(lambda value: _scalar(value) or _list(_scalar)(value) or _table(_scalar)(value))
+_sha256 = _matches("[0-9a-f]{64}")
+_identifier = _matches("[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
+_file_name = _matches(r"[A-Za-z0-9_][A-Za-z0-9_. +@=-]{0,254}")
+
+
+def checked(check: Check, **options: Any) -> Any:
+    """Return a dataclass field whose value must pass `check` when it comes over the wire."""
+    return field(metadata={"check": check}, **options)
+
+
+def _from_mapping(kind: Type[Any], values: Any, what: str) -> Any:
+    if type(values) is not dict:
+        raise ProtocolError(f"{what} is not an object")
+    arguments = {}
+    for slot in fields(kind):
+        if slot.name not in values:
+            if slot.default is MISSING and slot.default_factory is MISSING:
+                raise ProtocolError(f"{what} lacks {slot.name!r}")
+            continue
+        value = values[slot.name]
+        if not slot.metadata["check"](value):
+            raise ProtocolError(f"{what} has a {slot.name!r} out of bounds: {repr(value)[:80]}")
+        arguments[slot.name] = value
+    return kind(**arguments)
+
+
+# --- the journal ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Hello:
+    """The first message: who measures, with what, where."""
+
+    protocol: int = checked(_integer(1, 1 << 16))
+    run_id: str = checked(_identifier)
+    agent_sha256: str = checked(_or_none(_sha256))  # None where the agent doesn't run from its zipapp
+    runtime: str = checked(_identifier)
+    runtime_version: str = checked(_text(256))
+    libraries: Dict[str, str] = checked(_table(_text(256)))
+    board: Dict[str, Any] = checked(_facts)
+    started_at: str = checked(_text(64))  # the board's wall clock, UTC, ISO 8601: for people only
+
+
+@dataclass(frozen=True)
+class Phase:
+    """The run enters `name`: loading, first, warmup, measuring, finishing."""
+
+    name: str = checked(_identifier)
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """The model is loaded. `nodes` counts graph nodes by the provider that runs them (empty: not told)."""
+
+    load_ns: int = checked(_integer())
+    providers: List[str] = checked(_list(_text(256)))
+    nodes: Dict[str, int] = checked(_table(_integer()))
+    inputs: List[str] = checked(_list(_text(256)))
+    outputs: List[str] = checked(_list(_text(256)))
+    notes: List[str] = checked(_list(_text(1024)), default_factory=list)
+
+
+@dataclass(frozen=True)
+class First:
+    """The first inference after loading; not part of the latencies."""
+
+    first_ns: int = checked(_integer())
+
+
+@dataclass(frozen=True)
+class Latencies:
+    """A block of inferences: when each began (the board's monotonic clock), and how long it took."""
+
+    warmup: bool = checked(_boolean)
+    start_ns: List[int] = checked(_list(_integer(), MAX_BLOCK))
+    latency_ns: List[int] = checked(_list(_integer(), MAX_BLOCK))
+    items: List[int] = checked(_list(_integer(), MAX_BLOCK))  # position of the input (batch) that was run
+
+
+@dataclass(frozen=True)
+class WarmedUp:
+    """Warm-up ended after `count` inferences; `steady` says whether it was seen to end or ran into its bound."""
+
+    steady: bool = checked(_boolean)
+    count: int = checked(_integer())
+
+
+@dataclass(frozen=True)
+class Readings:
+    """What the sensors said at one moment; names carry units, e.g. `rss_bytes`, `temperature_mc/cpu-thermal`."""
+
+    values: Dict[str, Optional[int]] = checked(_table(_or_none(_integer(-MAX_INT))))
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """The run's outputs lie in the run file `outputs.npy`: for each input one .npy array per model output, in order."""
+
+    sha256: str = checked(_sha256)
+    bytes: int = checked(_integer())
+    names: List[str] = checked(_list(_text(256)))
+    count: int = checked(_integer())
+
+
+@dataclass(frozen=True)
+class Log:
+    """A note worth showing to a person, e.g. a sensor that stopped answering."""
+
+    text: str = checked(_text(4096))
+
+
+@dataclass(frozen=True)
+class Done:
+    """The run ended well. `count`: timed inferences; `duration_ns`: from the first one's start to the last one's end."""
+
+    count: int = checked(_integer())
+    duration_ns: int = checked(_integer())
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The run ended with a failure."""
+
+    kind: str = checked(_one_of(*FAILURE_KINDS))
+    message: str = checked(_text(4096))
+    traceback: str = checked(_text(MAX_TEXT), default="")
+
+
+Message = Union[Hello, Phase, Loaded, First, Latencies, WarmedUp, Readings, Outputs, Log, Done, Failed]
+
+MESSAGE_TYPES: Dict[str, Type[Any]] = {
+    "hello": Hello,
+    "phase": Phase,
+    "loaded": Loaded,
+    "first": First,
+    "latencies": Latencies,
+    "warmed_up": WarmedUp,
+    "readings": Readings,
+    "outputs": Outputs,
+    "log": Log,
+    "done": Done,
+    "failed": Failed,
+}
+_TYPE_NAMES = {kind: name for name, kind in MESSAGE_TYPES.items()}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of a journal."""
+
+    seq: int
+    t_ns: int
+    message: Message
+
+
+def encode_message(seq: int, t_ns: int, message: Message) -> bytes:
+    """Return the journal line of a message, newline included."""
+    body = {"seq": seq, "t_ns": t_ns, "type": _TYPE_NAMES[type(message)]}
+    body.update(asdict(message))
+    return json.dumps(body, separators=(",", ":"), allow_nan=False).encode() + b"\n"
+
+
+def decode_message(line: bytes) -> Entry:
+    """Return the checked message of a journal line.
+
+    Raises:
+        ProtocolError: the line is too long, not JSON, of unknown type, or a field is missing or out of bounds.
+    """
+    values = decode_object(line)
+    name = values.get("type")
+    if type(name) is not str or name not in MESSAGE_TYPES:
+        raise ProtocolError(f"unknown message type {repr(name)[:80]}")
+    for key in ("seq", "t_ns"):
+        if not _integer()(values.get(key)):
+            raise ProtocolError(f"message {name!r} has no valid {key!r}")
+    message = _from_mapping(MESSAGE_TYPES[name], values, f"message {name!r}")
+    if isinstance(message, Latencies) and not (len(message.start_ns) == len(message.latency_ns) == len(message.items)):
+        raise ProtocolError("message 'latencies' has columns of different lengths")
+    return Entry(values["seq"], values["t_ns"], message)
+
+
+def decode_object(line: bytes) -> Dict[str, Any]:
+    """Return the JSON object of a bounded line.
+
+    Raises:
+        ProtocolError: too long, not UTF-8 JSON, or not an object.
+    """
+    if len(line) > MAX_LINE_BYTES:
+        raise ProtocolError(f"a line of {len(line)} bytes (at most {MAX_LINE_BYTES})")
+    try:
+        values = json.loads(line.decode("utf-8"), parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        raise ProtocolError(f"not a line of JSON: {line[:80]!r}") from error
+    if type(values) is not dict:
+        raise ProtocolError(f"not an object: {line[:80]!r}")
+    return values
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+# --- the run specification --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """One file of the model: a blob on the board by its hash, or (on this machine) a path."""
+
+    name: str = checked(_file_name)
+    sha256: str = checked(_sha256)
+    path: Optional[str] = checked(_or_none(_text(4096)), default=None)
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """What one run does. The inputs are a blob: int32 little-endian token ids, end to end, cut by `lengths`."""
+
+    run_id: str = checked(_identifier)
+    mode: str = checked(_one_of("measure", "infer"))  # infer: each input once, in order, outputs kept
+    runtime: str = checked(_identifier)
+    files: List[Any] = checked(_list(lambda value: isinstance(value, dict), 64))  # ModelFile objects as tables
+    inputs_sha256: str = checked(_sha256)
+    lengths: List[int] = checked(_list(_integer(1, 1 << 20), 1 << 20))  # tokens of each input
+    batch: int = checked(_integer(1, 1 << 16))
+    pad_to: int = checked(_integer(0, 1 << 20))  # 0: to the longest of the batch
+    pad_token_id: int = checked(_integer())
+    threads: int = checked(_integer(0, 4096))  # 0: the runtime's own choice
+    providers: List[str] = checked(_list(_text(256)))  # empty: the CPU
+    min_count: int = checked(_integer(1, 10_000_000))
+    min_duration_ns: int = checked(_integer())
+    max_duration_ns: int = checked(_integer(1))
+    lease_ns: int = checked(_integer(1_000_000_000))  # without renewal for so long, the run ends itself
+    inputs_path: Optional[str] = checked(_or_none(_text(4096)), default=None)
+    sensors: bool = checked(_boolean, default=True)
+    protocol: int = checked(_integer(1, 1 << 16), default=PROTOCOL_VERSION)
+
+    def model_files(self) -> List[ModelFile]:
+        """Return the files, the model itself first."""
+        return [_from_mapping(ModelFile, entry, "a model file") for entry in self.files]
+
+    def to_json(self) -> bytes:
+        """Return the specification as one line."""
+        return json.dumps(asdict(self), separators=(",", ":")).encode() + b"\n"
+
+    @staticmethod
+    def from_json(line: bytes) -> "RunSpec":
+        """Return the checked specification.
+
+        Raises:
+            ProtocolError: a field is missing or out of bounds, or the protocol is another one.
+        """
+        if len(line) > 32 * MAX_LINE_BYTES:
+            raise ProtocolError(f"a run specification of {len(line)} bytes")
+        try:
+            values = json.loads(line.decode("utf-8"), parse_constant=_no_constant)
+        except (ValueError, RecursionError) as error:
+            raise ProtocolError("the run specification is not JSON") from error
+        spec: RunSpec = _from_mapping(RunSpec, values, "the run specification")
+        if spec.protocol != PROTOCOL_VERSION:
+            raise ProtocolError(f"protocol {spec.protocol}, this agent speaks {PROTOCOL_VERSION}")
+        spec.model_files()
+        return spec

@@ -1,0 +1,73 @@
+"""Benchmark multilingual models on edge boards. Public names; each is loaded when it is first used."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from edgebench._version import __version__
+
+if TYPE_CHECKING:
+    from edgebench.artifact import Artifact, Format
+    from edgebench.device import Device, DeviceProfile, find_device
+    from edgebench.errors import EdgebenchError
+    from edgebench.export import export_model
+    from edgebench.measurement import Measurement, Run, Score
+    from edgebench.session import profile
+    from edgebench.store import Store
+    from edgebench.variant import Lineage, Variant
+    from edgebench.workload import RunPlan, Scenario, Workload
+
+_HOMES = {
+    "Artifact": "artifact",
+    "Device": "device",
+    "DeviceProfile": "device",
+    "EdgebenchError": "errors",
+    "Format": "artifact",
+    "Lineage": "variant",
+    "Measurement": "measurement",
+    "Run": "measurement",
+    "RunPlan": "workload",
+    "Scenario": "workload",
+    "Score": "measurement",
+    "Store": "store",
+    "Variant": "variant",
+    "Workload": "workload",
+    "export_model": "export",
+    "find_device": "device",
+    "profile": "session",
+}
+
+__all__ = [
+    "Artifact",
+    "Device",
+    "DeviceProfile",
+    "EdgebenchError",
+    "Format",
+    "Lineage",
+    "Measurement",
+    "Run",
+    "RunPlan",
+    "Scenario",
+    "Score",
+    "Store",
+    "Variant",
+    "Workload",
+    "__version__",
+    "export_model",
+    "find_device",
+    "profile",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'edgebench' has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(f"edgebench.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,147 @@
+"""Artifact: one exported file set of a Variant in one Format, known by its content."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from edgebench.errors import StoreError, UnknownName
+
+_CHUNK_BYTES = 1 << 20
+
+
+class Format(StrEnum):
+    """How a model is written down. `ONNX` is an existing file, profiled as it is."""
+
+    ONNX_FP32 = "onnx-fp32"
+    ONNX_INT8 = "onnx-int8"
+    ONNX = "onnx"
+
+    @property
+    def runtime(self) -> str:
+        """The agent's runtime that reads it."""
+        return "onnxruntime"
+
+
+#: Formats that edgebench can export to.
+EXPORT_FORMATS = (Format.ONNX_FP32, Format.ONNX_INT8)
+
+
+def parse_format(name: str) -> Format:
+    """Return the export format of that name.
+
+    Raises:
+        UnknownName: there is none.
+    """
+    if name not in {str(known) for known in EXPORT_FORMATS}:
+        raise UnknownName("format", name, EXPORT_FORMATS)
+    return Format(name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parity:
+    """How far the exported file's outputs are from the checkpoint's own in torch, over `examples` inputs.
+
+    `cosine` is the smallest over the examples (for a bare encoder: of mean-pooled states), `mean_cosine` their
+    mean; `argmax_agreement` is the share of examples with the same highest logit, None where there are no labels.
+    """
+
+    max_abs_diff: float
+    cosine: float
+    mean_cosine: float
+    argmax_agreement: float | None
+    examples: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArtifactFile:
+    """A file of an artifact; `name` has no folder in it."""
+
+    name: str
+    sha256: str
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Artifact:
+    """An exported model on this machine: `path` is its folder, the first of `files` the model.
+
+    What isn't known of an existing file (its vocabulary, its longest sequence) is None.
+    """
+
+    format: Format
+    files: tuple[ArtifactFile, ...]
+    path: Path
+    parity: Parity | None = None
+    max_seq_len: int | None = None  # tokens, special ones included
+    vocab_size: int | None = None
+    pad_token_id: int = 1
+    head: str | None = None  # the checkpoint's architecture, e.g. XLMRobertaForSequenceClassification
+    seconds: float | None = None  # the export's duration; None where it was not exported
+    peak_rss_bytes: int | None = None  # the export's
+    tokenizer: str | None = None  # folder or hub id that holds the tokenizer
+
+    @property
+    def sha256(self) -> str:
+        """The content's identity: the file's own hash, or the hash of the list of hashes and names."""
+        if len(self.files) == 1:
+            return self.files[0].sha256
+        listing = "".join(f"{file.sha256}  {file.name}\n" for file in self.files)
+        return hashlib.sha256(listing.encode()).hexdigest()
+
+    @property
+    def bytes(self) -> int:
+        """Size of all files together."""
+        return sum(file.bytes for file in self.files)
+
+    @property
+    def model_path(self) -> Path:
+        """The model file itself."""
+        return self.path / self.files[0].name
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values, as `artifact.json` and results hold them."""
+        values = {name: getattr(self, name) for name in self.__slots__}
+        values |= {
+            "format": str(self.format),
+            "sha256": self.sha256,
+            "bytes": self.bytes,
+            "files": [asdict(file) for file in self.files],
+            "path": str(self.path),
+            "parity": asdict(self.parity) if self.parity else None,
+        }
+        return values
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any], *, path: Path | None = None) -> Artifact:
+        """Return the artifact that `to_json` described, in folder `path` (default: where it was)."""
+        known = {name: values[name] for name in cls.__slots__ if name in values}
+        known |= {
+            "format": Format(values["format"]),
+            "files": tuple(ArtifactFile(**file) for file in values["files"]),
+            "path": path if path is not None else Path(values["path"]),
+            "parity": Parity(**values["parity"]) if values.get("parity") else None,
+        }
+        return cls(**known)
+
+
+def hash_file(path: Path, *, on_bytes: Callable[[int], None] | None = None) -> str:
+    """Return the SHA-256 of a file's content, in hexadecimal.
+
+    Raises:
+        StoreError: it can't be read.
+    """
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as file:
+            while chunk := file.read(_CHUNK_BYTES):
+                digest.update(chunk)
+                if on_bytes is not None:
+                    on_bytes(len(chunk))
+    except OSError as error:
+        raise StoreError(f"can't read {path}: {error.strerror}") from error
+    return digest.hexdigest()

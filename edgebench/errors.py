@@ -1,0 +1,132 @@
+"""Every error that edgebench raises on purpose.
+
+    EdgebenchError                 exit code 1
+    |-- UsageError                 exit code 2: the request itself is wrong
+    |   |-- ConfigError            a value, a file of settings or a profile
+    |   `-- UnknownName            a device, format, language ...; names the nearest
+    |-- MissingExtra               an optional dependency is not installed
+    |-- ExportError                a checkpoint can't become an artifact
+    |   |-- CheckpointError        ... because of the checkpoint
+    |   `-- ParityError            ... because the exported file answers something else
+    |-- DeviceError                the board, or the way to it
+    |   |-- ConnectionFailed       no session with the board could be opened
+    |   |   |-- HostKeyError       ... because its host key is unknown or changed
+    |   |   `-- AuthenticationError
+    |   |-- ConnectionLost         an open session ended or fell silent; may be tried again
+    |   |-- BoardError             the board lacks something: Python, runtime, memory, disk
+    |   `-- AgentError             the agent failed, or what it sent is not valid
+    |       `-- RunFailed          one run ended with a failure of its own
+    |-- StoreError                 a result can't be written or read
+    |-- ScoresError                a file of scores is not what it should be
+    `-- NotValid                   exit code 4: what was measured can't be trusted
+
+A message is one line: what happened, on which device or file, and what to try.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+class EdgebenchError(Exception):
+    """Base of all of them. `exit_code` is what the command line ends with."""
+
+    exit_code = 1
+
+
+class UsageError(EdgebenchError):
+    exit_code = 2
+
+
+class ConfigError(UsageError):
+    pass
+
+
+class UnknownName(UsageError):
+    """A name that nothing has."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str], *, hint: str = "") -> None:
+        known = sorted(known)
+        near = nearest(name, known)
+        message = f"unknown {kind} {name!r}"
+        if near:
+            message += f"; did you mean {near!r}?"
+        elif known:
+            message += f"; known: {', '.join(known)}"
+        super().__init__(message + (f" ({hint})" if hint else ""))
+
+
+class MissingExtra(EdgebenchError):
+    """An optional dependency is missing."""
+
+    def __init__(self, module: str, extra: str, purpose: str) -> None:
+        super().__init__(f"{purpose} needs {module}, which is not installed; try: pip install 'edgebench[{extra}]'")
+
+
+class ExportError(EdgebenchError):
+    pass
+
+
+class CheckpointError(ExportError):
+    pass
+
+
+class ParityError(ExportError):
+    pass
+
+
+class DeviceError(EdgebenchError):
+    pass
+
+
+class ConnectionFailed(DeviceError):
+    pass
+
+
+class HostKeyError(ConnectionFailed):
+    pass
+
+
+class AuthenticationError(ConnectionFailed):
+    pass
+
+
+class ConnectionLost(DeviceError):
+    pass
+
+
+class BoardError(DeviceError):
+    pass
+
+
+class AgentError(DeviceError):
+    pass
+
+
+class RunFailed(AgentError):
+    """A run ended with a `failed` message; `kind` is the agent's word for why."""
+
+    def __init__(self, message: str, *, kind: str, traceback: str = "") -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.traceback = traceback
+
+
+class StoreError(EdgebenchError):
+    pass
+
+
+class ScoresError(EdgebenchError):
+    exit_code = 2
+
+
+class NotValid(EdgebenchError):
+    exit_code = 4
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """Return the known name that is most like `name`, or None where none is alike."""
+    from difflib import get_close_matches  # only on the way to an error
+
+    matches = get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return matches[0] if matches else None

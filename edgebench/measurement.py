@@ -1,0 +1,226 @@
+"""Run and Measurement: what was measured, exactly as it will be kept.
+
+A Run is one fresh agent process; a Measurement is the Runs that share variant, artifact, device and workload.
+Everything inside is in integer nanoseconds and bytes; `to_json` turns to the units of contract.md.
+What was not measured is None.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from edgebench import __version__
+from edgebench.artifact import Artifact
+from edgebench.variant import Variant
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+#: Version of run.json and of the JSON results. Older ones stay readable.
+FORMAT_VERSION = 1
+
+_MS = 1e6  # nanoseconds in a millisecond
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One sensor over time. t_ns, values: shape (readings,), int64; `t_ns` on the board's monotonic clock."""
+
+    t_ns: NDArray[np.int64]
+    values: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trace:
+    """Everything raw that came back from one run.
+
+    latencies_ns, starts_ns, items, and their warm-up counterparts: shape (inferences,), int64; `items` is the
+    position of the batch that was run. `readings` by sensor name; names carry units (`rss_bytes`, `temperature_mc/cpu`).
+    """
+
+    starts_ns: NDArray[np.int64]
+    latencies_ns: NDArray[np.int64]
+    items: NDArray[np.int64]
+    warmup_starts_ns: NDArray[np.int64]
+    warmup_latencies_ns: NDArray[np.int64]
+    warmup_items: NDArray[np.int64]
+    readings: Mapping[str, Series] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Memory:
+    """Memory of the measuring process, bytes. RSS counts shared pages whole, PSS its share of them."""
+
+    peak_rss: int | None = None
+    peak_pss: int | None = None
+    before_load: int | None = None  # RSS, runtime imported
+    after_load: int | None = None  # RSS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One fresh process that measured one artifact under one workload.
+
+    `facts` is what the agent said of itself and the board: runtime, versions, providers, nodes by provider.
+    `reasons` says why a run is not valid; empty where it is.
+    """
+
+    id: str
+    started_at: str  # the host's clock, UTC, ISO 8601
+    trace: Trace
+    load_ns: int | None
+    first_ns: int | None
+    memory: Memory
+    facts: Mapping[str, Any]
+    tokens: int  # real tokens, without padding, in the timed inferences
+    inferences: int  # inputs in the timed inferences: count times batch, less a short last batch
+    reasons: tuple[str, ...] = ()
+
+    @property
+    def valid(self) -> bool:
+        """Whether it counts."""
+        return not self.reasons
+
+    @property
+    def latencies_ns(self) -> NDArray[np.int64]:
+        """Shape (inferences,), int64: every timed inference, in order."""
+        return self.trace.latencies_ns
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """What the runs of a Measurement share."""
+
+    id: str  # of the measurement
+    session: str
+    variant: Variant
+    artifact: Artifact
+    device: Mapping[str, Any]  # contract.md: name, profile, model, arch, cores ...
+    workload: Mapping[str, Any]  # Workload.to_json()
+    label: str  # the workload in a few characters, for a table
+    planned_runs: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LatencySummary:
+    """Milliseconds over the valid runs; a percentile is None where too few inferences stand behind it.
+
+    Each `*_ci` is a two-sided 95 % interval from the per-run quantiles; None for fewer than two runs.
+    """
+
+    mean: float | None = None
+    min: float | None = None
+    p50: float | None = None
+    p90: float | None = None
+    p95: float | None = None
+    p99: float | None = None
+    p999: float | None = None
+    max: float | None = None
+    p50_ci: tuple[float, float] | None = None
+    p90_ci: tuple[float, float] | None = None
+    p95_ci: tuple[float, float] | None = None
+    p99_ci: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Score:
+    """One metric of one task in one language, 0..100. `artifact_sha256` None: of the variant, not of this file."""
+
+    task: str
+    lang: str
+    metric: str
+    value: float
+    n: int | None = None
+    artifact_sha256: str | None = None
+    source: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measurement:
+    """The runs of one artifact on one device under one workload, and what they amount to.
+
+    Built by `edgebench.summary.summarise`; only valid runs enter the figures.
+    """
+
+    subject: Subject
+    runs: tuple[Run, ...]
+    latency_ms: LatencySummary
+    throughput_per_s: float | None
+    throughput_windows: tuple[float, ...]
+    tokens_per_s: float | None
+    load_ms: float | None
+    first_ms: float | None
+    memory_bytes: Memory
+    temperature_c: Mapping[str, float] | None
+    reasons: tuple[str, ...] = ()
+    covers: str = "model only"
+    scores: tuple[Score, ...] = ()
+
+    @property
+    def id(self) -> str:
+        """The measurement's id in the store."""
+        return self.subject.id
+
+    @property
+    def valid(self) -> bool:
+        """Whether the figures can be trusted; `reasons` says why not."""
+        return not self.reasons
+
+    def to_json(self) -> dict[str, Any]:
+        """Return one entry of `measurements` in contract.md; latencies themselves stay in the store."""
+        subject = self.subject
+        return {
+            "id": subject.id,
+            "variant": subject.variant.to_json(),
+            "artifact": subject.artifact.to_json(),
+            "device": dict(subject.device),
+            "workload": dict(subject.workload),
+            "runs": [_run_to_json(run) for run in self.runs],
+            "latency_ms": asdict(self.latency_ms),
+            "throughput_per_s": self.throughput_per_s,
+            "throughput_windows": list(self.throughput_windows),
+            "tokens_per_s": self.tokens_per_s,
+            "load_ms": self.load_ms,
+            "first_ms": self.first_ms,
+            "covers": self.covers,
+            "memory_bytes": asdict(self.memory_bytes),
+            "temperature_c": dict(self.temperature_c) if self.temperature_c is not None else None,
+            "energy_j": None,
+            "overhead_us": None,
+            "validity": {"valid": self.valid, "reasons": list(self.reasons)},
+            "scores": [asdict(score) for score in self.scores],
+        }
+
+
+def _run_to_json(run: Run) -> dict[str, Any]:
+    import numpy as np
+
+    latencies = run.latencies_ns
+    some = len(latencies) > 0
+    return {
+        "id": run.id,
+        "valid": run.valid,
+        "reasons": list(run.reasons),
+        "latencies_count": len(latencies),
+        "latency_ms": {
+            "mean": float(latencies.mean()) / _MS if some else None,
+            "p50": float(np.median(latencies)) / _MS if some else None,
+        },
+        "load_ms": run.load_ns / _MS if run.load_ns is not None else None,
+        "first_ms": run.first_ns / _MS if run.first_ns is not None else None,
+        "peak_rss_bytes": run.memory.peak_rss,
+        "peak_pss_bytes": run.memory.peak_pss,
+        "started_at": run.started_at,
+    }
+
+
+def measurements_to_json(measurements: list[Measurement]) -> dict[str, Any]:
+    """Return the document that `profile --json` writes."""
+    return {
+        "format_version": FORMAT_VERSION,
+        "edgebench_version": __version__,
+        "measurements": [measurement.to_json() for measurement in measurements],
+    }

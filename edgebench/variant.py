@@ -1,0 +1,96 @@
+"""Variant: a fine-tuned checkpoint and how it came to be."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any
+
+from edgebench.errors import ConfigError
+
+#: Prefix of the built-in XLM-R geometries with seeded random weights.
+REFERENCE_PREFIX = "reference:"
+
+
+class TrainingKind(StrEnum):
+    """In which languages an intermediate task was trained."""
+
+    NONE = "none"
+    ENGLISH = "english"
+    TRANSLATED = "translated"
+    MULTILINGUAL = "multilingual"
+    MLM = "mlm"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IntermediateTask:
+    """One task between pretraining and the target task."""
+
+    name: str
+    kind: TrainingKind
+    languages: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lineage:
+    """The training history of a checkpoint; what is not known is None or empty."""
+
+    base: str | None = None
+    intermediate: tuple[IntermediateTask, ...] = ()
+    target: str | None = None
+    seed: int | None = None
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Lineage:
+        """Return the lineage of a plain table, as `lineage.json` beside a checkpoint holds it.
+
+        Raises:
+            ConfigError: an unknown key or kind.
+        """
+        try:
+            tasks = tuple(
+                IntermediateTask(
+                    **{
+                        **task,
+                        "kind": TrainingKind(task["kind"]),
+                        "languages": tuple(task.get("languages", ())),
+                    }
+                )
+                for task in values.get("intermediate", ())
+            )
+            return cls(**{**values, "intermediate": tasks})
+        except (TypeError, ValueError, KeyError) as error:
+            raise ConfigError(f"lineage is not valid: {error}") from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variant:
+    """A checkpoint, an existing model file, or a built-in reference model.
+
+    `source` is what the user named: a folder, a hub id, a file, or `reference:NAME`.
+    """
+
+    name: str
+    source: str
+    lineage: Lineage | None = None
+    parameters: int | None = None
+
+    @property
+    def is_reference(self) -> bool:
+        """Whether the weights are random: real latency, meaningless outputs, no scores."""
+        return self.source.startswith(REFERENCE_PREFIX)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values for a result."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Variant:
+        """Return the variant that `to_json` described."""
+        lineage = values.get("lineage")
+        return cls(
+            name=values["name"],
+            source=values["source"],
+            lineage=Lineage.from_json(lineage) if lineage is not None else None,
+            parameters=values.get("parameters"),
+        )

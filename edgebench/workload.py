@@ -1,0 +1,152 @@
+"""Workload: what the device is asked to do, and the encoded inputs that it does it with."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cache
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+from edgebench.errors import ConfigError, UnknownName
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+DEFAULT_SEQ_LEN = 128
+
+
+class Scenario(StrEnum):
+    """How inferences follow each other, in MLPerf Inference's words."""
+
+    SINGLE_STREAM = "single-stream"  # the next one starts when the last has ended
+
+
+class Padding(StrEnum):
+    """To which length the inputs of a batch are padded."""
+
+    LONGEST = "longest"  # to the longest of its batch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workload:
+    """What the device is asked to do, whatever the device is.
+
+    At most one of `seq_len` (random tokens of that many), `lang` (random tokens with the lengths that parallel text
+    has in that language) and `texts` (tokenised with the model's own tokenizer); none: 128 tokens.
+    Token counts include the special ones. `threads` None: the device profile's number.
+    """
+
+    scenario: Scenario = Scenario.SINGLE_STREAM
+    seq_len: int | None = None
+    lang: str | None = None
+    texts: tuple[str, ...] | None = None
+    batch: int = 1
+    threads: int | None = None
+    padding: Padding = Padding.LONGEST
+
+    def __post_init__(self) -> None:
+        given = [name for name in ("seq_len", "lang", "texts") if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise ConfigError(f"a workload has one of seq_len, lang and texts, got {' and '.join(given)}")
+        if not given:
+            object.__setattr__(self, "seq_len", DEFAULT_SEQ_LEN)
+        if self.seq_len is not None and self.seq_len < 1:
+            raise ConfigError(f"seq_len must be >= 1, got {self.seq_len}")
+        if self.lang is not None and self.lang not in token_lengths():
+            raise UnknownName("language", self.lang, token_lengths())
+        if self.texts is not None and not self.texts:
+            raise ConfigError("texts is empty; give at least one text")
+        if self.batch < 1:
+            raise ConfigError(f"batch must be >= 1, got {self.batch}")
+        if self.threads is not None and self.threads < 1:
+            raise ConfigError(f"threads must be >= 1, got {self.threads}")
+
+    @property
+    def label(self) -> str:
+        """A few characters for a table: `128 tok`, `sw`, `texts`."""
+        if self.seq_len is not None:
+            return f"{self.seq_len} tok"
+        return self.lang if self.lang is not None else "texts"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values; texts by their hash, for they may be large or private."""
+        values: dict[str, Any] = {"scenario": str(self.scenario)}
+        if self.texts is not None:
+            values["texts_sha256"] = texts_sha256(self.texts)
+        elif self.lang is not None:
+            values["lang"] = self.lang
+        else:
+            values["seq_len"] = self.seq_len
+        return values | {"batch": self.batch, "threads": self.threads, "padding": str(self.padding)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunPlan:
+    """How often and how long: `runs` fresh processes, each until both minima are reached, at most `max_duration_s`."""
+
+    runs: int = 6
+    min_count: int = 100
+    min_duration_s: float = 2.0
+    max_duration_s: float = 60.0
+
+    def __post_init__(self) -> None:
+        if self.runs < 1:
+            raise ConfigError(f"runs must be >= 1, got {self.runs}")
+        if self.min_count < 1:
+            raise ConfigError(f"min_count must be >= 1, got {self.min_count}")
+        if not 0 <= self.min_duration_s <= self.max_duration_s or self.max_duration_s <= 0:
+            raise ConfigError(
+                f"durations must be 0 <= min_duration_s <= max_duration_s, "
+                f"got {self.min_duration_s} and {self.max_duration_s}"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedInputs:
+    """Token ids of every input, end to end.
+
+    ids: shape (total tokens,), int32. lengths: shape (inputs,), int32, tokens of each, special ones included.
+    """
+
+    ids: NDArray[np.int32]
+    lengths: NDArray[np.int32]
+
+    def to_bytes(self) -> bytes:
+        """Return the ids as the agent reads them: int32, little-endian."""
+        return self.ids.astype("<i4").tobytes()
+
+
+def texts_sha256(texts: tuple[str, ...]) -> str:
+    """Return the hash that stands for these texts in a result."""
+    return hashlib.sha256("\n".join(texts).encode()).hexdigest()
+
+
+@cache
+def token_lengths() -> dict[str, list[int]]:
+    """Return, per language, the token counts of 30 parallel texts under XLM-R's vocabulary.
+
+    The texts are the articles of the Universal Declaration of Human Rights; position i is the same article everywhere.
+    """
+    text = resources.files("edgebench").joinpath("data/xlmr_token_lengths.json").read_text(encoding="utf-8")
+    lengths: dict[str, list[int]] = json.loads(text)["tokens"]
+    return lengths
+
+
+def random_inputs(lengths: list[int], *, vocab_size: int | None, seed: int = 0) -> EncodedInputs:
+    """Return inputs of these lengths with seeded random ids, framed by XLM-R's <s> (0) and </s> (2).
+
+    `vocab_size` None (an existing file tells nothing): ids stay below 1,000, which any vocabulary has.
+    """
+    import numpy as np
+
+    sizes = np.asarray(lengths, dtype=np.int32)
+    high = vocab_size if vocab_size is not None else 1000
+    ids = np.random.default_rng(seed).integers(min(4, high - 1), high, int(sizes.sum()), dtype=np.int32)
+    ends = np.cumsum(sizes)
+    ids[ends - 1] = 2
+    ids[ends - sizes] = 0
+    return EncodedInputs(ids, sizes)
