@@ -1,0 +1,83 @@
+"""The command line: each command parses, calls the library and renders. Commands are imported when they are used."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+import click
+
+from edgebench._version import __version__
+from edgebench.errors import EdgebenchError, nearest
+
+#: command -> (module with an attribute `command`, what it does)
+COMMANDS = {
+    "profile": ("edgebench.cli.profile", "Export (if needed), push, measure, store, show."),
+    "export": ("edgebench.cli.export", "Turn a checkpoint into artifact files, with a parity report."),
+    "device": ("edgebench.cli.device", "Boards: list, add, check, clean."),
+    "runs": ("edgebench.cli.runs", "What is stored: list, show, export, resume."),
+}
+
+INTERRUPTED = 130
+
+
+class LazyGroup(click.Group):
+    """A group that knows its commands from a table and imports only the one that is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the commands in the order of the table."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a command, imported now; None where there is none."""
+        if cmd_name not in COMMANDS:
+            near = nearest(cmd_name, COMMANDS)
+            hint = f"did you mean {near!r}?" if near else f"known: {', '.join(COMMANDS)}"
+            raise click.UsageError(f"no such command {cmd_name!r}; {hint}", ctx)
+        module, _ = COMMANDS[cmd_name]
+        command: click.Command = import_module(module).command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, about) for name, (_, about) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="edgebench")
+def command() -> None:
+    """Benchmark multilingual models on edge boards.
+
+    \b
+    Example:
+      edgebench profile --device pi4 --model runs/xnli-multi --format onnx-int8 --lang sw,th
+    """
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit with the code that contract.md gives."""
+    settings: dict[str, int] = {"verbosity": 0}
+    try:
+        result = command.main(arguments, prog_name="edgebench", standalone_mode=False, obj=settings)
+        code = result if isinstance(result, int) else 0
+    except (KeyboardInterrupt, click.Abort):
+        code = _fail("interrupted", INTERRUPTED)
+    except click.UsageError as error:
+        where = f" (see '{error.ctx.command_path} --help')" if error.ctx else ""
+        code = _fail(error.format_message().rstrip(".") + where, 2)
+    except click.ClickException as error:
+        code = _fail(error.format_message(), 1)
+    except EdgebenchError as error:
+        if settings["verbosity"] > 1:
+            sys.excepthook(*sys.exc_info())
+        code = _fail(" ".join(str(error).split()), error.exit_code)
+    except BrokenPipeError:
+        sys.stdout = None  # whoever read us is gone: nothing is left to flush to
+        code = 1
+    sys.exit(code)
+
+
+def _fail(message: str, code: int) -> int:
+    click.echo(f"edgebench: {message}", err=True)
+    return code
