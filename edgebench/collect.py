@@ -1,0 +1,152 @@
+"""From a journal to a Run: take the messages in order, put the figures together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from edgebench.measurement import Memory, Run, Series, Trace
+from edgebench_agent import protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+class RunCollector:
+    """Takes a run's messages as they come; `run` puts them together at the end.
+
+    `lengths`: shape (inputs,), tokens of each input; `batch`: inputs per inference.
+    """
+
+    def __init__(self, *, run_id: str, started_at: str, lengths: Sequence[int], batch: int) -> None:
+        self.run_id = run_id
+        self.started_at = started_at
+        self.phase = "starting"
+        self.last_reading: dict[str, int] = {}
+        self.log: list[str] = []
+        self.failed: protocol.Failed | None = None
+        self.outputs: protocol.Outputs | None = None
+        self._batch_tokens = [sum(lengths[at : at + batch]) for at in range(0, len(lengths), batch)]
+        self._batch_sizes = [len(lengths[at : at + batch]) for at in range(0, len(lengths), batch)]
+        self._timed = _Columns()
+        self._warmup = _Columns()
+        self._readings: dict[str, tuple[list[int], list[int]]] = {}
+        self._rss_at: dict[str, int] = {}
+        self._facts: dict[str, Any] = {}
+        self._load_ns: int | None = None
+        self._first_ns: int | None = None
+
+    def take(self, entry: protocol.Entry) -> None:
+        """Add one message."""
+        message = entry.message
+        match message:
+            case protocol.Latencies():
+                columns = self._warmup if message.warmup else self._timed
+                columns.extend(message)
+            case protocol.Readings():
+                self._take_readings(entry.t_ns, message.values)
+            case protocol.Hello():
+                self._facts |= {key: value for key, value in asdict(message).items() if key != "run_id"}
+            case protocol.Phase():
+                self.phase = message.name
+            case protocol.Loaded():
+                self._load_ns = message.load_ns
+                loaded = asdict(message)
+                del loaded["load_ns"]
+                self._facts |= loaded
+            case protocol.First():
+                self._first_ns = message.first_ns
+            case protocol.WarmedUp():
+                self._facts |= {"warmup_steady": message.steady, "warmup_count": message.count}
+            case protocol.Log():
+                self.log.append(message.text)
+            case protocol.Outputs():
+                self.outputs = message
+            case protocol.Failed():
+                self.failed = message
+            case protocol.Done():
+                self._facts["done_count"] = message.count
+
+    @property
+    def count(self) -> int:
+        """Timed inferences so far."""
+        return len(self._timed.latency_ns)
+
+    @property
+    def recent_ns(self) -> list[int]:
+        """The latest timed latencies, at most 1,000, for a display."""
+        return self._timed.latency_ns[-1000:]
+
+    def run(self) -> Run:
+        """Return the run; validity is judged elsewhere."""
+        import numpy as np
+
+        trace = Trace(
+            **self._timed.arrays(),
+            **{f"warmup_{name}": column for name, column in self._warmup.arrays().items()},
+            readings={
+                name: Series(np.asarray(times, np.int64), np.asarray(values, np.int64))
+                for name, (times, values) in self._readings.items()
+            },
+        )
+        executed = np.bincount(trace.items, minlength=len(self._batch_sizes))[: len(self._batch_sizes)]
+        return Run(
+            id=self.run_id,
+            started_at=self.started_at,
+            trace=trace,
+            load_ns=self._load_ns,
+            first_ns=self._first_ns,
+            memory=self._memory(),
+            facts=self._facts | ({"log": list(self.log)} if self.log else {}),
+            tokens=int(executed @ np.asarray(self._batch_tokens, np.int64)),
+            inferences=int(executed @ np.asarray(self._batch_sizes, np.int64)),
+        )
+
+    def _take_readings(self, t_ns: int, values: Mapping[str, int | None]) -> None:
+        for name, value in values.items():
+            if value is None:
+                continue
+            times, column = self._readings.setdefault(name, ([], []))
+            times.append(t_ns)
+            column.append(value)
+            self.last_reading[name] = value
+        rss = values.get("rss_bytes")
+        if rss is not None:
+            self._rss_at.setdefault(self.phase, rss)
+
+    def _memory(self) -> Memory:
+        def highest(*names: str) -> int | None:
+            peaks = [max(self._readings[name][1]) for name in names if name in self._readings]
+            return max(peaks, default=None)
+
+        return Memory(
+            peak_rss=highest("rss_bytes", "peak_rss_bytes"),
+            peak_pss=highest("pss_bytes"),
+            before_load=self._rss_at.get("loading"),
+            after_load=self._rss_at.get("first"),
+        )
+
+
+class _Columns:
+    """Inferences as columns that grow."""
+
+    def __init__(self) -> None:
+        self.start_ns: list[int] = []
+        self.latency_ns: list[int] = []
+        self.items: list[int] = []
+
+    def extend(self, block: protocol.Latencies) -> None:
+        self.start_ns.extend(block.start_ns)
+        self.latency_ns.extend(block.latency_ns)
+        self.items.extend(block.items)
+
+    def arrays(self) -> dict[str, NDArray[np.int64]]:
+        import numpy as np
+
+        return {
+            "starts_ns": np.asarray(self.start_ns, np.int64),
+            "latencies_ns": np.asarray(self.latency_ns, np.int64),
+            "items": np.asarray(self.items, np.int64),
+        }

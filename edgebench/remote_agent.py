@@ -1,0 +1,487 @@
+"""The host's half of the agent: pack it, put it on the board, give it commands, follow its runs, recover from cuts.
+
+Everything that comes back is bounded and checked here or in `edgebench_agent.protocol`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import time
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any
+
+from edgebench.errors import (
+    AgentError,
+    AuthenticationError,
+    BoardError,
+    ConnectionFailed,
+    ConnectionLost,
+    HostKeyError,
+    RunFailed,
+)
+from edgebench.transport.base import Stream, Transport
+from edgebench_agent import protocol
+
+OLDEST_PYTHON = (3, 8)
+
+#: A follower is heard every second (heartbeats); silent for so long, the connection counts as lost.
+SILENCE_S = 15.0
+RENEW_EVERY_S = 10.0
+RECONNECT_ATTEMPTS = 8
+_MAX_JOURNAL_BYTES = 1 << 30
+_CHUNK_BYTES = 1 << 18
+
+# Runs on any Python that the board may have, even too old a one: it must be able to say so.
+_BOOTSTRAP = """
+import sys, os, json, hashlib
+def say(**values):
+    sys.stdout.write(json.dumps(values) + "\\n"); sys.stdout.flush(); sys.exit(0)
+if sys.version_info < (3, 8):
+    say(ok=False, kind="python_too_old", python=list(sys.version_info[:3]))
+sha, store = sys.argv[1], sys.argv[2] == "store"
+home = os.environ.get("EDGEBENCH_HOME") or os.path.expanduser("~/.edgebench")
+folder = os.path.join(home, "agents")
+path = os.path.join(folder, sha + ".pyz")
+def intact():
+    try:
+        with open(path, "rb") as file:
+            return hashlib.sha256(file.read()).hexdigest() == sha
+    except OSError:
+        return False
+try:
+    if store:
+        os.makedirs(home, 0o700, exist_ok=True)
+        os.makedirs(folder, 0o700, exist_ok=True)
+        part = path + "." + str(os.getpid()) + ".part"
+        with open(part, "wb") as file:
+            file.write(sys.stdin.buffer.read())
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    say(ok=True, have=intact(), path=path, python=list(sys.version_info[:3]))
+except OSError as error:
+    say(ok=False, kind="os_error", message=str(error))
+"""
+
+
+@cache
+def agent_archive() -> tuple[bytes, str]:
+    """Return the agent as a zipapp and its SHA-256: the same bytes for the same sources, wherever they are packed."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        sources = {f"edgebench_agent/{name}": data for name, data in _sources(resources.files("edgebench_agent"))}
+        sources["__main__.py"] = b"from edgebench_agent.__main__ import main\n\nraise SystemExit(main())\n"
+        for name in sorted(sources):
+            entry = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
+            entry.create_system = 3  # Unix, whatever packs it
+            entry.external_attr = 0o644 << 16
+            archive.writestr(entry, sources[name])
+    data = buffer.getvalue()
+    return data, hashlib.sha256(data).hexdigest()
+
+
+def _sources(folder: Traversable, prefix: str = "") -> Iterator[tuple[str, bytes]]:
+    for entry in folder.iterdir():
+        if entry.is_dir():
+            yield from _sources(entry, f"{prefix}{entry.name}/")
+        elif entry.name.endswith(".py"):
+            yield prefix + entry.name, entry.read_bytes()
+
+
+class LineReader:
+    """Whole lines from a stream, each bounded by the protocol's limit."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+        self._buffer = bytearray()
+
+    def line(self, *, timeout_s: float) -> bytes:
+        """Return the next line with its newline; b"" at the end of the stream (a torn last line is dropped).
+
+        Raises:
+            TimeoutError: no whole line came in time; what came so far is kept for the next call.
+            AgentError: a line is longer than the protocol allows.
+        """
+        deadline = time.monotonic() + timeout_s
+        searched = 0
+        while True:
+            end = self._buffer.find(b"\n", searched)
+            if end >= 0:
+                line = bytes(self._buffer[: end + 1])
+                del self._buffer[: end + 1]
+                return line
+            searched = len(self._buffer)
+            if searched > protocol.MAX_LINE_BYTES:
+                raise AgentError(f"the board sent a line of more than {protocol.MAX_LINE_BYTES} bytes")
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise TimeoutError("no line in time")
+            chunk = self._stream.read(1 << 16, timeout_s=left)
+            if not chunk:
+                return b""
+            self._buffer += chunk
+
+
+class RemoteAgent:
+    """The agent on one board, reached through a transport. Call `install` first.
+
+    `name` is the device's, for messages; `python` the board's interpreter.
+    """
+
+    def __init__(self, transport: Transport, *, name: str, python: str = "python3") -> None:
+        self.transport = transport
+        self.name = name
+        self.python = python
+        self.python_version: tuple[int, ...] = ()
+        self._path: str | None = None
+
+    # --- installing ---------------------------------------------------------------------------------------------
+
+    def install(self) -> None:
+        """Put the agent on the board, unless it is there.
+
+        Raises:
+            BoardError: no Python there, or one that is too old, or its disk can't take the agent.
+            ConnectionFailed, ConnectionLost.
+        """
+        self.transport.connect()
+        data, sha256 = agent_archive()
+        reply = self._bootstrap(sha256, "look", b"")
+        if not reply["have"]:
+            reply = self._bootstrap(sha256, "store", data)
+        if not reply["have"]:
+            raise BoardError(f"{self.name}: the agent's file on the board is not what was sent; check the board's disk")
+        self._path = reply["path"]
+        self.python_version = tuple(reply["python"])
+
+    def _bootstrap(self, sha256: str, action: str, data: bytes) -> dict[str, Any]:
+        result = self.transport.run([self.python, "-c", _BOOTSTRAP, sha256, action], input=data)
+        if result.status in (126, 127):
+            raise BoardError(
+                f"{self.name}: no Python at {self.python!r} on the board; install Python >= 3.8 there "
+                f"(sudo apt install python3), or name it with python = ... in edgebench.toml"
+            )
+        line = result.stdout.strip().rpartition(b"\n")[2]
+        try:
+            reply = protocol.decode_object(line)
+        except protocol.ProtocolError as error:
+            said = _printable(result.stderr or result.stdout)
+            raise BoardError(
+                f"{self.name}: {self.python!r} on the board does not run Python (status {result.status}): {said}"
+            ) from error
+        if reply.get("kind") == "python_too_old":
+            version = ".".join(str(part) for part in reply.get("python", []))
+            raise BoardError(
+                f"{self.name}: {self.python!r} on the board is Python {version}, the agent needs >= 3.8; "
+                f"name a newer one with python = ... in edgebench.toml"
+            )
+        if not reply.get("ok"):
+            raise BoardError(f"{self.name}: can't put the agent on the board: {_printable(reply.get('message', ''))}")
+        if not (
+            type(reply.get("have")) is bool
+            and type(reply.get("path")) is str
+            and len(reply["path"]) < 4096
+            and type(reply.get("python")) is list
+            and all(type(part) is int for part in reply["python"])
+        ):
+            raise AgentError(f"{self.name}: the board's answer to the installation is not valid")
+        return reply
+
+    # --- commands -----------------------------------------------------------------------------------------------
+
+    def probe(self, runtimes: Sequence[str] = ()) -> dict[str, Any]:
+        """Return the board's facts (`board`) and, per runtime, whether and in which version it works (`runtimes`)."""
+        arguments = [argument for name in runtimes for argument in ("--runtime", name)]
+        reply = self._command(["probe", *arguments], timeout_s=300)
+        board, found = reply.get("board"), reply.get("runtimes")
+        if type(board) is not dict or type(found) is not dict or set(found) != set(runtimes):
+            raise AgentError(f"{self.name}: the board's answer to probe is not valid")
+        if not all(type(entry) is dict and type(entry.get("ok")) is bool for entry in found.values()):
+            raise AgentError(f"{self.name}: the board's answer to probe is not valid")
+        return reply
+
+    def clean(
+        self, *, older_than_s: int | None = None, keep_bytes: int | None = None, dry_run: bool = False
+    ) -> dict[str, Any]:
+        """Remove old blobs and runs from the board; return the agent's list of what went."""
+        arguments = ["clean"]
+        if older_than_s is not None:
+            arguments += ["--older-than-s", str(older_than_s)]
+        if keep_bytes is not None:
+            arguments += ["--keep-bytes", str(keep_bytes)]
+        if dry_run:
+            arguments += ["--dry-run"]
+        return self._command(arguments, timeout_s=120)
+
+    def launch(self, spec: protocol.RunSpec) -> None:
+        """Start a run on the board; it goes on by itself from here.
+
+        Raises:
+            BoardError: the board refused: busy, out of memory or disk, a blob or runtime missing.
+        """
+        self._command(["launch"], input=spec.to_json(), timeout_s=120)
+
+    def _argv(self, arguments: Sequence[str]) -> list[str]:
+        if self._path is None:
+            raise RuntimeError("RemoteAgent.install() was not called")
+        return [self.python, self._path, *arguments]
+
+    def _command(self, arguments: Sequence[str], *, input: bytes = b"", timeout_s: float) -> dict[str, Any]:
+        result = self.transport.run(self._argv(arguments), input=input, timeout_s=timeout_s)
+        line = result.stdout.strip().rpartition(b"\n")[2]
+        if not line:
+            said = _printable(result.stderr)
+            raise AgentError(f"{self.name}: the agent's {arguments[0]} gave no answer (status {result.status}): {said}")
+        return self._checked_reply(line)
+
+    def _checked_reply(self, line: bytes) -> dict[str, Any]:
+        try:
+            reply = protocol.decode_object(line)
+        except protocol.ProtocolError as error:
+            raise AgentError(f"{self.name}: the agent's answer is not valid: {error}") from error
+        if reply.get("ok") is True:
+            return reply
+        kind = reply.get("kind")
+        message = _printable(reply.get("message", "no reason given"))
+        if kind in protocol.FAILURE_KINDS and kind not in ("crashed", "bad_request"):
+            raise BoardError(f"{self.name}: {message}")
+        raise AgentError(f"{self.name}: the agent failed: {message}")
+
+    # --- blobs --------------------------------------------------------------------------------------------------
+
+    def push(self, path: Path, *, sha256: str, size: int, on_progress: Callable[[int, int], None] | None = None) -> int:
+        """Bring a file into the board's blob store, verified there; return how many bytes had to be moved.
+
+        What is there already isn't sent again: nothing of a whole blob, only the rest of one that was cut off.
+        `on_progress(bytes on the board, size)` is called as it moves.
+
+        Raises:
+            BoardError: the board's disk is full, or what arrived isn't what was sent.
+            ConnectionLost: the connection broke again and again.
+        """
+        moved = 0
+        for attempt in range(RECONNECT_ATTEMPTS):
+            try:
+                with path.open("rb") as file:
+                    return moved + self._push_once(file, sha256, size, on_progress)
+            except _Interrupted as cut:
+                moved += cut.moved
+                if attempt == RECONNECT_ATTEMPTS - 1:
+                    raise ConnectionLost(
+                        f"{self.name}: the connection broke {RECONNECT_ATTEMPTS} times while pushing {path.name}"
+                    ) from cut
+                self._reconnect(attempt)
+        raise AssertionError("unreachable")
+
+    def push_bytes(self, data: bytes) -> str:
+        """Bring some bytes into the board's blob store; return their SHA-256."""
+        sha256 = hashlib.sha256(data).hexdigest()
+        for attempt in range(RECONNECT_ATTEMPTS):
+            try:
+                self._push_once(io.BytesIO(data), sha256, len(data), None)
+                return sha256
+            except _Interrupted as cut:
+                if attempt == RECONNECT_ATTEMPTS - 1:
+                    raise ConnectionLost(f"{self.name}: the connection broke while pushing inputs") from cut
+                self._reconnect(attempt)
+        raise AssertionError("unreachable")
+
+    def _push_once(
+        self,
+        file: io.BufferedReader | io.BytesIO,
+        sha256: str,
+        size: int,
+        on_progress: Callable[[int, int], None] | None,
+    ) -> int:
+        moved = 0
+        try:
+            stream = self.transport.start(self._argv(["receive", sha256, str(size)]))
+            try:
+                replies = LineReader(stream)
+                have = self._reply(replies, stream, timeout_s=60 + size / 20e6).get("have")
+                if type(have) is not int or not 0 <= have <= size:
+                    raise AgentError(f"{self.name}: the agent's answer to a push is not valid")
+                file.seek(have)
+                try:
+                    while chunk := file.read(_CHUNK_BYTES):
+                        stream.write(chunk)
+                        moved += len(chunk)
+                        if on_progress is not None:
+                            on_progress(have + moved, size)
+                    stream.end_input()
+                except BrokenPipeError:
+                    pass  # the agent gave up: its reply says why
+                if have < size or size == 0:
+                    # A slow card may need long to take what its cache holds.
+                    self._reply(replies, stream, timeout_s=60 + size / 2e6)
+                return moved
+            finally:
+                stream.close()
+        except (ConnectionLost, TimeoutError) as error:
+            raise _Interrupted(moved) from error
+
+    def _reply(self, lines: LineReader, stream: Stream, *, timeout_s: float) -> dict[str, Any]:
+        line = lines.line(timeout_s=timeout_s)
+        if not line:
+            status = stream.wait(timeout_s=5)
+            if status is None or status < 0:
+                raise ConnectionLost(f"{self.name}: the connection broke")
+            raise AgentError(f"{self.name}: the agent ended early (status {status}): {_printable(stream.stderr())}")
+        return self._checked_reply(line)
+
+    def _reconnect(self, attempt: int) -> None:
+        time.sleep(min(0.2 * 2**attempt, 10.0))
+        try:
+            self.transport.reconnect()
+        except (HostKeyError, AuthenticationError):
+            raise
+        except (ConnectionFailed, ConnectionLost):
+            return  # the next attempt meets the same and is counted
+
+    # --- runs ---------------------------------------------------------------------------------------------------
+
+    def follow(self, run_id: str, *, stop_requested: Callable[[], bool] | None = None) -> Iterator[protocol.Entry]:
+        """Yield the journal's messages in order, each once, until done or failed; keep the run alive meanwhile.
+
+        A connection that breaks or falls silent is opened again and the journal is read on from the last message.
+        Once `stop_requested()` is true the board is asked, once, to end the run.
+
+        Raises:
+            AgentError: a message is not valid, out of order, or the journal ends without done or failed.
+            ConnectionLost: the board could not be reached again.
+        """
+        position = _Position()
+        attempt = 0
+        while True:
+            before = position.next_seq
+            try:
+                yield from self._follow_once(run_id, position, stop_requested)
+                return
+            except (ConnectionLost, TimeoutError) as error:
+                attempt = 0 if position.next_seq > before else attempt + 1
+                if attempt >= RECONNECT_ATTEMPTS:
+                    raise ConnectionLost(
+                        f"{self.name}: the board could not be reached again while run {run_id} went on"
+                    ) from error
+                self._reconnect(attempt)
+
+    def _follow_once(
+        self, run_id: str, position: _Position, stop_requested: Callable[[], bool] | None
+    ) -> Iterator[protocol.Entry]:
+        stream = self.transport.start(self._argv(["follow", run_id, str(position.offset)]))
+        try:
+            lines = LineReader(stream)
+            renewed = asked = float("-inf")
+            while True:
+                now = time.monotonic()
+                if now - renewed >= RENEW_EVERY_S:
+                    stream.write(protocol.RENEW)
+                    renewed = now
+                if stop_requested is not None and stop_requested() and now - asked >= SILENCE_S:
+                    stream.write(protocol.STOP)
+                    asked = now
+                line = lines.line(timeout_s=SILENCE_S)
+                if not line:
+                    self._explain_end(stream, run_id)
+                if line == protocol.HEARTBEAT:
+                    continue
+                entry = self._checked_entry(line, position)
+                yield entry
+                if isinstance(entry.message, (protocol.Done, protocol.Failed)):
+                    return
+        except BrokenPipeError as error:
+            raise ConnectionLost(f"{self.name}: the follower ended") from error
+        finally:
+            stream.close()
+
+    def _checked_entry(self, line: bytes, position: _Position) -> protocol.Entry:
+        try:
+            entry = protocol.decode_message(line)
+        except protocol.ProtocolError as error:
+            raise AgentError(f"{self.name}: the journal is not valid: {error}") from error
+        if entry.seq != position.next_seq:
+            raise AgentError(f"{self.name}: the journal jumps to message {entry.seq}, expected {position.next_seq}")
+        position.next_seq += 1
+        position.offset += len(line)
+        if position.offset > _MAX_JOURNAL_BYTES:
+            raise AgentError(f"{self.name}: the journal is larger than {_MAX_JOURNAL_BYTES} bytes")
+        return entry
+
+    def _explain_end(self, stream: Stream, run_id: str) -> None:
+        """The follower's output ended before the run did: tell a cut from an agent that died."""
+        status = stream.wait(timeout_s=5)
+        if status is None or status < 0:
+            raise ConnectionLost(f"{self.name}: the connection broke")
+        said = _printable(stream.stderr()) or "no message"
+        if status != 0:
+            raise AgentError(f"{self.name}: can't follow run {run_id}: {said}")
+        log = _printable(self.fetch(run_id, "agent.log", limit=1 << 16)) or "empty"
+        raise AgentError(f"{self.name}: run {run_id} ended without saying how; the agent's log: {log}")
+
+    def fetch(self, run_id: str, name: str, *, limit: int) -> bytes:
+        """Return the content of a run's file.
+
+        Raises:
+            AgentError: it is larger than `limit` bytes, or the agent can't read it.
+        """
+        data = bytearray()
+        for attempt in range(RECONNECT_ATTEMPTS):
+            try:
+                self._fetch_rest(run_id, name, data, limit)
+                return bytes(data)
+            except (ConnectionLost, TimeoutError) as error:
+                if attempt == RECONNECT_ATTEMPTS - 1:
+                    raise ConnectionLost(f"{self.name}: the connection broke while fetching {name}") from error
+                self._reconnect(attempt)
+        raise AssertionError("unreachable")
+
+    def _fetch_rest(self, run_id: str, name: str, data: bytearray, limit: int) -> None:
+        stream = self.transport.start(self._argv(["fetch", run_id, name, str(len(data))]))
+        try:
+            while chunk := stream.read(_CHUNK_BYTES, timeout_s=60):
+                data += chunk
+                if len(data) > limit:
+                    raise AgentError(f"{self.name}: {name} of run {run_id} is larger than {limit} bytes")
+            status = stream.wait(timeout_s=10)
+            if status is None or status < 0:
+                raise ConnectionLost(f"{self.name}: the connection broke")
+            if status != 0:
+                raise AgentError(f"{self.name}: can't fetch {name} of run {run_id}: {_printable(stream.stderr())}")
+        finally:
+            stream.close()
+
+
+class _Position:
+    """How far a journal was read: the byte after the last whole line, and the number expected next."""
+
+    def __init__(self) -> None:
+        self.offset = 0
+        self.next_seq = 0
+
+
+class _Interrupted(Exception):
+    """A push ended with its connection, after `moved` bytes."""
+
+    def __init__(self, moved: int) -> None:
+        super().__init__(moved)
+        self.moved = moved
+
+
+def failure(name: str, failed: protocol.Failed) -> RunFailed:
+    """Return the error that a `failed` message of device `name` stands for."""
+    return RunFailed(
+        f"{name}: the run failed: {_printable(failed.message)}", kind=failed.kind, traceback=failed.traceback
+    )
+
+
+def _printable(said: Any, limit: int = 500) -> str:
+    """Return the last words of something from a board as one line without control characters."""
+    text = said.decode("utf-8", "replace") if isinstance(said, (bytes, bytearray)) else str(said)
+    text = " ".join("".join(character if character.isprintable() else " " for character in text).split())
+    return text if len(text) <= limit else "..." + text[-limit:]
