@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from edgebench.errors import AgentError
 from edgebench.measurement import Memory, Run, Series, Trace
 from edgebench_agent import protocol
 
@@ -43,8 +44,9 @@ class RunCollector:
         message = entry.message
         match message:
             case protocol.Latencies():
-                columns = self._warmup if message.warmup else self._timed
-                columns.extend(message)
+                if max(message.items, default=0) >= len(self._batch_sizes):
+                    raise AgentError(f"run {self.run_id}: the board reports an input that it was not given")
+                (self._warmup if message.warmup else self._timed).extend(message)
             case protocol.Readings():
                 self._take_readings(entry.t_ns, message.values)
             case protocol.Hello():

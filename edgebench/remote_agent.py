@@ -128,6 +128,14 @@ class LineReader:
             self._buffer += chunk
 
 
+class Position:
+    """How far a journal was read: the byte after the last whole line, and the number expected next."""
+
+    def __init__(self) -> None:
+        self.offset = 0
+        self.next_seq = 0
+
+
 class RemoteAgent:
     """The agent on one board, reached through a transport. Call `install` first.
 
@@ -346,22 +354,23 @@ class RemoteAgent:
 
     # --- runs ---------------------------------------------------------------------------------------------------
 
-    def follow(self, run_id: str, *, stop_requested: Callable[[], bool] | None = None) -> Iterator[protocol.Entry]:
+    def follow(self, run_id: str, *, position: Position | None = None, stop: bool = False) -> Iterator[protocol.Entry]:
         """Yield the journal's messages in order, each once, until done or failed; keep the run alive meanwhile.
 
         A connection that breaks or falls silent is opened again and the journal is read on from the last message.
-        Once `stop_requested()` is true the board is asked, once, to end the run.
+        `position` is moved along, so that another call can go on where this one was left. With `stop` the board is
+        asked to end the run.
 
         Raises:
             AgentError: a message is not valid, out of order, or the journal ends without done or failed.
             ConnectionLost: the board could not be reached again.
         """
-        position = _Position()
+        position = position if position is not None else Position()
         attempt = 0
         while True:
             before = position.next_seq
             try:
-                yield from self._follow_once(run_id, position, stop_requested)
+                yield from self._follow_once(run_id, position, stop)
                 return
             except (ConnectionLost, TimeoutError) as error:
                 attempt = 0 if position.next_seq > before else attempt + 1
@@ -371,21 +380,18 @@ class RemoteAgent:
                     ) from error
                 self._reconnect(attempt)
 
-    def _follow_once(
-        self, run_id: str, position: _Position, stop_requested: Callable[[], bool] | None
-    ) -> Iterator[protocol.Entry]:
+    def _follow_once(self, run_id: str, position: Position, stop: bool) -> Iterator[protocol.Entry]:
         stream = self.transport.start(self._argv(["follow", run_id, str(position.offset)]))
         try:
             lines = LineReader(stream)
-            renewed = asked = float("-inf")
+            renewed = float("-inf")
+            if stop:
+                stream.write(protocol.STOP)
             while True:
                 now = time.monotonic()
                 if now - renewed >= RENEW_EVERY_S:
                     stream.write(protocol.RENEW)
                     renewed = now
-                if stop_requested is not None and stop_requested() and now - asked >= SILENCE_S:
-                    stream.write(protocol.STOP)
-                    asked = now
                 line = lines.line(timeout_s=SILENCE_S)
                 if not line:
                     self._explain_end(stream, run_id)
@@ -400,7 +406,7 @@ class RemoteAgent:
         finally:
             stream.close()
 
-    def _checked_entry(self, line: bytes, position: _Position) -> protocol.Entry:
+    def _checked_entry(self, line: bytes, position: Position) -> protocol.Entry:
         try:
             entry = protocol.decode_message(line)
         except protocol.ProtocolError as error:
@@ -455,14 +461,6 @@ class RemoteAgent:
                 raise AgentError(f"{self.name}: can't fetch {name} of run {run_id}: {_printable(stream.stderr())}")
         finally:
             stream.close()
-
-
-class _Position:
-    """How far a journal was read: the byte after the last whole line, and the number expected next."""
-
-    def __init__(self) -> None:
-        self.offset = 0
-        self.next_seq = 0
 
 
 class _Interrupted(Exception):

@@ -75,6 +75,10 @@ def main(arguments: list[str] | None = None) -> None:
     except BrokenPipeError:
         sys.stdout = None  # whoever read us is gone: nothing is left to flush to
         code = 1
+    except Exception as error:  # noqa: BLE001 - a user gets one line; -vv shows where it came from
+        if settings["verbosity"] > 1:
+            sys.excepthook(*sys.exc_info())
+        code = _fail(f"unexpected {type(error).__name__}: {error}; -vv shows where (please report it)", 1)
     sys.exit(code)
 
 

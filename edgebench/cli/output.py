@@ -84,9 +84,7 @@ def progress_console() -> Console:
     """Return the console of progress: standard error, silent under -q."""
     from rich.console import Console
 
-    return Console(
-        stderr=True, highlight=False, quiet=verbosity() < 0, width=None if sys.stderr.isatty() else _WIDE
-    )
+    return Console(stderr=True, highlight=False, quiet=verbosity() < 0, width=None if sys.stderr.isatty() else _WIDE)
 
 
 def write_json(target: str | None, document: dict[str, Any]) -> None:

@@ -1,0 +1,161 @@
+"""edgebench profile: the main job."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from edgebench.cli.output import json_option, store_option, verbosity_options
+from edgebench.errors import ConfigError, UsageError
+from edgebench.workload import RunPlan, Scenario, Workload
+
+if TYPE_CHECKING:
+    from edgebench.device import Device
+
+DEFAULTS = RunPlan()
+
+
+@click.command("profile")
+@click.option("--device", "devices", multiple=True, metavar="NAME", help="Board (repeatable). [default: local]")
+@click.option("--host", metavar="[USER@]HOST[:PORT]", help="Address of a board that edgebench.toml does not name.")
+@click.option(
+    "--model",
+    "models",
+    multiple=True,
+    metavar="MODEL",
+    help="Hugging Face folder or hub id, an .onnx file, or reference:tiny|minilm|base|large (repeatable). "
+    "[default: reference:minilm]",
+)
+@click.option("--format", "formats", metavar="F[,F...]", help="onnx-int8, onnx-fp32. [default: the device profile's]")
+@click.option("--scenario", type=click.Choice([str(kind) for kind in Scenario]), default=str(Scenario.SINGLE_STREAM))
+@click.option("--seq-len", type=int, metavar="N", help="Tokens of each input. [default: 128]")
+@click.option("--lang", metavar="L[,L...]", help="Token lengths that parallel text has in these languages.")
+@click.option("--texts", type=click.Path(path_type=Path), metavar="FILE", help="One text a line, tokenised.")
+@click.option("--batch", type=int, default=1, show_default=True, metavar="N", help="Inputs per inference.")
+@click.option("--threads", metavar="N[,N...]", help="Threads of the runtime; several make a sweep.")
+@click.option("--runs", type=int, default=DEFAULTS.runs, show_default=True, help="Fresh processes per row.")
+@click.option("--min-count", type=int, default=DEFAULTS.min_count, show_default=True, help="Inferences per run.")
+@click.option("--min-duration", type=float, default=DEFAULTS.min_duration_s, show_default=True, help="Seconds per run.")
+@click.option("--max-duration", type=float, default=DEFAULTS.max_duration_s, show_default=True, help="Seconds per run.")
+@click.option("--scores", type=click.Path(path_type=Path), metavar="FILE", help="XTREME-R scores to put beside.")
+@store_option
+@json_option
+@verbosity_options
+def command(
+    devices: tuple[str, ...],
+    host: str | None,
+    models: tuple[str, ...],
+    formats: str | None,
+    scenario: str,
+    seq_len: int | None,
+    lang: str | None,
+    texts: Path | None,
+    batch: int,
+    threads: str | None,
+    runs: int,
+    min_count: int,
+    min_duration: float,
+    max_duration: float,
+    scores: Path | None,
+    store: Path,
+    json_target: str | None,
+) -> int:
+    """Measure models on a board: latency, throughput and memory of the exported file.
+
+    \b
+    Example:
+      edgebench profile --device pi4 --model runs/xnli-multi --format onnx-int8,onnx-fp32 --lang sw,th
+    """
+    from edgebench.artifact import parse_format
+
+    plan = RunPlan(runs=runs, min_count=min_count, min_duration_s=min_duration, max_duration_s=max_duration)
+    workloads = _workloads(Scenario(scenario), seq_len, lang, texts, batch, threads)
+    wanted = tuple(parse_format(name) for name in _parts(formats))
+    if host is not None and len(devices) > 1:
+        raise UsageError("--host gives one address, but several --device were named")
+    boards = [_device(name, host) for name in devices] or [_device(None, host)]
+
+    from edgebench.cli.measuring import measure_and_show
+    from edgebench.request import DEFAULT_MODEL, Request
+    from edgebench.session import profile_all
+    from edgebench.store import Store
+    from edgebench.xtreme_r.scores import read_scores
+
+    rows = read_scores(scores) if scores is not None else []
+    requests = [
+        Request(
+            device=board,
+            models=models or (DEFAULT_MODEL,),
+            formats=wanted,
+            workloads=tuple(workloads),
+            plan=plan,
+        )
+        for board in boards
+    ]
+    keep = Store(store)
+    return measure_and_show(
+        [partial(profile_all, request, store=keep, scores=rows) for request in requests],
+        store=keep,
+        json_target=json_target,
+    )
+
+
+def _device(name: str | None, host: str | None) -> Device:
+    """Return the board of that name, at `host` where one is given; without a name, a board known only by its host."""
+    from dataclasses import replace
+
+    from edgebench.device import Device, configured_devices, find_device, load_profile, parse_address, profile_names
+
+    if host is None:
+        return find_device(name or "local")
+    user, address, port = parse_address(host)
+    known = configured_devices().get(name or "")
+    if known is not None:
+        return replace(known, host=address, user=user or known.user, port=port or known.port)
+    if name is not None and name not in profile_names():
+        find_device(name)  # says what is near
+    profile = load_profile(name or "generic-linux")
+    return Device(name=name or address, profile=profile, host=address, user=user, port=port)
+
+
+def _workloads(
+    scenario: Scenario, seq_len: int | None, lang: str | None, texts: Path | None, batch: int, threads: str | None
+) -> list[Workload]:
+    """Return one workload for each language and number of threads."""
+    if sum(option is not None for option in (seq_len, lang, texts)) > 1:
+        raise UsageError("--seq-len, --lang and --texts exclude each other")
+    lines = _read_texts(texts) if texts is not None else None
+    languages = _parts(lang) or [None]
+    sweep = [_whole(number, "--threads") for number in _parts(threads)] or [None]
+    return [
+        Workload(scenario=scenario, seq_len=seq_len, lang=language, texts=lines, batch=batch, threads=number)
+        for language in languages
+        for number in sweep
+    ]
+
+
+def _parts(listed: str | None) -> list[str]:
+    return [part.strip() for part in listed.split(",") if part.strip()] if listed else []
+
+
+def _whole(text: str, option: str) -> int:
+    try:
+        return int(text)
+    except ValueError as error:
+        raise UsageError(f"{option}: {text!r} is not a whole number") from error
+
+
+def _read_texts(path: Path) -> tuple[str, ...]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise ConfigError(f"can't read {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not UTF-8 text: {error}") from error
+    texts = tuple(line for line in lines if line.strip())
+    if not texts:
+        raise ConfigError(f"{path} has no text in it")
+    return texts

@@ -1,0 +1,64 @@
+"""What a session tells while it goes on, for whoever shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from edgebench.measurement import Run, Subject
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """Something worth a line."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """Everything is ready; `least_s` and `most_s` bound the time in the timed loops of all runs."""
+
+    session: str
+    subjects: tuple[Subject, ...]
+    runs: int
+    least_s: float
+    most_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Pushing:
+    """A file moves to the board: `done` of `size` bytes are there."""
+
+    name: str
+    done: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """Run `number` of `runs` goes on."""
+
+    subject: Subject
+    number: int
+    runs: int
+    phase: str
+    count: int
+    p50_ns: int | None
+    temperature_mc: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A run ended and is in the store."""
+
+    subject: Subject
+    run: Run
+
+
+Event = Noted | Planned | Pushing | Running | Ended
+OnEvent = Callable[[Event], None]
+
+
+def ignore(_: Event) -> None:
+    """Show nothing."""

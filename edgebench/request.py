@@ -1,0 +1,70 @@
+"""Request: what a session is asked to measure, and how it is kept for a session that is resumed."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from edgebench.artifact import Format, parse_format
+from edgebench.device import Device, load_profile
+from edgebench.errors import StoreError
+from edgebench.workload import Padding, RunPlan, Scenario, Workload
+
+DEFAULT_MODEL = "reference:minilm"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What is asked for: each combination of model, format and workload is one cell of the table.
+
+    `formats` empty: the device profile's own. A model that is a file is profiled as it is, in no other format.
+    """
+
+    device: Device
+    models: tuple[str, ...] = (DEFAULT_MODEL,)
+    formats: tuple[Format, ...] = ()
+    workloads: tuple[Workload, ...] = field(default_factory=lambda: (Workload(),))
+    plan: RunPlan = field(default_factory=RunPlan)
+    seed: int = 0  # of the order of runs
+
+
+def request_to_json(request: Request) -> dict[str, Any]:
+    """Return plain values, texts included: what is needed to go on with an interrupted session."""
+    device = {name: value for name, value in asdict(request.device).items() if name != "profile"}
+    return {
+        "device": device | {"profile": request.device.profile.name},
+        "models": list(request.models),
+        "formats": [str(format) for format in request.formats],
+        "workloads": [asdict(workload) for workload in request.workloads],
+        "plan": asdict(request.plan),
+        "seed": request.seed,
+    }
+
+
+def request_from_json(values: dict[str, Any]) -> Request:
+    """Return the request that `request_to_json` described.
+
+    Raises:
+        StoreError: it is not one.
+    """
+    try:
+        return Request(
+            device=Device(**values["device"] | {"profile": load_profile(values["device"]["profile"])}),
+            models=tuple(values["models"]),
+            formats=tuple(parse_format(format) for format in values["formats"]),
+            workloads=tuple(
+                Workload(
+                    **workload
+                    | {
+                        "scenario": Scenario(workload["scenario"]),
+                        "padding": Padding(workload["padding"]),
+                        "texts": tuple(workload["texts"]) if workload["texts"] is not None else None,
+                    }
+                )
+                for workload in values["workloads"]
+            ),
+            plan=RunPlan(**values["plan"]),
+            seed=values["seed"],
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise StoreError(f"the stored session can't be read: {error}") from error

@@ -1,0 +1,443 @@
+"""profile(): the whole story, from models and a device to stored Measurements."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from edgebench.artifact import Artifact, Format, parse_format
+from edgebench.collect import RunCollector
+from edgebench.device import Device, find_device
+from edgebench.errors import BoardError, ConfigError, NotValid, StoreError
+from edgebench.events import Ended, Noted, OnEvent, Planned, Pushing, Running, ignore
+from edgebench.export import encode_texts, export_model
+from edgebench.measurement import Measurement, Run, Subject
+from edgebench.remote_agent import Position, RemoteAgent, failure
+from edgebench.request import DEFAULT_MODEL, Request, request_from_json, request_to_json
+from edgebench.schedule import order_of_runs
+from edgebench.store import Store
+from edgebench.summary import summarise
+from edgebench.transport import open_transport
+from edgebench.validity import reasons_against
+from edgebench.variant import Variant
+from edgebench.workload import EncodedInputs, RunPlan, Workload, random_inputs, token_lengths
+from edgebench.xtreme_r.scores import ScoreRow, read_scores, scores_of
+from edgebench_agent import protocol
+
+LEASE_NS = 600 * 1_000_000_000  # a run that nobody renews ends after ten minutes
+INTERRUPTED = "interrupted before its end"
+_PROGRESS_EVERY_S = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One row of the table to come: what is measured, and with which inputs."""
+
+    subject: Subject
+    workload: Workload
+    inputs: EncodedInputs
+
+
+def profile(
+    model: str | Path = DEFAULT_MODEL,
+    *,
+    device: str | Device = "local",
+    format: str | Format | None = None,
+    workload: Workload | None = None,
+    plan: RunPlan | None = None,
+    store: Store | str | Path = ".edgebench",
+    scores: str | Path | None = None,
+    on_event: OnEvent = ignore,
+) -> Measurement:
+    """Measure one model on one device and return the Measurement, which is then also in the store.
+
+    Args:
+        model: a Hugging Face folder or hub id, an existing .onnx file, or `reference:tiny|minilm|base|large`.
+        device: a name from edgebench.toml, `local`, or a Device.
+        format: default: the device profile's.
+        scores: a file of XTREME-R scores to put beside the figures.
+
+    Raises:
+        EdgebenchError: see edgebench.errors; a measurement that isn't valid is returned, with its reasons.
+    """
+    request = Request(
+        device=find_device(device) if isinstance(device, str) else device,
+        models=(str(model),),
+        formats=(parse_format(str(format)),) if format is not None else (),
+        workloads=(workload or Workload(),),
+        plan=plan or RunPlan(),
+    )
+    rows = read_scores(Path(scores)) if scores is not None else []
+    keep = store if isinstance(store, Store) else Store(store)
+    (measurement,) = profile_all(request, store=keep, scores=rows, on_event=on_event)
+    return measurement
+
+
+def profile_all(
+    request: Request, *, store: Store, scores: Sequence[ScoreRow] = (), on_event: OnEvent = ignore
+) -> list[Measurement]:
+    """Measure every cell of a request, interleaved; return one Measurement a cell, in the request's order.
+
+    Raises:
+        KeyboardInterrupt: what was measured is in the store; `resume` goes on with it.
+    """
+    session = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
+    return _carry_out(request, session, store=store, scores=scores, on_event=on_event)
+
+
+def resume(
+    session: str, *, store: Store, scores: Sequence[ScoreRow] = (), on_event: OnEvent = ignore
+) -> list[Measurement]:
+    """Go on with an interrupted session: measure the runs that are missing.
+
+    Raises:
+        StoreError: the store has no such session, or a model is no longer what it was.
+    """
+    request = request_from_json(store.read_session(session))
+    return _carry_out(request, session, store=store, scores=scores, on_event=on_event)
+
+
+def _carry_out(
+    request: Request, session: str, *, store: Store, scores: Sequence[ScoreRow], on_event: OnEvent
+) -> list[Measurement]:
+    store.check_writable()
+    exported = [_export(model, format, on_event) for model, format in _files(request)]
+    encoded = [(pair, work, _encode(pair[1], work)) for pair in exported for work in request.workloads]
+    with open_transport(request.device) as transport:
+        agent = RemoteAgent(transport, name=request.device.name, python=request.device.python)
+        facts = preflight(agent, request.device, [artifact for _, artifact in exported])
+        cells = _cells(encoded, request, session, facts)
+        store.write_session(session, request_to_json(request))
+        done = _stored_runs(store, session, cells)
+        for _, artifact in exported:
+            push_artifact(agent, artifact, on_event)
+        for cell in cells:
+            agent.push_bytes(cell.inputs.to_bytes())
+        on_event(_planned(session, cells, request.plan))
+        _measure_cells(agent, cells, done, request, store, on_event)
+    return [
+        summarise(
+            cell.subject,
+            done[cell.subject.id],
+            scores=_scores_for(cell.subject, scores),
+        )
+        for cell in cells
+    ]
+
+
+def preflight(agent: RemoteAgent, device: Device, artifacts: Sequence[Artifact]) -> dict[str, Any]:
+    """Install the agent and make sure that the board can run these artifacts; return its facts by runtime.
+
+    Raises:
+        BoardError: a runtime doesn't work there, or a model is larger than the memory that is free.
+    """
+    agent.install()
+    runtimes = sorted({artifact.format.runtime for artifact in artifacts})
+    reply = agent.probe(runtimes)
+    board: dict[str, Any] = reply["board"]
+    for name in runtimes:
+        found = reply["runtimes"][name]
+        if not found["ok"]:
+            raise BoardError(f"{device.name}: {name} does not work on the board: {found.get('error')}")
+    available = board.get("memory_available_bytes")
+    for artifact in artifacts:
+        if type(available) is int and artifact.bytes > available:
+            raise BoardError(
+                f"{device.name}: the model is {artifact.bytes / 1e6:.0f} MB and the board has {available / 1e6:.0f} MB "
+                f"of memory free; try a smaller format (--format onnx-int8) or free memory on the board"
+            )
+    return {
+        name: {
+            "name": device.name,
+            "profile": device.profile.name,
+            **board,
+            "runtime": name,
+            "runtime_version": reply["runtimes"][name].get("version"),
+        }
+        for name in runtimes
+    }
+
+
+def push_artifact(agent: RemoteAgent, artifact: Artifact, on_event: OnEvent = ignore) -> None:
+    """Bring an artifact's files to the board; nothing where it shares this machine's files."""
+    if agent.transport.shares_files:
+        return
+    for file in artifact.files:
+        agent.push(
+            artifact.path / file.name,
+            sha256=file.sha256,
+            size=file.bytes,
+            on_progress=lambda done, size, name=file.name: on_event(Pushing(name, done, size)),  # type: ignore[misc]
+        )
+
+
+def model_files(agent: RemoteAgent, artifact: Artifact) -> list[dict[str, Any]]:
+    """Return an artifact's files as a run specification names them."""
+    shared = agent.transport.shares_files
+    return [
+        asdict(
+            protocol.ModelFile(file.name, file.sha256, str((artifact.path / file.name).resolve()) if shared else None)
+        )
+        for file in artifact.files
+    ]
+
+
+def _files(request: Request) -> Iterator[tuple[str, Format | None]]:
+    """Yield each model with each format it is wanted in; None for a file, which is what it is."""
+    for model in request.models:
+        if Path(model).suffix == ".onnx":
+            yield model, None
+        else:
+            for format in request.formats or (request.device.profile.default_format,):
+                yield model, format
+
+
+def _export(model: str, format: Format | None, on_event: OnEvent) -> tuple[Variant, Artifact]:
+    exported = export_model(model, format or Format.ONNX, on_progress=lambda text: on_event(Noted(text)))
+    return exported.variant, exported.artifact
+
+
+def _encode(artifact: Artifact, workload: Workload) -> EncodedInputs:
+    if workload.texts is not None:
+        inputs = encode_texts(artifact, workload.texts)
+    elif workload.lang is not None:
+        inputs = random_inputs(token_lengths()[workload.lang], vocab_size=artifact.vocab_size)
+    else:
+        assert workload.seq_len is not None  # noqa: S101 - Workload's own rule
+        inputs = random_inputs([workload.seq_len] * workload.batch, vocab_size=artifact.vocab_size)
+    longest = int(inputs.lengths.max())
+    if artifact.max_seq_len is not None and longest > artifact.max_seq_len:
+        raise ConfigError(
+            f"{workload.label}: an input of {longest} tokens, but {artifact.model_path} takes at most "
+            f"{artifact.max_seq_len}; try --seq-len {artifact.max_seq_len} or shorter texts"
+        )
+    return inputs
+
+
+def _cells(
+    encoded: Sequence[tuple[tuple[Variant, Artifact], Workload, EncodedInputs]],
+    request: Request,
+    session: str,
+    facts: Mapping[str, Mapping[str, Any]],
+) -> list[Cell]:
+    cells = []
+    for number, ((variant, artifact), workload, inputs) in enumerate(encoded):
+        threads = workload.threads if workload.threads is not None else request.device.profile.threads or None
+        workload = replace(workload, threads=threads)
+        subject = Subject(
+            id=f"{session}-{number:03d}",
+            session=session,
+            variant=variant,
+            artifact=artifact,
+            device=facts[artifact.format.runtime],
+            workload=workload.to_json(),
+            label=workload.label,
+            planned_runs=request.plan.runs,
+        )
+        cells.append(Cell(subject, workload, inputs))
+    return cells
+
+
+def _stored_runs(store: Store, session: str, cells: Sequence[Cell]) -> dict[str, list[Run]]:
+    """Return the runs that the store has of each cell; none for a session that begins."""
+    done: dict[str, list[Run]] = {cell.subject.id: [] for cell in cells}
+    hashes = {cell.subject.id: cell.subject.artifact.sha256 for cell in cells}
+    for stored in store.measurements(session=session):
+        if hashes.get(stored.id) != stored.subject.artifact.sha256:
+            raise StoreError(
+                f"session {session} measured another file as {stored.id}; the model has changed since: start a new one"
+            )
+        done[stored.id].extend(run for run in stored.runs if INTERRUPTED not in run.reasons)
+    return done
+
+
+def _measure_cells(
+    agent: RemoteAgent,
+    cells: Sequence[Cell],
+    done: dict[str, list[Run]],
+    request: Request,
+    store: Store,
+    on_event: OnEvent,
+) -> None:
+    """Measure the planned order, then repeat what was not valid, at most half as many runs again."""
+    plan = request.plan
+    order = order_of_runs(len(cells), plan.runs, seed=request.seed)
+    seen: Counter[int] = Counter()
+    for index in order:
+        seen[index] += 1
+        if seen[index] > len(done[cells[index].subject.id]):
+            _measure_and_keep(agent, cells[index], done, request, store, on_event)
+    most = plan.runs + max(1, plan.runs // 2)
+    for cell in cells:
+        runs = done[cell.subject.id]
+        while sum(run.valid for run in runs) < plan.runs and len(runs) < most:
+            on_event(Noted(f"{cell.subject.variant.name}: repeating a run that was not valid: {_last_reason(runs)}"))
+            _measure_and_keep(agent, cell, done, request, store, on_event)
+
+
+def _last_reason(runs: Sequence[Run]) -> str:
+    return next(("; ".join(run.reasons) for run in reversed(runs) if run.reasons), "it is missing")
+
+
+def _measure_and_keep(
+    agent: RemoteAgent,
+    cell: Cell,
+    done: dict[str, list[Run]],
+    request: Request,
+    store: Store,
+    on_event: OnEvent,
+) -> None:
+    runs = done[cell.subject.id]
+    number = len(runs) + 1
+    run_id = f"{cell.subject.id}-{number:03d}-{secrets.token_hex(2)}"
+    try:
+        run = measure_run(agent, cell, request, run_id, on_event=_running(cell, number, request.plan.runs, on_event))
+    except _Interruption as interruption:
+        store.add_run(cell.subject, replace(interruption.run, reasons=(INTERRUPTED,)))
+        raise KeyboardInterrupt from interruption
+    run = replace(run, reasons=reasons_against(run, request.plan))
+    store.add_run(cell.subject, run)
+    runs.append(run)
+    on_event(Ended(cell.subject, run))
+
+
+def _running(cell: Cell, number: int, runs: int, on_event: OnEvent) -> Callable[[RunCollector], None]:
+    """Return a watcher that tells how a run goes on, a few times a second."""
+    last = float("-inf")
+
+    def tell(collector: RunCollector) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last < _PROGRESS_EVERY_S:
+            return
+        last = now
+        recent = sorted(collector.recent_ns)
+        hottest = [value for name, value in collector.last_reading.items() if name.startswith("temperature_mc/")]
+        on_event(
+            Running(
+                cell.subject,
+                number,
+                runs,
+                collector.phase,
+                collector.count,
+                recent[len(recent) // 2] if recent else None,
+                max(hottest, default=None),
+            )
+        )
+
+    return tell
+
+
+class _Interruption(Exception):
+    """Ctrl-C came during a run; `run` is what it had measured."""
+
+    def __init__(self, run: Run) -> None:
+        super().__init__(run.id)
+        self.run = run
+
+
+def run_spec(
+    agent: RemoteAgent, artifact: Artifact, workload: Workload, inputs: EncodedInputs, *, run_id: str, **settings: Any
+) -> protocol.RunSpec:
+    """Return the specification of a run over inputs that are on the board already.
+
+    `settings` are the fields of RunSpec that differ between measuring and inferring.
+    """
+    import hashlib
+
+    return protocol.RunSpec(
+        run_id=run_id,
+        runtime=artifact.format.runtime,
+        files=model_files(agent, artifact),
+        inputs_sha256=hashlib.sha256(inputs.to_bytes()).hexdigest(),
+        lengths=inputs.lengths.tolist(),
+        batch=workload.batch,
+        pad_to=0,
+        pad_token_id=artifact.pad_token_id,
+        threads=workload.threads or 0,
+        lease_ns=LEASE_NS,
+        **settings,
+    )
+
+
+def measure_run(
+    agent: RemoteAgent,
+    cell: Cell,
+    request: Request,
+    run_id: str,
+    *,
+    on_event: Callable[[RunCollector], None],
+) -> Run:
+    """Measure one run from launch to its last message.
+
+    Raises:
+        RunFailed: it ended with a failure.
+        ConnectionLost, AgentError, BoardError.
+    """
+    plan = request.plan
+    spec = run_spec(
+        agent,
+        cell.subject.artifact,
+        cell.workload,
+        cell.inputs,
+        run_id=run_id,
+        mode="measure",
+        providers=list(request.device.profile.providers),
+        min_count=plan.min_count,
+        min_duration_ns=round(plan.min_duration_s * 1e9),
+        max_duration_ns=round(plan.max_duration_s * 1e9),
+    )
+    collector = RunCollector(run_id=run_id, started_at=_now(), lengths=spec.lengths, batch=spec.batch)
+    position = Position()
+    try:
+        agent.launch(spec)
+        for entry in agent.follow(run_id, position=position):
+            collector.take(entry)
+            on_event(collector)
+    except KeyboardInterrupt as interrupt:
+        for entry in agent.follow(run_id, position=position, stop=True):
+            collector.take(entry)
+        raise _Interruption(collector.run()) from interrupt
+    if collector.failed is not None:
+        raise failure(agent.name, collector.failed)
+    return collector.run()
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def _planned(session: str, cells: Sequence[Cell], plan: RunPlan) -> Planned:
+    runs = len(cells) * plan.runs
+    return Planned(
+        session,
+        tuple(cell.subject for cell in cells),
+        runs,
+        runs * plan.min_duration_s,
+        runs * plan.max_duration_s,
+    )
+
+
+def _scores_for(subject: Subject, rows: Sequence[ScoreRow]) -> Any:
+    return scores_of(
+        rows,
+        variant=subject.variant.name,
+        format=str(subject.artifact.format),
+        artifact_sha256=subject.artifact.sha256,
+    )
+
+
+def require_valid(measurements: Sequence[Measurement]) -> None:
+    """Raise NotValid, naming the first reason, where a measurement can't be trusted."""
+    for measurement in measurements:
+        if not measurement.valid:
+            raise NotValid(
+                f"{measurement.subject.variant.name} on {measurement.subject.device['name']}: not valid: "
+                + "; ".join(measurement.reasons)
+            )
