@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Collection, Mapping
+from dataclasses import MISSING, dataclass, fields
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,27 +20,28 @@ LOCAL = "local"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceProfile:
-    """What a kind of board is, from its vendor's facts. Null where the vendor says nothing.
+    """What a kind of board is, from its vendor's facts. None or empty where the vendor says nothing.
 
     `threads` is how many a runtime uses unless told otherwise; 0 leaves it to the runtime.
     `providers` are ONNX Runtime's execution providers to ask for, the first preferred; empty: the CPU.
-    `sensors` names what such a board can tell (see the agent's sensors).
+    `runtimes` names the packages that have wheels for the Pythons it ships (or can be given).
+    `sensors` names what such a board can tell; what the agent reads of it is the agent's business.
     """
 
     name: str
     title: str
-    arch: str
-    cpu: str | None
-    cores: int | None
-    isa: tuple[str, ...]
+    arch: str | None = None  # as `uname -m` says it
+    cpu: str | None = None
+    cores: int | None = None
+    isa: tuple[str, ...] = ()  # as /proc/cpuinfo names the features
     memory_bytes: tuple[int, ...]  # the sizes it is sold with
-    gpu: str | None
-    os: tuple[str, ...]
-    python: tuple[str, ...]  # versions that these systems ship
+    gpu: str | None = None
+    os: tuple[str, ...]  # newest first
+    python: tuple[str, ...]  # the versions that these systems ship, in the same order
     runtimes: tuple[str, ...]
     default_format: Format
     threads: int
-    providers: tuple[str, ...]
+    providers: tuple[str, ...] = ()
     sensors: tuple[str, ...]
     source: tuple[str, ...]  # where the facts stand
     notes: str = ""
@@ -50,7 +52,7 @@ class Device:
     """One board: a profile and the way to it. `host` None is this machine, without SSH.
 
     Raises:
-        ConfigError: an empty name or host, or a port out of range.
+        ConfigError: an empty name or python, a host that is none, a port out of range, or a host key of another shape.
     """
 
     name: str
@@ -61,21 +63,68 @@ class Device:
     identity_file: str | None = None
     python: str = "python3"
     host_key: str | None = None  # "ssh-ed25519 AAAA...": the only one to accept
+    origin: Path | None = None  # the file of settings that names it
 
     def __post_init__(self) -> None:
         if not self.name:
             raise ConfigError("a device needs a name")
-        if self.host is not None and (not self.host or self.host.startswith("-")):
-            raise ConfigError(f"device {self.name!r}: {self.host!r} is not a host")
+        if self.host is not None and not _HOST.fullmatch(self.host):
+            raise ConfigError(
+                f"device {self.name!r}: {self.host!r} is not a host name or address (user and port are given apart)"
+            )
         if self.port is not None and not 1 <= self.port <= 65535:
             raise ConfigError(f"device {self.name!r}: port must be 1..65535, got {self.port}")
         if not self.python:
             raise ConfigError(f"device {self.name!r}: python must not be empty")
+        if self.host_key is not None and not _HOST_KEY.fullmatch(self.host_key):
+            raise ConfigError(f"device {self.name!r}: host_key must look like 'ssh-ed25519 AAAA...'")
 
     @property
     def is_local(self) -> bool:
         """Whether it is this machine."""
         return self.host is None
+
+    @property
+    def address(self) -> str:
+        """The way to it, as `parse_address` reads it; empty for this machine."""
+        return format_address(self.user, self.host, self.port) if self.host else ""
+
+
+#: A name or an address, with no user, port, brackets or options in it. `%` is in the scope of a link-local address.
+_HOST = re.compile(r"[^\s@/\[\]-][^\s@/\[\]]*")
+_HOST_KEY = re.compile(r"[a-z0-9@.-]+ [A-Za-z0-9+/]+={0,2}")
+
+
+def parse_address(text: str) -> tuple[str | None, str, int | None]:
+    """Return user, host and port of `[user@]host[:port]`; None for what is not there.
+
+    An IPv6 address with a port stands in brackets, `[::1]:22`; without one it may stand bare, `::1`.
+
+    Raises:
+        ConfigError: the text is none of these.
+    """
+    user, at, rest = text.rpartition("@")
+    bracketed = re.fullmatch(r"\[([^\[\]]+)\](?::(.*))?", rest)
+    if bracketed:
+        host, port = bracketed.group(1), bracketed.group(2)
+        if ":" not in host:
+            raise ConfigError(f"{text!r} is not an address: only an IPv6 address stands in brackets")
+    elif rest.count(":") > 1:
+        host, port = rest, None
+    else:
+        host, _, port = rest.partition(":")
+        port = port if ":" in rest else None
+    if not _HOST.fullmatch(host) or (at and not re.fullmatch(r"[^\s:/-][^\s:/]*", user)):
+        raise ConfigError(f"{text!r} is not an address; expected [user@]host[:port]")
+    if port is not None and not (re.fullmatch(r"[0-9]{1,5}", port) and 1 <= int(port) <= 65535):
+        raise ConfigError(f"{text!r} is not an address: port must be 1..65535, got {port!r}")
+    return (user if at else None), host, (int(port) if port is not None else None)
+
+
+def format_address(user: str | None, host: str, port: int | None) -> str:
+    """Return the text that `parse_address` reads back as these."""
+    shown = f"[{host}]" if ":" in host and port is not None else host
+    return (f"{user}@" if user else "") + shown + (f":{port}" if port is not None else "")
 
 
 def profiles_folder() -> Path:
@@ -103,6 +152,28 @@ def load_profile(name: str) -> DeviceProfile:
     return read_profile(profiles_folder() / f"{name}.toml")
 
 
+#: Keys of a profile's file: the type of the value, or [the type of the entries of a list].
+_PROFILE_TYPES: Mapping[str, Any] = {
+    "title": str,
+    "arch": str,
+    "cpu": str,
+    "cores": int,
+    "isa": [str],
+    "memory_bytes": [int],
+    "gpu": str,
+    "os": [str],
+    "python": [str],
+    "runtimes": [str],
+    "default_format": str,
+    "threads": int,
+    "providers": [str],
+    "sensors": [str],
+    "source": [str],
+    "notes": str,
+}
+_PROFILE_REQUIRED = [slot.name for slot in fields(DeviceProfile) if slot.default is MISSING and slot.name != "name"]
+
+
 def read_profile(path: Path) -> DeviceProfile:
     """Return the profile in a TOML file; its name is the file's.
 
@@ -110,21 +181,16 @@ def read_profile(path: Path) -> DeviceProfile:
         ConfigError: not TOML, or a key is unknown, missing or of another type.
     """
     values = read_toml(path)
-    known = {slot.name for slot in fields(DeviceProfile)} - {"name"}
-    refuse_unknown_keys(values, known, where=str(path))
-    lists = {"isa", "memory_bytes", "os", "python", "runtimes", "providers", "sensors", "source"}
-    arguments: dict[str, Any] = {"cpu": None, "cores": None, "gpu": None, "providers": (), "isa": ()}
+    refuse_unknown_keys(values, _PROFILE_TYPES, where=str(path))
     for key, value in values.items():
-        if (key in lists) != isinstance(value, list):
-            raise ConfigError(f"{path}: {key} must {'' if key in lists else 'not '}be a list")
-        arguments[key] = tuple(value) if key in lists else value
-    if arguments.get("default_format") not in [str(known) for known in EXPORT_FORMATS]:
+        refuse_other_type(value, _PROFILE_TYPES[key], where=f"{path}: {key}")
+    missing = [key for key in _PROFILE_REQUIRED if key not in values]
+    if missing:
+        raise ConfigError(f"{path} lacks {', '.join(missing)}")
+    if values["default_format"] not in [str(known) for known in EXPORT_FORMATS]:
         raise ConfigError(f"{path}: default_format must be one of {', '.join(EXPORT_FORMATS)}")
-    arguments["default_format"] = Format(arguments["default_format"])
-    try:
-        return DeviceProfile(name=path.stem, **arguments)
-    except TypeError as error:
-        raise ConfigError(f"{path}: {str(error).removeprefix('DeviceProfile.__init__() ')}") from error
+    arguments: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+    return DeviceProfile(name=path.stem, **arguments | {"default_format": Format(values["default_format"])})
 
 
 def config_paths(*, folder: Path | None = None) -> list[Path]:
@@ -153,10 +219,11 @@ def read_devices(path: Path) -> dict[str, Device]:
     tables = values.get("device", {})
     if not isinstance(tables, dict):
         raise ConfigError(f"{path}: [device.NAME] tables expected")
-    return {name: _device_from_table(name, table, where=f"{path}: [device.{name}]") for name, table in tables.items()}
+    return {name: device_from_table(name, table, path=path) for name, table in tables.items()}
 
 
-_DEVICE_KEYS: Mapping[str, type] = {
+#: Keys of a [device.NAME] table.
+DEVICE_KEYS: Mapping[str, type] = {
     "profile": str,
     "host": str,
     "user": str,
@@ -167,18 +234,36 @@ _DEVICE_KEYS: Mapping[str, type] = {
 }
 
 
-def _device_from_table(name: str, table: Any, *, where: str) -> Device:
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+
+
+def device_from_table(name: str, table: Any, *, path: Path) -> Device:
+    """Return the board that a `[device.NAME]` table of the file `path` describes.
+
+    Raises:
+        ConfigError: a key is unknown, missing or of another type, or the name can't be used.
+        UnknownName: there is no such profile.
+    """
+    where = f"{path}: [device.{name}]"
+    if not _NAME.fullmatch(name):
+        raise ConfigError(f"{where}: a device's name has letters, digits, '_', '-' and '.' only")
+    if name == LOCAL:
+        raise ConfigError(f"{where}: {LOCAL!r} is this machine without SSH; give the board another name")
     if not isinstance(table, dict):
         raise ConfigError(f"{where} is not a table")
-    refuse_unknown_keys(table, _DEVICE_KEYS, where=where)
+    refuse_unknown_keys(table, DEVICE_KEYS, where=where)
     for key, value in table.items():
-        if type(value) is not _DEVICE_KEYS[key]:
-            raise ConfigError(f"{where}: {key} must be of type {_DEVICE_KEYS[key].__name__}")
+        refuse_other_type(value, DEVICE_KEYS[key], where=f"{where}: {key}")
     if "host" not in table:
-        raise ConfigError(f"{where} lacks host; try: edgebench device add {name} --host USER@HOST")
+        raise ConfigError(f"{where} lacks host; try: edgebench device add {name} --host USER@HOST --replace")
     settings = dict(table)
     profile_name = settings.pop("profile", name if name in profile_names() else "generic-linux")
-    return Device(name=name, profile=load_profile(profile_name), **settings)
+    if profile_name not in profile_names():
+        raise UnknownName("device profile", profile_name, profile_names(), hint=where)
+    try:
+        return Device(name=name, profile=load_profile(profile_name), origin=path, **settings)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
 
 
 def find_device(name: str, *, folder: Path | None = None) -> Device:
@@ -217,10 +302,22 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path} is not valid TOML: {error}") from error
 
 
-def refuse_unknown_keys(values: Mapping[str, Any], known: Any, *, where: str) -> None:
+def refuse_unknown_keys(values: Mapping[str, Any], known: Collection[str], *, where: str) -> None:
     """Raise ConfigError for the first key that is not known, naming the nearest that is."""
     for key in values:
         if key not in known:
             near = nearest(key, known)
             hint = f"did you mean {near!r}?" if near else f"known: {', '.join(sorted(known))}"
             raise ConfigError(f"{where}: unknown key {key!r}; {hint}")
+
+
+_TYPE_WORDS = {str: "text", int: "a whole number"}
+
+
+def refuse_other_type(value: Any, kind: Any, *, where: str) -> None:
+    """Raise ConfigError unless `value` is of type `kind`; `[kind]` is a list of them. True is no whole number."""
+    if isinstance(kind, list):
+        if type(value) is not list or any(type(entry) is not kind[0] for entry in value):
+            raise ConfigError(f"{where} must be a list, each entry {_TYPE_WORDS[kind[0]]}")
+    elif type(value) is not kind:
+        raise ConfigError(f"{where} must be {_TYPE_WORDS[kind]}, got {value!r}")
