@@ -63,7 +63,7 @@ class Device:
     identity_file: str | None = None
     python: str = "python3"
     host_key: str | None = None  # "ssh-ed25519 AAAA...": the only one to accept
-    origin: Path | None = None  # the file of settings that names it
+    origin: str | None = None  # the file of settings that names it
 
     def __post_init__(self) -> None:
         if not self.name:
@@ -261,7 +261,7 @@ def device_from_table(name: str, table: Any, *, path: Path) -> Device:
     if profile_name not in profile_names():
         raise UnknownName("device profile", profile_name, profile_names(), hint=where)
     try:
-        return Device(name=name, profile=load_profile(profile_name), origin=path, **settings)
+        return Device(name=name, profile=load_profile(profile_name), origin=str(path), **settings)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
 

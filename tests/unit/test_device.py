@@ -153,7 +153,7 @@ def test_a_board_has_the_settings_of_its_table(tmp_path: Path) -> None:
         identity_file="~/.ssh/kitchen",
         python="/home/pi/bench/bin/python",
         host_key="ssh-ed25519 AAAAC3Nz",
-        origin=path,
+        origin=str(path),
     )
     assert board.address == "pi@kitchen.local:2222"
 
@@ -170,8 +170,8 @@ def test_the_projects_entry_hides_the_users_of_the_same_name(tmp_path: Path, own
     write(own_user_config, "[device.pi4]\nhost = 'users'\n[device.pi5]\nhost = 'users'\n")
     project = write(tmp_path / "edgebench.toml", "[device.pi4]\nhost = 'projects'\n")
     boards = configured_devices(folder=tmp_path)
-    assert (boards["pi4"].host, boards["pi4"].origin) == ("projects", project)
-    assert (boards["pi5"].host, boards["pi5"].origin) == ("users", own_user_config)
+    assert (boards["pi4"].host, boards["pi4"].origin) == ("projects", str(project))
+    assert (boards["pi5"].host, boards["pi5"].origin) == ("users", str(own_user_config))
     assert config_paths(folder=tmp_path) == [project, own_user_config]
 
 
