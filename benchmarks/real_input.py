@@ -117,7 +117,7 @@ def main() -> None:
 
 
 def _quality(vectors: Vectors, reference: Vectors, languages: list[str]) -> list[str]:
-    """Return the smallest cosine to the reference, the share of equal top-1, then accuracy per language and on the mean."""
+    """Return the smallest cosine, the share of equal top-1, then the accuracy per language and on the mean."""
     by_language, expected = np.split(vectors, len(languages)), np.split(reference, len(languages))
     same = [
         (part @ by_language[0].T).argmax(axis=1) == (ref @ expected[0].T).argmax(axis=1)

@@ -1,0 +1,63 @@
+"""The command line's frame: names, exit codes, one line of error."""
+
+import subprocess
+import sys
+from collections.abc import Sequence
+
+import click
+import pytest
+
+from edgebench.cli import COMMANDS, command
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "edgebench", *arguments], capture_output=True, text=True, check=False, timeout=120
+    )
+
+
+def every_command() -> list[Sequence[str]]:
+    found: list[Sequence[str]] = []
+    with click.Context(command) as ctx:
+        for name in COMMANDS:
+            found.append([name])
+            sub = command.get_command(ctx, name)
+            if isinstance(sub, click.Group):
+                found += [[name, inner] for inner in sub.commands]
+    return found
+
+
+@pytest.mark.parametrize("words", every_command(), ids=" ".join)
+def test_every_command_has_help_with_an_example(words: Sequence[str]) -> None:
+    result = run(*words, "--help")
+    assert result.returncode == 0
+    assert "Example" in result.stdout or "Commands:" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["profil"], "did you mean 'profile'?"),
+        (["profile", "--device", "pi44"], "did you mean 'pi4'?"),
+        (["profile", "--device", "pi4"], "edgebench device add pi4 --host"),
+        (["profile", "--format", "onnx-int9"], "did you mean 'onnx-int8'?"),
+        (["profile", "--lang", "swa"], "did you mean 'sw'?"),
+        (["profile", "--lang", "sw", "--seq-len", "8"], "exclude each other"),
+        (["profile", "--threads", "two"], "'two' is not a whole number"),
+        (["profile", "--runs", "0"], "runs must be >= 1"),
+        (["profile", "--texts", "no-such-file"], "can't read no-such-file"),
+        (["profile", "--scores", "no-such-file"], "no-such-file"),
+        (["profile", "--host", "a:b:c:d"], "a:b:c:d"),
+        (["profile", "--no-such-option"], "No such option"),
+    ],
+)
+def test_a_wrong_request_is_one_line_and_exit_code_2(
+    arguments: list[str], message: str, tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = run(*arguments)
+    assert result.returncode == 2, result.stderr
+    assert message in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+    assert result.stdout == ""
+    assert not list(tmp_path.iterdir())
