@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+import time
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, Self
+
+from edgebench.errors import BoardError, ConnectionLost
+
+STDERR_TAIL_BYTES = 64 << 10
+CHUNK_BYTES = 256 << 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,13 +23,14 @@ class CommandResult:
 
     status: int
     stdout: bytes
-    stderr: bytes
+    stderr: bytes  # its last 64 KiB
 
 
 class Stream(Protocol):
     """A running command with its standard input and output.
 
-    All methods raise ConnectionLost where the way to the board is gone.
+    One thread may read while another writes. All methods but `stderr` and `close` raise ConnectionLost where the way
+    to the board is gone.
     """
 
     def read(self, limit: int, *, timeout_s: float) -> bytes:
@@ -33,6 +43,8 @@ class Stream(Protocol):
     def write(self, data: bytes | memoryview) -> None:
         """Write all of `data` to the command's standard input.
 
+        A command that writes much without being read stops reading: then so does this.
+
         Raises:
             BrokenPipeError: the command no longer reads.
         """
@@ -41,7 +53,7 @@ class Stream(Protocol):
         """Close the command's standard input."""
 
     def wait(self, *, timeout_s: float) -> int | None:
-        """Return the exit status, or None where it is not known in time (or was never told)."""
+        """Return the exit status (below 0: the signal), or None where it is not known in time or was never told."""
 
     def stderr(self) -> bytes:
         """Return what the command wrote to standard error so far, at most the last 64 KiB."""
@@ -53,12 +65,14 @@ class Stream(Protocol):
 class Transport(Protocol):
     """A way to run commands on a board.
 
-    `shares_files` says whether the board is this machine, so that files need no push.
+    `name` is the device's, for messages. `shares_files` says whether the board is this machine, so that files need no
+    push. An implementation inherits from this class and adds connect, start and close.
     """
 
     name: str
     shares_files: bool
 
+    @abstractmethod
     def connect(self) -> None:
         """Open the way; does nothing where it is open.
 
@@ -66,24 +80,105 @@ class Transport(Protocol):
             ConnectionFailed: it can't be opened (HostKeyError, AuthenticationError where that is why).
         """
 
+    @abstractmethod
+    def start(self, argv: Sequence[str]) -> Stream:
+        """Start a command; each argument arrives as it is, whatever characters it has (but NUL, which none can have).
+
+        A command that is not there or can't be executed ends with status 127 or 126, as in a shell.
+
+        Raises:
+            ConnectionLost: the way to the board is gone; `reconnect` may open it again.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close the way to the board, and every stream with it."""
+
     def reconnect(self) -> None:
         """Close what is left of the old connection and open a new one."""
+        self.close()
+        self.connect()
 
-    def start(self, argv: Sequence[str]) -> Stream:
-        """Start a command; each argument arrives as it is, whatever characters it has."""
-
-    def run(self, argv: Sequence[str], *, input: bytes = b"", timeout_s: float = 60.0) -> CommandResult:
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        input: bytes = b"",
+        timeout_s: float = 60.0,
+        limit_bytes: int = 64 << 20,
+    ) -> CommandResult:
         """Run a command to its end.
 
         Raises:
             ConnectionLost: the connection ended first, or nothing ended within `timeout_s`.
+            BoardError: the command wrote more than `limit_bytes`.
         """
+        deadline = time.monotonic() + timeout_s
+        stream = self.start(argv)
+        feeder = threading.Thread(target=_feed, args=(stream, input), name=f"edgebench-input-{self.name}", daemon=True)
+        feeder.start()
+        try:
+            stdout = self._collect(stream, argv[0], deadline, limit_bytes)
+            status = stream.wait(timeout_s=max(0.0, deadline - time.monotonic()))
+            if status is None:
+                raise ConnectionLost(f"{self.name}: {argv[0]} did not end within {timeout_s:g} s")
+            return CommandResult(status, stdout, stream.stderr())
+        except TimeoutError as error:
+            raise ConnectionLost(f"{self.name}: {argv[0]} did not end within {timeout_s:g} s") from error
+        finally:
+            stream.close()  # also ends the feeder
+            feeder.join()
 
-    def close(self) -> None:
-        """Close the way to the board."""
+    def _collect(self, stream: Stream, command: str, deadline: float, limit_bytes: int) -> bytes:
+        output = bytearray()
+        while chunk := stream.read(CHUNK_BYTES, timeout_s=max(0.0, deadline - time.monotonic())):
+            output += chunk
+            if len(output) > limit_bytes:
+                raise BoardError(f"{self.name}: {command} wrote more than {limit_bytes} bytes to standard output")
+        return bytes(output)
 
-    def __enter__(self) -> Self: ...
+    def __enter__(self) -> Self:
+        self.connect()
+        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
+    ) -> None:
+        self.close()
+
+
+def _feed(stream: Stream, data: bytes) -> None:
+    # Whatever goes wrong here, the reading side meets it too and says so.
+    with suppress(ConnectionLost, BrokenPipeError):
+        if data:
+            stream.write(data)
+        stream.end_input()
+
+
+class StderrTail:
+    """Drains a command's standard error in a thread, so that it can't block the command, and keeps the end of it.
+
+    `read` returns the next bytes, b"" at the end; it must return once the stream is closed.
+    """
+
+    def __init__(self, read: Callable[[], bytes], *, name: str) -> None:
+        self._read = read
+        self._tail = bytearray()
+        self._lock = threading.Lock()
+        self._thread = threading.Thread(target=self._drain, name=f"edgebench-stderr-{name}", daemon=True)
+        self._thread.start()
+
+    def _drain(self) -> None:
+        while chunk := self._read():
+            with self._lock:
+                self._tail += chunk
+                del self._tail[:-STDERR_TAIL_BYTES]
+
+    def join(self, timeout_s: float) -> None:
+        """Wait for the end of standard error."""
+        self._thread.join(timeout_s)
+
+    def bytes(self) -> bytes:
+        """Return the last 64 KiB so far."""
+        with self._lock:
+            return bytes(self._tail)

@@ -1,0 +1,112 @@
+"""Host keys: what OpenSSH's known_hosts files say about a host. Knows no SSH library.
+
+The format is that of sshd(8), "SSH_KNOWN_HOSTS FILE FORMAT"; lines that are not of it are skipped, as OpenSSH does.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+SSH_PORT = 22
+
+
+@dataclass(frozen=True, slots=True)
+class HostKey:
+    """A server's public key."""
+
+    kind: str  # "ssh-ed25519", "ssh-rsa", ...
+    blob: bytes
+
+    def __str__(self) -> str:
+        return f"{self.kind} {base64.b64encode(self.blob).decode()}"
+
+    @property
+    def fingerprint(self) -> str:
+        """The fingerprint as OpenSSH shows it: SHA256:..."""
+        return "SHA256:" + base64.b64encode(hashlib.sha256(self.blob).digest()).decode().rstrip("=")
+
+    @staticmethod
+    def parse(text: str) -> HostKey | None:
+        """Return the key of "ssh-ed25519 AAAA... [comment]", or None where it is not one."""
+        parts = text.split()
+        if len(parts) < 2:
+            return None
+        try:
+            blob = base64.b64decode(parts[1], validate=True)
+        except (binascii.Error, ValueError):
+            return None
+        # The blob names its kind itself: length, then name.
+        kind = parts[0].encode()
+        if blob[: 4 + len(kind)] != len(kind).to_bytes(4, "big") + kind or len(blob) <= 4 + len(kind):
+            return None
+        return HostKey(parts[0], blob)
+
+
+@dataclass(slots=True)
+class KnownKeys:
+    """What is known about one host."""
+
+    accepted: list[HostKey] = field(default_factory=list)
+    revoked: list[HostKey] = field(default_factory=list)
+
+
+def lookup_name(host: str, port: int) -> str:
+    """Return the name by which known_hosts lists a server: HOST, or [HOST]:PORT for another port than 22."""
+    return host if port == SSH_PORT else f"[{host}]:{port}"
+
+
+def known_keys(name: str, paths: Iterable[Path]) -> KnownKeys:
+    """Return the keys that these files list for a host; files that are not there or can't be read list none."""
+    known = KnownKeys()
+    for path in paths:
+        try:
+            text = path.read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            continue
+        for line in text.splitlines():
+            _add_line(known, name.lower(), line)
+    return known
+
+
+def _add_line(known: KnownKeys, name: str, line: str) -> None:
+    marker = ""
+    if line.startswith("@"):
+        marker, _, line = line.partition(" ")
+    names, _, rest = line.strip().partition(" ")
+    if names.startswith("#") or marker not in ("", "@revoked") or not _matches(names, name):
+        return
+    key = HostKey.parse(rest)
+    if key is not None:
+        (known.revoked if marker else known.accepted).append(key)
+
+
+def _matches(patterns: str, name: str) -> bool:
+    if patterns.startswith("|1|"):
+        return _matches_hash(patterns, name)
+    matched = False
+    for pattern in patterns.lower().split(","):
+        # fnmatch would take [host]:port for a set of characters; OpenSSH knows only * and ?.
+        if fnmatchcase(name, re.sub(r"\[", "[[]", pattern.removeprefix("!"))):
+            if pattern.startswith("!"):
+                return False
+            matched = True
+    return matched
+
+
+def _matches_hash(pattern: str, name: str) -> bool:
+    parts = pattern.split("|")
+    if len(parts) != 4:
+        return False
+    try:
+        salt, digest = (base64.b64decode(part, validate=True) for part in parts[2:])
+    except (binascii.Error, ValueError):
+        return False
+    return hmac.compare_digest(hmac.digest(salt, name.encode(), "sha1"), digest)
