@@ -116,6 +116,7 @@ class LatencySummary:
     p50: float | None = None
     p90: float | None = None
     p95: float | None = None
+    p97: float | None = None
     p99: float | None = None
     p999: float | None = None
     max: float | None = None

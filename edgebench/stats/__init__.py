@@ -1,0 +1,1 @@
+"""Statistics of latencies: numpy and scipy only, no knowledge of devices or files."""

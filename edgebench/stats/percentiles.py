@@ -1,0 +1,35 @@
+"""Percentiles that enough observations stand behind.
+
+The minimum counts are MLPerf LoadGen's for early stopping ("early stopping estimates": 64 queries for a 90th
+percentile, 662 for a 99th): the smallest n for which, at 99 % confidence, the percentile lies below the second largest
+observation, that is P[Binomial(n, 1 - q) <= 1] <= 0.01. See MLPerf Inference, "Early Stopping Criterion"
+(inference_rules.adoc, appendix) and loadgen/early_stopping.cc.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+#: Quantile -> inferences from which on it is stated. The median is stated whenever there is anything.
+MINIMUM_COUNTS = {0.5: 1, 0.9: 64, 0.95: 130, 0.97: 219, 0.99: 662, 0.999: 6636}
+
+
+def quantiles(values: NDArray[np.int64], wanted: Sequence[float]) -> list[float | None]:
+    """Return quantiles of latencies, each None where fewer than its minimum count of observations stand behind it.
+
+    Args:
+        values: shape (n,), any order and unit.
+        wanted: keys of MINIMUM_COUNTS.
+
+    Interpolated linearly between order statistics (type 7 of Hyndman and Fan 1996, numpy's default).
+    """
+    import numpy as np
+
+    stated = [quantile for quantile in wanted if len(values) >= MINIMUM_COUNTS[quantile]]
+    found = dict(zip(stated, np.quantile(values, stated).tolist(), strict=True)) if stated else {}
+    return [found.get(quantile) for quantile in wanted]

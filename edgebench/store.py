@@ -1,0 +1,513 @@
+"""Store: a folder of immutable runs, queried in place by DuckDB.
+
+    runs/<run_id>/run.json        what was measured, on what, and every figure but the raw ones
+    runs/<run_id>/trace.parquet   every latency, warm-up included, and every reading (see trace_file.py)
+    sessions/<id>.json            what a session planned, for resuming; opaque here
+
+All appear by rename, complete or not at all; names that begin with a dot are unfinished and ignored. There is no
+catalogue: the folder is the truth, and may be copied, merged and synchronised as it is.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from edgebench import __version__
+from edgebench.artifact import Artifact
+from edgebench.errors import EdgebenchError, StoreError, UnknownName, UsageError, nearest
+from edgebench.measurement import FORMAT_VERSION, Measurement, Memory, Run, Subject, Trace
+from edgebench.summary import summarise, summarise_latencies
+from edgebench.trace_file import TIMED, connect, first_line, read_trace, sql_glob, sql_text, write_trace
+from edgebench.variant import Variant
+
+if TYPE_CHECKING:
+    import duckdb
+
+OnUnreadable = Callable[[StoreError], None]
+
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
+_FEW = 10  # names that still fit into a message
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """A run as run.json has it: all but its trace, which is empty here and lies in `folder`."""
+
+    folder: Path
+    subject: Subject
+    run: Run
+    latencies_count: int
+
+
+class Store:
+    """A folder of results. Constructing it touches nothing; the folder appears with the first thing written."""
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        self._runs = self.folder / "runs"
+        self._sessions = self.folder / "sessions"
+
+    # --- writing ------------------------------------------------------------------------------------------------
+
+    def check_writable(self) -> None:
+        """Make sure that results can be kept, before anything is measured.
+
+        Raises:
+            StoreError: the folder can't be made or written.
+        """
+        with self._writing():
+            for folder in (self._runs, self._sessions):
+                folder.mkdir(parents=True, exist_ok=True)
+                probe = folder / f".probe-{secrets.token_hex(4)}"
+                probe.touch()
+                probe.unlink()
+
+    def add_run(self, subject: Subject, run: Run) -> Path:
+        """Keep a run, complete and for good; return its folder.
+
+        Raises:
+            StoreError: the store has a run of that id, the id can't name a folder, or the store can't be written.
+        """
+        target = self._runs / _checked_id(run.id)
+        temporary = self._runs / f".{run.id}.{secrets.token_hex(4)}"
+        if target.exists():
+            raise StoreError(f"{target} exists; a stored run is never changed")
+        with self._writing():
+            temporary.mkdir(parents=True)
+            try:
+                write_trace(temporary / "trace.parquet", run.trace)
+                text = json.dumps(_document(subject, run), indent=1, ensure_ascii=False, allow_nan=False)
+                (temporary / "run.json").write_text(text + "\n", encoding="utf-8")
+                for path in (temporary / "trace.parquet", temporary / "run.json", temporary):
+                    _sync(path)
+                temporary.rename(target)
+            except BaseException:
+                shutil.rmtree(temporary, ignore_errors=True)
+                raise
+            _sync(self._runs)
+        return target
+
+    def write_session(self, id: str, values: Mapping[str, Any]) -> None:
+        """Keep what a session needs to be resumed; what was there under this id is replaced.
+
+        Raises:
+            StoreError: the id can't name a file, or the store can't be written.
+        """
+        target = self._sessions / f"{_checked_id(id)}.json"
+        temporary = self._sessions / f".{id}.{secrets.token_hex(4)}"
+        text = json.dumps(values, indent=1, ensure_ascii=False, allow_nan=False)
+        with self._writing():
+            self._sessions.mkdir(parents=True, exist_ok=True)
+            temporary.write_text(text + "\n", encoding="utf-8")
+            _sync(temporary)
+            temporary.replace(target)
+            _sync(self._sessions)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        import duckdb
+
+        try:
+            yield
+        except OSError as error:
+            raise StoreError(f"can't write to the store {self.folder}: {error.strerror}; try --store DIR") from error
+        except duckdb.Error as error:
+            raise StoreError(f"can't write to the store {self.folder}: {first_line(error)}") from error
+
+    # --- reading ------------------------------------------------------------------------------------------------
+
+    def measurements(
+        self,
+        *,
+        device: str | None = None,
+        variant: str | None = None,
+        format: str | None = None,
+        session: str | None = None,
+        on_unreadable: OnUnreadable | None = None,
+    ) -> list[Measurement]:
+        """Return the measurements that fit, the oldest first; each is put together from its runs.
+
+        Raises:
+            StoreError: a run can't be read; with `on_unreadable`, that is called instead and the run left out.
+        """
+        wanted = {"device": device, "variant": variant, "format": format, "session": session}
+        kept = [
+            stored
+            for stored in self._stored(on_unreadable)
+            if all(value is None or _property(stored.subject, name) == value for name, value in wanted.items())
+        ]
+        return _put_together(kept, on_unreadable)
+
+    def measurement(self, id: str) -> Measurement:
+        """Return the measurement with this id, or the one whose id begins so.
+
+        Raises:
+            UnknownName: nothing has it.
+            UsageError: several begin so.
+            StoreError: one of its runs can't be read.
+        """
+        (measurement,) = _put_together(self._stored_of([id]), None)
+        return measurement
+
+    def sessions(self) -> list[str]:
+        """Return the ids of the stored sessions, sorted."""
+        return sorted(path.stem for path in self._sessions.glob("[!.]*.json"))
+
+    def read_session(self, id: str) -> dict[str, Any]:
+        """Return what `write_session` kept.
+
+        Raises:
+            UnknownName: there is no such session.
+            StoreError: it can't be read.
+        """
+        if id not in (known := self.sessions()):
+            raise _unknown("session", id, known, f"store {self.folder}")
+        return _read_json(self._sessions / f"{id}.json")
+
+    # --- querying in place --------------------------------------------------------------------------------------
+
+    def query(self, sql: str) -> list[dict[str, Any]]:
+        """Return the rows of a query in DuckDB's SQL over the views `runs` (one row a run) and `traces`.
+
+        Raises:
+            StoreError: a run can't be read.
+            UsageError: the query is not valid.
+        """
+        import duckdb
+
+        with self._views(list(self._stored(None))) as connection:
+            try:
+                result = connection.execute(sql)
+                names = [column[0] for column in result.description or ()]
+                return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+            except duckdb.IOException as error:
+                raise StoreError(f"can't read the store {self.folder}: {first_line(error)}") from error
+            except duckdb.Error as error:
+                raise UsageError(f"the query is not valid: {first_line(error)}") from error
+
+    def export(self, target: Path, *, ids: Sequence[str] = (), kind: Literal["csv", "parquet"]) -> int:
+        """Write one row per timed inference, with its run, variant, format, device and workload; return how many.
+
+        Args:
+            target: the file; what was there is replaced once the new one is complete.
+            ids: of measurements, or how they begin; none: all.
+
+        Runs that are not valid are in it, too: see the columns `valid` and `reasons`.
+
+        Raises:
+            UnknownName, UsageError: an id that nothing has, or that several begin with.
+            StoreError: a run can't be read, or the file not written.
+        """
+        import duckdb
+
+        stored = self._stored_of(ids) if ids else list(self._stored(None))
+        temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+        options = "FORMAT parquet, COMPRESSION zstd" if kind == "parquet" else "FORMAT csv, HEADER"
+        try:
+            with self._views(stored) as connection:
+                (count,) = connection.execute(
+                    f"COPY ({_INFERENCES}) TO {sql_text(str(temporary))} ({options})"
+                ).fetchall()[0]
+            temporary.replace(target)
+        except duckdb.Error as error:
+            raise StoreError(f"can't export to {target}: {first_line(error)}") from error
+        except OSError as error:
+            raise StoreError(f"can't write {target}: {error.strerror}") from error
+        finally:
+            temporary.unlink(missing_ok=True)
+        return int(count)
+
+    @contextmanager
+    def _views(self, stored: Sequence[_Stored]) -> Iterator[duckdb.DuckDBPyConnection]:
+        with connect() as connection:
+            connection.execute(_runs_view([each.folder / "run.json" for each in stored]))
+            connection.execute(_traces_view([each.folder / "trace.parquet" for each in stored]))
+            yield connection
+
+    # --- what is there ------------------------------------------------------------------------------------------
+
+    def _stored(self, on_unreadable: OnUnreadable | None) -> Iterator[_Stored]:
+        """Yield every run's run.json, in no order that means anything."""
+        for folder in sorted(self._runs.glob("[!.]*")):
+            try:
+                yield _read_run(folder)
+            except StoreError as error:
+                if on_unreadable is None:
+                    raise
+                on_unreadable(error)
+
+    def _stored_of(self, ids: Sequence[str]) -> list[_Stored]:
+        """Return the runs of these measurements; others that can't be read don't matter."""
+        unreadable: list[StoreError] = []
+        everything = list(self._stored(unreadable.append))
+        known = {stored.subject.id for stored in everything}
+        kept = []
+        for id in dict.fromkeys(ids):
+            matches = [id] if id in known else sorted(name for name in known if name.startswith(id))
+            if len(matches) > 1:
+                shown = ", ".join(matches[:_FEW]) + (" ..." if len(matches) > _FEW else "")
+                raise UsageError(f"{id!r} is the beginning of {len(matches)} measurements: {shown}; give more of it")
+            if not matches:
+                if unreadable:
+                    raise unreadable[0]
+                raise _unknown("measurement", id, sorted(known), f"store {self.folder}; see: edgebench runs list")
+            kept += [stored for stored in everything if stored.subject.id == matches[0]]
+        return kept
+
+
+# --- run.json ---------------------------------------------------------------------------------------------------
+
+
+def _document(subject: Subject, run: Run) -> dict[str, Any]:
+    values = {
+        name: getattr(run, name)
+        for name in ("id", "started_at", "valid", "load_ns", "first_ns", "facts", "tokens", "inferences")
+    }
+    latencies = summarise_latencies([run.latencies_ns] if len(run.latencies_ns) else [])
+    return {
+        "format_version": FORMAT_VERSION,
+        "edgebench_version": __version__,
+        "planned_runs": subject.planned_runs,
+        "subject": {
+            "id": subject.id,
+            "session": subject.session,
+            "variant": subject.variant.to_json(),
+            "artifact": subject.artifact.to_json(),
+            "device": dict(subject.device),
+            "workload": dict(subject.workload),
+            "label": subject.label,
+        },
+        "run": values
+        | {
+            "reasons": list(run.reasons),
+            "memory": asdict(run.memory),
+            "latencies_count": len(run.latencies_ns),
+            "latency_ms": {name: value for name, value in asdict(latencies).items() if not name.endswith("_ci")},
+        },
+    }
+
+
+def _read_run(folder: Path) -> _Stored:
+    path = folder / "run.json"
+    values = _read_json(path)
+    version = values.get("format_version")
+    if type(version) is int and version > FORMAT_VERSION:
+        raise StoreError(
+            f"{path} has format version {version}, this edgebench ({__version__}) reads up to {FORMAT_VERSION}; "
+            f"try: pip install --upgrade edgebench"
+        )
+    try:
+        if version not in range(1, FORMAT_VERSION + 1):
+            raise ValueError(f"format version {version!r}")
+        subject, run = values["subject"], values["run"]
+        return _Stored(
+            folder=folder,
+            subject=Subject(
+                id=subject["id"],
+                session=subject["session"],
+                variant=Variant.from_json(subject["variant"]),
+                artifact=Artifact.from_json(subject["artifact"]),
+                device=dict(subject["device"]),
+                workload=dict(subject["workload"]),
+                label=subject["label"],
+                planned_runs=values["planned_runs"],
+            ),
+            run=Run(
+                id=run["id"],
+                started_at=run["started_at"],
+                trace=_no_trace(),
+                load_ns=run["load_ns"],
+                first_ns=run["first_ns"],
+                memory=Memory(**run["memory"]),
+                facts=dict(run["facts"]),
+                tokens=run["tokens"],
+                inferences=run["inferences"],
+                reasons=tuple(run["reasons"]),
+            ),
+            latencies_count=run["latencies_count"],
+        )
+    except (KeyError, TypeError, ValueError, AttributeError, EdgebenchError) as error:
+        what = f"lacks {error}" if isinstance(error, KeyError) else str(error)
+        raise StoreError(f"{path} is not a valid run: {what}; remove its folder to go on without it") from error
+
+
+def _no_trace() -> Trace:
+    import numpy as np
+
+    none = np.empty(0, np.int64)
+    return Trace(
+        starts_ns=none,
+        latencies_ns=none,
+        items=none,
+        warmup_starts_ns=none,
+        warmup_latencies_ns=none,
+        warmup_items=none,
+    )
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise StoreError(f"can't read {path}: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise StoreError(f"{path} is damaged: {error}; remove it to go on without it") from error
+    if not isinstance(values, dict):
+        raise StoreError(f"{path} is damaged: not an object; remove it to go on without it")
+    return values
+
+
+def _put_together(stored: Sequence[_Stored], on_unreadable: OnUnreadable | None) -> list[Measurement]:
+    """Read the traces and return the measurements, by their first run's start."""
+    subjects: dict[str, Subject] = {}
+    runs: dict[str, list[Run]] = {}
+    with connect() as connection:
+        for each in sorted(stored, key=lambda each: (each.run.started_at, each.run.id)):
+            try:
+                run = _with_trace(connection, each)
+            except StoreError as error:
+                if on_unreadable is None:
+                    raise
+                on_unreadable(error)
+                continue
+            subjects.setdefault(each.subject.id, each.subject)
+            runs.setdefault(each.subject.id, []).append(run)
+    return [summarise(subject, runs[id]) for id, subject in subjects.items()]
+
+
+def _with_trace(connection: duckdb.DuckDBPyConnection, stored: _Stored) -> Run:
+    path = stored.folder / "trace.parquet"
+    trace = read_trace(connection, path)
+    if len(trace.latencies_ns) != stored.latencies_count:
+        raise StoreError(
+            f"{path} has {len(trace.latencies_ns)} latencies, run.json beside it says {stored.latencies_count}; "
+            f"remove their folder to go on without them"
+        )
+    return replace(stored.run, trace=trace)
+
+
+def _property(subject: Subject, name: str) -> Any:
+    match name:
+        case "device":
+            return subject.device.get("name")
+        case "variant":
+            return subject.variant.name
+        case "format":
+            return str(subject.artifact.format)
+        case _:
+            return subject.session
+
+
+def _checked_id(id: str) -> str:
+    if not _ID.fullmatch(id):
+        raise StoreError(f"{id!r} can't name a run or session; letters, digits, '_', '.' and '-' can")
+    return id
+
+
+def _unknown(kind: str, name: str, known: Sequence[str], hint: str) -> UnknownName:
+    shown = known if len(known) <= _FEW or nearest(name, known) else ()
+    return UnknownName(kind, name, shown, hint=hint)
+
+
+def _sync(path: Path) -> None:
+    """Make sure that a file or folder survives a loss of power."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+# --- views ------------------------------------------------------------------------------------------------------
+
+#: Columns of the view `runs`: name -> (where in run.json, type).
+_RUN_COLUMNS = {
+    "run": ("run.id", "VARCHAR"),
+    "started_at": ("run.started_at", "VARCHAR"),
+    "valid": ("run.valid", "BOOLEAN"),
+    "reasons": ("run.reasons", "VARCHAR[]"),
+    "measurement": ("subject.id", "VARCHAR"),
+    "session": ("subject.session", "VARCHAR"),
+    "variant": ("subject.variant.name", "VARCHAR"),
+    "source": ("subject.variant.source", "VARCHAR"),
+    "format": ("subject.artifact.format", "VARCHAR"),
+    "artifact_sha256": ("subject.artifact.sha256", "VARCHAR"),
+    "device": ("subject.device.name", "VARCHAR"),
+    "profile": ("subject.device.profile", "VARCHAR"),
+    "runtime": ("subject.device.runtime", "VARCHAR"),
+    "runtime_version": ("subject.device.runtime_version", "VARCHAR"),
+    "workload": ("subject.label", "VARCHAR"),
+    "scenario": ("subject.workload.scenario", "VARCHAR"),
+    "seq_len": ("subject.workload.seq_len", "BIGINT"),
+    "lang": ("subject.workload.lang", "VARCHAR"),
+    "texts_sha256": ("subject.workload.texts_sha256", "VARCHAR"),
+    "batch": ("subject.workload.batch", "BIGINT"),
+    "threads": ("subject.workload.threads", "BIGINT"),
+    "padding": ("subject.workload.padding", "VARCHAR"),
+    "load_ns": ("run.load_ns", "BIGINT"),
+    "first_ns": ("run.first_ns", "BIGINT"),
+    "latencies_count": ("run.latencies_count", "BIGINT"),
+    "inferences": ("run.inferences", "BIGINT"),
+    "tokens": ("run.tokens", "BIGINT"),
+    "peak_rss_bytes": ("run.memory.peak_rss", "BIGINT"),
+    "peak_pss_bytes": ("run.memory.peak_pss", "BIGINT"),
+    "before_load_bytes": ("run.memory.before_load", "BIGINT"),
+    "after_load_bytes": ("run.memory.after_load", "BIGINT"),
+}
+
+#: Columns of `runs` that each exported inference carries.
+_EXPORTED = (
+    "measurement", "session", "run", "started_at", "valid", "reasons", "variant", "source", "format", "artifact_sha256",
+    "device", "profile", "runtime", "runtime_version", "workload", "scenario", "seq_len", "lang", "texts_sha256",
+    "batch", "threads", "padding",
+)  # fmt: skip
+
+_INFERENCES = f"""
+    SELECT {", ".join("r." + name for name in _EXPORTED if name != "reasons")},
+        array_to_string(r.reasons, '; ') AS reasons,
+        t.item, t.t_ns AS start_ns, t.value AS latency_ns
+    FROM traces t JOIN runs r USING (run)
+    WHERE t.series = '{TIMED}' AND t.item IS NOT NULL
+"""  # noqa: S608 - built from constants
+
+
+def _runs_view(paths: Sequence[Path]) -> str:
+    columns = ", ".join(
+        f"CAST({_in_document(where)} AS {kind}) AS {name}" for name, (where, kind) in _RUN_COLUMNS.items()
+    )
+    files = ", ".join(sql_text(sql_glob(path)) for path in paths)
+    source = (
+        f"read_json([{files}], format = 'unstructured', columns = {{subject: 'JSON', run: 'JSON'}})"
+        if paths
+        else "(SELECT NULL::JSON AS subject, NULL::JSON AS run WHERE false)"
+    )
+    return f"CREATE VIEW runs AS SELECT {columns} FROM {source}"  # noqa: S608 - constants and quoted paths
+
+
+def _in_document(where: str) -> str:
+    column, _, rest = where.partition(".")
+    arrow = "->" if where.endswith("reasons") else "->>"
+    return f"({column} {arrow} '$.{rest}')"
+
+
+def _traces_view(paths: Sequence[Path]) -> str:
+    files = ", ".join(sql_text(sql_glob(path)) for path in paths)
+    source = (
+        f"read_parquet([{files}], filename = true)"
+        if paths
+        else "(SELECT ''::VARCHAR AS filename, ''::VARCHAR AS series, "
+        "0::BIGINT AS t_ns, 0::BIGINT AS value, 0::INTEGER AS item WHERE false)"
+    )
+    return (
+        "CREATE VIEW traces AS SELECT parse_path(filename)[-2] AS run, series, t_ns, value, item "  # noqa: S608
+        f"FROM {source}"
+    )
