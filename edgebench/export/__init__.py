@@ -1,0 +1,8 @@
+"""Export: a checkpoint becomes an artifact, checked against torch and cached by content."""
+
+from __future__ import annotations
+
+from edgebench.export.pipeline import Exported, export_model
+from edgebench.export.tokens import encode_texts
+
+__all__ = ["Exported", "encode_texts", "export_model"]

@@ -1,0 +1,109 @@
+"""Checkpoint: the model to export, found and checked before anything heavy is imported."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgebench.errors import CheckpointError
+from edgebench.export.geometry import Geometry, architectures, geometry_from_config
+from edgebench.export.heads import Head, find_head
+from edgebench.export.reference import find_reference
+from edgebench.variant import Lineage
+
+#: Files of weights, the preferred first; an index names the shards.
+_WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
+_REFERENCE_TASK = "sequence-classification"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint:
+    """A local Hugging Face folder, or (`folder` None) a reference model without files."""
+
+    source: str
+    folder: Path | None
+    weight_files: tuple[Path, ...]
+    geometry: Geometry
+    head: Head
+
+    @property
+    def tokenizer(self) -> str | None:
+        """The folder, if a tokenizer lies in it."""
+        if self.folder is None:
+            return None
+        files = ("tokenizer.json", "sentencepiece.bpe.model")
+        return str(self.folder) if any((self.folder / name).is_file() for name in files) else None
+
+
+def reference_checkpoint(source: str, *, task: str | None) -> Checkpoint:
+    """Return the reference model `reference:NAME`, by default with a head of three labels.
+
+    Raises:
+        UnknownName: there is no such reference model or task.
+    """
+    geometry = find_reference(source)
+    head = find_head(task or _REFERENCE_TASK, [], where=source)
+    return Checkpoint(source=source, folder=None, weight_files=(), geometry=geometry, head=head)
+
+
+def open_checkpoint(folder: Path, *, source: str, task: str | None) -> Checkpoint:
+    """Return the checkpoint in a local folder.
+
+    Raises:
+        CheckpointError: its config or its weights are missing, or it is not an XLM-R model with a supported head.
+        UnknownName: there is no such task.
+    """
+    path = folder / "config.json"
+    if not path.is_file():
+        raise CheckpointError(f"{folder} is not a checkpoint: it has no config.json")
+    config = _read_json(path)
+    geometry = geometry_from_config(config, where=str(folder))
+    head = find_head(task, architectures(config), where=str(folder))
+    return Checkpoint(source=source, folder=folder, weight_files=_weight_files(folder), geometry=geometry, head=head)
+
+
+def read_lineage(folder: Path) -> Lineage | None:
+    """Return what `lineage.json` beside a checkpoint says; None where there is none.
+
+    Raises:
+        CheckpointError: it is not JSON.
+        ConfigError: it has an unknown key or kind.
+    """
+    path = folder / "lineage.json"
+    return Lineage.from_json(_read_json(path)) if path.is_file() else None
+
+
+def _weight_files(folder: Path) -> tuple[Path, ...]:
+    for name in _WEIGHTS:
+        path = folder / name
+        if not path.is_file():
+            continue
+        return _shards(path) if name.endswith(".json") else (path,)
+    raise CheckpointError(f"{folder} has no weights; looked for {', '.join(_WEIGHTS)}")
+
+
+def _shards(index: Path) -> tuple[Path, ...]:
+    weight_map = _read_json(index).get("weight_map")
+    if not isinstance(weight_map, dict) or not all(isinstance(name, str) for name in weight_map.values()):
+        raise CheckpointError(f"{index} has no weight_map")
+    names = sorted(set(weight_map.values()))
+    for name in names:
+        if Path(name).name != name:
+            raise CheckpointError(f"{index} names a shard outside its folder: {name!r}")
+        if not (index.parent / name).is_file():
+            raise CheckpointError(f"{index.parent} lacks the shard {name}; try to download the checkpoint again")
+    return tuple(index.parent / name for name in names)
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise CheckpointError(f"can't read {path}: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path} is not valid JSON: {error}") from error
+    if not isinstance(values, dict):
+        raise CheckpointError(f"{path} is not a JSON object")
+    return values

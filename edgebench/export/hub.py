@@ -1,0 +1,57 @@
+"""Hub: a checkpoint of the Hugging Face hub, downloaded to the hub's own cache."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from edgebench.errors import CheckpointError, MissingExtra
+
+_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+_DESCRIPTIONS = ["*.json", "sentencepiece.bpe.model"]
+_SAFETENSORS, _BIN = ["model*.safetensors"], ["pytorch_model*.bin"]
+
+
+def may_be_hub_id(source: str) -> bool:
+    """Whether a name has the form of a hub id: NAME or OWNER/NAME."""
+    return _ID.fullmatch(source) is not None
+
+
+def download(hub_id: str) -> Path:
+    """Return the folder of a hub checkpoint, downloaded unless it is there: safetensors, or .bin where there are none.
+
+    Raises:
+        CheckpointError: the hub can't be reached, or has no such checkpoint.
+        MissingExtra: huggingface_hub is not installed.
+    """
+    try:
+        from huggingface_hub import snapshot_download
+        from huggingface_hub.errors import (
+            GatedRepoError,
+            HfHubHTTPError,
+            LocalEntryNotFoundError,
+            OfflineModeIsEnabled,
+            RepositoryNotFoundError,
+        )
+    except ImportError as error:
+        raise MissingExtra("huggingface_hub", "export", f"downloading {hub_id}") from error
+
+    def fetch(patterns: list[str]) -> Path:
+        # only the top folder: below it lie the same weights in other formats
+        return Path(snapshot_download(hub_id, allow_patterns=patterns, ignore_patterns=["*/*"]))
+
+    try:
+        folder = fetch(_DESCRIPTIONS + _SAFETENSORS)
+        return folder if any(folder.glob("*.safetensors")) else fetch(_DESCRIPTIONS + _BIN)
+    except GatedRepoError as error:
+        raise CheckpointError(f"{hub_id} is gated: accept its terms on the hub, then run: hf auth login") from error
+    except RepositoryNotFoundError as error:
+        raise CheckpointError(f"there is no folder {hub_id!r} here and no such checkpoint on the hub") from error
+    except (LocalEntryNotFoundError, OfflineModeIsEnabled) as error:
+        raise CheckpointError(
+            f"there is no folder {hub_id!r} here, and the hub can't be reached; "
+            "try a local folder, or download it where there is a network"
+        ) from error
+    except (HfHubHTTPError, OSError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise CheckpointError(f"{hub_id} can't be downloaded from the hub: {reason}") from error

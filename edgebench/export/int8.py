@@ -1,0 +1,123 @@
+"""Dynamic int8: weights as int8 in the file, activations quantised while the model runs.
+
+The same operators as ONNX Runtime's `quantize_dynamic` writes, which its sessions fuse, with two differences. An
+embedding has one scale for each row instead of one for the table. And it is done tensor by tensor while the file is
+made, so that no float32 model is ever loaded for it.
+The weights of a head's last layers on one token (Gemm) stay float32: less than 1 % of the file, and of the time.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    import onnx_ir as ir
+    from numpy.typing import NDArray
+
+_LARGEST = 127  # symmetric: -128 is not used
+_BLOCK_ROWS = 8192
+
+
+def quantise(graph: ir.Graph, weight: ir.Value, values: NDArray[np.float32]) -> bool:
+    """Rewrite the nodes that use this weight so that they take it as int8; return whether that was possible.
+
+    Args:
+        values: the weight's content; shape (rows, columns) where it can be quantised.
+    """
+    uses = {(node.op_type, index) for node, index in weight.uses()}
+    if uses == {("MatMul", 1)} and values.ndim == 2:
+        _quantise_matmul(graph, weight, values)
+    elif uses == {("Gather", 0)} and values.ndim == 2:
+        _quantise_gather(graph, weight, values)
+    else:
+        return False
+    return True
+
+
+def quantise_symmetric(values: NDArray[np.float32], *, axis: int) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    """Return int8 values and the scales that turn them back, one for each slice along `axis` (kept, of length 1).
+
+    values: shape (rows, columns). A slice of zeros has scale 1.
+    """
+    import numpy as np
+
+    scales = np.maximum(values.max(axis=axis, keepdims=True), -values.min(axis=axis, keepdims=True))
+    scales = (scales / np.float32(_LARGEST)).astype(np.float32)
+    scales[scales == 0] = 1
+    quantised = np.empty(values.shape, np.int8)
+    spread = np.broadcast_to(scales, values.shape)
+    for start in range(0, len(values), _BLOCK_ROWS):  # an embedding is large: no second float copy of it
+        block = slice(start, start + _BLOCK_ROWS)
+        quantised[block] = np.rint(values[block] / spread[block])
+    return quantised, scales
+
+
+def _quantise_matmul(graph: ir.Graph, weight: ir.Value, values: NDArray[np.float32]) -> None:
+    """x @ W -> Mul(Cast(MatMulInteger(quantised x, quantised W)), scale of x * scales of W): one scale a column."""
+    import numpy as np
+    import onnx_ir as ir
+
+    quantised, scales = quantise_symmetric(values, axis=0)
+    stored = _initializer(graph, f"{weight.name}.int8", quantised)
+    scale = _initializer(graph, f"{weight.name}.scale", scales[0])
+    zeros = _initializer(graph, f"{weight.name}.zero_point", np.zeros(scales.size, np.int8))
+    for node, _ in list(weight.uses()):
+        x, x_scale, x_zero = _quantised_input(graph, node)
+        product = ir.node("MatMulInteger", [x, stored, x_zero, zeros])
+        number = ir.node("Cast", product.outputs, attributes={"to": ir.DataType.FLOAT})
+        factor = ir.node("Mul", [x_scale, scale])
+        result = ir.node("Mul", [number.outputs[0], factor.outputs[0]])
+        _replace(graph, node, [product, number, factor, result])
+
+
+def _quantised_input(graph: ir.Graph, node: ir.Node) -> tuple[ir.Value, ir.Value, ir.Value]:
+    """Return the int8 form of a node's first input, its scale and zero point; made once where several nodes share it."""
+    import onnx_ir as ir
+
+    value = node.inputs[0]
+    assert value is not None  # noqa: S101 - MatMul has two inputs
+    made = next((user for user, _ in value.uses() if user.op_type == "DynamicQuantizeLinear"), None)
+    if made is None:
+        made = ir.node("DynamicQuantizeLinear", [value], num_outputs=3)
+        for output, suffix in zip(made.outputs, ("int8", "scale", "zero_point"), strict=True):
+            output.name = f"{value.name}.{suffix}"
+        graph.insert_before(node, made)
+    x, scale, zero = made.outputs
+    return x, scale, zero
+
+
+def _quantise_gather(graph: ir.Graph, weight: ir.Value, values: NDArray[np.float32]) -> None:
+    """Gather(W, ids) -> Cast(Gather(quantised W, ids)) * Gather(scales, ids): one scale a row."""
+    import onnx_ir as ir
+
+    quantised, scales = quantise_symmetric(values, axis=1)
+    stored = _initializer(graph, f"{weight.name}.int8", quantised)
+    scale = _initializer(graph, f"{weight.name}.scale", scales)
+    for node, _ in list(weight.uses()):
+        ids = node.inputs[1]
+        rows = ir.node("Gather", [stored, ids], attributes={"axis": 0})
+        factors = ir.node("Gather", [scale, ids], attributes={"axis": 0})
+        number = ir.node("Cast", rows.outputs, attributes={"to": ir.DataType.FLOAT})
+        result = ir.node("Mul", [number.outputs[0], factors.outputs[0]])
+        _replace(graph, node, [rows, factors, number, result])
+
+
+def _replace(graph: ir.Graph, node: ir.Node, nodes: list[ir.Node]) -> None:
+    """Put nodes in the place of one; the last one's output takes over from its."""
+    (old,), (new,) = node.outputs, nodes[-1].outputs
+    for position, made in enumerate(nodes):
+        made.outputs[0].name = f"{old.name}.{position}"
+    new.shape, new.type = old.shape, old.type
+    graph.insert_before(node, nodes)
+    old.replace_all_uses_with(new)
+    graph.remove(node, safe=True)
+
+
+def _initializer(graph: ir.Graph, name: str, values: NDArray[np.generic]) -> ir.Value:
+    import onnx_ir as ir
+
+    tensor = ir.tensor(values, name=name)
+    value = ir.Value(name=name, shape=tensor.shape, type=ir.TensorType(tensor.dtype), const_value=tensor)
+    graph.register_initializer(value)
+    return value

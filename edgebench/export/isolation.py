@@ -1,0 +1,94 @@
+"""Isolation: the heavy part of an export runs in a child process.
+
+So its peak of memory is its own and is given back, what torch prints goes to a log, and a kill for want of memory is an
+error message. The child's half is worker.py.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from edgebench import errors
+from edgebench.errors import ExportError
+
+_LOG_TAIL = 4000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """What the child does; paths as strings. `checkpoint` None: the reference model that `source` names."""
+
+    source: str
+    checkpoint: str | None
+    task: str
+    format: str
+    skeleton: str  # file of the traced graph, made if it is not there
+    folder: str  # for the files; exists
+
+
+def run_job(job: Job, *, on_progress: Callable[[str], None]) -> dict[str, Any]:
+    """Return the child's result: `parity`, `parameters`, `peak_rss_bytes`.
+
+    Raises:
+        ExportError: the export failed, or the child was killed.
+    """
+    with tempfile.TemporaryFile() as log:
+        child = subprocess.Popen(
+            # -P: a torch.py in the working folder is none of ours
+            [sys.executable, "-P", "-m", "edgebench.export.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            env={**os.environ, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"},
+        )
+        try:
+            answer = _converse(child, job, on_progress)
+            child.wait()
+        except BaseException:
+            child.kill()
+            child.wait()
+            raise
+        if "result" in answer:
+            result: dict[str, Any] = answer["result"]
+            return result
+        error = _error(job, answer, child.returncode)
+        log.seek(max(0, log.seek(0, os.SEEK_END) - _LOG_TAIL))
+        error.add_note(log.read().decode(errors="replace"))
+        raise error
+
+
+def _converse(child: subprocess.Popen[bytes], job: Job, on_progress: Callable[[str], None]) -> dict[str, Any]:
+    """Return the child's last line; empty if it ended without one."""
+    assert child.stdin is not None and child.stdout is not None  # noqa: S101 - both are pipes
+    with child.stdout:
+        try:
+            with child.stdin:
+                child.stdin.write(json.dumps(asdict(job)).encode())
+        except BrokenPipeError:
+            pass  # its exit status says why
+        for line in child.stdout:
+            answer: dict[str, Any] = json.loads(line)
+            if "progress" not in answer:
+                return answer
+            on_progress(answer["progress"])
+    return {}
+
+
+def _error(job: Job, answer: dict[str, Any], status: int) -> ExportError:
+    if "error" in answer:
+        kind = getattr(errors, answer["error"])
+        message = answer["message"]
+        return kind(message) if issubclass(kind, ExportError) else ExportError(message)
+    if status < 0:
+        return ExportError(
+            f"{job.source}: the export was killed by signal {-status}, probably for want of memory;"
+            " try to close other programs, or export on a larger machine"
+        )
+    return ExportError(f"{job.source}: the export ended with status {status} and no answer")

@@ -1,0 +1,61 @@
+"""Reference models: XLM-R geometries with seeded random weights. Real latency, meaningless outputs, no scores."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from edgebench.errors import UnknownName
+from edgebench.export.geometry import Geometry
+from edgebench.variant import REFERENCE_PREFIX
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+#: Part of every reference artifact's identity: raise it when the numbers change.
+SEED = 1
+
+#: XLM-R base as published, with a head of three labels (as for XNLI).
+_BASE = Geometry(vocab_size=250002, max_position_embeddings=514, type_vocab_size=1, num_labels=3, layer_norm_eps=1e-5)
+
+REFERENCES = {
+    "tiny": replace(
+        _BASE, vocab_size=1000, hidden_size=64, num_hidden_layers=2, num_attention_heads=4, intermediate_size=128
+    ),
+    "minilm": replace(_BASE, hidden_size=384, intermediate_size=1536),
+    "base": _BASE,
+    "large": replace(_BASE, hidden_size=1024, num_hidden_layers=24, num_attention_heads=16, intermediate_size=4096),
+}
+
+
+def find_reference(source: str) -> Geometry:
+    """Return the geometry behind `reference:NAME`.
+
+    Raises:
+        UnknownName: there is none of that name.
+    """
+    name = source.removeprefix(REFERENCE_PREFIX)
+    if name not in REFERENCES:
+        raise UnknownName("reference model", name, REFERENCES)
+    return REFERENCES[name]
+
+
+def random_tensor(name: str, shape: tuple[int, ...], geometry: Geometry) -> NDArray[np.float32]:
+    """Return the weights of that name as a fresh XLM-R has them: normal(0, 0.02), norms 1, biases and padding rows 0.
+
+    Each tensor has its own stream, so that neither order nor choice of tensors changes a byte.
+    """
+    import numpy as np
+
+    if name.endswith("LayerNorm.weight"):
+        return np.ones(shape, np.float32)
+    if name.endswith(".bias"):
+        return np.zeros(shape, np.float32)
+    stream = np.random.Generator(np.random.PCG64([SEED, zlib.crc32(name.encode())]))
+    values = stream.standard_normal(shape, dtype=np.float32)
+    values *= np.float32(0.02)
+    if name.endswith(("word_embeddings.weight", "position_embeddings.weight")):
+        values[geometry.pad_token_id] = 0
+    return values

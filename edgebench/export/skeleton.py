@@ -1,0 +1,150 @@
+"""Skeleton: the ONNX graph of a geometry and head, its weights left out.
+
+Traced once on torch's meta device, where tensors have shapes and no data, so XLM-R large needs half a gigabyte. In the
+file, weights are inputs of the graph beside `input_ids` and `attention_mask`: variants of one geometry share it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from edgebench.export.geometry import Geometry
+from edgebench.export.heads import Head
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+    import torch
+
+#: Version of the ONNX operators, and of the file: what the oldest runtimes of boards read (onnxruntime 1.19).
+OPSET = 18
+IR_VERSION = 10
+INPUTS = ("input_ids", "attention_mask")
+#: Ends the name of a weight that the graph wants transposed: [inputs, outputs] where torch keeps [outputs, inputs].
+TRANSPOSED = ".transposed"
+
+
+def trace(geometry: Geometry, head: Head) -> ir.Model:
+    """Return the skeleton: int64 inputs [batch, sequence], weights as further inputs named as in the checkpoint."""
+    import onnxscript.optimizer
+    import torch
+
+    model = _export(geometry, head, torch).model
+    graph = model.graph
+    # Weights have no data that constant folding could read: as inputs of the graph it leaves them alone.
+    for name, value in list(graph.initializers.items()):
+        value.const_value = None
+        value.name = name.removeprefix("model.")
+        graph.inputs.append(value)
+    graph.initializers.clear()
+    onnxscript.optimizer.optimize(model)
+    _fold_transposes(graph)
+    _reorder_gelu(graph)
+    for value in [value for value in graph.inputs if not value.uses()]:
+        graph.inputs.remove(value)
+    _name_dimensions(graph)
+    model.ir_version = IR_VERSION
+    model.producer_name, model.producer_version = "edgebench", ""
+    _strip_notes(model)
+    return model
+
+
+def _export(geometry: Geometry, head: Head, torch: Any) -> Any:
+    import transformers
+
+    class Traced(torch.nn.Module):  # type: ignore[misc]
+        """The model with its mask made additive and its token types fixed: a graph without data-dependent shapes."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            architecture = getattr(transformers, head.architecture)
+            self.model = architecture(geometry.config(), **dict(head.arguments))
+
+        def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+            hidden = (1.0 - attention_mask.to(torch.float32))[:, None, None, :]
+            outputs = self.model(
+                input_ids=input_ids,
+                attention_mask=hidden * torch.finfo(torch.float32).min,
+                token_type_ids=torch.zeros((1, 1), dtype=torch.int64, device=input_ids.device),
+            )
+            result: torch.Tensor = outputs[head.output]
+            return result
+
+    lengths = {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC}
+    with torch.device("meta"), torch.no_grad():
+        # Two tensors: one given twice would be taken for one input.
+        example = tuple(torch.ones((2, 16), dtype=torch.int64) for _ in INPUTS)
+        program = torch.export.export(Traced().eval(), example, dynamic_shapes=(lengths, lengths), strict=False)
+    return torch.onnx.export(
+        program,
+        (),
+        dynamo=True,
+        optimize=False,
+        verbose=False,
+        opset_version=OPSET,
+        input_names=list(INPUTS),
+        output_names=[head.output],
+    )
+
+
+def _fold_transposes(graph: ir.Graph) -> None:
+    """Let the graph take linear layers' weights as it multiplies by them."""
+    import onnx_ir as ir
+
+    for node in list(graph):
+        weight = node.inputs[0] if node.op_type == "Transpose" else None
+        if weight is None or not weight.is_graph_input() or list(node.attributes["perm"].as_ints()) != [1, 0]:
+            continue
+        rows, columns = weight.shape
+        turned = ir.Value(
+            name=f"{weight.name}{TRANSPOSED}", shape=ir.Shape([columns, rows]), type=ir.TensorType(weight.dtype)
+        )
+        node.outputs[0].replace_all_uses_with(turned)
+        graph.remove(node, safe=True)
+        graph.inputs.append(turned)
+
+
+def _reorder_gelu(graph: ir.Graph) -> None:
+    """Write x * (0.5 * y) as (x * y) * 0.5: the same bits, in the order that ONNX Runtime fuses to one operator."""
+    import onnx_ir as ir
+
+    for node in list(graph):
+        inner = node.inputs[1].producer() if node.op_type == "Mul" and node.inputs[1] is not None else None
+        if inner is None or inner.op_type != "Mul" or inner.inputs[0] is None:
+            continue
+        half = inner.inputs[0].const_value
+        if half is None or half.size != 1 or half.numpy().item() != 0.5:
+            continue
+        product = ir.node("Mul", [node.inputs[0], inner.inputs[1]])
+        result = ir.node("Mul", [product.outputs[0], inner.inputs[0]])
+        for made in (product, result):
+            made.outputs[0].shape, made.outputs[0].type = node.outputs[0].shape, node.outputs[0].type
+        product.outputs[0].name, result.outputs[0].name = f"{node.outputs[0].name}.erf", f"{node.outputs[0].name}.half"
+        graph.insert_before(node, [product, result])
+        node.outputs[0].replace_all_uses_with(result.outputs[0])
+        graph.remove([node, inner], safe=True)
+
+
+def _name_dimensions(graph: ir.Graph) -> None:
+    """Call the dynamic dimensions batch and sequence instead of torch's symbols."""
+    import onnx_ir as ir
+
+    names = {str(dim.value): name for dim, name in zip(graph.inputs[0].shape, ("batch", "sequence"), strict=True)}
+    values = [*graph.inputs, *(output for node in graph for output in node.outputs)]
+    for value in values:
+        if value.shape is None:
+            continue
+        dims = [dim if isinstance(dim, int) else names.get(str(dim.value)) for dim in value.shape]
+        value.shape = ir.Shape(dims)
+
+
+def _strip_notes(model: ir.Model) -> None:
+    """Drop what the exporter notes on every node: stack traces, with this machine's paths."""
+    model.metadata_props.clear()
+    model.graph.metadata_props.clear()
+    for node in model.graph:
+        node.metadata_props.clear()
+        node.doc_string = None
+        for value in node.outputs:
+            value.metadata_props.clear()
+    for value in (*model.graph.inputs, *model.graph.initializers.values()):
+        value.metadata_props.clear()

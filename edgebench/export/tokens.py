@@ -1,0 +1,77 @@
+"""Tokens: texts to token ids with the checkpoint's own tokenizer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from edgebench.artifact import Artifact
+from edgebench.errors import CheckpointError, ConfigError, MissingExtra
+from edgebench.workload import EncodedInputs
+
+
+def encode_texts(artifact: Artifact, texts: Sequence[str], *, prefix: str = "") -> EncodedInputs:
+    """Return the token ids of texts, special tokens included; nothing is cut off.
+
+    Args:
+        prefix: put before each text, as some sentence encoders want it ("query: ").
+
+    Raises:
+        ConfigError: the artifact has no tokenizer, there are no texts, or some are longer than the model allows.
+        CheckpointError: the tokenizer can't be read.
+        MissingExtra: the tokenizer's library is not installed.
+    """
+    import numpy as np
+
+    if artifact.tokenizer is None:
+        raise ConfigError(f"{artifact.model_path} has no tokenizer: texts can't be encoded; try --seq-len or --lang")
+    if not texts:
+        raise ConfigError("there are no texts to encode")
+    encoded = encode_with(artifact.tokenizer, [prefix + text for text in texts])
+    lengths = [len(ids) for ids in encoded]
+    limit = artifact.max_seq_len
+    if limit is not None and max(lengths) > limit:
+        long = [position for position, length in enumerate(lengths) if length > limit]
+        raise ConfigError(
+            f"{len(long)} of {len(texts)} texts are longer than {limit} tokens"
+            f" (the first: number {long[0] + 1}; the longest: {max(lengths)} tokens); try to shorten them"
+        )
+    return EncodedInputs(np.concatenate([np.array(ids, np.int32) for ids in encoded]), np.array(lengths, np.int32))
+
+
+def encode_with(tokenizer: str, texts: Sequence[str]) -> list[list[int]]:
+    """Return the token ids of each text, special tokens included, by the tokenizer in a folder.
+
+    Raises:
+        CheckpointError: the tokenizer can't be read.
+        MissingExtra: its library is not installed.
+    """
+    path = Path(tokenizer) / "tokenizer.json"
+    try:
+        if path.is_file():
+            return _encode_fast(path, texts)
+        from transformers import AutoTokenizer
+    except ImportError as error:
+        raise MissingExtra(error.name or "tokenizers", "export", "encoding texts") from error
+    try:
+        slow = AutoTokenizer.from_pretrained(tokenizer, local_files_only=True)
+        encoded: list[list[int]] = slow(list(texts), truncation=False, padding=False)["input_ids"]
+    except Exception as error:
+        raise CheckpointError(
+            f"{tokenizer}: its tokenizer can't be used: {' '.join(str(error).split())[:200]}"
+        ) from error
+    return encoded
+
+
+def _encode_fast(path: Path, texts: Sequence[str]) -> list[list[int]]:
+    """Without transformers, whose import takes seconds."""
+    from tokenizers import Tokenizer
+
+    try:
+        fast = Tokenizer.from_file(str(path))
+    except Exception as error:
+        raise CheckpointError(f"{path} can't be read as a tokenizer: {' '.join(str(error).split())[:200]}") from error
+    # what training left in the file: nothing is cut, and batches are padded on the board
+    fast.no_truncation()
+    fast.no_padding()
+    return [encoding.ids for encoding in fast.encode_batch(list(texts))]
