@@ -283,7 +283,7 @@ def find_device(name: str, *, folder: Path | None = None) -> Device:
     if name in profile_names():
         raise ConfigError(
             f"device {name!r} has no address; try: edgebench device add {name} --host USER@HOST"
-            f" (or pass --host USER@HOST to this command)"
+            f" (edgebench profile also takes --host USER@HOST)"
         )
     raise UnknownName("device", name, {*boards, *profile_names(), LOCAL})
 

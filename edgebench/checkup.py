@@ -1,0 +1,220 @@
+"""Whether a measurement can be made on a board: what was found there, and what would mend what is missing."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from edgebench.device import Device
+from edgebench.errors import AuthenticationError, BoardError, ConnectionLost, DeviceError, HostKeyError
+from edgebench.remote_agent import RemoteAgent
+from edgebench.transport import open_transport
+
+_MB = 10**6
+#: Below the first no run can work; below the second it is worth a word.
+_MEMORY_BYTES = (64 * _MB, 256 * _MB)
+_DISK_BYTES = (64 * _MB, 1000 * _MB)
+_HOT_MC = 70_000  # boards begin to slow down at 80 to 85 degrees
+
+#: Bits of the Raspberry Pi's get_throttled: 0-3 are now, 16-19 the same since boot.
+_THROTTLED = ("under-voltage", "clock capped", "throttled", "soft temperature limit")
+_SINCE_BOOT = 16
+
+
+class State(StrEnum):
+    """What a finding means. Only MEND stands in the way of a measurement."""
+
+    OK = "ok"
+    BETTER = "could be better"
+    MEND = "to mend"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at: what was seen, and the command (or the act) that mends it, where something is amiss."""
+
+    what: str
+    seen: str
+    state: State = State.OK
+    mend: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkup:
+    """All findings about one device; `board` holds the facts as the agent told them, empty where it could not."""
+
+    device: str
+    findings: tuple[Finding, ...]
+    board: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def can_measure(self) -> bool:
+        """Whether nothing stands in the way of a measurement."""
+        return all(finding.state is not State.MEND for finding in self.findings)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values, as `device check --json` writes them."""
+        return {
+            "device": self.device,
+            "can_measure": self.can_measure,
+            "findings": [asdict(finding) | {"state": str(finding.state)} for finding in self.findings],
+            "board": dict(self.board),
+        }
+
+
+def check_device(device: Device) -> Checkup:
+    """Connect to a device, put the agent there and look at what a measurement needs; never raises a DeviceError."""
+    runtime = device.profile.default_format.runtime
+    findings: list[Finding] = []
+    board: dict[str, Any] = {}
+    try:
+        with open_transport(device) as transport:
+            findings += _way_findings(device)
+            agent = RemoteAgent(transport, name=device.name, python=device.python)
+            agent.install()
+            findings.append(Finding("Python", f"{_version(agent.python_version)} at {device.python}"))
+            reply = agent.probe([runtime])
+            board = reply["board"]
+            findings += probe_findings(device, runtime, reply)
+    except DeviceError as error:
+        findings.append(Finding(_place_of(error, findings), str(error).removeprefix(f"{device.name}: "), State.MEND))
+    return Checkup(device=device.name, findings=tuple(findings), board=board)
+
+
+def _way_findings(device: Device) -> Iterator[Finding]:
+    if device.is_local:
+        yield Finding("connection", "this machine, without SSH")
+        return
+    yield Finding("connection", f"logged in at {device.address}")
+    yield Finding("host key", "pinned" if device.host_key else "as known_hosts says")
+
+
+def _place_of(error: DeviceError, findings: list[Finding]) -> str:
+    """Return the row that an error belongs to: the first thing that was looked for and not found."""
+    if isinstance(error, HostKeyError):
+        return "host key"
+    if isinstance(error, AuthenticationError):
+        return "login"
+    if not findings or isinstance(error, ConnectionLost):
+        return "connection"
+    return "Python" if isinstance(error, BoardError) and findings[-1].what != "Python" else "agent"
+
+
+def probe_findings(device: Device, runtime: str, reply: Mapping[str, Any]) -> Iterator[Finding]:
+    """Yield what the agent's answer to `probe` tells about a board and one runtime on it."""
+    board = reply["board"]
+    yield from _runtime_findings(device, runtime, reply["runtimes"][runtime])
+    yield _model(device, board)
+    yield _room("free memory", _number(board, "memory_available_bytes"), _MEMORY_BYTES, "stop what else runs there")
+    clean = f"edgebench device clean {shlex.quote(device.name)}"
+    yield _room("free disk", _number(board, "disk_free_bytes"), _DISK_BYTES, clean)
+    yield _governor(board)
+    yield _temperature(board)
+    throttled = _number(board, "throttled")
+    if throttled is not None:
+        yield _throttle_flags(throttled)
+    yield _other_run(board)
+
+
+def _model(device: Device, board: Mapping[str, Any]) -> Finding:
+    seen = ", ".join(filter(None, (_text(board, "model"), _text(board, "arch"), _text(board, "os")))) or "not told"
+    expected = device.profile.arch
+    if expected is not None and _text(board, "arch") not in (None, expected):
+        mend = f"a 64-bit system, or another profile: edgebench device add {shlex.quote(device.name)} --replace ..."
+        return Finding("board", f"{seen}; the profile {device.profile.name} is {expected}", State.BETTER, mend)
+    return Finding("board", seen)
+
+
+def _room(what: str, free: int | None, bounds: tuple[int, int], mend: str) -> Finding:
+    if free is None:
+        return Finding(what, "not told")
+    seen = f"{free / _MB:,.0f} MB"
+    if free >= bounds[1]:
+        return Finding(what, seen)
+    return Finding(what, seen, State.MEND if free < bounds[0] else State.BETTER, mend)
+
+
+def _governor(board: Mapping[str, Any]) -> Finding:
+    governor = _text(board, "governor")
+    if governor in (None, "performance"):
+        return Finding("governor", governor or "not told")
+    mend = "echo performance | sudo tee /sys/devices/system/cpu/cpu*/cpufreq/scaling_governor"
+    return Finding("governor", governor or "", State.BETTER, mend)
+
+
+def _temperature(board: Mapping[str, Any]) -> Finding:
+    zones = board.get("temperature_mc")
+    values = [value for value in zones.values() if type(value) is int] if isinstance(zones, dict) else []
+    if not values:
+        return Finding("temperature", "not told")
+    seen = f"{max(values) / 1000:.1f} °C"
+    if max(values) < _HOT_MC:
+        return Finding("temperature", seen)
+    return Finding("temperature", seen, State.BETTER, "let it cool down, or give it a heat sink or fan")
+
+
+def _throttle_flags(bits: int) -> Finding:
+    now = [name for bit, name in enumerate(_THROTTLED) if bits >> bit & 1]
+    before = [name for bit, name in enumerate(_THROTTLED) if bits >> (bit + _SINCE_BOOT) & 1]
+    mend = "a better power supply" if "under-voltage" in (now or before) else "better cooling"
+    if now:
+        return Finding("throttle flags", f"now: {', '.join(now)}", State.MEND, mend)
+    if before:
+        return Finding("throttle flags", f"since boot: {', '.join(before)}", State.BETTER, mend)
+    return Finding("throttle flags", "none")
+
+
+def _other_run(board: Mapping[str, Any]) -> Finding:
+    running = board.get("busy")
+    if running is None:
+        return Finding("other runs", "not told")
+    if not running:
+        return Finding("other runs", "none")
+    return Finding("other runs", "one is measuring now", State.MEND, "wait until it has ended")
+
+
+def _runtime_findings(device: Device, runtime: str, found: Mapping[str, Any]) -> Iterator[Finding]:
+    if not found["ok"]:
+        problem, _, mend = (_text(found, "error") or "it does not work").partition("; try: ")
+        yield Finding(runtime, problem, State.MEND, mend or None)
+        return
+    libraries = found.get("libraries")
+    libraries = libraries if isinstance(libraries, dict) else {}
+    for name in sorted(libraries):
+        yield Finding(_printable(name), _text(libraries, name) or "not told")
+    yield Finding(runtime, _text(found, "version") or "not told")
+    wanted, providers = device.profile.providers, found.get("providers")
+    if not wanted or not isinstance(providers, list):
+        return
+    missing = [name for name in wanted if name not in providers]
+    seen = ", ".join(_printable(name) for name in providers)
+    if not missing:
+        yield Finding("providers", seen)
+        return
+    mend = (
+        f"install a build of {runtime} with {missing[0]}, or measure the CPU: "
+        f"edgebench device add {shlex.quote(device.name)} --profile generic-linux --replace ..."
+    )
+    yield Finding("providers", f"{seen}; the profile {device.profile.name} asks for {missing[0]}", State.MEND, mend)
+
+
+def _version(parts: tuple[int, ...]) -> str:
+    return ".".join(str(part) for part in parts)
+
+
+def _number(facts: Mapping[str, Any], name: str) -> int | None:
+    value = facts.get(name)
+    return value if type(value) is int else None
+
+
+def _text(facts: Mapping[str, Any], name: str) -> str | None:
+    value = facts.get(name)
+    return _printable(value) if type(value) is str and value else None
+
+
+def _printable(text: Any, limit: int = 500) -> str:
+    """Return what a board said as one line that does nothing to a terminal."""
+    return " ".join("".join(c if c.isprintable() else " " for c in str(text)).split())[:limit]
