@@ -15,6 +15,8 @@ from edgebench.cli.output import console, json_option, to_stdout, verbosity_opti
 from edgebench.errors import ConfigError, HostKeyError, UsageError
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from edgebench.checkup import Checkup
     from edgebench.cleanup import Cleanup
     from edgebench.device import Device
@@ -64,12 +66,19 @@ def list_devices(json_target: str | None) -> None:
     table = Table("device", "profile", "address", "python", "host key", "from", title="Boards", title_justify="left")
     for board in boards:
         key = "" if board.is_local else "pinned" if board.host_key else "known_hosts"
-        table.add_row(board.name, board.profile.name, board.address, board.python, key, board.origin or "built in")
+        _add_row(table, board.name, board.profile.name, board.address, board.python, key, board.origin or "built in")
     console().print(table)
     table = Table("profile", "what it is", "default format", title="Built-in profiles", title_justify="left")
     for profile in profiles:
-        table.add_row(profile.name, profile.title, str(profile.default_format))
+        _add_row(table, profile.name, profile.title, str(profile.default_format))
     console().print(table)
+
+
+def _add_row(table: Table, *cells: str) -> None:
+    """Add a row of plain text: an address or what a board says may have brackets in it, which are markup to rich."""
+    from rich.text import Text
+
+    table.add_row(*(Text(cell, overflow="fold") for cell in cells))
 
 
 def _device_to_json(board: Device) -> dict[str, Any]:
@@ -270,14 +279,11 @@ def check(name: str, json_target: str | None) -> int:
 
 def _show_findings(checkup: Checkup) -> None:
     from rich.table import Table
-    from rich.text import Text
 
     verdict = "a measurement can be made" if checkup.can_measure else "no measurement can be made yet"
     table = Table("what", "seen", "", "what mends it", title=f"{checkup.device}: {verdict}", title_justify="left")
     for finding in checkup.findings:
-        # Text, not markup: what a board says may have brackets in it.
-        cells = (finding.what, finding.seen, str(finding.state), finding.mend or "")
-        table.add_row(*(Text(cell, overflow="fold") for cell in cells))
+        _add_row(table, finding.what, finding.seen, str(finding.state), finding.mend or "")
     console().print(table)
 
 
@@ -335,7 +341,7 @@ def _show_cleaned(cleaned: Cleanup) -> None:
     table = Table("what", "MB", "last used, days ago")
     table.columns[1].justify = table.columns[2].justify = "right"
     for thing in cleaned.removed:
-        table.add_row(thing.name, f"{thing.bytes / 1e6:,.1f}", f"{thing.age_s / 86400:.1f}")
+        _add_row(table, thing.name, f"{thing.bytes / 1e6:,.1f}", f"{thing.age_s / 86400:.1f}")
     if cleaned.removed:
         console().print(table)
     verb, left = ("would remove", "would be") if cleaned.dry_run else ("removed", "are")

@@ -1,0 +1,112 @@
+"""Findings of `device check`, from what agents tell."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from edgebench.checkup import Checkup, Finding, State, probe_findings
+from edgebench.device import Device, load_profile
+
+HEALTHY: dict[str, Any] = {
+    "model": "Raspberry Pi 4 Model B Rev 1.4",
+    "arch": "aarch64",
+    "os": "Debian GNU/Linux 12 (bookworm)",
+    "memory_available_bytes": 3_000_000_000,
+    "disk_free_bytes": 20_000_000_000,
+    "governor": "performance",
+    "temperature_mc": {"cpu-thermal": 45_123},
+    "throttled": 0,
+    "busy": False,
+}
+RUNTIME: dict[str, Any] = {
+    "ok": True,
+    "version": "1.32.0",
+    "providers": ["CPUExecutionProvider"],
+    "libraries": {"numpy": "2.4.6"},
+}
+
+
+def findings(profile: str = "pi4", runtime: dict[str, Any] | None = None, **facts: Any) -> dict[str, Finding]:
+    """Return the findings about a healthy board on which these facts differ, by what they are about."""
+    device = Device(name="board", profile=load_profile(profile), host="10.0.0.4")
+    reply = {"board": HEALTHY | facts, "runtimes": {"onnxruntime": runtime or RUNTIME}}
+    return {finding.what: finding for finding in probe_findings(device, "onnxruntime", reply)}
+
+
+def test_nothing_is_amiss_on_a_healthy_board() -> None:
+    found = findings()
+    assert {finding.state for finding in found.values()} == {State.OK}
+    assert found["onnxruntime"].seen == "1.32.0"
+    assert found["numpy"].seen == "2.4.6"
+    assert found["temperature"].seen == "45.1 °C"
+    assert found["free memory"].seen == "3,000 MB"
+    assert all(finding.mend is None for finding in found.values())
+
+
+def test_a_board_that_tells_nothing_can_still_measure() -> None:
+    device = Device(name="board", profile=load_profile("generic-linux"), host="10.0.0.4")
+    reply = {"board": {}, "runtimes": {"onnxruntime": {"ok": True}}}
+    found = tuple(probe_findings(device, "onnxruntime", reply))
+    assert Checkup(device="board", findings=found).can_measure
+    assert {"not told"} <= {finding.seen for finding in found}
+
+
+@pytest.mark.parametrize(
+    ("facts", "what", "state", "seen", "mend"),
+    [
+        ({"memory_available_bytes": 10_000_000}, "free memory", State.MEND, "10 MB", "stop what else"),
+        ({"memory_available_bytes": 200_000_000}, "free memory", State.BETTER, "200 MB", "stop what else"),
+        ({"disk_free_bytes": 0}, "free disk", State.MEND, "0 MB", "edgebench device clean board"),
+        ({"disk_free_bytes": 500_000_000}, "free disk", State.BETTER, "500 MB", "edgebench device clean board"),
+        ({"governor": "ondemand"}, "governor", State.BETTER, "ondemand", "echo performance | sudo tee"),
+        ({"temperature_mc": {"a": 40_000, "b": 81_500}}, "temperature", State.BETTER, "81.5 °C", "cool"),
+        ({"throttled": 0x5}, "throttle flags", State.MEND, "now: under-voltage, throttled", "power supply"),
+        ({"throttled": 0x80008}, "throttle flags", State.MEND, "now: soft temperature limit", "cooling"),
+        ({"throttled": 0x50000}, "throttle flags", State.BETTER, "since boot: under-voltage, throttled", "power"),
+        ({"busy": True}, "other runs", State.MEND, "one is measuring now", "wait"),
+        ({"arch": "armv7l"}, "board", State.BETTER, "armv7l", "64-bit"),
+    ],
+)
+def test_what_is_amiss_says_what_mends_it(facts: dict[str, Any], what: str, state: State, seen: str, mend: str) -> None:
+    finding = findings(**facts)[what]
+    assert finding.state == state
+    assert seen in finding.seen
+    assert mend in (finding.mend or "")
+    assert [other for other in findings(**facts).values() if other.state is not State.OK] == [finding]
+
+
+def test_a_missing_runtime_says_the_command_that_installs_it() -> None:
+    error = "/usr/bin/python3 lacks onnxruntime; try: /usr/bin/python3 -m pip install onnxruntime"
+    finding = findings(runtime={"ok": False, "error": error})["onnxruntime"]
+    assert finding == Finding(
+        "onnxruntime",
+        "/usr/bin/python3 lacks onnxruntime",
+        State.MEND,
+        "/usr/bin/python3 -m pip install onnxruntime",
+    )
+
+
+def test_a_gpu_profile_wants_a_build_for_the_gpu() -> None:
+    finding = findings(profile="jetson-orin-nano")["providers"]
+    assert finding.state is State.MEND
+    assert "CUDAExecutionProvider" in finding.seen
+    assert "--profile generic-linux" in (finding.mend or "")
+    both = RUNTIME | {"providers": ["CUDAExecutionProvider", "CPUExecutionProvider"]}
+    assert findings(profile="jetson-orin-nano", runtime=both)["providers"].state is State.OK
+
+
+def test_what_a_board_says_can_do_nothing_to_the_terminal() -> None:
+    found = findings(model="Pi\x1b[2J\nroot# ", governor="\x07" * 10_000)
+    assert found["board"].seen.startswith("Pi [2J root#")
+    assert all(finding.seen.isprintable() and len(finding.seen) < 2000 for finding in found.values())
+
+
+@pytest.mark.parametrize("nonsense", [None, "x", -1, 1.5, [], {}, {"a": "b"}, True])
+def test_nonsense_from_a_board_is_no_crash(nonsense: Any) -> None:
+    reply_facts = dict.fromkeys(HEALTHY, nonsense)
+    assert findings(
+        runtime={"ok": True, **dict.fromkeys(["version", "providers", "libraries"], nonsense)}, **reply_facts
+    )
+    assert findings(runtime={"ok": False, "error": nonsense})["onnxruntime"].state is State.MEND
