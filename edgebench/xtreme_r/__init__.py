@@ -1,0 +1,1 @@
+"""XTREME-R: its tasks, and readers of scores. Knows no device."""

@@ -1,0 +1,229 @@
+"""Measurements as a table for a terminal, and as one line of text."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any
+
+from rich.box import SIMPLE_HEAD
+from rich.cells import cell_len
+from rich.table import Table
+from rich.text import Text
+
+from edgebench.measurement import Measurement
+from edgebench.variant import Variant
+from edgebench.xtreme_r.scores import TaskScore, task_scores
+
+if TYPE_CHECKING:
+    from rich.console import Console, ConsoleOptions, RenderResult
+
+_MB = 1e6
+_GAP = 2  # characters between columns
+_FOLDED = 20  # characters that a variant's name keeps, however narrow the terminal
+_OF_VARIANT = "*"
+
+
+@dataclass(frozen=True, slots=True)
+class _Column:
+    """A column: its cells from top to bottom; `names_row`: it says which row it is, in every part of the table."""
+
+    header: str
+    cells: Sequence[str]
+    names_row: bool = False
+
+    @property
+    def width(self) -> int:
+        """Of the widest line, in a terminal's columns."""
+        return max(cell_len(line) for cell in (self.header, *self.cells) for line in cell.split("\n"))
+
+
+def measurement_table(measurements: Sequence[Measurement]) -> Table:
+    """Return one row per measurement; what was not measured is an empty cell.
+
+    What all rows share (device, workload, threads, batch) is in a line above, what tells them apart in columns of its own.
+    Where the terminal is too narrow, the columns go on in further tables below, whose rows are named again.
+    """
+    shared, differing = _circumstances(measurements)
+    columns = [
+        _Column("variant", [variant_name(each.subject.variant) for each in measurements], names_row=True),
+        _Column("format", [str(each.subject.artifact.format) for each in measurements], names_row=True),
+        *differing,
+        *(_Column(header, [cell(each) for each in measurements]) for header, cell in _FIGURES),
+        _Column("valid", ["yes" if each.valid else "no" for each in measurements]),
+        *_score_columns(measurements),
+    ]
+    return _FittingTable(columns, heading=" · ".join(shared), notes=list(_notes(measurements)))
+
+
+def summary_line(measurement: Measurement) -> str:
+    """Return the measurement in one line of plain text."""
+    subject, latency = measurement.subject, measurement.latency_ms
+    interval = latency.p50_ci
+    figures = [
+        (
+            "p50 {} ms" + (f" (95 % {_latency(interval[0])} to {_latency(interval[1])})" if interval else ""),
+            latency.p50,
+        ),
+        ("p95 {} ms", latency.p95),
+        ("p99 {} ms", latency.p99),
+        ("{} inputs/s", measurement.throughput_per_s),
+        ("{} tokens/s", measurement.tokens_per_s),
+        ("peak RSS {} MB", _megabytes(measurement.memory_bytes.peak_rss)),
+    ]
+    said = [text.format(_latency(value)) for text, value in figures if value is not None]
+    name = f"{variant_name(subject.variant)} {subject.artifact.format} on {subject.device.get('name')}, {subject.label}"
+    state = [] if measurement.valid else [f"NOT VALID: {'; '.join(measurement.reasons)}"]
+    return f"{name}: " + ", ".join([*(said or ["nothing was measured"]), *state])
+
+
+def variant_name(variant: Variant) -> str:
+    """Return the name as a table shows it: a reference model is never taken for a trained one."""
+    return f"{variant.name} (random weights)" if variant.is_reference else variant.name
+
+
+class _FittingTable(Table):
+    """A table that is never cut: columns for which a terminal has no room go on below, after the names of the rows."""
+
+    def __init__(
+        self, columns: Sequence[_Column], *, heading: str = "", notes: Sequence[str] = (), folded: int | None = None
+    ) -> None:
+        """Make the table; `folded` is the width in which the first column folds its cells."""
+        super().__init__(
+            box=SIMPLE_HEAD,
+            show_edge=False,
+            pad_edge=False,
+            padding=(0, _GAP - 1, 0, 0),  # the box itself has one between columns
+        )
+        self._contents, self._heading, self._notes = list(columns), heading, notes
+        for position, column in enumerate(columns):
+            fold = folded if position == 0 else None
+            self.add_column(
+                Text(column.header),
+                justify="left" if column.names_row else "right",
+                overflow="fold",
+                no_wrap=fold is None,
+                width=fold,
+            )
+        for row in zip(*(column.cells for column in columns), strict=True):
+            self.add_row(*(Text(cell) for cell in row))
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        if self._heading:
+            yield Text(self._heading, style="bold")
+        for part in self._parts(options.max_width):
+            yield ""
+            # The plain table's renderer: a part is not taken apart again.
+            yield from Table.__rich_console__(part, console, options)
+        if self._notes:
+            yield ""
+        for note in self._notes:
+            yield Text(note)
+
+    def _parts(self, room: int) -> Iterator[_FittingTable]:
+        first, *others = self._contents
+        folded = min(first.width, max(_FOLDED, room - sum(_GAP + column.width for column in others)))
+        names = [column for column in others if column.names_row]
+        figures = [column for column in others if not column.names_row]
+        left = room - folded - sum(_GAP + column.width for column in names)
+        while figures:
+            widths = accumulate(_GAP + column.width for column in figures)
+            count = max(1, sum(width <= left for width in widths))
+            taken, figures = figures[:count], figures[count:]
+            yield _FittingTable([first, *names, *taken], folded=folded)
+
+
+# --- what a row says --------------------------------------------------------------------------------------------
+
+
+def _circumstances(measurements: Sequence[Measurement]) -> tuple[list[str], list[_Column]]:
+    """Return what all rows share, for the line above, and columns for what differs."""
+    shared, differing = [], []
+    for header, above, value in _CIRCUMSTANCES:
+        values = [str(found) if (found := value(each)) is not None else "" for each in measurements]
+        if len(set(values)) > 1:
+            differing.append(_Column(header, values, names_row=True))
+        elif values and values[0]:
+            shared.append(above.format(values[0]))
+    return shared, differing
+
+
+#: Header, how the line above says it, and where it is.
+_CIRCUMSTANCES: tuple[tuple[str, str, Callable[[Measurement], Any]], ...] = (
+    ("device", "{}", lambda each: each.subject.device.get("name")),
+    ("workload", "{}", lambda each: each.subject.label),
+    ("batch", "batch {}", lambda each: each.subject.workload.get("batch")),
+    ("threads", "{} threads", lambda each: each.subject.workload.get("threads")),
+)
+
+#: Header and cell of every figure.
+_FIGURES: tuple[tuple[str, Callable[[Measurement], str]], ...] = (
+    ("size\nMB", lambda each: _rounded(_megabytes(each.subject.artifact.bytes))),
+    ("load\nms", lambda each: _rounded(each.load_ms)),
+    ("first\nms", lambda each: _rounded(each.first_ms)),
+    ("p50\nms", lambda each: _with_half_width(each.latency_ms.p50, each.latency_ms.p50_ci)),
+    ("p95\nms", lambda each: _latency(each.latency_ms.p95)),
+    ("p99\nms", lambda each: _latency(each.latency_ms.p99)),
+    ("inputs\n/s", lambda each: _rounded(each.throughput_per_s)),
+    ("tokens\n/s", lambda each: _rounded(each.tokens_per_s)),
+    ("peak\nRSS MB", lambda each: _rounded(_megabytes(each.memory_bytes.peak_rss))),
+    ("peak\nPSS MB", lambda each: _rounded(_megabytes(each.memory_bytes.peak_pss))),
+)
+
+
+def _score_columns(measurements: Sequence[Measurement]) -> list[_Column]:
+    """Return a column for each task that any row has a score of."""
+    rows = [task_scores(each.scores) for each in measurements]
+    names = dict.fromkeys(name for row in rows for name in row)
+    return [_Column(name, [_score(row.get(name)) for row in rows]) for name in names]
+
+
+def _score(score: TaskScore | None) -> str:
+    if score is None:
+        return ""
+    languages = "" if score.complete else f" ({len(score.langs)} lang)"
+    return f"{score.value:.1f}{'' if score.of_artifact else _OF_VARIANT}{languages}"
+
+
+def _notes(measurements: Sequence[Measurement]) -> Iterable[str]:
+    """Say below the table what a cell has no room for."""
+    if any(each.latency_ms.p50_ci for each in measurements):
+        yield "±: half of the 95 % interval, from the runs' own medians"
+    scores = [score for each in measurements for score in task_scores(each.scores).values()]
+    if any(not score.of_artifact for score in scores):
+        yield f"{_OF_VARIANT} score of the variant, not of this very file"
+    for each in measurements:
+        if not each.valid:
+            name = f"{variant_name(each.subject.variant)} {each.subject.artifact.format} {each.subject.label}"
+            yield f"not valid: {name}: {'; '.join(each.reasons)}"
+
+
+# --- figures for people -----------------------------------------------------------------------------------------
+
+
+def _rounded(value: float | None, *, digits: int = 3) -> str:
+    """Return a figure with that many significant digits, at most four after the point; empty for None."""
+    if value is None:
+        return ""
+    return f"{value:.{_decimals(value, digits)}f}"
+
+
+def _latency(value: float | None) -> str:
+    return _rounded(value, digits=4)
+
+
+def _decimals(value: float, digits: int) -> int:
+    magnitude = math.floor(math.log10(abs(value))) if value else 0
+    return min(4, max(0, digits - 1 - magnitude))
+
+
+def _with_half_width(value: float | None, interval: tuple[float, float] | None) -> str:
+    if value is None or interval is None:
+        return _latency(value)
+    return f"{_latency(value)} ±{(interval[1] - interval[0]) / 2:.{_decimals(value, 4)}f}"
+
+
+def _megabytes(value: int | None) -> float | None:
+    return value / _MB if value is not None else None
