@@ -6,11 +6,14 @@ Three things cross the wire, all of them lines of JSON:
 
 - the **journal**: messages with `seq` (0, 1, 2, ...) and `t_ns` (the board's monotonic clock), tailed by the host;
 - **replies**: each agent command but `follow` and `fetch` prints one `{"ok": true, ...}` or
-  `{"ok": false, "kind": ..., "message": ...}` (`receive` prints one before and one after the bytes);
+  `{"ok": false, "kind": ..., "message": ...}` (`receive` prints one before and one after the bytes); those two say
+  what is wrong in one line on standard error; the exit status is 0 or 1;
 - the **run specification**: what the host asks a run to do, on the standard input of `launch`.
 
 Nothing that arrives is trusted: `decode_message` and `RunSpec.from_json` check every type, size and bound.
 """
+
+# ruff: noqa: RUF009 - checked() returns a dataclass field
 
 import json
 import re
@@ -137,7 +140,7 @@ class Hello:
 
     protocol: int = checked(_integer(1, 1 << 16))
     run_id: str = checked(_identifier)
-    agent_sha256: str = checked(_or_none(_sha256))  # None where the agent doesn't run from its zipapp
+    agent_sha256: Optional[str] = checked(_or_none(_sha256))  # None where the agent doesn't run from its zipapp
     runtime: str = checked(_identifier)
     runtime_version: str = checked(_text(256))
     libraries: Dict[str, str] = checked(_table(_text(256)))
@@ -191,14 +194,23 @@ class WarmedUp:
 
 @dataclass(frozen=True)
 class Readings:
-    """What the sensors said at one moment; names carry units, e.g. `rss_bytes`, `temperature_mc/cpu-thermal`."""
+    """What the sensors said at one moment; names carry units. None: the sensor exists and gave no answer.
+
+    Of the measuring process: `rss_bytes`, and at the borders of phases also `pss_bytes` and `peak_rss_bytes`.
+    Of the board: `temperature_mc/ZONE`, `frequency_khz/cpuN`, `others_cpu_millicores` and `agent_cpu_millicores` (busy
+    time of everything else, and of the agent's sensor process, in thousandths of one core, since the last reading),
+    `throttled` (the bits of the Raspberry Pi's get_throttled: 0-3 are now, 16-19 since boot).
+    """
 
     values: Dict[str, Optional[int]] = checked(_table(_or_none(_integer(-MAX_INT))))
 
 
 @dataclass(frozen=True)
 class Outputs:
-    """The run's outputs lie in the run file `outputs.npy`: for each input one .npy array per model output, in order."""
+    """The run's outputs lie in the run file `outputs.npy`.
+
+    For each batch, in order, one .npy record per name, in order; rows are inputs. `count`: batches.
+    """
 
     sha256: str = checked(_sha256)
     bytes: int = checked(_integer())
@@ -215,7 +227,7 @@ class Log:
 
 @dataclass(frozen=True)
 class Done:
-    """The run ended well. `count`: timed inferences; `duration_ns`: from the first one's start to the last one's end."""
+    """The run ended well. `count`: timed inferences; `duration_ns`: from the first one's start to the last's end."""
 
     count: int = checked(_integer())
     duration_ns: int = checked(_integer())
@@ -259,9 +271,26 @@ class Entry:
 
 def encode_message(seq: int, t_ns: int, message: Message) -> bytes:
     """Return the journal line of a message, newline included."""
-    body = {"seq": seq, "t_ns": t_ns, "type": _TYPE_NAMES[type(message)]}
-    body.update(asdict(message))
-    return json.dumps(body, separators=(",", ":"), allow_nan=False).encode() + b"\n"
+    return stamp(seq, t_ns, encode_body(message))
+
+
+def encode_body(message: Message) -> bytes:
+    """Return a journal line from its `type` on: what the measuring process knows of it; `stamp` makes it whole."""
+    values = {"type": _TYPE_NAMES[type(message)]}
+    # Not asdict: it copies every latency one by one.
+    values.update((slot.name, getattr(message, slot.name)) for slot in fields(message))
+    return json.dumps(values, separators=(",", ":"), allow_nan=False).encode()[1:] + b"\n"
+
+
+def stamp(seq: int, t_ns: int, body: bytes) -> bytes:
+    """Return the journal line of an encoded body."""
+    return b'{"seq":%d,"t_ns":%d,' % (seq, t_ns) + body
+
+
+def one_line(text: str, limit: int = 1000) -> str:
+    """Return text as one line of at most `limit` characters, as a message's text must be."""
+    line = " ".join(text.split())
+    return line if len(line) <= limit else line[: limit - 3] + "..."
 
 
 def decode_message(line: bytes) -> Entry:

@@ -1,0 +1,175 @@
+"""The agent's commands. Descriptor 1 is the wire: it is taken away before anything that might print is loaded."""
+
+import sys
+
+if sys.version_info < (3, 8):  # noqa: UP036 - a board may have any Python
+    sys.exit("edgebench_agent needs Python 3.8 or newer, this is " + sys.version.split()[0])
+
+import argparse
+import json
+import os
+import re
+import traceback
+from typing import Any, List, NoReturn, Optional
+
+from .failure import DISK_FULL, Failure
+from .home import Home, find_home
+from .protocol import MAX_INT, one_line
+
+
+def main(arguments: Optional[List[str]] = None) -> int:
+    """Run one command; return the exit status."""
+    wire = os.dup(1)
+    os.dup2(2, 1)  # what native libraries print goes where errors go
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    speaks_lines = bool(given) and given[0] in ("follow", "fetch")
+    try:
+        options = _parser().parse_args(given)
+        return int(options.command(options, find_home(), wire) or 0)
+    except Failure as failure:
+        _fail(wire, speaks_lines, failure.kind, str(failure))
+    except BrokenPipeError:
+        pass  # the host is gone
+    except KeyboardInterrupt:
+        _fail(wire, speaks_lines, "interrupted", "the command was interrupted")
+    except OSError as error:
+        traceback.print_exc()
+        _fail(wire, speaks_lines, "out_of_disk" if error.errno in DISK_FULL else "crashed", str(error))
+    except Exception as error:  # noqa: BLE001 - the host gets an answer, whatever happens
+        traceback.print_exc()
+        _fail(wire, speaks_lines, "crashed", f"{type(error).__name__}: {error}")
+    return 1
+
+
+def _reply(wire: int, **values: Any) -> None:
+    line = json.dumps({"ok": True, **values}, allow_nan=False).encode() + b"\n"
+    while line:
+        line = line[os.write(wire, line) :]
+
+
+def _fail(wire: int, speaks_lines: bool, kind: str, message: str) -> None:
+    try:
+        if speaks_lines:
+            sys.stderr.write(one_line(message) + "\n")
+        else:
+            _reply(wire, ok=False, kind=kind, message=one_line(message))
+    except OSError:
+        pass  # the host is gone
+
+
+# --- the commands -----------------------------------------------------------------------------------------------
+
+
+def _probe(options: Any, home: Home, wire: int) -> None:
+    from .probe import probe
+
+    _reply(wire, **probe(home, options.runtime))
+
+
+def _receive(options: Any, home: Home, wire: int) -> None:
+    from .blobs import receive
+
+    receive(home, options.sha256, options.bytes, 0, lambda **values: _reply(wire, **values))
+
+
+def _launch(options: Any, home: Home, wire: int) -> None:
+    from .launch import launch
+
+    _reply(wire, **launch(home, sys.stdin.buffer.readline()))
+
+
+def _follow(options: Any, home: Home, wire: int) -> None:
+    from .follow import follow
+
+    follow(home, options.run_id, options.offset, 0, wire)
+
+
+def _fetch(options: Any, home: Home, wire: int) -> None:
+    from .follow import fetch
+
+    fetch(home, options.run_id, options.name, options.offset, wire)
+
+
+def _clean(options: Any, home: Home, wire: int) -> None:
+    from .blobs import clean
+
+    limits = {"older_than_s": options.older_than_s, "keep_bytes": options.keep_bytes}
+    _reply(wire, **clean(home, dry_run=options.dry_run, **limits))
+
+
+def _try(options: Any, home: Home, wire: int) -> None:
+    from .probe import try_runtime
+
+    _reply(wire, **try_runtime(options.name))
+
+
+def _supervise(options: Any, home: Home, wire: int) -> int:
+    from .supervisor import supervise
+
+    return supervise(home, options.run_id, options.lock, options.ready)
+
+
+def _measure(options: Any, home: Home, wire: int) -> int:
+    from .measuring_process import run_measurement
+
+    return run_measurement(home, options.run_id, options.messages, options.go)
+
+
+# --- their arguments --------------------------------------------------------------------------------------------
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise Failure("bad_request", message)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="edgebench_agent", allow_abbrev=False)
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    def add(called: str, command: Any, **positional: Any) -> argparse.ArgumentParser:
+        added: argparse.ArgumentParser = commands.add_parser(called, allow_abbrev=False)
+        added.set_defaults(command=command)
+        for argument, kind in positional.items():
+            added.add_argument(argument, type=kind)
+        return added
+
+    add("probe", _probe).add_argument("--runtime", action="append", default=[])
+    add("receive", _receive, sha256=_sha256, bytes=_count)
+    add("launch", _launch)
+    add("follow", _follow, run_id=_run_id, offset=_count)
+    add("fetch", _fetch, run_id=_run_id, name=str, offset=_count)
+    clean = add("clean", _clean)
+    clean.add_argument("--older-than-s", type=_count)
+    clean.add_argument("--keep-bytes", type=_count)
+    clean.add_argument("--dry-run", action="store_true")
+    # What the agent starts itself:
+    add("try", _try, name=str)
+    add("supervise", _supervise, run_id=_run_id, lock=int, ready=int)
+    add("measure", _measure, run_id=_run_id, messages=int, go=int)
+    return parser
+
+
+def _matching(pattern: str, text: str) -> str:
+    if not re.fullmatch(pattern, text):
+        raise argparse.ArgumentTypeError(f"{text[:80]!r} does not look as it should")
+    return text
+
+
+def _sha256(text: str) -> str:
+    return _matching("[0-9a-f]{64}", text)
+
+
+def _run_id(text: str) -> str:
+    return _matching("[A-Za-z0-9][A-Za-z0-9_.-]{0,127}", text)
+
+
+def _count(text: str) -> int:
+    value = int(_matching("[0-9]{1,19}", text))
+    if value > MAX_INT:
+        raise argparse.ArgumentTypeError(f"{text} is too large")
+    return value
+
+
+if __name__ == "__main__":
+    sys.exit(main())

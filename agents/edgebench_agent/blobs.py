@@ -1,0 +1,298 @@
+"""The blob store: files named by their content's hash, received in parts, checked, and cleaned away.
+
+A blob arrives in <sha256>.part, whose bytes are always a prefix of the content, and is renamed once its hash is right.
+"""
+
+import fcntl
+import hashlib
+import os
+import queue
+import select
+import stat
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Callable, Dict, List, Optional, Tuple
+
+from .failure import DISK_FULL, Failure
+from .home import Home, own_archive
+from .journal import has_writer
+
+#: Sends one reply to the host.
+Reply = Callable[..., None]
+
+_BUFFER_BYTES = 1 << 20
+_BUFFERS = 8
+_F_SETPIPE_SZ = 1031  # fcntl has the name only from Python 3.10 on
+_SYNC_EVERY_BYTES = 32 << 20
+_SPARE_BYTES = 16 << 20  # left free on the disk for journals and logs
+_IDLE_S = 20.0  # a sender that is silent for so long is gone
+_WAIT_FOR_OTHER_S = 30.0  # longer than _IDLE_S: a sender whose connection broke lets go in time
+
+
+def receive(home: Home, sha256: str, size: int, source: int, reply: Reply) -> None:
+    """Take a blob's bytes from descriptor `source`; reply what is there before, and once it is whole.
+
+    Raises:
+        Failure: out_of_disk, corrupt, busy (somebody else sends it), interrupted (the part is kept).
+    """
+    home.create()
+    blob = home.blob(sha256)
+    part = _open_part(blob, size)
+    if part is None:
+        reply(have=size)
+        reply(have=size)
+        return
+    try:
+        digest, have = _hash_part(part, size)
+        _check_space(home, size - have)
+        reply(have=have)
+        _take(part, source, size, have, digest)
+        if digest.hexdigest() != sha256:
+            _part_path(blob).unlink()
+            raise Failure("corrupt", f"the {size} bytes that arrived don't have the hash {sha256[:12]}...; push again")
+        os.fsync(part)
+        _part_path(blob).rename(blob)
+        _sync_folder(home.blobs)
+    except OSError as error:
+        if error.errno not in DISK_FULL:
+            raise
+        # A half file would keep a full disk full.
+        _part_path(blob).unlink()
+        raise Failure("out_of_disk", f"the disk filled up while {size} bytes arrived; free some of it") from error
+    finally:
+        os.close(part)
+    reply(have=size)
+
+
+def _part_path(blob: Path) -> Path:
+    return blob.with_name(blob.name + ".part")
+
+
+def _open_part(blob: Path, size: int) -> Optional[int]:
+    """Return the locked descriptor of a blob's part, or None where the blob is whole already."""
+    deadline = time.monotonic() + _WAIT_FOR_OTHER_S
+    while True:
+        if blob.exists() and blob.stat().st_size == size:
+            os.utime(blob)
+            return None
+        part = os.open(_part_path(blob), os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(part, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # While we waited, another sender may have renamed or removed the file we opened.
+            if os.path.samestat(os.fstat(part), _part_path(blob).stat()):
+                return part
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                os.close(part)
+                raise Failure("busy", f"somebody else sends {blob.name[:12]}...; try again later") from None
+            time.sleep(0.1)
+        except FileNotFoundError:
+            pass
+        os.close(part)
+
+
+def _hash_part(part: int, size: int) -> Tuple[Any, int]:
+    """Return the hash of the bytes that are there, and their number; the descriptor stands behind them."""
+    digest = hashlib.sha256()
+    have = 0
+    if os.fstat(part).st_size > size:
+        os.ftruncate(part, 0)
+    buffer = memoryview(bytearray(_BUFFER_BYTES))
+    while True:
+        count = os.readv(part, [buffer])
+        if not count:
+            return digest, have
+        digest.update(buffer[:count])
+        have += count
+
+
+def _check_space(home: Home, needed: int) -> None:
+    disk = os.statvfs(home.blobs)
+    free = disk.f_bavail * disk.f_frsize
+    if needed + _SPARE_BYTES > free:
+        raise Failure(
+            "out_of_disk",
+            f"{needed + _SPARE_BYTES} bytes of disk are needed at {home.root} and {free} are free; "
+            f"free some of it, or set EDGEBENCH_HOME to another disk",
+        )
+
+
+def _take(part: int, source: int, size: int, have: int, digest: Any) -> None:
+    """Copy what is missing from `source` to the part, hashing it and bringing it to the disk meanwhile."""
+    with suppress(OSError):  # not a pipe
+        fcntl.fcntl(source, _F_SETPIPE_SZ, _BUFFER_BYTES)
+    beside = _Beside(part, digest)
+    try:
+        while have < size:
+            buffer = beside.free_buffer()
+            if not select.select([source], [], [], _IDLE_S)[0]:
+                raise Failure("interrupted", f"no bytes for {_IDLE_S:g} s after {have} of {size}; they are kept")
+            count = os.readv(source, [buffer[: size - have]])
+            if not count:
+                raise Failure("interrupted", f"the bytes ended after {have} of {size}; they are kept")
+            _write(part, buffer[:count])
+            beside.hash(buffer, count)
+            have += count
+    finally:
+        beside.end()
+
+
+def _write(file: int, data: memoryview) -> None:
+    while len(data):
+        data = data[os.write(file, data) :]
+
+
+class _Beside:
+    """Hashes buffers in one thread and syncs the file in another: both release the interpreter's lock."""
+
+    def __init__(self, file: int, digest: Any) -> None:
+        self._file = file
+        self._digest = digest
+        self._free: queue.SimpleQueue[memoryview] = queue.SimpleQueue()
+        self._full: queue.SimpleQueue[Optional[Tuple[memoryview, int]]] = queue.SimpleQueue()
+        self._sync: queue.SimpleQueue[bool] = queue.SimpleQueue()
+        for _ in range(_BUFFERS):
+            self._free.put(memoryview(bytearray(_BUFFER_BYTES)))
+        self._threads = [threading.Thread(target=target, daemon=True) for target in (self._hash_all, self._sync_all)]
+        for thread in self._threads:
+            thread.start()
+
+    def free_buffer(self) -> memoryview:
+        """Return a buffer that nobody uses."""
+        return self._free.get()
+
+    def hash(self, buffer: memoryview, count: int) -> None:
+        """Hand over a buffer whose first `count` bytes are the next of the content."""
+        self._full.put((buffer, count))
+
+    def end(self) -> None:
+        """Wait until all that was handed over is hashed."""
+        self._full.put(None)
+        self._sync.put(False)
+        for thread in self._threads:
+            thread.join()
+
+    def _hash_all(self) -> None:
+        unsynced = 0
+        while True:
+            job = self._full.get()
+            if job is None:
+                return
+            buffer, count = job
+            self._digest.update(buffer[:count])
+            self._free.put(buffer)
+            unsynced += count
+            if unsynced >= _SYNC_EVERY_BYTES:
+                self._sync.put(True)
+                unsynced = 0
+
+    def _sync_all(self) -> None:
+        while self._sync.get():
+            os.fdatasync(self._file)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+# --- cleaning ---------------------------------------------------------------------------------------------------
+
+
+class _Thing:
+    """Something that may be removed: a blob, a part, an agent or a run, and when it was last used."""
+
+    def __init__(self, home: Home, path: Path) -> None:
+        self.path = path
+        self.name = str(path.relative_to(home.root))
+        files = [entry for entry in path.rglob("*") if not entry.is_dir()] if path.is_dir() else [path]
+        stats = [entry.lstat() for entry in files]
+        # A run's links to blobs are counted with the blobs.
+        self.bytes = sum(found.st_size for found in stats if path.is_file() or found.st_nlink == 1)
+        self.used_at = max((found.st_mtime for found in [path.lstat(), *stats]), default=0.0)
+
+    def in_use(self) -> bool:
+        """Say whether a run, a sender or this very process needs it."""
+        if self.path.is_dir():
+            return has_writer(self.path / "journal.ndjson")
+        if self.path.suffix == ".part":
+            return _is_locked(self.path)
+        return self.path.stat().st_nlink > 1 or self.path.absolute() == own_archive()
+
+
+def clean(home: Home, *, older_than_s: Optional[int], keep_bytes: Optional[int], dry_run: bool) -> Dict[str, Any]:
+    """Remove what was last used longer than `older_than_s` ago, then the oldest until `keep_bytes` are left.
+
+    Nothing that is in use goes. Where neither limit is given, nothing goes.
+
+    Returns:
+        `removed`: name, bytes and age in seconds of each thing; `removed_bytes`; `kept_bytes`.
+    """
+    _release_dead_runs(home)
+    folders = [folder for folder in (home.blobs, home.agents, home.runs) if folder.is_dir()]
+    things = [_Thing(home, path) for folder in folders for path in folder.iterdir()]
+    things.sort(key=lambda thing: thing.used_at)
+    now = time.time()
+    kept = sum(thing.bytes for thing in things)
+    removed: List[Dict[str, Any]] = []
+    removed_bytes = 0
+    for thing in things:
+        age_s = max(0, int(now - thing.used_at))
+        too_old = older_than_s is not None and age_s >= older_than_s
+        too_much = keep_bytes is not None and kept > keep_bytes
+        if not (too_old or too_much) or thing.in_use():
+            continue
+        if not dry_run:
+            _remove(thing.path)
+        kept -= thing.bytes
+        removed_bytes += thing.bytes
+        removed.append({"name": thing.name, "bytes": thing.bytes, "age_s": age_s})
+    return {
+        "removed": removed[:2048],  # a reply is bounded
+        "removed_count": len(removed),
+        "removed_bytes": removed_bytes,
+        "kept_bytes": kept,
+    }
+
+
+def _release_dead_runs(home: Home) -> None:
+    """Drop the links to blobs of runs that died without dropping them."""
+    for run in home.runs.iterdir() if home.runs.is_dir() else ():
+        if (run / "journal.ndjson").exists() and not has_writer(run / "journal.ndjson"):
+            release_blobs(run)
+
+
+def release_blobs(run: Path) -> None:
+    """Drop a run folder's links to blobs: it doesn't need them any more."""
+    _remove(run / "model")
+    _remove(run / "inputs")
+
+
+def _remove(path: Path) -> None:
+    """Remove a file, or a folder with all that is in it; nothing where it is gone already."""
+    with suppress(FileNotFoundError):
+        if stat.S_ISDIR(path.lstat().st_mode):
+            for entry in path.iterdir():
+                _remove(entry)
+            path.rmdir()
+        else:
+            path.unlink()
+
+
+def _is_locked(path: Path) -> bool:
+    try:
+        file = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(file)
+    return False

@@ -1,0 +1,100 @@
+"""What the board says of itself. A fact that it does not tell is None."""
+
+import os
+import platform
+import re
+import struct
+import sys
+from pathlib import Path
+from typing import Any, Dict, List, Optional
+
+from .home import Home
+from .kernel_files import kilobytes, read_int, read_table, read_text
+from .sensors.cpufreq import cpu_folders
+from .sensors.raspberry_pi import read_throttled
+from .sensors.thermal import read_temperatures
+
+_ROOT = Path("/")
+
+
+def board_facts(home: Home, root: Path = _ROOT) -> Dict[str, Any]:
+    """Return the facts that decide what a measurement here means; `root` is where /proc and /sys are."""
+    cpuinfo = read_table(root / "proc/cpuinfo")
+    meminfo = read_table(root / "proc/meminfo")
+    clocks = [folder / "cpufreq" for folder in cpu_folders(root)]
+    governors = {text for text in (read_text(folder / "scaling_governor") for folder in clocks) if text}
+    return {
+        "model": _model(root, cpuinfo),
+        "arch": os.uname().machine,
+        "python_bits": struct.calcsize("P") * 8,
+        "cores": os.cpu_count(),
+        "usable_cores": len(os.sched_getaffinity(0)),
+        "cpu": cpuinfo.get("model name") or cpuinfo.get("Processor"),
+        "cpu_features": sorted((cpuinfo.get("Features") or cpuinfo.get("flags") or "").split()) or None,
+        "memory_bytes": kilobytes(meminfo.get("MemTotal")),
+        "memory_available_bytes": memory_available(root),
+        "swap_bytes": kilobytes(meminfo.get("SwapTotal")),
+        "disk_free_bytes": _disk_free(home),
+        "os": _operating_system(root),
+        "kernel": os.uname().release,
+        "libc": _libc(),
+        "python": platform.python_version(),
+        "python_executable": sys.executable,
+        "governor": ", ".join(sorted(governors)) or None,
+        "clock_min_khz": _extreme(min, clocks, "scaling_min_freq"),
+        "clock_max_khz": _extreme(max, clocks, "scaling_max_freq"),
+        "clock_hardware_max_khz": _extreme(max, clocks, "cpuinfo_max_freq"),
+        "temperature_mc": read_temperatures(root) or None,
+        "throttled": read_throttled(root),
+        "boot_id": boot_id(root),
+    }
+
+
+def memory_available(root: Path = _ROOT) -> Optional[int]:
+    """Return the bytes that a new process can have without swapping, as the kernel estimates it."""
+    return kilobytes(read_table(root / "proc/meminfo").get("MemAvailable"))
+
+
+def boot_id(root: Path = _ROOT) -> Optional[str]:
+    """Return what tells this boot from every other."""
+    return read_text(root / "proc/sys/kernel/random/boot_id")
+
+
+def oom_kills(root: Path = _ROOT) -> Optional[int]:
+    """Return how many processes the kernel has killed for memory since boot."""
+    found = re.search(r"^oom_kill (\d+)$", read_text(root / "proc/vmstat") or "", re.MULTILINE)
+    return int(found.group(1)) if found else None
+
+
+def _model(root: Path, cpuinfo: Dict[str, str]) -> Optional[str]:
+    tree = read_text(root / "proc/device-tree/model") or read_text(root / "sys/firmware/devicetree/base/model")
+    return tree or cpuinfo.get("Model") or cpuinfo.get("model name") or cpuinfo.get("Hardware")
+
+
+def _operating_system(root: Path) -> Optional[str]:
+    release = read_table(root / "etc/os-release", "=")
+    name = release.get("PRETTY_NAME") or release.get("NAME")
+    return name.strip("\"'") if name else None
+
+
+def _libc() -> Optional[str]:
+    try:
+        return os.confstr("CS_GNU_LIBC_VERSION")
+    except (ValueError, OSError):
+        return " ".join(platform.libc_ver()).strip() or None
+
+
+def _disk_free(home: Home) -> Optional[int]:
+    folder = home.root.absolute()
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    try:
+        disk = os.statvfs(folder)
+    except OSError:
+        return None
+    return disk.f_bavail * disk.f_frsize
+
+
+def _extreme(choose: Any, folders: List[Path], name: str) -> Optional[int]:
+    values = [value for value in (read_int(folder / name) for folder in folders) if value is not None]
+    return choose(values) if values else None

@@ -1,0 +1,18 @@
+"""Failure: the one exception that the agent raises on purpose."""
+
+import errno
+
+from .protocol import FAILURE_KINDS
+
+#: What a file system says that takes no more: full, over quota, or over the limit of a file's size.
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+class Failure(Exception):
+    """Something failed; `kind` is one of FAILURE_KINDS, the message is one line that says what, where, what to try."""
+
+    def __init__(self, kind: str, message: str) -> None:
+        if kind not in FAILURE_KINDS:
+            raise ValueError("unknown kind of failure: " + kind)
+        super().__init__(message)
+        self.kind = kind

@@ -1,0 +1,112 @@
+"""follow and fetch: give a run's journal, as it grows, and its other files to the host."""
+
+import os
+import threading
+import time
+from pathlib import Path
+
+from .failure import Failure
+from .home import Home, RunFolder
+from .journal import has_writer, whole_lines
+from .lease import Lease
+from .protocol import HEARTBEAT, MAX_LINE_BYTES, RENEW, RUN_FILES, STOP
+
+_POLL_S = 0.05
+_HEARTBEAT_NS = 1_000_000_000
+_CHUNK_BYTES = 1 << 16
+
+
+def follow(home: Home, run_id: str, offset: int, commands: int, wire: int) -> None:
+    """Write the journal from byte `offset` on to `wire`, whole lines only, until its writer is gone.
+
+    Lines on the descriptor `commands` renew or stop the run; its end ends this process.
+
+    Raises:
+        Failure: not_found, bad_request.
+    """
+    folder = _existing(home, run_id)
+    with folder.journal.open("rb") as journal:
+        _seek_line(journal.fileno(), offset)
+        threading.Thread(target=_obey, args=(folder, commands), daemon=True).start()
+        said_ns = time.monotonic_ns()
+        while True:
+            alive = has_writer(folder.journal)  # asked before reading: what it wrote last is not missed
+            if _pass_on(journal.fileno(), wire):
+                said_ns = time.monotonic_ns()
+            elif not alive:
+                return
+            elif time.monotonic_ns() - said_ns >= _HEARTBEAT_NS:
+                _write(wire, HEARTBEAT)
+                said_ns = time.monotonic_ns()
+            else:
+                time.sleep(_POLL_S)
+
+
+def fetch(home: Home, run_id: str, name: str, offset: int, wire: int) -> None:
+    """Write the bytes of a run's file from `offset` on.
+
+    Raises:
+        Failure: not_found, bad_request.
+    """
+    if name not in RUN_FILES:
+        raise Failure("bad_request", f"a run has no file {name!r}; it has {', '.join(RUN_FILES)}")
+    path = _existing(home, run_id).path / name
+    if not path.exists():
+        raise Failure("not_found", f"run {run_id} has no {name}")
+    with path.open("rb") as file:
+        file.seek(offset)
+        while True:
+            data = file.read(_CHUNK_BYTES)
+            if not data:
+                return
+            _write(wire, data)
+
+
+def _existing(home: Home, run_id: str) -> RunFolder:
+    folder = home.run(run_id)
+    if not folder.journal.exists():
+        raise Failure("not_found", f"there is no run {run_id} on this board")
+    return folder
+
+
+def _seek_line(journal: int, offset: int) -> None:
+    """Go to `offset`, which must be where a line starts."""
+    if offset and os.pread(journal, 1, offset - 1) != b"\n":
+        raise Failure("bad_request", f"byte {offset} is not where a line of the journal starts")
+    os.lseek(journal, offset, os.SEEK_SET)
+
+
+def _pass_on(journal: int, wire: int) -> bool:
+    """Pass on the whole lines that are there, at most a few at a time; say whether there were any."""
+    start = os.lseek(journal, 0, os.SEEK_CUR)
+    lines = whole_lines(os.pread(journal, 2 * MAX_LINE_BYTES, start))
+    _write(wire, lines)
+    os.lseek(journal, start + len(lines), os.SEEK_SET)
+    return bool(lines)
+
+
+def _obey(folder: RunFolder, commands: int) -> None:
+    """Do what the host says, until it says no more; then nobody listens either."""
+    lease = Lease(folder.renewed)
+    buffer = b""
+    while True:
+        data = os.read(commands, 4096)
+        if not data:
+            os._exit(0)
+        *lines, buffer = (buffer + data).split(b"\n")
+        buffer = buffer[-64:]
+        for line in lines:
+            if line + b"\n" == RENEW:
+                lease.renew()
+            elif line + b"\n" == STOP:
+                _touch(folder.stop)
+
+
+def _touch(path: Path) -> None:
+    path.touch(mode=0o600)
+
+
+def _write(wire: int, data: bytes) -> None:
+    rest = memoryview(data)
+    while len(rest):
+        rest = rest[os.write(wire, rest) :]

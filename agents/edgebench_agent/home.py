@@ -1,0 +1,82 @@
+"""Where things lie on the board, and how the agent starts itself again.
+
+EDGEBENCH_HOME (else ~/.edgebench) holds agents/, blobs/, runs/ and `lock`, which is held while a run measures.
+"""
+
+import os
+import sys
+from pathlib import Path
+from typing import Dict, List, Optional, Tuple
+
+PACKAGE = "edgebench_agent"
+
+
+class Home:
+    """The agent's folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.agents = root / "agents"
+        self.blobs = root / "blobs"
+        self.runs = root / "runs"
+        self.lock = root / "lock"
+
+    def blob(self, sha256: str) -> Path:
+        """Return the path of a blob."""
+        return self.blobs / sha256
+
+    def run(self, run_id: str) -> "RunFolder":
+        """Return the folder of a run."""
+        return RunFolder(self.runs / run_id)
+
+    def create(self) -> None:
+        """Make what does not exist yet; only the owner may look inside."""
+        for folder in (self.root, self.agents, self.blobs, self.runs):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+class RunFolder:
+    """The files of one run."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.spec = path / "spec.json"
+        self.journal = path / "journal.ndjson"
+        self.log = path / "agent.log"
+        self.outputs = path / "outputs.npy"
+        self.renewed = path / "renewed"
+        self.stop = path / "stop"
+        self.model = path / "model"
+        self.inputs = path / "inputs"
+
+
+def find_home() -> Home:
+    """Return the agent's folder, by the environment; it need not exist."""
+    given = os.environ.get("EDGEBENCH_HOME")
+    return Home(Path(given) if given else Path("~/.edgebench").expanduser())
+
+
+def own_archive() -> Optional[Path]:
+    """Return the zipapp that this code runs from, or None."""
+    archive = getattr(sys.modules[PACKAGE].__loader__, "archive", None)
+    return None if archive is None else Path(archive).absolute()
+
+
+def own_sha256() -> Optional[str]:
+    """Return the content hash that names the zipapp, or None where the agent doesn't run from one."""
+    archive = own_archive()
+    if archive is None or len(archive.stem) != 64 or set(archive.stem) - set("0123456789abcdef"):
+        return None
+    return archive.stem
+
+
+def own_command(*arguments: str) -> Tuple[List[str], Dict[str, str]]:
+    """Return the command line and environment that run this very agent again."""
+    archive = own_archive()
+    environment = dict(os.environ)
+    if archive is not None:
+        return [sys.executable, str(archive), *arguments], environment
+    folder = str(Path(next(iter(sys.modules[PACKAGE].__path__))).parent)
+    before = environment.get("PYTHONPATH")
+    environment["PYTHONPATH"] = folder if not before else folder + os.pathsep + before
+    return [sys.executable, "-m", PACKAGE, *arguments], environment

@@ -1,0 +1,41 @@
+"""A run's lease: it ends by itself when nobody has renewed it.
+
+Counted on CLOCK_BOOTTIME, which goes on while the board sleeps and which nobody can set.
+"""
+
+import time
+from pathlib import Path
+from typing import Optional
+
+from .board import boot_id
+
+
+class Lease:
+    """The file that says when the run was last renewed: `<nanoseconds since boot> <boot id>`."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._boot = boot_id() or "?"
+        self._renewed_ns = _now_ns()
+
+    def renew(self) -> None:
+        """Say that somebody still wants this run."""
+        fresh = self._path.with_name(self._path.name + ".new")
+        fresh.write_text(f"{_now_ns()} {self._boot}")
+        fresh.replace(self._path)
+
+    def left_ns(self, lease_ns: int) -> int:
+        """Return how long the lease still holds; below 0 when it has expired."""
+        self._renewed_ns = max(self._renewed_ns, self._read() or 0)
+        return self._renewed_ns + lease_ns - _now_ns()
+
+    def _read(self) -> Optional[int]:
+        try:
+            renewed, _, boot = self._path.read_text().partition(" ")
+            return int(renewed) if boot == self._boot else None
+        except (OSError, ValueError):
+            return None
+
+
+def _now_ns() -> int:
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME)

@@ -1,0 +1,63 @@
+"""The measuring process's line to the supervisor, which writes the journal."""
+
+import json
+import os
+import signal
+from types import FrameType
+from typing import Dict, List, Optional
+
+from .protocol import MAX_BLOCK, Latencies, Message, Phase, encode_body
+
+
+class Stopped(Exception):
+    """Somebody asked this process to end."""
+
+
+class Supervisor:
+    """The line to the supervisor: messages out, go-aheads in."""
+
+    def __init__(self, messages: int, go: int) -> None:
+        self._messages = messages
+        self._go = go
+        self._stopped = False
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._stop)
+
+    def _stop(self, number: int, frame: Optional[FrameType]) -> None:
+        self._stopped = True
+
+    def send(self, message: Message) -> None:
+        """Send a message."""
+        self._send_line(encode_body(message))
+
+    def introduce(self, runtime_version: str, libraries: Dict[str, str]) -> None:
+        """Tell what the supervisor must know to write the run's first message; not itself part of the journal."""
+        about = {"type": "imported", "version": runtime_version, "libraries": libraries}
+        self._send_line(json.dumps(about, separators=(",", ":")).encode()[1:] + b"\n")
+
+    def _send_line(self, body: bytes) -> None:
+        line = memoryview(body)
+        while len(line):
+            line = line[os.write(self._messages, line) :]
+
+    def check(self) -> None:
+        """Raise Stopped if this process is to end."""
+        if self._stopped:
+            raise Stopped
+
+    def enter(self, phase: str) -> None:
+        """Enter a phase; return when the supervisor has read what it must read while we wait."""
+        self.check()
+        self.send(Phase(phase))
+        if not os.read(self._go, 1):
+            raise Stopped
+        self.check()
+
+
+def send_latencies(
+    supervisor: Supervisor, starts: List[int], latencies: List[int], items: List[int], warmup: bool
+) -> None:
+    """Send columns of any length, in as many messages as it takes."""
+    for at in range(0, len(starts), MAX_BLOCK):
+        part = slice(at, at + MAX_BLOCK)
+        supervisor.send(Latencies(warmup, starts[part], latencies[part], items[part]))

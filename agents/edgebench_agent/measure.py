@@ -1,0 +1,164 @@
+"""Measuring: first inference, warm-up, timed loop.
+
+Nothing but the call, two clock reads and two stores happens between one inference and the next, until it is time to
+send what was measured.
+"""
+
+import gc
+import time
+from array import array
+from statistics import median
+from typing import Any, Callable, List, Sequence, Tuple
+
+from .inputs import Batches
+from .line import Supervisor, send_latencies
+from .protocol import Done, First, RunSpec, WarmedUp
+from .runtimes import Model
+
+#: Inferences that are kept in memory until they are sent.
+_BUFFER = 1 << 15
+_SEND_EVERY_NS = 500_000_000
+#: A run ends with so many timed inferences, or its own `min_count` if that is more: a journal must not grow for ever.
+_MOST_INFERENCES = 1 << 18
+
+_WINDOW_NS = 50_000_000
+_WINDOW_COUNT = 4096
+_WINDOWS = 6  # compared three with three
+_WARMUP_NS = 10_000_000_000
+_WARMUP_COUNT = 100_000
+_SAME = 0.01  # medians so near are one, whatever the order of the windows
+
+_clock = time.monotonic_ns
+
+
+def measure(spec: RunSpec, model: Model, batches: Batches, supervisor: Supervisor) -> None:
+    """Measure the model as the specification says, and send what is found.
+
+    Raises:
+        Stopped: the supervisor asked for the end; what was measured so far has been sent.
+    """
+    arrays = [batches.arrays(index) for index in range(len(batches))]
+    supervisor.enter("first")
+    began = _clock()
+    model.infer(arrays[0])
+    supervisor.send(First(_clock() - began))
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    loop = TimedLoop(model.infer, arrays, supervisor)
+    supervisor.enter("warmup")
+    steady = _warm_up(loop, batches, spec.max_duration_ns)
+    supervisor.send(WarmedUp(steady, loop.count))
+    supervisor.enter("measuring")
+    loop.start_over()
+    _timed(loop, spec)
+    supervisor.enter("finishing")
+    supervisor.send(Done(loop.count, loop.last_ns - loop.first_ns))
+
+
+class TimedLoop:
+    """Runs inferences in turn, and sends when each began and how long it took once it rests."""
+
+    def __init__(self, infer: Callable[[Any], Any], arrays: Sequence[Any], supervisor: Supervisor) -> None:
+        self._infer = infer
+        self._arrays = arrays
+        self._supervisor = supervisor
+        self._starts = array("q", bytes(8 * _BUFFER))
+        self._ends = array("q", bytes(8 * _BUFFER))
+        self._warmup = True
+        self.count = 0
+        self.first_ns = 0
+        self.last_ns = 0
+
+    def start_over(self) -> None:
+        """Count from zero, and not as warm-up any more."""
+        self._warmup = False
+        self.count = 0
+
+    def run(self, items: Sequence[int], limit: int, until_ns: int) -> Tuple[int, int]:
+        """Run the batches `items` in turn until `limit` inferences are done or one ends after `until_ns`.
+
+        Returns:
+            The number of inferences, and the median of their latencies in nanoseconds.
+
+        Raises:
+            Stopped: after what was measured has been sent.
+        """
+        count = self._block([self._arrays[item] for item in items], min(limit, _BUFFER), until_ns)
+        if not self.count:
+            self.first_ns = self._starts[0]
+        self.last_ns = self._ends[count - 1]
+        self.count += count
+        starts = self._starts[:count].tolist()
+        latencies = [ended - began for began, ended in zip(starts, self._ends)]
+        send_latencies(
+            self._supervisor, starts, latencies, [items[at % len(items)] for at in range(count)], self._warmup
+        )
+        self._supervisor.check()
+        return count, int(median(latencies))
+
+    def _block(self, arrays: Sequence[Any], limit: int, until_ns: int) -> int:
+        infer, starts, ends, clock = self._infer, self._starts, self._ends, _clock
+        distinct = len(arrays)
+        count = position = 0
+        while count < limit:
+            batch = arrays[position]
+            began = clock()
+            infer(batch)
+            ended = clock()
+            starts[count] = began
+            ends[count] = ended
+            count += 1
+            position += 1
+            if position == distinct:
+                position = 0
+            if ended >= until_ns:
+                break
+        return count
+
+
+def _warm_up(loop: TimedLoop, batches: Batches, limit_ns: int) -> bool:
+    """Run until the drift of window medians has ended; return whether it was seen to end within the bounds.
+
+    One batch of each shape runs first, for a runtime prepares itself for each new shape. Then one of middle size runs
+    again and again: only latencies of the same work can be compared.
+    """
+    began = _clock()
+    shapes = {(batches.sizes[item], batches.padded_tokens(item)): item for item in range(len(batches))}
+    items = sorted(shapes.values(), key=batches.padded_tokens)
+    loop.run(items, len(items), began + limit_ns)
+    typical = [items[len(items) // 2]]
+    medians: List[int] = []
+    while not has_settled(medians):
+        now = _clock()
+        enough = len(medians) >= _WINDOWS and (now - began > _WARMUP_NS or loop.count > _WARMUP_COUNT)
+        if enough or now - began > limit_ns:
+            return False
+        medians.append(loop.run(typical, _WINDOW_COUNT, now + _WINDOW_NS)[1])
+    return True
+
+
+def has_settled(medians: Sequence[int]) -> bool:
+    """Say whether the medians drift no more: the newer three no longer lie all above or all below the older three."""
+    if len(medians) < _WINDOWS:
+        return False
+    half = _WINDOWS // 2
+    older, newer = medians[-_WINDOWS:-half], medians[-half:]
+    overlap = min(older) <= max(newer) and min(newer) <= max(older)
+    return overlap or abs(median(newer) - median(older)) <= _SAME * median(older)
+
+
+def _timed(loop: TimedLoop, spec: RunSpec) -> None:
+    """Run batches in turn until both minima are reached, or the longest time or the largest count."""
+    most = max(spec.min_count, _MOST_INFERENCES)
+    distinct = (len(spec.lengths) + spec.batch - 1) // spec.batch
+    began = _clock()
+    while loop.count < most:
+        now = _clock()
+        enough_time = now - began >= spec.min_duration_ns
+        if (enough_time and loop.count >= spec.min_count) or (loop.count and now - began >= spec.max_duration_ns):
+            return
+        until = began + (spec.max_duration_ns if enough_time else min(spec.min_duration_ns, spec.max_duration_ns))
+        limit = spec.min_count - loop.count if enough_time else most - loop.count
+        turn = loop.count % distinct
+        loop.run([*range(turn, distinct), *range(turn)], limit, min(until, now + _SEND_EVERY_NS))

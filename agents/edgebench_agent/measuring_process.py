@@ -1,0 +1,75 @@
+"""The measuring process: import the runtime, load the model, measure or infer.
+
+It runs by itself but for its line to the supervisor: messages go out between inferences, and at each border of phases
+it waits for the go-ahead.
+"""
+
+import time
+import traceback
+
+from .failure import DISK_FULL, Failure
+from .home import Home
+from .infer import infer_all
+from .inputs import Batches
+from .line import Stopped, Supervisor
+from .measure import measure
+from .protocol import Failed, Loaded, RunSpec, one_line
+from .runtimes import Model, describe, open_runtime
+
+
+def run_measurement(home: Home, run_id: str, messages: int, go: int) -> int:
+    """Do what the run's specification says; return the exit status."""
+    supervisor = Supervisor(messages, go)
+    try:
+        spec = RunSpec.from_json(home.run(run_id).spec.read_bytes())
+        _run(spec, home, supervisor)
+        return 0
+    except Stopped:
+        supervisor.send(Failed("interrupted", "the measuring process was asked to end"))
+    except BrokenPipeError:
+        return 1  # the supervisor is gone: there is nobody to tell
+    except Failure as failure:
+        supervisor.send(Failed(failure.kind, one_line(str(failure)), _trace()))
+    except MemoryError:
+        supervisor.send(Failed("out_of_memory", "there is not enough memory for the run", _trace()))
+    except OSError as error:
+        kind = "out_of_disk" if error.errno in DISK_FULL else "crashed"
+        supervisor.send(Failed(kind, one_line(str(error)), _trace()))
+    except Exception as error:  # noqa: BLE001 - the journal says how a run ended, whatever happens
+        supervisor.send(Failed("crashed", one_line(f"{type(error).__name__}: {error}"), _trace()))
+    return 1
+
+
+def _trace() -> str:
+    return traceback.format_exc()[-16_000:]
+
+
+def _run(spec: RunSpec, home: Home, supervisor: Supervisor) -> None:
+    found = describe(spec.runtime)
+    supervisor.introduce(found.version, found.libraries)
+    run = home.run(spec.run_id)
+    supervisor.enter("loading")
+    model = _load(spec, home, supervisor)
+    batches = Batches(spec, spec.inputs_path or str(run.inputs), model.inputs)
+    try:
+        if spec.mode == "infer":
+            infer_all(model, batches, run.outputs, supervisor)
+        else:
+            measure(spec, model, batches, supervisor)
+    except Exception as error:
+        failure = model.explain(error)
+        if failure is None:
+            raise
+        raise failure from error
+
+
+def _load(spec: RunSpec, home: Home, supervisor: Supervisor) -> Model:
+    files = spec.model_files()
+    path = "" if not files else files[0].path or str(home.run(spec.run_id).model / files[0].name)
+    began = time.monotonic_ns()
+    model: Model = open_runtime(spec.runtime).load(path, threads=spec.threads, providers=spec.providers)
+    load_ns = time.monotonic_ns() - began
+    names = [tensor.name for tensor in model.inputs]
+    notes = [one_line(note) for note in model.notes]
+    supervisor.send(Loaded(load_ns, model.providers, model.nodes, names, model.outputs, notes))
+    return model

@@ -1,0 +1,62 @@
+"""probe: what the board is, and which runtimes work there."""
+
+import signal
+import subprocess
+from typing import Any, Dict, List
+
+from .board import board_facts
+from .failure import Failure
+from .home import Home, own_command
+from .protocol import ProtocolError, decode_object, one_line
+from .runtimes import RUNTIMES, describe, mending
+
+_IMPORT_TIMEOUT_S = 120
+
+
+def probe(home: Home, runtimes: List[str]) -> Dict[str, Any]:
+    """Return the board's facts, and for each runtime whether it imports.
+
+    Raises:
+        Failure: bad_request: there is no such runtime.
+    """
+    return {"board": board_facts(home), "runtimes": {name: _probe_runtime(name) for name in runtimes}}
+
+
+def try_runtime(name: str) -> Dict[str, Any]:
+    """Import a runtime in this very process, which may die of it."""
+    try:
+        found = describe(name)
+    except Failure as failure:
+        return {**_nothing(str(failure)), "kind": failure.kind}
+    return {**_nothing(None), "ok": True, **found._asdict()}
+
+
+def _nothing(error: Any) -> Dict[str, Any]:
+    return {"ok": False, "version": None, "providers": [], "libraries": {}, "error": error}
+
+
+def _probe_runtime(name: str) -> Dict[str, Any]:
+    if name not in RUNTIMES:
+        return _nothing(f"this agent knows no runtime {name!r}; it knows {', '.join(RUNTIMES)}")
+    command, environment = own_command("try", name)
+    try:
+        done = subprocess.run(
+            command,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_IMPORT_TIMEOUT_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return _nothing(f"importing {name} took longer than {_IMPORT_TIMEOUT_S} s; try: {mending(name)}")
+    if done.returncode < 0:
+        died = signal.Signals(-done.returncode).name
+        return _nothing(
+            f"importing {name} died of signal {died}: it is built for another processor or system; try: {mending(name)}"
+        )
+    try:
+        return {**_nothing("no answer"), **decode_object(done.stdout)}
+    except ProtocolError:
+        said = one_line(done.stderr.decode("utf-8", "replace")[-500:])
+        return _nothing(f"importing {name} ended with status {done.returncode}: {said}; try: {mending(name)}")

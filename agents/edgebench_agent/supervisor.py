@@ -1,0 +1,231 @@
+"""The supervisor: starts the measuring process, writes the journal, reads the sensors, watches lease and child.
+
+It never imports numpy or a runtime: what it adds to the memory of a measurement must stay small.
+"""
+
+import os
+import select
+import signal
+import subprocess
+import time
+from contextlib import suppress
+from datetime import datetime, timezone
+from types import FrameType
+from typing import Dict, List, Optional
+
+from .blobs import release_blobs
+from .board import board_facts, memory_available, oom_kills
+from .failure import Failure
+from .home import Home, own_command, own_sha256
+from .journal import Journal
+from .lease import Lease
+from .protocol import PROTOCOL_VERSION, Failed, Hello, Message, Readings, RunSpec, decode_object
+from .sensors import SensorSet
+
+_TICK_NS = 100_000_000
+_LEASE_EVERY_NS = 1_000_000_000
+#: How long the measuring process may take to end an inference and send what it has, before it is killed.
+_GRACE_NS = 5_000_000_000
+_LOG_TAIL_BYTES = 16_000
+
+
+def supervise(home: Home, run_id: str, lock: int, ready: int) -> int:
+    """Carry a run to its end, holding the board's lock (a descriptor); tell `ready` once the journal has begun."""
+    folder = home.run(run_id)
+    spec = RunSpec.from_json(folder.spec.read_bytes())
+    journal = Journal(folder.journal)
+    supervision = _Supervision(home, spec, journal, ready)
+    try:
+        supervision.run(lock)
+    finally:
+        release_blobs(folder.path)
+    return 0
+
+
+class _Child:
+    """The measuring process: its messages come in, the go-aheads go out."""
+
+    def __init__(self, run_id: str, lock: int) -> None:
+        self.messages, messages = os.pipe()
+        go, self.go = os.pipe()
+        command, environment = own_command("measure", run_id, str(messages), str(go))
+        # The lock goes with it: the board stays busy for as long as anything measures.
+        self.process = subprocess.Popen(
+            command, env=environment, stdin=subprocess.DEVNULL, pass_fds=(messages, go, lock), close_fds=True
+        )
+        os.close(messages)
+        os.close(go)
+        self._buffer = b""
+
+    def lines(self, timeout_ns: int) -> Optional[List[bytes]]:
+        """Return the lines that come within the time; None once there will be no more."""
+        if not select.select([self.messages], [], [], max(0, timeout_ns) / 1e9)[0]:
+            return []
+        data = os.read(self.messages, 1 << 18)
+        if not data:
+            return None
+        lines = (self._buffer + data).split(b"\n")
+        self._buffer = lines.pop()
+        return [line + b"\n" for line in lines]
+
+    def let_go(self) -> None:
+        """Let it leave the border of phases at which it waits."""
+        with suppress(BrokenPipeError):
+            os.write(self.go, b".")
+
+
+class _Supervision:
+    """One run's course."""
+
+    def __init__(self, home: Home, spec: RunSpec, journal: Journal, ready: int) -> None:
+        self._home = home
+        self._folder = home.run(spec.run_id)
+        self._spec = spec
+        self._journal = journal
+        self._ready = ready
+        self._lease = Lease(self._folder.renewed)
+        self._signalled: Optional[int] = None
+        self._stop: Optional[Failed] = None  # why we ended the run ourselves
+        self._kill_at_ns = 0
+        self._ending: Optional[bytes] = None  # the child's last word
+        self._phase = "starting"
+        self._introduced = False  # hello comes first
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._note_signal)
+
+    def run(self, lock: int) -> None:
+        """Go from start to the message that ends the journal."""
+        self._killed_before = oom_kills()
+        self._child = _Child(self._spec.run_id, lock)
+        self._sensors = SensorSet(self._child.process.pid) if self._spec.sensors else None
+        try:
+            self._watch()
+        except Failure as failure:  # the journal can't grow
+            self._stop = Failed(failure.kind, str(failure))
+            self._child.process.kill()
+        status = self._child.process.wait()
+        self._end(status)
+
+    def _note_signal(self, number: int, frame: Optional[FrameType]) -> None:
+        self._signalled = number
+
+    # --- while it goes on ---------------------------------------------------------------------------------------
+
+    def _watch(self) -> None:
+        lease_due_ns = 0
+        while True:
+            now = time.monotonic_ns()
+            due = now + _TICK_NS if self._sensors is None else min(now + _TICK_NS, self._sensors.due_ns())
+            lines = self._child.lines(due - now)
+            if lines is None:
+                return
+            for line in lines:
+                self._take(line)
+            now = time.monotonic_ns()
+            if self._sensors is not None and self._introduced:
+                self._write_readings(self._sensors.read_due(now))
+            if now >= lease_due_ns:
+                lease_due_ns = now + _LEASE_EVERY_NS
+                self._check_lease()
+            self._check_stop(now)
+
+    def _take(self, body: bytes) -> None:
+        """Take a line from the measuring process: everything but its `type` and the phases passes as it is."""
+        if body.startswith(b'"type":"imported"'):
+            self._say_hello(body)
+        elif body.startswith((b'"type":"done"', b'"type":"failed"')):
+            self._ending = body
+        else:
+            self._journal.append_body(body)
+        if body.startswith(b'"type":"phase"'):
+            self._phase = str(decode_object(b"{" + body)["name"])
+            if self._sensors is not None:
+                self._write_readings(self._sensors.read_border())
+            self._child.let_go()
+
+    def _say_hello(self, body: bytes) -> None:
+        found = decode_object(b"{" + body)
+        self._write(
+            Hello(
+                protocol=PROTOCOL_VERSION,
+                run_id=self._spec.run_id,
+                agent_sha256=own_sha256(),
+                runtime=self._spec.runtime,
+                runtime_version=found["version"],
+                libraries=found["libraries"],
+                board=board_facts(self._home),
+                started_at=datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
+            )
+        )
+        self._introduced = True
+        self._tell_launcher(b"hello\n")
+
+    def _write(self, message: Message) -> None:
+        self._journal.append(message)
+
+    def _write_readings(self, values: Dict[str, Optional[int]]) -> None:
+        if values:
+            self._write(Readings(values))
+
+    def _tell_launcher(self, word: bytes) -> None:
+        """Tell `launch` how the run began; it may have lost its connection."""
+        if self._ready >= 0:
+            with suppress(OSError):
+                os.write(self._ready, word)
+            os.close(self._ready)
+            self._ready = -1
+
+    # --- how it ends --------------------------------------------------------------------------------------------
+
+    def _check_lease(self) -> None:
+        if self._lease.left_ns(self._spec.lease_ns) < 0:
+            seconds = self._spec.lease_ns / 1e9
+            self._ask_to_end("lease_expired", f"nobody has renewed the run's lease for {seconds:g} s")
+
+    def _check_stop(self, now_ns: int) -> None:
+        if self._signalled is not None:
+            self._ask_to_end("interrupted", f"the agent got {signal.Signals(self._signalled).name}")
+        elif self._folder.stop.exists():
+            self._ask_to_end("interrupted", "the host asked for the end of the run")
+        if self._stop is not None and now_ns > self._kill_at_ns:
+            self._child.process.kill()
+
+    def _ask_to_end(self, kind: str, message: str) -> None:
+        if self._stop is None:
+            self._stop = Failed(kind, message)
+            self._kill_at_ns = time.monotonic_ns() + _GRACE_NS
+            self._child.process.terminate()
+            # It may wait at a border for a go-ahead that a full disk or a sensor held up.
+            self._child.let_go()
+
+    def _end(self, status: int) -> None:
+        """Write the message that ends the journal."""
+        with suppress(Failure):
+            if self._stop is not None:
+                self._write(self._stop)
+            elif self._ending is not None:
+                self._journal.append_body(self._ending)
+            else:
+                self._write(self._died(status))
+        self._tell_launcher(b"failed\n")
+
+    def _died(self, status: int) -> Failed:
+        """Explain the end of a measuring process that has not said anything."""
+        where = f"while {self._phase}"
+        if status >= 0:
+            return Failed("crashed", f"the measuring process ended with status {status} {where}", self._log_tail())
+        name = signal.Signals(-status).name
+        kills = oom_kills()
+        kind, message = "killed", f"the measuring process died of {name} {where}"
+        if -status == signal.SIGKILL and kills is not None and kills > (self._killed_before or 0):
+            kind, message = "out_of_memory", f"the kernel killed the measuring process for memory {where}"
+            message += f"; {memory_available()} bytes are free without it"
+        elif -status in (signal.SIGILL, signal.SIGSEGV, signal.SIGBUS) and self._phase == "starting":
+            kind, message = (
+                "runtime_broken",
+                f"importing {self._spec.runtime} died of {name}: another processor's build?",
+            )
+        return Failed(kind, message, self._log_tail())
+
+    def _log_tail(self) -> str:
+        return self._folder.log.read_bytes()[-_LOG_TAIL_BYTES:].decode("utf-8", "replace")
