@@ -210,6 +210,8 @@ class Store:
         import duckdb
 
         stored = self._stored_of(ids) if ids else list(self._stored(None))
+        if not target.parent.is_dir():
+            raise StoreError(f"can't write {target}: {target.parent} is not a folder")
         temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
         options = "FORMAT parquet, COMPRESSION zstd" if kind == "parquet" else "FORMAT csv, HEADER"
         try:

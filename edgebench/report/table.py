@@ -27,12 +27,16 @@ _OF_VARIANT = "*"
 
 
 @dataclass(frozen=True, slots=True)
-class _Column:
-    """A column: its cells from top to bottom; `names_row`: it says which row it is, in every part of the table."""
+class Column:
+    """A column: its cells from top to bottom.
+
+    `names_row`: it says which row it is, in every part of the table. `text`: it has words, not figures, in it.
+    """
 
     header: str
     cells: Sequence[str]
     names_row: bool = False
+    text: bool = False
 
     @property
     def width(self) -> int:
@@ -43,19 +47,19 @@ class _Column:
 def measurement_table(measurements: Sequence[Measurement]) -> Table:
     """Return one row per measurement; what was not measured is an empty cell.
 
-    What all rows share (device, workload, threads, batch) is in a line above, what tells them apart in columns of its own.
+    What all rows share (device, workload, threads, batch) is in a line above, what tells them apart in own columns.
     Where the terminal is too narrow, the columns go on in further tables below, whose rows are named again.
     """
     shared, differing = _circumstances(measurements)
     columns = [
-        _Column("variant", [variant_name(each.subject.variant) for each in measurements], names_row=True),
-        _Column("format", [str(each.subject.artifact.format) for each in measurements], names_row=True),
+        Column("variant", [variant_name(each.subject.variant) for each in measurements], names_row=True),
+        Column("format", [str(each.subject.artifact.format) for each in measurements], names_row=True),
         *differing,
-        *(_Column(header, [cell(each) for each in measurements]) for header, cell in _FIGURES),
-        _Column("valid", ["yes" if each.valid else "no" for each in measurements]),
+        *(Column(header, [cell(each) for each in measurements]) for header, cell in _FIGURES),
+        Column("valid", ["yes" if each.valid else "no" for each in measurements], text=True),
         *_score_columns(measurements),
     ]
-    return _FittingTable(columns, heading=" · ".join(shared), notes=list(_notes(measurements)))
+    return FittingTable(columns, heading=" · ".join(shared), notes=list(_notes(measurements)))
 
 
 def summary_line(measurement: Measurement) -> str:
@@ -64,16 +68,16 @@ def summary_line(measurement: Measurement) -> str:
     interval = latency.p50_ci
     figures = [
         (
-            "p50 {} ms" + (f" (95 % {_latency(interval[0])} to {_latency(interval[1])})" if interval else ""),
+            "p50 {} ms" + (f" (95 % {latency_text(interval[0])} to {latency_text(interval[1])})" if interval else ""),
             latency.p50,
         ),
         ("p95 {} ms", latency.p95),
         ("p99 {} ms", latency.p99),
         ("{} inputs/s", measurement.throughput_per_s),
         ("{} tokens/s", measurement.tokens_per_s),
-        ("peak RSS {} MB", _megabytes(measurement.memory_bytes.peak_rss)),
+        ("peak RSS {} MB", megabytes(measurement.memory_bytes.peak_rss)),
     ]
-    said = [text.format(_latency(value)) for text, value in figures if value is not None]
+    said = [text.format(latency_text(value)) for text, value in figures if value is not None]
     name = f"{variant_name(subject.variant)} {subject.artifact.format} on {subject.device.get('name')}, {subject.label}"
     state = [] if measurement.valid else [f"NOT VALID: {'; '.join(measurement.reasons)}"]
     return f"{name}: " + ", ".join([*(said or ["nothing was measured"]), *state])
@@ -84,11 +88,11 @@ def variant_name(variant: Variant) -> str:
     return f"{variant.name} (random weights)" if variant.is_reference else variant.name
 
 
-class _FittingTable(Table):
+class FittingTable(Table):
     """A table that is never cut: columns for which a terminal has no room go on below, after the names of the rows."""
 
     def __init__(
-        self, columns: Sequence[_Column], *, heading: str = "", notes: Sequence[str] = (), folded: int | None = None
+        self, columns: Sequence[Column], *, heading: str = "", notes: Sequence[str] = (), folded: int | None = None
     ) -> None:
         """Make the table; `folded` is the width in which the first column folds its cells."""
         super().__init__(
@@ -102,7 +106,7 @@ class _FittingTable(Table):
             fold = folded if position == 0 else None
             self.add_column(
                 Text(column.header),
-                justify="left" if column.names_row else "right",
+                justify="left" if column.names_row or column.text else "right",
                 overflow="fold",
                 no_wrap=fold is None,
                 width=fold,
@@ -113,8 +117,9 @@ class _FittingTable(Table):
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         if self._heading:
             yield Text(self._heading, style="bold")
-        for part in self._parts(options.max_width):
-            yield ""
+        for number, part in enumerate(self._parts(options.max_width)):
+            if self._heading or number:
+                yield ""
             # The plain table's renderer: a part is not taken apart again.
             yield from Table.__rich_console__(part, console, options)
         if self._notes:
@@ -122,7 +127,7 @@ class _FittingTable(Table):
         for note in self._notes:
             yield Text(note)
 
-    def _parts(self, room: int) -> Iterator[_FittingTable]:
+    def _parts(self, room: int) -> Iterator[FittingTable]:
         first, *others = self._contents
         folded = min(first.width, max(_FOLDED, room - sum(_GAP + column.width for column in others)))
         names = [column for column in others if column.names_row]
@@ -132,19 +137,19 @@ class _FittingTable(Table):
             widths = accumulate(_GAP + column.width for column in figures)
             count = max(1, sum(width <= left for width in widths))
             taken, figures = figures[:count], figures[count:]
-            yield _FittingTable([first, *names, *taken], folded=folded)
+            yield FittingTable([first, *names, *taken], folded=folded)
 
 
 # --- what a row says --------------------------------------------------------------------------------------------
 
 
-def _circumstances(measurements: Sequence[Measurement]) -> tuple[list[str], list[_Column]]:
+def _circumstances(measurements: Sequence[Measurement]) -> tuple[list[str], list[Column]]:
     """Return what all rows share, for the line above, and columns for what differs."""
     shared, differing = [], []
     for header, above, value in _CIRCUMSTANCES:
         values = [str(found) if (found := value(each)) is not None else "" for each in measurements]
         if len(set(values)) > 1:
-            differing.append(_Column(header, values, names_row=True))
+            differing.append(Column(header, values, names_row=True))
         elif values and values[0]:
             shared.append(above.format(values[0]))
     return shared, differing
@@ -160,24 +165,24 @@ _CIRCUMSTANCES: tuple[tuple[str, str, Callable[[Measurement], Any]], ...] = (
 
 #: Header and cell of every figure.
 _FIGURES: tuple[tuple[str, Callable[[Measurement], str]], ...] = (
-    ("size\nMB", lambda each: _rounded(_megabytes(each.subject.artifact.bytes))),
-    ("load\nms", lambda each: _rounded(each.load_ms)),
-    ("first\nms", lambda each: _rounded(each.first_ms)),
-    ("p50\nms", lambda each: _with_half_width(each.latency_ms.p50, each.latency_ms.p50_ci)),
-    ("p95\nms", lambda each: _latency(each.latency_ms.p95)),
-    ("p99\nms", lambda each: _latency(each.latency_ms.p99)),
-    ("inputs\n/s", lambda each: _rounded(each.throughput_per_s)),
-    ("tokens\n/s", lambda each: _rounded(each.tokens_per_s)),
-    ("peak\nRSS MB", lambda each: _rounded(_megabytes(each.memory_bytes.peak_rss))),
-    ("peak\nPSS MB", lambda each: _rounded(_megabytes(each.memory_bytes.peak_pss))),
+    ("size\nMB", lambda each: rounded(megabytes(each.subject.artifact.bytes))),
+    ("load\nms", lambda each: rounded(each.load_ms)),
+    ("first\nms", lambda each: rounded(each.first_ms)),
+    ("p50\nms", lambda each: with_half_width(each.latency_ms.p50, each.latency_ms.p50_ci)),
+    ("p95\nms", lambda each: latency_text(each.latency_ms.p95)),
+    ("p99\nms", lambda each: latency_text(each.latency_ms.p99)),
+    ("inputs\n/s", lambda each: rounded(each.throughput_per_s)),
+    ("tokens\n/s", lambda each: rounded(each.tokens_per_s)),
+    ("peak\nRSS MB", lambda each: rounded(megabytes(each.memory_bytes.peak_rss))),
+    ("peak\nPSS MB", lambda each: rounded(megabytes(each.memory_bytes.peak_pss))),
 )
 
 
-def _score_columns(measurements: Sequence[Measurement]) -> list[_Column]:
+def _score_columns(measurements: Sequence[Measurement]) -> list[Column]:
     """Return a column for each task that any row has a score of."""
     rows = [task_scores(each.scores) for each in measurements]
     names = dict.fromkeys(name for row in rows for name in row)
-    return [_Column(name, [_score(row.get(name)) for row in rows]) for name in names]
+    return [Column(name, [_score(row.get(name)) for row in rows]) for name in names]
 
 
 def _score(score: TaskScore | None) -> str:
@@ -203,15 +208,15 @@ def _notes(measurements: Sequence[Measurement]) -> Iterable[str]:
 # --- figures for people -----------------------------------------------------------------------------------------
 
 
-def _rounded(value: float | None, *, digits: int = 3) -> str:
+def rounded(value: float | None, *, digits: int = 3) -> str:
     """Return a figure with that many significant digits, at most four after the point; empty for None."""
     if value is None:
         return ""
     return f"{value:.{_decimals(value, digits)}f}"
 
 
-def _latency(value: float | None) -> str:
-    return _rounded(value, digits=4)
+def latency_text(value: float | None) -> str:
+    return rounded(value, digits=4)
 
 
 def _decimals(value: float, digits: int) -> int:
@@ -219,11 +224,11 @@ def _decimals(value: float, digits: int) -> int:
     return min(4, max(0, digits - 1 - magnitude))
 
 
-def _with_half_width(value: float | None, interval: tuple[float, float] | None) -> str:
+def with_half_width(value: float | None, interval: tuple[float, float] | None) -> str:
     if value is None or interval is None:
-        return _latency(value)
-    return f"{_latency(value)} ±{(interval[1] - interval[0]) / 2:.{_decimals(value, 4)}f}"
+        return latency_text(value)
+    return f"{latency_text(value)} ±{(interval[1] - interval[0]) / 2:.{_decimals(value, 4)}f}"
 
 
-def _megabytes(value: int | None) -> float | None:
+def megabytes(value: int | None) -> float | None:
     return value / _MB if value is not None else None

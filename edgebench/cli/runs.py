@@ -1,0 +1,92 @@
+"""edgebench runs: what is stored."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from edgebench.cli.output import console, json_option, store_option, to_stdout, verbosity_options, write_json
+from edgebench.errors import StoreError
+
+
+@click.group("runs")
+def command() -> None:
+    """What is stored: list, show, export, resume.
+
+    \b
+    Example:
+      edgebench runs list
+    """
+
+
+@command.command("list")
+@store_option
+@json_option
+@verbosity_options
+def list_runs(store: Path, json_target: str | None) -> None:
+    """List the measurements, the oldest first.
+
+    \b
+    Example:
+      edgebench runs list --store results
+    """
+    from edgebench.measurement import measurements_to_json
+    from edgebench.store import Store
+
+    measurements = Store(store).measurements(on_unreadable=_warn)
+    write_json(json_target, measurements_to_json(measurements))
+    if not measurements:
+        click.echo(f"edgebench: nothing is stored in {store}; try: edgebench profile", err=True)
+    elif to_stdout(json_target):
+        from edgebench.report.details import list_of_measurements
+
+        console().print(list_of_measurements(measurements))
+
+
+@command.command("show")
+@click.argument("id")
+@store_option
+@json_option
+@verbosity_options
+def show(id: str, store: Path, json_target: str | None) -> None:
+    """Show everything about one measurement; the beginning of its ID is enough.
+
+    \b
+    Example:
+      edgebench runs show 20250101T120000-1a2b3c-000
+    """
+    from edgebench.measurement import measurements_to_json
+    from edgebench.store import Store
+
+    measurement = Store(store).measurement(id)
+    write_json(json_target, measurements_to_json([measurement]))
+    if to_stdout(json_target):
+        from edgebench.report.details import details_of
+
+        console().print(details_of(measurement))
+
+
+@command.command("export")
+@click.argument("ids", metavar="[ID]...", nargs=-1)
+@click.option("--to", "kind", type=click.Choice(["csv", "parquet"]), required=True, help="What to write.")
+@click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), required=True, metavar="FILE", help="Where to write it."
+)
+@store_option
+@verbosity_options
+def export(ids: tuple[str, ...], kind: str, out: Path, store: Path) -> None:
+    """Write one row per timed inference, with its run, variant, format, device and workload; without ID, of all.
+
+    \b
+    Example:
+      edgebench runs export 20250101T120000-1a2b3c-000 --to csv --out latencies.csv
+    """
+    from edgebench.store import Store
+
+    count = Store(store).export(out, ids=ids, kind="csv" if kind == "csv" else "parquet")
+    click.echo(f"{count} inferences written to {out}", err=True)
+
+
+def _warn(error: StoreError) -> None:
+    click.echo(f"edgebench: left out: {error}", err=True)

@@ -1,0 +1,140 @@
+"""What a store holds, as a list; and everything about one measurement."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from edgebench.measurement import Measurement, Run
+from edgebench.report.table import (
+    Column,
+    FittingTable,
+    latency_text,
+    measurement_table,
+    megabytes,
+    rounded,
+    variant_name,
+    with_half_width,
+)
+from edgebench.summary import summarise_latencies
+
+
+def list_of_measurements(measurements: Sequence[Measurement]) -> Table:
+    """Return one row per measurement: enough to choose one."""
+    return FittingTable(
+        [
+            Column(header, [cell(each) for each in measurements], names_row=header == "id", text=header in _WORDS)
+            for header, cell in _LISTED
+        ]
+    )
+
+
+def details_of(measurement: Measurement) -> RenderableType:
+    """Return everything about one measurement: its figures, intervals, runs, and what it was measured on."""
+    return Group(
+        measurement_table([measurement]),
+        "",
+        FittingTable(
+            [
+                Column(
+                    header, [cell(run) for run in measurement.runs], names_row=header == "run", text=header in _WORDS
+                )
+                for header, cell in _RUNS
+            ]
+        ),
+        "",
+        _pairs(_facts(measurement)),
+    )
+
+
+#: Columns whose cells are words.
+_WORDS = ("variant", "format", "device", "workload", "started at", "valid")
+
+#: Header and cell.
+_LISTED: tuple[tuple[str, Callable[[Measurement], str]], ...] = (
+    ("id", lambda each: each.id),
+    ("variant", lambda each: variant_name(each.subject.variant)),
+    ("format", lambda each: str(each.subject.artifact.format)),
+    ("device", lambda each: str(each.subject.device.get("name", ""))),
+    ("workload", lambda each: each.subject.label),
+    ("threads", lambda each: str(each.subject.workload.get("threads") or "")),
+    ("runs", lambda each: f"{sum(run.valid for run in each.runs)} of {each.subject.planned_runs}"),
+    ("p50\nms", lambda each: with_half_width(each.latency_ms.p50, each.latency_ms.p50_ci)),
+    ("valid", lambda each: "yes" if each.valid else "no"),
+)
+
+_RUNS: tuple[tuple[str, Callable[[Run], str]], ...] = (
+    ("run", lambda run: run.id),
+    ("started at", lambda run: run.started_at[:19]),
+    ("inferences", lambda run: str(len(run.latencies_ns))),
+    ("load\nms", lambda run: rounded(_ms(run.load_ns))),
+    ("first\nms", lambda run: rounded(_ms(run.first_ns))),
+    ("p50\nms", lambda run: latency_text(_percentile(run, "p50"))),
+    ("p95\nms", lambda run: latency_text(_percentile(run, "p95"))),
+    ("peak\nRSS MB", lambda run: rounded(megabytes(run.memory.peak_rss))),
+    ("peak\nPSS MB", lambda run: rounded(megabytes(run.memory.peak_pss))),
+    ("valid", lambda run: "yes" if run.valid else "no"),
+)
+
+
+def _facts(measurement: Measurement) -> Iterator[tuple[str, Any]]:
+    """Yield what stands behind the figures, name and value; what is not known is left out by the caller."""
+    subject, latency, memory = measurement.subject, measurement.latency_ms, measurement.memory_bytes
+    yield "id", measurement.id
+    yield from ((f"not valid: {run.id}", "; ".join(run.reasons)) for run in measurement.runs)
+    for name in ("p50", "p90", "p95", "p99"):
+        yield f"{name} ms", _with_interval(getattr(latency, name), getattr(latency, f"{name}_ci"))
+    yield "min, mean, max ms", ", ".join(latency_text(value) for value in (latency.min, latency.mean, latency.max))
+    yield (
+        "RSS MB",
+        ", ".join(
+            f"{when} {rounded(megabytes(value))}"
+            for when, value in (("before load", memory.before_load), ("after load", memory.after_load))
+            if value is not None
+        ),
+    )
+    yield "temperature °C", measurement.temperature_c
+    yield "covers", measurement.covers
+    yield "source", subject.variant.source
+    yield "artifact", f"{subject.artifact.sha256} in {subject.artifact.path}"
+    yield "parity", subject.artifact.to_json()["parity"]
+    yield from (("workload " + name, value) for name, value in subject.workload.items())
+    yield from (("device " + name, value) for name, value in subject.device.items())
+    told = measurement.runs[0].facts if measurement.runs else {}
+    yield from (("run " + name, value) for name, value in told.items() if name not in ("board", "outputs"))
+    for score in measurement.scores:
+        whose = "" if score.artifact_sha256 else " (of the variant)"
+        yield f"{score.task} {score.lang}", f"{score.metric} {score.value:.1f}{whose}"
+
+
+def _pairs(pairs: Iterator[tuple[str, Any]]) -> Table:
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in pairs:
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        if text not in ("", "null", "[]", "{}"):
+            table.add_row(Text(name), Text(text))
+    return table
+
+
+def _with_interval(value: float | None, interval: tuple[float, float] | None) -> str:
+    if interval is None:
+        return latency_text(value)
+    return f"{latency_text(value)} (95 % {latency_text(interval[0])} to {latency_text(interval[1])} by runs)"
+
+
+def _percentile(run: Run, name: str) -> float | None:
+    if not len(run.latencies_ns):
+        return None
+    value: float | None = getattr(summarise_latencies([run.latencies_ns]), name)
+    return value
+
+
+def _ms(value_ns: int | None) -> float | None:
+    return value_ns / 1e6 if value_ns is not None else None
