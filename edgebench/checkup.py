@@ -106,7 +106,7 @@ def _place_of(error: DeviceError, findings: list[Finding]) -> str:
 def probe_findings(device: Device, runtime: str, reply: Mapping[str, Any]) -> Iterator[Finding]:
     """Yield what the agent's answer to `probe` tells about a board and one runtime on it."""
     board = reply["board"]
-    yield from _runtime_findings(device, runtime, reply["runtimes"][runtime])
+    yield from _runtime_findings(device, runtime, reply["runtimes"][runtime], _text(board, "python_executable"))
     yield _model(device, board)
     yield _room("free memory", _number(board, "memory_available_bytes"), _MEMORY_BYTES, "stop what else runs there")
     clean = f"edgebench device clean {shlex.quote(device.name)}"
@@ -116,7 +116,7 @@ def probe_findings(device: Device, runtime: str, reply: Mapping[str, Any]) -> It
     throttled = _number(board, "throttled")
     if throttled is not None:
         yield _throttle_flags(throttled)
-    yield _other_run(board)
+    yield _other_run(reply)
 
 
 def _model(device: Device, board: Mapping[str, Any]) -> Finding:
@@ -167,18 +167,24 @@ def _throttle_flags(bits: int) -> Finding:
     return Finding("throttle flags", "none")
 
 
-def _other_run(board: Mapping[str, Any]) -> Finding:
-    running = board.get("busy")
-    if running is None:
+def _other_run(reply: Mapping[str, Any]) -> Finding:
+    if "running" not in reply:
         return Finding("other runs", "not told")
-    if not running:
+    running = _text(reply, "running")
+    if running is None:
         return Finding("other runs", "none")
-    return Finding("other runs", "one is measuring now", State.MEND, "wait until it has ended")
+    return Finding("other runs", f"{running} is measuring now", State.MEND, "wait until it has ended")
 
 
-def _runtime_findings(device: Device, runtime: str, found: Mapping[str, Any]) -> Iterator[Finding]:
+def _runtime_findings(device: Device, runtime: str, found: Mapping[str, Any], python: str | None) -> Iterator[Finding]:
     if not found["ok"]:
         problem, _, mend = (_text(found, "error") or "it does not work").partition("; try: ")
+        if python is not None and python.startswith("/usr/"):
+            # Debian 12 and later forbid pip to install into the system's Python.
+            mend = (
+                f"on the board: {shlex.quote(python)} -m venv bench && bench/bin/pip install numpy {runtime}; "
+                f'then python = "bench/bin/python" for {device.name} in edgebench.toml'
+            )
         yield Finding(runtime, problem, State.MEND, mend or None)
         return
     libraries = found.get("libraries")

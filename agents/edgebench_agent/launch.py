@@ -6,7 +6,7 @@ import shutil
 import subprocess
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Optional
 
 from .board import memory_available
 from .failure import Failure
@@ -52,6 +52,21 @@ def _take_lock(home: Home, run_id: str) -> int:
     os.ftruncate(lock, 0)
     os.pwrite(lock, run_id.encode(), 0)
     return lock
+
+
+def running(home: Home) -> Optional[str]:
+    """Return the run that measures on this board now, or None."""
+    try:
+        lock = os.open(home.lock, os.O_RDONLY)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared: two that ask don't see each other
+    except BlockingIOError:
+        return os.pread(lock, 256, 0).decode("utf-8", "replace") or "another run"
+    finally:
+        os.close(lock)
+    return None
 
 
 def _check_files(home: Home, spec: RunSpec, files: List[ModelFile]) -> int:

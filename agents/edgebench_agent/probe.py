@@ -7,6 +7,7 @@ from typing import Any, Dict, List
 from .board import board_facts
 from .failure import Failure
 from .home import Home, own_command
+from .launch import running
 from .protocol import ProtocolError, decode_object, one_line
 from .runtimes import RUNTIMES, describe, mending
 
@@ -14,12 +15,16 @@ _IMPORT_TIMEOUT_S = 120
 
 
 def probe(home: Home, runtimes: List[str]) -> Dict[str, Any]:
-    """Return the board's facts, and for each runtime whether it imports.
+    """Return the board's facts, for each runtime whether it imports, and the run that measures now.
 
     Raises:
         Failure: bad_request: there is no such runtime.
     """
-    return {"board": board_facts(home), "runtimes": {name: _probe_runtime(name) for name in runtimes}}
+    return {
+        "board": board_facts(home),
+        "runtimes": {name: _probe_runtime(name) for name in runtimes},
+        "running": running(home),
+    }
 
 
 def try_runtime(name: str) -> Dict[str, Any]:

@@ -56,7 +56,7 @@ def list_devices(json_target: str | None) -> None:
         json_target,
         {
             "devices": [_device_to_json(board) for board in boards],
-            "profiles": [{"name": profile.name, "title": profile.title} for profile in profiles],
+            "profiles": [dataclasses.asdict(profile) for profile in profiles],
         },
     )
     if not to_stdout(json_target):

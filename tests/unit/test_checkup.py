@@ -18,7 +18,6 @@ HEALTHY: dict[str, Any] = {
     "governor": "performance",
     "temperature_mc": {"cpu-thermal": 45_123},
     "throttled": 0,
-    "busy": False,
 }
 RUNTIME: dict[str, Any] = {
     "ok": True,
@@ -31,7 +30,7 @@ RUNTIME: dict[str, Any] = {
 def findings(profile: str = "pi4", runtime: dict[str, Any] | None = None, **facts: Any) -> dict[str, Finding]:
     """Return the findings about a healthy board on which these facts differ, by what they are about."""
     device = Device(name="board", profile=load_profile(profile), host="10.0.0.4")
-    reply = {"board": HEALTHY | facts, "runtimes": {"onnxruntime": runtime or RUNTIME}}
+    reply = {"board": HEALTHY | facts, "runtimes": {"onnxruntime": runtime or RUNTIME}, "running": None}
     return {finding.what: finding for finding in probe_findings(device, "onnxruntime", reply)}
 
 
@@ -65,7 +64,6 @@ def test_a_board_that_tells_nothing_can_still_measure() -> None:
         ({"throttled": 0x5}, "throttle flags", State.MEND, "now: under-voltage, throttled", "power supply"),
         ({"throttled": 0x80008}, "throttle flags", State.MEND, "now: soft temperature limit", "cooling"),
         ({"throttled": 0x50000}, "throttle flags", State.BETTER, "since boot: under-voltage, throttled", "power"),
-        ({"busy": True}, "other runs", State.MEND, "one is measuring now", "wait"),
         ({"arch": "armv7l"}, "board", State.BETTER, "armv7l", "64-bit"),
     ],
 )
@@ -86,6 +84,21 @@ def test_a_missing_runtime_says_the_command_that_installs_it() -> None:
         State.MEND,
         "/usr/bin/python3 -m pip install onnxruntime",
     )
+
+
+def test_the_systems_python_is_left_alone_where_a_runtime_is_missing() -> None:
+    finding = findings(runtime={"ok": False, "error": "it lacks onnxruntime"}, python_executable="/usr/bin/python3.11")
+    mend = finding["onnxruntime"].mend or ""
+    assert "/usr/bin/python3.11 -m venv bench && bench/bin/pip install numpy onnxruntime" in mend
+    assert 'python = "bench/bin/python" for board in edgebench.toml' in mend
+
+
+def test_another_run_stands_in_the_way() -> None:
+    device = Device(name="board", profile=load_profile("pi4"), host="10.0.0.4")
+    reply = {"board": HEALTHY, "runtimes": {"onnxruntime": RUNTIME}, "running": "20261122T2200-001"}
+    (finding,) = [one for one in probe_findings(device, "onnxruntime", reply) if one.state is not State.OK]
+    assert (finding.what, finding.state) == ("other runs", State.MEND)
+    assert "20261122T2200-001 is measuring now" in finding.seen
 
 
 def test_a_gpu_profile_wants_a_build_for_the_gpu() -> None:

@@ -68,7 +68,9 @@ def test_a_board_that_is_added_is_listed_with_where_it_comes_from(shell: Shell) 
     assert boards["pi4"]["origin"] == str(shell.folder / "edgebench.toml")
     assert {name: boards["pi4"][name] for name in settings} == settings
     assert boards["pi4"]["profile"] == "pi4"
-    assert {"pi4", "jetson-orin-nano", "local"} <= {profile["name"] for profile in listed["profiles"]}
+    profiles = {profile["name"]: profile for profile in listed["profiles"]}
+    assert {"pi4", "jetson-orin-nano", "local"} <= set(profiles)
+    assert (profiles["pi4"]["cores"], profiles["pi4"]["default_format"]) == (4, "onnx-int8")
 
 
 def test_user_config_goes_to_the_users_folder(shell: Shell) -> None:
