@@ -1,0 +1,73 @@
+"""Boards to test against. What a fixture needs is imported in it: most tests need no SSH."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.ssh.board import SshBoard
+
+NewBoard = Callable[[str], "SshBoard"]
+
+
+@pytest.fixture
+def client_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A fresh home of the user who runs edgebench: no ~/.ssh but what the test writes, no SSH agent."""
+    home = tmp_path / "client-home"
+    (home / ".ssh").mkdir(parents=True, mode=0o700)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
+    return home
+
+
+@pytest.fixture
+def new_board(tmp_path: Path, client_home: Path) -> Iterator[NewBoard]:
+    """A function that starts a board: `new_board("asyncssh")` or `new_board("openssh")`; each has its own home."""
+    boards: list[SshBoard] = []
+
+    def start(kind: str) -> SshBoard:
+        from tests.ssh.board import SshBoard
+
+        folder = tmp_path / f"board-{len(boards)}"
+        folder.mkdir()
+        boards.append(SshBoard(_server(kind, folder / "home"), folder))
+        return boards[-1]
+
+    yield start
+    for board in boards:
+        board.close()
+
+
+def _server(kind: str, home: Path):  # type: ignore[no-untyped-def]  # either import may be missing
+    if kind == "asyncssh":
+        pytest.importorskip("asyncssh")
+        from tests.ssh.server import AsyncSshServer
+
+        return AsyncSshServer(home)
+    from tests.ssh.openssh import SSHD, OpenSshServer
+
+    if SSHD is None:
+        pytest.skip("OpenSSH's sshd is not installed")
+    return OpenSshServer(home)
+
+
+@pytest.fixture
+def ssh_board(new_board: NewBoard) -> SshBoard:
+    """A board behind a real SSH server in this process: .device(), .home, .cut(), .proxy, .server."""
+    return new_board("asyncssh")
+
+
+@pytest.fixture
+def openssh_board(new_board: NewBoard) -> SshBoard:
+    """A board behind OpenSSH; mark the test `openssh`."""
+    return new_board("openssh")
+
+
+@pytest.fixture(params=["asyncssh", pytest.param("openssh", marks=pytest.mark.openssh)])
+def any_ssh_board(request: pytest.FixtureRequest, new_board: NewBoard) -> SshBoard:
+    """One board after the other: both kinds of server."""
+    return new_board(request.param)

@@ -1,0 +1,174 @@
+"""A real SSH server in the test process (asyncssh): commands are real processes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from contextlib import suppress
+from pathlib import Path
+
+import asyncssh
+
+from edgebench.testing import LoopThread
+
+USER = "pi"
+
+
+class AsyncSshServer:
+    """Listens on 127.0.0.1; logs `user` in by authorized keys, and by `password` where one is set."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.user = USER
+        self.password: str | None = None
+        self.refuse_all = False
+        self.logins = 0
+        self._closed = False
+        self.connections: set[asyncssh.SSHServerConnection] = set()
+        home.mkdir(parents=True, exist_ok=True)
+        self.port = 0
+        self._keys = [asyncssh.generate_private_key("ssh-ed25519")]
+        self._thread = LoopThread("test-ssh-server")
+        self._thread.run(self._listen())
+
+    @property
+    def host_key(self) -> str:
+        return self._keys[0].export_public_key().decode().strip()
+
+    def authorize(self, public_key: str) -> None:
+        """Add a key to the board's ~/.ssh/authorized_keys."""
+        path = self.home / ".ssh" / "authorized_keys"
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        with path.open("a") as file:
+            file.write(public_key + "\n")
+
+    def change_host_key(self) -> None:
+        """Show another host key from the next connection on, as a board that was set up anew."""
+        self.use_host_keys("ssh-ed25519")
+
+    def use_host_keys(self, *kinds: str) -> list[str]:
+        """Have new keys of these kinds; return their public lines."""
+        self._keys = [asyncssh.generate_private_key(kind) for kind in kinds]
+        self._thread.run(self._relisten())
+        return [key.export_public_key().decode().strip() for key in self._keys]
+
+    def cut(self) -> None:
+        """Drop every connection from this end, without a word."""
+        self._thread.run(self._cut())
+
+    def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        self._thread.run(self._cut())
+        self._thread.run(self._stop())
+        self._thread.close()
+
+    async def _listen(self) -> None:
+        self._acceptor = await asyncssh.create_server(
+            lambda: _Login(self),
+            "127.0.0.1",
+            self.port,
+            reuse_address=True,
+            server_host_keys=self._keys,
+            process_factory=self._run,
+            encoding=None,
+        )
+        self.port = self._acceptor.get_port()
+
+    async def _stop(self) -> None:
+        self._acceptor.close()
+        await self._acceptor.wait_closed()
+
+    async def _relisten(self) -> None:
+        await self._cut()
+        await self._stop()
+        await self._listen()
+
+    async def _cut(self) -> None:
+        for connection in list(self.connections):
+            connection.abort()
+
+    async def _run(self, process: asyncssh.SSHServerProcess[bytes]) -> None:
+        command = process.command
+        if command is None:
+            process.exit(1)
+            return
+        environment = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
+        child = await asyncio.create_subprocess_exec(
+            "/bin/sh",
+            "-c",
+            command,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            cwd=self.home,
+            env={**environment, "HOME": str(self.home), "EDGEBENCH_HOME": str(self.home / ".edgebench")},
+            start_new_session=True,
+        )
+        assert child.stdin and child.stdout and child.stderr
+        feeding = asyncio.create_task(_feed(process.stdin, child.stdin))
+        try:
+            await asyncio.gather(_drain(child.stdout, process.stdout), _drain(child.stderr, process.stderr))
+            status = await child.wait()
+        except (asyncssh.Error, OSError):
+            return  # the connection is gone; like OpenSSH, close the pipes and leave the process alone
+        finally:
+            feeding.cancel()
+            child.stdin.close()
+            for number in (1, 2):
+                pipe = child._transport.get_pipe_transport(number)  # type: ignore[attr-defined]
+                if pipe is not None:
+                    pipe.close()
+        if status < 0:
+            process.exit_with_signal(signal.Signals(-status).name.removeprefix("SIG"))
+        else:
+            process.exit(status)
+
+
+async def _feed(source: asyncssh.SSHReader[bytes], sink: asyncio.StreamWriter) -> None:
+    with suppress(asyncssh.Error, OSError):
+        while chunk := await source.read(64 << 10):
+            sink.write(chunk)
+            await sink.drain()
+    sink.close()
+
+
+async def _drain(source: asyncio.StreamReader, sink: asyncssh.SSHWriter[bytes]) -> None:
+    while chunk := await source.read(64 << 10):
+        sink.write(chunk)
+        await sink.drain()
+
+
+class _Login(asyncssh.SSHServer):
+    def __init__(self, server: AsyncSshServer) -> None:
+        self._server = server
+
+    def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
+        self._connection = conn
+        self._server.connections.add(conn)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._server.connections.discard(self._connection)
+
+    def auth_completed(self) -> None:
+        self._server.logins += 1
+
+    def public_key_auth_supported(self) -> bool:
+        return True
+
+    def validate_public_key(self, username: str, key: asyncssh.SSHKey) -> bool:
+        path = self._server.home / ".ssh" / "authorized_keys"
+        known = path.read_text().splitlines() if path.exists() else []
+        line = key.export_public_key().decode().split()[:2]
+        return not self._server.refuse_all and username == USER and line in [entry.split()[:2] for entry in known]
+
+    def password_auth_supported(self) -> bool:
+        return self._server.password is not None
+
+    def validate_password(self, username: str, password: str) -> bool:
+        return username == USER and password == self._server.password
+
+    def connection_requested(self, dest_host: str, dest_port: int, orig_host: str, orig_port: int) -> bool:
+        return True  # a jump host forwards
