@@ -14,7 +14,7 @@ from typing import Any, List, NoReturn, Optional
 
 from .failure import DISK_FULL, Failure
 from .home import Home, find_home
-from .protocol import MAX_INT, one_line
+from .protocol import MAX_INT, MAX_SPEC_BYTES, one_line
 
 
 def main(arguments: Optional[List[str]] = None) -> int:
@@ -75,7 +75,7 @@ def _receive(options: Any, home: Home, wire: int) -> None:
 def _launch(options: Any, home: Home, wire: int) -> None:
     from .launch import launch
 
-    _reply(wire, **launch(home, sys.stdin.buffer.readline()))
+    _reply(wire, **launch(home, sys.stdin.buffer.readline(MAX_SPEC_BYTES + 1)))
 
 
 def _follow(options: Any, home: Home, wire: int) -> None:
@@ -109,10 +109,11 @@ def _supervise(options: Any, home: Home, wire: int) -> int:
     return supervise(home, options.run_id, options.lock, options.ready)
 
 
-def _measure(options: Any, home: Home, wire: int) -> int:
+def _measure(options: Any, home: Home, wire: int) -> NoReturn:
     from .measuring_process import run_measurement
 
-    return run_measurement(home, options.run_id, options.messages, options.go)
+    # At once: taking a native runtime apart is not part of the run, and may crash or hang.
+    os._exit(run_measurement(home, options.run_id, options.messages, options.go))
 
 
 # --- their arguments --------------------------------------------------------------------------------------------

@@ -28,6 +28,7 @@ _F_SETPIPE_SZ = 1031  # fcntl has the name only from Python 3.10 on
 _SYNC_EVERY_BYTES = 32 << 20
 _SPARE_BYTES = 16 << 20  # left free on the disk for journals and logs
 _IDLE_S = 20.0  # a sender that is silent for so long is gone
+_LAUNCH_S = 600.0  # a run that has no journal for so long will never have one
 _WAIT_FOR_OTHER_S = 30.0  # longer than _IDLE_S: a sender whose connection broke lets go in time
 
 
@@ -46,7 +47,8 @@ def receive(home: Home, sha256: str, size: int, source: int, reply: Reply) -> No
         return
     try:
         digest, have = _hash_part(part, size)
-        _check_space(home, size - have)
+        if have < size:
+            _check_space(home, size - have)
         reply(have=have)
         _take(part, source, size, have, digest)
         if digest.hexdigest() != sha256:
@@ -155,6 +157,7 @@ class _Beside:
         self._sync: queue.SimpleQueue[bool] = queue.SimpleQueue()
         for _ in range(_BUFFERS):
             self._free.put(memoryview(bytearray(_BUFFER_BYTES)))
+        self._error: Optional[OSError] = None
         self._threads = [threading.Thread(target=target, daemon=True) for target in (self._hash_all, self._sync_all)]
         for thread in self._threads:
             thread.start()
@@ -168,11 +171,17 @@ class _Beside:
         self._full.put((buffer, count))
 
     def end(self) -> None:
-        """Wait until all that was handed over is hashed."""
+        """Wait until all that was handed over is hashed.
+
+        Raises:
+            OSError: the disk refused what the file system had taken; the kernel says so only once.
+        """
         self._full.put(None)
         self._sync.put(False)
         for thread in self._threads:
             thread.join()
+        if self._error is not None:
+            raise self._error
 
     def _hash_all(self) -> None:
         unsynced = 0
@@ -190,7 +199,10 @@ class _Beside:
 
     def _sync_all(self) -> None:
         while self._sync.get():
-            os.fdatasync(self._file)
+            try:
+                os.fdatasync(self._file)
+            except OSError as error:
+                self._error = error
 
 
 def _sync_folder(folder: Path) -> None:
@@ -219,7 +231,8 @@ class _Thing:
     def in_use(self) -> bool:
         """Say whether a run, a sender or this very process needs it."""
         if self.path.is_dir():
-            return has_writer(self.path / "journal.ndjson")
+            journal = self.path / "journal.ndjson"
+            return has_writer(journal) if journal.exists() else time.time() - self.used_at < _LAUNCH_S
         if self.path.suffix == ".part":
             return _is_locked(self.path)
         return self.path.stat().st_nlink > 1 or self.path.absolute() == own_archive()

@@ -3,7 +3,6 @@
 import os
 import threading
 import time
-from pathlib import Path
 
 from .failure import Failure
 from .home import Home, RunFolder
@@ -79,7 +78,8 @@ def _seek_line(journal: int, offset: int) -> None:
 def _pass_on(journal: int, wire: int) -> bool:
     """Pass on the whole lines that are there, at most a few at a time; say whether there were any."""
     start = os.lseek(journal, 0, os.SEEK_CUR)
-    lines = whole_lines(os.pread(journal, 2 * MAX_LINE_BYTES, start))
+    new = os.fstat(journal).st_size - start
+    lines = whole_lines(os.pread(journal, min(new, 2 * MAX_LINE_BYTES), start)) if new > 0 else b""
     _write(wire, lines)
     os.lseek(journal, start + len(lines), os.SEEK_SET)
     return bool(lines)
@@ -99,11 +99,7 @@ def _obey(folder: RunFolder, commands: int) -> None:
             if line + b"\n" == RENEW:
                 lease.renew()
             elif line + b"\n" == STOP:
-                _touch(folder.stop)
-
-
-def _touch(path: Path) -> None:
-    path.touch(mode=0o600)
+                folder.stop.touch(mode=0o600)
 
 
 def _write(wire: int, data: bytes) -> None:

@@ -53,7 +53,7 @@ class RunFolder:
 def find_home() -> Home:
     """Return the agent's folder, by the environment; it need not exist."""
     given = os.environ.get("EDGEBENCH_HOME")
-    return Home(Path(given) if given else Path("~/.edgebench").expanduser())
+    return Home(Path(given).absolute() if given else Path("~/.edgebench").expanduser())
 
 
 def own_archive() -> Optional[Path]:
@@ -76,7 +76,7 @@ def own_command(*arguments: str) -> Tuple[List[str], Dict[str, str]]:
     environment = dict(os.environ)
     if archive is not None:
         return [sys.executable, str(archive), *arguments], environment
-    folder = str(Path(next(iter(sys.modules[PACKAGE].__path__))).parent)
+    folder = str(Path(next(iter(sys.modules[PACKAGE].__path__))).absolute().parent)
     before = environment.get("PYTHONPATH")
     environment["PYTHONPATH"] = folder if not before else folder + os.pathsep + before
     return [sys.executable, "-m", PACKAGE, *arguments], environment

@@ -145,7 +145,6 @@ def _start(folder: RunFolder, run_id: str, lock: int) -> Dict[str, Any]:
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            cwd="/",
             start_new_session=True,
             pass_fds=(lock, told),
         )

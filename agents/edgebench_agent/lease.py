@@ -3,6 +3,7 @@
 Counted on CLOCK_BOOTTIME, which goes on while the board sleeps and which nobody can set.
 """
 
+import os
 import time
 from pathlib import Path
 from typing import Optional
@@ -20,9 +21,12 @@ class Lease:
 
     def renew(self) -> None:
         """Say that somebody still wants this run."""
-        fresh = self._path.with_name(self._path.name + ".new")
-        fresh.write_text(f"{_now_ns()} {self._boot}")
-        fresh.replace(self._path)
+        # In place and of one length: that works on a full disk, too.
+        file = os.open(self._path, os.O_WRONLY | os.O_CREAT, 0o600)
+        try:
+            os.pwrite(file, f"{_now_ns():020} {self._boot}".encode(), 0)
+        finally:
+            os.close(file)
 
     def left_ns(self, lease_ns: int) -> int:
         """Return how long the lease still holds; below 0 when it has expired."""

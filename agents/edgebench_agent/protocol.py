@@ -23,6 +23,7 @@ from typing import Any, Callable, Dict, List, Optional, Type, Union
 PROTOCOL_VERSION = 1
 
 MAX_LINE_BYTES = 1 << 20
+MAX_SPEC_BYTES = 32 * MAX_LINE_BYTES
 MAX_BLOCK = 4096  # latencies in one message
 MAX_ITEMS = 4096  # entries in any other list or table
 MAX_TEXT = 1 << 16
@@ -383,7 +384,7 @@ class RunSpec:
         Raises:
             ProtocolError: a field is missing or out of bounds, or the protocol is another one.
         """
-        if len(line) > 32 * MAX_LINE_BYTES:
+        if len(line) > MAX_SPEC_BYTES:
             raise ProtocolError(f"a run specification of {len(line)} bytes")
         try:
             values = json.loads(line.decode("utf-8"), parse_constant=_no_constant)

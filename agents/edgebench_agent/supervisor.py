@@ -8,8 +8,10 @@ import select
 import signal
 import subprocess
 import time
+import traceback
 from contextlib import suppress
 from datetime import datetime, timezone
+from pathlib import Path
 from types import FrameType
 from typing import Dict, List, Optional
 
@@ -19,7 +21,7 @@ from .failure import Failure
 from .home import Home, own_command, own_sha256
 from .journal import Journal
 from .lease import Lease
-from .protocol import PROTOCOL_VERSION, Failed, Hello, Message, Readings, RunSpec, decode_object
+from .protocol import PROTOCOL_VERSION, Failed, Hello, Message, Readings, RunSpec, decode_object, one_line
 from .sensors import SensorSet
 
 _TICK_NS = 100_000_000
@@ -37,9 +39,13 @@ def supervise(home: Home, run_id: str, lock: int, ready: int) -> int:
     supervision = _Supervision(home, spec, journal, ready)
     try:
         supervision.run(lock)
+        return 0
+    except Exception as error:  # noqa: BLE001 - the journal says how a run ended, whatever happens
+        trace = traceback.format_exc()
+        journal.append(Failed("crashed", one_line(f"the supervisor: {error!r}"), trace[-_LOG_TAIL_BYTES:]))
+        return 1
     finally:
         release_blobs(folder.path)
-    return 0
 
 
 class _Child:
@@ -56,6 +62,9 @@ class _Child:
         os.close(messages)
         os.close(go)
         self._buffer = b""
+        with suppress(OSError):
+            # If the board runs out of memory, this is what has to go: not the supervisor, nor the board's SSH server.
+            Path(f"/proc/{self.process.pid}/oom_score_adj").write_text("1000")
 
     def lines(self, timeout_ns: int) -> Optional[List[bytes]]:
         """Return the lines that come within the time; None once there will be no more."""
@@ -67,6 +76,14 @@ class _Child:
         lines = (self._buffer + data).split(b"\n")
         self._buffer = lines.pop()
         return [line + b"\n" for line in lines]
+
+    def end(self) -> int:
+        """Wait for its end, now that it has said its last word; return its status."""
+        try:
+            return self.process.wait(_GRACE_NS / 1e9)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            return self.process.wait()
 
     def let_go(self) -> None:
         """Let it leave the border of phases at which it waits."""
@@ -103,8 +120,7 @@ class _Supervision:
         except Failure as failure:  # the journal can't grow
             self._stop = Failed(failure.kind, str(failure))
             self._child.process.kill()
-        status = self._child.process.wait()
-        self._end(status)
+        self._end(self._child.end())
 
     def _note_signal(self, number: int, frame: Optional[FrameType]) -> None:
         self._signalled = number

@@ -3,7 +3,7 @@
 import os
 import time
 from pathlib import Path
-from typing import Callable, Dict, Optional, Tuple
+from typing import Callable, Dict, Optional
 
 from ..kernel_files import read_text
 
@@ -62,8 +62,7 @@ def _process_seconds(stat: Path) -> Optional[float]:
 
 
 def _agent_seconds() -> float:
-    times: Tuple[float, ...] = os.times()
-    return times[0] + times[1]
+    return sum(os.times()[:4])  # its own, and that of the commands it ran
 
 
 def _difference(now: Optional[float], before: Optional[float]) -> Optional[float]:
