@@ -71,3 +71,12 @@ def openssh_board(new_board: NewBoard) -> SshBoard:
 def any_ssh_board(request: pytest.FixtureRequest, new_board: NewBoard) -> SshBoard:
     """One board after the other: both kinds of server."""
     return new_board(request.param)
+
+
+@pytest.fixture(scope="session")
+def tiny_onnx(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`reference:tiny` in onnx-int8, exported once: a real model file of some 200 kB."""
+    from edgebench.export import export_model
+
+    folder = tmp_path_factory.mktemp("tiny")
+    return export_model("reference:tiny", "onnx-int8", cache=folder).artifact.model_path
