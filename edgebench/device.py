@@ -68,7 +68,7 @@ class Device:
     def __post_init__(self) -> None:
         if not self.name:
             raise ConfigError("a device needs a name")
-        if self.host is not None and not _HOST.fullmatch(self.host):
+        if self.host is not None and not _is_host(self.host):
             raise ConfigError(
                 f"device {self.name!r}: {self.host!r} is not a host name or address (user and port are given apart)"
             )
@@ -90,9 +90,23 @@ class Device:
         return format_address(self.user, self.host, self.port) if self.host else ""
 
 
-#: A name or an address, with no user, port, brackets or options in it. `%` is in the scope of a link-local address.
 _HOST = re.compile(r"[^\s@/\[\]-][^\s@/\[\]]*")
 _HOST_KEY = re.compile(r"[a-z0-9@.-]+ [A-Za-z0-9+/]+={0,2}")
+
+
+def _is_host(text: str) -> bool:
+    """Whether this is a name or an address alone: no user, port, brackets or options."""
+    if _HOST.fullmatch(text) is None:
+        return False
+    if ":" not in text:
+        return True
+    from ipaddress import AddressValueError, IPv6Address
+
+    try:
+        IPv6Address(text)
+    except AddressValueError:
+        return False
+    return True
 
 
 def parse_address(text: str) -> tuple[str | None, str, int | None]:
@@ -114,7 +128,7 @@ def parse_address(text: str) -> tuple[str | None, str, int | None]:
     else:
         host, _, port = rest.partition(":")
         port = port if ":" in rest else None
-    if not _HOST.fullmatch(host) or (at and not re.fullmatch(r"[^\s:/-][^\s:/]*", user)):
+    if not _is_host(host) or (at and not re.fullmatch(r"[^\s:/-][^\s:/]*", user)):
         raise ConfigError(f"{text!r} is not an address; expected [user@]host[:port]")
     if port is not None and not (re.fullmatch(r"[0-9]{1,5}", port) and 1 <= int(port) <= 65535):
         raise ConfigError(f"{text!r} is not an address: port must be 1..65535, got {port!r}")

@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from edgebench.artifact import Format
@@ -186,6 +186,7 @@ def test_the_projects_entry_hides_the_users_of_the_same_name(tmp_path: Path, own
         ("[device.a]\nuser = 'x'", r"\[device.a\] lacks host; try: edgebench device add a"),
         ("[device.a]\nhost = 'pi@x'", "'pi@x' is not a host name or address"),
         ("[device.a]\nhost = '-oProxyCommand=x'", "is not a host name or address"),
+        ("[device.a]\nhost = 'x:22'", "'x:22' is not a host name or address"),
         ("[device.a]\nhost = ''", "'' is not a host name or address"),
         ("[device.a]\nhost = 'x'\npython = ''", "python must not be empty"),
         ("[device.a]\nhost = 'x'\nhost_key = 'SHA256:abc'", "host_key must look like 'ssh-ed25519 AAAA...'"),
@@ -262,6 +263,9 @@ def test_an_address_is_read(text: str, expected: tuple[str | None, str, int | No
         "[::1",
         "[::1]22",
         "[host]:22",
+        "[0:]",
+        "[a:b]:22",
+        "1::2::3",
         "[]:22",
         "-oProxyCommand=x",
         "pi@-host",
@@ -287,7 +291,8 @@ def test_every_address_that_is_written_is_read_back(user: str | None, host: str,
     assert parse_address(format_address(user, host, port)) == (user, host, port)
 
 
-@given(st.text(max_size=40) | st.text("@:[]a1-. \n", max_size=20))
+@given(st.text(max_size=40) | st.text("@:[]a1-.% \n", max_size=20))
+@example("[0:]")
 def test_any_text_is_an_address_that_a_device_takes_or_a_config_error(text: str) -> None:
     try:
         user, host, port = parse_address(text)
