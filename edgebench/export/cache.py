@@ -51,7 +51,7 @@ def writing(what: Path) -> Iterator[None]:
 
 
 def find_artifact(cache: Path, key: str) -> tuple[Artifact, dict[str, Any]] | None:
-    """Return the artifact kept under this key with its record; None where there is none or a file of it is not whole."""
+    """Return the artifact kept under this key with its record; None where there is none or a file is not whole."""
     folder = cache / "artifacts" / key
     try:
         record = json.loads((folder / _RECORD).read_text(encoding="utf-8"))

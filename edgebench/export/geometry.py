@@ -40,7 +40,7 @@ class Geometry:
         """Return the config of transformers, with the plain attention that gives the smallest graph."""
         from transformers import XLMRobertaConfig
 
-        return XLMRobertaConfig(**asdict(self), attn_implementation="eager")
+        return XLMRobertaConfig(**asdict(self), attn_implementation="eager")  # type: ignore[call-arg]
 
 
 def geometry_from_config(config: Mapping[str, Any], *, where: str) -> Geometry:

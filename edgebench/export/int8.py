@@ -72,7 +72,7 @@ def _quantise_matmul(graph: ir.Graph, weight: ir.Value, values: NDArray[np.float
 
 
 def _quantised_input(graph: ir.Graph, node: ir.Node) -> tuple[ir.Value, ir.Value, ir.Value]:
-    """Return the int8 form of a node's first input, its scale and zero point; made once where several nodes share it."""
+    """Return the int8 form of a node's first input, its scale and zero point; several nodes share one."""
     import onnx_ir as ir
 
     value = node.inputs[0]
@@ -118,6 +118,6 @@ def _initializer(graph: ir.Graph, name: str, values: NDArray[np.generic]) -> ir.
     import onnx_ir as ir
 
     tensor = ir.tensor(values, name=name)
-    value = ir.Value(name=name, shape=tensor.shape, type=ir.TensorType(tensor.dtype), const_value=tensor)
+    value = ir.Value(name=name, shape=ir.Shape(values.shape), type=ir.TensorType(tensor.dtype), const_value=tensor)
     graph.register_initializer(value)
     return value

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edgebench.export.int8 import quantise
-from edgebench.export.skeleton import INPUTS, TRANSPOSED
+from edgebench.export.skeleton import INPUTS, TRANSPOSED, static_shape
 from edgebench.export.weights import Weights
 
 if TYPE_CHECKING:
-    import numpy as np
     import onnx_ir as ir
-    from numpy.typing import NDArray
 
 MODEL_NAME = "model.onnx"
 DATA_NAME = "model.onnx.data"
 
 #: Protobuf reads no message of 2 GiB or more; the graph itself needs some of it.
-_LARGEST_FILE_BYTES = 2**31 - (64 << 20)
+LARGEST_FILE_BYTES = 2**31 - (64 << 20)
 
 
 def write_fp32(skeleton: ir.Model, weights: Weights, folder: Path) -> None:
@@ -26,27 +25,21 @@ def write_fp32(skeleton: ir.Model, weights: Weights, folder: Path) -> None:
     import onnx_ir as ir
 
     for value in take_weights(skeleton.graph, weights):
-        shape = tuple(int(dim) for dim in value.shape)
-        value.const_value = ir.LazyTensor(
-            lambda name=value.name, shape=shape: ir.tensor(read_weight(weights, name, shape), name=name),
-            dtype=ir.DataType.FLOAT,
-            shape=ir.Shape(shape),
-            name=value.name,
-        )
+        read = partial(_read_tensor, weights, value)
+        shape = ir.Shape(static_shape(value))
+        value.const_value = ir.LazyTensor(read, dtype=ir.DataType.FLOAT, shape=shape, name=value.name)
         skeleton.graph.register_initializer(value)
-    _save(skeleton, folder)
+    save(skeleton, folder)
 
 
 def write_int8(skeleton: ir.Model, weights: Weights, folder: Path) -> None:
     """Write the skeleton with its matrices as int8 and its activations quantised as it runs."""
-    import onnx_ir as ir
-
     for value in take_weights(skeleton.graph, weights):
-        values = read_weight(weights, value.name, tuple(int(dim) for dim in value.shape))
-        if not quantise(skeleton.graph, value, values):
-            value.const_value = ir.tensor(values, name=value.name)
+        tensor = _read_tensor(weights, value)
+        if not quantise(skeleton.graph, value, tensor.numpy()):
+            value.const_value = tensor
             skeleton.graph.register_initializer(value)
-    _save(skeleton, folder)
+    save(skeleton, folder)
 
 
 def take_weights(graph: ir.Graph, weights: Weights) -> list[ir.Value]:
@@ -62,22 +55,25 @@ def take_weights(graph: ir.Graph, weights: Weights) -> list[ir.Value]:
     return taken
 
 
-def read_weight(weights: Weights, name: str | None, shape: tuple[int, ...]) -> NDArray[np.float32]:
+def _read_tensor(weights: Weights, value: ir.Value) -> ir.Tensor[Any]:
     """Return a weight as the graph wants it, transposed where its name says so."""
     import numpy as np
+    import onnx_ir as ir
 
-    name = str(name)
-    if not name.endswith(TRANSPOSED):
-        return weights.read(name, shape)
-    return np.ascontiguousarray(weights.read(name.removesuffix(TRANSPOSED), shape[::-1]).T)
+    name, shape = str(value.name), static_shape(value)
+    if name.endswith(TRANSPOSED):
+        values = np.ascontiguousarray(weights.read(name.removesuffix(TRANSPOSED), shape[::-1]).T)
+    else:
+        values = weights.read(name, shape)
+    return ir.Tensor(values, name=name)
 
 
-def _save(model: ir.Model, folder: Path) -> None:
-    """Write model.onnx, with its tensors in it where protobuf can read that, else beside it."""
+def save(model: ir.Model, folder: Path, *, largest_file_bytes: int = LARGEST_FILE_BYTES) -> None:
+    """Write model.onnx, with its tensors in it if that leaves it small enough, else beside it in model.onnx.data."""
     import onnx_ir as ir
 
     tensors = [value.const_value for value in model.graph.initializers.values() if value.const_value is not None]
-    if sum(tensor.nbytes for tensor in tensors) > _LARGEST_FILE_BYTES:
+    if sum(tensor.nbytes for tensor in tensors) > largest_file_bytes:
         ir.save(model, folder / MODEL_NAME, external_data=DATA_NAME)
     else:
         _write_streaming(model, folder / MODEL_NAME)
@@ -89,6 +85,7 @@ def _write_streaming(model: ir.Model, path: Path) -> None:
     Protobuf's own way holds all of the file in memory, twice or more. A message is the sequence of its fields, so the
     graph's initializers can be written behind the rest of it.
     """
+    import numpy as np
     import onnx
     import onnx_ir as ir
 
@@ -102,7 +99,7 @@ def _write_streaming(model: ir.Model, path: Path) -> None:
     for name, value in initializers.items():
         tensor = value.const_value
         assert tensor is not None  # noqa: S101 - all were given their content
-        dims = [int(dim) for dim in tensor.shape]
+        dims = static_shape(value)
         header = onnx.TensorProto(name=name, data_type=int(tensor.dtype), dims=dims).SerializeToString()
         header += _prefix(_RAW_DATA, tensor.nbytes)
         prefixes.append((_prefix(_INITIALIZER, len(header) + tensor.nbytes) + header, tensor))
@@ -111,7 +108,7 @@ def _write_streaming(model: ir.Model, path: Path) -> None:
         file.write(proto.SerializeToString() + _prefix(_GRAPH, graph_bytes) + graph)
         for prefix, tensor in prefixes:
             file.write(prefix)
-            tensor.tofile(file)
+            file.write(np.ascontiguousarray(tensor.numpy()).data)
 
 
 #: Numbers of fields in onnx.proto: ModelProto.graph, GraphProto.initializer, TensorProto.raw_data.

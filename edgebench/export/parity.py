@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 #: Largest difference of one number that an fp32 file may show, in logits or hidden states.
 FP32_TOLERANCE = 1e-3
-#: Smallest mean cosine that an int8 file may show. Real checkpoints reach 0.99 and more; a broken scale falls far below.
+#: Smallest mean cosine that an int8 file may show. Real checkpoints reach 0.99; a broken scale falls far below.
 INT8_FLOOR = 0.95
 
 _EXAMPLES = 40  # at least 32, whatever the texts

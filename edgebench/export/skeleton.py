@@ -28,7 +28,7 @@ def trace(geometry: Geometry, head: Head) -> ir.Model:
     import onnxscript.optimizer
     import torch
 
-    model = _export(geometry, head, torch).model
+    model: ir.Model = _export(geometry, head, torch).model
     graph = model.graph
     # Weights have no data that constant folding could read: as inputs of the graph it leaves them alone.
     for name, value in list(graph.initializers.items()):
@@ -46,6 +46,12 @@ def trace(geometry: Geometry, head: Head) -> ir.Model:
     model.producer_name, model.producer_version = "edgebench", ""
     _strip_notes(model)
     return model
+
+
+def static_shape(value: ir.Value) -> tuple[int, ...]:
+    """Return the shape of a weight, which has no dynamic dimension."""
+    dims = tuple(value.shape or ())
+    return tuple(dim for dim in dims if isinstance(dim, int))
 
 
 def _export(geometry: Geometry, head: Head, torch: Any) -> Any:
@@ -94,10 +100,8 @@ def _fold_transposes(graph: ir.Graph) -> None:
         weight = node.inputs[0] if node.op_type == "Transpose" else None
         if weight is None or not weight.is_graph_input() or list(node.attributes["perm"].as_ints()) != [1, 0]:
             continue
-        rows, columns = weight.shape
-        turned = ir.Value(
-            name=f"{weight.name}{TRANSPOSED}", shape=ir.Shape([columns, rows]), type=ir.TensorType(weight.dtype)
-        )
+        shape = ir.Shape(static_shape(weight)[::-1])
+        turned = ir.Value(name=f"{weight.name}{TRANSPOSED}", shape=shape, type=weight.type)
         node.outputs[0].replace_all_uses_with(turned)
         graph.remove(node, safe=True)
         graph.inputs.append(turned)
@@ -128,13 +132,11 @@ def _name_dimensions(graph: ir.Graph) -> None:
     """Call the dynamic dimensions batch and sequence instead of torch's symbols."""
     import onnx_ir as ir
 
-    names = {str(dim.value): name for dim, name in zip(graph.inputs[0].shape, ("batch", "sequence"), strict=True)}
-    values = [*graph.inputs, *(output for node in graph for output in node.outputs)]
-    for value in values:
-        if value.shape is None:
-            continue
-        dims = [dim if isinstance(dim, int) else names.get(str(dim.value)) for dim in value.shape]
-        value.shape = ir.Shape(dims)
+    symbols = [str(dim) for dim in graph.inputs[0].shape or ()]
+    names = dict(zip(symbols, ("batch", "sequence"), strict=True))
+    for value in (*graph.inputs, *(output for node in graph for output in node.outputs)):
+        if value.shape is not None:
+            value.shape = ir.Shape([dim if isinstance(dim, int) else names.get(str(dim)) for dim in value.shape])
 
 
 def _strip_notes(model: ir.Model) -> None:

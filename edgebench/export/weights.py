@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -140,8 +141,8 @@ class reading:  # noqa: N801 - reads as a statement
 def _open_safetensors(path: Path) -> dict[str, Callable[[], Any]]:
     from safetensors import safe_open
 
-    file = safe_open(path, framework="pt")
-    return {name: lambda name=name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+    file: Any = safe_open(path, framework="pt")
+    return {name: partial(file.get_tensor, name) for name in file.keys()}  # noqa: SIM118 - not a dict
 
 
 def _open_bin(path: Path) -> dict[str, Callable[[], Any]]:
@@ -153,5 +154,4 @@ def _open_bin(path: Path) -> dict[str, Callable[[], Any]]:
     state = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
     if not isinstance(state, dict):
         raise CheckpointError(f"{path} does not hold a table of tensors")
-    state = state.get("state_dict", state)
-    return {name: lambda tensor=tensor: tensor for name, tensor in state.items() if isinstance(tensor, torch.Tensor)}
+    return {name: partial(torch.Tensor.detach, value) for name, value in state.items() if torch.is_tensor(value)}

@@ -6,7 +6,9 @@ Standard input: one Job as JSON. Standard output: lines of JSON, `{"progress": .
 
 from __future__ import annotations
 
+import gc
 import json
+import math
 import os
 import sys
 import traceback
@@ -22,7 +24,7 @@ from edgebench.export.cache import write_whole, writing
 from edgebench.export.checkpoint import Checkpoint, open_checkpoint, reference_checkpoint
 from edgebench.export.isolation import Job
 from edgebench.export.parity import check_onnx, parity_inputs, torch_outputs
-from edgebench.export.skeleton import INPUTS, trace
+from edgebench.export.skeleton import INPUTS, static_shape, trace
 from edgebench.export.weights import open_weights
 
 #: How each format is written: from a skeleton and weights into a folder.
@@ -40,13 +42,14 @@ def export(job: Job, say: Callable[[str], None]) -> dict[str, Any]:
         say("tracing the model")
         write_whole(skeleton_path, ir.to_proto(trace(checkpoint.geometry, checkpoint.head)).SerializeToString())
     skeleton = ir.load(skeleton_path)
-    parameters = sum(_size(value) for value in skeleton.graph.inputs if value.name not in INPUTS)
+    parameters = sum(math.prod(static_shape(value)) for value in skeleton.graph.inputs if value.name not in INPUTS)
 
     say(f"writing {job.format}")
     folder = Path(job.folder)
     with writing(folder):
         WRITERS[Format(job.format)](skeleton, weights, folder)
     del skeleton, weights
+    gc.collect()  # graphs are cycles, and hold the checkpoint's mapped files
     say("checking parity with torch")
     parity = _check(checkpoint, job, folder)
     return {"parity": asdict(parity), "parameters": parameters, "peak_rss_bytes": _peak_rss_bytes()}
@@ -62,13 +65,6 @@ def _check(checkpoint: Checkpoint, job: Job, folder: Path) -> Parity:
     inputs = parity_inputs(checkpoint)
     expected = torch_outputs(checkpoint, inputs)
     return check_onnx(folder / onnx_file.MODEL_NAME, checkpoint, Format(job.format), inputs, expected)
-
-
-def _size(value: Any) -> int:
-    size = 1
-    for dim in value.shape:
-        size *= int(dim)
-    return size
 
 
 def _peak_rss_bytes() -> int | None:
