@@ -46,7 +46,7 @@ class UnknownName(UsageError):
     """A name that nothing has."""
 
     def __init__(self, kind: str, name: str, known: Iterable[str], *, hint: str = "") -> None:
-        known = sorted(known)
+        known = sorted(str(name) for name in known)
         near = nearest(name, known)
         message = f"unknown {kind} {name!r}"
         if near:

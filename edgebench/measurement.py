@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from edgebench import __version__
+from edgebench._version import __version__
 from edgebench.artifact import Artifact
 from edgebench.variant import Variant
 
@@ -38,7 +38,7 @@ class Trace:
     """Everything raw that came back from one run.
 
     latencies_ns, starts_ns, items, and their warm-up counterparts: shape (inferences,), int64; `items` is the
-    position of the batch that was run. `readings` by sensor name; names carry units (`rss_bytes`, `temperature_mc/cpu`).
+    position of the batch that was run. `readings` by sensor name; names carry units (`temperature_mc/cpu`).
     """
 
     starts_ns: NDArray[np.int64]
@@ -208,13 +208,19 @@ def _run_to_json(run: Run) -> dict[str, Any]:
         "latencies_count": len(latencies),
         "latency_ms": {
             "mean": float(latencies.mean()) / _MS if some else None,
+            "min": float(latencies.min()) / _MS if some else None,
             "p50": float(np.median(latencies)) / _MS if some else None,
+            "max": float(latencies.max()) / _MS if some else None,
         },
+        "inferences": run.inferences,
+        "tokens": run.tokens,
         "load_ms": run.load_ns / _MS if run.load_ns is not None else None,
         "first_ms": run.first_ns / _MS if run.first_ns is not None else None,
         "peak_rss_bytes": run.memory.peak_rss,
         "peak_pss_bytes": run.memory.peak_pss,
         "started_at": run.started_at,
+        # The board is in the measurement's "device" already.
+        "facts": {name: value for name, value in run.facts.items() if name != "board"},
     }
 
 

@@ -128,8 +128,8 @@ def _workloads(
     if sum(option is not None for option in (seq_len, lang, texts)) > 1:
         raise UsageError("--seq-len, --lang and --texts exclude each other")
     lines = _read_texts(texts) if texts is not None else None
-    languages = _parts(lang) or [None]
-    sweep = [_whole(number, "--threads") for number in _parts(threads)] or [None]
+    languages: list[str | None] = [*_parts(lang)] or [None]
+    sweep: list[int | None] = [_whole(number, "--threads") for number in _parts(threads)] or [None]
     return [
         Workload(scenario=scenario, seq_len=seq_len, lang=language, texts=lines, batch=batch, threads=number)
         for language in languages

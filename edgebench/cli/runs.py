@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import click
@@ -86,6 +87,31 @@ def export(ids: tuple[str, ...], kind: str, out: Path, store: Path) -> None:
 
     count = Store(store).export(out, ids=ids, kind="csv" if kind == "csv" else "parquet")
     click.echo(f"{count} inferences written to {out}", err=True)
+
+
+@command.command("resume")
+@click.argument("session", required=False)
+@store_option
+@json_option
+@verbosity_options
+def resume_session(session: str | None, store: Path, json_target: str | None) -> int:
+    """Go on with an interrupted session: measure the runs that are missing. Default: the latest session.
+
+    \b
+    Example:
+      edgebench runs resume 20250101T120000-1a2b3c
+    """
+    from edgebench.cli.measuring import measure_and_show
+    from edgebench.session import resume
+    from edgebench.store import Store
+
+    keep = Store(store)
+    sessions = keep.sessions()
+    if not sessions:
+        raise StoreError(f"{store} holds no session to resume; try: edgebench profile")
+    return measure_and_show(
+        [partial(resume, session or max(sessions), store=keep)], store=keep, json_target=json_target
+    )
 
 
 def _warn(error: StoreError) -> None:
