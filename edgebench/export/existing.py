@@ -31,7 +31,7 @@ def _external_data(path: Path) -> list[Path]:
         import onnx
         from onnx.external_data_helper import ExternalDataInfo, _get_all_tensors, uses_external_data
     except ImportError as error:
-        raise MissingExtra("onnx", "export", f"reading {path.name}") from error
+        raise MissingExtra("onnx", "onnx", f"reading {path.name}") from error
     try:
         model = onnx.load(path, load_external_data=False)
     except OSError as error:
