@@ -52,6 +52,10 @@ class Journal:
         self._size += written
         self.count += 1
 
+    def close(self) -> None:
+        """Let go of the file: the journal has no writer any more."""
+        os.close(self._file)
+
 
 def whole_lines(data: bytes) -> bytes:
     """Return data without the torn line at its end."""

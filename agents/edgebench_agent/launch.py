@@ -4,6 +4,7 @@ import fcntl
 import os
 import shutil
 import subprocess
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Dict, List, Optional
@@ -18,6 +19,8 @@ from .runtimes import open_runtime
 
 #: For the journal, the log and what they need.
 _FREE_DISK_BYTES = 16 << 20
+#: A run that has said how it ended may still be ending.
+_ENDING_S = 3.0
 
 
 def launch(home: Home, line: bytes) -> Dict[str, Any]:
@@ -44,14 +47,19 @@ def launch(home: Home, line: bytes) -> Dict[str, Any]:
 def _take_lock(home: Home, run_id: str) -> int:
     """Return the locked descriptor of the board's lock; the kernel frees it when the last process that has it ends."""
     lock = os.open(home.lock, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        holder = os.pread(lock, 256, 0).decode("utf-8", "replace") or "another run"
-        raise Failure("busy", f"run {holder} is measuring on this board; try again when it is done") from None
-    os.ftruncate(lock, 0)
-    os.pwrite(lock, run_id.encode(), 0)
-    return lock
+    deadline = time.monotonic() + _ENDING_S
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                holder = os.pread(lock, 256, 0).decode("utf-8", "replace") or "another run"
+                raise Failure("busy", f"run {holder} is measuring on this board; try again when it is done") from None
+            time.sleep(0.05)
+        else:
+            os.ftruncate(lock, 0)
+            os.pwrite(lock, run_id.encode(), 0)
+            return lock
 
 
 def running(home: Home) -> Optional[str]:

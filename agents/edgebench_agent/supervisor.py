@@ -46,6 +46,7 @@ def supervise(home: Home, run_id: str, lock: int, ready: int) -> int:
         return 1
     finally:
         release_blobs(folder.path)
+        journal.close()
 
 
 class _Child:

@@ -1,0 +1,54 @@
+"""The agent as it is shipped, on a board that is this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.agent.board import AgentBoard
+
+
+@pytest.fixture
+def board(tmp_path: Path) -> Iterator[AgentBoard]:
+    """A board with an empty home; what runs there is ended afterwards."""
+    board = AgentBoard(tmp_path)
+    yield board
+    board.end_runs()
+
+
+@pytest.fixture(scope="session")
+def tiny_model() -> bytes:
+    """An ONNX model of XLM-R's inputs: `embedded`, shape (batch, tokens, 4), is 0 where the mask is."""
+    return make_model(["input_ids", "attention_mask"])
+
+
+def make_model(inputs: list[str], *, batch: int | str = "batch", tokens: int | str = "tokens", kind: int = 7) -> bytes:
+    """Return a model that takes these inputs (of element type `kind`, 7 is int64) and gives one output for each.
+
+    `input_ids` become embeddings of four numbers; every other input comes back as it is.
+    """
+    onnx = pytest.importorskip("onnx")
+    np = pytest.importorskip("numpy")
+    helper, numpy_helper = onnx.helper, onnx.numpy_helper
+    table = np.arange(400, dtype=np.float32).reshape(100, 4)
+    nodes, outputs = [], []
+    for name in inputs:
+        if name == "input_ids":
+            nodes.append(helper.make_node("Gather", ["table", name], ["embedded"]))
+            outputs.append(helper.make_tensor_value_info("embedded", onnx.TensorProto.FLOAT, [batch, tokens, 4]))
+        else:
+            nodes.append(helper.make_node("Identity", [name], [f"same_{name}"]))
+            outputs.append(helper.make_tensor_value_info(f"same_{name}", kind, [batch, tokens]))
+    graph = helper.make_graph(
+        nodes,
+        "tiny",
+        [helper.make_tensor_value_info(name, kind, [batch, tokens]) for name in inputs],
+        outputs,
+        [numpy_helper.from_array(table, "table")] if "input_ids" in inputs else [],
+    )
+    # Old enough a format for every onnxruntime that the oldest Python can have.
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    data: bytes = model.SerializeToString()
+    return data
