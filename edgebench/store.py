@@ -26,7 +26,7 @@ from edgebench.artifact import Artifact
 from edgebench.errors import EdgebenchError, StoreError, UnknownName, UsageError, nearest
 from edgebench.measurement import FORMAT_VERSION, Measurement, Memory, Run, Subject, Trace
 from edgebench.summary import summarise, summarise_latencies
-from edgebench.trace_file import TIMED, connect, first_line, read_trace, sql_glob, sql_text, write_trace
+from edgebench.trace_file import TIMED, connect, first_line, read_traces, sql_glob, sql_text, write_trace
 from edgebench.variant import Variant
 
 if TYPE_CHECKING:
@@ -36,6 +36,8 @@ OnUnreadable = Callable[[StoreError], None]
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 _FEW = 10  # names that still fit into a message
+_BATCH_RUNS = 256
+_BATCH_LATENCIES = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -370,31 +372,54 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 def _put_together(stored: Sequence[_Stored], on_unreadable: OnUnreadable | None) -> list[Measurement]:
     """Read the traces and return the measurements, by their first run's start."""
-    subjects: dict[str, Subject] = {}
     runs: dict[str, list[Run]] = {}
+    subjects = {each.subject.id: each.subject for each in stored}
     with connect() as connection:
-        for each in sorted(stored, key=lambda each: (each.run.started_at, each.run.id)):
-            try:
-                run = _with_trace(connection, each)
-            except StoreError as error:
-                if on_unreadable is None:
-                    raise
-                on_unreadable(error)
-                continue
-            subjects.setdefault(each.subject.id, each.subject)
-            runs.setdefault(each.subject.id, []).append(run)
-    return [summarise(subject, runs[id]) for id, subject in subjects.items()]
+        for batch in _batches(sorted(stored, key=lambda each: (each.run.started_at, each.run.id))):
+            for each, run in _with_traces(connection, batch, on_unreadable):
+                runs.setdefault(each.subject.id, []).append(run)
+    return [summarise(subjects[id], runs[id]) for id in runs]
 
 
-def _with_trace(connection: duckdb.DuckDBPyConnection, stored: _Stored) -> Run:
-    path = stored.folder / "trace.parquet"
-    trace = read_trace(connection, path)
+def _batches(stored: Sequence[_Stored]) -> Iterator[list[_Stored]]:
+    """Yield runs in groups that are read at once: many small ones, few large ones."""
+    batch: list[_Stored] = []
+    for each in stored:
+        batch.append(each)
+        if len(batch) == _BATCH_RUNS or sum(kept.latencies_count for kept in batch) > _BATCH_LATENCIES:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _with_traces(
+    connection: duckdb.DuckDBPyConnection, batch: Sequence[_Stored], on_unreadable: OnUnreadable | None
+) -> Iterator[tuple[_Stored, Run]]:
+    """Yield the runs of a batch with their traces; one that can't be read raises, or is told and left out."""
+    try:
+        traces = read_traces(connection, [each.folder / "trace.parquet" for each in batch])
+        for each, trace in zip(batch, traces, strict=True):
+            _check_count(each, trace)
+    except StoreError as error:
+        if len(batch) > 1:  # one by one, to find out which it is
+            for each in batch:
+                yield from _with_traces(connection, [each], on_unreadable)
+        elif on_unreadable is None:
+            raise
+        else:
+            on_unreadable(error)
+        return
+    for each, trace in zip(batch, traces, strict=True):
+        yield each, replace(each.run, trace=trace)
+
+
+def _check_count(stored: _Stored, trace: Trace) -> None:
     if len(trace.latencies_ns) != stored.latencies_count:
         raise StoreError(
-            f"{path} has {len(trace.latencies_ns)} latencies, run.json beside it says {stored.latencies_count}; "
-            f"remove their folder to go on without them"
+            f"{stored.folder}: trace.parquet has {len(trace.latencies_ns)} latencies, run.json says "
+            f"{stored.latencies_count}; remove the folder to go on without it"
         )
-    return replace(stored.run, trace=trace)
 
 
 def _property(subject: Subject, name: str) -> Any:

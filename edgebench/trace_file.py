@@ -6,6 +6,7 @@ was read), value BIGINT, item INTEGER (the position of the input batch; null for
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     import duckdb
     import numpy as np
     from numpy.typing import NDArray
+
+    _Table = dict[str, NDArray[Any]]  # columns by name
 
 TIMED = "latency_ns"
 WARMUP = "warmup_ns"
@@ -49,28 +52,57 @@ def write_trace(path: Path, trace: Trace) -> None:
         )
 
 
-def read_trace(connection: duckdb.DuckDBPyConnection, path: Path) -> Trace:
-    """Return the trace in a file, in the order in which it was written.
+def read_traces(connection: duckdb.DuckDBPyConnection, paths: Sequence[Path]) -> list[Trace]:
+    """Return the trace in each file, in the order in which it was written. One query for all: files may be many.
 
     Raises:
-        StoreError: it is missing, truncated, or not a trace.
+        StoreError: one is missing, truncated, or not a trace.
     """
     import duckdb
+    import numpy as np
 
+    files = [sql_glob(path) for path in paths]
     try:
-        timed = _read_inferences(connection, path, TIMED)
-        warmup = _read_inferences(connection, path, WARMUP)
-        return Trace(
-            starts_ns=timed["t_ns"],
-            latencies_ns=timed["value"],
-            items=timed["item"],
-            warmup_starts_ns=warmup["t_ns"],
-            warmup_latencies_ns=warmup["value"],
-            warmup_items=warmup["item"],
-            readings=_read_readings(connection, path),
-        )
+        # file_index is the position in the list. Rows come in the order of the files and of the rows in each.
+        inferences = connection.execute(
+            f"SELECT file_index, series = '{TIMED}' AS timed, t_ns, value, item "  # noqa: S608 - a constant
+            "FROM read_parquet(?) WHERE item IS NOT NULL",
+            [files],
+        ).fetchnumpy()
+        readings = connection.execute(
+            "SELECT file_index, series, t_ns, value FROM read_parquet(?) WHERE item IS NULL", [files]
+        ).fetchnumpy()
     except duckdb.Error as error:
-        raise StoreError(f"{path} is not a readable trace: {first_line(error)}") from error
+        where = paths[0] if len(paths) == 1 else paths[0].parent.parent
+        raise StoreError(f"{where}: not readable as a trace: {first_line(error)}") from error
+    numbers = np.arange(len(paths) + 1)
+    inference_borders = np.searchsorted(inferences["file_index"], numbers)
+    reading_borders = np.searchsorted(readings["file_index"], numbers)
+    return [
+        _trace(_between(inferences, inference_borders, number), _between(readings, reading_borders, number))
+        for number in range(len(paths))
+    ]
+
+
+def _between(columns: _Table, borders: NDArray[np.int64], number: int) -> _Table:
+    import numpy as np
+
+    # DuckDB returns masked arrays where a column could have nulls; here none has.
+    return {name: np.asarray(column[borders[number] : borders[number + 1]]) for name, column in columns.items()}
+
+
+def _trace(inferences: _Table, readings: _Table) -> Trace:
+    timed = inferences["timed"].astype(bool)
+    t_ns, value, item = (inferences[name].astype("int64") for name in ("t_ns", "value", "item"))
+    return Trace(
+        starts_ns=t_ns[timed],
+        latencies_ns=value[timed],
+        items=item[timed],
+        warmup_starts_ns=t_ns[~timed],
+        warmup_latencies_ns=value[~timed],
+        warmup_items=item[~timed],
+        readings=_series(readings),
+    )
 
 
 def _columns(
@@ -92,24 +124,12 @@ def _reading_columns(trace: Trace) -> dict[str, NDArray[Any]]:
     }
 
 
-def _read_inferences(connection: duckdb.DuckDBPyConnection, path: Path, series: str) -> dict[str, NDArray[np.int64]]:
+def _series(columns: _Table) -> dict[str, Series]:
+    """Return the readings by name, each in the order in which it was written."""
     import numpy as np
 
-    found = connection.execute(
-        "SELECT t_ns, value, item::BIGINT AS item FROM read_parquet(?) WHERE series = ? AND item IS NOT NULL",
-        [sql_glob(path), series],
-    ).fetchnumpy()
-    return {name: np.asarray(column, np.int64) for name, column in found.items()}
-
-
-def _read_readings(connection: duckdb.DuckDBPyConnection, path: Path) -> dict[str, Series]:
-    import numpy as np
-
-    found = connection.execute(
-        "SELECT series, t_ns, value FROM read_parquet(?) WHERE item IS NULL", [sql_glob(path)]
-    ).fetchnumpy()
-    names, position = np.unique(np.asarray(found["series"], dtype=str), return_inverse=True)
-    t_ns, values = np.asarray(found["t_ns"], np.int64), np.asarray(found["value"], np.int64)
+    names, position = np.unique(columns["series"].astype(str), return_inverse=True)
+    t_ns, values = columns["t_ns"].astype(np.int64), columns["value"].astype(np.int64)
     return {
         str(name): Series(t_ns[position == number], values[position == number]) for number, name in enumerate(names)
     }

@@ -31,12 +31,14 @@ class Column:
     """A column: its cells from top to bottom.
 
     `names_row`: it says which row it is, in every part of the table. `text`: it has words, not figures, in it.
+    `folds`: its cells may go on in the next line where space is short; one column of a table may.
     """
 
     header: str
     cells: Sequence[str]
     names_row: bool = False
     text: bool = False
+    folds: bool = False
 
     @property
     def width(self) -> int:
@@ -52,7 +54,7 @@ def measurement_table(measurements: Sequence[Measurement]) -> Table:
     """
     shared, differing = _circumstances(measurements)
     columns = [
-        Column("variant", [variant_name(each.subject.variant) for each in measurements], names_row=True),
+        Column("variant", [variant_name(each.subject.variant) for each in measurements], names_row=True, folds=True),
         Column("format", [str(each.subject.artifact.format) for each in measurements], names_row=True),
         *differing,
         *(Column(header, [cell(each) for each in measurements]) for header, cell in _FIGURES),
@@ -94,7 +96,7 @@ class FittingTable(Table):
     def __init__(
         self, columns: Sequence[Column], *, heading: str = "", notes: Sequence[str] = (), folded: int | None = None
     ) -> None:
-        """Make the table; `folded` is the width in which the first column folds its cells."""
+        """Make the table; `folded` is the width of the column that folds."""
         super().__init__(
             box=SIMPLE_HEAD,
             show_edge=False,
@@ -102,14 +104,13 @@ class FittingTable(Table):
             padding=(0, _GAP - 1, 0, 0),  # the box itself has one between columns
         )
         self._contents, self._heading, self._notes = list(columns), heading, notes
-        for position, column in enumerate(columns):
-            fold = folded if position == 0 else None
+        for column in columns:
             self.add_column(
                 Text(column.header),
                 justify="left" if column.names_row or column.text else "right",
                 overflow="fold",
-                no_wrap=fold is None,
-                width=fold,
+                no_wrap=not column.folds,
+                width=folded if column.folds else None,
             )
         for row in zip(*(column.cells for column in columns), strict=True):
             self.add_row(*(Text(cell) for cell in row))
@@ -128,16 +129,19 @@ class FittingTable(Table):
             yield Text(note)
 
     def _parts(self, room: int) -> Iterator[FittingTable]:
-        first, *others = self._contents
-        folded = min(first.width, max(_FOLDED, room - sum(_GAP + column.width for column in others)))
-        names = [column for column in others if column.names_row]
-        figures = [column for column in others if not column.names_row]
-        left = room - folded - sum(_GAP + column.width for column in names)
+        names = [column for column in self._contents if column.names_row]
+        figures = [column for column in self._contents if not column.names_row]
+        rigid = sum(_GAP + column.width for column in self._contents if not column.folds)
+        folding = max((column.width for column in names if column.folds), default=0)
+        folded = min(folding, max(_FOLDED, room - rigid))
+        left = room - folded - sum(_GAP + column.width for column in names if not column.folds)
+        if not folding:
+            left += _GAP  # the first column of all has no gap before it
         while figures:
             widths = accumulate(_GAP + column.width for column in figures)
             count = max(1, sum(width <= left for width in widths))
             taken, figures = figures[:count], figures[count:]
-            yield FittingTable([first, *names, *taken], folded=folded)
+            yield FittingTable([*names, *taken], folded=folded)
 
 
 # --- what a row says --------------------------------------------------------------------------------------------
