@@ -16,7 +16,7 @@ from edgebench.collect import RunCollector
 from edgebench.device import Device, find_device
 from edgebench.errors import BoardError, ConfigError, NotValid, StoreError
 from edgebench.events import Ended, Noted, OnEvent, Planned, Pushing, Running, ignore
-from edgebench.export import encode_texts, export_model
+from edgebench.export import encode_texts, export_model, longest_input
 from edgebench.measurement import Measurement, Run, Subject
 from edgebench.remote_agent import Position, RemoteAgent, failure
 from edgebench.request import DEFAULT_MODEL, Request, request_from_json, request_to_json
@@ -26,7 +26,7 @@ from edgebench.summary import summarise
 from edgebench.transport import open_transport
 from edgebench.validity import reasons_against
 from edgebench.variant import Variant
-from edgebench.workload import EncodedInputs, RunPlan, Workload, random_inputs, token_lengths
+from edgebench.workload import EncodedInputs, RunPlan, Workload, random_inputs
 from edgebench.xtreme_r.scores import ScoreRow, read_scores, scores_of
 from edgebench_agent import protocol
 
@@ -107,6 +107,8 @@ def _carry_out(
     request: Request, session: str, *, store: Store, scores: Sequence[ScoreRow], on_event: OnEvent
 ) -> list[Measurement]:
     store.check_writable()
+    for model, _ in _files(request):
+        _refuse_too_long(model, request.workloads)
     exported = [_export(model, format, on_event) for model, format in _files(request)]
     encoded = [(pair, work, _encode(pair[1], work)) for pair in exported for work in request.workloads]
     with open_transport(request.device) as transport:
@@ -198,6 +200,18 @@ def _files(request: Request) -> Iterator[tuple[str, Format | None]]:
                 yield model, format
 
 
+def _refuse_too_long(model: str, workloads: Sequence[Workload]) -> None:
+    """Refuse inputs longer than the model's positions before anything is exported or contacted."""
+    longest = longest_input(model)
+    for workload in workloads:
+        needed = max(workload.token_counts(), default=0)
+        if longest is not None and needed > longest:
+            raise ConfigError(
+                f"{workload.label}: an input of {needed} tokens, but {model} takes at most {longest}; "
+                f"try --seq-len {longest}"
+            )
+
+
 def _export(model: str, format: Format | None, on_event: OnEvent) -> tuple[Variant, Artifact]:
     exported = export_model(model, format or Format.ONNX, on_progress=lambda text: on_event(Noted(text)))
     return exported.variant, exported.artifact
@@ -205,19 +219,8 @@ def _export(model: str, format: Format | None, on_event: OnEvent) -> tuple[Varia
 
 def _encode(artifact: Artifact, workload: Workload) -> EncodedInputs:
     if workload.texts is not None:
-        inputs = encode_texts(artifact, workload.texts)
-    elif workload.lang is not None:
-        inputs = random_inputs(token_lengths()[workload.lang], vocab_size=artifact.vocab_size)
-    else:
-        assert workload.seq_len is not None  # noqa: S101 - Workload's own rule
-        inputs = random_inputs([workload.seq_len] * workload.batch, vocab_size=artifact.vocab_size)
-    longest = int(inputs.lengths.max())
-    if artifact.max_seq_len is not None and longest > artifact.max_seq_len:
-        raise ConfigError(
-            f"{workload.label}: an input of {longest} tokens, but {artifact.model_path} takes at most "
-            f"{artifact.max_seq_len}; try --seq-len {artifact.max_seq_len} or shorter texts"
-        )
-    return inputs
+        return encode_texts(artifact, workload.texts)
+    return random_inputs(workload.token_counts(), vocab_size=artifact.vocab_size)
 
 
 def _cells(

@@ -72,6 +72,14 @@ class Workload:
             return f"{self.seq_len} tok"
         return self.lang if self.lang is not None else "texts"
 
+    def token_counts(self) -> list[int]:
+        """Return the tokens of each input; empty for texts, which only a tokenizer can count."""
+        if self.texts is not None:
+            return []
+        if self.lang is not None:
+            return list(token_lengths()[self.lang])
+        return [self.seq_len or DEFAULT_SEQ_LEN] * self.batch
+
     def to_json(self) -> dict[str, Any]:
         """Return plain values; texts by their hash, for they may be large or private."""
         values: dict[str, Any] = {"scenario": str(self.scenario)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgebench.export.pipeline import Exported, export_model
+from edgebench.export.pipeline import Exported, export_model, longest_input
 from edgebench.export.tokens import encode_texts
 
-__all__ = ["Exported", "encode_texts", "export_model"]
+__all__ = ["Exported", "encode_texts", "export_model", "longest_input"]

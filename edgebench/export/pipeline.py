@@ -80,6 +80,17 @@ def export_model(
     return exported if out is None else _copy_out(exported, out)
 
 
+def longest_input(source: str | Path) -> int | None:
+    """Return how many tokens a model takes, from its config alone; None for an existing file, which doesn't tell.
+
+    Raises:
+        UsageError, CheckpointError: as for `export_model`.
+    """
+    if Path(source).suffix == ".onnx":
+        return None
+    return find_checkpoint(str(source), task=None).geometry.max_seq_len
+
+
 def find_checkpoint(source: str, *, task: str | None, say: Say = lambda _: None) -> Checkpoint:
     """Return the checkpoint behind a folder, hub id or reference name; from the hub it is downloaded.
 
