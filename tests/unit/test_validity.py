@@ -1,0 +1,88 @@
+"""The rules by which a run counts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from edgebench.measurement import Run
+from edgebench.validity import RULES, reasons_against
+from edgebench.workload import RunPlan
+from tests.sample_runs import MS, run, subject, trace
+
+PLAN = RunPlan(runs=2, min_count=10, max_duration_s=60)
+
+
+def measured(*, throttled: list[int] | None = None, count: int = 10, **facts: Any) -> Run:
+    readings = {"throttled": throttled} if throttled is not None else {}
+    of = subject()
+    return run(of, 0, trace([MS] * count, readings=readings), facts=facts)
+
+
+def test_a_run_that_nothing_speaks_against_counts() -> None:
+    assert reasons_against(measured(), PLAN) == ()
+    assert reasons_against(measured(throttled=[0, 0]), PLAN) == ()
+
+
+@pytest.mark.parametrize(
+    ("seen", "reason"),
+    [
+        ([0x0, 0x1, 0x0], "under-voltage"),
+        ([0x0, 0x10000], "under-voltage"),
+        ([0x0, 0x2], "clock capped"),
+        ([0x0, 0x20000], "clock capped"),
+        ([0x0, 0x4], "throttled"),
+        ([0x50000, 0x50004], "throttled"),
+        ([0x10000, 0x50000], "throttled"),
+        ([0x0, 0x80008], "soft temperature limit"),
+        ([0x0, 0x50005], "under-voltage and throttled"),
+    ],
+)
+def test_throttling_now_or_between_two_readings_speaks_against_a_run(seen: list[int], reason: str) -> None:
+    assert reasons_against(measured(throttled=seen), PLAN) == (f"{reason} during the run",)
+
+
+@pytest.mark.parametrize("seen", [[0x50000, 0x50000], [0xF0000], [0x50000, 0x10000]])
+def test_what_was_throttled_before_the_run_does_not(seen: list[int]) -> None:
+    assert reasons_against(measured(throttled=seen), PLAN) == ()
+
+
+def test_warm_up_that_was_not_seen_to_end_does() -> None:
+    (reason,) = reasons_against(measured(warmup_steady=False, warmup_count=200), PLAN)
+    assert reason == "warm-up was not seen to end in 200 inferences"
+    assert reasons_against(measured(warmup_steady=True), PLAN) == ()
+
+
+def test_too_few_observations_do() -> None:
+    (reason,) = reasons_against(measured(count=9), PLAN)
+    assert reason == "too few observations: 9 of 10 inferences in at most 60 s"
+
+
+@pytest.mark.parametrize(
+    ("facts", "reason"),
+    [
+        ({"providers": ["CPUExecutionProvider"]}, "CUDAExecutionProvider was asked for, but CPUExecutionProvider ran"),
+        (
+            {
+                "providers": ["CUDAExecutionProvider", "CPUExecutionProvider"],
+                "nodes": {"CPUExecutionProvider": 300},
+            },
+            "CUDAExecutionProvider runs none of the graph's nodes; they fell back to CPUExecutionProvider",
+        ),
+    ],
+)
+def test_a_provider_that_fell_back_does(facts: dict[str, Any], reason: str) -> None:
+    asked = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    assert reasons_against(measured(providers_asked=asked, **facts), PLAN) == (reason,)
+
+
+def test_a_provider_that_runs_most_of_the_graph_is_no_fallback() -> None:
+    nodes = {"CUDAExecutionProvider": 290, "CPUExecutionProvider": 10}
+    ran = measured(providers_asked=["CUDAExecutionProvider"], providers=list(nodes), nodes=nodes)
+    assert reasons_against(ran, PLAN) == ()
+
+
+def test_every_reason_is_given_in_the_order_of_the_table() -> None:
+    bad = measured(throttled=[4], count=1, warmup_steady=False, providers_asked=["X"], providers=["Y"])
+    assert len(reasons_against(bad, PLAN)) == len(RULES)
