@@ -257,6 +257,8 @@ class RemoteAgent:
             return reply
         kind = reply.get("kind")
         message = _printable(reply.get("message", "no reason given"))
+        if kind == "interrupted":  # what was sent stopped coming in: the same as a cut
+            raise ConnectionLost(f"{self.name}: {message}")
         if kind in protocol.FAILURE_KINDS and kind not in ("crashed", "bad_request"):
             raise BoardError(f"{self.name}: {message}")
         raise AgentError(f"{self.name}: the agent failed: {message}")

@@ -47,8 +47,7 @@ def receive(home: Home, sha256: str, size: int, source: int, reply: Reply) -> No
         return
     try:
         digest, have = _hash_part(part, size)
-        if have < size:
-            _check_space(home, size - have)
+        _check_space(home, blob, have, size)
         reply(have=have)
         _take(part, source, size, have, digest)
         if digest.hexdigest() != sha256:
@@ -110,10 +109,13 @@ def _hash_part(part: int, size: int) -> Tuple[Any, int]:
         have += count
 
 
-def _check_space(home: Home, needed: int) -> None:
+def _check_space(home: Home, blob: Path, have: int, size: int) -> None:
     disk = os.statvfs(home.blobs)
     free = disk.f_bavail * disk.f_frsize
-    if needed + _SPARE_BYTES > free:
+    needed = size - have
+    if needed and needed + _SPARE_BYTES > free:
+        if not have:
+            _part_path(blob).unlink()
         raise Failure(
             "out_of_disk",
             f"{needed + _SPARE_BYTES} bytes of disk are needed at {home.root} and {free} are free; "
