@@ -1,0 +1,70 @@
+"""`edgebench export`: what it prints where, and how it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch")
+pytestmark = pytest.mark.export
+
+
+def edgebench(cache: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    code = "import sys; from edgebench.cli import main; main(sys.argv[1:])"
+    return subprocess.run(
+        [sys.executable, "-c", code, "export", *arguments],
+        env={**os.environ, "EDGEBENCH_CACHE": str(cache)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_json_alone_goes_to_standard_output(classifier: Path, cache: Path, tmp_path: Path) -> None:
+    formats = "onnx-fp32,onnx-int8"
+    result = edgebench(cache, "--model", str(classifier), "--format", formats, "--json", "-", "--out", str(tmp_path))
+    assert result.returncode == 0, result.stderr
+    artifacts = json.loads(result.stdout)["artifacts"]
+    assert [artifact["format"] for artifact in artifacts] == ["onnx-fp32", "onnx-int8"]
+    for artifact in artifacts:
+        assert {"sha256", "bytes", "files", "path", "seconds", "peak_rss_bytes"} <= set(artifact)
+        assert {"max_abs_diff", "cosine", "argmax_agreement", "examples"} <= set(artifact["parity"])
+        for file in artifact["files"]:
+            assert (Path(artifact["path"]) / file["name"]).stat().st_size == file["bytes"]
+            assert tmp_path in Path(artifact["path"]).parents
+
+
+def test_the_table_is_the_result_and_progress_is_not(classifier: Path, cache: Path, tmp_path: Path) -> None:
+    target = tmp_path / "result.json"
+    result = edgebench(cache, "--model", str(classifier), "--format", "onnx-fp32", "-v", "--json", str(target))
+    assert result.returncode == 0, result.stderr
+    title, row = result.stdout.splitlines()
+    assert title.split()[:2] == ["variant", "format"]
+    assert row.split()[:2] == ["xnli-multi", "onnx-fp32"]
+    assert "xnli-multi onnx-fp32: " in result.stderr
+    assert len(json.loads(target.read_text())["artifacts"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (("--model", "/nowhere/x"), 2, "no such folder: /nowhere/x"),
+        (("--model", "reference:tiny", "--format", "onnx-int7"), 2, "did you mean 'onnx-int8'"),
+        (("--model", "reference:tiny", "--max-seq-len", "513"), 2, "max_seq_len must be 1..512"),
+        (("--model", "{tmp}"), 1, "it has no config.json"),
+        ((), 2, "--model"),
+    ],
+)
+def test_bad_input_is_one_line_with_its_exit_code(
+    tmp_path: Path, arguments: tuple[str, ...], status: int, message: str
+) -> None:
+    result = edgebench(tmp_path, *(argument.format(tmp=tmp_path) for argument in arguments))
+    assert result.returncode == status
+    assert result.stdout == ""
+    (line,) = result.stderr.splitlines()
+    assert message in line
