@@ -117,6 +117,13 @@ class AgentBoard:
         """Launch a run; return the reply."""
         return self.reply("launch", input=spec.to_json(), **options)
 
+    def launch_well(self, spec: protocol.RunSpec, **options: Any) -> int:
+        """Launch a run that begins; return its supervisor's process id."""
+        reply = self.launch(spec, **options)
+        assert reply["ok"], reply
+        pid: int = reply["pid"]
+        return pid
+
     def journal(self, run_id: str) -> list[protocol.Entry]:
         """Follow a run to its end; return all its messages, which must be numbered as they stand."""
         follower = self.start("follow", run_id, 0)
@@ -134,7 +141,7 @@ class AgentBoard:
 
     def run(self, spec: protocol.RunSpec) -> list[Any]:
         """Launch a run and return its messages."""
-        assert self.launch(spec)["ok"]
+        self.launch_well(spec)
         return [entry.message for entry in self.journal(spec.run_id)]
 
     def end_runs(self) -> None:
