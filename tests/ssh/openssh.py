@@ -8,6 +8,7 @@ import shutil
 import socket
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.ssh.board import write_key
@@ -22,7 +23,8 @@ class OpenSshServer:
         RuntimeError: sshd does not start; its log is in the message.
     """
 
-    def __init__(self, home: Path, *, ciphers: str | None = None) -> None:
+    def __init__(self, home: Path, *, address: str = "127.0.0.1", prefix: Sequence[str] = ()) -> None:
+        """Start it; `prefix` is put before its command line, to start it in a network namespace, say."""
         assert SSHD is not None, "check SSHD first"
         self.home = home
         self.user = getpass.getuser()
@@ -32,7 +34,8 @@ class OpenSshServer:
         self._key = self._folder / "host_key"
         self._authorized = self._folder / "authorized_keys"
         self._authorized.touch()
-        self._ciphers = ciphers
+        self.address = address
+        self._prefix = prefix
         self.host_key = write_key(self._key)
         self.port = _free_port()
         if os.geteuid() == 0:
@@ -42,7 +45,7 @@ class OpenSshServer:
     def _start(self) -> None:
         settings = [
             f"Port {self.port}",
-            "ListenAddress 127.0.0.1",
+            f"ListenAddress {self.address}",
             f"HostKey {self._key}",
             f"AuthorizedKeysFile {self._authorized}",
             f"PidFile {self._folder}/pid",
@@ -55,14 +58,13 @@ class OpenSshServer:
             "MaxStartups 100",
             "Subsystem sftp internal-sftp",
         ]
-        if self._ciphers:
-            settings.append(f"Ciphers {self._ciphers}")
         config = self._folder / "sshd_config"
         config.write_text("\n".join(settings) + "\n")
         self._log = self._folder / "log"
-        self._process = subprocess.Popen([str(SSHD), "-D", "-f", config, "-E", self._log], stdin=subprocess.DEVNULL)
+        command = [*self._prefix, str(SSHD), "-D", "-f", config, "-E", self._log]
+        self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
         deadline = time.monotonic() + 30
-        while not _listens(self.port):
+        while not _listens(self.address, self.port):
             if self._process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"sshd does not start: {self._log.read_text()[-500:]}")
             time.sleep(0.02)
@@ -91,9 +93,9 @@ def _free_port() -> int:
         return port
 
 
-def _listens(port: int) -> bool:
+def _listens(address: str, port: int) -> bool:
     try:
-        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        socket.create_connection((address, port), timeout=1).close()
     except OSError:
         return False
     return True
