@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _MS = 1e6  # nanoseconds in a millisecond
 _WINDOW_NS = 1e9
+_MOST_WINDOWS = 100_000  # more than a day of them is a board's wrong clock
 _WITH_INTERVAL = (0.5, 0.9, 0.95, 0.99)
 _TEMPERATURE = "temperature_mc/"
 _CPU_ZONES = ("cpu", "soc", "pkg", "core", "k10temp")
@@ -100,7 +101,7 @@ def _interval_ms(per_run_ns: Sequence[float]) -> tuple[float, float] | None:
 def _duration_ns(run: Run) -> int:
     """Wall time from the first timed inference's start to the last one's end, at least a nanosecond."""
     trace = run.trace
-    return max(1, int(trace.starts_ns[-1] + trace.latencies_ns[-1] - trace.starts_ns[0]))
+    return max(1, int(trace.starts_ns[-1]) + int(trace.latencies_ns[-1]) - int(trace.starts_ns[0]))
 
 
 def _window_rates(run: Run) -> list[float]:
@@ -112,7 +113,7 @@ def _window_rates(run: Run) -> list[float]:
 
     starts, latencies = run.trace.starts_ns, run.trace.latencies_ns
     duration = _duration_ns(run)
-    windows = max(1, round(duration / _WINDOW_NS))
+    windows = max(1, min(_MOST_WINDOWS, round(duration / _WINDOW_NS)))
     borders = np.linspace(0, duration, windows + 1) + float(starts[0])
     begun = np.clip(np.searchsorted(starts, borders, side="right") - 1, 0, None)
     part = np.clip((borders - starts[begun]) / np.maximum(latencies[begun], 1), 0, 1)

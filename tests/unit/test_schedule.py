@@ -16,7 +16,7 @@ CELLS, RUNS, SEEDS = st.integers(0, 8), st.integers(0, 13), st.integers(0, 2**32
 
 @given(CELLS, RUNS, SEEDS)
 def test_every_cell_has_exactly_its_runs(cells: int, runs: int, seed: int) -> None:
-    expected = {cell: runs for cell in range(cells)} if runs else {}
+    expected = dict.fromkeys(range(cells), runs) if runs else {}
     assert Counter(order_of_runs(cells, runs, seed=seed)) == expected
 
 
