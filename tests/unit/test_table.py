@@ -1,0 +1,141 @@
+"""The table of results: complete at every width, empty where nothing was measured."""
+
+from __future__ import annotations
+
+import io
+import re
+
+import pytest
+from rich.console import Console
+
+from edgebench.measurement import Measurement, Score
+from edgebench.report.details import details_of, list_of_measurements
+from edgebench.report.table import measurement_table, summary_line
+from edgebench.summary import summarise
+from tests.sample_runs import MS, run, subject, trace
+
+
+def measured(number: int = 0, *, ms: float = 12.5, runs: int = 2, **about: object) -> Measurement:
+    scores = about.pop("scores", ())
+    reasons = about.pop("reasons", ())
+    of = subject(number, **about)  # type: ignore[arg-type]
+    kept = [round(ms * MS) + 1000 * step for step in range(200)]
+    return summarise(
+        of,
+        [run(of, at, trace([at * 1000 + latency for latency in kept]), reasons=reasons) for at in range(runs)],
+        scores=scores,  # type: ignore[arg-type]
+    )
+
+
+def text_of(renderable: object, width: int) -> str:
+    """Render as for a terminal of that width, or a pipe."""
+    out = io.StringIO()
+    Console(file=out, width=width, highlight=False, color_system=None).print(renderable)
+    return out.getvalue()
+
+
+def many() -> list[Measurement]:
+    long = "xnli-multilingual-intermediate-[translated]-seed42"
+    scores = [Score(task="xnli", lang="en", metric="accuracy", value=81.25, artifact_sha256="a" * 64)]
+    return [
+        measured(0, ms=123.4, name="xnli-english", format="onnx-fp32", scores=scores),
+        measured(1, ms=45.67, name=long),
+        measured(2, ms=8.901, name="reference:minilm", source="reference:minilm", label="sw"),
+    ]
+
+
+#: Every figure that the table of `many()` must have, whatever the width.
+FIGURES = ["118", "400", "25.0", "45.77 ±0.01", "45.86", "21.8", "2797", "300", "280", "81.2 (1 lang)", "yes"]
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 120, 200, 400])
+def test_no_width_cuts_a_figure_or_leaves_the_screen(width: int) -> None:
+    text = text_of(measurement_table(many()), width)
+    assert max(len(line) for line in text.splitlines()) <= width
+    for figure in FIGURES:
+        assert re.search(rf"(?<![\d.]){re.escape(figure)}(?![\d.])", text), figure
+    assert "…" not in text
+
+
+def test_one_line_a_measurement_where_there_is_room() -> None:
+    lines = text_of(measurement_table(many()), 200).splitlines()
+    (line,) = [line for line in lines if "xnli-multilingual-intermediate-[translated]-seed42" in line]
+    for figure in ("onnx-int8", "45.77 ±0.01", "280"):
+        assert figure in line
+
+
+@pytest.mark.parametrize("width", [60, 80])
+def test_where_the_table_goes_on_below_its_rows_are_named_again(width: int) -> None:
+    text = text_of(measurement_table(many()), width)
+    assert text.count("xnli-english") == text.count("variant") > 1
+
+
+def test_what_all_rows_share_is_said_once() -> None:
+    text = text_of(measurement_table([measured(0), measured(1, name="other")]), 200)
+    assert "pi4 · 128 tok · batch 1 · 4 threads" in text
+    assert text.count("128 tok") == text.count("pi4") == 1
+
+
+def test_what_differs_has_a_column() -> None:
+    two_threads = {"scenario": "single-stream", "lang": "sw", "batch": 1, "threads": 2, "padding": "longest"}
+    other = measured(1, device="pi5", label="sw", workload=two_threads)
+    text = text_of(measurement_table([measured(0), other]), 200)
+    header = next(line for line in text.splitlines() if line.startswith("variant"))
+    for name in ("device", "workload", "threads"):
+        assert name in header
+    assert "batch" not in header
+
+
+def test_a_reference_model_is_labelled() -> None:
+    measurement = measured(name="reference:minilm", source="reference:minilm")
+    assert "reference:minilm (random weights)" in text_of(measurement_table([measurement]), 200)
+    assert "reference:minilm (random weights)" in summary_line(measurement)
+
+
+def test_what_was_not_measured_is_an_empty_cell() -> None:
+    of = subject()
+    empty = summarise(of, [])
+    for text in (text_of(measurement_table([empty]), 200), text_of(list_of_measurements([empty]), 200)):
+        row = next(line for line in text.splitlines() if "onnx-int8" in line)
+        assert not re.search(r"nan|None|null|±|(?<![\d.-])0(?![\d.-])(?! of)", row, re.IGNORECASE), row
+    assert "nothing was measured" in summary_line(empty)
+
+
+def test_reasons_stand_below_the_table() -> None:
+    bad = measured(reasons=("under-voltage during the run",))
+    text = text_of(measurement_table([bad, measured(1, name="good")]), 200)
+    assert "0 of 2 planned runs are valid; under-voltage during the run (2 runs)" in text
+    assert "NOT VALID" in summary_line(bad)
+
+
+def test_scores_of_the_variant_are_not_passed_off_as_the_files() -> None:
+    of_variant = Score(task="xnli", lang="en", metric="accuracy", value=81.25)
+    text = text_of(measurement_table([measured(scores=[of_variant])]), 200)
+    assert "81.2* (1 lang)" in text
+    assert "* score of the variant, not of this very file" in text
+
+
+def test_names_with_brackets_are_no_markup() -> None:
+    text = text_of(measurement_table([measured(name="[red]a[/red]")]), 200)
+    assert "[red]a[/red]" in text
+
+
+def test_a_summary_is_one_line() -> None:
+    assert summary_line(measured()) == (
+        "xnli-multi onnx-int8 on pi4, 128 tok: p50 12.60 ms (95 % 12.59 to 12.61), p95 12.69 ms, "
+        "79.37 inputs/s, 10159 tokens/s, peak RSS 300.0 MB"
+    )
+
+
+@pytest.mark.parametrize("width", [80, 200])
+def test_details_show_every_run_and_fact(width: int) -> None:
+    text = text_of(details_of(measured(reasons=("too hot",))), width)
+    assert max(len(line) for line in text.splitlines()) <= width
+    for expected in (f"{subject().id}-000", f"{subject().id}-001", "too hot", "CPUExecutionProvider", "1.22.0"):
+        assert expected in text
+
+
+def test_the_list_keeps_ids_whole() -> None:
+    text = text_of(list_of_measurements(many()), 80)
+    for number in range(3):
+        assert subject(number).id in text
