@@ -115,8 +115,15 @@ def _take_existing(path: Path, *, name: str | None, cache: Path, say: Say) -> Ex
     if not path.is_file():
         raise ConfigError(f"no such file: {path}")
     artifact = existing_onnx(path, cache=cache, on_progress=say)
-    default = path.resolve().parent.name if path.stem == "model" else path.stem
-    return Exported(variant=Variant(name=name or default, source=str(path)), artifact=artifact, cached=True)
+    return Exported(variant=Variant(name=name or _name_of_file(path), source=str(path)), artifact=artifact, cached=True)
+
+
+def _name_of_file(path: Path) -> str:
+    """Return a file's name, or what `out` calls it: OUT/<name>/<format>/model.onnx."""
+    if path.stem != "model":
+        return path.stem
+    folder = path.resolve().parent
+    return folder.parent.name if folder.name in {str(format) for format in Format} else folder.name
 
 
 def _checked_length(checkpoint: Checkpoint, max_seq_len: int | None) -> int:
