@@ -136,7 +136,7 @@ class Store:
         session: str | None = None,
         on_unreadable: OnUnreadable | None = None,
     ) -> list[Measurement]:
-        """Return the measurements that fit, the oldest first; each is put together from its runs.
+        """Return the measurements that fit, the oldest session first; each is put together from its runs.
 
         Raises:
             StoreError: a run can't be read; with `on_unreadable`, that is called instead and the run left out.
@@ -371,14 +371,16 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 
 def _put_together(stored: Sequence[_Stored], on_unreadable: OnUnreadable | None) -> list[Measurement]:
-    """Read the traces and return the measurements, by their first run's start."""
+    """Read the traces and return the measurements: by their session's first run, within a session by id."""
     runs: dict[str, list[Run]] = {}
     subjects = {each.subject.id: each.subject for each in stored}
     with connect() as connection:
         for batch in _batches(sorted(stored, key=lambda each: (each.run.started_at, each.run.id))):
             for each, run in _with_traces(connection, batch, on_unreadable):
                 runs.setdefault(each.subject.id, []).append(run)
-    return [summarise(subjects[id], runs[id]) for id in runs]
+    sessions = list(dict.fromkeys(subjects[id].session for id in runs))
+    ordered = sorted(runs, key=lambda id: (sessions.index(subjects[id].session), id))
+    return [summarise(subjects[id], runs[id]) for id in ordered]
 
 
 def _batches(stored: Sequence[_Stored]) -> Iterator[list[_Stored]]:

@@ -1,7 +1,8 @@
 """When a run counts: a table of rules over what came back from the board, each with its reason.
 
 A rule takes a Run and the RunPlan that it should fulfil; it returns why the run does not count, or None.
-What the board can't tell (no throttle flags, no list of providers) speaks neither for nor against it.
+What the board can't tell (no throttle flags, no list of providers) speaks neither for nor against it. A reason has no
+figure of this one run in it, so that the same trouble in several runs reads the same.
 """
 
 from __future__ import annotations
@@ -40,14 +41,16 @@ def _throttled(run: Run, _: RunPlan) -> str | None:
 def _warm_up_not_ended(run: Run, _: RunPlan) -> str | None:
     if run.facts.get("warmup_steady", True):
         return None
-    return f"warm-up was not seen to end in {run.facts.get('warmup_count', 'its')} inferences"
+    return "warm-up was not seen to end"
 
 
 def _too_few(run: Run, plan: RunPlan) -> str | None:
-    count = len(run.latencies_ns)
-    if count >= plan.min_count:
+    if len(run.latencies_ns) >= plan.min_count:
         return None
-    return f"too few observations: {count} of {plan.min_count} inferences in at most {plan.max_duration_s:g} s"
+    return (
+        f"fewer than {plan.min_count} inferences in {plan.max_duration_s:g} s; "
+        "raise --max-duration or lower --min-count"
+    )
 
 
 def _provider_fell_back(run: Run, _: RunPlan) -> str | None:

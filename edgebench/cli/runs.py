@@ -26,7 +26,7 @@ def command() -> None:
 @json_option
 @verbosity_options
 def list_runs(store: Path, json_target: str | None) -> None:
-    """List the measurements, the oldest first.
+    """List the measurements, the oldest session first.
 
     \b
     Example:

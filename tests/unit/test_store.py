@@ -111,6 +111,15 @@ def test_runs_of_a_measurement_are_put_together_in_their_order(store: Store) -> 
     ]
 
 
+def test_measurements_come_in_the_order_of_their_sessions_and_then_of_their_ids(store: Store) -> None:
+    """Interleaving decides which cell of a session runs first; it must not decide the order of the table."""
+    early = [replace(subject(number), id=f"z-{number}", session="z") for number in range(2)]
+    late = replace(subject(), id="a-0", session="a")
+    for of, second in ((early[1], 0), (early[0], 1), (late, 2)):
+        store.add_run(of, run(of, second, trace([MS])))
+    assert [each.id for each in store.measurements()] == ["z-0", "z-1", "a-0"]
+
+
 def test_measurements_are_found_by_what_they_measured(store: Store) -> None:
     a, b = subject(0, name="a", format="onnx-fp32", device="pi4"), subject(1, name="b", device="pi5")
     for of in (a, b):
