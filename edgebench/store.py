@@ -378,9 +378,10 @@ def _put_together(stored: Sequence[_Stored], on_unreadable: OnUnreadable | None)
         for batch in _batches(sorted(stored, key=lambda each: (each.run.started_at, each.run.id))):
             for each, run in _with_traces(connection, batch, on_unreadable):
                 runs.setdefault(each.subject.id, []).append(run)
-    sessions = list(dict.fromkeys(subjects[id].session for id in runs))
-    ordered = sorted(runs, key=lambda id: (sessions.index(subjects[id].session), id))
-    return [summarise(subjects[id], runs[id]) for id in ordered]
+    measured = [subjects[id] for id in runs]
+    turn = {session: at for at, session in enumerate(dict.fromkeys(of.session for of in measured))}
+    ordered = sorted(measured, key=lambda of: (turn[of.session], of.id))
+    return [summarise(of, runs[of.id]) for of in ordered]
 
 
 def _batches(stored: Sequence[_Stored]) -> Iterator[list[_Stored]]:
