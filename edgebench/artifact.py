@@ -104,7 +104,7 @@ class Artifact:
         return self.path / self.files[0].name
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain values, as `artifact.json` and results hold them."""
+        """Return plain values, as `artifact.json` and the store hold them."""
         values = {name: getattr(self, name) for name in self.__slots__}
         values |= {
             "format": str(self.format),
@@ -115,6 +115,10 @@ class Artifact:
             "parity": asdict(self.parity) if self.parity else None,
         }
         return values
+
+    def to_result(self) -> dict[str, Any]:
+        """Return plain values as results show them: `files` are names in `path`, the first is the model."""
+        return self.to_json() | {"files": [file.name for file in self.files]}
 
     @classmethod
     def from_json(cls, values: dict[str, Any], *, path: Path | None = None) -> Artifact:

@@ -18,10 +18,12 @@ if TYPE_CHECKING:
 class RunCollector:
     """Takes a run's messages as they come; `run` puts them together at the end.
 
-    `lengths`: shape (inputs,), tokens of each input; `batch`: inputs per inference.
+    `lengths`: shape (inputs,), tokens of each input; `batch`: inputs per inference; `providers`: those asked for.
     """
 
-    def __init__(self, *, run_id: str, started_at: str, lengths: Sequence[int], batch: int) -> None:
+    def __init__(
+        self, *, run_id: str, started_at: str, lengths: Sequence[int], batch: int, providers: Sequence[str] = ()
+    ) -> None:
         self.run_id = run_id
         self.started_at = started_at
         self.phase = "starting"
@@ -35,7 +37,7 @@ class RunCollector:
         self._warmup = _Columns()
         self._readings: dict[str, tuple[list[int], list[int]]] = {}
         self._rss_at: dict[str, int] = {}
-        self._facts: dict[str, Any] = {}
+        self._facts: dict[str, Any] = {"providers_asked": list(providers)}
         self._load_ns: int | None = None
         self._first_ns: int | None = None
 

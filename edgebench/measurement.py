@@ -176,7 +176,7 @@ class Measurement:
         return {
             "id": subject.id,
             "variant": subject.variant.to_json(),
-            "artifact": subject.artifact.to_json() | {"files": [file.name for file in subject.artifact.files]},
+            "artifact": subject.artifact.to_result(),
             "device": dict(subject.device),
             "workload": dict(subject.workload),
             "runs": [_run_to_json(run) for run in self.runs],

@@ -111,6 +111,8 @@ def _carry_out(
         _refuse_too_long(model, request.workloads)
     exported = [_export(model, format, on_event) for model, format in _files(request)]
     encoded = [(pair, work, _encode(pair[1], work)) for pair in exported for work in request.workloads]
+    for name in sorted({row.variant for row in scores} - {variant.name for variant, _ in exported}):
+        on_event(Noted(f"scores of {name!r} are not used: no model has that name"))
     with open_transport(request.device) as transport:
         agent = RemoteAgent(transport, name=request.device.name, python=request.device.python)
         facts = preflight(agent, request.device, [artifact for _, artifact in exported])
@@ -396,7 +398,9 @@ def measure_run(
         min_duration_ns=round(plan.min_duration_s * 1e9),
         max_duration_ns=round(plan.max_duration_s * 1e9),
     )
-    collector = RunCollector(run_id=run_id, started_at=_now(), lengths=spec.lengths, batch=spec.batch)
+    collector = RunCollector(
+        run_id=run_id, started_at=_now(), lengths=spec.lengths, batch=spec.batch, providers=spec.providers
+    )
     position = Position()
     try:
         agent.launch(spec)

@@ -40,7 +40,7 @@ def test_an_interrupted_profile_keeps_its_runs_and_resumes(
     assert process.returncode == 130, err
     assert "Traceback" not in err
     (hint,) = [line for line in err.splitlines() if "runs resume" in line]
-    assert "1 of 3 planned runs" in err
+    assert "1 of 3 planned runs" in out
     assert "p50" in out  # the table of what was measured
     assert not measuring_processes(tmp_path / "board")
 

@@ -86,7 +86,7 @@ command = export_command
 
 
 def _to_json(exported: Exported) -> dict[str, Any]:
-    return exported.artifact.to_json() | {"variant": exported.variant.to_json(), "cached": exported.cached}
+    return exported.artifact.to_result() | {"variant": exported.variant.to_json(), "cached": exported.cached}
 
 
 def _table(exported: list[Exported]) -> Any:

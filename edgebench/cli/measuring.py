@@ -58,6 +58,7 @@ def _show(measurements: list[Measurement], json_target: str | None) -> None:
     write_json(json_target, measurements_to_json(measurements))
     if to_stdout(json_target) and measurements:
         console().print(measurement_table(measurements))
+        return
     for measurement in measurements:
         for reason in measurement.reasons:
             click.echo(f"edgebench: {measurement.subject.variant.name}: not valid: {reason}", err=True)

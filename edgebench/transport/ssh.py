@@ -49,6 +49,9 @@ KEEPALIVE_S = 5
 _SYSTEM_KNOWN_HOSTS = (Path("/etc/ssh/ssh_known_hosts"), Path("/etc/ssh/ssh_known_hosts2"))
 _DEFAULT_KEYS = ("id_ed25519", "id_ecdsa", "id_rsa")
 
+#: What paramiko raises where a connection is gone.
+_BROKEN = (paramiko.SSHException, EOFError, OSError)
+
 # Without a handler of its own, Python prints paramiko's tracebacks of every failed connection to standard error.
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
@@ -113,7 +116,7 @@ class SshTransport(Transport):
                 channel.exec_command(command)
             finally:
                 watchdog.cancel()
-        except (paramiko.SSHException, EOFError, OSError) as error:
+        except _BROKEN as error:
             if isinstance(error, paramiko.ChannelException) and session.is_active():
                 raise BoardError(f"{self.name}: the board's SSH server refuses another session: {error}") from error
             raise ConnectionLost(f"{self.name}: the connection broke while starting a command") from error
@@ -145,7 +148,10 @@ class SshStream(Stream):
     def read(self, limit: int, *, timeout_s: float) -> bytes:
         if not self._readable.wait(max(0.0, timeout_s)):
             raise TimeoutError(f"no output for {timeout_s:g} s")
-        data: bytes = self._channel.recv(limit)
+        try:
+            data: bytes = self._channel.recv(limit)
+        except _BROKEN as error:  # it also tells the board that there is room for more
+            raise ConnectionLost(f"{self._name}: the connection broke") from error
         if not data and not self._ended():
             # A cut looks like an end: no bytes. Only an end was announced.
             raise ConnectionLost(f"{self._name}: the connection broke")
@@ -157,9 +163,13 @@ class SshStream(Stream):
 
     def _read_stderr(self) -> bytes:
         while True:
-            with suppress(TimeoutError):
+            try:
                 data: bytes = self._channel.recv_stderr(CHUNK_BYTES)
-                return data
+            except TimeoutError:
+                continue
+            except _BROKEN:
+                return b""
+            return data
 
     def write(self, data: bytes | memoryview) -> None:
         with memoryview(data) as view:
@@ -177,7 +187,7 @@ class SshStream(Stream):
             count: int = self._channel.send(view)
         except TimeoutError as error:
             raise ConnectionLost(f"{self._name}: the board took no data for {WRITE_STALL_S:g} s") from error
-        except (paramiko.SSHException, EOFError, OSError):
+        except _BROKEN:
             return 0
         return count
 
@@ -214,7 +224,7 @@ class SshStream(Stream):
     def _tell(self, request: Callable[[], None]) -> None:
         try:
             request()
-        except (paramiko.SSHException, EOFError, OSError) as error:
+        except _BROKEN as error:
             raise ConnectionLost(f"{self._name}: the connection broke") from error
 
 

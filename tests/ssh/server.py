@@ -25,6 +25,7 @@ class AsyncSshServer:
         self.refuse_all = False
         self.logins = 0
         self._closed = False
+        self._children: list[asyncio.subprocess.Process] = []
         self.connections: set[asyncssh.SSHServerConnection] = set()
         home.mkdir(parents=True, exist_ok=True)
         self.port = 0
@@ -63,6 +64,7 @@ class AsyncSshServer:
         self._closed = True
         self._thread.run(self._cut())
         self._thread.run(self._stop())
+        self._thread.run(self._end_children())
         self._thread.close()
 
     async def _listen(self) -> None:
@@ -80,6 +82,12 @@ class AsyncSshServer:
     async def _stop(self) -> None:
         self._acceptor.close()
         await self._acceptor.wait_closed()
+
+    async def _end_children(self) -> None:
+        for child in self._children:
+            if child.returncode is None:
+                child.kill()
+            await child.wait()
 
     async def _relisten(self) -> None:
         await self._cut()
@@ -108,6 +116,7 @@ class AsyncSshServer:
             start_new_session=True,
         )
         assert child.stdin and child.stdout and child.stderr
+        self._children.append(child)
         feeding = asyncio.create_task(_feed(process.stdin, child.stdin))
         try:
             await asyncio.gather(_drain(child.stdout, process.stdout), _drain(child.stderr, process.stderr))

@@ -60,7 +60,7 @@ def test_a_signal_is_a_status_below_zero(board: Transport) -> None:
 
 
 def test_a_missing_command_is_status_127(board: Transport) -> None:
-    result = board.run(["no-such-command-anywhere"])
+    result = board.run(["/no-such-command-anywhere"])
     assert result.status == 127
     assert b"no-such-command-anywhere" in result.stderr
 

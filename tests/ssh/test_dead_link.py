@@ -56,8 +56,8 @@ class Cable:
         for pid in found.stdout.split():
             with suppress(ProcessLookupError):
                 os.kill(int(pid), signal.SIGKILL)
-        ip("netns", "del", self.namespace)
         ip("link", "del", self._ours)
+        ip("netns", "del", self.namespace)
 
 
 def ip(*arguments: str) -> None:

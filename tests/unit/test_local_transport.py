@@ -47,7 +47,7 @@ def test_status_signal_output_and_errors_come_back(local: Transport) -> None:
 
 
 def test_a_missing_command_is_status_127_as_over_ssh(local: Transport) -> None:
-    result = local.run(["no-such-command-anywhere"])
+    result = local.run(["/no-such-command-anywhere"])
     assert result.status == 127
     assert b"no-such-command-anywhere" in result.stderr
 
