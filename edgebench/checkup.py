@@ -117,6 +117,7 @@ def probe_findings(device: Device, runtime: str, reply: Mapping[str, Any]) -> It
     if throttled is not None:
         yield _throttle_flags(throttled)
     yield _other_run(reply)
+    yield _other_load(device, reply)
 
 
 def _model(device: Device, board: Mapping[str, Any]) -> Finding:
@@ -174,6 +175,20 @@ def _other_run(reply: Mapping[str, Any]) -> Finding:
     if running is None:
         return Finding("other runs", "none")
     return Finding("other runs", f"{running} is measuring now", State.MEND, "wait until it has ended")
+
+
+def _other_load(device: Device, reply: Mapping[str, Any]) -> Finding:
+    busy = RemoteAgent.busy_processes(reply)
+    if busy is None:
+        return Finding("other load", "psutil, which would tell, is not installed", State.BETTER, _pip(device, "psutil"))
+    if not busy:
+        return Finding("other load", "none")
+    seen = ", ".join(f"{name} {millicores / 1000:.2f} cores" for name, millicores in busy)
+    return Finding("other load", seen, State.BETTER, "stop what need not run there")
+
+
+def _pip(device: Device, package: str) -> str:
+    return f"on the board: {shlex.quote(device.python)} -m pip install {package}"
 
 
 def _runtime_findings(device: Device, runtime: str, found: Mapping[str, Any], python: str | None) -> Iterator[Finding]:

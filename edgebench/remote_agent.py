@@ -9,7 +9,7 @@ import hashlib
 import io
 import time
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -213,6 +213,19 @@ class RemoteAgent:
         if not all(type(entry) is dict and type(entry.get("ok")) is bool for entry in found.values()):
             raise AgentError(f"{self.name}: the board's answer to probe is not valid")
         return reply
+
+    @staticmethod
+    def busy_processes(reply: Mapping[str, Any]) -> list[tuple[str, int]] | None:
+        """Return what keeps a board busy, from its answer to `probe`: (name, thousandths of a core), the busiest first.
+
+        None where the board can't tell.
+        """
+        listed = reply.get("busiest")
+        if type(listed) is not list:
+            return None
+        entries = [entry for entry in listed[:10] if type(entry) is dict]
+        found = [(_printable(entry.get("name"), 40), entry.get("cpu_millicores")) for entry in entries]
+        return [(name, millicores) for name, millicores in found if type(millicores) is int]
 
     def clean(
         self, *, older_than_s: int | None = None, keep_bytes: int | None = None, dry_run: bool = False

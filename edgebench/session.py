@@ -33,6 +33,7 @@ from edgebench_agent import protocol
 LEASE_NS = 600 * 1_000_000_000  # a run that nobody renews ends after ten minutes
 INTERRUPTED = "interrupted before its end"
 _PROGRESS_EVERY_S = 0.2
+_BUSY = 200  # thousandths of a core that another process may use before it is worth a word
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +116,7 @@ def _carry_out(
         on_event(Noted(f"scores of {name!r} are not used: no model has that name"))
     with open_transport(request.device) as transport:
         agent = RemoteAgent(transport, name=request.device.name, python=request.device.python)
-        facts = preflight(agent, request.device, [artifact for _, artifact in exported])
+        facts = preflight(agent, request.device, [artifact for _, artifact in exported], on_event)
         cells = _cells(encoded, request, session, facts)
         store.write_session(session, request_to_json(request))
         done = _stored_runs(store, session, cells)
@@ -135,7 +136,9 @@ def _carry_out(
     ]
 
 
-def preflight(agent: RemoteAgent, device: Device, artifacts: Sequence[Artifact]) -> dict[str, Any]:
+def preflight(
+    agent: RemoteAgent, device: Device, artifacts: Sequence[Artifact], on_event: OnEvent = ignore
+) -> dict[str, Any]:
     """Install the agent and make sure that the board can run these artifacts; return its facts by runtime.
 
     Raises:
@@ -149,6 +152,9 @@ def preflight(agent: RemoteAgent, device: Device, artifacts: Sequence[Artifact])
         found = reply["runtimes"][name]
         if not found["ok"]:
             raise BoardError(f"{device.name}: {name} does not work on the board: {found.get('error')}")
+    busy = [f"{name} {used / 1000:.1f} cores" for name, used in agent.busy_processes(reply) or [] if used >= _BUSY]
+    if busy:
+        on_event(Noted(f"{device.name} is busy, which disturbs what is measured: {', '.join(busy)}"))
     available = board.get("memory_available_bytes")
     for artifact in artifacts:
         if type(available) is int and artifact.bytes > available:

@@ -5,6 +5,7 @@ import subprocess
 from typing import Any, Dict, List
 
 from .board import board_facts
+from .busy import busiest_processes
 from .failure import Failure
 from .home import Home, own_command
 from .launch import running
@@ -15,7 +16,7 @@ _IMPORT_TIMEOUT_S = 120
 
 
 def probe(home: Home, runtimes: List[str]) -> Dict[str, Any]:
-    """Return the board's facts, for each runtime whether it imports, and the run that measures now.
+    """Return the board's facts, whether each runtime imports, the run that measures now, and what keeps the board busy.
 
     Raises:
         Failure: bad_request: there is no such runtime.
@@ -24,6 +25,7 @@ def probe(home: Home, runtimes: List[str]) -> Dict[str, Any]:
         "board": board_facts(home),
         "runtimes": {name: _probe_runtime(name) for name in runtimes},
         "running": running(home),
+        "busiest": busiest_processes(),
     }
 
 

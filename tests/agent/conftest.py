@@ -52,3 +52,26 @@ def make_model(inputs: list[str], *, batch: int | str = "batch", tokens: int | s
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
     data: bytes = model.SerializeToString()
     return data
+
+
+def make_hungry_model(numbers: int) -> bytes:
+    """Return a model that makes an array of so many numbers (float32) for every unit of its largest token id."""
+    onnx = pytest.importorskip("onnx")
+    np = pytest.importorskip("numpy")
+    helper, numpy_helper = onnx.helper, onnx.numpy_helper
+    nodes = [
+        helper.make_node("ReduceMax", ["input_ids"], ["largest"], keepdims=0),
+        helper.make_node("Reshape", ["largest", "one"], ["flat"]),
+        helper.make_node("Mul", ["flat", "numbers"], ["size"]),
+        helper.make_node("ConstantOfShape", ["size"], ["zeros"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "hungry",
+        [helper.make_tensor_value_info("input_ids", onnx.TensorProto.INT64, ["batch", "tokens"])],
+        [helper.make_tensor_value_info("zeros", onnx.TensorProto.FLOAT, ["size"])],
+        [numpy_helper.from_array(np.array([value]), name) for name, value in (("one", 1), ("numbers", numbers))],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    data: bytes = model.SerializeToString()
+    return data

@@ -32,7 +32,7 @@ from edgebench_agent.protocol import (
     decode_message,
 )
 from tests.agent.board import DEADLINE_S, SECOND, AgentBoard, children, of, wait_until
-from tests.agent.conftest import make_model
+from tests.agent.conftest import make_hungry_model, make_model
 
 
 def timed(messages: list[Any]) -> list[Latencies]:
@@ -531,3 +531,32 @@ def test_a_full_disk_ends_a_run_with_what_fits(board: AgentBoard, tiny_model: by
     assert journal.read_bytes().endswith(b"\n")
     assert isinstance(entries[0].message, Hello)
     assert entries[-1].message.kind == "out_of_disk"
+
+
+def test_memory_that_the_runtime_cannot_get_is_told(board: AgentBoard) -> None:
+    failed = failed_of(board, board.model_spec(make_hungry_model(1 << 42)))
+    assert failed.kind == "out_of_memory"
+
+
+def test_a_measuring_process_that_the_kernel_kills_for_memory_is_told(board: AgentBoard) -> None:
+    group = Path(f"/sys/fs/cgroup/memory/edgebench-test-{os.getpid()}")
+    try:
+        group.mkdir()
+        (group / "memory.limit_in_bytes").write_text(str(300 << 20))
+    except OSError as error:
+        pytest.skip(f"needs a memory cgroup (v1) that this user may make: {error}")
+
+    def join() -> None:
+        (group / "cgroup.procs").write_text(str(os.getpid()))
+
+    spec = board.model_spec(make_hungry_model(1 << 24))  # 44 bytes for each, with these ids
+    try:
+        board.launch_well(spec, preexec_fn=join)
+        failed = board.journal(spec.run_id)[-1].message
+        assert isinstance(failed, Failed)
+        assert failed.kind == "out_of_memory"
+        assert "first" in failed.message
+    finally:
+        board.end_runs()
+        wait_until(lambda: not (group / "cgroup.procs").read_text())
+        group.rmdir()

@@ -30,7 +30,7 @@ RUNTIME: dict[str, Any] = {
 def findings(profile: str = "pi4", runtime: dict[str, Any] | None = None, **facts: Any) -> dict[str, Finding]:
     """Return the findings about a healthy board on which these facts differ, by what they are about."""
     device = Device(name="board", profile=load_profile(profile), host="10.0.0.4")
-    reply = {"board": HEALTHY | facts, "runtimes": {"onnxruntime": runtime or RUNTIME}, "running": None}
+    reply = {"board": HEALTHY | facts, "runtimes": {"onnxruntime": runtime or RUNTIME}, "running": None, "busiest": []}
     return {finding.what: finding for finding in probe_findings(device, "onnxruntime", reply)}
 
 
@@ -42,6 +42,16 @@ def test_nothing_is_amiss_on_a_healthy_board() -> None:
     assert found["temperature"].seen == "45.1 °C"
     assert found["free memory"].seen == "3,000 MB"
     assert all(finding.mend is None for finding in found.values())
+
+
+def test_what_keeps_the_board_busy_is_named() -> None:
+    device = Device(name="board", profile=load_profile("pi4"), host="10.0.0.4")
+    reply = {"board": HEALTHY, "runtimes": {"onnxruntime": RUNTIME}, "running": None}
+    busy = [{"name": "chromium\x1b[2J", "cpu_millicores": 940}, {"name": 7}, "nonsense"]
+    (load,) = [f for f in probe_findings(device, "onnxruntime", reply | {"busiest": busy}) if f.what == "other load"]
+    assert (load.state, load.seen) == (State.BETTER, "chromium [2J 0.94 cores")
+    (load,) = [f for f in probe_findings(device, "onnxruntime", reply | {"busiest": None}) if f.what == "other load"]
+    assert load.mend == "on the board: python3 -m pip install psutil"
 
 
 def test_a_board_that_tells_nothing_can_still_measure() -> None:
