@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import venv
 from pathlib import Path
@@ -147,3 +148,12 @@ def test_clean_of_a_home_that_does_not_exist_changes_nothing(tmp_path: Path) -> 
     found = clean(Home(tmp_path / "none"), older_than_s=0, keep_bytes=0, dry_run=False)
     assert found["removed"] == []
     assert not (tmp_path / "none").exists()
+
+
+def test_probe_names_a_process_that_keeps_the_board_busy(board: AgentBoard) -> None:
+    spinning = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        wait_until(lambda: any(entry["cpu_millicores"] >= 50 for entry in board.reply("probe")["busiest"]))
+    finally:
+        spinning.kill()
+        spinning.wait()
