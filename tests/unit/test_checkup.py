@@ -105,7 +105,7 @@ def test_the_systems_python_is_left_alone_where_a_runtime_is_missing() -> None:
 
 def test_another_run_stands_in_the_way() -> None:
     device = Device(name="board", profile=load_profile("pi4"), host="10.0.0.4")
-    reply = {"board": HEALTHY, "runtimes": {"onnxruntime": RUNTIME}, "running": "20261122T2200-001"}
+    reply = {"board": HEALTHY, "runtimes": {"onnxruntime": RUNTIME}, "running": "20261122T2200-001", "busiest": []}
     (finding,) = [one for one in probe_findings(device, "onnxruntime", reply) if one.state is not State.OK]
     assert (finding.what, finding.state) == ("other runs", State.MEND)
     assert "20261122T2200-001 is measuring now" in finding.seen
