@@ -1,0 +1,36 @@
+"""This machine as a board: an OpenSSH server on loopback with a home of its own."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from edgebench.device import Device, load_profile
+from tests.ssh.board import write_key
+from tests.ssh.openssh import SSHD, OpenSshServer
+
+
+@contextmanager
+def openssh_device() -> Iterator[Device]:
+    """Give a device that is reached through OpenSSH's sshd, which must be installed."""
+    if SSHD is None:
+        raise SystemExit("OpenSSH's sshd is not installed; try: apt install openssh-server")
+    with tempfile.TemporaryDirectory() as folder:
+        server = OpenSshServer(Path(folder) / "board")
+        try:
+            server.authorize(write_key(Path(folder) / "key"))
+            yield Device(
+                name="loopback",
+                profile=load_profile("local"),
+                host="127.0.0.1",
+                port=server.port,
+                user=server.user,
+                identity_file=str(Path(folder) / "key"),
+                host_key=server.host_key,
+                python=sys.executable,
+            )
+        finally:
+            server.close()
