@@ -12,6 +12,7 @@ import shlex
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -243,11 +244,46 @@ def preferred_ciphers(known: Sequence[str]) -> list[str]:
     return sorted(known, key=lambda name: "gcm" not in name)
 
 
+class _Packets(paramiko.packet.Packetizer):  # type: ignore[misc]
+    """paramiko's packets, but a write that gets nowhere ends.
+
+    TCP_USER_TIMEOUT does that for a socket. Through a jump host the "socket" is a channel, and paramiko would wait
+    for room in it for ever.
+    """
+
+    def __init__(self, sock: Any) -> None:
+        super().__init__(sock)
+        self._sock = sock
+
+    def write_all(self, out: bytes) -> None:
+        """Write all of `out`.
+
+        Raises:
+            EOFError: the connection is gone, or given up.
+        """
+        view = memoryview(out)
+        deadline = time.monotonic() + WRITE_STALL_S
+        while view:
+            try:
+                count = self._sock.send(view)
+            except (TimeoutError, BlockingIOError):
+                if self.closed or time.monotonic() > deadline:
+                    self.close()  # half a packet may be out: nothing can follow it
+                    raise EOFError from None
+                continue
+            except OSError as error:
+                raise EOFError from error
+            if count == 0:
+                raise EOFError
+            view = view[count:]
+            deadline = time.monotonic() + WRITE_STALL_S
+
+
 class _Session(paramiko.Transport):  # type: ignore[misc]
     """paramiko's session, with the host keys and ciphers that we want, and exit-signal, which paramiko drops."""
 
     def __init__(self, sock: Any, *, key_kinds: Sequence[str], disabled_algorithms: Any = None) -> None:
-        super().__init__(sock, disabled_algorithms=disabled_algorithms)
+        super().__init__(sock, disabled_algorithms=disabled_algorithms, packetizer_class=_Packets)
         options = self.get_security_options()
         options.ciphers = preferred_ciphers(options.ciphers)
         # The server must show a key of a kind that is known, if it has one. An RSA key signs by newer names.
