@@ -1,6 +1,9 @@
 """What edgebench itself costs: latency against a bare loop, the null runtime, memory, the start of the command line.
 
-python -m benchmarks.overhead [--model reference:minilm] [--pairs 20]
+python -m benchmarks.overhead [--model reference:minilm] [--pairs 40] [--threads 1]
+
+One thread by default: two threads on two cores of a virtual machine wait for each other whenever the host takes one
+away, and a run's median then says more about the neighbours than about the loop.
 """
 
 from __future__ import annotations
@@ -58,11 +61,14 @@ print(json.dumps({"p50_ns": float(np.median(latencies)), "pss_bytes": pss, "coun
 class Bench:
     """The agent on this machine, and one artifact with one input."""
 
-    def __init__(self, agent: RemoteAgent, artifact: Artifact, inputs: EncodedInputs, plan: RunPlan) -> None:
+    def __init__(
+        self, agent: RemoteAgent, artifact: Artifact, inputs: EncodedInputs, plan: RunPlan, threads: int
+    ) -> None:
         self.agent = agent
         self.artifact = artifact
         self.inputs = inputs
         self.plan = plan
+        self.threads = threads
         self.warmup = 20
         self._number = 0
 
@@ -72,7 +78,7 @@ class Bench:
         plain = run_spec(
             self.agent,
             self.artifact,
-            Workload(seq_len=int(self.inputs.lengths[0])),
+            Workload(seq_len=int(self.inputs.lengths[0]), threads=self.threads),
             self.inputs,
             run_id=f"bench-{time.time_ns()}-{self._number}",
             mode="measure",
@@ -97,7 +103,7 @@ class Bench:
         """Run the bare loop, with as many warm-up inferences as the agent last found enough."""
         spec = {
             "model": str(self.artifact.model_path),
-            "threads": 0,
+            "threads": self.threads,
             "ids": self.inputs.to_bytes().hex(),
             "warmup": self.warmup,
             "min_count": self.plan.min_count,
@@ -144,16 +150,17 @@ def command_seconds(*command: str) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="reference:minilm")
-    parser.add_argument("--pairs", type=int, default=20)
+    parser.add_argument("--pairs", type=int, default=40)
+    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--min-duration", type=float, default=2.0)
     options = parser.parse_args()
 
-    start = interleaved(
+    help_ratio = interleaved(
         lambda: command_seconds(str(Path(sys.executable).with_name("edgebench")), "--help"),
         lambda: command_seconds(sys.executable, "-c", "import click"),
         pairs=options.pairs,
     )
-    print(f"edgebench --help / python -c 'import click': {start}", flush=True)
+    print(f"edgebench --help / python -c 'import click': {help_ratio}", flush=True)
 
     device = edgebench.find_device("local")
     artifact = export_model(options.model, "onnx-int8").artifact
@@ -163,7 +170,7 @@ def main() -> None:
         agent = RemoteAgent(transport, name=device.name, python=device.python)
         agent.install()
         agent.push_bytes(inputs.to_bytes())
-        bench = Bench(agent, artifact, inputs, plan)
+        bench = Bench(agent, artifact, inputs, plan, options.threads)
 
         null = bench.measure(bench.spec(runtime="null", files=[])).run()
         print(
@@ -175,7 +182,11 @@ def main() -> None:
         extra = bench.tree_pss() - bench.bare()["pss_bytes"]
         print(f"agent and sensor process: {extra / 1e6:.1f} MB PSS more than a bare loop", flush=True)
         ratio = interleaved(bench.p50, lambda: bench.bare()["p50_ns"], pairs=options.pairs)
-        print(f"p50 by edgebench / by a bare loop, {options.model} onnx-int8, 128 tokens: {ratio}", flush=True)
+        print(
+            f"p50 by edgebench / by a bare loop, {options.model} onnx-int8, 128 tokens, "
+            f"threads {options.threads}: {ratio}",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":
