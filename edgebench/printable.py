@@ -1,0 +1,19 @@
+"""Text from elsewhere (a board, a store that others wrote) as one harmless line."""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import Any
+
+#: Control (escapes, C1), format (bidirectional overrides), surrogates, private use, unassigned.
+_UNSAFE = {"Cc", "Cf", "Cs", "Co", "Cn"}
+
+
+def printable(text: Any, limit: int = 500) -> str:
+    """Return `text` as one line of at most `limit` characters that does nothing to a terminal, a table or a log.
+
+    What has no place in a line, line breaks and escape characters among it, becomes a space; runs of spaces become one.
+    """
+    clean = "".join(" " if unicodedata.category(c) in _UNSAFE else c for c in str(text))
+    line = " ".join(clean.split())
+    return line if len(line) <= limit else line[: max(0, limit - 3)] + "..."
