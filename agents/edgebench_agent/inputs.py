@@ -48,7 +48,7 @@ class Batches:
     def padded_tokens(self, index: int) -> int:
         """Return to how many tokens the inputs of a batch are padded."""
         at = index * self._spec.batch
-        return max([self._spec.pad_to, self._tokens, *self._spec.lengths[at : at + self.sizes[index]]])
+        return max([self._tokens, *self._spec.lengths[at : at + self.sizes[index]]])
 
     def arrays(self, index: int) -> Dict[str, Any]:
         """Return the arrays of a batch by input name, each of shape (rows, tokens after padding).
@@ -84,7 +84,7 @@ class Batches:
         odd = [f"{tensor.name} as {tensor.dtype}" for tensor in self._tensors if tensor.dtype not in _DTYPES]
         if odd:
             raise Failure("inputs_rejected", f"the model wants {', '.join(odd)}; this agent makes {', '.join(_DTYPES)}")
-        longest = max([self._spec.pad_to, *self._spec.lengths], default=0)
+        longest = max(self._spec.lengths, default=0)
         if self._tokens and longest > self._tokens:
             raise Failure("inputs_rejected", f"the model takes {self._tokens} tokens and an input has {longest}")
         if self._rows and self._spec.batch > self._rows:

@@ -89,7 +89,7 @@ def _check_files(home: Home, spec: RunSpec, files: List[ModelFile]) -> int:
             # A model finds its other files by their names, beside itself.
             raise Failure("bad_request", f"{file.path} must be named {file.name} and lie beside the model")
         size += path.stat().st_size
-    inputs = home.blob(spec.inputs_sha256) if spec.inputs_path is None else Path(spec.inputs_path)
+    inputs = home.blob(spec.inputs_sha256)
     if not inputs.is_file():
         raise Failure("not_found", f"the inputs, {inputs.name}, are not on the board; push them first")
     tokens = sum(spec.lengths)
@@ -126,8 +126,7 @@ def _fill(home: Home, folder: RunFolder, spec: RunSpec, files: List[ModelFile]) 
         for file in files:
             if file.path is None:
                 _link(home.blob(file.sha256), folder.model / file.name)
-        if spec.inputs_path is None:
-            _link(home.blob(spec.inputs_sha256), folder.inputs)
+        _link(home.blob(spec.inputs_sha256), folder.inputs)
         folder.spec.write_bytes(spec.to_json())
         Lease(folder.renewed).renew()
     except BaseException:

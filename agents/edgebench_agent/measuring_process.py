@@ -50,7 +50,7 @@ def _run(spec: RunSpec, home: Home, supervisor: Supervisor) -> None:
     run = home.run(spec.run_id)
     supervisor.enter("loading")
     model = _load(spec, home, supervisor)
-    batches = Batches(spec, spec.inputs_path or str(run.inputs), model.inputs)
+    batches = Batches(spec, str(run.inputs), model.inputs)
     try:
         if spec.mode == "infer":
             infer_all(model, batches, run.outputs, supervisor)

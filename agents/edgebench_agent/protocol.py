@@ -348,7 +348,10 @@ class ModelFile:
 
 @dataclass(frozen=True)
 class RunSpec:
-    """What one run does. The inputs are a blob: int32 little-endian token ids, end to end, cut by `lengths`."""
+    """What one run does.
+
+    The inputs are a blob: int32 little-endian token ids, end to end, cut by `lengths`. A batch is padded to its longest.
+    """
 
     run_id: str = checked(_identifier)
     mode: str = checked(_one_of("measure", "infer"))  # infer: each input once, in order, outputs kept
@@ -357,7 +360,6 @@ class RunSpec:
     inputs_sha256: str = checked(_sha256)
     lengths: List[int] = checked(_list(_integer(1, 1 << 20), 1 << 20))  # tokens of each input
     batch: int = checked(_integer(1, 1 << 16))
-    pad_to: int = checked(_integer(0, 1 << 20))  # 0: to the longest of the batch
     pad_token_id: int = checked(_integer())
     threads: int = checked(_integer(0, 4096))  # 0: the runtime's own choice
     providers: List[str] = checked(_list(_text(256)))  # empty: the CPU
@@ -365,8 +367,7 @@ class RunSpec:
     min_duration_ns: int = checked(_integer())
     max_duration_ns: int = checked(_integer(1))
     lease_ns: int = checked(_integer(1_000_000_000))  # without renewal for so long, the run ends itself
-    inputs_path: Optional[str] = checked(_or_none(_text(4096)), default=None)
-    sensors: bool = checked(_boolean, default=True)
+    sensors: bool = checked(_boolean, default=True)  # off: to find what reading them costs a measurement
     protocol: int = checked(_integer(1, 1 << 16), default=PROTOCOL_VERSION)
 
     def model_files(self) -> List[ModelFile]:
@@ -393,5 +394,7 @@ class RunSpec:
         spec: RunSpec = _from_mapping(RunSpec, values, "the run specification")
         if spec.protocol != PROTOCOL_VERSION:
             raise ProtocolError(f"protocol {spec.protocol}, this agent speaks {PROTOCOL_VERSION}")
+        if spec.batch > len(spec.lengths):
+            raise ProtocolError(f"batches of {spec.batch} can't be made of {len(spec.lengths)} inputs")
         spec.model_files()
         return spec

@@ -92,7 +92,6 @@ class AgentBoard:
             "inputs_sha256": self.push(inputs),
             "lengths": list(lengths),
             "batch": 1,
-            "pad_to": 0,
             "pad_token_id": 1,
             "threads": 1,
             "providers": [],

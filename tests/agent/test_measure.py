@@ -46,7 +46,6 @@ def spec(lengths: list[int], **changes: object) -> RunSpec:
         "inputs_sha256": "ab" * 32,
         "lengths": lengths,
         "batch": 2,
-        "pad_to": 0,
         "pad_token_id": 1,
         "threads": 0,
         "providers": [],
@@ -68,18 +67,18 @@ IDS = Tensor("input_ids", "int64", [None, None])
 MASK = Tensor("attention_mask", "int64", [None, None])
 
 
-@given(lengths=st.lists(st.integers(1, 9), min_size=1, max_size=9), batch=st.integers(1, 4), pad_to=st.integers(0, 12))
+@given(lengths=st.lists(st.integers(1, 9), min_size=1, max_size=9), batch=st.integers(1, 4))
 def test_batches_hold_every_token_once_in_order(
-    tmp_path_factory: pytest.TempPathFactory, lengths: list[int], batch: int, pad_to: int
+    tmp_path_factory: pytest.TempPathFactory, lengths: list[int], batch: int
 ) -> None:
     path = ids_file(tmp_path_factory.mktemp("ids"), sum(lengths))
-    batches = Batches(spec(lengths, batch=batch, pad_to=pad_to), path, [IDS, MASK])
+    batches = Batches(spec(lengths, batch=batch), path, [IDS, MASK])
     assert sum(batches.sizes) == len(lengths)
     tokens = []
     for index in range(len(batches)):
         arrays = batches.arrays(index)
         ids, mask = arrays["input_ids"], arrays["attention_mask"]
-        longest = max([pad_to, *lengths[index * batch : (index + 1) * batch]])
+        longest = max(lengths[index * batch : (index + 1) * batch])
         assert ids.shape == mask.shape == (batches.sizes[index], longest)
         assert (ids[mask == 0] == 1).all()
         tokens += ids[mask == 1].tolist()

@@ -293,11 +293,10 @@ def test_the_next_run_follows_at_the_heels_of_the_last(board: AgentBoard) -> Non
 
 
 def test_files_of_this_machine_are_used_where_they_lie(board: AgentBoard, tiny_model: bytes, tmp_path: Path) -> None:
-    model, inputs = tmp_path / "a model.onnx", tmp_path / "ids"
+    model = tmp_path / "a model.onnx"
     model.write_bytes(tiny_model)
-    inputs.write_bytes(bytes(32))
     files = [{"name": "a model.onnx", "sha256": "ab" * 32, "path": str(model)}]
-    spec = board.spec([8], runtime="onnxruntime", files=files, inputs_path=str(inputs), inputs_sha256="cd" * 32)
+    spec = board.spec([8], runtime="onnxruntime", files=files)
     assert isinstance(board.run(spec)[-1], Done)
 
 
