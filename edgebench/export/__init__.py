@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from edgebench.export.names import unique_names
 from edgebench.export.pipeline import Exported, export_model, longest_input
 from edgebench.export.tokens import encode_texts
 
-__all__ = ["Exported", "encode_texts", "export_model", "longest_input"]
+__all__ = ["Exported", "encode_texts", "export_model", "longest_input", "unique_names"]

@@ -1,0 +1,42 @@
+"""Names of variants: two models of one session must be told apart, and must not share scores."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def unique_names(sources: Sequence[tuple[str, str]]) -> list[str]:
+    """Return a name for each `(source, default name)`, in order; equal sources have equal names.
+
+    Where several sources have the same name, it is lengthened by their parent folders until they differ:
+    `m/en/best.onnx` and `m/multi/best.onnx` become `en/best` and `multi/best`. What can't be told apart so is named by
+    its source.
+    """
+    longer = {source: _lengthened(source, name) for source, name in sources}
+    depth = dict.fromkeys(longer, 0)
+    while True:
+        named: dict[str, list[str]] = defaultdict(list)
+        for source, names in longer.items():
+            named[names[depth[source]]].append(source)
+        alike = [source for group in named.values() if len(group) > 1 for source in group]
+        movable = [source for source in alike if depth[source] + 1 < len(longer[source])]
+        if not movable:
+            return [longer[source][depth[source]] for source, _ in sources]
+        for source in movable:
+            depth[source] += 1
+
+
+def _lengthened(source: str, name: str) -> list[str]:
+    """Return the name, then with one parent folder before it, with two ..., at last the source itself."""
+    # As it was named, links and all, before where it really is.
+    for path in (Path(os.path.abspath(source)), Path(source).resolve()):  # noqa: PTH100
+        parents = path.parts[1:]
+        while parents and name not in (parents[-1], Path(parents[-1]).stem):
+            parents = parents[:-1]
+        if parents:
+            folders = parents[:-1]
+            return [name, *("/".join([*folders[at:], name]) for at in range(len(folders) - 1, -1, -1)), source]
+    return [name, source]
