@@ -81,17 +81,14 @@ class Bench:
             Workload(seq_len=int(self.inputs.lengths[0]), threads=self.threads),
             self.inputs,
             run_id=f"bench-{time.time_ns()}-{self._number}",
-            mode="measure",
             providers=[],
-            min_count=self.plan.min_count,
-            min_duration_ns=round(self.plan.min_duration_s * 1e9),
-            max_duration_ns=round(self.plan.max_duration_s * 1e9),
+            plan=self.plan,
         )
         return replace(plain, **changes)  # type: ignore[arg-type]
 
     def measure(self, spec: protocol.RunSpec) -> RunCollector:
         """Measure one run."""
-        collector = RunCollector(run_id=spec.run_id, started_at="", lengths=spec.lengths, batch=1)
+        collector = RunCollector(spec, started_at="")
         self.agent.launch(spec)
         for entry in self.agent.follow(spec.run_id):
             collector.take(entry)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from edgebench.errors import AgentError
 from edgebench.measurement import Memory, Run, Series, Trace
+from edgebench.printable import printable
 from edgebench_agent import protocol
 
 if TYPE_CHECKING:
@@ -15,29 +16,39 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-class RunCollector:
-    """Takes a run's messages as they come; `run` puts them together at the end.
+#: More than any board has; a trace of more would fill the host's memory.
+_MOST_SENSORS = 256
+_MOST_LOG_LINES = 100
 
-    `lengths`: shape (inputs,), tokens of each input; `batch`: inputs per inference; `providers`: those asked for.
+
+class RunCollector:
+    """Takes the messages of one run as they come; `run` puts them together at the end.
+
+    `spec` is what the run was asked to do; `agent_sha256` the agent that was asked.
     """
 
-    def __init__(
-        self, *, run_id: str, started_at: str, lengths: Sequence[int], batch: int, providers: Sequence[str] = ()
-    ) -> None:
-        self.run_id = run_id
+    def __init__(self, spec: protocol.RunSpec, *, started_at: str, agent_sha256: str | None = None) -> None:
+        self.run_id = spec.run_id
         self.started_at = started_at
         self.phase = "starting"
         self.last_reading: dict[str, int] = {}
         self.log: list[str] = []
         self.failed: protocol.Failed | None = None
-        self.outputs: protocol.Outputs | None = None
-        self._batch_tokens = [sum(lengths[at : at + batch]) for at in range(0, len(lengths), batch)]
-        self._batch_sizes = [len(lengths[at : at + batch]) for at in range(0, len(lengths), batch)]
+        self._agent_sha256 = agent_sha256
+        batches = [spec.lengths[at : at + spec.batch] for at in range(0, len(spec.lengths), spec.batch)]
+        self._batch_tokens = [sum(batch) for batch in batches]
+        self._batch_sizes = [len(batch) for batch in batches]
         self._timed = _Columns()
         self._warmup = _Columns()
         self._readings: dict[str, tuple[list[int], list[int]]] = {}
         self._rss_at: dict[str, int] = {}
-        self._facts: dict[str, Any] = {"providers_asked": list(providers)}
+        self._facts: dict[str, Any] = {
+            "providers_asked": list(spec.providers),
+            "inputs_sha256": spec.inputs_sha256,
+            "batches": len(batches),
+            "batch_tokens": self._batch_tokens,
+            "batch_sizes": self._batch_sizes,
+        }
         self._load_ns: int | None = None
         self._first_ns: int | None = None
 
@@ -52,7 +63,7 @@ class RunCollector:
             case protocol.Readings():
                 self._take_readings(entry.t_ns, message.values)
             case protocol.Hello():
-                self._facts |= {key: value for key, value in asdict(message).items() if key != "run_id"}
+                self._take_hello(message)
             case protocol.Phase():
                 self.phase = message.name
             case protocol.Loaded():
@@ -65,12 +76,13 @@ class RunCollector:
             case protocol.WarmedUp():
                 self._facts |= {"warmup_steady": message.steady, "warmup_count": message.count}
             case protocol.Log():
-                self.log.append(message.text)
-            case protocol.Outputs():
-                self.outputs = message
+                if len(self.log) < _MOST_LOG_LINES:
+                    self.log.append(printable(message.text))
             case protocol.Failed():
                 self.failed = message
             case protocol.Done():
+                if message.count != self.count:
+                    raise AgentError(f"run {self.run_id}: {message.count} inferences were made, {self.count} arrived")
                 self._facts["done_count"] = message.count
 
     @property
@@ -108,10 +120,19 @@ class RunCollector:
             inferences=int(executed @ np.asarray(self._batch_sizes, np.int64)),
         )
 
+    def _take_hello(self, hello: protocol.Hello) -> None:
+        if hello.run_id != self.run_id or hello.protocol != protocol.PROTOCOL_VERSION:
+            raise AgentError(f"run {self.run_id}: the journal is that of another run or protocol")
+        if self._agent_sha256 is not None and hello.agent_sha256 != self._agent_sha256:
+            raise AgentError(f"run {self.run_id}: another agent than ours did it")
+        self._facts |= {key: value for key, value in asdict(hello).items() if key != "run_id"}
+
     def _take_readings(self, t_ns: int, values: Mapping[str, int | None]) -> None:
         for name, value in values.items():
             if value is None:
                 continue
+            if name not in self._readings and len(self._readings) >= _MOST_SENSORS:
+                raise AgentError(f"run {self.run_id}: the board reports more than {_MOST_SENSORS} sensors")
             times, column = self._readings.setdefault(name, ([], []))
             times.append(t_ns)
             column.append(value)

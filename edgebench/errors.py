@@ -14,6 +14,7 @@
     |   |   `-- AuthenticationError
     |   |-- ConnectionLost         an open session ended or fell silent; may be tried again
     |   |-- BoardError             the board lacks something: Python, runtime, memory, disk
+    |   |   `-- BoardBusy          ... for now: another run is measuring there
     |   `-- AgentError             the agent failed, or what it sent is not valid
     |       `-- RunFailed          one run ended with a failure of its own
     |-- StoreError                 a result can't be written or read
@@ -96,6 +97,10 @@ class ConnectionLost(DeviceError):
 
 
 class BoardError(DeviceError):
+    pass
+
+
+class BoardBusy(BoardError):
     pass
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
 import secrets
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeAlias
@@ -13,8 +14,9 @@ from edgebench.device import Device
 from edgebench.errors import AgentError
 from edgebench.events import OnEvent, ignore
 from edgebench.export import encode_texts
+from edgebench.printable import printable
 from edgebench.remote_agent import RemoteAgent, failure
-from edgebench.session import preflight, push_artifact, run_spec
+from edgebench.session import preflight, providers_for, push_artifact, run_spec
 from edgebench.transport import open_transport
 from edgebench.workload import EncodedInputs, Workload
 from edgebench_agent import protocol
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
 #: The largest file of outputs that is taken back from a board.
 MAX_OUTPUT_BYTES = 4 << 30
+_KINDS = "biufc"  # numpy's letters for booleans, integers and floating-point numbers
 
 Outputs: TypeAlias = "dict[str, NDArray[np.generic]]"
 
@@ -47,61 +50,77 @@ def infer_texts(
     Raises:
         RunFailed, BoardError, AgentError, ConnectionFailed, ConnectionLost.
     """
-    workload = Workload(texts=tuple(texts), batch=batch, threads=threads or device.profile.threads or None)
+    workload = Workload(
+        texts=tuple(texts), batch=min(batch, len(texts) or 1), threads=threads or device.profile.threads or None
+    )
     inputs = encode_texts(artifact, texts)
     with open_transport(device) as transport:
         agent = RemoteAgent(transport, name=device.name, python=device.python)
         preflight(agent, device, [artifact])
         push_artifact(agent, artifact, on_event)
         agent.push_bytes(inputs.to_bytes())
-        return _infer(agent, artifact, workload, inputs, providers=list(device.profile.providers))
+        return _infer(agent, artifact, workload, inputs, providers=providers_for(device, artifact))
 
 
 def _infer(
     agent: RemoteAgent, artifact: Artifact, workload: Workload, inputs: EncodedInputs, *, providers: list[str]
 ) -> list[Outputs]:
     run_id = f"infer-{secrets.token_hex(8)}"
-    spec = run_spec(
-        agent,
-        artifact,
-        workload,
-        inputs,
-        run_id=run_id,
-        mode="infer",
-        providers=providers,
-        min_count=1,
-        min_duration_ns=0,
-        max_duration_ns=protocol.MAX_INT,
-    )
-    agent.launch(spec)
+    spec = run_spec(agent, artifact, workload, inputs, run_id=run_id, providers=providers, plan=None)
     outputs: protocol.Outputs | None = None
-    for entry in agent.follow(run_id):
-        if isinstance(entry.message, protocol.Failed):
-            raise failure(agent.name, entry.message)
-        if isinstance(entry.message, protocol.Outputs):
-            outputs = entry.message
+    with agent.running(spec) as entries:
+        for entry in entries:
+            if isinstance(entry.message, protocol.Failed):
+                raise failure(agent.name, entry.message)
+            if isinstance(entry.message, protocol.Outputs):
+                outputs = entry.message
     if outputs is None or outputs.bytes > MAX_OUTPUT_BYTES:
         raise AgentError(f"{agent.name}: run {run_id} told of no outputs, or of more than {MAX_OUTPUT_BYTES} bytes")
     data = agent.fetch(run_id, "outputs.npy", limit=outputs.bytes)
     if hashlib.sha256(data).hexdigest() != outputs.sha256:
         raise AgentError(f"{agent.name}: the outputs of run {run_id} are not what the board wrote")
-    batches = -(-len(inputs.lengths) // workload.batch)
-    return read_outputs(data, outputs.names, batches, source=f"{agent.name}: run {run_id}")
+    count = len(inputs.lengths)
+    rows = [min(workload.batch, count - at) for at in range(0, count, workload.batch)]
+    return read_outputs(data, outputs.names, rows, source=f"{agent.name}: run {run_id}")
 
 
-def read_outputs(data: bytes, names: Sequence[str], batches: int, *, source: str) -> list[Outputs]:
+def read_outputs(data: bytes, names: Sequence[str], rows: Sequence[int], *, source: str) -> list[Outputs]:
     """Return the arrays in a run's `outputs.npy`: for each batch one .npy record per output.
 
-    Raises:
-        AgentError: a record is torn, of another kind, or their number isn't batches x names.
-    """
-    import numpy as np
+    Args:
+        rows: inputs of each batch, which is what each of its records has as first axis.
 
+    Raises:
+        AgentError: a record is torn, of another shape or kind than numbers, or there are too many or too few.
+    """
     file = io.BytesIO(data)
     try:
-        read = [{name: np.load(file, allow_pickle=False) for name in names} for _ in range(batches)]
-    except (ValueError, EOFError) as error:
-        raise AgentError(f"{source}: the outputs can't be read: {error}") from error
-    if file.tell() != len(data):
-        raise AgentError(f"{source}: there are more outputs than inputs")
+        if len(set(names)) < len(names):
+            raise ValueError(f"two outputs have one name: {', '.join(names)}")
+        read = [{name: _read_record(file, data, count) for name in names} for count in rows]
+        if file.tell() != len(data):
+            raise ValueError("there are more outputs than inputs")
+    except Exception as error:  # numpy's, of whatever kind: the file comes from a board
+        raise AgentError(f"{source}: the outputs can't be read: {printable(error)}") from error
     return read
+
+
+def _read_record(file: io.BytesIO, data: bytes, rows: int) -> NDArray[np.generic]:
+    """Read one .npy record; nothing is allocated before its header has proved to fit what was sent."""
+    import numpy as np
+    from numpy.lib import format as npy
+
+    version = npy.read_magic(file)
+    if version not in ((1, 0), (2, 0)):
+        raise ValueError(f"a record of version {version}")
+    read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+    shape, is_fortran, dtype = read_header(file)
+    if dtype.kind not in _KINDS:
+        raise ValueError(f"a record of {dtype}, which is no kind of number")
+    if not shape or shape[0] != rows or min(shape) < 0:
+        raise ValueError(f"a record of shape {shape} for {rows} inputs")
+    start, size = file.tell(), math.prod(shape) * dtype.itemsize
+    if size > len(data) - start:
+        raise ValueError("a record is cut off")
+    file.seek(start + size)
+    return np.ndarray(shape, dtype, buffer=data, offset=start, order="F" if is_fortran else "C").copy()

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
 import time
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from functools import cache
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -19,13 +21,16 @@ from typing import Any
 from edgebench.errors import (
     AgentError,
     AuthenticationError,
+    BoardBusy,
     BoardError,
     ConnectionFailed,
     ConnectionLost,
+    DeviceError,
     HostKeyError,
     RunFailed,
 )
-from edgebench.transport.base import Stream, Transport
+from edgebench.printable import printable
+from edgebench.transport.base import CommandResult, Stream, Transport
 from edgebench_agent import protocol
 
 OLDEST_PYTHON = (3, 8)
@@ -34,7 +39,11 @@ OLDEST_PYTHON = (3, 8)
 SILENCE_S = 15.0
 RENEW_EVERY_S = 10.0
 RECONNECT_ATTEMPTS = 8
-_MAX_JOURNAL_BYTES = 1 << 30
+#: How long a run that goes on by itself is looked for again: about as long as it waits for us.
+RECONNECT_S = 600.0
+#: Several times what the longest run writes; a message costs the host several times its length.
+_MAX_JOURNAL_BYTES = 64 << 20
+_STOP_S = 20.0
 _CHUNK_BYTES = 1 << 18
 
 # Runs on any Python that the board may have, even too old a one: it must be able to say so.
@@ -129,11 +138,12 @@ class LineReader:
 
 
 class Position:
-    """How far a journal was read: the byte after the last whole line, and the number expected next."""
+    """How far a journal was read: the byte after the last whole line, the number expected next, whether it ended."""
 
     def __init__(self) -> None:
         self.offset = 0
         self.next_seq = 0
+        self.ended = False
 
 
 class RemoteAgent:
@@ -169,7 +179,7 @@ class RemoteAgent:
         self.python_version = tuple(reply["python"])
 
     def _bootstrap(self, sha256: str, action: str, data: bytes) -> dict[str, Any]:
-        result = self.transport.run([self.python, "-c", _BOOTSTRAP, sha256, action], input=data)
+        result = self._run([self.python, "-I", "-c", _BOOTSTRAP, sha256, action], input=data, timeout_s=60)
         if result.status in (126, 127):
             raise BoardError(
                 f"{self.name}: no Python at {self.python!r} on the board; install Python >= 3.8 there "
@@ -179,18 +189,18 @@ class RemoteAgent:
         try:
             reply = protocol.decode_object(line)
         except protocol.ProtocolError as error:
-            said = _printable(result.stderr or result.stdout)
+            said = _said(result.stderr or result.stdout)
             raise BoardError(
                 f"{self.name}: {self.python!r} on the board does not run Python (status {result.status}): {said}"
             ) from error
         if reply.get("kind") == "python_too_old":
-            version = ".".join(str(part) for part in reply.get("python", []))
+            version = _said(reply.get("python"), 40).strip("[]").replace(", ", ".")
             raise BoardError(
                 f"{self.name}: {self.python!r} on the board is Python {version}, the agent needs >= 3.8; "
                 f"name a newer one with python = ... in edgebench.toml"
             )
         if not reply.get("ok"):
-            raise BoardError(f"{self.name}: can't put the agent on the board: {_printable(reply.get('message', ''))}")
+            raise BoardError(f"{self.name}: can't put the agent on the board: {_said(reply.get('message', ''))}")
         if not (
             type(reply.get("have")) is bool
             and type(reply.get("path")) is str
@@ -207,12 +217,11 @@ class RemoteAgent:
         """Return the board's facts (`board`) and, per runtime, whether and in which version it works (`runtimes`)."""
         arguments = [argument for name in runtimes for argument in ("--runtime", name)]
         reply = self._command(["probe", *arguments], timeout_s=300)
-        board, found = reply.get("board"), reply.get("runtimes")
-        if type(board) is not dict or type(found) is not dict or set(found) != set(runtimes):
+        board, found = _cleaned(reply.get("board")), _cleaned(reply.get("runtimes"))
+        valid = isinstance(board, dict) and isinstance(found, dict) and set(found) == set(runtimes)
+        if not valid or not all(isinstance(entry, dict) and type(entry.get("ok")) is bool for entry in found.values()):
             raise AgentError(f"{self.name}: the board's answer to probe is not valid")
-        if not all(type(entry) is dict and type(entry.get("ok")) is bool for entry in found.values()):
-            raise AgentError(f"{self.name}: the board's answer to probe is not valid")
-        return reply
+        return reply | {"board": board, "runtimes": found}
 
     @staticmethod
     def busy_processes(reply: Mapping[str, Any]) -> list[tuple[str, int]] | None:
@@ -224,7 +233,7 @@ class RemoteAgent:
         if type(listed) is not list:
             return None
         entries = [entry for entry in listed[:10] if type(entry) is dict]
-        found = [(_printable(entry.get("name"), 40), entry.get("cpu_millicores")) for entry in entries]
+        found = [(_said(entry.get("name"), 40), entry.get("cpu_millicores")) for entry in entries]
         return [(name, millicores) for name, millicores in found if type(millicores) is int]
 
     def clean(
@@ -241,12 +250,44 @@ class RemoteAgent:
         return self._command(arguments, timeout_s=120)
 
     def launch(self, spec: protocol.RunSpec) -> None:
-        """Start a run on the board; it goes on by itself from here.
+        """Start a run on the board; it goes on by itself from here. Starting the same run twice starts it once.
 
         Raises:
-            BoardError: the board refused: busy, out of memory or disk, a blob or runtime missing.
+            BoardBusy: another run is measuring there.
+            BoardError: the board refused: out of memory or disk, a blob or runtime missing.
         """
         self._command(["launch"], input=spec.to_json(), timeout_s=120)
+
+    @contextmanager
+    def running(self, spec: protocol.RunSpec) -> Iterator[Iterator[protocol.Entry]]:
+        """Launch a run and give its messages, as `follow` does; whatever goes wrong, the run is ended on the board."""
+        position = Position()
+        try:
+            self.launch(spec)
+            yield self.follow(spec.run_id, position=position)
+        except BaseException:
+            if not position.ended:
+                self.stop(spec.run_id, position=position)
+            raise
+
+    def stop(self, run_id: str, *, position: Position | None = None) -> list[protocol.Entry]:
+        """Ask the board to end a run; return the messages from `position` on that still came.
+
+        Does what it can in some 20 seconds and raises no DeviceError: it is called where something went wrong already.
+        """
+        position = position if position is not None else Position()
+        entries: list[protocol.Entry] = []
+        deadline = time.monotonic() + _STOP_S
+        while time.monotonic() < deadline and not position.ended:
+            try:
+                self.transport.connect()
+                for entry in self._follow_once(run_id, position, stop=True, deadline=deadline):
+                    entries.append(entry)
+            except (DeviceError, TimeoutError):
+                time.sleep(0.5)  # a launch that was cut short may still be about to begin the run
+                with suppress(DeviceError):
+                    self.transport.reconnect()
+        return entries
 
     def _argv(self, arguments: Sequence[str]) -> list[str]:
         if self._path is None:
@@ -254,12 +295,25 @@ class RemoteAgent:
         return [self.python, self._path, *arguments]
 
     def _command(self, arguments: Sequence[str], *, input: bytes = b"", timeout_s: float) -> dict[str, Any]:
-        result = self.transport.run(self._argv(arguments), input=input, timeout_s=timeout_s)
+        result = self._run(self._argv(arguments), input=input, timeout_s=timeout_s)
         line = result.stdout.strip().rpartition(b"\n")[2]
         if not line:
-            said = _printable(result.stderr)
+            said = _said(result.stderr)
             raise AgentError(f"{self.name}: the agent's {arguments[0]} gave no answer (status {result.status}): {said}")
         return self._checked_reply(line)
+
+    def _run(self, argv: Sequence[str], *, input: bytes, timeout_s: float) -> CommandResult:
+        """Run a command to its end, again where the connection breaks: none of ours does harm when run twice."""
+        deadline = time.monotonic() + timeout_s
+        attempt = 0
+        while True:
+            try:
+                return self.transport.run(argv, input=input, timeout_s=max(1.0, deadline - time.monotonic()))
+            except ConnectionLost:
+                attempt += 1
+                if attempt == RECONNECT_ATTEMPTS or time.monotonic() > deadline:
+                    raise
+                self._reconnect(attempt - 1)
 
     def _checked_reply(self, line: bytes) -> dict[str, Any]:
         try:
@@ -269,9 +323,11 @@ class RemoteAgent:
         if reply.get("ok") is True:
             return reply
         kind = reply.get("kind")
-        message = _printable(reply.get("message", "no reason given"))
+        message = _said(reply.get("message", "no reason given"))
         if kind == "interrupted":  # what was sent stopped coming in: the same as a cut
             raise ConnectionLost(f"{self.name}: {message}")
+        if kind == "busy":
+            raise BoardBusy(f"{self.name}: {message}")
         if kind in protocol.FAILURE_KINDS and kind not in ("crashed", "bad_request"):
             raise BoardError(f"{self.name}: {message}")
         raise AgentError(f"{self.name}: the agent failed: {message}")
@@ -355,7 +411,7 @@ class RemoteAgent:
             status = stream.wait(timeout_s=5)
             if status is None or status < 0:
                 raise ConnectionLost(f"{self.name}: the connection broke")
-            raise AgentError(f"{self.name}: the agent ended early (status {status}): {_printable(stream.stderr())}")
+            raise AgentError(f"{self.name}: the agent ended early (status {status}): {_said(stream.stderr())}")
         return self._checked_reply(line)
 
     def _reconnect(self, attempt: int) -> None:
@@ -369,52 +425,58 @@ class RemoteAgent:
 
     # --- runs ---------------------------------------------------------------------------------------------------
 
-    def follow(self, run_id: str, *, position: Position | None = None, stop: bool = False) -> Iterator[protocol.Entry]:
+    def follow(self, run_id: str, *, position: Position | None = None) -> Iterator[protocol.Entry]:
         """Yield the journal's messages in order, each once, until done or failed; keep the run alive meanwhile.
 
-        A connection that breaks or falls silent is opened again and the journal is read on from the last message.
-        `position` is moved along, so that another call can go on where this one was left. With `stop` the board is
-        asked to end the run.
+        A connection that breaks or falls silent is opened again and the journal is read on from the last message, for
+        as long as the run waits for us. `position` is moved along, so that another call can go on where this one was
+        left.
 
         Raises:
             AgentError: a message is not valid, out of order, or the journal ends without done or failed.
             ConnectionLost: the board could not be reached again.
         """
         position = position if position is not None else Position()
-        attempt = 0
+        attempt, heard = 0, time.monotonic()
         while True:
             before = position.next_seq
             try:
-                yield from self._follow_once(run_id, position, stop)
+                yield from self._follow_once(run_id, position)
                 return
             except (ConnectionLost, TimeoutError) as error:
-                attempt = 0 if position.next_seq > before else attempt + 1
-                if attempt >= RECONNECT_ATTEMPTS:
+                if position.next_seq > before:
+                    attempt, heard = 0, time.monotonic()
+                if time.monotonic() - heard > RECONNECT_S:
                     raise ConnectionLost(
-                        f"{self.name}: the board could not be reached again while run {run_id} went on"
+                        f"{self.name}: the board could not be reached again in {RECONNECT_S / 60:.0f} minutes"
                     ) from error
                 self._reconnect(attempt)
+                attempt += 1
 
-    def _follow_once(self, run_id: str, position: Position, stop: bool) -> Iterator[protocol.Entry]:
+    def _follow_once(
+        self, run_id: str, position: Position, *, stop: bool = False, deadline: float = math.inf
+    ) -> Iterator[protocol.Entry]:
         stream = self.transport.start(self._argv(["follow", run_id, str(position.offset)]))
         try:
             lines = LineReader(stream)
-            renewed = float("-inf")
+            renewed = -math.inf
             if stop:
                 stream.write(protocol.STOP)
             while True:
                 now = time.monotonic()
+                if now > deadline:
+                    raise TimeoutError("no end in time")
                 if now - renewed >= RENEW_EVERY_S:
                     stream.write(protocol.RENEW)
                     renewed = now
-                line = lines.line(timeout_s=SILENCE_S)
+                line = lines.line(timeout_s=min(SILENCE_S, deadline - now))
                 if not line:
                     self._explain_end(stream, run_id)
                 if line == protocol.HEARTBEAT:
                     continue
                 entry = self._checked_entry(line, position)
                 yield entry
-                if isinstance(entry.message, (protocol.Done, protocol.Failed)):
+                if position.ended:
                     return
         except BrokenPipeError as error:
             raise ConnectionLost(f"{self.name}: the follower ended") from error
@@ -430,6 +492,7 @@ class RemoteAgent:
             raise AgentError(f"{self.name}: the journal jumps to message {entry.seq}, expected {position.next_seq}")
         position.next_seq += 1
         position.offset += len(line)
+        position.ended = isinstance(entry.message, (protocol.Done, protocol.Failed))
         if position.offset > _MAX_JOURNAL_BYTES:
             raise AgentError(f"{self.name}: the journal is larger than {_MAX_JOURNAL_BYTES} bytes")
         return entry
@@ -439,10 +502,10 @@ class RemoteAgent:
         status = stream.wait(timeout_s=5)
         if status is None or status < 0:
             raise ConnectionLost(f"{self.name}: the connection broke")
-        said = _printable(stream.stderr()) or "no message"
+        said = _said(stream.stderr()) or "no message"
         if status != 0:
             raise AgentError(f"{self.name}: can't follow run {run_id}: {said}")
-        log = _printable(self.fetch(run_id, "agent.log", limit=1 << 16)) or "empty"
+        log = _said(self.fetch(run_id, "agent.log", limit=1 << 16)) or "empty"
         raise AgentError(f"{self.name}: run {run_id} ended without saying how; the agent's log: {log}")
 
     def fetch(self, run_id: str, name: str, *, limit: int) -> bytes:
@@ -473,7 +536,7 @@ class RemoteAgent:
             if status is None or status < 0:
                 raise ConnectionLost(f"{self.name}: the connection broke")
             if status != 0:
-                raise AgentError(f"{self.name}: can't fetch {name} of run {run_id}: {_printable(stream.stderr())}")
+                raise AgentError(f"{self.name}: can't fetch {name} of run {run_id}: {_said(stream.stderr())}")
         finally:
             stream.close()
 
@@ -488,13 +551,24 @@ class _Interrupted(Exception):
 
 def failure(name: str, failed: protocol.Failed) -> RunFailed:
     """Return the error that a `failed` message of device `name` stands for."""
-    return RunFailed(
-        f"{name}: the run failed: {_printable(failed.message)}", kind=failed.kind, traceback=failed.traceback
-    )
+    return RunFailed(f"{name}: the run failed: {_said(failed.message)}", kind=failed.kind, traceback=failed.traceback)
 
 
-def _printable(said: Any, limit: int = 500) -> str:
-    """Return the last words of something from a board as one line without control characters."""
+def _cleaned(value: Any, depth: int = 4) -> Any:
+    """Return facts from a board, strings so that they do nothing to a terminal; what is no small plain fact is None."""
+    if value is None or isinstance(value, bool) or (isinstance(value, int) and abs(value) <= protocol.MAX_INT):
+        return value
+    if isinstance(value, str):
+        return _said(value, 4096)
+    if isinstance(value, list) and depth and len(value) <= protocol.MAX_ITEMS:
+        return [_cleaned(entry, depth - 1) for entry in value]
+    if isinstance(value, dict) and depth and len(value) <= protocol.MAX_ITEMS:
+        return {_said(name, 256): _cleaned(entry, depth - 1) for name, entry in value.items()}
+    return None
+
+
+def _said(said: Any, limit: int = 500) -> str:
+    """Return the last words of something from a board, as one line that does nothing to a terminal."""
     text = said.decode("utf-8", "replace") if isinstance(said, (bytes, bytearray)) else str(said)
-    text = " ".join("".join(character if character.isprintable() else " " for character in text).split())
-    return text if len(text) <= limit else "..." + text[-limit:]
+    line = printable(text[-4 * limit :], limit=4 * limit)
+    return line if len(line) <= limit else "..." + line[-limit:]

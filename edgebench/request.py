@@ -25,7 +25,7 @@ class Request:
     formats: tuple[Format, ...] = ()
     workloads: tuple[Workload, ...] = field(default_factory=lambda: (Workload(),))
     plan: RunPlan = field(default_factory=RunPlan)
-    seed: int = 0  # of the order of runs
+    seed: int | None = None  # of the order of runs; None: drawn when the session begins, and kept with it
 
 
 def request_to_json(request: Request) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 import time
 from collections import Counter
@@ -14,11 +15,11 @@ from typing import Any
 from edgebench.artifact import Artifact, Format, parse_format
 from edgebench.collect import RunCollector
 from edgebench.device import Device, find_device
-from edgebench.errors import BoardError, ConfigError, NotValid, StoreError
+from edgebench.errors import BoardBusy, BoardError, ConfigError, EdgebenchError, RunFailed, StoreError
 from edgebench.events import Ended, Noted, OnEvent, Planned, Pushing, Running, ignore
-from edgebench.export import encode_texts, export_model, longest_input
-from edgebench.measurement import Measurement, Run, Subject
-from edgebench.remote_agent import Position, RemoteAgent, failure
+from edgebench.export import encode_texts, export_model, longest_input, unique_names
+from edgebench.measurement import Measurement, Run, Score, Subject
+from edgebench.remote_agent import Position, RemoteAgent, agent_archive, failure
 from edgebench.request import DEFAULT_MODEL, Request, request_from_json, request_to_json
 from edgebench.schedule import order_of_runs
 from edgebench.store import Store
@@ -33,6 +34,8 @@ from edgebench_agent import protocol
 LEASE_NS = 600 * 1_000_000_000  # a run that nobody renews ends after ten minutes
 INTERRUPTED = "interrupted before its end"
 _PROGRESS_EVERY_S = 0.2
+_BUSY_WAIT_S = 600.0
+_BUSY_POLL_S = 2.0
 _BUSY = 200  # thousandths of a core that another process may use before it is worth a word
 
 
@@ -89,7 +92,8 @@ def profile_all(
         KeyboardInterrupt: what was measured is in the store; `resume` goes on with it.
     """
     session = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
-    return _carry_out(request, session, store=store, scores=scores, on_event=on_event)
+    drawn = request if request.seed is not None else replace(request, seed=secrets.randbelow(1 << 32))
+    return _carry_out(drawn, session, resumed=False, store=store, scores=scores, on_event=on_event)
 
 
 def resume(
@@ -98,19 +102,25 @@ def resume(
     """Go on with an interrupted session: measure the runs that are missing.
 
     Raises:
-        StoreError: the store has no such session, or a model is no longer what it was.
+        StoreError: the store has no such session, or the model, the board or edgebench are no longer what they were.
     """
     request = request_from_json(store.read_session(session))
-    return _carry_out(request, session, store=store, scores=scores, on_event=on_event)
+    return _carry_out(request, session, resumed=True, store=store, scores=scores, on_event=on_event)
 
 
 def _carry_out(
-    request: Request, session: str, *, store: Store, scores: Sequence[ScoreRow], on_event: OnEvent
+    request: Request,
+    session: str,
+    *,
+    resumed: bool,
+    store: Store,
+    scores: Sequence[ScoreRow],
+    on_event: OnEvent,
 ) -> list[Measurement]:
     store.check_writable()
     for model, _ in _files(request):
         _refuse_too_long(model, request.workloads)
-    exported = [_export(model, format, on_event) for model, format in _files(request)]
+    exported = _told_apart([_export(model, format, on_event) for model, format in _files(request)])
     encoded = [(pair, work, _encode(pair[1], work)) for pair in exported for work in request.workloads]
     for name in sorted({row.variant for row in scores} - {variant.name for variant, _ in exported}):
         on_event(Noted(f"scores of {name!r} are not used: no model has that name"))
@@ -119,12 +129,12 @@ def _carry_out(
         facts = preflight(agent, request.device, [artifact for _, artifact in exported], on_event)
         cells = _cells(encoded, request, session, facts)
         store.write_session(session, request_to_json(request))
-        done = _stored_runs(store, session, cells)
+        done = _stored_runs(store, session, cells) if resumed else {cell.subject.id: [] for cell in cells}
         for _, artifact in exported:
             push_artifact(agent, artifact, on_event)
         for cell in cells:
             agent.push_bytes(cell.inputs.to_bytes())
-        on_event(_planned(session, cells, request.plan))
+        on_event(_planned(session, cells, done, request.plan))
         _measure_cells(agent, cells, done, request, store, on_event)
     return [
         summarise(
@@ -152,6 +162,8 @@ def preflight(
         found = reply["runtimes"][name]
         if not found["ok"]:
             raise BoardError(f"{device.name}: {name} does not work on the board: {found.get('error')}")
+    for artifact in artifacts:
+        _require_provider(device, artifact, reply["runtimes"][artifact.format.runtime].get("providers"))
     busy = [f"{name} {used / 1000:.1f} cores" for name, used in agent.busy_processes(reply) or [] if used >= _BUSY]
     if busy:
         on_event(Noted(f"{device.name} is busy, which disturbs what is measured: {', '.join(busy)}"))
@@ -164,14 +176,30 @@ def preflight(
             )
     return {
         name: {
+            **board,  # first: a board does not name itself
             "name": device.name,
             "profile": device.profile.name,
-            **board,
             "runtime": name,
             "runtime_version": reply["runtimes"][name].get("version"),
         }
         for name in runtimes
     }
+
+
+def providers_for(device: Device, artifact: Artifact) -> list[str]:
+    """Return the execution providers to ask for; empty: the CPU, the only one that runs dynamic int8."""
+    return [] if artifact.format is Format.ONNX_INT8 else list(device.profile.providers)
+
+
+def _require_provider(device: Device, artifact: Artifact, has: Any) -> None:
+    """Refuse before anything is measured what would run somewhere else than it should."""
+    wanted = providers_for(device, artifact)
+    if wanted and isinstance(has, list) and wanted[0] not in has:
+        raise BoardError(
+            f"{device.name}: the profile {device.profile.name} asks for {wanted[0]}, which the board's "
+            f"{artifact.format.runtime} does not have (it has {', '.join(map(str, has))}); install a build with it "
+            f"there, or measure on the CPU: --format onnx-int8, or the profile generic-linux"
+        )
 
 
 def push_artifact(agent: RemoteAgent, artifact: Artifact, on_event: OnEvent = ignore) -> None:
@@ -225,6 +253,12 @@ def _export(model: str, format: Format | None, on_event: OnEvent) -> tuple[Varia
     return exported.variant, exported.artifact
 
 
+def _told_apart(exported: list[tuple[Variant, Artifact]]) -> list[tuple[Variant, Artifact]]:
+    """Return the same with names that differ where the sources do: scores belong to a variant by its name."""
+    names = unique_names([(variant.source, variant.name) for variant, _ in exported])
+    return [(replace(variant, name=name), artifact) for (variant, artifact), name in zip(exported, names, strict=True)]
+
+
 def _encode(artifact: Artifact, workload: Workload) -> EncodedInputs:
     if workload.texts is not None:
         return encode_texts(artifact, workload.texts)
@@ -255,17 +289,43 @@ def _cells(
     return cells
 
 
+#: What must not change between the runs of one Measurement.
+_SAME_BOARD = ("model", "arch", "cpu", "cores", "memory_bytes", "os", "kernel", "python", "governor", "runtime_version")
+
+
 def _stored_runs(store: Store, session: str, cells: Sequence[Cell]) -> dict[str, list[Run]]:
-    """Return the runs that the store has of each cell; none for a session that begins."""
+    """Return the runs that the store has of each cell.
+
+    Raises:
+        StoreError: they were measured under other conditions than hold now.
+    """
     done: dict[str, list[Run]] = {cell.subject.id: [] for cell in cells}
-    hashes = {cell.subject.id: cell.subject.artifact.sha256 for cell in cells}
+    by_id = {cell.subject.id: cell for cell in cells}
     for stored in store.measurements(session=session):
-        if hashes.get(stored.id) != stored.subject.artifact.sha256:
-            raise StoreError(
-                f"session {session} measured another file as {stored.id}; the model has changed since: start a new one"
-            )
+        cell = by_id.get(stored.id)
+        changed = "the request" if cell is None else _what_changed(cell, stored)
+        if changed:
+            raise StoreError(f"session {session} can't go on: {changed} changed since it began; start a new one")
         done[stored.id].extend(run for run in stored.runs if INTERRUPTED not in run.reasons)
     return done
+
+
+def _what_changed(cell: Cell, stored: Measurement) -> str | None:
+    now, then = cell.subject, stored.subject
+    if now.artifact.sha256 != then.artifact.sha256:
+        return "the model file"
+    if dict(now.workload) != dict(then.workload):
+        return "the workload"
+    for name in _SAME_BOARD:
+        if now.device.get(name) != then.device.get(name):
+            return f"the board's {name}"
+    inputs = hashlib.sha256(cell.inputs.to_bytes()).hexdigest()
+    for run in stored.runs:
+        if run.facts.get("inputs_sha256", inputs) != inputs:
+            return "the inputs"
+        if run.facts.get("agent_sha256") not in (None, agent_archive()[1]):
+            return "edgebench itself"
+    return None
 
 
 def _measure_cells(
@@ -278,18 +338,31 @@ def _measure_cells(
 ) -> None:
     """Measure the planned order, then repeat what was not valid, at most half as many runs again."""
     plan = request.plan
-    order = order_of_runs(len(cells), plan.runs, seed=request.seed)
+    order = order_of_runs(len(cells), plan.runs, seed=request.seed or 0)
     seen: Counter[int] = Counter()
+    failed: dict[str, RunFailed] = {}
+
+    def measure(cell: Cell) -> None:
+        try:
+            _measure_and_keep(agent, cell, done, request, store, on_event)
+        except RunFailed as error:
+            # Its file or its inputs are at fault; the others go on, and the end tells.
+            failed[cell.subject.id] = error
+            on_event(Noted(f"{cell.subject.variant.name} {cell.subject.artifact.format} is given up: {error}"))
+
     for index in order:
         seen[index] += 1
-        if seen[index] > len(done[cells[index].subject.id]):
-            _measure_and_keep(agent, cells[index], done, request, store, on_event)
+        cell = cells[index]
+        if cell.subject.id not in failed and seen[index] > len(done[cell.subject.id]):
+            measure(cell)
     most = plan.runs + max(1, plan.runs // 2)
     for cell in cells:
         runs = done[cell.subject.id]
-        while sum(run.valid for run in runs) < plan.runs and len(runs) < most:
+        while cell.subject.id not in failed and sum(run.valid for run in runs) < plan.runs and len(runs) < most:
             on_event(Noted(f"{cell.subject.variant.name}: repeating a run that was not valid: {_last_reason(runs)}"))
-            _measure_and_keep(agent, cell, done, request, store, on_event)
+            measure(cell)
+    for error in failed.values():
+        raise error
 
 
 def _last_reason(runs: Sequence[Run]) -> str:
@@ -307,11 +380,12 @@ def _measure_and_keep(
     runs = done[cell.subject.id]
     number = len(runs) + 1
     run_id = f"{cell.subject.id}-{number:03d}-{secrets.token_hex(2)}"
+    watch = _running(cell, number, request.plan.runs, on_event)
     try:
-        run = measure_run(agent, cell, request, run_id, on_event=_running(cell, number, request.plan.runs, on_event))
-    except _Interruption as interruption:
-        store.add_run(cell.subject, replace(interruption.run, reasons=(INTERRUPTED,)))
-        raise KeyboardInterrupt from interruption
+        run = _measure_patiently(agent, cell, request, run_id, watch, on_event)
+    except _Ended as ended:
+        store.add_run(cell.subject, replace(ended.run, reasons=(ended.reason,)))
+        raise ended.why from ended
     run = replace(run, reasons=reasons_against(run, request.plan))
     store.add_run(cell.subject, run)
     runs.append(run)
@@ -345,35 +419,68 @@ def _running(cell: Cell, number: int, runs: int, on_event: OnEvent) -> Callable[
     return tell
 
 
-class _Interruption(Exception):
-    """Ctrl-C came during a run; `run` is what it had measured."""
+class _Ended(Exception):
+    """A run ended before its time; `run` is what it had measured, `why` what is to be raised once that is kept."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, reason: str, why: BaseException) -> None:
         super().__init__(run.id)
         self.run = run
+        self.reason = reason
+        self.why = why
+
+
+def _measure_patiently(
+    agent: RemoteAgent,
+    cell: Cell,
+    request: Request,
+    run_id: str,
+    watch: Callable[[RunCollector], None],
+    on_event: OnEvent,
+) -> Run:
+    """Measure a run as soon as the board is free; somebody else's run ends by itself."""
+    deadline = time.monotonic() + _BUSY_WAIT_S
+    told = False
+    while True:
+        try:
+            return measure_run(agent, cell, request, run_id, on_event=watch)
+        except BoardBusy as busy:
+            if time.monotonic() > deadline:
+                raise
+            if not told:
+                on_event(Noted(f"{busy}; waiting for at most {_BUSY_WAIT_S / 60:.0f} minutes"))
+                told = True
+            time.sleep(_BUSY_POLL_S)
 
 
 def run_spec(
-    agent: RemoteAgent, artifact: Artifact, workload: Workload, inputs: EncodedInputs, *, run_id: str, **settings: Any
+    agent: RemoteAgent,
+    artifact: Artifact,
+    workload: Workload,
+    inputs: EncodedInputs,
+    *,
+    run_id: str,
+    providers: Sequence[str],
+    plan: RunPlan | None,
 ) -> protocol.RunSpec:
     """Return the specification of a run over inputs that are on the board already.
 
-    `settings` are the fields of RunSpec that differ between measuring and inferring.
+    `plan` None: each input once, and the outputs are kept.
     """
-    import hashlib
-
     return protocol.RunSpec(
         run_id=run_id,
+        mode="infer" if plan is None else "measure",
         runtime=artifact.format.runtime,
         files=model_files(agent, artifact),
         inputs_sha256=hashlib.sha256(inputs.to_bytes()).hexdigest(),
         lengths=inputs.lengths.tolist(),
         batch=workload.batch,
-        pad_to=0,
         pad_token_id=artifact.pad_token_id,
         threads=workload.threads or 0,
+        providers=list(providers),
+        min_count=plan.min_count if plan else 1,
+        min_duration_ns=round(plan.min_duration_s * 1e9) if plan else 0,
+        max_duration_ns=round(plan.max_duration_s * 1e9) if plan else protocol.MAX_INT,
         lease_ns=LEASE_NS,
-        **settings,
     )
 
 
@@ -388,37 +495,38 @@ def measure_run(
     """Measure one run from launch to its last message.
 
     Raises:
-        RunFailed: it ended with a failure.
-        ConnectionLost, AgentError, BoardError.
+        BoardBusy: another run is measuring there.
+        ConnectionLost, AgentError, BoardError: the run is ended on the board, as far as it can be reached.
     """
-    plan = request.plan
+    artifact = cell.subject.artifact
     spec = run_spec(
         agent,
-        cell.subject.artifact,
+        artifact,
         cell.workload,
         cell.inputs,
         run_id=run_id,
-        mode="measure",
-        providers=list(request.device.profile.providers),
-        min_count=plan.min_count,
-        min_duration_ns=round(plan.min_duration_s * 1e9),
-        max_duration_ns=round(plan.max_duration_s * 1e9),
+        providers=providers_for(request.device, artifact),
+        plan=request.plan,
     )
-    collector = RunCollector(
-        run_id=run_id, started_at=_now(), lengths=spec.lengths, batch=spec.batch, providers=spec.providers
-    )
+    collector = RunCollector(spec, started_at=_now(), agent_sha256=agent_archive()[1])
     position = Position()
     try:
         agent.launch(spec)
         for entry in agent.follow(run_id, position=position):
             collector.take(entry)
             on_event(collector)
+    except BoardBusy:
+        raise
     except KeyboardInterrupt as interrupt:
-        for entry in agent.follow(run_id, position=position, stop=True):
+        for entry in agent.stop(run_id, position=position):
             collector.take(entry)
-        raise _Interruption(collector.run()) from interrupt
+        raise _Ended(collector.run(), INTERRUPTED, interrupt) from interrupt
+    except EdgebenchError:
+        agent.stop(run_id, position=position)
+        raise
     if collector.failed is not None:
-        raise failure(agent.name, collector.failed)
+        failed = failure(f"{agent.name}: {cell.subject.variant.name} {artifact.format}", collector.failed)
+        raise _Ended(collector.run(), f"failed: {failed.kind}", failed)
     return collector.run()
 
 
@@ -426,31 +534,21 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
-def _planned(session: str, cells: Sequence[Cell], plan: RunPlan) -> Planned:
-    runs = len(cells) * plan.runs
+def _planned(session: str, cells: Sequence[Cell], done: Mapping[str, Sequence[Run]], plan: RunPlan) -> Planned:
+    missing = sum(max(0, plan.runs - len(done[cell.subject.id])) for cell in cells)
     return Planned(
         session,
         tuple(cell.subject for cell in cells),
-        runs,
-        runs * plan.min_duration_s,
-        runs * plan.max_duration_s,
+        missing,
+        missing * plan.min_duration_s,
+        missing * plan.max_duration_s,
     )
 
 
-def _scores_for(subject: Subject, rows: Sequence[ScoreRow]) -> Any:
+def _scores_for(subject: Subject, rows: Sequence[ScoreRow]) -> list[Score]:
     return scores_of(
         rows,
         variant=subject.variant.name,
         format=str(subject.artifact.format),
         artifact_sha256=subject.artifact.sha256,
     )
-
-
-def require_valid(measurements: Sequence[Measurement]) -> None:
-    """Raise NotValid, naming the first reason, where a measurement can't be trusted."""
-    for measurement in measurements:
-        if not measurement.valid:
-            raise NotValid(
-                f"{measurement.subject.variant.name} on {measurement.subject.device['name']}: not valid: "
-                + "; ".join(measurement.reasons)
-            )

@@ -5,9 +5,11 @@ import os
 import subprocess
 import sys
 import zipfile
+from pathlib import Path
 
 import pytest
 
+from edgebench.collect import RunCollector
 from edgebench.device import Device, find_device
 from edgebench.errors import AgentError, BoardError
 from edgebench.remote_agent import LineReader, RemoteAgent, agent_archive
@@ -98,10 +100,73 @@ def test_a_damaged_agent_on_the_board_is_put_there_anew(tmp_path, monkeypatch: p
         assert agent.probe([])["ok"] is True
 
 
-def test_a_board_can_not_name_an_input_that_it_was_not_given() -> None:
-    from edgebench.collect import RunCollector
+def spec(**changes: object) -> protocol.RunSpec:
+    """A run of two inputs."""
+    plain = {
+        "run_id": "r",
+        "mode": "measure",
+        "runtime": "null",
+        "files": [],
+        "inputs_sha256": "0" * 64,
+        "lengths": [3, 4],
+        "batch": 1,
+        "pad_token_id": 1,
+        "threads": 0,
+        "providers": [],
+        "min_count": 1,
+        "min_duration_ns": 0,
+        "max_duration_ns": 1,
+        "lease_ns": 10**10,
+    }
+    return protocol.RunSpec(**plain | changes)
 
-    collector = RunCollector(run_id="r", started_at="", lengths=[3, 4], batch=1)
-    block = protocol.Latencies(warmup=False, start_ns=[1], latency_ns=[1], items=[2])
-    with pytest.raises(AgentError, match="an input that it was not given"):
-        collector.take(protocol.Entry(0, 0, block))
+
+def block(*items: int) -> protocol.Latencies:
+    return protocol.Latencies(warmup=False, start_ns=list(items), latency_ns=list(items), items=list(items))
+
+
+@pytest.mark.parametrize(
+    ("messages", "reason"),
+    [
+        ([block(0, 1, 2)], "an input that it was not given"),
+        ([block(0, 1), protocol.Done(count=3, duration_ns=1)], "3 inferences were made, 2 arrived"),
+        ([protocol.Readings({f"sensor/{number}": 1 for number in range(300)})], "more than 256 sensors"),
+    ],
+)
+def test_what_does_not_fit_the_run_is_refused(messages: list[protocol.Message], reason: str) -> None:
+    collector = RunCollector(spec(), started_at="")
+    with pytest.raises(AgentError, match=reason):
+        for seq, message in enumerate(messages):
+            collector.take(protocol.Entry(seq, 0, message))
+
+
+def test_a_journal_of_another_run_or_agent_is_refused() -> None:
+    hello = protocol.Hello(
+        protocol=protocol.PROTOCOL_VERSION,
+        run_id="r",
+        agent_sha256="1" * 64,
+        runtime="null",
+        runtime_version="1",
+        libraries={},
+        board={},
+        started_at="",
+    )
+    RunCollector(spec(), started_at="", agent_sha256="1" * 64).take(protocol.Entry(0, 0, hello))
+    for collector in (
+        RunCollector(spec(run_id="s"), started_at=""),
+        RunCollector(spec(), started_at="", agent_sha256="2" * 64),
+    ):
+        with pytest.raises(AgentError):
+            collector.take(protocol.Entry(0, 0, hello))
+
+
+def test_a_folder_with_a_module_of_a_standard_name_does_not_reach_the_agent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDGEBENCH_HOME", str(tmp_path / "home"))
+    (tmp_path / "json.py").write_text("raise SystemExit('the wrong json')\n")
+    monkeypatch.chdir(tmp_path)
+    with LocalTransport(BENCH) as here:
+        agent = RemoteAgent(here, name="bench", python=sys.executable)
+        agent.install()
+        assert agent.probe(["null"])["runtimes"]["null"]["ok"]

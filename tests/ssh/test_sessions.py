@@ -1,0 +1,149 @@
+"""Sessions in trouble: a network that keeps breaking, a board that others use, a model that fails."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import edgebench
+from edgebench.device import find_device, load_profile
+from edgebench.errors import BoardError, RunFailed, StoreError
+from edgebench.events import Event, Noted
+from edgebench.export import export_model
+from edgebench.remote_agent import RemoteAgent
+from edgebench.request import Request
+from edgebench.session import profile_all, push_artifact, resume, run_spec
+from edgebench.transport import open_transport
+from edgebench.workload import RunPlan, Workload, random_inputs
+from tests.ssh.board import SshBoard
+
+SHORT = RunPlan(runs=2, min_count=20, min_duration_s=0.1)
+
+
+def test_a_connection_that_is_cut_again_and_again_loses_nothing(
+    ssh_board: SshBoard, tiny_onnx: Path, tmp_path: Path
+) -> None:
+    done = threading.Event()
+
+    def cut() -> None:
+        for _ in range(12):
+            if done.wait(0.7):
+                return
+            ssh_board.cut()
+
+    cutter = threading.Thread(target=cut)
+    cutter.start()
+    try:
+        measured = edgebench.profile(
+            tiny_onnx,
+            device=ssh_board.device(python=sys.executable),
+            plan=replace(SHORT, runs=3, min_duration_s=1.0),
+            store=tmp_path,
+        )
+    finally:
+        done.set()
+        cutter.join()
+    assert measured.valid, measured.reasons
+    assert [len(run.latencies_ns) == run.facts["done_count"] for run in measured.runs] == [True] * 3
+
+
+def test_a_board_that_others_use_is_waited_for(ssh_board: SshBoard, tiny_onnx: Path, tmp_path: Path) -> None:
+    device = ssh_board.device(python=sys.executable)
+    artifact = export_model(tiny_onnx).artifact
+    inputs = random_inputs([8], vocab_size=100)
+    with open_transport(device) as transport:
+        other = RemoteAgent(transport, name="other", python=sys.executable)
+        other.install()
+        push_artifact(other, artifact)
+        other.push_bytes(inputs.to_bytes())
+        spec = run_spec(
+            other,
+            artifact,
+            Workload(seq_len=8),
+            inputs,
+            run_id="somebody-elses",
+            providers=[],
+            plan=RunPlan(min_count=1, min_duration_s=12, max_duration_s=60),
+        )
+        other.launch(spec)
+        events: list[Event] = []
+        measured = edgebench.profile(
+            tiny_onnx, device=device, plan=replace(SHORT, runs=1), store=tmp_path, on_event=events.append
+        )
+    assert measured.valid
+    assert [event for event in events if isinstance(event, Noted) and "somebody-elses" in event.text]
+
+
+@pytest.fixture
+def local(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> edgebench.Device:
+    monkeypatch.setenv("EDGEBENCH_HOME", str(tmp_path / "board"))
+    return find_device("local")
+
+
+def test_a_model_that_fails_is_given_up_and_the_others_are_measured(
+    local: edgebench.Device, tiny_onnx: Path, tmp_path: Path
+) -> None:
+    import onnx
+    from onnx import TensorProto, helper
+
+    ids = helper.make_tensor_value_info("input_ids", TensorProto.INT64, [1, "tokens"])
+    pixels = helper.make_tensor_value_info("pixels", TensorProto.FLOAT, [1, 3])
+    out = helper.make_tensor_value_info("out", TensorProto.FLOAT, [1, 3])
+    graph = helper.make_graph([helper.make_node("Identity", ["pixels"], ["out"])], "image", [ids, pixels], [out])
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8), tmp_path / "image.onnx"
+    )
+    request = Request(device=local, models=(str(tmp_path / "image.onnx"), str(tiny_onnx)), plan=SHORT)
+    store = edgebench.Store(tmp_path / "store")
+    with pytest.raises(RunFailed, match=r"local: image onnx: .*pixels"):
+        profile_all(request, store=store)
+    by_name = {measurement.subject.variant.name: measurement for measurement in store.measurements()}
+    assert [len(run.latencies_ns) >= 20 for run in by_name.pop(tiny_onnx.parent.name).runs] == [
+        True,
+        True,
+    ]
+    (failed,) = by_name.values()
+    assert [run.reasons for run in failed.runs] == [("failed: inputs_rejected",)]
+    assert not failed.valid
+
+
+@pytest.mark.parametrize("change", ["runtime_version", "workload", "agent_sha256"])
+def test_a_resume_under_other_conditions_is_refused(
+    change: str, local: edgebench.Device, tiny_onnx: Path, tmp_path: Path
+) -> None:
+    store = edgebench.Store(tmp_path / "store")
+    (measured,) = profile_all(Request(device=local, models=(str(tiny_onnx),), plan=SHORT), store=store)
+    session = measured.subject.session
+    assert resume(session, store=store)[0].latency_ms == measured.latency_ms  # as it was: nothing is missing
+    for path in (tmp_path / "store" / "runs").glob("*/run.json"):
+        document = json.loads(path.read_text())
+        if change == "runtime_version":
+            document["subject"]["device"]["runtime_version"] = "1.0.0"
+        elif change == "workload":
+            document["subject"]["workload"]["batch"] = 2
+        else:
+            document["run"]["facts"]["agent_sha256"] = "0" * 64
+        path.write_text(json.dumps(document))
+    with pytest.raises(StoreError, match=rf"session {session} can't go on: .* changed"):
+        resume(session, store=store)
+
+
+def test_a_new_session_does_not_read_what_others_left(local: edgebench.Device, tiny_onnx: Path, tmp_path: Path) -> None:
+    damaged = tmp_path / "store" / "runs" / "20200101T000000-aaaaaa-000-001-bbbb"
+    damaged.mkdir(parents=True)
+    (damaged / "run.json").write_text('{"format_version": 99}')
+    assert edgebench.profile(tiny_onnx, device=local, plan=SHORT, store=tmp_path / "store").valid
+
+
+def test_a_missing_provider_is_said_before_anything_is_measured(
+    local: edgebench.Device, tmp_path: Path, tiny_onnx: Path
+) -> None:
+    jetson = replace(local, profile=load_profile("jetson-orin-nano"))
+    with pytest.raises(BoardError, match=r"CUDAExecutionProvider, which the board's onnxruntime does not have"):
+        edgebench.profile(tiny_onnx, device=jetson, plan=SHORT, store=tmp_path / "store")
+    assert not list((tmp_path / "store" / "runs").iterdir())
