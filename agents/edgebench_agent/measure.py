@@ -8,17 +8,18 @@ import gc
 import time
 from array import array
 from statistics import median
-from typing import Any, Callable, List, Sequence, Tuple
+from typing import Any, Callable, Iterator, List, Sequence, Tuple
 
 from .inputs import Batches
 from .line import Supervisor, send_latencies
-from .protocol import Done, First, RunSpec, WarmedUp
+from .protocol import Done, First, Log, RunSpec, WarmedUp
 from .runtimes import Model
 
 #: Inferences that are kept in memory until they are sent.
 _BUFFER = 1 << 15
 _SEND_EVERY_NS = 500_000_000
-#: A run ends with so many timed inferences, or its own `min_count` if that is more: a journal must not grow for ever.
+#: A run ends after so many timed inferences (or its own `min_count` if that is more) and the rest of their turn: a
+#: journal must not grow for ever. An inference takes at most some 30 bytes of it.
 _MOST_INFERENCES = 1 << 18
 
 _WINDOW_NS = 50_000_000
@@ -51,7 +52,9 @@ def measure(spec: RunSpec, model: Model, batches: Batches, supervisor: Superviso
     supervisor.send(WarmedUp(steady, loop.count))
     supervisor.enter("measuring")
     loop.start_over()
-    _timed(loop, spec)
+    _timed(loop, spec, len(arrays))
+    for text in _cut_short(loop, spec, len(arrays)):
+        supervisor.send(Log(text))
     supervisor.enter("finishing")
     supervisor.send(Done(loop.count, loop.last_ns - loop.first_ns))
 
@@ -148,17 +151,36 @@ def has_settled(medians: Sequence[int]) -> bool:
     return overlap or abs(median(newer) - median(older)) <= _SAME * median(older)
 
 
-def _timed(loop: TimedLoop, spec: RunSpec) -> None:
-    """Run batches in turn until both minima are reached, or the longest time or the largest count."""
+def _timed(loop: TimedLoop, spec: RunSpec, distinct: int) -> None:
+    """Run batches in turn until both minima are reached, or the largest count; then to the end of the turn.
+
+    Batches differ, e.g. in length: only whole turns weigh all of them the same. The longest time ends it anywhere.
+    """
     most = max(spec.min_count, _MOST_INFERENCES)
-    distinct = (len(spec.lengths) + spec.batch - 1) // spec.batch
     began = _clock()
-    while loop.count < most:
+    while True:
         now = _clock()
         enough_time = now - began >= spec.min_duration_ns
-        if (enough_time and loop.count >= spec.min_count) or (loop.count and now - began >= spec.max_duration_ns):
-            return
-        until = began + (spec.max_duration_ns if enough_time else min(spec.min_duration_ns, spec.max_duration_ns))
-        limit = spec.min_count - loop.count if enough_time else most - loop.count
         turn = loop.count % distinct
-        loop.run([*range(turn, distinct), *range(turn)], limit, min(until, now + _SEND_EVERY_NS))
+        enough = loop.count >= most or (enough_time and loop.count >= spec.min_count)
+        if (enough and not turn) or (loop.count and now - began >= spec.max_duration_ns):
+            return
+        limit = distinct - turn if enough else (spec.min_count if enough_time else most) - loop.count
+        longest = spec.max_duration_ns if enough or enough_time else min(spec.min_duration_ns, spec.max_duration_ns)
+        loop.run([*range(turn, distinct), *range(turn)], limit, min(began + longest, now + _SEND_EVERY_NS))
+
+
+def _cut_short(loop: TimedLoop, spec: RunSpec, distinct: int) -> Iterator[str]:
+    """Yield what a person should know of an end that is not the one which was asked for."""
+    seconds = (loop.last_ns - loop.first_ns) / 1e9
+    wanted = min(spec.min_duration_ns, spec.max_duration_ns) / 1e9
+    if loop.count >= max(spec.min_count, _MOST_INFERENCES) and seconds < wanted:
+        yield (
+            f"the run ended after {loop.count} inferences in {seconds:.3g} s, before the {wanted:g} s that it was to "
+            f"take: a run's journal holds no more"
+        )
+    if loop.count % distinct:
+        yield (
+            f"the longest time, {spec.max_duration_ns / 1e9:g} s, ended the run within a turn: of {distinct} batches, "
+            f"the first {loop.count % distinct} ran once more than the others"
+        )
