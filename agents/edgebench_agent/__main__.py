@@ -6,7 +6,6 @@ if sys.version_info < (3, 8):  # noqa: UP036 - a board may have any Python
     sys.exit("edgebench_agent needs Python 3.8 or newer, this is " + sys.version.split()[0])
 
 import argparse
-import json
 import os
 import re
 import traceback
@@ -14,7 +13,7 @@ from typing import Any, List, NoReturn, Optional
 
 from .failure import DISK_FULL, Failure
 from .home import Home, find_home
-from .protocol import MAX_INT, MAX_SPEC_BYTES, one_line
+from .protocol import MAX_INT, MAX_SPEC_BYTES, encode_object, one_line
 
 
 def main(arguments: Optional[List[str]] = None) -> int:
@@ -42,7 +41,7 @@ def main(arguments: Optional[List[str]] = None) -> int:
 
 
 def _reply(wire: int, **values: Any) -> None:
-    line = json.dumps({"ok": True, **values}, allow_nan=False).encode() + b"\n"
+    line = encode_object({"ok": True, **values})
     while line:
         line = line[os.write(wire, line) :]
 

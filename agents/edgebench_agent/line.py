@@ -1,12 +1,11 @@
 """The measuring process's line to the supervisor, which writes the journal."""
 
-import json
 import os
 import signal
 from types import FrameType
 from typing import Dict, List, Optional
 
-from .protocol import MAX_BLOCK, Latencies, Message, Phase, encode_body
+from .protocol import MAX_BLOCK, Latencies, Message, Phase, encode_body, encode_object
 
 
 class Stopped(Exception):
@@ -33,7 +32,7 @@ class Supervisor:
     def introduce(self, runtime_version: str, libraries: Dict[str, str]) -> None:
         """Tell what the supervisor must know to write the run's first message; not itself part of the journal."""
         about = {"type": "imported", "version": runtime_version, "libraries": libraries}
-        self._send_line(json.dumps(about, separators=(",", ":")).encode()[1:] + b"\n")
+        self._send_line(encode_object(about)[1:])
 
     def _send_line(self, body: bytes) -> None:
         line = memoryview(body)

@@ -49,6 +49,7 @@ FAILURE_KINDS = (
     "inputs_rejected",  # the model wants other inputs than the workload has
     "not_found",
     "corrupt",  # bytes that don't have the hash they should
+    "stuck",  # nothing came from the measuring process for so long that nothing will
     "busy",  # another run is measuring on this board
     "bad_request",
     "crashed",  # anything else, with a traceback
@@ -104,11 +105,16 @@ def _scalar(value: Any) -> bool:
     return value is None or type(value) is bool or _integer(-MAX_INT)(value) or _text(4096)(value)
 
 
+def _file_name(value: Any) -> bool:
+    """Say whether it can name a file in a folder of ours, and be shown."""
+    fits = type(value) is str and value.isprintable() and len(value.encode()) <= 255
+    return fits and "/" not in value and value not in ("", ".", "..")
+
+
 #: A fact about the board: a scalar, a list of scalars, or a table of scalars.
 _facts = _table(lambda value: _scalar(value) or _list(_scalar)(value) or _table(_scalar)(value))
 _sha256 = _matches("[0-9a-f]{64}")
 _identifier = _matches("[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
-_file_name = _matches(r"[A-Za-z0-9_][A-Za-z0-9_. +@=-]{0,254}")
 
 
 def checked(check: Check, **options: Any) -> Any:
@@ -280,7 +286,15 @@ def encode_body(message: Message) -> bytes:
     values = {"type": _TYPE_NAMES[type(message)]}
     # Not asdict: it copies every latency one by one.
     values.update((slot.name, getattr(message, slot.name)) for slot in fields(message))
-    return json.dumps(values, separators=(",", ":"), allow_nan=False).encode()[1:] + b"\n"
+    return encode_object(values)[1:]
+
+
+def encode_object(values: Dict[str, Any]) -> bytes:
+    """Return an object as a line of JSON. What is no text in a string (NUL, half a surrogate pair) is replaced."""
+    line = json.dumps(values, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
+    if "\\u0000" in line:
+        line = re.sub(r"\\(?:u0000|.)", lambda escape: escape.group().replace("\\u0000", "?"), line)
+    return line.encode("utf-8", "replace") + b"\n"
 
 
 def stamp(seq: int, t_ns: int, body: bytes) -> bytes:
@@ -289,8 +303,8 @@ def stamp(seq: int, t_ns: int, body: bytes) -> bytes:
 
 
 def one_line(text: str, limit: int = 1000) -> str:
-    """Return text as one line of at most `limit` characters, as a message's text must be."""
-    line = " ".join(text.split())
+    """Return text as one printable line of at most `limit` characters, as a message's text must be."""
+    line = " ".join("".join(character if character.isprintable() else " " for character in text).split())
     return line if len(line) <= limit else line[: limit - 3] + "..."
 
 
@@ -317,21 +331,41 @@ def decode_object(line: bytes) -> Dict[str, Any]:
     """Return the JSON object of a bounded line.
 
     Raises:
-        ProtocolError: too long, not UTF-8 JSON, or not an object.
+        ProtocolError: too long, not UTF-8 JSON, not an object, or there is a float or a string that is no text in it.
     """
     if len(line) > MAX_LINE_BYTES:
         raise ProtocolError(f"a line of {len(line)} bytes (at most {MAX_LINE_BYTES})")
     try:
-        values = json.loads(line.decode("utf-8"), parse_constant=_no_constant)
+        values = _parse(line)
     except (ValueError, RecursionError) as error:
-        raise ProtocolError(f"not a line of JSON: {line[:80]!r}") from error
+        raise ProtocolError(f"not a line of JSON ({one_line(str(error), 100)}): {line[:80]!r}") from error
     if type(values) is not dict:
         raise ProtocolError(f"not an object: {line[:80]!r}")
     return values
 
 
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")
+def _parse(line: bytes) -> Any:
+    values = json.loads(line.decode("utf-8"), parse_constant=_no_number, parse_float=_no_number)
+    if b"\\u" in line:  # only an escape can stand for what is no text
+        _check_texts(values)
+    return values
+
+
+def _no_number(literal: str) -> Any:
+    raise ValueError(f"{literal[:80]} is no whole number, and nothing else is sent")
+
+
+def _check_texts(value: Any) -> None:
+    if type(value) is str:
+        if "\0" in value:
+            raise ValueError("NUL in a string")
+        value.encode("utf-8")  # half a surrogate pair can't be
+    elif type(value) is list:
+        for entry in value:
+            _check_texts(entry)
+    elif type(value) is dict:
+        for entry in (*value, *value.values()):
+            _check_texts(entry)
 
 
 # --- the run specification --------------------------------------------------------------------------------------
@@ -350,7 +384,7 @@ class ModelFile:
 class RunSpec:
     """What one run does.
 
-    The inputs are a blob: int32 little-endian token ids, end to end, cut by `lengths`. A batch is padded to its longest.
+    The inputs are a blob: int32 little-endian token ids, end to end, cut by `lengths`. Padding is to a batch's longest.
     """
 
     run_id: str = checked(_identifier)
@@ -388,7 +422,7 @@ class RunSpec:
         if len(line) > MAX_SPEC_BYTES:
             raise ProtocolError(f"a run specification of {len(line)} bytes")
         try:
-            values = json.loads(line.decode("utf-8"), parse_constant=_no_constant)
+            values = _parse(line)
         except (ValueError, RecursionError) as error:
             raise ProtocolError("the run specification is not JSON") from error
         spec: RunSpec = _from_mapping(RunSpec, values, "the run specification")

@@ -16,7 +16,10 @@ from edgebench_agent.protocol import Log, Phase, ProtocolError, encode_message
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(texts=st.lists(st.text(max_size=30), min_size=1, max_size=5), data=st.data())
+@given(
+    texts=st.lists(st.text(st.characters(exclude_characters="\0", codec="utf-8")), min_size=1, max_size=5),
+    data=st.data(),
+)
 def test_a_journal_cut_anywhere_reads_as_its_whole_lines(tmp_path: Path, texts: list[str], data: st.DataObject) -> None:
     lines = [encode_message(seq, 0, Log(text)) for seq, text in enumerate(texts)]
     whole = b"".join(lines)

@@ -7,7 +7,7 @@ from dataclasses import fields, replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from edgebench_agent.protocol import (
@@ -26,6 +26,7 @@ from edgebench_agent.protocol import (
     Readings,
     RunSpec,
     decode_message,
+    decode_object,
     encode_body,
     encode_message,
     one_line,
@@ -33,7 +34,9 @@ from edgebench_agent.protocol import (
 )
 
 naturals = st.integers(0, MAX_INT)
-names = st.text(max_size=20)
+names = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=20)
+#: What Python may hold and a line may not: NUL, and halves of surrogate pairs.
+not_text = st.text(st.sampled_from("\0\ud83d\ude00"), min_size=1, max_size=3)
 columns = st.lists(st.tuples(naturals, naturals, naturals), max_size=20)
 scalars = st.none() | st.booleans() | st.integers(-MAX_INT, MAX_INT) | names
 hellos = st.builds(
@@ -81,9 +84,37 @@ def test_noise_is_a_protocol_error_and_nothing_else(noise: bytes) -> None:
 def test_a_message_with_a_field_of_another_type_is_refused(message: Any, data: st.DataObject) -> None:
     values = json.loads(encode_message(1, 2, message))
     name = data.draw(st.sampled_from([field.name for field in fields(message)]))
-    values[name] = {"not": {"what": [1.5]}}
+    values[name] = {"not": {"what": [{}]}}
     with pytest.raises(ProtocolError, match=name):
         decode_message(json.dumps(values).encode())
+
+
+@given(names, not_text, names)
+def test_a_string_that_is_no_text_is_refused_wherever_it_stands(before: str, wrong: str, after: str) -> None:
+    text = before + wrong + after
+    assume("\0" in text or not encodable(text))  # a high half before a low one is a whole character in JSON
+    for values in ({"text": text}, {"text": "", "more": [{text: 1}]}, {"text": "", "more": {"x": [text]}}):
+        with pytest.raises(ProtocolError, match="not a line of JSON"):
+            decode_message(json.dumps({"type": "log", "seq": 0, "t_ns": 0, **values}).encode())
+    with pytest.raises(ProtocolError):
+        RunSpec.from_json(replace(SPEC, providers=[text]).to_json())
+
+
+def encodable(text: str) -> bool:
+    return not any("\ud800" <= character <= "\udfff" for character in json.loads(json.dumps(text)))
+
+
+@given(names, not_text, names)
+def test_what_is_no_text_is_replaced_before_it_is_sent(before: str, wrong: str, after: str) -> None:
+    line = encode_message(0, 0, Failed("crashed", before + wrong + after, "\\u0000 \\\0"))
+    assert decode_message(line).message == Failed("crashed", before + "?" * len(wrong) + after, "\\u0000 \\?")
+
+
+@pytest.mark.parametrize("number", ["1.5", "1e999", "-1e999", "1e3", "-0.0", "NaN", "Infinity"])
+def test_a_number_that_is_not_whole_is_refused_wherever_it_stands(number: str) -> None:
+    for more in (number, f"[{number}]", f'{{"x": {number}}}'):
+        with pytest.raises(ProtocolError, match="no whole number"):
+            decode_object(f'{{"ok": true, "more": {more}}}'.encode())
 
 
 def test_the_largest_block_of_latencies_fits_in_a_line() -> None:
@@ -125,6 +156,9 @@ def test_every_type_of_message_has_its_own_name() -> None:
     assert len(set(MESSAGE_TYPES.values())) == len(MESSAGE_TYPES)
 
 
+FILE_NAMES = ["modèle.onnx", "xnli(1).onnx", "模型.onnx", "-m.onnx", ".hidden", "a b'c\"d$e;f.onnx", "...", "é" * 127]
+NO_FILE_NAMES = ["", ".", "..", "a/b", "/", "a\0b", "a\nb", "a\x1b[2Jb", "a\u202eb", "é" * 128, "\ud83d"]
+
 SPEC = RunSpec(
     run_id="run-1",
     mode="measure",
@@ -148,6 +182,12 @@ def test_a_run_specification_arrives_as_it_was_sent() -> None:
     assert SPEC.model_files() == [ModelFile("model.onnx", "ab" * 32)]
 
 
+@pytest.mark.parametrize("name", FILE_NAMES)
+def test_whatever_can_be_shown_and_lies_in_its_folder_names_a_file(name: str) -> None:
+    spec = replace(SPEC, files=[{"name": name, "sha256": "ab" * 32}])
+    assert RunSpec.from_json(spec.to_json()).model_files()[0].name == name
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -155,6 +195,7 @@ def test_a_run_specification_arrives_as_it_was_sent() -> None:
         {"run_id": ".hidden"},
         {"files": [{"name": "../model.onnx", "sha256": "ab" * 32}]},
         {"files": [{"name": "model.onnx", "sha256": "xyz"}]},
+        *({"files": [{"name": name, "sha256": "ab" * 32}]} for name in NO_FILE_NAMES),
         {"inputs_sha256": "../" + "a" * 61},
         {"lengths": [0]},
         {"batch": 0},
@@ -174,3 +215,4 @@ def test_one_line_is_one_line_within_its_limit(text: str, limit: int) -> None:
     line = one_line(text, limit)
     assert len(line) <= limit
     assert len(line.splitlines()) <= 1
+    assert line.isprintable()
