@@ -224,20 +224,44 @@ class _Thing:
     def __init__(self, home: Home, path: Path) -> None:
         self.path = path
         self.name = str(path.relative_to(home.root))
-        files = [entry for entry in path.rglob("*") if not entry.is_dir()] if path.is_dir() else [path]
-        stats = [entry.lstat() for entry in files]
+        own = path.lstat()
+        self._is_folder = stat.S_ISDIR(own.st_mode)
+        stats = _stats_below(path) if self._is_folder else [own]
         # A run's links to blobs are counted with the blobs.
-        self.bytes = sum(found.st_size for found in stats if path.is_file() or found.st_nlink == 1)
-        self.used_at = max((found.st_mtime for found in [path.lstat(), *stats]), default=0.0)
+        self.bytes = sum(found.st_size for found in stats if not self._is_folder or found.st_nlink == 1)
+        self.used_at = max(found.st_mtime for found in [own, *stats])
 
     def in_use(self) -> bool:
-        """Say whether a run, a sender or this very process needs it."""
-        if self.path.is_dir():
+        """Say whether a run, a sender or this very process needs it; nobody needs what is gone."""
+        if self._is_folder:
             journal = self.path / "journal.ndjson"
             return has_writer(journal) if journal.exists() else time.time() - self.used_at < _LAUNCH_S
         if self.path.suffix == ".part":
             return _is_locked(self.path)
-        return self.path.stat().st_nlink > 1 or self.path.absolute() == own_archive()
+        try:
+            return self.path.lstat().st_nlink > 1 or self.path.absolute() == own_archive()
+        except FileNotFoundError:
+            return False
+
+
+def _stats_below(folder: Path) -> List[os.stat_result]:
+    """Return what is known of every file below a folder; what goes away meanwhile is left out."""
+    stats = []
+    for place, _, names in os.walk(folder):  # passes over a folder that is gone
+        for name in names:
+            with suppress(FileNotFoundError):
+                stats.append(Path(place, name).lstat())
+    return stats
+
+
+def _look(home: Home) -> List[_Thing]:
+    """Return all that may be removed, what was used longest ago first; what goes away meanwhile is left out."""
+    things = []
+    for folder in (home.blobs, home.agents, home.runs):
+        for path in folder.iterdir() if folder.is_dir() else ():
+            with suppress(FileNotFoundError):
+                things.append(_Thing(home, path))
+    return sorted(things, key=lambda thing: thing.used_at)
 
 
 def clean(home: Home, *, older_than_s: Optional[int], keep_bytes: Optional[int], dry_run: bool) -> Dict[str, Any]:
@@ -249,9 +273,7 @@ def clean(home: Home, *, older_than_s: Optional[int], keep_bytes: Optional[int],
         `removed`: name, bytes and age in seconds of each thing; `removed_bytes`; `kept_bytes`.
     """
     _release_dead_runs(home)
-    folders = [folder for folder in (home.blobs, home.agents, home.runs) if folder.is_dir()]
-    things = [_Thing(home, path) for folder in folders for path in folder.iterdir()]
-    things.sort(key=lambda thing: thing.used_at)
+    things = _look(home)
     now = time.time()
     kept = sum(thing.bytes for thing in things)
     removed: List[Dict[str, Any]] = []

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
+import threading
 import venv
 from pathlib import Path
 
@@ -142,6 +144,33 @@ def test_clean_leaves_the_agent_that_runs_it(board: AgentBoard) -> None:
     (agents / f"{'ab' * 32}.pyz").write_bytes(b"an older one")
     board.reply("clean", "--older-than-s", 0)
     assert list(agents.iterdir()) == [own]
+
+
+def test_what_vanishes_while_clean_looks_is_gone(board: AgentBoard) -> None:
+    home = Home(board.home)
+    home.create()
+    run = home.runs / "run-1"
+    ended = threading.Event()
+
+    def come_and_go() -> None:
+        while not ended.is_set():
+            (home.blobs / ("ab" * 32)).touch()
+            (home.blobs / f"{'cd' * 32}.part").touch()
+            (run / "model").mkdir(parents=True, exist_ok=True)
+            (run / "model/model.onnx").touch()
+            (home.blobs / ("ab" * 32)).unlink(missing_ok=True)
+            (home.blobs / f"{'cd' * 32}.part").unlink(missing_ok=True)
+            shutil.rmtree(run)
+
+    other = threading.Thread(target=come_and_go)
+    other.start()
+    try:
+        for _ in range(1000):
+            clean(home, older_than_s=3600, keep_bytes=None, dry_run=False)
+            clean(home, older_than_s=0, keep_bytes=None, dry_run=True)
+    finally:
+        ended.set()
+        other.join()
 
 
 def test_clean_of_a_home_that_does_not_exist_changes_nothing(tmp_path: Path) -> None:
