@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Optional
 
 from .home import Home
-from .kernel_files import kilobytes, read_int, read_table, read_text
+from .kernel_files import boot_id, kilobytes, read_int, read_table, read_text
 from .sensors.cpufreq import cpu_folders
 from .sensors.raspberry_pi import read_throttled
 from .sensors.thermal import read_temperatures
@@ -53,11 +53,6 @@ def board_facts(home: Home, root: Path = _ROOT) -> Dict[str, Any]:
 def memory_available(root: Path = _ROOT) -> Optional[int]:
     """Return the bytes that a new process can have without swapping, as the kernel estimates it."""
     return kilobytes(read_table(root / "proc/meminfo").get("MemAvailable"))
-
-
-def boot_id(root: Path = _ROOT) -> Optional[str]:
-    """Return what tells this boot from every other."""
-    return read_text(root / "proc/sys/kernel/random/boot_id")
 
 
 def oom_kills(root: Path = _ROOT) -> Optional[int]:

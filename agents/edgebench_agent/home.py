@@ -41,6 +41,7 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.spec = path / "spec.json"
+        self.pid = path / "pid"
         self.journal = path / "journal.ndjson"
         self.log = path / "agent.log"
         self.outputs = path / "outputs.npy"

@@ -38,6 +38,11 @@ def read_table(path: Path, separator: str = ":") -> Dict[str, str]:
     return table
 
 
+def boot_id(root: Path = Path("/")) -> Optional[str]:
+    """Return what tells this boot from every other."""
+    return read_text(root / "proc/sys/kernel/random/boot_id")
+
+
 def kilobytes(text: Optional[str]) -> Optional[int]:
     """Return the bytes of a value such as `3884 kB`, or None."""
     words = (text or "").split()

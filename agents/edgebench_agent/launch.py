@@ -5,16 +5,14 @@ import os
 import shutil
 import subprocess
 import time
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Dict, List, Optional
 
 from .board import memory_available
 from .failure import Failure
 from .home import Home, RunFolder, own_command
-from .journal import read_journal
 from .lease import Lease
-from .protocol import Failed, ModelFile, ProtocolError, RunSpec, one_line
+from .protocol import MAX_LINE_BYTES, Failed, ModelFile, ProtocolError, RunSpec, decode_message, one_line
 from .runtimes import open_runtime
 
 #: For the journal, the log and what they need.
@@ -26,17 +24,25 @@ _ENDING_S = 3.0
 def launch(home: Home, line: bytes) -> Dict[str, Any]:
     """Start the run; return once it has begun to measure, or failed to.
 
+    The same specification may be sent again, e.g. after the connection broke: the answer is the same, the run is one.
+
     Raises:
-        Failure: the run can't start, or failed before its first message.
+        Failure: busy: another run measures; bad_request: another run has this one's name; or the run can't start, or
+            failed before its first message.
     """
     try:
         spec = RunSpec.from_json(line)
     except ProtocolError as error:
         raise Failure("bad_request", str(error)) from error
     home.create()
-    lock = _take_lock(home, spec.run_id)
-    open_runtime(spec.runtime)
     folder = home.run(spec.run_id)
+    lock = _take_lock(home, folder, spec)
+    if lock is None:
+        return _begun(folder, spec.run_id)
+    shutil.rmtree(folder.path, ignore_errors=True)  # what a launch left that died before the run began
+    os.ftruncate(lock, 0)
+    os.pwrite(lock, spec.run_id.encode(), 0)
+    open_runtime(spec.runtime)
     files = spec.model_files()
     _check_memory(_check_files(home, spec, files))
     _check_disk(home)
@@ -44,22 +50,61 @@ def launch(home: Home, line: bytes) -> Dict[str, Any]:
     return _start(folder, spec.run_id, lock)
 
 
-def _take_lock(home: Home, run_id: str) -> int:
-    """Return the locked descriptor of the board's lock; the kernel frees it when the last process that has it ends."""
+def _take_lock(home: Home, folder: RunFolder, spec: RunSpec) -> Optional[int]:
+    """Return the locked descriptor of the board's lock, or None where this very run has begun already.
+
+    The kernel frees the lock when the last process that has it ends.
+    """
     lock = os.open(home.lock, os.O_RDWR | os.O_CREAT, 0o600)
     deadline = time.monotonic() + _ENDING_S
+    asked = spec.to_json()
     while True:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                holder = os.pread(lock, 256, 0).decode("utf-8", "replace") or "another run"
-                raise Failure("busy", f"run {holder} is measuring on this board; try again when it is done") from None
-            time.sleep(0.05)
-        else:
-            os.ftruncate(lock, 0)
-            os.pwrite(lock, run_id.encode(), 0)
+        taken = _try_lock(lock)
+        if _has_begun(folder, asked):
+            os.close(lock)
+            return None
+        if taken:
             return lock
+        holder = os.pread(lock, 256, 0).decode("utf-8", "replace") or "another run"
+        # Where it is this very run, another launch of it is about to begin: that one ends, one way or the other.
+        if holder != spec.run_id and time.monotonic() > deadline:
+            raise Failure("busy", f"run {holder} is measuring on this board; try again when it is done")
+        time.sleep(0.05)
+
+
+def _try_lock(lock: int) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _has_begun(folder: RunFolder, asked: bytes) -> bool:
+    """Say whether there is a message of this very run.
+
+    Raises:
+        Failure: bad_request: the run of this name has another specification.
+    """
+    try:
+        if folder.spec.read_bytes() != asked:
+            raise Failure("bad_request", f"run {folder.path.name} is on this board already, and not the same")
+        return _first_line(folder).endswith(b"\n")
+    except FileNotFoundError:
+        return False
+
+
+def _begun(folder: RunFolder, run_id: str) -> Dict[str, Any]:
+    """Return the reply of a launch whose run has its first message: hello, or why it failed."""
+    first = decode_message(_first_line(folder)).message
+    if isinstance(first, Failed):
+        raise Failure(first.kind, first.message)
+    return {"run_id": run_id, "pid": int(folder.pid.read_text())}
+
+
+def _first_line(folder: RunFolder) -> bytes:
+    with folder.journal.open("rb") as journal:
+        return journal.readline(MAX_LINE_BYTES)
 
 
 def running(home: Home) -> Optional[str]:
@@ -117,18 +162,17 @@ def _check_disk(home: Home) -> None:
 
 def _fill(home: Home, folder: RunFolder, spec: RunSpec, files: List[ModelFile]) -> None:
     """Make the run's folder, with hard links to its blobs: they stay for as long as it needs them."""
-    try:
-        folder.path.mkdir(mode=0o700)
-    except FileExistsError:
-        raise Failure("bad_request", f"run {spec.run_id} is on this board already") from None
+    folder.path.mkdir(mode=0o700)
     try:
         folder.model.mkdir()
         for file in files:
             if file.path is None:
                 _link(home.blob(file.sha256), folder.model / file.name)
         _link(home.blob(spec.inputs_sha256), folder.inputs)
-        folder.spec.write_bytes(spec.to_json())
         Lease(folder.renewed).renew()
+        part = folder.spec.with_suffix(".part")
+        part.write_bytes(spec.to_json())
+        part.rename(folder.spec)  # another launch may look: it is whole from the first
     except BaseException:
         shutil.rmtree(folder.path, ignore_errors=True)
         raise
@@ -146,7 +190,7 @@ def _start(folder: RunFolder, run_id: str, lock: int) -> Dict[str, Any]:
     ready, told = os.pipe()
     command, environment = own_command("supervise", run_id, str(lock), str(told))
     with folder.log.open("ab") as log:
-        supervisor = subprocess.Popen(
+        subprocess.Popen(
             command,
             env=environment,
             stdin=subprocess.DEVNULL,
@@ -158,15 +202,7 @@ def _start(folder: RunFolder, run_id: str, lock: int) -> Dict[str, Any]:
     os.close(told)
     os.close(lock)
     word = os.read(ready, 64)
-    if word == b"hello\n":
-        return {"run_id": run_id, "pid": supervisor.pid}
-    raise _why_it_failed(folder)
-
-
-def _why_it_failed(folder: RunFolder) -> Failure:
-    with suppress(OSError, ProtocolError, IndexError):
-        last = read_journal(folder.journal)[-1].message
-        if isinstance(last, Failed):
-            return Failure(last.kind, last.message)
-    log = folder.log.read_bytes()[-2000:].decode("utf-8", "replace")
-    return Failure("crashed", f"the run's supervisor did not start: {one_line(log) or 'its log is empty'}")
+    if word:
+        return _begun(folder, run_id)
+    said = one_line(folder.log.read_bytes()[-2000:].decode("utf-8", "replace")) or "its log is empty"
+    raise Failure("crashed", f"the run's supervisor did not start: {said}")

@@ -21,11 +21,12 @@ from .failure import Failure
 from .home import Home, own_command, own_sha256
 from .journal import Journal
 from .lease import Lease
+from .progress import Progress
 from .protocol import PROTOCOL_VERSION, Failed, Hello, Message, Readings, RunSpec, decode_object, one_line
 from .sensors import SensorSet
 
 _TICK_NS = 100_000_000
-_LEASE_EVERY_NS = 1_000_000_000
+_LOOK_EVERY_NS = 1_000_000_000
 #: How long the measuring process may take to end an inference and send what it has, before it is killed.
 _GRACE_NS = 5_000_000_000
 _LOG_TAIL_BYTES = 16_000
@@ -34,6 +35,7 @@ _LOG_TAIL_BYTES = 16_000
 def supervise(home: Home, run_id: str, lock: int, ready: int) -> int:
     """Carry a run to its end, holding the board's lock (a descriptor); tell `ready` once the journal has begun."""
     folder = home.run(run_id)
+    folder.pid.write_text(str(os.getpid()))
     spec = RunSpec.from_json(folder.spec.read_bytes())
     journal = Journal(folder.journal)
     supervision = _Supervision(home, spec, journal, ready)
@@ -80,11 +82,11 @@ class _Child:
 
     def end(self) -> int:
         """Wait for its end, now that it has said its last word; return its status."""
-        try:
-            return self.process.wait(_GRACE_NS / 1e9)
-        except subprocess.TimeoutExpired:
+        for _ in range(2):
+            with suppress(subprocess.TimeoutExpired):
+                return self.process.wait(_GRACE_NS / 1e9)
             self.process.kill()
-            return self.process.wait()
+        return -signal.SIGKILL  # it hangs in the kernel, where no signal reaches it; the board stays locked
 
     def let_go(self) -> None:
         """Let it leave the border of phases at which it waits."""
@@ -115,6 +117,7 @@ class _Supervision:
         """Go from start to the message that ends the journal."""
         self._killed_before = oom_kills()
         self._child = _Child(self._spec.run_id, lock)
+        self._progress = Progress(self._child.process.pid)
         self._sensors = SensorSet(self._child.process.pid) if self._spec.sensors else None
         try:
             self._watch()
@@ -129,22 +132,31 @@ class _Supervision:
     # --- while it goes on ---------------------------------------------------------------------------------------
 
     def _watch(self) -> None:
-        lease_due_ns = 0
-        while True:
-            now = time.monotonic_ns()
-            due = now + _TICK_NS if self._sensors is None else min(now + _TICK_NS, self._sensors.due_ns())
-            lines = self._child.lines(due - now)
-            if lines is None:
+        look_due_ns = 0
+        while self._ending is None:
+            ended = self._child.process.poll() is not None  # asked before reading: what it said last is not missed
+            lines = self._child.lines(self._pause_ns())
+            if lines is None or (ended and not lines):
                 return
             for line in lines:
                 self._take(line)
+                self._progress.heard()
             now = time.monotonic_ns()
             if self._sensors is not None and self._introduced:
                 self._write_readings(self._sensors.read_due(now))
-            if now >= lease_due_ns:
-                lease_due_ns = now + _LEASE_EVERY_NS
+            if now >= look_due_ns:
+                look_due_ns = now + _LOOK_EVERY_NS
                 self._check_lease()
+                self._check_progress()
             self._check_stop(now)
+            if self._stop is not None and now > self._kill_at_ns + _GRACE_NS:
+                return  # killed, and still there
+
+    def _pause_ns(self) -> int:
+        """Return how long there is nothing to do but to listen."""
+        if self._sensors is None or not self._introduced:
+            return _TICK_NS
+        return min(_TICK_NS, self._sensors.due_ns() - time.monotonic_ns())
 
     def _take(self, body: bytes) -> None:
         """Take a line from the measuring process: everything but its `type` and the phases passes as it is."""
@@ -198,6 +210,11 @@ class _Supervision:
         if self._lease.left_ns(self._spec.lease_ns) < 0:
             seconds = self._spec.lease_ns / 1e9
             self._ask_to_end("lease_expired", f"nobody has renewed the run's lease for {seconds:g} s")
+
+    def _check_progress(self) -> None:
+        wrong = self._progress.look()
+        if wrong is not None:
+            self._ask_to_end("stuck", f"the measuring process, {self._phase}, {wrong}")
 
     def _check_stop(self, now_ns: int) -> None:
         if self._signalled is not None:

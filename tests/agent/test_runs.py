@@ -8,6 +8,11 @@ import os
 import resource
 import signal
 import sys
+import time
+import zipfile
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +22,7 @@ import pytest
 from edgebench_agent.journal import has_writer, read_journal
 from edgebench_agent.protocol import (
     HEARTBEAT,
+    MAX_INT,
     RENEW,
     STOP,
     Done,
@@ -25,12 +31,14 @@ from edgebench_agent.protocol import (
     Hello,
     Latencies,
     Loaded,
+    Log,
     Outputs,
     Phase,
     Readings,
     WarmedUp,
     decode_message,
 )
+from edgebench_agent.sensors.load import process_seconds
 from tests.agent.board import DEADLINE_S, SECOND, AgentBoard, children, of, wait_until
 from tests.agent.conftest import make_hungry_model, make_model
 
@@ -79,12 +87,13 @@ def test_every_timed_inference_is_told_once_with_its_batch(board: AgentBoard, ti
     items = [item for block in blocks for item in block.items]
     starts = [start for block in blocks for start in block.start_ns]
     latencies = [latency for block in blocks for latency in block.latency_ns]
-    assert items == [position % 3 for position in range(50)]
+    assert items == [position % 3 for position in range(51)]  # to the end of the turn
     assert all(latency > 0 for latency in latencies)
     ends = [start + latency for start, latency in zip(starts, latencies, strict=True)]
     assert all(end <= start for end, start in zip(ends, starts[1:], strict=False))
     done = messages[-1]
-    assert (done.count, done.duration_ns) == (50, ends[-1] - starts[0])
+    assert (done.count, done.duration_ns) == (51, ends[-1] - starts[0])
+    assert of(Log, messages) == []
 
 
 def test_readings_share_the_clock_of_the_inferences(board: AgentBoard, tiny_model: bytes) -> None:
@@ -126,6 +135,24 @@ def test_the_loop_goes_on_until_both_minima_are_reached(board: AgentBoard, tiny_
     assert by_time[-1].duration_ns > SECOND // 4
 
 
+def test_distinct_batches_run_equally_often_wherever_the_minima_are_reached(
+    board: AgentBoard, tiny_model: bytes
+) -> None:
+    for minima in ({"min_count": 1, "min_duration_ns": SECOND // 4}, {"min_count": 701, "min_duration_ns": 0}):
+        messages = board.run(board.model_spec(tiny_model, range(1, 51), **minima))
+        runs = Counter(item for block in timed(messages) for item in block.items)
+        assert set(runs) == set(range(50))
+        assert len(set(runs.values())) == 1
+        assert of(Log, messages) == []
+
+
+def test_a_turn_that_the_longest_time_cut_is_told(board: AgentBoard) -> None:
+    messages = board.run(board.spec([1] * 20_000, min_count=1, max_duration_ns=1))
+    assert messages[-1].count < 20_000
+    (log,) = of(Log, messages)
+    assert f"of 20000 batches, the first {messages[-1].count} ran once more" in log.text
+
+
 def test_the_longest_time_ends_the_loop_before_its_minima(board: AgentBoard, tiny_model: bytes) -> None:
     endless = {"min_count": 10_000_000, "min_duration_ns": 600 * SECOND}
     done = board.run(board.model_spec(tiny_model, max_duration_ns=SECOND // 2, **endless))[-1]
@@ -134,8 +161,13 @@ def test_the_longest_time_ends_the_loop_before_its_minima(board: AgentBoard, tin
     assert board.run(board.model_spec(tiny_model, max_duration_ns=1, **endless))[-1].count >= 1
 
 
-def test_the_null_runtime_is_measured_and_bounded(board: AgentBoard) -> None:
-    messages = board.run(board.spec(min_count=1, min_duration_ns=25 * SECOND))
+def test_the_null_runtime_is_measured_and_bounded_and_says_so(board: AgentBoard) -> None:
+    spec = board.spec(min_count=1, min_duration_ns=25 * SECOND)
+    messages = board.run(spec)
+    (log,) = of(Log, messages)
+    assert "after 262144 inferences" in log.text
+    assert "before the 25 s" in log.text
+    assert (run_folder(board, spec.run_id) / "journal.ndjson").stat().st_size < 16 << 20
     assert isinstance(messages[-1], Done)
     assert messages[-1].count == 1 << 18
     assert sum(len(block.items) for block in timed(messages)) == 1 << 18
@@ -267,7 +299,46 @@ def test_launch_refuses_inputs_that_their_lengths_do_not_fit(board: AgentBoard) 
 def test_a_run_has_its_name_for_itself(board: AgentBoard) -> None:
     spec = board.spec()
     board.run(spec)
-    assert board.launch(spec)["kind"] == "bad_request"
+    assert board.launch(replace(spec, min_count=51))["kind"] == "bad_request"
+
+
+def test_a_launch_sent_again_finds_its_run_while_it_goes_on_and_after(board: AgentBoard, tiny_model: bytes) -> None:
+    spec = board.long_spec(tiny_model)
+    told = board.launch(spec)
+    assert board.launch(spec) == told
+    board.end_runs()
+    messages = board.journal(spec.run_id)
+    assert board.launch(spec) == told
+    other = board.long_spec(tiny_model)
+    board.launch_well(other)
+    assert board.launch(spec) == told
+    assert board.journal(spec.run_id) == messages
+
+
+def test_launches_of_one_run_at_the_same_time_start_it_once(board: AgentBoard, tiny_model: bytes) -> None:
+    spec = board.model_spec(tiny_model)
+    with ThreadPoolExecutor() as pool:
+        first, *others = pool.map(lambda _: board.launch(spec), range(4))
+    assert first["ok"], first
+    assert others == [first] * 3
+    assert len(of(Hello, [entry.message for entry in board.journal(spec.run_id)])) == 1
+
+
+def test_a_launch_sent_again_fails_as_it_did_before(board: AgentBoard, tiny_model: bytes, tmp_path: Path) -> None:
+    put_before(board, tmp_path, "onnxruntime", "raise OSError('no such board')")
+    spec = board.model_spec(tiny_model)
+    told = board.launch(spec)
+    assert told["kind"] == "runtime_broken"
+    assert board.launch(spec) == told
+
+
+def test_a_launch_that_died_before_its_run_began_can_be_sent_again(board: AgentBoard) -> None:
+    spec = board.spec()
+    folder = run_folder(board, spec.run_id)
+    folder.mkdir(parents=True)
+    (folder / "model").mkdir()
+    (folder / "spec.part").write_bytes(b"{")
+    assert isinstance(board.run(spec)[-1], Done)
 
 
 def test_an_unknown_runtime_is_refused_with_the_known_ones(board: AgentBoard) -> None:
@@ -475,6 +546,96 @@ def test_a_run_outlives_the_session_that_launched_it(board: AgentBoard, tiny_mod
     assert os.getsid(supervisor) == supervisor
 
 
+def change_archive(board: AgentBoard, name: str, before: bytes, after: bytes) -> None:
+    """Let the board have an agent whose file `name` says `after` instead of `before`."""
+    changed = board.archive.with_name("changed.pyz")
+    with zipfile.ZipFile(board.archive) as old, zipfile.ZipFile(changed, "w") as new:
+        for entry in old.infolist():
+            data = old.read(entry)
+            if entry.filename == f"edgebench_agent/{name}":
+                assert data.count(before) == 1
+                data = data.replace(before, after)
+            new.writestr(entry, data)
+    board.archive = changed
+
+
+def test_a_measuring_process_that_waits_for_ever_ends_its_run(board: AgentBoard, tiny_model: bytes) -> None:
+    change_archive(board, "progress.py", b"IDLE_S = 600", b"IDLE_S = 2")
+    spec = board.long_spec(tiny_model)
+    supervisor = board.launch_well(spec)
+    wait_for_latencies(board, spec.run_id)
+    (measuring,) = children(supervisor)
+    os.kill(measuring, signal.SIGSTOP)
+    messages = [entry.message for entry in board.journal(spec.run_id)]
+    assert messages[-1].kind == "stuck"
+    assert "measuring, sent nothing and used no processor time for 2 s" in messages[-1].message
+    assert sum(len(block.items) for block in timed(messages)) > 0
+    with pytest.raises(ProcessLookupError):
+        os.kill(measuring, 0)
+
+
+def test_a_load_that_spins_for_ever_ends_its_run(board: AgentBoard, tiny_model: bytes, tmp_path: Path) -> None:
+    change_archive(board, "progress.py", b"SILENT_S = 3600", b"SILENT_S = 2")
+    endless = "\ndef spin(*_, **__):\n    while True: pass\nsys.modules[__name__].InferenceSession = spin\n"
+    put_before(board, tmp_path, "onnxruntime", "", endless)
+    failed = failed_of(board, board.model_spec(tiny_model, mode="infer", max_duration_ns=MAX_INT))
+    assert failed.kind == "stuck"
+    assert "loading, sent nothing for 2 s, though it used processor time" in failed.message
+
+
+def test_slow_inferences_are_not_stuck_as_long_as_they_work(
+    board: AgentBoard, tiny_model: bytes, tmp_path: Path
+) -> None:
+    change_archive(board, "progress.py", b"IDLE_S = 600", b"IDLE_S = 2")
+    slow = (
+        "\nimport time\nreal = sys.modules[__name__].InferenceSession.run\n"
+        "def run(*given):\n    ends = time.monotonic() + 6\n    while time.monotonic() < ends: pass\n"
+        "    return real(*given)\nsys.modules[__name__].InferenceSession.run = run\n"
+    )
+    put_before(board, tmp_path, "onnxruntime", "", slow)
+    assert isinstance(board.run(board.model_spec(tiny_model, mode="infer", max_duration_ns=MAX_INT))[-1], Done)
+
+
+def test_the_supervisor_rests_while_the_runtime_is_imported(
+    board: AgentBoard, tiny_model: bytes, tmp_path: Path
+) -> None:
+    go = tmp_path / "go"
+    put_before(
+        board, tmp_path, "onnxruntime", f"import os, time\nwhile not os.path.exists({str(go)!r}): time.sleep(0.1)"
+    )
+    launcher = board.start("launch")
+    try:
+        assert launcher.stdin is not None
+        launcher.stdin.write(board.model_spec(tiny_model).to_json())
+        launcher.stdin.flush()
+        wait_until(lambda: children(launcher.pid) and children(children(launcher.pid)[0]))
+        (supervisor,) = children(launcher.pid)
+        stat = Path(f"/proc/{supervisor}/stat")
+        time.sleep(1)  # it may still be starting
+        before, began = process_seconds(stat), time.monotonic()
+        time.sleep(2)
+        used, passed = process_seconds(stat), time.monotonic() - began
+        assert before is not None
+        assert used is not None
+        assert used - before < passed / 4
+    finally:
+        go.touch()
+        launcher.communicate(timeout=DEADLINE_S)
+
+
+def test_a_process_that_the_runtime_leaves_behind_does_not_hold_up_the_end(
+    board: AgentBoard, tiny_model: bytes, tmp_path: Path
+) -> None:
+    gone = tmp_path / "gone"
+    linger = f"while not os.path.exists({str(gone)!r}): time.sleep(0.1)"
+    leave = f"import os, time\nif not os.fork():\n    {linger}\n    os._exit(0)"
+    put_before(board, tmp_path, "onnxruntime", leave)
+    try:
+        assert isinstance(board.run(board.model_spec(tiny_model))[-1], Done)
+    finally:
+        gone.touch()
+
+
 # --- what gets in the way ---------------------------------------------------------------------------------------
 
 _REAL_PACKAGE = """
@@ -485,11 +646,11 @@ sys.modules[__name__] = importlib.import_module(__name__)
 """
 
 
-def put_before(board: AgentBoard, folder: Path, name: str, code: str) -> None:
-    """Let `code` run on the board when `name` is imported, and then the real package."""
+def put_before(board: AgentBoard, folder: Path, name: str, code: str, after: str = "") -> None:
+    """Let `code` run on the board when `name` is imported, then the real package, then the code `after`."""
     package = folder / "before" / name
     package.mkdir(parents=True)
-    (package / "__init__.py").write_text(code + _REAL_PACKAGE.format(folder=str(package.parent)))
+    (package / "__init__.py").write_text(code + _REAL_PACKAGE.format(folder=str(package.parent)) + after)
     board.environment["PYTHONPATH"] = str(package.parent)
 
 

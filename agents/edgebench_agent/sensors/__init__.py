@@ -6,6 +6,7 @@ One file each, with a function that looks for the sensor and returns its reader;
 from pathlib import Path
 from typing import Callable, Dict, List, NamedTuple, Optional
 
+from ..protocol import MAX_INT
 from . import cpufreq, load, process, raspberry_pi, thermal
 
 #: Reads a sensor: values by name, in the units that the names say; None for one that gives no answer.
@@ -40,7 +41,7 @@ class SensorSet:
 
     def due_ns(self) -> int:
         """Return when the next sensor is to be read, on the monotonic clock."""
-        return min(self._due_ns, default=0)
+        return min(self._due_ns, default=MAX_INT)
 
     def read_due(self, now_ns: int) -> Dict[str, Optional[int]]:
         """Read the sensors whose time has come."""

@@ -42,7 +42,7 @@ class _Times:
     def __init__(self, stat: Path, own: Path) -> None:
         self.at_ns = time.monotonic_ns()
         self.all = _busy_seconds(stat)
-        self.measured = _process_seconds(own)
+        self.measured = process_seconds(own)
         self.agent = _agent_seconds()
 
 
@@ -55,7 +55,8 @@ def _busy_seconds(stat: Path) -> Optional[float]:
     return (user + nice + system + irq + softirq + steal) / _TICKS_PER_S
 
 
-def _process_seconds(stat: Path) -> Optional[float]:
+def process_seconds(stat: Path) -> Optional[float]:
+    """Return the processor time that a process has used so far, from its `stat` file; None where that can't be told."""
     # The command's name is in brackets and may hold anything.
     words = (read_text(stat) or "").rpartition(")")[2].split()
     return (int(words[11]) + int(words[12])) / _TICKS_PER_S if len(words) > 12 else None
