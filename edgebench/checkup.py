@@ -10,18 +10,16 @@ from typing import Any
 
 from edgebench.device import Device
 from edgebench.errors import AuthenticationError, BoardError, ConnectionLost, DeviceError, HostKeyError
+from edgebench.printable import printable
 from edgebench.remote_agent import RemoteAgent
 from edgebench.transport import open_transport
+from edgebench.validity import STICKY_SHIFT, throttle_names
 
 _MB = 10**6
 #: Below the first no run can work; below the second it is worth a word.
 _MEMORY_BYTES = (64 * _MB, 256 * _MB)
 _DISK_BYTES = (64 * _MB, 1000 * _MB)
 _HOT_MC = 70_000  # boards begin to slow down at 80 to 85 degrees
-
-#: Bits of the Raspberry Pi's get_throttled: 0-3 are now, 16-19 the same since boot.
-_THROTTLED = ("under-voltage", "clock capped", "throttled", "soft temperature limit")
-_SINCE_BOOT = 16
 
 
 class State(StrEnum):
@@ -158,8 +156,7 @@ def _temperature(board: Mapping[str, Any]) -> Finding:
 
 
 def _throttle_flags(bits: int) -> Finding:
-    now = [name for bit, name in enumerate(_THROTTLED) if bits >> bit & 1]
-    before = [name for bit, name in enumerate(_THROTTLED) if bits >> (bit + _SINCE_BOOT) & 1]
+    now, before = throttle_names(bits), throttle_names(bits >> STICKY_SHIFT)
     mend = "a better power supply" if "under-voltage" in (now or before) else "better cooling"
     if now:
         return Finding("throttle flags", f"now: {', '.join(now)}", State.MEND, mend)
@@ -205,13 +202,13 @@ def _runtime_findings(device: Device, runtime: str, found: Mapping[str, Any], py
     libraries = found.get("libraries")
     libraries = libraries if isinstance(libraries, dict) else {}
     for name in sorted(libraries):
-        yield Finding(_printable(name), _text(libraries, name) or "not told")
+        yield Finding(printable(name), _text(libraries, name) or "not told")
     yield Finding(runtime, _text(found, "version") or "not told")
     wanted, providers = device.profile.providers, found.get("providers")
     if not wanted or not isinstance(providers, list):
         return
     missing = [name for name in wanted if name not in providers]
-    seen = ", ".join(_printable(name) for name in providers)
+    seen = ", ".join(printable(name) for name in providers)
     if not missing:
         yield Finding("providers", seen)
         return
@@ -233,9 +230,4 @@ def _number(facts: Mapping[str, Any], name: str) -> int | None:
 
 def _text(facts: Mapping[str, Any], name: str) -> str | None:
     value = facts.get(name)
-    return _printable(value) if type(value) is str and value else None
-
-
-def _printable(text: Any, limit: int = 500) -> str:
-    """Return what a board said as one line that does nothing to a terminal."""
-    return " ".join("".join(c if c.isprintable() else " " for c in str(text)).split())[:limit]
+    return printable(value) if type(value) is str and value else None

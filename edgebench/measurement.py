@@ -52,7 +52,12 @@ class Trace:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Memory:
-    """Memory of the measuring process, bytes. RSS counts shared pages whole, PSS its share of them."""
+    """Memory of the measuring process, bytes. RSS counts shared pages whole, PSS its share of them.
+
+    `peak_rss` is the kernel's own high-water mark. `peak_pss` is the highest of the readings at the borders of phases
+    (PSS takes a lock to read, so it is never read while something is timed): what loading needs for a moment shows in
+    RSS only.
+    """
 
     peak_rss: int | None = None
     peak_pss: int | None = None
@@ -108,7 +113,8 @@ class Subject:
 class LatencySummary:
     """Milliseconds over the valid runs; a percentile is None where too few inferences stand behind it.
 
-    Each `*_ci` is a two-sided 95 % interval from the per-run quantiles; None for fewer than two runs.
+    Inputs of different lengths count equally: only whole turns of them enter. Each `*_ci` is a two-sided 95 % interval
+    from the per-run quantiles; None for fewer than two runs.
     """
 
     mean: float | None = None
@@ -124,6 +130,10 @@ class LatencySummary:
     p90_ci: tuple[float, float] | None = None
     p95_ci: tuple[float, float] | None = None
     p99_ci: tuple[float, float] | None = None
+
+    def to_json_of_run(self) -> dict[str, float | None]:
+        """Return the figures that one run alone can have: all but the intervals."""
+        return {name: value for name, value in asdict(self).items() if not name.endswith("_ci")}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,6 +159,7 @@ class Measurement:
     subject: Subject
     runs: tuple[Run, ...]
     latency_ms: LatencySummary
+    run_latency_ms: tuple[LatencySummary, ...]  # of each of `runs`, without intervals
     throughput_per_s: float | None
     throughput_windows: tuple[float, ...]
     tokens_per_s: float | None
@@ -179,7 +190,7 @@ class Measurement:
             "artifact": subject.artifact.to_result(),
             "device": dict(subject.device),
             "workload": dict(subject.workload),
-            "runs": [_run_to_json(run) for run in self.runs],
+            "runs": [_run_to_json(run, of_run) for run, of_run in zip(self.runs, self.run_latency_ms, strict=True)],
             "latency_ms": asdict(self.latency_ms),
             "throughput_per_s": self.throughput_per_s,
             "throughput_windows": list(self.throughput_windows),
@@ -196,22 +207,17 @@ class Measurement:
         }
 
 
-def _run_to_json(run: Run) -> dict[str, Any]:
-    import numpy as np
+#: Facts that are in the measurement's "device" already, or are there to work out figures with.
+_FACTS_LEFT_OUT = ("board", "batch_tokens", "batch_sizes")
 
-    latencies = run.latencies_ns
-    some = len(latencies) > 0
+
+def _run_to_json(run: Run, latency_ms: LatencySummary) -> dict[str, Any]:
     return {
         "id": run.id,
         "valid": run.valid,
         "reasons": list(run.reasons),
-        "latencies_count": len(latencies),
-        "latency_ms": {
-            "mean": float(latencies.mean()) / _MS if some else None,
-            "min": float(latencies.min()) / _MS if some else None,
-            "p50": float(np.median(latencies)) / _MS if some else None,
-            "max": float(latencies.max()) / _MS if some else None,
-        },
+        "latencies_count": len(run.latencies_ns),
+        "latency_ms": latency_ms.to_json_of_run(),
         "inferences": run.inferences,
         "tokens": run.tokens,
         "load_ms": run.load_ns / _MS if run.load_ns is not None else None,
@@ -219,8 +225,7 @@ def _run_to_json(run: Run) -> dict[str, Any]:
         "peak_rss_bytes": run.memory.peak_rss,
         "peak_pss_bytes": run.memory.peak_pss,
         "started_at": run.started_at,
-        # The board is in the measurement's "device" already.
-        "facts": {name: value for name, value in run.facts.items() if name != "board"},
+        "facts": {name: value for name, value in run.facts.items() if name not in _FACTS_LEFT_OUT},
     }
 
 

@@ -25,7 +25,7 @@ from edgebench._version import __version__
 from edgebench.artifact import Artifact
 from edgebench.errors import EdgebenchError, StoreError, UnknownName, UsageError, nearest
 from edgebench.measurement import FORMAT_VERSION, Measurement, Memory, Run, Subject, Trace
-from edgebench.summary import summarise, summarise_latencies
+from edgebench.summary import summarise, summarise_run
 from edgebench.trace_file import TIMED, connect, first_line, read_traces, sql_glob, sql_text, write_trace
 from edgebench.variant import Variant
 
@@ -138,13 +138,15 @@ class Store:
     ) -> list[Measurement]:
         """Return the measurements that fit, the oldest session first; each is put together from its runs.
 
+        Of a session, only its own runs are read: others that can't be don't matter.
+
         Raises:
             StoreError: a run can't be read; with `on_unreadable`, that is called instead and the run left out.
         """
         wanted = {"device": device, "variant": variant, "format": format, "session": session}
         kept = [
             stored
-            for stored in self._stored(on_unreadable)
+            for stored in self._stored(on_unreadable, prefix=f"{session}-" if session is not None else "")
             if all(value is None or _property(stored.subject, name) == value for name, value in wanted.items())
         ]
         return _put_together(kept, on_unreadable)
@@ -239,9 +241,11 @@ class Store:
 
     # --- what is there ------------------------------------------------------------------------------------------
 
-    def _stored(self, on_unreadable: OnUnreadable | None) -> Iterator[_Stored]:
-        """Yield every run's run.json, in no order that means anything."""
+    def _stored(self, on_unreadable: OnUnreadable | None, *, prefix: str = "") -> Iterator[_Stored]:
+        """Yield the run.json of every run whose id begins so, in no order that means anything."""
         for folder in sorted(self._runs.glob("[!.]*")):
+            if not (folder.name.startswith(prefix) and folder.is_dir()):
+                continue
             try:
                 yield _read_run(folder)
             except StoreError as error:
@@ -276,7 +280,6 @@ def _document(subject: Subject, run: Run) -> dict[str, Any]:
         name: getattr(run, name)
         for name in ("id", "started_at", "valid", "load_ns", "first_ns", "facts", "tokens", "inferences")
     }
-    latencies = summarise_latencies([run.latencies_ns] if len(run.latencies_ns) else [])
     return {
         "format_version": FORMAT_VERSION,
         "edgebench_version": __version__,
@@ -295,7 +298,7 @@ def _document(subject: Subject, run: Run) -> dict[str, Any]:
             "reasons": list(run.reasons),
             "memory": asdict(run.memory),
             "latencies_count": len(run.latencies_ns),
-            "latency_ms": {name: value for name, value in asdict(latencies).items() if not name.endswith("_ci")},
+            "latency_ms": summarise_run(run).to_json_of_run(),
         },
     }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from edgebench.measurement import LatencySummary, Measurement, Memory, Run, Score, Subject
@@ -27,14 +28,16 @@ def summarise(subject: Subject, runs: Sequence[Run], *, scores: Sequence[Score] 
 
     Percentiles are those of all valid runs' latencies together. Their intervals are for the typical run's percentile.
     Load and first inference: the median over runs. Memory: the worst run. Throughput and tokens/s: the mean over runs.
+    Whatever weighs inputs is over whole turns of them (see `whole_turns`).
     """
     valid = [run for run in runs if run.valid]
-    timed = [run for run in valid if len(run.latencies_ns)]
+    timed = [whole_turns(run) for run in valid if len(run.latencies_ns)]
     durations_s = [_duration_ns(run) / 1e9 for run in timed]
     return Measurement(
         subject=subject,
         runs=tuple(runs),
         latency_ms=summarise_latencies([run.latencies_ns for run in timed]),
+        run_latency_ms=tuple(summarise_run(run) for run in runs),
         throughput_per_s=_mean(run.inferences / time for run, time in zip(timed, durations_s, strict=True)),
         throughput_windows=tuple(rate for run in timed for rate in _window_rates(run)),
         tokens_per_s=_mean(run.tokens / time for run, time in zip(timed, durations_s, strict=True)),
@@ -45,6 +48,56 @@ def summarise(subject: Subject, runs: Sequence[Run], *, scores: Sequence[Score] 
         reasons=_reasons(subject, runs),
         scores=tuple(scores),
     )
+
+
+def whole_turns(run: Run) -> Run:
+    """Return the run with only its whole turns of the inputs: texts differ in length, and each must weigh the same.
+
+    As it is where the turn has one batch, where not even one was completed (`has_no_whole_turn`; such a run does not
+    count), and where the run does not tell what its turn is: runs stored by older edgebenches.
+    """
+    sizes, tokens = _turn(run)
+    kept = len(run.latencies_ns) // len(sizes) * len(sizes) if sizes else 0
+    if kept in (0, len(run.latencies_ns)):
+        return run
+    turns, trace = kept // len(sizes), run.trace
+    return replace(
+        run,
+        trace=replace(
+            trace,
+            starts_ns=trace.starts_ns[:kept],
+            latencies_ns=trace.latencies_ns[:kept],
+            items=trace.items[:kept],
+        ),
+        inferences=turns * sum(sizes),
+        tokens=turns * sum(tokens),
+    )
+
+
+def has_no_whole_turn(run: Run) -> bool:
+    """Whether a run ended before each of its inputs was run once."""
+    sizes, _ = _turn(run)
+    return len(run.latencies_ns) < len(sizes)
+
+
+def inputs_of_a_turn(run: Run) -> int:
+    """Return how many distinct inputs a run had; 0 where it does not tell."""
+    return sum(_turn(run)[0])
+
+
+def _turn(run: Run) -> tuple[list[int], list[int]]:
+    """Return the inputs and the tokens of each distinct batch of a run; both empty where it does not tell."""
+    batches = run.facts.get("batches")
+    columns = [run.facts.get(name) for name in ("batch_sizes", "batch_tokens")]
+    told = [column for column in columns if isinstance(column, list) and all(type(value) is int for value in column)]
+    if type(batches) is not int or any(len(column) != batches for column in told) or len(told) < len(columns):
+        return [], []
+    return told[0], told[1]
+
+
+def summarise_run(run: Run) -> LatencySummary:
+    """Return the figures of one run's whole turns, valid or not; what they lack is None."""
+    return summarise_latencies([whole_turns(run).latencies_ns] if len(run.latencies_ns) else [])
 
 
 def summarise_latencies(latencies_ns: Sequence[NDArray[np.int64]]) -> LatencySummary:

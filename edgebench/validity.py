@@ -7,21 +7,25 @@ figure of this one run in it, so that the same trouble in several runs reads the
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from edgebench.measurement import Run
+from edgebench.printable import printable
+from edgebench.summary import has_no_whole_turn, inputs_of_a_turn, whole_turns
 from edgebench.workload import RunPlan
 
 Rule = Callable[[Run, RunPlan], str | None]
 
-#: Bits of the Raspberry Pi's `vcgencmd get_throttled`: 0-3 are now, the same 16 higher have been since boot.
-_THROTTLED_BITS = {
-    0: "under-voltage",
-    1: "clock capped",
-    2: "throttled",
-    3: "soft temperature limit",
-}
-_STICKY_SHIFT = 16
+#: What the lowest bits of the Raspberry Pi's `vcgencmd get_throttled` say of now, and the same bits STICKY_SHIFT
+#: higher of any moment since boot.
+THROTTLE_FLAGS = ("under-voltage", "clock capped", "throttled", "soft temperature limit")
+STICKY_SHIFT = 16
+
+
+def throttle_names(bits: int) -> list[str]:
+    """Return what the bits say of now; shifted down by STICKY_SHIFT first: since boot."""
+    return [name for bit, name in enumerate(THROTTLE_FLAGS) if bits >> bit & 1]
 
 
 def _throttled(run: Run, _: RunPlan) -> str | None:
@@ -29,13 +33,23 @@ def _throttled(run: Run, _: RunPlan) -> str | None:
     if series is None or len(series.values) == 0:
         return None
     seen = [int(value) for value in series.values]
-    before = seen[0] >> _STICKY_SHIFT
+    before = seen[0] >> STICKY_SHIFT
     happened = 0
     for value in seen:
         # A sticky bit that was not set at the start tells of an episode between two readings.
-        happened |= value | (value >> _STICKY_SHIFT & ~before)
-    names = [name for bit, name in _THROTTLED_BITS.items() if happened >> bit & 1]
+        happened |= value | (value >> STICKY_SHIFT & ~before)
+    names = throttle_names(happened)
     return f"{' and '.join(names)} during the run" if names else None
+
+
+def _incomplete(run: Run, _: RunPlan) -> str | None:
+    told = {
+        "how long loading took": run.load_ns is not None,
+        "its first inference": run.first_ns is not None,
+        "the end of warm-up": "warmup_steady" in run.facts,
+    }
+    missing = [what for what, is_told in told.items() if not is_told]
+    return f"the board did not tell {' and '.join(missing)}" if missing else None
 
 
 def _warm_up_not_ended(run: Run, _: RunPlan) -> str | None:
@@ -45,11 +59,25 @@ def _warm_up_not_ended(run: Run, _: RunPlan) -> str | None:
 
 
 def _too_few(run: Run, plan: RunPlan) -> str | None:
-    if len(run.latencies_ns) >= plan.min_count:
+    if len(run.latencies_ns) < plan.min_count:
+        return (
+            f"fewer than {plan.min_count} inferences in {plan.max_duration_s:g} s; "
+            "raise --max-duration or lower --min-count"
+        )
+    if len(whole_turns(run).latencies_ns) < plan.min_count:
+        return (
+            f"fewer than {plan.min_count} inferences in whole turns of the {inputs_of_a_turn(run)} inputs in "
+            f"{plan.max_duration_s:g} s; raise --max-duration or lower --min-count"
+        )
+    return None
+
+
+def _no_whole_turn(run: Run, plan: RunPlan) -> str | None:
+    if not has_no_whole_turn(run):
         return None
     return (
-        f"fewer than {plan.min_count} inferences in {plan.max_duration_s:g} s; "
-        "raise --max-duration or lower --min-count"
+        f"not one whole turn of the {inputs_of_a_turn(run)} inputs in at most {plan.max_duration_s:g} s; "
+        "raise --max-duration"
     )
 
 
@@ -59,18 +87,24 @@ def _provider_fell_back(run: Run, _: RunPlan) -> str | None:
         return None
     wanted, got = asked[0], run.facts.get("providers", [])
     if wanted not in got:
-        return f"{wanted} was asked for, but {', '.join(got) or 'nothing'} ran"
+        return f"{wanted} was asked for, but {_listed(got) or 'nothing'} ran"
     nodes = run.facts.get("nodes") or {}
     if nodes and not nodes.get(wanted):
-        return f"{wanted} runs none of the graph's nodes; they fell back to {', '.join(nodes)}"
+        return f"{wanted} runs none of the graph's nodes; they fell back to {_listed(nodes)}"
     return None
+
+
+def _listed(names: Iterable[Any]) -> str:
+    return printable(", ".join(str(name) for name in names))
 
 
 #: name -> rule. One row is one way for a run not to count.
 RULES: dict[str, Rule] = {
+    "incomplete": _incomplete,
     "throttled": _throttled,
     "warm_up_not_ended": _warm_up_not_ended,
     "too_few_observations": _too_few,
+    "no_whole_turn": _no_whole_turn,
     "provider_fell_back": _provider_fell_back,
 }
 

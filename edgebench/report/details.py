@@ -10,7 +10,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from edgebench.measurement import Measurement, Run
+from edgebench.measurement import LatencySummary, Measurement, Run
+from edgebench.printable import printable
 from edgebench.report.table import (
     Column,
     FittingTable,
@@ -21,7 +22,6 @@ from edgebench.report.table import (
     variant_name,
     with_half_width,
 )
-from edgebench.summary import summarise_latencies
 
 
 def list_of_measurements(measurements: Sequence[Measurement]) -> Table:
@@ -42,7 +42,13 @@ def details_of(measurement: Measurement) -> RenderableType:
         FittingTable(
             [
                 Column(
-                    header, [cell(run) for run in measurement.runs], names_row=header == "run", text=header in _WORDS
+                    header,
+                    [
+                        cell(run, of_run)
+                        for run, of_run in zip(measurement.runs, measurement.run_latency_ms, strict=True)
+                    ],
+                    names_row=header == "run",
+                    text=header in _WORDS,
                 )
                 for header, cell in _RUNS
             ]
@@ -51,6 +57,8 @@ def details_of(measurement: Measurement) -> RenderableType:
         _pairs(_facts(measurement)),
     )
 
+
+_LONG = 10_000  # characters of a fact
 
 #: Columns whose cells are words.
 _WORDS = ("variant", "format", "device", "workload", "started at", "valid")
@@ -68,18 +76,21 @@ _LISTED: tuple[tuple[str, Callable[[Measurement], str]], ...] = (
     ("valid", lambda each: "yes" if each.valid else "no"),
 )
 
-_RUNS: tuple[tuple[str, Callable[[Run], str]], ...] = (
-    ("run", lambda run: run.id),
-    ("started at", lambda run: run.started_at[:19]),
-    ("inferences", lambda run: str(len(run.latencies_ns))),
-    ("load\nms", lambda run: rounded(_ms(run.load_ns))),
-    ("first\nms", lambda run: rounded(_ms(run.first_ns))),
-    ("p50\nms", lambda run: latency_text(_percentile(run, "p50"))),
-    ("p95\nms", lambda run: latency_text(_percentile(run, "p95"))),
-    ("peak\nRSS MB", lambda run: rounded(megabytes(run.memory.peak_rss))),
-    ("peak\nPSS MB", lambda run: rounded(megabytes(run.memory.peak_pss))),
-    ("valid", lambda run: "yes" if run.valid else "no"),
+_RUNS: tuple[tuple[str, Callable[[Run, LatencySummary], str]], ...] = (
+    ("run", lambda run, _: run.id),
+    ("started at", lambda run, _: run.started_at[:19]),
+    ("inferences", lambda run, _: str(len(run.latencies_ns))),
+    ("load\nms", lambda run, _: rounded(_ms(run.load_ns))),
+    ("first\nms", lambda run, _: rounded(_ms(run.first_ns))),
+    ("p50\nms", lambda _, latency: latency_text(latency.p50)),
+    ("p95\nms", lambda _, latency: latency_text(latency.p95)),
+    ("peak\nRSS MB", lambda run, _: rounded(megabytes(run.memory.peak_rss))),
+    ("PSS MB", lambda run, _: rounded(megabytes(run.memory.peak_pss))),
+    ("valid", lambda run, _: "yes" if run.valid else "no"),
 )
+
+#: Facts of a run that have a row of their own, or that only figures are worked out with.
+_NOT_SHOWN = ("board", "outputs", "log", "batch_tokens", "batch_sizes")
 
 
 def _facts(measurement: Measurement) -> Iterator[tuple[str, Any]]:
@@ -87,6 +98,7 @@ def _facts(measurement: Measurement) -> Iterator[tuple[str, Any]]:
     subject, latency, memory = measurement.subject, measurement.latency_ms, measurement.memory_bytes
     yield "id", measurement.id
     yield from ((f"not valid: {run.id}", "; ".join(run.reasons)) for run in measurement.runs)
+    yield from ((f"log: {run.id}", "; ".join(map(str, run.facts.get("log") or ()))) for run in measurement.runs)
     for name in ("p50", "p90", "p95", "p99"):
         yield f"{name} ms", _with_interval(getattr(latency, name), getattr(latency, f"{name}_ci"))
     yield "min, mean, max ms", ", ".join(latency_text(value) for value in (latency.min, latency.mean, latency.max))
@@ -98,6 +110,7 @@ def _facts(measurement: Measurement) -> Iterator[tuple[str, Any]]:
             if value is not None
         ),
     )
+    yield "PSS", "the highest at the borders of phases: what loading needs for a moment shows in peak RSS only"
     yield "temperature °C", measurement.temperature_c
     yield "covers", measurement.covers
     yield "source", subject.variant.source
@@ -106,7 +119,7 @@ def _facts(measurement: Measurement) -> Iterator[tuple[str, Any]]:
     yield from (("workload " + name, value) for name, value in subject.workload.items())
     yield from (("device " + name, value) for name, value in subject.device.items())
     told = measurement.runs[0].facts if measurement.runs else {}
-    yield from (("run " + name, value) for name, value in told.items() if name not in ("board", "outputs"))
+    yield from (("run " + name, value) for name, value in told.items() if name not in _NOT_SHOWN)
     for score in measurement.scores:
         whose = "" if score.artifact_sha256 else " (of the variant)"
         yield f"{score.task} {score.lang}", f"{score.metric} {score.value:.1f}{whose}"
@@ -119,7 +132,7 @@ def _pairs(pairs: Iterator[tuple[str, Any]]) -> Table:
     for name, value in pairs:
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
         if text not in ("", "null", "[]", "{}"):
-            table.add_row(Text(name), Text(text))
+            table.add_row(Text(printable(name)), Text(printable(text, _LONG)))
     return table
 
 
@@ -127,13 +140,6 @@ def _with_interval(value: float | None, interval: tuple[float, float] | None) ->
     if interval is None:
         return latency_text(value)
     return f"{latency_text(value)} (95 % {latency_text(interval[0])} to {latency_text(interval[1])} by runs)"
-
-
-def _percentile(run: Run, name: str) -> float | None:
-    if not len(run.latencies_ns):
-        return None
-    value: float | None = getattr(summarise_latencies([run.latencies_ns]), name)
-    return value
 
 
 def _ms(value_ns: int | None) -> float | None:

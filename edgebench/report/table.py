@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from edgebench.measurement import Measurement
+from edgebench.printable import printable
 from edgebench.variant import Variant
 from edgebench.xtreme_r.scores import TaskScore, task_scores
 
@@ -24,6 +25,14 @@ _MB = 1e6
 _GAP = 2  # characters between columns
 _FOLDED = 20  # characters that a variant's name keeps, however narrow the terminal
 _OF_VARIANT = "*"
+#: How every table looks.
+_LOOK: dict[str, Any] = {
+    "box": SIMPLE_HEAD,
+    "show_edge": False,
+    "pad_edge": False,
+    "padding": (0, _GAP - 1, 0, 0),  # the box itself has one between columns
+}
+_LONG = 4000  # characters of a heading or a note
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +48,10 @@ class Column:
     names_row: bool = False
     text: bool = False
     folds: bool = False
+
+    def __post_init__(self) -> None:
+        # A store may come from anywhere: what it says must not move the cursor.
+        object.__setattr__(self, "cells", tuple(printable(cell) for cell in self.cells))
 
     @property
     def width(self) -> int:
@@ -82,7 +95,20 @@ def summary_line(measurement: Measurement) -> str:
     said = [text.format(latency_text(value)) for text, value in figures if value is not None]
     name = f"{variant_name(subject.variant)} {subject.artifact.format} on {subject.device.get('name')}, {subject.label}"
     state = [] if measurement.valid else [f"NOT VALID: {'; '.join(measurement.reasons)}"]
-    return f"{name}: " + ", ".join([*(said or ["nothing was measured"]), *state])
+    return printable(f"{name}: " + ", ".join([*(said or ["nothing was measured"]), *state]), _LONG)
+
+
+def plain_table(*headers: str, title: str | None = None) -> Table:
+    """Return an empty table that looks like those of results; add rows with `add_plain_row`."""
+    table = Table(title=title, title_justify="left", **_LOOK)
+    for header in headers:
+        table.add_column(Text(header), overflow="fold")
+    return table
+
+
+def add_plain_row(table: Table, *cells: str) -> None:
+    """Add a row of plain text: an address or what a board says may have brackets in it, which are markup to rich."""
+    table.add_row(*(Text(printable(cell, _LONG), overflow="fold") for cell in cells))
 
 
 def variant_name(variant: Variant) -> str:
@@ -97,13 +123,9 @@ class FittingTable(Table):
         self, columns: Sequence[Column], *, heading: str = "", notes: Sequence[str] = (), folded: int | None = None
     ) -> None:
         """Make the table; `folded` is the width of the column that folds."""
-        super().__init__(
-            box=SIMPLE_HEAD,
-            show_edge=False,
-            pad_edge=False,
-            padding=(0, _GAP - 1, 0, 0),  # the box itself has one between columns
-        )
-        self._contents, self._heading, self._notes = list(columns), heading, notes
+        super().__init__(**_LOOK)
+        self._contents, self._heading = list(columns), printable(heading, _LONG)
+        self._notes = [printable(note, _LONG) for note in notes]
         for column in columns:
             self.add_column(
                 Text(column.header),
@@ -178,7 +200,7 @@ _FIGURES: tuple[tuple[str, Callable[[Measurement], str]], ...] = (
     ("inputs\n/s", lambda each: rounded(each.throughput_per_s)),
     ("tokens\n/s", lambda each: rounded(each.tokens_per_s)),
     ("peak\nRSS MB", lambda each: rounded(megabytes(each.memory_bytes.peak_rss))),
-    ("peak\nPSS MB", lambda each: rounded(megabytes(each.memory_bytes.peak_pss))),
+    ("PSS MB", lambda each: rounded(megabytes(each.memory_bytes.peak_pss))),
 )
 
 

@@ -294,6 +294,38 @@ def test_a_damaged_run_does_not_hide_another_measurement(store: Store, damage: s
         store.measurement(subject(1).id)
 
 
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_run_of_another_session_does_not_stand_in_the_way_of_one(store: Store, damage: str) -> None:
+    damaged(store, damage)
+    mine = replace(subject(), id="20260102T030405-fedcba-000", session="20260102T030405-fedcba")
+    store.add_run(mine, run(mine, 0, trace([MS])))
+    assert [each.id for each in store.measurements(session=mine.session)] == [mine.id]
+    with pytest.raises(StoreError, match=DAMAGES[damage]):
+        store.measurements(session=subject().session)
+
+
+def test_what_is_no_run_is_ignored(store: Store) -> None:
+    of = subject()
+    folder = store.add_run(of, run(of, 0, trace([MS])))
+    (folder.parent / ".DS_Store").write_bytes(b"x")
+    (folder.parent / f"{of.session}-notes.txt").write_text("a stray file")
+    (folder.parent / f"{of.session}-gone").symlink_to("nowhere")
+    assert [each.id for each in store.measurements()] == [of.id]
+    assert [each.id for each in store.measurements(session=of.session)] == [of.id]
+    assert len(store.query("SELECT * FROM runs")) == 1
+
+
+def test_the_figures_of_a_stored_run_are_those_of_its_whole_turns(store: Store) -> None:
+    of = subject()
+    kept = replace(trace([200 * MS, 100 * MS, 200 * MS]), items=np.array([0, 1, 0]))
+    turn = {"batches": 2, "batch_sizes": [1, 1], "batch_tokens": [20, 10]}
+    folder = store.add_run(of, run(of, 0, kept, facts=turn))
+    written = json.loads((folder / "run.json").read_text())["run"]
+    assert written["latency_ms"]["mean"] == 150
+    assert written["latencies_count"] == 3
+    assert store.measurement(of.id).latency_ms.mean == 150
+
+
 # --- querying and exporting -------------------------------------------------------------------------------------
 
 

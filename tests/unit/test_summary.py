@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgebench.measurement import LatencySummary, Measurement, Memory
-from edgebench.summary import summarise, summarise_latencies
+from edgebench.measurement import LatencySummary, Measurement, Memory, Run
+from edgebench.summary import has_no_whole_turn, summarise, summarise_latencies, whole_turns
 from tests.sample_runs import MS, run, subject, trace
 
 ONE_TO_HUNDRED = [n * MS for n in range(1, 101)]
@@ -74,6 +76,47 @@ def test_an_inference_longer_than_a_window_counts_in_parts() -> None:
     of = subject(planned_runs=1)
     found = summarise(of, [run(of, 0, trace([2500 * MS] * 2))])
     assert found.throughput_windows == pytest.approx((0.4,) * 5)
+
+
+TURN = {"batches": 3, "batch_sizes": [2, 2, 1], "batch_tokens": [20, 10, 5]}
+
+
+def turns(latencies_ms: list[int], **facts: object) -> Run:
+    """Return a run over the batches 0, 1, 2, 0, 1 ... of `TURN`."""
+    of, count = subject(), len(latencies_ms)
+    items = np.arange(count) % 3
+    sizes, tokens = np.array(TURN["batch_sizes"])[items], np.array(TURN["batch_tokens"])[items]
+    kept = replace(trace([ms * MS for ms in latencies_ms]), items=items)
+    return run(of, 0, kept, inferences=int(sizes.sum()), tokens=int(tokens.sum()), facts=TURN | facts)
+
+
+def test_every_input_weighs_the_same_in_every_figure() -> None:
+    """A turn takes 200, 100 and 50 ms; the last one was cut after its longest input."""
+    cut, whole = turns([200, 100, 50] * 4 + [200]), turns([200, 100, 50] * 4)
+    of = subject(planned_runs=1)
+    found, expected = summarise(of, [cut]), summarise(of, [whole])
+    for figure in ("latency_ms", "throughput_per_s", "throughput_windows", "tokens_per_s", "run_latency_ms"):
+        assert getattr(found, figure) == getattr(expected, figure), figure
+    assert found.latency_ms.mean == pytest.approx(350 / 3)
+    assert found.throughput_per_s == pytest.approx(5 / 0.35)
+    assert found.tokens_per_s == pytest.approx(35 / 0.35)
+    assert len(found.runs[0].latencies_ns) == 13  # what was measured stays
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [{"batches": None}, {"batch_sizes": None}, {"batch_tokens": [1, 2]}, {"batch_sizes": ["x"] * 3}, {"batches": 0}],
+)
+def test_of_a_run_that_tells_no_turn_everything_counts(facts: dict[str, object]) -> None:
+    told_nothing = turns([200, 100, 50, 200], **facts)
+    assert whole_turns(told_nothing) is told_nothing
+    assert not has_no_whole_turn(told_nothing)
+
+
+def test_a_run_without_a_whole_turn_is_known() -> None:
+    assert has_no_whole_turn(turns([200, 100]))
+    assert not has_no_whole_turn(turns([200, 100, 50]))
+    assert has_no_whole_turn(turns([]))
 
 
 @given(st.lists(st.integers(1, 3_000 * MS), min_size=1, max_size=60), st.integers(0, 50 * MS), st.integers(1, 8))

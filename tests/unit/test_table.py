@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -118,6 +119,42 @@ def test_scores_of_the_variant_are_not_passed_off_as_the_files() -> None:
 def test_names_with_brackets_are_no_markup() -> None:
     text = text_of(measurement_table([measured(name="[red]a[/red]")]), 200)
     assert "[red]a[/red]" in text
+
+
+HARMFUL = "a\x1b[2J\x9b31m\u202e\nb"
+
+
+def test_what_a_store_says_does_nothing_to_the_terminal() -> None:
+    one = measured(0, name=HARMFUL, device=HARMFUL, label=HARMFUL, reasons=(HARMFUL,))
+    facts = {"log": [HARMFUL], HARMFUL: HARMFUL, "warmup_steady": True}
+    one = replace(one, runs=tuple(replace(each, facts=facts) for each in one.runs))
+    several = [
+        one,
+        measured(1, device="pi5", label="sw", scores=[Score(task="xnli", lang="en", metric="accuracy", value=1)]),
+    ]
+    shown = [measurement_table([one]), measurement_table(several), list_of_measurements(several), details_of(one)]
+    for text in [*(text_of(each, 200) for each in shown), summary_line(one)]:
+        assert not {"\x1b", "\x9b", "\u202e"} & set(text)
+        assert "a [2J 31m b" in text
+
+
+def test_details_show_each_runs_log_and_no_lists_to_reckon_with() -> None:
+    one = measured()
+    first, second = one.runs
+    turn = {"batches": 1, "batch_sizes": [77], "batch_tokens": [88]}
+    first, second = (replace(each, facts={"log": [f"said {at}"]} | turn) for at, each in enumerate((first, second)))
+    text = text_of(details_of(replace(one, runs=(first, second))), 200)
+    assert "said 0" in text
+    assert "said 1" in text
+    assert "[77]" not in text
+    assert "[88]" not in text
+
+
+def test_details_say_what_pss_is() -> None:
+    assert "the highest at the borders of phases" in text_of(details_of(measured()), 200)
+    header = "\n".join(text_of(measurement_table([measured()]), 200).splitlines()[:4])
+    assert "PSS MB" in header
+    assert header.count("peak") == 1  # RSS
 
 
 def test_a_summary_is_one_line() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ PLAN = RunPlan(runs=2, min_count=10, max_duration_s=60)
 def measured(*, throttled: list[int] | None = None, count: int = 10, **facts: Any) -> Run:
     readings = {"throttled": throttled} if throttled is not None else {}
     of = subject()
-    return run(of, 0, trace([MS] * count, readings=readings), facts=facts)
+    return run(of, 0, trace([MS] * count, readings=readings), facts={"warmup_steady": True} | facts)
 
 
 def test_a_run_that_nothing_speaks_against_counts() -> None:
@@ -83,6 +84,40 @@ def test_a_provider_that_runs_most_of_the_graph_is_no_fallback() -> None:
     assert reasons_against(ran, PLAN) == ()
 
 
+TURN = {"batches": 3, "batch_sizes": [2, 2, 1], "batch_tokens": [20, 10, 5]}
+
+
+def test_less_than_one_turn_of_the_inputs_does() -> None:
+    plan = replace(PLAN, min_count=2)
+    (reason,) = reasons_against(measured(count=2, **TURN), plan)
+    assert reason == "not one whole turn of the 5 inputs in at most 60 s; raise --max-duration"
+    assert reasons_against(measured(count=3, **TURN), plan) == ()
+
+
+def test_too_few_observations_in_whole_turns_do() -> None:
+    (reason,) = reasons_against(measured(count=11, **TURN), PLAN)  # 9 in whole turns, 10 wanted
+    assert reason.startswith("fewer than 10 inferences in whole turns of the 5 inputs in 60 s")
+    assert reasons_against(measured(count=12, **TURN), PLAN) == ()
+
+
+@pytest.mark.parametrize(
+    ("missing", "reason"),
+    [
+        ({"load_ns": None}, "the board did not tell how long loading took"),
+        ({"first_ns": None}, "the board did not tell its first inference"),
+        ({"facts": {}}, "the board did not tell the end of warm-up"),
+        ({"load_ns": None, "facts": {}}, "the board did not tell how long loading took and the end of warm-up"),
+    ],
+)
+def test_what_every_run_tells_must_not_be_missing(missing: dict[str, Any], reason: str) -> None:
+    assert reasons_against(replace(measured(), **missing), PLAN) == (reason,)
+
+
+def test_a_reason_does_nothing_to_a_terminal() -> None:
+    (reason,) = reasons_against(measured(providers_asked=["X"], providers=["Y\x1b[2J\u202e"]), PLAN)
+    assert reason == "X was asked for, but Y [2J ran"
+
+
 def test_every_reason_is_given_in_the_order_of_the_table() -> None:
-    bad = measured(throttled=[4], count=1, warmup_steady=False, providers_asked=["X"], providers=["Y"])
-    assert len(reasons_against(bad, PLAN)) == len(RULES)
+    bad = measured(throttled=[4], count=1, warmup_steady=False, providers_asked=["X"], providers=["Y"], **TURN)
+    assert len(reasons_against(replace(bad, load_ns=None), PLAN)) == len(RULES)
