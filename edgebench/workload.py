@@ -18,6 +18,15 @@ if TYPE_CHECKING:
 
 DEFAULT_SEQ_LEN = 128
 
+#: What a run may ask for; the agent refuses more (RunSpec in its protocol).
+MAX_SEQ_LEN = 1 << 20
+MAX_BATCH = 1 << 16
+MAX_TEXTS = 1 << 20
+MAX_THREADS = 4096
+MAX_COUNT = 10_000_000
+MAX_RUNS = 10_000
+MAX_DURATION_S = 7 * 86_400.0
+
 
 class Scenario(StrEnum):
     """How inferences follow each other, in MLPerf Inference's words."""
@@ -54,16 +63,20 @@ class Workload:
             raise ConfigError(f"a workload has one of seq_len, lang and texts, got {' and '.join(given)}")
         if not given:
             object.__setattr__(self, "seq_len", DEFAULT_SEQ_LEN)
-        if self.seq_len is not None and self.seq_len < 1:
-            raise ConfigError(f"seq_len must be >= 1, got {self.seq_len}")
+        if self.seq_len is not None:
+            _check_whole("seq_len", self.seq_len, MAX_SEQ_LEN)
         if self.lang is not None and self.lang not in token_lengths():
             raise UnknownName("language", self.lang, token_lengths())
         if self.texts is not None and not self.texts:
             raise ConfigError("texts is empty; give at least one text")
-        if self.batch < 1:
-            raise ConfigError(f"batch must be >= 1, got {self.batch}")
-        if self.threads is not None and self.threads < 1:
-            raise ConfigError(f"threads must be >= 1, got {self.threads}")
+        if self.texts is not None and len(self.texts) > MAX_TEXTS:
+            raise ConfigError(f"{len(self.texts)} texts are too many; give at most {MAX_TEXTS}")
+        _check_whole("batch", self.batch, MAX_BATCH)
+        if self.threads is not None:
+            _check_whole("threads", self.threads, MAX_THREADS)
+        inputs = len(self.texts if self.texts is not None else self.token_counts())
+        if self.batch > inputs:
+            raise ConfigError(f"batch {self.batch} is more than the {inputs} inputs of {self.label!r}; try {inputs}")
 
     @property
     def label(self) -> str:
@@ -102,15 +115,21 @@ class RunPlan:
     max_duration_s: float = 60.0
 
     def __post_init__(self) -> None:
-        if self.runs < 1:
-            raise ConfigError(f"runs must be >= 1, got {self.runs}")
-        if self.min_count < 1:
-            raise ConfigError(f"min_count must be >= 1, got {self.min_count}")
-        if not 0 <= self.min_duration_s <= self.max_duration_s or self.max_duration_s <= 0:
+        _check_whole("runs", self.runs, MAX_RUNS)
+        _check_whole("min_count", self.min_count, MAX_COUNT)
+        # Not-a-number fails every comparison.
+        if not (0 <= self.min_duration_s <= self.max_duration_s <= MAX_DURATION_S and self.max_duration_s > 0):
             raise ConfigError(
-                f"durations must be 0 <= min_duration_s <= max_duration_s, "
+                f"durations must be 0 <= min_duration_s <= max_duration_s <= {MAX_DURATION_S:.0f} (7 days), "
                 f"got {self.min_duration_s} and {self.max_duration_s}"
             )
+
+
+def _check_whole(name: str, value: int, most: int) -> None:
+    if value < 1:
+        raise ConfigError(f"{name} must be >= 1, got {value}")
+    if value > most:
+        raise ConfigError(f"{name} must be <= {most}, got {value}")
 
 
 @dataclass(frozen=True, slots=True)
