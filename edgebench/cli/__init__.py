@@ -8,7 +8,8 @@ from importlib import import_module
 import click
 
 from edgebench._version import __version__
-from edgebench.errors import EdgebenchError, nearest
+from edgebench.errors import EdgebenchError, RunFailed, nearest
+from edgebench.printable import printable
 
 #: command -> (module with an attribute `command`, what it does)
 COMMANDS = {
@@ -71,6 +72,8 @@ def main(arguments: list[str] | None = None) -> None:
     except EdgebenchError as error:
         if settings["verbosity"] > 1:
             sys.excepthook(*sys.exc_info())
+            if isinstance(error, RunFailed) and error.traceback:
+                click.echo(f"On the board:\n{_traceback_of_board(error.traceback)}", err=True)
         code = _fail(" ".join(str(error).split()), error.exit_code)
     except BrokenPipeError:
         sys.stdout = None  # whoever read us is gone: nothing is left to flush to
@@ -80,6 +83,12 @@ def main(arguments: list[str] | None = None) -> None:
             sys.excepthook(*sys.exc_info())
         code = _fail(f"unexpected {type(error).__name__}: {error}; -vv shows where (please report it)", 1)
     sys.exit(code)
+
+
+def _traceback_of_board(text: str) -> str:
+    """Return what a board sent, line by line with its indentation, unable to do anything to the terminal."""
+    lines = text.splitlines()
+    return "\n".join(" " * (len(line) - len(line.lstrip(" "))) + printable(line) for line in lines)
 
 
 def _fail(message: str, code: int) -> int:

@@ -15,8 +15,6 @@ from edgebench.cli.output import console, json_option, to_stdout, verbosity_opti
 from edgebench.errors import ConfigError, HostKeyError, UsageError
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from edgebench.checkup import Checkup
     from edgebench.cleanup import Cleanup
     from edgebench.device import Device
@@ -61,24 +59,20 @@ def list_devices(json_target: str | None) -> None:
     )
     if not to_stdout(json_target):
         return
-    from rich.table import Table
+    from edgebench.report.table import add_plain_row, plain_table
 
-    table = Table("device", "profile", "address", "python", "host key", "from", title="Boards", title_justify="left")
+    table = plain_table("device", "profile", "address", "python", "host key", "from", title="Boards")
     for board in boards:
         key = "" if board.is_local else "pinned" if board.host_key else "known_hosts"
-        _add_row(table, board.name, board.profile.name, board.address, board.python, key, board.origin or "built in")
+        add_plain_row(
+            table, board.name, board.profile.name, board.address, board.python, key, board.origin or "built in"
+        )
     console().print(table)
-    table = Table("profile", "what it is", "default format", title="Built-in profiles", title_justify="left")
+    console().print()
+    table = plain_table("profile", "what it is", "default format", title="Built-in profiles")
     for profile in profiles:
-        _add_row(table, profile.name, profile.title, str(profile.default_format))
+        add_plain_row(table, profile.name, profile.title, str(profile.default_format))
     console().print(table)
-
-
-def _add_row(table: Table, *cells: str) -> None:
-    """Add a row of plain text: an address or what a board says may have brackets in it, which are markup to rich."""
-    from rich.text import Text
-
-    table.add_row(*(Text(cell, overflow="fold") for cell in cells))
 
 
 def _device_to_json(board: Device) -> dict[str, Any]:
@@ -278,12 +272,12 @@ def check(name: str, json_target: str | None) -> int:
 
 
 def _show_findings(checkup: Checkup) -> None:
-    from rich.table import Table
+    from edgebench.report.table import add_plain_row, plain_table
 
     verdict = "a measurement can be made" if checkup.can_measure else "no measurement can be made yet"
-    table = Table("what", "seen", "", "what mends it", title=f"{checkup.device}: {verdict}", title_justify="left")
+    table = plain_table("what", "seen", "", "what mends it", title=f"{checkup.device}: {verdict}")
     for finding in checkup.findings:
-        _add_row(table, finding.what, finding.seen, str(finding.state), finding.mend or "")
+        add_plain_row(table, finding.what, finding.seen, str(finding.state), finding.mend or "")
     console().print(table)
 
 
@@ -336,12 +330,12 @@ def clean(name: str, older_than: int | None, max_size: int | None, dry_run: bool
 
 
 def _show_cleaned(cleaned: Cleanup) -> None:
-    from rich.table import Table
+    from edgebench.report.table import add_plain_row, plain_table
 
-    table = Table("what", "MB", "last used, days ago")
+    table = plain_table("what", "MB", "last used, days ago")
     table.columns[1].justify = table.columns[2].justify = "right"
     for thing in cleaned.removed:
-        _add_row(table, thing.name, f"{thing.bytes / 1e6:,.1f}", f"{thing.age_s / 86400:.1f}")
+        add_plain_row(table, thing.name, f"{thing.bytes / 1e6:,.1f}", f"{thing.age_s / 86400:.1f}")
     if cleaned.removed:
         console().print(table)
     verb, left = ("would remove", "would be") if cleaned.dry_run else ("removed", "are")

@@ -19,6 +19,8 @@ from edgebench.cli.output import (
 )
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from edgebench.export import Exported
 
 
@@ -89,17 +91,17 @@ def _to_json(exported: Exported) -> dict[str, Any]:
     return exported.artifact.to_result() | {"variant": exported.variant.to_json(), "cached": exported.cached}
 
 
-def _table(exported: list[Exported]) -> Any:
-    from rich.table import Table
+def _table(exported: list[Exported]) -> Table:
+    from edgebench.report.table import add_plain_row, plain_table
 
-    table = Table("variant", "format", box=None, pad_edge=False)
-    for title in ("MB", "max diff", "cosine", "argmax", "seconds", "peak MB"):
-        table.add_column(title, justify="right")
-    table.add_column("path", overflow="fold")
+    table = plain_table("variant", "format", "MB", "max diff", "cosine", "argmax", "seconds", "peak MB", "path")
+    for column in table.columns[2:-1]:
+        column.justify = "right"
     for one in exported:
         artifact, parity = one.artifact, one.artifact.parity
         agreement = parity.argmax_agreement if parity else None
-        table.add_row(
+        add_plain_row(
+            table,
             one.variant.name,
             str(artifact.format),
             f"{artifact.bytes / 1e6:.1f}",

@@ -8,11 +8,11 @@ from typing import Self
 
 from rich.console import Console, Group
 from rich.live import Live
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 from rich.text import Text
 
 from edgebench.events import Ended, Event, Noted, Planned, Pushing, Running
+from edgebench.printable import printable
 
 _MS = 1e6
 
@@ -55,13 +55,14 @@ class LiveDisplay:
             case Pushing():
                 self._push(event)
             case Running():
+                self._make_room(self._ended + 1)
                 self._now.plain = _running_line(event)
             case Ended():
                 self._end(event)
 
     def _say(self, text: str) -> None:
         self._now.plain = ""
-        self._console.print(escape(text))
+        self._console.print(Text(printable(text, 2000)))
 
     def _plan(self, event: Planned) -> None:
         self.session = event.session
@@ -86,20 +87,26 @@ class LiveDisplay:
     def _end(self, event: Ended) -> None:
         self._ended += 1
         self._say(_ended_line(event))
+        self._make_room(self._ended)
         if self._task is not None:
             total = self._progress.tasks[0].total or 0
             each = (time.monotonic() - self._started) / self._ended
             left = max(0.0, total - self._ended) * each
             self._progress.update(self._task, completed=self._ended, left=f"about {_duration(left)} left")
 
+    def _make_room(self, runs: int) -> None:
+        """Let the bar count at least so many: a run that was not valid is repeated, which nobody planned."""
+        if self._task is not None and runs > (self._progress.tasks[0].total or 0):
+            self._progress.update(self._task, total=runs)
+
 
 def _name(event: Running | Ended) -> str:
     subject = event.subject
-    return f"{subject.variant.name} {subject.artifact.format} {subject.label}"
+    return printable(f"{subject.variant.name} {subject.artifact.format} {subject.label}")
 
 
 def _running_line(event: Running) -> str:
-    parts = [f"run {event.number} of {event.runs}", _name(event), event.phase]
+    parts = [f"run {event.number} of {max(event.number, event.runs)}", _name(event), event.phase]
     if event.count:
         parts.append(f"{event.count} inferences")
     if event.p50_ns is not None:

@@ -44,6 +44,13 @@ def json_option(function: Decorated) -> Decorated:
     )(function)
 
 
+def scores_option(function: Decorated) -> Decorated:
+    """Add `--scores FILE`, passed as `scores: Path | None`."""
+    return click.option(
+        "--scores", type=click.Path(path_type=Path), metavar="FILE", help="XTREME-R scores to put beside."
+    )(function)
+
+
 def verbosity_options(function: Decorated) -> Decorated:
     """Add `-v` (more; -vv also tracebacks) and `-q` (only the result); read them with `verbosity()`."""
 
@@ -85,6 +92,23 @@ def progress_console() -> Console:
     from rich.console import Console
 
     return Console(stderr=True, highlight=False, quiet=verbosity() < 0, width=None if sys.stderr.isatty() else _WIDE)
+
+
+def check_json_target(target: str | None) -> None:
+    """Make sure, before anything is measured, that a document can be written there later.
+
+    Raises:
+        StoreError: its folder is missing or can't be written, or it is a folder itself.
+    """
+    if target is None or target == "-":
+        return
+    path = Path(target)
+    if path.is_dir():
+        raise StoreError(f"can't write {path}: it is a folder; try: --json {path / 'result.json'}")
+    if not path.parent.is_dir():
+        raise StoreError(f"can't write {path}: {path.parent} is not a folder; try: mkdir -p {path.parent}")
+    if not os.access(path.parent, os.W_OK):
+        raise StoreError(f"can't write {path}: no permission to write in {path.parent}")
 
 
 def write_json(target: str | None, document: dict[str, Any]) -> None:

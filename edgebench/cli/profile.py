@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgebench.cli.output import json_option, store_option, verbosity_options
+from edgebench.cli.output import json_option, scores_option, store_option, verbosity_options
 from edgebench.errors import ConfigError, UsageError
 from edgebench.workload import RunPlan, Scenario, Workload
 
@@ -40,7 +40,7 @@ DEFAULTS = RunPlan()
 @click.option("--min-count", type=int, default=DEFAULTS.min_count, show_default=True, help="Inferences per run.")
 @click.option("--min-duration", type=float, default=DEFAULTS.min_duration_s, show_default=True, help="Seconds per run.")
 @click.option("--max-duration", type=float, default=DEFAULTS.max_duration_s, show_default=True, help="Seconds per run.")
-@click.option("--scores", type=click.Path(path_type=Path), metavar="FILE", help="XTREME-R scores to put beside.")
+@scores_option
 @store_option
 @json_option
 @verbosity_options
@@ -100,6 +100,7 @@ def command(
         [partial(profile_all, request, store=keep, scores=rows) for request in requests],
         store=keep,
         json_target=json_target,
+        scores=rows,
     )
 
 

@@ -7,7 +7,15 @@ from pathlib import Path
 
 import click
 
-from edgebench.cli.output import console, json_option, store_option, to_stdout, verbosity_options, write_json
+from edgebench.cli.output import (
+    console,
+    json_option,
+    scores_option,
+    store_option,
+    to_stdout,
+    verbosity_options,
+    write_json,
+)
 from edgebench.errors import StoreError
 
 
@@ -91,10 +99,11 @@ def export(ids: tuple[str, ...], kind: str, out: Path, store: Path) -> None:
 
 @command.command("resume")
 @click.argument("session", required=False)
+@scores_option
 @store_option
 @json_option
 @verbosity_options
-def resume_session(session: str | None, store: Path, json_target: str | None) -> int:
+def resume_session(session: str | None, scores: Path | None, store: Path, json_target: str | None) -> int:
     """Go on with an interrupted session: measure the runs that are missing. Default: the latest session.
 
     \b
@@ -104,13 +113,18 @@ def resume_session(session: str | None, store: Path, json_target: str | None) ->
     from edgebench.cli.measuring import measure_and_show
     from edgebench.session import resume
     from edgebench.store import Store
+    from edgebench.xtreme_r.scores import read_scores
 
+    rows = read_scores(scores) if scores is not None else []
     keep = Store(store)
     sessions = keep.sessions()
     if not sessions:
         raise StoreError(f"{store} holds no session to resume; try: edgebench profile")
     return measure_and_show(
-        [partial(resume, session or max(sessions), store=keep)], store=keep, json_target=json_target
+        [partial(resume, session or max(sessions), store=keep, scores=rows)],
+        store=keep,
+        json_target=json_target,
+        scores=rows,
     )
 
 
