@@ -220,7 +220,7 @@ def model_files(agent: RemoteAgent, artifact: Artifact) -> list[dict[str, Any]]:
     shared = agent.transport.shares_files
     return [
         asdict(
-            protocol.ModelFile(file.name, file.sha256, str((artifact.path / file.name).resolve()) if shared else None)
+            protocol.ModelFile(file.name, file.sha256, str((artifact.path / file.name).absolute()) if shared else None)
         )
         for file in artifact.files
     ]

@@ -23,7 +23,8 @@ def existing_onnx(path: Path, *, cache: Path, on_progress: Callable[[str], None]
     for file in (path, *_external_data(path)):
         digest = remembered_hash(cache, file, on_progress=on_progress)
         files.append(ArtifactFile(name=file.name, sha256=digest, bytes=file.stat().st_size))
-    return Artifact(format=Format.ONNX, files=tuple(files), path=path.resolve().parent)
+    # A hub's cache links each file by itself: under the link's name the model finds its data, the target has another.
+    return Artifact(format=Format.ONNX, files=tuple(files), path=path.parent.resolve())
 
 
 def _external_data(path: Path) -> list[Path]:

@@ -122,7 +122,7 @@ def _name_of_file(path: Path) -> str:
     """Return a file's name, or what `out` calls it: OUT/<name>/<format>/model.onnx."""
     if path.stem != "model":
         return path.stem
-    folder = path.resolve().parent
+    folder = path.parent.resolve()
     return folder.parent.name if folder.name in {str(format) for format in Format} else folder.name
 
 

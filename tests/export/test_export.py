@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+import edgebench
 from edgebench.artifact import Artifact, Format, hash_file
 from edgebench.export import Exported, encode_texts, export_model
 from edgebench.variant import TrainingKind
@@ -186,6 +187,35 @@ def test_an_existing_file_is_taken_as_it_is(classifier: Path, cache: Path, tmp_p
     assert artifact.sha256 == made.sha256
     assert artifact.model_path == tmp_path / "mine.onnx"
     assert (artifact.parity, artifact.vocab_size, artifact.max_seq_len, artifact.seconds) == (None,) * 4
+
+
+def test_a_file_linked_from_a_hubs_cache_is_measured_under_the_links_name(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the hub keeps models: snapshots/<revision>/<file> links to blobs/<hash>, each file by itself."""
+    import onnx
+
+    monkeypatch.setenv("EDGEBENCH_HOME", str(tmp_path / "board"))
+    monkeypatch.setenv("EDGEBENCH_CACHE", str(cache))
+    blobs, snapshot = tmp_path / "blobs", tmp_path / "snapshots" / "5f2c"
+    blobs.mkdir()
+    snapshot.mkdir(parents=True)
+    model = onnx.load(export_model("reference:tiny", "onnx-fp32", cache=cache).artifact.model_path)
+    onnx.save(model, tmp_path / "model.onnx", save_as_external_data=True, location="model.data")
+    for number, name in enumerate(("model.onnx", "model.data")):
+        (tmp_path / name).rename(blobs / f"{number:064x}")
+        (snapshot / name).symlink_to(f"../../blobs/{number:064x}")
+    measured = edgebench.profile(
+        snapshot / "model.onnx",
+        workload=edgebench.Workload(seq_len=8),
+        plan=edgebench.RunPlan(runs=1, min_count=3, min_duration_s=0),
+        store=tmp_path / "store",
+    )
+    artifact = measured.subject.artifact
+    assert [file.name for file in artifact.files] == ["model.onnx", "model.data"]
+    assert artifact.model_path == snapshot.resolve() / "model.onnx"
+    assert measured.subject.variant.name == "5f2c"
+    assert len(measured.runs[0].latencies_ns) >= 3
 
 
 def test_out_gets_whole_copies_in_a_folder_for_each_variant_and_format(
