@@ -8,12 +8,11 @@ if sys.version_info < (3, 8):  # noqa: UP036 - a board may have any Python
 import argparse
 import os
 import re
-import traceback
 from typing import Any, List, NoReturn, Optional
 
 from .failure import DISK_FULL, Failure
 from .home import Home, find_home
-from .protocol import MAX_INT, MAX_SPEC_BYTES, encode_object, one_line
+from .wire import MAX_INT, MAX_SPEC_BYTES, encode_object, one_line
 
 
 def main(arguments: Optional[List[str]] = None) -> int:
@@ -32,10 +31,10 @@ def main(arguments: Optional[List[str]] = None) -> int:
     except KeyboardInterrupt:
         _fail(wire, speaks_lines, "interrupted", "the command was interrupted")
     except OSError as error:
-        traceback.print_exc()
+        _print_traceback(speaks_lines)
         _fail(wire, speaks_lines, "out_of_disk" if error.errno in DISK_FULL else "crashed", str(error))
     except Exception as error:  # noqa: BLE001 - the host gets an answer, whatever happens
-        traceback.print_exc()
+        _print_traceback(speaks_lines)
         _fail(wire, speaks_lines, "crashed", f"{type(error).__name__}: {error}")
     return 1
 
@@ -44,6 +43,14 @@ def _reply(wire: int, **values: Any) -> None:
     line = encode_object({"ok": True, **values})
     while line:
         line = line[os.write(wire, line) :]
+
+
+def _print_traceback(speaks_lines: bool) -> None:
+    """Print what is being handled; not where standard error carries the one line that says what is wrong."""
+    if not speaks_lines:
+        import traceback
+
+        traceback.print_exc()
 
 
 def _fail(wire: int, speaks_lines: bool, kind: str, message: str) -> None:
@@ -125,7 +132,7 @@ class _Parser(argparse.ArgumentParser):
 
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="edgebench_agent", allow_abbrev=False)
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    commands = parser.add_subparsers(metavar="COMMAND", required=True, prog="edgebench_agent")
 
     def add(called: str, command: Any, **positional: Any) -> argparse.ArgumentParser:
         added: argparse.ArgumentParser = commands.add_parser(called, allow_abbrev=False)

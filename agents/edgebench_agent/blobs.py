@@ -17,7 +17,7 @@ from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from .failure import DISK_FULL, Failure
 from .home import Home, own_archive
-from .journal import has_writer
+from .tail import has_writer
 
 #: Sends one reply to the host.
 Reply = Callable[..., None]

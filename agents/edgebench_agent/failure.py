@@ -2,7 +2,7 @@
 
 import errno
 
-from .protocol import FAILURE_KINDS
+from .wire import FAILURE_KINDS
 
 #: What a file system says that takes no more: full, over quota, or over the limit of a file's size.
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

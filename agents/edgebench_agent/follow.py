@@ -6,9 +6,9 @@ import time
 
 from .failure import Failure
 from .home import Home, RunFolder
-from .journal import has_writer, whole_lines
 from .lease import Lease
-from .protocol import HEARTBEAT, MAX_LINE_BYTES, RENEW, RUN_FILES, STOP
+from .tail import has_writer, whole_lines
+from .wire import HEARTBEAT, MAX_LINE_BYTES, RENEW, RUN_FILES, STOP
 
 _POLL_S = 0.05
 _HEARTBEAT_NS = 1_000_000_000

@@ -12,6 +12,7 @@ from typing import List
 
 from .failure import DISK_FULL, Failure
 from .protocol import Entry, Message, ProtocolError, decode_message, encode_body, stamp
+from .tail import whole_lines
 
 
 class Journal:
@@ -57,11 +58,6 @@ class Journal:
         os.close(self._file)
 
 
-def whole_lines(data: bytes) -> bytes:
-    """Return data without the torn line at its end."""
-    return data[: data.rfind(b"\n") + 1]
-
-
 def read_journal(path: Path) -> List[Entry]:
     """Return the messages of a journal; a torn last line is dropped.
 
@@ -73,18 +69,3 @@ def read_journal(path: Path) -> List[Entry]:
         if entry.seq != position:
             raise ProtocolError(f"the journal has message {entry.seq} where {position} should be")
     return entries
-
-
-def has_writer(path: Path) -> bool:
-    """Say whether the process that writes this journal is alive."""
-    try:
-        file = os.open(path, os.O_RDONLY)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(file)
-    return False

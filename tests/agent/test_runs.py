@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgebench_agent.journal import has_writer, read_journal
+from edgebench_agent.journal import read_journal
 from edgebench_agent.protocol import (
     HEARTBEAT,
     MAX_INT,
@@ -39,6 +39,7 @@ from edgebench_agent.protocol import (
     decode_message,
 )
 from edgebench_agent.sensors.load import process_seconds
+from edgebench_agent.tail import has_writer
 from tests.agent.board import DEADLINE_S, SECOND, AgentBoard, children, of, wait_until
 from tests.agent.conftest import make_hungry_model, make_model
 
@@ -402,6 +403,17 @@ def test_fetch_hands_out_only_a_runs_own_files(board: AgentBoard) -> None:
         assert len(done.stderr.splitlines()) == 1
     for run_id in ("no-such-run", "..", "../.."):
         assert board.command("follow", run_id, 0).returncode == 1
+
+
+def test_what_is_wrong_with_following_is_one_printable_line(board: AgentBoard) -> None:
+    (run_folder(board, "run-1") / "journal.ndjson").mkdir(parents=True)  # it can't be read
+    for arguments in (("run-1", 0), ("run-1", 0, "\x1b[2J\n" * 2000)):
+        done = board.command("follow", *arguments)
+        assert (done.returncode, done.stdout) == (1, b"")
+        said = done.stderr.decode()
+        assert said.endswith("\n")
+        assert said[:-1].isprintable()
+        assert 0 < len(said) <= 1001
 
 
 # --- following --------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ One file each, with a function that looks for the sensor and returns its reader;
 from pathlib import Path
 from typing import Callable, Dict, List, NamedTuple, Optional
 
-from ..protocol import MAX_INT
+from ..wire import MAX_INT
 from . import cpufreq, load, process, raspberry_pi, thermal
 
 #: Reads a sensor: values by name, in the units that the names say; None for one that gives no answer.

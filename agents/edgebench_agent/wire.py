@@ -1,0 +1,52 @@
+"""What every command needs of the protocol: its bounds, its fixed words, and how an object becomes a line.
+
+Apart from `protocol` because a board loads it in a tenth of the time, and `follow` and `receive` need nothing else.
+"""
+
+import json
+import re
+from typing import Any, Dict
+
+MAX_LINE_BYTES = 1 << 20
+MAX_SPEC_BYTES = 32 * MAX_LINE_BYTES
+MAX_INT = (1 << 63) - 1
+
+HEARTBEAT = b'{"type": "heartbeat"}\n'  # a follower's sign of life; not part of the journal
+RENEW = b"renew\n"  # host to follower: I am still here, keep the run alive
+STOP = b"stop\n"  # host to follower: end the run cleanly
+
+#: Files of a run that `fetch` hands out, by the name the host asks for.
+RUN_FILES = ("journal.ndjson", "agent.log", "outputs.npy")
+
+#: Why a run or a command failed. The host decides by these; the message is for people.
+FAILURE_KINDS = (
+    "interrupted",  # SIGTERM or Ctrl-C on the board, or a stop from the host
+    "lease_expired",  # nobody renewed
+    "killed",  # the measuring process died of a signal
+    "out_of_memory",
+    "out_of_disk",
+    "runtime_missing",
+    "runtime_broken",  # the runtime can't be imported: wrong build, illegal instruction
+    "model_rejected",  # the runtime refuses the file
+    "inputs_rejected",  # the model wants other inputs than the workload has
+    "not_found",
+    "corrupt",  # bytes that don't have the hash they should
+    "stuck",  # nothing came from the measuring process for so long that nothing will
+    "busy",  # another run is measuring on this board
+    "bad_request",
+    "crashed",  # anything else, with a traceback
+)
+
+
+def encode_object(values: Dict[str, Any]) -> bytes:
+    """Return an object as a line of JSON. What is no text in a string (NUL, half a surrogate pair) is replaced."""
+    line = json.dumps(values, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
+    if "\\u0000" in line:
+        line = re.sub(r"\\(?:u0000|.)", lambda escape: escape.group().replace("\\u0000", "?"), line)
+    return line.encode("utf-8", "replace") + b"\n"
+
+
+def one_line(text: str, limit: int = 1000) -> str:
+    """Return text as one printable line of at most `limit` characters, as a message's text must be."""
+    line = " ".join("".join(character if character.isprintable() else " " for character in text).split())
+    return line if len(line) <= limit else line[: limit - 3] + "..."
