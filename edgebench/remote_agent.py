@@ -41,8 +41,8 @@ RENEW_EVERY_S = 10.0
 RECONNECT_ATTEMPTS = 8
 #: How long a run that goes on by itself is looked for again: about as long as it waits for us.
 RECONNECT_S = 600.0
-#: Several times what the longest run writes; a message costs the host several times its length.
-_MAX_JOURNAL_BYTES = 64 << 20
+#: More than ten million latencies, or two days of readings; a message costs the host several times its length.
+_MAX_JOURNAL_BYTES = 256 << 20
 _STOP_S = 20.0
 _CHUNK_BYTES = 1 << 18
 
@@ -256,7 +256,8 @@ class RemoteAgent:
             BoardBusy: another run is measuring there.
             BoardError: the board refused: out of memory or disk, a blob or runtime missing.
         """
-        self._command(["launch"], input=spec.to_json(), timeout_s=120)
+        # The board itself ends a runtime's import that gets nowhere, after ten minutes.
+        self._command(["launch"], input=spec.to_json(), timeout_s=660)
 
     @contextmanager
     def running(self, spec: protocol.RunSpec) -> Iterator[Iterator[protocol.Entry]]:
