@@ -114,7 +114,7 @@ def tables_of(
 ) -> list[Table]:
     """Run every format on the device; return sizes and times, and the accuracy per language."""
     speed = Table(
-        "", "size MB", "load ms", "p50 ms", "p95 ms", "peak PSS MB", "least cosine", "top-1 as torch %", box=SIMPLE
+        "", "size MB", "load ms", "p50 ms", "p95 ms", "PSS MB", "least cosine", "top-1 as torch %", box=SIMPLE
     )
     accuracies = Table("top-1 %", *languages, "mean but en", box=SIMPLE, padding=(0, 1, 0, 0))
     reference: Vectors | None = None
