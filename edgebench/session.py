@@ -122,8 +122,7 @@ def _carry_out(
         _refuse_too_long(model, request.workloads)
     exported = _told_apart([_export(model, format, on_event) for model, format in _files(request)])
     encoded = [(pair, work, _encode(pair[1], work)) for pair in exported for work in request.workloads]
-    for name in sorted({row.variant for row in scores} - {variant.name for variant, _ in exported}):
-        on_event(Noted(f"scores of {name!r} are not used: no model has that name"))
+    _note_unused(scores, [variant for variant, _ in exported], on_event)
     with open_transport(request.device) as transport:
         agent = RemoteAgent(transport, name=request.device.name, python=request.device.python)
         facts = preflight(agent, request.device, [artifact for _, artifact in exported], on_event)
@@ -545,7 +544,17 @@ def _planned(session: str, cells: Sequence[Cell], done: Mapping[str, Sequence[Ru
     )
 
 
+def _note_unused(rows: Sequence[ScoreRow], variants: Sequence[Variant], on_event: OnEvent) -> None:
+    scored = {row.variant for row in rows}
+    for name in sorted(scored - {variant.name for variant in variants}):
+        on_event(Noted(f"scores of {name!r} are not used: no model has that name"))
+    for name in sorted(scored & {variant.name for variant in variants if variant.is_reference}):
+        on_event(Noted(f"scores of {name!r} are not used: its weights are random"))
+
+
 def _scores_for(subject: Subject, rows: Sequence[ScoreRow]) -> list[Score]:
+    if subject.variant.is_reference:
+        return []  # random weights have no quality
     return scores_of(
         rows,
         variant=subject.variant.name,

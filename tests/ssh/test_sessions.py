@@ -20,6 +20,7 @@ from edgebench.request import Request
 from edgebench.session import profile_all, push_artifact, resume, run_spec
 from edgebench.transport import open_transport
 from edgebench.workload import RunPlan, Workload, random_inputs
+from edgebench.xtreme_r.scores import ScoreRow
 from tests.ssh.board import SshBoard
 
 SHORT = RunPlan(runs=2, min_count=20, min_duration_s=0.1)
@@ -147,3 +148,24 @@ def test_a_missing_provider_is_said_before_anything_is_measured(
     with pytest.raises(BoardError, match=r"CUDAExecutionProvider, which the board's onnxruntime does not have"):
         edgebench.profile(tiny_onnx, device=jetson, plan=SHORT, store=tmp_path / "store")
     assert not list((tmp_path / "store" / "runs").iterdir())
+
+
+def test_scores_go_beside_their_model_and_to_no_random_one(
+    local: edgebench.Device, tiny_onnx: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDGEBENCH_CACHE", str(tiny_onnx.parents[2]))
+    rows = [
+        ScoreRow(variant=variant, task="xnli", lang="sw", metric="accuracy", value=71.2)
+        for variant in (tiny_onnx.parent.name, "reference:tiny", "another")
+    ]
+    events: list[Event] = []
+    measured = profile_all(
+        Request(device=local, models=(str(tiny_onnx), "reference:tiny"), plan=SHORT),
+        store=edgebench.Store(tmp_path / "store"),
+        scores=rows,
+        on_event=events.append,
+    )
+    assert [[score.value for score in one.scores] for one in measured] == [[71.2], []]
+    notes = [event.text for event in events if isinstance(event, Noted)]
+    assert "scores of 'another' are not used: no model has that name" in notes
+    assert "scores of 'reference:tiny' are not used: its weights are random" in notes
