@@ -21,6 +21,7 @@ DEFAULTS = RunPlan()
 @click.command("profile")
 @click.option("--device", "devices", multiple=True, metavar="NAME", help="Board (repeatable). [default: local]")
 @click.option("--host", metavar="[USER@]HOST[:PORT]", help="Address of a board that edgebench.toml does not name.")
+@click.option("--host-key", metavar="KEY", help='The only host key to accept there: "ssh-ed25519 AAAA...".')
 @click.option(
     "--model",
     "models",
@@ -47,6 +48,7 @@ DEFAULTS = RunPlan()
 def command(
     devices: tuple[str, ...],
     host: str | None,
+    host_key: str | None,
     models: tuple[str, ...],
     formats: str | None,
     scenario: str,
@@ -76,7 +78,11 @@ def command(
     wanted = tuple(parse_format(name) for name in _parts(formats))
     if host is not None and len(devices) > 1:
         raise UsageError("--host gives one address, but several --device were named")
-    boards = [_device(name, host) for name in devices] or [_device(None, host)]
+    if host_key is not None and host is None:
+        raise UsageError(
+            "--host-key goes with --host; for a board of edgebench.toml: edgebench device add ... --host-key"
+        )
+    boards = [_device(name, host, host_key) for name in devices] or [_device(None, host, host_key)]
 
     from edgebench.cli.measuring import measure_and_show
     from edgebench.request import DEFAULT_MODEL, Request
@@ -104,7 +110,7 @@ def command(
     )
 
 
-def _device(name: str | None, host: str | None) -> Device:
+def _device(name: str | None, host: str | None, host_key: str | None) -> Device:
     """Return the board of that name, at `host` where one is given; without a name, a board known only by its host."""
     from dataclasses import replace
 
@@ -115,11 +121,11 @@ def _device(name: str | None, host: str | None) -> Device:
     user, address, port = parse_address(host)
     known = configured_devices().get(name or "")
     if known is not None:
-        return replace(known, host=address, user=user or known.user, port=port or known.port)
+        return replace(known, host=address, user=user or known.user, port=port or known.port, host_key=host_key)
     if name is not None and name not in profile_names():
         find_device(name)  # says what is near
     profile = load_profile(name or "generic-linux")
-    return Device(name=name or address, profile=profile, host=address, user=user, port=port)
+    return Device(name=name or address, profile=profile, host=address, user=user, port=port, host_key=host_key)
 
 
 def _workloads(

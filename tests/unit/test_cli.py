@@ -58,6 +58,8 @@ def test_every_command_has_help_with_an_example(words: Sequence[str]) -> None:
         (["profile", "--texts", "no-such-file"], "can't read no-such-file"),
         (["profile", "--scores", "no-such-file"], "no-such-file"),
         (["profile", "--host", "a:b:c:d"], "a:b:c:d"),
+        (["profile", "--host-key", "ssh-ed25519 AAAA"], "--host-key goes with --host"),
+        (["profile", "--host", "10.0.0.4", "--host-key", "nonsense"], "host_key"),
         (["profile", "--no-such-option"], "No such option"),
     ],
 )
