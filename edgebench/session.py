@@ -118,6 +118,7 @@ def _carry_out(
     on_event: OnEvent,
 ) -> list[Measurement]:
     store.check_writable()
+    _refuse_contradiction(request)
     for model, _ in _files(request):
         _refuse_too_long(model, request.workloads)
     exported = _told_apart([_export(model, format, on_event) for model, format in _files(request)])
@@ -127,12 +128,12 @@ def _carry_out(
         agent = RemoteAgent(transport, name=request.device.name, python=request.device.python)
         facts = preflight(agent, request.device, [artifact for _, artifact in exported], on_event)
         cells = _cells(encoded, request, session, facts)
-        store.write_session(session, request_to_json(request))
         done = _stored_runs(store, session, cells) if resumed else {cell.subject.id: [] for cell in cells}
         for _, artifact in exported:
             push_artifact(agent, artifact, on_event)
         for cell in cells:
             agent.push_bytes(cell.inputs.to_bytes())
+        store.write_session(session, request_to_json(request))  # from here on there is something to resume
         on_event(_planned(session, cells, done, request.plan))
         _measure_cells(agent, cells, done, request, store, on_event)
     return [
@@ -233,6 +234,13 @@ def _files(request: Request) -> Iterator[tuple[str, Format | None]]:
         else:
             for format in request.formats or (request.device.profile.default_format,):
                 yield model, format
+
+
+def _refuse_contradiction(request: Request) -> None:
+    """Refuse a format that no model can have: a file is what it is."""
+    files = [model for model in request.models if Path(model).suffix == ".onnx"]
+    if request.formats and len(files) == len(request.models):
+        raise ConfigError(f"{files[0]} is profiled as it is: leave the format ({', '.join(request.formats)}) out")
 
 
 def _refuse_too_long(model: str, workloads: Sequence[Workload]) -> None:

@@ -102,7 +102,9 @@ class LiveDisplay:
 
 def _name(event: Running | Ended) -> str:
     subject = event.subject
-    return printable(f"{subject.variant.name} {subject.artifact.format} {subject.label}")
+    threads = subject.workload.get("threads")
+    setting = f" {threads} threads" if threads is not None else ""
+    return printable(f"{subject.variant.name} {subject.artifact.format} {subject.label}{setting}")
 
 
 def _running_line(event: Running) -> str:

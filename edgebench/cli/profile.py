@@ -94,7 +94,7 @@ def command(
     requests = [
         Request(
             device=board,
-            models=models or (DEFAULT_MODEL,),
+            models=tuple(dict.fromkeys(models)) or (DEFAULT_MODEL,),
             formats=wanted,
             workloads=tuple(workloads),
             plan=plan,
@@ -145,7 +145,8 @@ def _workloads(
 
 
 def _parts(listed: str | None) -> list[str]:
-    return [part.strip() for part in listed.split(",") if part.strip()] if listed else []
+    """Return the parts of a list, each once: the same row twice would only take twice the time."""
+    return list(dict.fromkeys(part.strip() for part in listed.split(",") if part.strip())) if listed else []
 
 
 def _whole(text: str, option: str) -> int:

@@ -120,6 +120,8 @@ def resume_session(session: str | None, scores: Path | None, store: Path, json_t
     sessions = keep.sessions()
     if not sessions:
         raise StoreError(f"{store} holds no session to resume; try: edgebench profile")
+    if session is None:
+        click.echo(f"edgebench: going on with {max(sessions)}", err=True)
     return measure_and_show(
         [partial(resume, session or max(sessions), store=keep, scores=rows)],
         store=keep,

@@ -206,15 +206,22 @@ _FIGURES: tuple[tuple[str, Callable[[Measurement], str]], ...] = (
 
 def _score_columns(measurements: Sequence[Measurement]) -> list[Column]:
     """Return a column for each task that any row has a score of."""
-    rows = [task_scores(each.scores) for each in measurements]
+    rows = [_scores_of_row(each) for each in measurements]
     names = dict.fromkeys(name for row in rows for name in row)
     return [Column(name, [_score(row.get(name)) for row in rows]) for name in names]
+
+
+def _scores_of_row(measurement: Measurement) -> dict[str, TaskScore]:
+    """Return the scores that belong beside a row: of its own language, where it is about one; else the tasks' means."""
+    lang = measurement.subject.workload.get("lang")
+    return task_scores([score for score in measurement.scores if lang is None or score.lang == lang])
 
 
 def _score(score: TaskScore | None) -> str:
     if score is None:
         return ""
-    languages = "" if score.complete else f" ({len(score.langs)} lang)"
+    some = score.langs[0] if len(score.langs) == 1 else f"{len(score.langs)} langs"
+    languages = "" if score.complete else f" ({some})"
     return f"{score.value:.1f}{'' if score.of_artifact else _OF_VARIANT}{languages}"
 
 
@@ -222,7 +229,7 @@ def _notes(measurements: Sequence[Measurement]) -> Iterable[str]:
     """Say below the table what a cell has no room for."""
     if any(each.latency_ms.p50_ci for each in measurements):
         yield "±: half of the 95 % interval, from the runs' own medians"
-    scores = [score for each in measurements for score in task_scores(each.scores).values()]
+    scores = [score for each in measurements for score in _scores_of_row(each).values()]
     if any(not score.of_artifact for score in scores):
         yield f"{_OF_VARIANT} score of the variant, not of this very file"
     for each in measurements:

@@ -73,6 +73,7 @@ def test_a_run_tells_its_story_in_order(board: AgentBoard, tiny_model: bytes) ->
     assert [phase.name for phase in of(Phase, messages)] == ["loading", "first", "warmup", "measuring", "finishing"]
     (loaded,) = of(Loaded, messages)
     assert loaded.providers == ["CPUExecutionProvider"]
+    assert set(loaded.nodes) == {"CPUExecutionProvider"} and loaded.nodes["CPUExecutionProvider"] > 0
     assert loaded.inputs == ["input_ids", "attention_mask"]
     assert loaded.outputs == ["embedded", "same_attention_mask"]
     assert loaded.load_ns > 0

@@ -12,7 +12,7 @@ import pytest
 
 import edgebench
 from edgebench.device import find_device, load_profile
-from edgebench.errors import BoardError, RunFailed, StoreError
+from edgebench.errors import BoardError, ConfigError, RunFailed, StoreError
 from edgebench.events import Event, Noted
 from edgebench.export import export_model
 from edgebench.remote_agent import RemoteAgent
@@ -169,3 +169,17 @@ def test_scores_go_beside_their_model_and_to_no_random_one(
     notes = [event.text for event in events if isinstance(event, Noted)]
     assert "scores of 'another' are not used: no model has that name" in notes
     assert "scores of 'reference:tiny' are not used: its weights are random" in notes
+
+
+def test_a_session_that_never_began_to_measure_is_not_there_to_resume(
+    local: edgebench.Device, tiny_onnx: Path, tmp_path: Path
+) -> None:
+    store = edgebench.Store(tmp_path / "store")
+    with pytest.raises(BoardError):
+        edgebench.profile(tiny_onnx, device=replace(local, python="/nowhere/python3"), store=store)
+    assert store.sessions() == []
+
+
+def test_a_format_that_a_file_can_not_have_is_refused(local: edgebench.Device, tiny_onnx: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"model\.onnx is profiled as it is: leave the format \(onnx-fp32\) out"):
+        edgebench.profile(tiny_onnx, device=local, format="onnx-fp32", store=tmp_path)

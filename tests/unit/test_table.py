@@ -46,7 +46,7 @@ def many() -> list[Measurement]:
 
 
 #: Every figure that the table of `many()` must have, whatever the width.
-FIGURES = ["118", "400", "25.0", "45.77 ±0.01", "45.86", "21.8", "2797", "300", "280", "81.2 (1 lang)", "yes"]
+FIGURES = ["118", "400", "25.0", "45.77 ±0.01", "45.86", "21.8", "2797", "300", "280", "81.2 (en)", "yes"]
 
 
 @pytest.mark.parametrize("width", [60, 80, 100, 120, 200, 400])
@@ -112,8 +112,21 @@ def test_reasons_stand_below_the_table() -> None:
 def test_scores_of_the_variant_are_not_passed_off_as_the_files() -> None:
     of_variant = Score(task="xnli", lang="en", metric="accuracy", value=81.25)
     text = text_of(measurement_table([measured(scores=[of_variant])]), 200)
-    assert "81.2* (1 lang)" in text
+    assert "81.2* (en)" in text
     assert "* score of the variant, not of this very file" in text
+
+
+def test_beside_a_row_of_one_language_stands_that_languages_score_alone() -> None:
+    scores = [Score(task="xnli", lang=lang, metric="accuracy", value=value) for lang, value in (("en", 80), ("sw", 60))]
+    rows = [measured(0, name="all", scores=scores)]
+    for number, lang in enumerate(("sw", "th"), 1):
+        one = measured(number, name=f"only-{lang}", label=lang, scores=scores)
+        workload = {"scenario": "single-stream", "lang": lang, "batch": 1, "threads": None, "padding": "longest"}
+        rows.append(replace(one, subject=replace(one.subject, workload=workload)))
+    lines = {line.split()[0]: line for line in text_of(measurement_table(rows), 250).splitlines() if line.strip()}
+    assert "70.0* (2 langs)" in lines["all"]
+    assert "60.0* (sw)" in lines["only-sw"]
+    assert "*" not in lines["only-th"]  # no score of that language: the cell is empty
 
 
 def test_names_with_brackets_are_no_markup() -> None:

@@ -33,9 +33,8 @@ def load(path: str, *, threads: int, providers: Sequence[str]) -> Model:
     options.inter_op_num_threads = 1
     if threads:
         options.intra_op_num_threads = threads
-    if asked != [_CPU]:
-        # On the CPU alone there is nothing to tell, and the session stays as a user's would be.
-        options.add_session_config_entry(_RECORD_NODES, "1")
+    # Costs nothing that can be measured, while loading or after; versions that don't know it ignore it.
+    options.add_session_config_entry(_RECORD_NODES, "1")
     try:
         session = onnxruntime.InferenceSession(path, options, providers=asked)
     except Exception as error:
@@ -48,7 +47,7 @@ def load(path: str, *, threads: int, providers: Sequence[str]) -> Model:
         outputs=[entry.name for entry in session.get_outputs()],
         infer=partial(session.run, None),
         providers=runs_on,
-        nodes={} if asked == [_CPU] else _nodes(session),
+        nodes=_nodes(session),
         notes=[f"asked for {name}, runs on {', '.join(runs_on)}" for name in asked if name not in runs_on],
         explain=_explain,
     )
