@@ -15,20 +15,27 @@ _CHUNK_BYTES = 1 << 20
 
 
 class Format(StrEnum):
-    """How a model is written down. `ONNX` is an existing file, profiled as it is."""
+    """How a model is written down. `ONNX` and `TFLITE` are existing files, profiled as they are."""
 
     ONNX_FP32 = "onnx-fp32"
+    ONNX_FP16 = "onnx-fp16"
     ONNX_INT8 = "onnx-int8"
+    TFLITE_FP32 = "tflite-fp32"
+    TFLITE_INT8 = "tflite-int8"
     ONNX = "onnx"
+    TFLITE = "tflite"
 
     @property
     def runtime(self) -> str:
         """The agent's runtime that reads it."""
-        return "onnxruntime"
+        return "tflite" if self in (Format.TFLITE_FP32, Format.TFLITE_INT8, Format.TFLITE) else "onnxruntime"
 
+
+#: Formats of files that edgebench did not make, by how their names end.
+EXISTING_FORMATS = {".onnx": Format.ONNX, ".tflite": Format.TFLITE}
 
 #: Formats that edgebench can export to.
-EXPORT_FORMATS = (Format.ONNX_FP32, Format.ONNX_INT8)
+EXPORT_FORMATS = tuple(format for format in Format if format not in EXISTING_FORMATS.values())
 
 
 def parse_format(name: str) -> Format:
@@ -43,11 +50,26 @@ def parse_format(name: str) -> Format:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OutputParity:
+    """How far one output is from the checkpoint's own in torch.
+
+    `cosine` is the smallest over the examples (for a bare encoder: of mean-pooled states), `mean_cosine` their mean;
+    `argmax_agreement` is the share of answers (labels, labels of tokens, positions) that are the same; None where the
+    output has none.
+    """
+
+    name: str
+    max_abs_diff: float
+    cosine: float
+    mean_cosine: float
+    argmax_agreement: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Parity:
     """How far the exported file's outputs are from the checkpoint's own in torch, over `examples` inputs.
 
-    `cosine` is the smallest over the examples (for a bare encoder: of mean-pooled states), `mean_cosine` their
-    mean; `argmax_agreement` is the share of examples with the same highest logit, None where there are no labels.
+    Each figure is that of the worst of `outputs`. `runtime`: what ran the file, with its version.
     """
 
     max_abs_diff: float
@@ -55,6 +77,14 @@ class Parity:
     mean_cosine: float
     argmax_agreement: float | None
     examples: int
+    runtime: str | None = None
+    outputs: tuple[OutputParity, ...] = ()
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Parity:
+        """Return what `asdict` made plain."""
+        outputs = tuple(OutputParity(**output) for output in values.get("outputs", ()))
+        return cls(**values | {"outputs": outputs})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,13 +100,19 @@ class ArtifactFile:
 class Artifact:
     """An exported model on this machine: `path` is its folder, the first of `files` the model.
 
-    What isn't known of an existing file (its vocabulary, its longest sequence) is None.
+    What isn't known of an existing file (its vocabulary, its longest sequence) is None. `buckets`: the lengths in
+    tokens that the file has a signature for (TFLite), ascending; an input is padded to the smallest that holds it.
+    `choices`: sequences of one example where the file fixes it (multiple choice in TFLite).
+    `parity` is that of this machine's runtime, `parity_elsewhere` that of other runtimes which boards have.
     """
 
     format: Format
     files: tuple[ArtifactFile, ...]
     path: Path
     parity: Parity | None = None
+    parity_elsewhere: tuple[Parity, ...] = ()
+    buckets: tuple[int, ...] = ()
+    choices: int | None = None
     max_seq_len: int | None = None  # tokens, special ones included
     vocab_size: int | None = None
     pad_token_id: int = 1
@@ -113,6 +149,8 @@ class Artifact:
             "files": [asdict(file) for file in self.files],
             "path": str(self.path),
             "parity": asdict(self.parity) if self.parity else None,
+            "parity_elsewhere": [asdict(parity) for parity in self.parity_elsewhere],
+            "buckets": list(self.buckets),
         }
         return values
 
@@ -128,7 +166,9 @@ class Artifact:
             "format": Format(values["format"]),
             "files": tuple(ArtifactFile(**file) for file in values["files"]),
             "path": path if path is not None else Path(values["path"]),
-            "parity": Parity(**values["parity"]) if values.get("parity") else None,
+            "parity": Parity.from_json(values["parity"]) if values.get("parity") else None,
+            "parity_elsewhere": tuple(Parity.from_json(parity) for parity in values.get("parity_elsewhere", ())),
+            "buckets": tuple(values.get("buckets", ())),
         }
         return cls(**known)
 

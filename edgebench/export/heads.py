@@ -3,22 +3,39 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from edgebench.errors import CheckpointError, UnknownName
+
+
+class Answer(StrEnum):
+    """What an output says, by its shape for one example."""
+
+    LABELS = "labels"  # (labels,): one decision an example
+    TOKEN_LABELS = "token labels"  # noqa: S105 - (tokens, labels): one decision a token
+    POSITIONS = "positions"  # (tokens,): one decision an example, which token
+    STATES = "states"  # (tokens, hidden): no decision; compared after averaging over tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """One output of the exported model, by the name that transformers gives it."""
+
+    name: str
+    answer: Answer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Head:
     """What sits on the encoder. `arguments` are the class's, beside its config.
 
-    `output` is the name of what the exported model returns; `pooled` says that parity compares mean-pooled states
-    (there are no labels), else logits.
+    `has_choices`: an example is several sequences: inputs [batch, choices, tokens], outputs [batch, choices].
     """
 
     task: str
     architecture: str  # the class in transformers
-    output: str
-    pooled: bool
+    outputs: tuple[Output, ...]
+    has_choices: bool = False
     arguments: tuple[tuple[str, object], ...] = ()
 
 
@@ -28,14 +45,33 @@ HEADS = {
         Head(
             task="sequence-classification",
             architecture="XLMRobertaForSequenceClassification",
-            output="logits",
-            pooled=False,
+            outputs=(Output("logits", Answer.LABELS),),
+        ),
+        Head(
+            task="token-classification",
+            architecture="XLMRobertaForTokenClassification",
+            outputs=(Output("logits", Answer.TOKEN_LABELS),),
+        ),
+        Head(
+            task="question-answering",
+            architecture="XLMRobertaForQuestionAnswering",
+            outputs=(Output("start_logits", Answer.POSITIONS), Output("end_logits", Answer.POSITIONS)),
+        ),
+        Head(
+            task="multiple-choice",
+            architecture="XLMRobertaForMultipleChoice",
+            outputs=(Output("logits", Answer.LABELS),),
+            has_choices=True,
+        ),
+        Head(
+            task="masked-lm",
+            architecture="XLMRobertaForMaskedLM",
+            outputs=(Output("logits", Answer.TOKEN_LABELS),),
         ),
         Head(
             task="encoder",
             architecture="XLMRobertaModel",
-            output="last_hidden_state",
-            pooled=True,
+            outputs=(Output("last_hidden_state", Answer.STATES),),
             # the pooler does not feed the states; many checkpoints have none
             arguments=(("add_pooling_layer", False),),
         ),

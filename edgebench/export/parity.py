@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from edgebench.artifact import Format, Parity
 from edgebench.errors import ExportError, ParityError
 from edgebench.export.checkpoint import Checkpoint
+from edgebench.export.heads import Answer, Head
 from edgebench.export.skeleton import INPUTS
 from edgebench.export.tokens import encode_with
 from edgebench.export.weights import load_model
@@ -64,7 +65,8 @@ def torch_outputs(checkpoint: Checkpoint, inputs: list[Ids]) -> list[Outputs]:
     with torch.inference_mode():
         for ids in inputs:
             batch = torch.from_numpy(ids)[None]
-            answer: torch.Tensor = model(input_ids=batch, attention_mask=torch.ones_like(batch))[checkpoint.head.output]
+            answers = model(input_ids=batch, attention_mask=torch.ones_like(batch))
+            answer: torch.Tensor = answers[checkpoint.head.outputs[0].name]
             outputs.append(answer[0].numpy())
     return outputs
 
@@ -86,12 +88,12 @@ def check_onnx(
 
     session = _open_session(path)
     actual = [_run(session, ids[None], np.ones_like(ids)[None])[0] for ids in inputs]
-    parity = compare(expected, actual, pooled=checkpoint.head.pooled)
+    parity = compare(expected, actual, pooled=_pooled(checkpoint.head))
     refuse(parity, format, where=checkpoint.source)
     if format is Format.ONNX_FP32:
         some = sorted(range(len(inputs)), key=lambda i: len(inputs[i]))[:: max(1, len(inputs) // _PADDED_BATCH)]
         batched = _run_padded(session, [inputs[i] for i in some], checkpoint.geometry.pad_token_id)
-        if not checkpoint.head.pooled:
+        if not _pooled(checkpoint.head):
             kept = list(batched)
         else:
             kept = [answer[: len(inputs[i])] for answer, i in zip(batched, some, strict=True)]
@@ -142,6 +144,10 @@ def refuse(parity: Parity, format: Format, *, where: str) -> None:
             f"{where}: {format} has a mean cosine of {parity.mean_cosine:.3f} to torch over {parity.examples} inputs"
             f" (at least {INT8_FLOOR}); nothing was kept; try: --format onnx-fp32"
         )
+
+
+def _pooled(head: Head) -> bool:
+    return head.outputs[0].answer is Answer.STATES
 
 
 def _difference(a: Outputs, b: Outputs) -> float:

@@ -207,7 +207,7 @@ def _make(checkpoint: Checkpoint, format: Format, *, cache: Path, key: str, say:
             format=format,
             files=tuple(files),
             path=folder,
-            parity=Parity(**result["parity"]),
+            parity=Parity.from_json(result["parity"]),
             max_seq_len=checkpoint.geometry.max_seq_len,
             vocab_size=checkpoint.geometry.vocab_size,
             pad_token_id=checkpoint.geometry.pad_token_id,

@@ -72,7 +72,7 @@ def _export(geometry: Geometry, head: Head, torch: Any) -> Any:
                 attention_mask=hidden * torch.finfo(torch.float32).min,
                 token_type_ids=torch.zeros((1, 1), dtype=torch.int64, device=input_ids.device),
             )
-            result: torch.Tensor = outputs[head.output]
+            result: torch.Tensor = outputs[head.outputs[0].name]
             return result
 
     lengths = {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC}
@@ -88,7 +88,7 @@ def _export(geometry: Geometry, head: Head, torch: Any) -> Any:
         verbose=False,
         opset_version=OPSET,
         input_names=list(INPUTS),
-        output_names=[head.output],
+        output_names=[output.name for output in head.outputs],
     )
 
 
