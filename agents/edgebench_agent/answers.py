@@ -1,0 +1,63 @@
+"""answers: what a model answers to inputs, by the same code as a run, without a home, journal or sensors.
+
+`python -m edgebench_agent.answers INPUTS OUTPUTS` with a RunSpec on standard input, for the check of an exported file
+on the machine that exports it. Prints one reply; the outputs are as in a run's `outputs.npy`.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any, Dict, cast
+
+from .failure import Failure
+from .infer import infer_all
+from .inputs import Batches
+from .line import Supervisor
+from .protocol import Message, ProtocolError, RunSpec, one_line
+from .runtimes import describe, open_runtime
+
+
+class _Nobody:
+    """Takes the place of the supervisor: nobody listens, nobody stops it."""
+
+    def send(self, message: Message) -> None:
+        """Drop a message."""
+
+    def check(self) -> None:
+        """Go on."""
+
+    def enter(self, phase: str) -> None:
+        """Go on."""
+
+
+def answer(spec: RunSpec, inputs: str, outputs: Path) -> Dict[str, Any]:
+    """Run the inputs through the model, write its outputs, and return what ran it and the outputs' names.
+
+    Raises:
+        Failure: as a run fails.
+    """
+    found = describe(spec.runtime)
+    path = spec.model_files()[0].path
+    model = open_runtime(spec.runtime).load(path, threads=spec.threads, providers=spec.providers)
+    try:
+        infer_all(model, Batches(spec, inputs, model.inputs), outputs, cast(Supervisor, _Nobody()))
+    except Exception as error:
+        failure = model.explain(error)
+        if failure is None:
+            raise
+        raise failure from error
+    return {"ok": True, "version": found.version, "libraries": found.libraries, "outputs": model.outputs}
+
+
+def main() -> int:
+    """Answer the specification on standard input; return the exit status."""
+    try:
+        reply = answer(RunSpec.from_json(sys.stdin.buffer.readline()), sys.argv[1], Path(sys.argv[2]))
+    except (Failure, ProtocolError) as error:
+        reply = {"ok": False, "message": one_line(str(error))}
+    sys.stdout.write(json.dumps(reply) + "\n")
+    return 0 if reply["ok"] else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

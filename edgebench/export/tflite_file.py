@@ -1,0 +1,193 @@
+"""TFLite files: a checkpoint converted by litert-torch, and the same quantised to int8 by ai-edge-quantizer.
+
+One signature per length bucket, `tokens_32` for inputs of up to 32 tokens, all of them on the same weights. Inputs are
+int32 `input_ids` and `attention_mask` [1, tokens] ([1, choices, tokens] for multiple choice).
+
+Three things that both libraries leave open decide whether old runtimes give right numbers. Int8 weights have one scale
+a tensor: tflite-runtime 2.14 loads one scale a channel and answers nonsense. Activations are quantised with a zero
+point (asymmetrically): new runtimes always do, old ones only where the file says so, and without it the two agree to
+0.997 only. And constants lie inside the flatbuffer, for tflite-runtime 2.13 does not look elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgebench.errors import ConfigError, ExportError, MissingExtra
+from edgebench.export.checkpoint import Checkpoint
+from edgebench.export.heads import Head
+from edgebench.export.weights import load_model
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from numpy.typing import NDArray
+
+MODEL_NAME = "model.tflite"
+
+#: Lengths in tokens that a file has signatures for, as far as the model reaches.
+DEFAULT_BUCKETS = (32, 64, 128, 256, 512)
+#: Sequences of an example of a multiple choice, which the file fixes: XCOPA's number.
+DEFAULT_CHOICES = 2
+
+#: Flatbuffers end at 2 GiB; constants of larger files lie behind it.
+LARGEST_FLATBUFFER_BYTES = 2**31 - (64 << 20)
+#: What a masked position's attention scores are lowered by: far enough for an exponential of 0 in float32.
+_MASKED = -1e4
+_IDENTIFIER = b"TFL3"
+_ALIGNMENT = 16
+_INPUTS = ("input_ids", "attention_mask")
+
+
+def choose_buckets(asked: Sequence[int] | None, longest: int, *, where: str) -> tuple[int, ...]:
+    """Return the lengths to make signatures for, ascending; by default DEFAULT_BUCKETS, up to `longest` tokens.
+
+    Raises:
+        ConfigError: one that was asked for is longer than the model allows, or below 1.
+    """
+    if asked is None:
+        return tuple(
+            sorted({*(bucket for bucket in DEFAULT_BUCKETS if bucket < longest), min(longest, DEFAULT_BUCKETS[-1])})
+        )
+    wrong = [bucket for bucket in asked if not 1 <= bucket <= longest]
+    if wrong or not asked:
+        got = ", ".join(map(str, wrong)) or "none"
+        raise ConfigError(f"{where}: buckets must be 1..{longest} tokens, the model's positions; got {got}")
+    return tuple(sorted(set(asked)))
+
+
+def convert(checkpoint: Checkpoint, buckets: Sequence[int], choices: int | None, path: Path) -> int:
+    """Write the checkpoint as float32 .tflite and return its number of parameters.
+
+    Raises:
+        CheckpointError: transformers can't load it.
+        MissingExtra: litert-torch is not installed.
+    """
+    try:
+        import litert_torch
+    except ImportError as error:
+        raise MissingExtra(error.name or "litert_torch", "tflite", "making a .tflite file") from error
+    import torch
+
+    model: Any = load_model(checkpoint)
+    model.set_attn_implementation("eager")  # no mask of booleans, which old runtimes can't index
+    module = _wrapped(model, checkpoint.head, pad_token_id=checkpoint.geometry.pad_token_id)
+    signatures: Any = litert_torch
+    for bucket in buckets:
+        shape = (1, bucket) if choices is None else (1, choices, bucket)
+        # Two tensors: one given twice would be taken for one input.
+        example = {name: torch.ones(shape, dtype=torch.int32) for name in _INPUTS}
+        signatures = signatures.signature(f"tokens_{bucket}", module, sample_kwargs=example)
+    signatures.convert().export(str(path))
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def quantise(source: Path, path: Path) -> None:
+    """Write a float32 .tflite with its matrices and embeddings as int8 (dynamic range).
+
+    Raises:
+        MissingExtra: ai-edge-quantizer is not installed.
+    """
+    try:
+        from ai_edge_quantizer import qtyping, quantizer
+    except ImportError as error:
+        raise MissingExtra(error.name or "ai_edge_quantizer", "tflite", "quantising a .tflite file") from error
+
+    config = qtyping.OpQuantizationConfig(
+        weight_tensor_config=qtyping.TensorQuantizationConfig(
+            num_bits=8, symmetric=True, granularity=qtyping.QuantGranularity.TENSORWISE
+        ),
+        compute_precision=qtyping.ComputePrecision.INTEGER,
+        explicit_dequantize=False,
+    )
+    work = quantizer.Quantizer(str(source))
+    for operation in (qtyping.TFLOperationName.FULLY_CONNECTED, qtyping.TFLOperationName.EMBEDDING_LOOKUP):
+        work.update_quantization_recipe(regex=".*", operation_name=operation, op_config=config)
+    temporary = path.with_suffix(".quantised")
+    try:
+        work.quantize(serialize_to_path=str(temporary))
+        del work
+        _finish(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _wrapped(model: Any, head: Head, *, pad_token_id: int) -> torch.nn.Module:
+    import torch
+
+    class Wrapped(torch.nn.Module):
+        """The model on int32 inputs, its positions, mask and token types worked out without booleans."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = model
+
+        def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> dict[str, torch.Tensor]:
+            length = input_ids.shape[-1]
+            ids, mask = input_ids.reshape(-1, length), attention_mask.reshape(-1, length)
+            hidden = ((1.0 - mask.to(torch.float32)) * _MASKED)[:, None, None, :]
+            arguments = {
+                "input_ids": ids,
+                "attention_mask": hidden.expand(ids.shape[0], 1, length, length),
+                "position_ids": torch.cumsum(mask, dim=1).to(torch.int32) * mask + pad_token_id,
+                "token_type_ids": torch.zeros_like(ids),
+            }
+            if head.has_choices:
+                # The class itself would flatten the mask as if it were of tokens.
+                pooled = self.model.roberta(**arguments)[1]
+                return {head.outputs[0].name: self.model.classifier(pooled).reshape(-1, input_ids.shape[1])}
+            answers = self.model(**arguments)
+            return {output.name: answers[output.name] for output in head.outputs}
+
+    return Wrapped().eval()
+
+
+def _finish(source: Path, path: Path) -> None:
+    """Write a quantised model so that every runtime reads the same numbers from it (see the top of this file)."""
+    import flatbuffers
+    import numpy as np
+    from ai_edge_litert import schema_py_generated as schema
+
+    raw = np.memmap(source, np.uint8, mode="r")
+    if len(raw) > LARGEST_FLATBUFFER_BYTES:
+        raise ExportError(f"the model takes {len(raw) / 1e9:.1f} GB as int8; a .tflite for every runtime ends at 2 GiB")
+    model: Any = schema.ModelT.InitFromPackedBuf(bytes(raw))
+    for graph in model.subgraphs:
+        for operator in graph.operators:
+            if model.operatorCodes[operator.opcodeIndex].builtinCode != schema.BuiltinOperator.FULLY_CONNECTED:
+                continue
+            if graph.tensors[operator.inputs[1]].type == schema.TensorType.INT8:
+                operator.builtinOptions.asymmetricQuantizeInputs = True
+    for position, buffer in enumerate(model.buffers):
+        outside = buffer.offset > 1
+        content = raw[buffer.offset : buffer.offset + buffer.size] if outside else buffer.data
+        model.buffers[position] = _Constant(content if content is not None and len(content) else None)
+    builder = flatbuffers.Builder(len(raw) + len(raw) // 16)
+    builder.Finish(model.Pack(builder), file_identifier=_IDENTIFIER)
+    with path.open("wb") as file:
+        file.write(memoryview(builder.Bytes)[builder.Head() :])
+
+
+class _Constant:
+    """A constant that packs itself at a multiple of 16, as the schema wants and flatbuffers' Python code forgets."""
+
+    def __init__(self, content: NDArray[np.uint8] | None) -> None:
+        self.content = content
+
+    def Pack(self, builder: Any) -> int:  # noqa: N802 - the name that the generated schema calls
+        """Append to the builder and return where."""
+        from ai_edge_litert import schema_py_generated as schema
+
+        packed = None
+        if self.content is not None:
+            size = len(self.content)
+            builder.StartVector(1, size, _ALIGNMENT)
+            builder.head -= size
+            builder.Bytes[builder.head : builder.head + size] = self.content.tobytes()
+            packed = builder.EndVector()
+        schema.BufferStart(builder)
+        if packed is not None:
+            schema.BufferAddData(builder, packed)
+        return int(schema.BufferEnd(builder))
