@@ -40,7 +40,8 @@ def answer(spec: RunSpec, inputs: str, outputs: Path) -> Dict[str, Any]:
     path = spec.model_files()[0].path
     model = open_runtime(spec.runtime).load(path, threads=spec.threads, providers=spec.providers)
     try:
-        infer_all(model, Batches(spec, inputs, model.inputs), outputs, cast(Supervisor, _Nobody()))
+        batches = Batches(spec, inputs, model.inputs, model.lengths)
+        infer_all(model, batches, outputs, cast(Supervisor, _Nobody()))
     except Exception as error:
         failure = model.explain(error)
         if failure is None:

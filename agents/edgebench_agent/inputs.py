@@ -25,19 +25,24 @@ _MAKERS: Dict[str, Callable[[Any, Any, int], Any]] = {
 
 
 class Batches:
-    """The inputs in consecutive batches; the last one may be short. `sizes`: inputs in each."""
+    """The inputs in consecutive batches; the last one may be short. `sizes`: examples in each."""
 
-    def __init__(self, spec: RunSpec, path: str, tensors: Sequence[Tensor]) -> None:
+    def __init__(self, spec: RunSpec, path: str, tensors: Sequence[Tensor], buckets: Sequence[int] = ()) -> None:
         """Check what the model wants and read the ids; a model without inputs needs none.
+
+        `buckets`: the numbers of tokens that an input may have, ascending; empty: any, or what `tensors` fix.
 
         Raises:
             Failure: inputs_rejected: the model wants what we can't make; corrupt: there are more or fewer ids.
         """
         self._spec = spec
         self._tensors = list(tensors)
+        self._has_choices = any(len(tensor.shape) > 2 for tensor in tensors)
         self._rows = _fixed_size(tensors, 0)
-        self._tokens = _fixed_size(tensors, 1)
-        self.sizes = [len(spec.lengths[at : at + spec.batch]) for at in range(0, len(spec.lengths), spec.batch)]
+        self._tokens = _fixed_size(tensors, -1)
+        self._buckets = list(buckets)
+        examples = len(spec.lengths) // spec.choices
+        self.sizes = [min(spec.batch, examples - at) for at in range(0, examples, spec.batch)]
         self._check()
         self._starts = [0, *accumulate(spec.lengths)]
         self._ids: Any = _read_ids(path, self._starts[-1]) if tensors else ()
@@ -46,33 +51,38 @@ class Batches:
         return len(self.sizes)
 
     def padded_tokens(self, index: int) -> int:
-        """Return to how many tokens the inputs of a batch are padded."""
-        at = index * self._spec.batch
-        return max([self._tokens, *self._spec.lengths[at : at + self.sizes[index]]])
+        """Return to how many tokens the sequences of a batch are padded."""
+        at = index * self._spec.batch * self._spec.choices
+        longest = max([self._tokens, *self._spec.lengths[at : at + self.sizes[index] * self._spec.choices]])
+        return next((bucket for bucket in self._buckets if bucket >= longest), longest)
 
     def arrays(self, index: int) -> Dict[str, Any]:
-        """Return the arrays of a batch by input name, each of shape (rows, tokens after padding).
+        """Return the arrays of a batch by input name, each of shape (rows, tokens after padding), or with choices
+        (rows, choices, tokens).
 
-        A model of fixed batch size gets the last input again until it is full; such rows are no inputs.
+        A model of fixed batch size gets the last example again until it is full; such rows are no inputs.
         """
         if not self._tensors:
             return {}
         import numpy as np
 
+        choices = self._spec.choices
         first = index * self._spec.batch
         last = first + self.sizes[index] - 1
         rows = max(self.sizes[index], self._rows)
-        ids = np.full((rows, self.padded_tokens(index)), self._spec.pad_token_id, np.int64)
+        ids = np.full((rows * choices, self.padded_tokens(index)), self._spec.pad_token_id, np.int64)
         mask = np.zeros_like(ids)
-        for row in range(rows):
-            position = min(first + row, last)
+        for row in range(rows * choices):
+            position = min(first + row // choices, last) * choices + row % choices
             length = self._spec.lengths[position]
             ids[row, :length] = self._ids[self._starts[position] : self._starts[position] + length]
             mask[row, :length] = 1
-        return {
-            tensor.name: np.ascontiguousarray(_MAKERS[tensor.name](ids, mask, self._spec.pad_token_id), tensor.dtype)
+        shape = (rows, choices, -1) if self._has_choices else (rows, -1)
+        made = {
+            tensor.name: _MAKERS[tensor.name](ids, mask, self._spec.pad_token_id).reshape(shape)
             for tensor in self._tensors
         }
+        return {tensor.name: np.ascontiguousarray(made[tensor.name], tensor.dtype) for tensor in self._tensors}
 
     def _check(self) -> None:
         unknown = [tensor.name for tensor in self._tensors if tensor.name not in _MAKERS]
@@ -84,16 +94,27 @@ class Batches:
         odd = [f"{tensor.name} as {tensor.dtype}" for tensor in self._tensors if tensor.dtype not in _DTYPES]
         if odd:
             raise Failure("inputs_rejected", f"the model wants {', '.join(odd)}; this agent makes {', '.join(_DTYPES)}")
-        longest = max(self._spec.lengths, default=0)
-        if self._tokens and longest > self._tokens:
-            raise Failure("inputs_rejected", f"the model takes {self._tokens} tokens and an input has {longest}")
+        self._check_lengths()
         if self._rows and self._spec.batch > self._rows:
             raise Failure("inputs_rejected", f"the model takes batches of {self._rows}, not {self._spec.batch}")
+        fixed = _fixed_size(self._tensors, 1) if self._has_choices else 1
+        if self._tensors and fixed and fixed != self._spec.choices:
+            raise Failure("inputs_rejected", f"the model takes {fixed} sequences an example, not {self._spec.choices}")
+
+    def _check_lengths(self) -> None:
+        most = self._buckets[-1] if self._buckets else self._tokens
+        longer = sum(length > most for length in self._spec.lengths)
+        if most and longer:
+            raise Failure(
+                "inputs_rejected",
+                f"the model takes {most} tokens; {longer} of {len(self._spec.lengths)} inputs have more"
+                f" (the longest: {max(self._spec.lengths)})",
+            )
 
 
 def _fixed_size(tensors: Sequence[Tensor], axis: int) -> int:
     """Return the size that the model fixes along an axis, or 0 where it is free."""
-    sizes: List[int] = [tensor.shape[axis] or 0 for tensor in tensors if len(tensor.shape) > axis]
+    sizes: List[int] = [tensor.shape[axis] or 0 for tensor in tensors if len(tensor.shape) > max(axis, 0)]
     return max(sizes, default=0)
 
 

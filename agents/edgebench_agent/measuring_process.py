@@ -50,7 +50,7 @@ def _run(spec: RunSpec, home: Home, supervisor: Supervisor) -> None:
     run = home.run(spec.run_id)
     supervisor.enter("loading")
     model = _load(spec, home, supervisor)
-    batches = Batches(spec, str(run.inputs), model.inputs)
+    batches = Batches(spec, str(run.inputs), model.inputs, model.lengths)
     try:
         if spec.mode == "infer":
             infer_all(model, batches, run.outputs, supervisor)
@@ -71,5 +71,5 @@ def _load(spec: RunSpec, home: Home, supervisor: Supervisor) -> Model:
     load_ns = time.monotonic_ns() - began
     names = [tensor.name for tensor in model.inputs]
     notes = [one_line(note) for note in model.notes]
-    supervisor.send(Loaded(load_ns, model.providers, model.nodes, names, model.outputs, notes))
+    supervisor.send(Loaded(load_ns, model.providers, model.nodes, names, model.outputs, notes, list(model.lengths)))
     return model

@@ -149,7 +149,10 @@ class Phase:
 
 @dataclass(frozen=True)
 class Loaded:
-    """The model is loaded. `nodes` counts graph nodes by the provider that runs them (empty: not told)."""
+    """The model is loaded. `nodes` counts graph nodes by the provider that runs them (empty: not told).
+
+    `lengths`: the numbers of tokens that the model is made for; inputs are padded to the smallest that holds them.
+    """
 
     load_ns: int = checked(_integer())
     providers: List[str] = checked(_list(_text(256)))
@@ -157,6 +160,7 @@ class Loaded:
     inputs: List[str] = checked(_list(_text(256)))
     outputs: List[str] = checked(_list(_text(256)))
     notes: List[str] = checked(_list(_text(1024)), default_factory=list)
+    lengths: List[int] = checked(_list(_integer(1, 1 << 20)), default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -355,7 +359,8 @@ class ModelFile:
 class RunSpec:
     """What one run does.
 
-    The inputs are a blob: int32 little-endian token ids, end to end, cut by `lengths`. Padding is to a batch's longest.
+    The inputs are a blob: int32 little-endian token ids, end to end, cut by `lengths` into sequences; each `choices` of
+    them are an example, and `batch` counts examples. Padding is to a batch's longest, or to what the model is made for.
     """
 
     run_id: str = checked(_identifier)
@@ -372,6 +377,7 @@ class RunSpec:
     min_duration_ns: int = checked(_integer())
     max_duration_ns: int = checked(_integer(1))
     lease_ns: int = checked(_integer(1_000_000_000))  # without renewal for so long, the run ends itself
+    choices: int = checked(_integer(1, 1 << 10), default=1)
     sensors: bool = checked(_boolean, default=True)  # off: to find what reading them costs a measurement
     protocol: int = checked(_integer(1, 1 << 16), default=PROTOCOL_VERSION)
 
@@ -399,7 +405,9 @@ class RunSpec:
         spec: RunSpec = _from_mapping(RunSpec, values, "the run specification")
         if spec.protocol != PROTOCOL_VERSION:
             raise ProtocolError(f"protocol {spec.protocol}, this agent speaks {PROTOCOL_VERSION}")
-        if spec.batch > len(spec.lengths):
+        if spec.batch * spec.choices > len(spec.lengths):
             raise ProtocolError(f"batches of {spec.batch} can't be made of {len(spec.lengths)} inputs")
+        if len(spec.lengths) % spec.choices:
+            raise ProtocolError(f"{len(spec.lengths)} sequences can't be told into examples of {spec.choices}")
         spec.model_files()
         return spec

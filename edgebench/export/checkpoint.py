@@ -15,6 +15,7 @@ from edgebench.variant import Lineage
 
 #: Files of weights, the preferred first; an index names the shards.
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
+TOKENIZER_FILES = ("tokenizer.json", "sentencepiece.bpe.model")
 _REFERENCE_TASK = "sequence-classification"
 
 
@@ -33,8 +34,7 @@ class Checkpoint:
         """The folder, if a tokenizer lies in it."""
         if self.folder is None:
             return None
-        files = ("tokenizer.json", "sentencepiece.bpe.model")
-        return str(self.folder) if any((self.folder / name).is_file() for name in files) else None
+        return str(self.folder) if any((self.folder / name).is_file() for name in TOKENIZER_FILES) else None
 
 
 def reference_checkpoint(source: str, *, task: str | None) -> Checkpoint:

@@ -23,18 +23,27 @@ _LOG_TAIL = 4000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """What the child does; paths as strings. `checkpoint` None: the reference model that `source` names."""
+    """What the child does; paths as strings. `checkpoint` None: the reference model that `source` names.
+
+    `skeleton` (ONNX) and `expected` (what torch answers) are made if they are not there. TFLite: `made_from` is the
+    float32 file, `elsewhere` the further runtimes to check in, as (version of tflite-runtime, Python).
+    """
 
     source: str
     checkpoint: str | None
     task: str
     format: str
-    skeleton: str  # file of the traced graph, made if it is not there
+    skeleton: str
+    expected: str
     folder: str  # for the files; exists
+    made_from: str | None = None
+    buckets: tuple[int, ...] = ()
+    choices: int | None = None
+    elsewhere: tuple[tuple[str, str], ...] = ()
 
 
 def run_job(job: Job, *, on_progress: Callable[[str], None]) -> dict[str, Any]:
-    """Return the child's result: `parity`, `parameters`, `peak_rss_bytes`.
+    """Return the child's result: `parity`, `parity_elsewhere`, `parameters`, `peak_rss_bytes`.
 
     Raises:
         ExportError: the export failed, or the child was killed.

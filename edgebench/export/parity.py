@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
-from edgebench.artifact import Format, Parity
+from edgebench.artifact import Format, OutputParity, Parity
 from edgebench.errors import ExportError, ParityError
+from edgebench.export.cache import write_whole
 from edgebench.export.checkpoint import Checkpoint
-from edgebench.export.heads import Answer, Head
+from edgebench.export.heads import Answer, Head, Output
 from edgebench.export.skeleton import INPUTS
 from edgebench.export.tokens import encode_with
 from edgebench.export.weights import load_model
@@ -18,27 +23,47 @@ from edgebench.export.weights import load_model
 if TYPE_CHECKING:
     import numpy as np
     import onnxruntime
-    import torch
     from numpy.typing import NDArray
 
-    Ids = NDArray[np.int64]
-    Outputs = NDArray[np.float32]
+#: Token ids of one example: (tokens,), or (choices, tokens) for a head with choices.
+Ids: TypeAlias = "NDArray[np.int64]"
+#: What a model answers to one example, by the output's name, without batch dimension.
+Outputs: TypeAlias = "dict[str, NDArray[np.float32]]"
 
-#: Largest difference of one number that an fp32 file may show, in logits or hidden states.
-FP32_TOLERANCE = 1e-3
-#: Smallest mean cosine that an int8 file may show. Real checkpoints reach 0.99; a broken scale falls far below.
-INT8_FLOOR = 0.95
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """How far an artifact may be from torch and be kept."""
+
+    max_abs_diff: float = float("inf")
+    mean_cosine: float = -1.0
+    padding_neutral: bool = True  # an example's answer does not depend on the batch that it is in
+
+
+_FLOAT32 = Bound(max_abs_diff=1e-3)
+#: Real checkpoints reach 0.98; a broken scale falls far below. Activations are quantised with all that is in the batch.
+_INT8 = Bound(mean_cosine=0.95, padding_neutral=False)
+BOUNDS = {
+    Format.ONNX_FP32: _FLOAT32,
+    Format.TFLITE_FP32: _FLOAT32,
+    Format.ONNX_FP16: Bound(mean_cosine=0.999),
+    Format.ONNX_INT8: _INT8,
+    Format.TFLITE_INT8: _INT8,
+}
 
 _EXAMPLES = 40  # at least 32, whatever the texts
+_CHOICES = 2
 _PADDED_BATCH = 4
+#: Of an output with more labels than this (a vocabulary), only some tokens are compared: it is a megabyte a token.
+_MOST_LABELS = 4096
+_SAMPLED_TOKENS = 4
 
 
-def parity_inputs(checkpoint: Checkpoint) -> list[Ids]:
-    """Return inputs of varied length, each of shape (tokens,): multilingual text where there is a tokenizer, else
-    seeded random ids; the last one as long as the model allows."""
+def parity_inputs(checkpoint: Checkpoint, *, longest: int) -> list[Ids]:
+    """Return examples of varied length: multilingual text where there is a tokenizer, else seeded random ids; the last
+    one of `longest` tokens, none of more."""
     import numpy as np
 
-    longest = checkpoint.geometry.max_seq_len
     if checkpoint.tokenizer is not None:
         text = resources.files("edgebench").joinpath("data/parity_texts.json").read_text(encoding="utf-8")
         encoded = encode_with(checkpoint.tokenizer, json.loads(text)["texts"])
@@ -48,16 +73,60 @@ def parity_inputs(checkpoint: Checkpoint) -> list[Ids]:
         lengths = np.linspace(1, min(128, longest), _EXAMPLES - 1).astype(int)
         low = min(checkpoint.geometry.pad_token_id + 1, checkpoint.geometry.vocab_size - 1)
         inputs = [stream.integers(low, checkpoint.geometry.vocab_size, length) for length in lengths]
-    joined = np.concatenate(inputs)
-    return [*inputs, np.resize(joined, longest)]
+    inputs.append(np.resize(np.concatenate(inputs), longest))
+    return [_with_choices(ids) for ids in inputs] if checkpoint.head.has_choices else inputs
 
 
-def torch_outputs(checkpoint: Checkpoint, inputs: list[Ids]) -> list[Outputs]:
-    """Return what the checkpoint itself answers to each input alone, without the batch dimension.
+def _with_choices(ids: Ids) -> Ids:
+    """Return an example of several sequences: the ids, and the same turned round."""
+    import numpy as np
+
+    return np.stack([np.roll(ids[::-1], turn) if turn else ids for turn in range(_CHOICES)])
+
+
+def expected_outputs(checkpoint: Checkpoint, inputs: Sequence[Ids], folder: Path, key: str) -> list[Outputs]:
+    """Return what the checkpoint itself answers to each example alone, by torch or as kept from an earlier export.
+
+    Args:
+        folder, key: where it is kept, and under which name; the key stands for the checkpoint and torch's version.
 
     Raises:
         CheckpointError: transformers can't load or run it.
     """
+    digest = hashlib.sha256(b"".join(ids.tobytes() + bytes(str(ids.shape), "ascii") for ids in inputs)).hexdigest()
+    path = folder / f"{key}-{digest[:16]}.npz"
+    kept = _read_expected(path, checkpoint.head, len(inputs))
+    if kept is not None:
+        return kept
+    outputs = _torch_outputs(checkpoint, inputs)
+    _keep_expected(path, outputs)
+    return outputs
+
+
+def _read_expected(path: Path, head: Head, count: int) -> list[Outputs] | None:
+    import numpy as np
+
+    try:
+        with np.load(path, allow_pickle=False) as kept:
+            return [{output.name: kept[f"{i}.{output.name}"] for output in head.outputs} for i in range(count)]
+    except (OSError, ValueError, KeyError, EOFError):
+        return None
+    except Exception as error:  # zipfile's own, for a file that is not whole
+        if type(error).__module__ == "zipfile":
+            return None
+        raise
+
+
+def _keep_expected(path: Path, outputs: Sequence[Outputs]) -> None:
+    import numpy as np
+
+    content = io.BytesIO()
+    named = {f"{i}.{name}": values for i, answer in enumerate(outputs) for name, values in answer.items()}
+    np.savez(content, **named)  # type: ignore[arg-type]
+    write_whole(path, content.getvalue())
+
+
+def _torch_outputs(checkpoint: Checkpoint, inputs: Sequence[Ids]) -> list[Outputs]:
     import torch
 
     model = load_model(checkpoint)
@@ -66,95 +135,146 @@ def torch_outputs(checkpoint: Checkpoint, inputs: list[Ids]) -> list[Outputs]:
         for ids in inputs:
             batch = torch.from_numpy(ids)[None]
             answers = model(input_ids=batch, attention_mask=torch.ones_like(batch))
-            answer: torch.Tensor = answers[checkpoint.head.outputs[0].name]
-            outputs.append(answer[0].numpy())
+            named = {output.name: answers[output.name][0].numpy() for output in checkpoint.head.outputs}
+            outputs.append(_sampled(named))
     return outputs
 
 
-def check_onnx(
-    path: Path, checkpoint: Checkpoint, format: Format, inputs: list[Ids], expected: list[Outputs]
-) -> Parity:
-    """Return how near an ONNX file's outputs come to torch's.
-
-    Args:
-        inputs, expected: as `parity_inputs` and `torch_outputs` return them.
-
-    Raises:
-        ParityError: fp32 differs by more than FP32_TOLERANCE, alone or in a padded batch; or the mean cosine of
-            another format is below INT8_FLOOR.
-        ExportError: ONNX Runtime can't load or run the file.
-    """
+def _sampled(outputs: Outputs) -> Outputs:
+    """Return the outputs, of a very wide one only a few tokens, evenly spaced."""
     import numpy as np
 
-    session = _open_session(path)
-    actual = [_run(session, ids[None], np.ones_like(ids)[None])[0] for ids in inputs]
-    parity = compare(expected, actual, pooled=_pooled(checkpoint.head))
+    def sample(values: NDArray[np.float32]) -> NDArray[np.float32]:
+        if values.ndim < 2 or values.shape[-1] <= _MOST_LABELS:
+            return values
+        return values.take(np.unique(np.linspace(0, len(values) - 1, _SAMPLED_TOKENS).astype(int)), axis=0)
+
+    return {name: sample(values) for name, values in outputs.items()}
+
+
+def check(
+    answers: Iterable[Outputs],
+    checkpoint: Checkpoint,
+    format: Format,
+    expected: Sequence[Outputs],
+    *,
+    runtime: Callable[[], str],
+) -> Parity:
+    """Return how near the outputs of an exported file come to torch's.
+
+    Args:
+        answers: the file's, one table an example, without batch dimension and padding; taken one at a time.
+        expected: as `expected_outputs` returns them.
+        runtime: what the file was run in, with its version; asked once all answers are there.
+
+    Raises:
+        ParityError: they are further apart than the format's bound allows.
+    """
+    actual = [_sampled(answer) for answer in answers]
+    parity = compare(expected, actual, checkpoint.head, runtime=runtime())
     refuse(parity, format, where=checkpoint.source)
-    if format is Format.ONNX_FP32:
-        some = sorted(range(len(inputs)), key=lambda i: len(inputs[i]))[:: max(1, len(inputs) // _PADDED_BATCH)]
-        batched = _run_padded(session, [inputs[i] for i in some], checkpoint.geometry.pad_token_id)
-        if not _pooled(checkpoint.head):
-            kept = list(batched)
-        else:
-            kept = [answer[: len(inputs[i])] for answer, i in zip(batched, some, strict=True)]
-        difference = max(_difference(expected[i], answer) for i, answer in zip(some, kept, strict=True))
-        if not difference <= FP32_TOLERANCE:
-            raise ParityError(
-                f"{checkpoint.source}: in a padded batch {format} differs from torch by {difference:.2g}"
-                f" (allowed: {FP32_TOLERANCE:g}); nothing was kept"
-            )
     return parity
 
 
-def compare(expected: list[Outputs], actual: list[Outputs], *, pooled: bool) -> Parity:
-    """Return the distance between two lists of outputs, each logits (labels,) or hidden states (tokens, hidden).
+def check_onnx(
+    path: Path, checkpoint: Checkpoint, format: Format, inputs: Sequence[Ids], expected: Sequence[Outputs]
+) -> Parity:
+    """Return how near an ONNX file's outputs come to torch's, each example alone.
 
-    `pooled`: cosines are those of states averaged over tokens, and there are no labels to agree on.
+    Where that must not matter, some are also run in one padded batch, within the same bound.
+
+    Raises:
+        ParityError: they are further apart than the format's bound allows.
+        ExportError: ONNX Runtime can't load or run the file.
     """
     import numpy as np
+    import onnxruntime
 
-    def vector(output: Outputs) -> NDArray[np.float64]:
-        values = output.astype(np.float64)
-        return values.mean(axis=0) if pooled else values.ravel()
+    session = _open_session(path)
+    names = [entry.name for entry in session.get_outputs()]
+    runtime = f"onnxruntime {onnxruntime.__version__}"
 
-    pairs = list(zip(expected, actual, strict=True))
-    cosines = [_cosine(vector(a), vector(b)) for a, b in pairs]
-    agreement = None
-    if not pooled and expected[0].size > 1:
-        agreement = float(np.mean([a.argmax() == b.argmax() for a, b in pairs]))
+    def run(ids: Ids) -> Outputs:
+        answers = _run(session, ids[None], np.ones_like(ids)[None])
+        return {name: values[0] for name, values in zip(names, answers, strict=True)}
+
+    parity = check(map(run, inputs), checkpoint, format, expected, runtime=lambda: runtime)
+    if BOUNDS[format].padding_neutral:
+        some = sorted(range(len(inputs)), key=lambda i: inputs[i].shape[-1])[:: max(1, len(inputs) // _PADDED_BATCH)]
+        answers = _run_padded(session, [inputs[i] for i in some], checkpoint.geometry.pad_token_id)
+        actual = [
+            _sampled(_unpadded(dict(zip(names, rows, strict=True)), checkpoint.head, inputs[i].shape[-1]))
+            for i, *rows in zip(some, *answers, strict=True)
+        ]
+        padded = compare([expected[i] for i in some], actual, checkpoint.head, runtime=runtime)
+        refuse(padded, format, where=f"{checkpoint.source}: in a padded batch")
+    return parity
+
+
+def compare(expected: Sequence[Outputs], actual: Sequence[Outputs], head: Head, *, runtime: str | None) -> Parity:
+    """Return the distance between two lists of outputs, one entry an example."""
+    outputs = tuple(
+        _compare_output(
+            [answer[output.name] for answer in expected], [answer.get(output.name) for answer in actual], output
+        )
+        for output in head.outputs
+    )
+    agreements = [output.argmax_agreement for output in outputs if output.argmax_agreement is not None]
     return Parity(
-        max_abs_diff=max(_difference(a, b) for a, b in pairs),
+        max_abs_diff=max(output.max_abs_diff for output in outputs),
+        cosine=min(output.cosine for output in outputs),
+        mean_cosine=min(output.mean_cosine for output in outputs),
+        argmax_agreement=min(agreements, default=None),
+        examples=len(expected),
+        runtime=runtime,
+        outputs=outputs,
+    )
+
+
+def _compare_output(
+    expected: Sequence[NDArray[np.float32]], actual: Sequence[NDArray[np.float32] | None], output: Output
+) -> OutputParity:
+    import numpy as np
+
+    def vector(values: NDArray[np.float32]) -> NDArray[np.float64]:
+        wide = values.astype(np.float64)
+        return wide.mean(axis=0) if output.answer is Answer.STATES else wide.ravel()
+
+    pairs = [(a, b) for a, b in zip(expected, actual, strict=True) if b is not None and a.shape == b.shape]
+    whole = len(pairs) == len(expected)
+    cosines = [_cosine(vector(a), vector(b)) for a, b in pairs] if whole else [0.0]
+    decides = output.answer is not Answer.STATES and expected[0].shape[-1] > 1
+    same = [np.atleast_1d(a.argmax(axis=-1) == b.argmax(axis=-1)) for a, b in pairs] if decides and whole else []
+    return OutputParity(
+        name=output.name,
+        max_abs_diff=max(_difference(a, b) for a, b in pairs) if whole else float("inf"),
         cosine=min(cosines),
         mean_cosine=float(np.mean(cosines)),
-        argmax_agreement=agreement,
-        examples=len(pairs),
+        argmax_agreement=float(np.concatenate(same).mean()) if same else (0.0 if decides else None),
     )
 
 
 def refuse(parity: Parity, format: Format, *, where: str) -> None:
     """Raise ParityError where an artifact of this format must not be kept."""
-    if format is Format.ONNX_FP32:
-        if not parity.max_abs_diff <= FP32_TOLERANCE:
-            raise ParityError(
-                f"{where}: {format} differs from torch by {parity.max_abs_diff:.2g}"
-                f" (allowed: {FP32_TOLERANCE:g}); nothing was kept"
-            )
-    elif not parity.mean_cosine >= INT8_FLOOR:
+    bound = BOUNDS[format]
+    if not parity.max_abs_diff <= bound.max_abs_diff:
+        raise ParityError(
+            f"{where}: {format} differs from torch by {parity.max_abs_diff:.2g} in {parity.runtime}"
+            f" (allowed: {bound.max_abs_diff:g}); nothing was kept"
+        )
+    if not parity.mean_cosine >= bound.mean_cosine:
         raise ParityError(
             f"{where}: {format} has a mean cosine of {parity.mean_cosine:.3f} to torch over {parity.examples} inputs"
-            f" (at least {INT8_FLOOR}); nothing was kept; try: --format onnx-fp32"
+            f" in {parity.runtime} (at least {bound.mean_cosine:g}); nothing was kept;"
+            f" try: --format {format.runtime.replace('runtime', '')}-fp32"
         )
 
 
-def _pooled(head: Head) -> bool:
-    return head.outputs[0].answer is Answer.STATES
-
-
-def _difference(a: Outputs, b: Outputs) -> float:
-    """Largest absolute difference; infinite where the shapes differ or one is not finite."""
+def _difference(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
+    """Largest absolute difference; infinite where one is not finite."""
     import numpy as np
 
-    if a.shape != b.shape or not (np.isfinite(a).all() and np.isfinite(b).all()):
+    if not (np.isfinite(a).all() and np.isfinite(b).all()):
         return float("inf")
     return float(np.abs(a - b).max())
 
@@ -163,10 +283,14 @@ def _cosine(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
     """Cosine of two vectors, 0 where one has no direction."""
     import numpy as np
 
-    if a.shape != b.shape:
-        return 0.0
     norm = float(np.linalg.norm(a) * np.linalg.norm(b))
     return min(1.0, float(a @ b) / norm) if norm > 0 and np.isfinite(norm) else 0.0
+
+
+def _unpadded(outputs: Outputs, head: Head, tokens: int) -> Outputs:
+    """Return one row of a padded batch's outputs without what stands for padding."""
+    of_tokens = {output.name for output in head.outputs if output.answer is not Answer.LABELS}
+    return {name: values[:tokens] if name in of_tokens else values for name, values in outputs.items()}
 
 
 def _open_session(path: Path) -> onnxruntime.InferenceSession:
@@ -180,22 +304,23 @@ def _open_session(path: Path) -> onnxruntime.InferenceSession:
         raise ExportError(f"ONNX Runtime can't load the exported file: {str(error).splitlines()[0]}") from error
 
 
-def _run(session: onnxruntime.InferenceSession, ids: Ids, mask: Ids) -> Outputs:
+def _run(session: onnxruntime.InferenceSession, ids: Ids, mask: Ids) -> list[NDArray[np.float32]]:
     try:
-        (output,) = session.run(None, dict(zip(INPUTS, (ids, mask), strict=True)))
+        answers: list[NDArray[np.float32]] = session.run(None, dict(zip(INPUTS, (ids, mask), strict=True)))
     except Exception as error:
         raise ExportError(f"ONNX Runtime can't run the exported file: {str(error).splitlines()[0]}") from error
-    answer: Outputs = output
-    return answer
+    return answers
 
 
-def _run_padded(session: onnxruntime.InferenceSession, inputs: list[Ids], pad_token_id: int) -> Outputs:
+def _run_padded(
+    session: onnxruntime.InferenceSession, inputs: Sequence[Ids], pad_token_id: int
+) -> list[NDArray[np.float32]]:
     import numpy as np
 
-    longest = max(len(ids) for ids in inputs)
-    batch = np.full((len(inputs), longest), pad_token_id, np.int64)
+    longest = max(ids.shape[-1] for ids in inputs)
+    batch = np.full((len(inputs), *inputs[0].shape[:-1], longest), pad_token_id, np.int64)
     mask = np.zeros_like(batch)
     for row, ids in enumerate(inputs):
-        batch[row, : len(ids)] = ids
-        mask[row, : len(ids)] = 1
+        batch[row, ..., : ids.shape[-1]] = ids
+        mask[row, ..., : ids.shape[-1]] = 1
     return _run(session, batch, mask)

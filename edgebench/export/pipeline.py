@@ -4,26 +4,25 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from edgebench.artifact import Artifact, ArtifactFile, Format, Parity, hash_file, parse_format
-from edgebench.errors import CheckpointError, ConfigError, MissingExtra
+from edgebench.environments import TFLITE_RUNTIMES, tflite_runtime_python
+from edgebench.errors import CheckpointError, ConfigError, EdgebenchError
 from edgebench.export import cache as artifacts
 from edgebench.export import hub, reference
-from edgebench.export.checkpoint import Checkpoint, open_checkpoint, read_lineage, reference_checkpoint
+from edgebench.export.checkpoint import TOKENIZER_FILES, Checkpoint, open_checkpoint, read_lineage, reference_checkpoint
 from edgebench.export.existing import existing_onnx
 from edgebench.export.isolation import Job, run_job
+from edgebench.export.recipes import RECIPES, versions
+from edgebench.export.tflite_file import DEFAULT_CHOICES, choose_buckets
 from edgebench.variant import REFERENCE_PREFIX, Variant
 
 #: Part of every artifact's key: raise it when the same checkpoint would give another file.
-EXPORTER_VERSION = 1
-#: Distributions whose versions shape the graph, and the runtime that parity was checked with.
-_TRACERS = ("torch", "transformers", "onnx", "onnx-ir", "onnxscript")
-_CHECKERS = ("onnxruntime",)
+EXPORTER_VERSION = 2
 
 Say = Callable[[str], None]
 
@@ -37,6 +36,14 @@ class Exported:
     cached: bool
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shapes:
+    """What a .tflite file fixes: lengths in tokens, sequences of an example. Empty for ONNX, which fixes neither."""
+
+    buckets: tuple[int, ...] = ()
+    choices: int | None = None
+
+
 def export_model(
     source: str | Path,
     format: Format | str = Format.ONNX_INT8,
@@ -45,6 +52,8 @@ def export_model(
     task: str | None = None,
     out: Path | None = None,
     max_seq_len: int | None = None,
+    buckets: Sequence[int] | None = None,
+    choices: int | None = None,
     cache: Path | None = None,
     on_progress: Say | None = None,
 ) -> Exported:
@@ -57,10 +66,13 @@ def export_model(
         task: which head to export; default: the one in the checkpoint's config. `encoder` leaves the head out.
         out: also copy the files to OUT/<name>/<format>/, where the artifact then is.
         max_seq_len: longest input in tokens; default: as long as the model allows.
+        buckets: TFLite only: lengths in tokens to make signatures for; default: 32, 64, 128, 256 and 512, up to
+            max_seq_len.
+        choices: TFLite only: sequences of an example of a multiple choice; default: 2.
         cache: folder of artifacts; default: $EDGEBENCH_CACHE, else ~/.cache/edgebench.
 
     Raises:
-        UsageError: no such source, format or task; max_seq_len is out of bounds.
+        UsageError: no such source, format or task; max_seq_len or a bucket is out of bounds.
         CheckpointError: the checkpoint is not what it should be.
         ParityError: the exported file answers something else; nothing is kept.
         ExportError: it can't be written, or the export was killed.
@@ -75,7 +87,9 @@ def export_model(
         chosen = parse_format(str(format))
         checkpoint = find_checkpoint(source, task=task, say=say)
         longest = _checked_length(checkpoint, max_seq_len)
-        exported = _export(checkpoint, chosen, name=name, cache=cache, say=say)
+        shapes = _shapes(checkpoint, chosen, longest, buckets=buckets, choices=choices)
+        exported = _export(checkpoint, chosen, shapes, name=name, cache=cache, say=say)
+        longest = max(shapes.buckets, default=longest)
         exported = replace(exported, artifact=replace(exported.artifact, max_seq_len=longest))
     return exported if out is None else _copy_out(exported, out)
 
@@ -137,13 +151,28 @@ def _checked_length(checkpoint: Checkpoint, max_seq_len: int | None) -> int:
     return max_seq_len
 
 
-def _export(checkpoint: Checkpoint, format: Format, *, name: str | None, cache: Path, say: Say) -> Exported:
+def _shapes(
+    checkpoint: Checkpoint, format: Format, longest: int, *, buckets: Sequence[int] | None, choices: int | None
+) -> Shapes:
+    if format.runtime != "tflite":
+        return Shapes()
+    if choices is not None and choices < 1:
+        raise ConfigError(f"choices must be >= 1, got {choices}")
+    return Shapes(
+        buckets=choose_buckets(buckets, longest, where=checkpoint.source),
+        choices=(choices or DEFAULT_CHOICES) if checkpoint.head.has_choices else None,
+    )
+
+
+def _export(
+    checkpoint: Checkpoint, format: Format, shapes: Shapes, *, name: str | None, cache: Path, say: Say
+) -> Exported:
     lineage = read_lineage(checkpoint.folder) if checkpoint.folder else None
-    key = artifacts.key_of(_identity(checkpoint, cache, say) | {"format": str(format)})
+    key = artifacts.key_of(_identity(checkpoint, format, cache, say) | asdict(shapes))
     found = artifacts.find_artifact(cache, key)
     cached = found is not None
     if found is None:
-        _make(checkpoint, format, cache=cache, key=key, say=say)
+        _make(checkpoint, format, shapes, cache=cache, key=key, say=say)
         found = artifacts.find_artifact(cache, key)
     if found is None:
         raise CheckpointError(f"{checkpoint.source}: the artifact in {cache} was removed while it was made; try again")
@@ -157,36 +186,60 @@ def _export(checkpoint: Checkpoint, format: Format, *, name: str | None, cache: 
     return Exported(variant=variant, artifact=replace(artifact, tokenizer=checkpoint.tokenizer), cached=cached)
 
 
-def _identity(checkpoint: Checkpoint, cache: Path, say: Say) -> dict[str, Any]:
-    """Return all that decides the artifact's content, but for its format."""
+def _identity(checkpoint: Checkpoint, format: Format, cache: Path, say: Say) -> dict[str, Any]:
+    """Return all that decides the artifact's content, but for its shapes."""
+    recipe = RECIPES[format]
+    return _graph_identity(checkpoint, format) | {
+        "format": str(format),
+        "content": _content(checkpoint, cache, say),
+        "written": versions(recipe.writers, extra=recipe.extra),
+        "checked": versions(recipe.checkers, extra=recipe.extra),
+    }
+
+
+def _content(checkpoint: Checkpoint, cache: Path, say: Say) -> Any:
     if checkpoint.folder is None:
-        content: Any = {"seed": reference.SEED}
-    else:
-        content = [artifacts.remembered_hash(cache, path, on_progress=say) for path in checkpoint.weight_files]
-    return _graph_identity(checkpoint) | {"content": content, "checked": _versions(_CHECKERS)}
+        return {"seed": reference.SEED}
+    return [artifacts.remembered_hash(cache, path, on_progress=say) for path in checkpoint.weight_files]
 
 
-def _graph_identity(checkpoint: Checkpoint) -> dict[str, Any]:
+def _graph_identity(checkpoint: Checkpoint, format: Format) -> dict[str, Any]:
+    recipe = RECIPES[format]
     return {
         "exporter": EXPORTER_VERSION,
         "geometry": asdict(checkpoint.geometry),
         "task": checkpoint.head.task,
-        "traced": _versions(_TRACERS),
+        "traced": versions(recipe.tracers, extra=recipe.extra),
     }
 
 
-def _versions(distributions: tuple[str, ...]) -> dict[str, str]:
-    versions = {}
-    for distribution in distributions:
-        try:
-            versions[distribution] = version(distribution)
-        except PackageNotFoundError as error:
-            raise MissingExtra(distribution, "export", "exporting a checkpoint") from error
-    return versions
+def _expected_key(checkpoint: Checkpoint, cache: Path, say: Say) -> str:
+    """Return the name of what torch answers for this checkpoint, whatever it is exported to."""
+    identity = {
+        "exporter": EXPORTER_VERSION,
+        "geometry": asdict(checkpoint.geometry),
+        "task": checkpoint.head.task,
+        "content": _content(checkpoint, cache, say),
+        "tokenizer": _tokenizer_hash(checkpoint, cache, say),
+        "ran": versions(("torch", "transformers"), extra="export"),
+    }
+    return artifacts.key_of(identity)
 
 
-def _make(checkpoint: Checkpoint, format: Format, *, cache: Path, key: str, say: Say) -> None:
+def _tokenizer_hash(checkpoint: Checkpoint, cache: Path, say: Say) -> str | None:
+    """Return the hash of the tokenizer that makes the inputs of the parity check; None where they are random."""
+    if checkpoint.tokenizer is None:
+        return None
+    files = [Path(checkpoint.tokenizer) / name for name in TOKENIZER_FILES]
+    return artifacts.remembered_hash(cache, next(path for path in files if path.is_file()), on_progress=say)
+
+
+def _make(checkpoint: Checkpoint, format: Format, shapes: Shapes, *, cache: Path, key: str, say: Say) -> None:
     """Export into the cache."""
+    base = None
+    if (source := RECIPES[format].made_from) is not None:
+        base = _export(checkpoint, source, shapes, name=None, cache=cache, say=say)
+    elsewhere = _other_runtimes(cache, say) if format.runtime == "tflite" else []
     start = time.perf_counter()
     with artifacts.temporary_folder(cache) as folder:
         job = Job(
@@ -194,8 +247,13 @@ def _make(checkpoint: Checkpoint, format: Format, *, cache: Path, key: str, say:
             checkpoint=str(checkpoint.folder) if checkpoint.folder else None,
             task=checkpoint.head.task,
             format=str(format),
-            skeleton=str(cache / "skeletons" / f"{artifacts.key_of(_graph_identity(checkpoint))}.onnx"),
+            skeleton=str(cache / "skeletons" / f"{artifacts.key_of(_graph_identity(checkpoint, format))}.onnx"),
+            expected=str(cache / "expected" / f"{_expected_key(checkpoint, cache, say)}.npz"),
             folder=str(folder),
+            made_from=str(base.artifact.model_path) if base else None,
+            buckets=shapes.buckets,
+            choices=shapes.choices,
+            elsewhere=tuple(elsewhere),
         )
         result = run_job(job, on_progress=say)
         names = sorted(path.name for path in folder.iterdir())  # model.onnx sorts before model.onnx.data
@@ -208,14 +266,35 @@ def _make(checkpoint: Checkpoint, format: Format, *, cache: Path, key: str, say:
             files=tuple(files),
             path=folder,
             parity=Parity.from_json(result["parity"]),
+            parity_elsewhere=tuple(Parity.from_json(parity) for parity in result["parity_elsewhere"]),
+            buckets=shapes.buckets,
+            choices=shapes.choices,
             max_seq_len=checkpoint.geometry.max_seq_len,
             vocab_size=checkpoint.geometry.vocab_size,
             pad_token_id=checkpoint.geometry.pad_token_id,
             head=checkpoint.head.architecture,
-            seconds=round(time.perf_counter() - start, 3),
-            peak_rss_bytes=result["peak_rss_bytes"],
+            # From the checkpoint to this file, whichever step was cached.
+            seconds=round(time.perf_counter() - start + ((base.artifact.seconds or 0) if base else 0), 3),
+            peak_rss_bytes=_highest(result["peak_rss_bytes"], base.artifact.peak_rss_bytes if base else None),
         )
-        artifacts.keep_artifact(cache, key, folder, artifact.to_json() | {"parameters": result["parameters"]})
+        parameters = result["parameters"] if base is None else base.variant.parameters
+        artifacts.keep_artifact(cache, key, folder, artifact.to_json() | {"parameters": parameters})
+
+
+def _other_runtimes(cache: Path, say: Say) -> list[tuple[str, str]]:
+    """Return the Pythons of the TFLite runtimes that older boards have, as (version, path), made where they are not
+    there yet. A machine that can't make one checks without it, and says so."""
+    found = []
+    for version in TFLITE_RUNTIMES:
+        try:
+            found.append((version, str(tflite_runtime_python(version, cache=cache, on_progress=say))))
+        except EdgebenchError as error:
+            say(f"not checked in tflite-runtime {version}: {error}")
+    return found
+
+
+def _highest(*values: int | None) -> int | None:
+    return max((value for value in values if value is not None), default=None)
 
 
 def _default_name(checkpoint: Checkpoint) -> str:

@@ -12,47 +12,58 @@ import math
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from edgebench.artifact import Format, Parity
-from edgebench.errors import EdgebenchError, ExportError
-from edgebench.export import onnx_file
+from edgebench.errors import EdgebenchError, ExportError, ParityError
+from edgebench.export import onnx_file, tflite_file
 from edgebench.export.cache import write_whole, writing
 from edgebench.export.checkpoint import Checkpoint, open_checkpoint, reference_checkpoint
 from edgebench.export.isolation import Job
-from edgebench.export.parity import check_onnx, parity_inputs, torch_outputs
+from edgebench.export.parity import Ids, Outputs, check, check_onnx, expected_outputs, parity_inputs
 from edgebench.export.skeleton import INPUTS, static_shape, trace
+from edgebench.export.tflite_answers import TFLiteRuntime
 from edgebench.export.weights import open_weights
 
-#: How each format is written: from a skeleton and weights into a folder.
+Say = Callable[[str], None]
+
+#: How each ONNX format is written: from a skeleton and weights into a folder.
 WRITERS = {Format.ONNX_FP32: onnx_file.write_fp32, Format.ONNX_INT8: onnx_file.write_int8}
 
+#: In further runtimes a part of the examples is enough to know a broken kernel by: each n-th, and the longest.
+_ELSEWHERE_EACH = 4
 
-def export(job: Job, say: Callable[[str], None]) -> dict[str, Any]:
+
+def export(job: Job, say: Say) -> dict[str, Any]:
     """Write the job's files and return its parity, the number of parameters and the peak of memory in bytes."""
-    import onnx_ir as ir
-
     checkpoint = _open(job)
-    weights = open_weights(checkpoint)
-    skeleton_path = Path(job.skeleton)
-    if not skeleton_path.is_file():
-        say("tracing the model")
-        write_whole(skeleton_path, ir.to_proto(trace(checkpoint.geometry, checkpoint.head)).SerializeToString())
-    skeleton = ir.load(skeleton_path)
-    parameters = sum(math.prod(static_shape(value)) for value in skeleton.graph.inputs if value.name not in INPUTS)
-
-    say(f"writing {job.format}")
-    folder = Path(job.folder)
-    with writing(folder):
-        WRITERS[Format(job.format)](skeleton, weights, folder)
-    del skeleton, weights
+    format = Format(job.format)
+    tflite = format.runtime == "tflite"
+    with writing(Path(job.folder)):
+        parameters = _write_tflite(job, checkpoint, say) if tflite else _write_onnx(job, checkpoint, say)
     gc.collect()  # graphs are cycles, and hold the checkpoint's mapped files
     say("checking parity with torch")
-    parity = _check(checkpoint, job, folder)
-    return {"parity": asdict(parity), "parameters": parameters, "peak_rss_bytes": _peak_rss_bytes()}
+    inputs = parity_inputs(checkpoint, longest=max(job.buckets, default=checkpoint.geometry.max_seq_len))
+    expected_at = Path(job.expected)
+    expected = expected_outputs(checkpoint, inputs, expected_at.parent, expected_at.stem)
+    elsewhere: list[Parity] = []
+    if tflite:
+        path = Path(job.folder) / tflite_file.MODEL_NAME
+        parity = _check_tflite(
+            TFLiteRuntime("ai-edge-litert", Path(sys.executable)), path, checkpoint, format, inputs, expected
+        )
+        elsewhere = _check_elsewhere(job, path, checkpoint, inputs, expected, say)
+    else:
+        parity = check_onnx(Path(job.folder) / onnx_file.MODEL_NAME, checkpoint, format, inputs, expected)
+    return {
+        "parity": asdict(parity),
+        "parity_elsewhere": [asdict(other) for other in elsewhere],
+        "parameters": parameters,
+        "peak_rss_bytes": _peak_rss_bytes(),
+    }
 
 
 def _open(job: Job) -> Checkpoint:
@@ -61,10 +72,73 @@ def _open(job: Job) -> Checkpoint:
     return open_checkpoint(Path(job.checkpoint), source=job.source, task=job.task)
 
 
-def _check(checkpoint: Checkpoint, job: Job, folder: Path) -> Parity:
-    inputs = parity_inputs(checkpoint)
-    expected = torch_outputs(checkpoint, inputs)
-    return check_onnx(folder / onnx_file.MODEL_NAME, checkpoint, Format(job.format), inputs, expected)
+def _write_onnx(job: Job, checkpoint: Checkpoint, say: Say) -> int:
+    """Write an ONNX file; return the number of parameters."""
+    import onnx_ir as ir
+
+    weights = open_weights(checkpoint)
+    path = Path(job.skeleton)
+    if not path.is_file():
+        say("tracing the model")
+        write_whole(path, ir.to_proto(trace(checkpoint.geometry, checkpoint.head)).SerializeToString())
+    skeleton = ir.load(path)
+    parameters = sum(math.prod(static_shape(value)) for value in skeleton.graph.inputs if value.name not in INPUTS)
+    say(f"writing {job.format}")
+    WRITERS[Format(job.format)](skeleton, weights, Path(job.folder))
+    return parameters
+
+
+def _write_tflite(job: Job, checkpoint: Checkpoint, say: Say) -> int | None:
+    """Write a .tflite file; return the number of parameters, None where it is made from another file."""
+    path = Path(job.folder) / tflite_file.MODEL_NAME
+    if job.made_from is not None:
+        say(f"quantising to {job.format}")
+        tflite_file.quantise(Path(job.made_from), path)
+        return None
+    say(f"converting to {job.format}, for inputs of up to {', '.join(map(str, job.buckets))} tokens")
+    return tflite_file.convert(checkpoint, job.buckets, job.choices, path)
+
+
+def _check_tflite(
+    runtime: TFLiteRuntime,
+    path: Path,
+    checkpoint: Checkpoint,
+    format: Format,
+    inputs: Sequence[Ids],
+    expected: Sequence[Outputs],
+) -> Parity:
+    answers = runtime.answers(path, checkpoint.head, inputs, pad_token_id=checkpoint.geometry.pad_token_id)
+    return check(answers, checkpoint, format, expected, runtime=lambda: runtime.version or runtime.name)
+
+
+def _check_elsewhere(
+    job: Job, path: Path, checkpoint: Checkpoint, inputs: Sequence[Ids], expected: Sequence[Outputs], say: Say
+) -> list[Parity]:
+    """Return the parity in each further runtime that reads the file.
+
+    Raises:
+        ParityError: one reads it and answers something else.
+    """
+    some = [*range(0, len(inputs) - 1, _ELSEWHERE_EACH), len(inputs) - 1]
+    found = []
+    for version, python in job.elsewhere:
+        say(f"checking parity in tflite-runtime {version}")
+        try:
+            found.append(
+                _check_tflite(
+                    TFLiteRuntime("tflite-runtime", Path(python)),
+                    path,
+                    checkpoint,
+                    Format(job.format),
+                    [inputs[i] for i in some],
+                    [expected[i] for i in some],
+                )
+            )
+        except ParityError:
+            raise
+        except ExportError as error:
+            say(f"tflite-runtime {version} can't run this file: {error}")
+    return found
 
 
 def _peak_rss_bytes() -> int | None:

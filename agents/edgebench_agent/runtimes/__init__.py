@@ -30,7 +30,8 @@ class Model(NamedTuple):
     """A loaded model.
 
     `infer` takes arrays by input name and returns the outputs in the order of `outputs`. `explain` turns an exception
-    of the runtime into a Failure; None where the exception isn't the runtime's.
+    of the runtime into a Failure; None where the exception isn't the runtime's. `lengths`: the numbers of tokens that
+    an input may have, ascending, where the model is made for some only; empty where `inputs` tell all.
     """
 
     inputs: List[Tensor]
@@ -40,6 +41,7 @@ class Model(NamedTuple):
     nodes: Dict[str, int]
     notes: List[str]
     explain: Callable[[Exception], Optional[Failure]]
+    lengths: Sequence[int] = ()
 
 
 class Row(NamedTuple):
@@ -51,6 +53,9 @@ class Row(NamedTuple):
 
 RUNTIMES = {
     "onnxruntime": Row("onnxruntime", ("numpy", "onnxruntime")),
+    "tflite": Row("tflite", ("numpy", "ai-edge-litert")),
+    "ai-edge-litert": Row("ai_edge_litert", ("numpy", "ai-edge-litert")),
+    "tflite-runtime": Row("tflite_runtime", ("'numpy<2'", "tflite-runtime")),
     "null": Row("null", ()),
 }
 

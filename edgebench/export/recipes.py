@@ -1,0 +1,60 @@
+"""Recipes: what each format is made with, and from; all that its cache key must know of the tools."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+
+from edgebench.artifact import Format
+from edgebench.errors import MissingExtra
+
+_TORCH = ("torch", "transformers")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """How a format comes about.
+
+    `tracers` are the distributions whose versions shape the graph, `writers` what else shapes the file, `checkers` what
+    its parity was checked with. `made_from`: the format that it is made from instead of the checkpoint.
+    """
+
+    tracers: tuple[str, ...]
+    writers: tuple[str, ...] = ()
+    checkers: tuple[str, ...]
+    extra: str
+    made_from: Format | None = None
+
+
+_ONNX = Recipe(tracers=(*_TORCH, "onnx", "onnx-ir", "onnxscript"), checkers=("onnxruntime",), extra="export")
+
+RECIPES = {
+    Format.ONNX_FP32: _ONNX,
+    Format.ONNX_FP16: _ONNX,
+    Format.ONNX_INT8: _ONNX,
+    Format.TFLITE_FP32: Recipe(
+        tracers=(*_TORCH, "litert-torch", "litert-converter"), checkers=("ai-edge-litert",), extra="tflite"
+    ),
+    Format.TFLITE_INT8: Recipe(
+        tracers=(*_TORCH, "litert-torch", "litert-converter"),
+        writers=("ai-edge-quantizer",),
+        checkers=("ai-edge-litert",),
+        extra="tflite",
+        made_from=Format.TFLITE_FP32,
+    ),
+}
+
+
+def versions(distributions: tuple[str, ...], *, extra: str) -> dict[str, str]:
+    """Return the versions of these distributions.
+
+    Raises:
+        MissingExtra: one is not installed; `extra` brings it.
+    """
+    found = {}
+    for distribution in distributions:
+        try:
+            found[distribution] = version(distribution)
+        except PackageNotFoundError as error:
+            raise MissingExtra(distribution, extra, "exporting a checkpoint") from error
+    return found

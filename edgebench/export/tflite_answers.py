@@ -1,0 +1,128 @@
+"""What a .tflite file answers in a TFLite runtime on this machine, run by the agent's own code in a child process.
+
+So what is compared is what boards will answer, padding included; and a runtime that dies takes nothing with it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgebench.errors import ExportError
+from edgebench.export.heads import Answer, Head
+from edgebench_agent import protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Ids = NDArray[np.int64]
+    Outputs = dict[str, NDArray[np.float32]]
+
+_NOBODY = "0" * 64  # the hash of what nothing checks here: the files are given by path
+_MOST_TOKENS = 2048  # of one child: masked language models answer with a megabyte a token
+
+
+class TFLiteRuntime:
+    """A runtime by the agent's name for it, in the Python that has it. `version`, its library's name included, is known once it has answered."""
+
+    def __init__(self, name: str, python: Path) -> None:
+        self.name = name
+        self.python = python
+        self.version: str | None = None
+
+    def answers(self, path: Path, head: Head, inputs: Sequence[Ids], *, pad_token_id: int) -> Iterator[Outputs]:
+        """Yield what the file answers to each input alone, without batch dimension and padding.
+
+        Args:
+            inputs: token ids of shape (tokens,), or (choices, tokens) for a head with choices.
+
+        Raises:
+            ExportError: the runtime can't load or run the file.
+        """
+        for part in _parts(inputs):
+            with tempfile.TemporaryDirectory() as folder:
+                names = self._run(path, part, Path(folder), pad_token_id=pad_token_id)
+                with (Path(folder) / "outputs.npy").open("rb") as file:
+                    yield from _read(file, names, head, part)
+
+    def _run(self, path: Path, inputs: Sequence[Ids], folder: Path, *, pad_token_id: int) -> list[str]:
+        """Run the inputs; return the names of the outputs, which are then in the folder."""
+        import numpy as np
+
+        rows = [row for ids in inputs for row in np.atleast_2d(ids)]
+        np.concatenate(rows).astype("<i4").tofile(folder / "inputs")
+        spec = protocol.RunSpec(
+            run_id="parity",
+            mode="infer",
+            runtime=self.name,
+            files=[{"name": path.name, "sha256": _NOBODY, "path": str(path.absolute())}],
+            inputs_sha256=_NOBODY,
+            lengths=[len(row) for row in rows],
+            batch=1,
+            choices=len(rows) // len(inputs),
+            pad_token_id=pad_token_id,
+            threads=0,
+            providers=[],
+            min_count=1,
+            min_duration_ns=0,
+            max_duration_ns=protocol.MAX_INT,
+            lease_ns=protocol.MAX_INT,
+        )
+        done = subprocess.run(
+            [self.python, "-m", "edgebench_agent.answers", folder / "inputs", folder / "outputs.npy"],
+            input=spec.to_json(),
+            capture_output=True,
+            env={**os.environ, "PYTHONPATH": _agent_path(), "PYTHONSAFEPATH": "1"},
+            check=False,
+        )
+        return self._reply(done, path)
+
+    def _reply(self, done: subprocess.CompletedProcess[bytes], path: Path) -> list[str]:
+        lines = done.stdout.splitlines()
+        try:
+            reply: dict[str, Any] = json.loads(lines[-1])
+        except (IndexError, ValueError):
+            said = " ".join(done.stderr.decode(errors="replace").split())[-300:]
+            how = f"died of signal {-done.returncode}" if done.returncode < 0 else f"ended with {done.returncode}"
+            raise ExportError(f"{self.name} {how} over {path.name}: {said}") from None
+        if not reply["ok"]:
+            raise ExportError(f"{self.name}: {reply['message']}")
+        self.version = str(reply["version"])
+        return list(reply["outputs"])
+
+
+def _parts(inputs: Sequence[Ids]) -> Iterator[list[Ids]]:
+    """Yield the inputs in parts of a bounded number of tokens."""
+    part: list[Ids] = []
+    for ids in inputs:
+        if part and sum(other.size for other in part) + ids.size > _MOST_TOKENS:
+            yield part
+            part = []
+        part.append(ids)
+    yield part
+
+
+def _read(file: Any, names: Sequence[str], head: Head, inputs: Sequence[Ids]) -> Iterator[Outputs]:
+    import numpy as np
+
+    lengths_of = {output.name: output.answer is not Answer.LABELS for output in head.outputs}
+    for ids in inputs:
+        records = {name: np.load(file, allow_pickle=False)[0] for name in names}
+        yield {
+            name: records[name][: ids.shape[-1]] if of_tokens else records[name]
+            for name, of_tokens in lengths_of.items()
+        }
+
+
+def _agent_path() -> str:
+    """Return the folder that the agent's package lies in."""
+    spec = find_spec("edgebench_agent")
+    assert spec is not None and spec.origin is not None  # noqa: S101 - we import it above
+    return str(Path(spec.origin).parent.parent)
