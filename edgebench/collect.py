@@ -35,9 +35,12 @@ class RunCollector:
         self.log: list[str] = []
         self.failed: protocol.Failed | None = None
         self._agent_sha256 = agent_sha256
-        batches = [spec.lengths[at : at + spec.batch] for at in range(0, len(spec.lengths), spec.batch)]
+        sequences = spec.batch * spec.choices
+        batches = [spec.lengths[at : at + sequences] for at in range(0, len(spec.lengths), sequences)]
+        self._batch_longest = [max(batch) for batch in batches]
+        self._batch_sequences = [len(batch) for batch in batches]
         self._batch_tokens = [sum(batch) for batch in batches]
-        self._batch_sizes = [len(batch) for batch in batches]
+        self._batch_sizes = [len(batch) // spec.choices for batch in batches]
         self._timed = _Columns()
         self._warmup = _Columns()
         self._readings: dict[str, tuple[list[int], list[int]]] = {}
@@ -70,7 +73,7 @@ class RunCollector:
                 self._load_ns = message.load_ns
                 loaded = asdict(message)
                 del loaded["load_ns"]
-                self._facts |= loaded
+                self._facts |= loaded | {"batch_padded_tokens": self._padded(sorted(message.lengths))}
             case protocol.First():
                 self._first_ns = message.first_ns
             case protocol.WarmedUp():
@@ -126,6 +129,13 @@ class RunCollector:
         if self._agent_sha256 is not None and hello.agent_sha256 != self._agent_sha256:
             raise AgentError(f"run {self.run_id}: another agent than ours did it")
         self._facts |= {key: value for key, value in asdict(hello).items() if key != "run_id"}
+
+    def _padded(self, buckets: list[int]) -> list[int]:
+        """Return the tokens of each batch after padding, to its longest or to a length that the model is made for."""
+        return [
+            count * next((bucket for bucket in buckets if bucket >= longest), longest)
+            for longest, count in zip(self._batch_longest, self._batch_sequences, strict=True)
+        ]
 
     def _take_readings(self, t_ns: int, values: Mapping[str, int | None]) -> None:
         for name, value in values.items():

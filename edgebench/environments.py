@@ -57,8 +57,8 @@ def _make(folder: Path, version: str, on_progress: Callable[[str], None]) -> Non
     if base is None:
         ours = f"{sys.version_info.major}.{sys.version_info.minor}"
         raise BoardError(
-            f"tflite-runtime {version} has no wheel for Python {ours}, and no Python that it has one for was found on the"
-            f" PATH; try to install one of Python {', '.join(TFLITE_RUNTIMES[version])}"
+            f"tflite-runtime {version} has no wheel for Python {ours}, and none of those that it has is on the PATH;"
+            f" try to install one of Python {', '.join(TFLITE_RUNTIMES[version])}"
         )
     on_progress(f"making an environment for tflite-runtime {version} (once)")
     shutil.rmtree(folder, ignore_errors=True)  # what an interrupted one left

@@ -13,7 +13,7 @@ from edgebench.artifact import Artifact
 from edgebench.device import Device
 from edgebench.errors import AgentError
 from edgebench.events import OnEvent, ignore
-from edgebench.export import encode_texts
+from edgebench.inputs import encode, settle
 from edgebench.printable import printable
 from edgebench.remote_agent import RemoteAgent, failure
 from edgebench.session import preflight, providers_for, push_artifact, run_spec
@@ -39,34 +39,58 @@ def infer_texts(
     device: Device,
     batch: int = 1,
     threads: int | None = None,
+    choices: int | None = None,
+    truncate: bool = False,
+    runtime: str | None = None,
+    python: str | None = None,
     on_event: OnEvent = ignore,
 ) -> list[Outputs]:
     """Run texts through an artifact on a device and return what the model answered there.
 
+    Args:
+        choices, truncate: as in a Workload.
+        runtime: of .tflite files, as for `edgebench.profile`.
+        python: that runs the agent instead of the device's own.
+
     Returns:
         One table (output name -> array) per batch of `batch` texts, in order; the first axis is the texts of the
-        batch, and a batch is padded to its longest text.
+        batch, and a batch is padded to its longest text (TFLite: to a length that the file is made for).
+        Outputs of tokens keep what stands for padding.
 
     Raises:
         RunFailed, BoardError, AgentError, ConnectionFailed, ConnectionLost.
     """
-    workload = Workload(
-        texts=tuple(texts), batch=min(batch, len(texts) or 1), threads=threads or device.profile.threads or None
+    workload = settle(
+        artifact,
+        Workload(
+            texts=tuple(texts),
+            batch=min(batch, len(texts) or 1),
+            threads=threads or device.profile.threads or None,
+            choices=choices,
+            truncate=truncate,
+        ),
     )
-    inputs = encode_texts(artifact, texts)
+    inputs = encode(artifact, workload)
     with open_transport(device) as transport:
-        agent = RemoteAgent(transport, name=device.name, python=device.python)
-        preflight(agent, device, [artifact])
+        agent = RemoteAgent(transport, name=device.name, python=python or device.python)
+        preflight(agent, device, [artifact], on_event, runtime=runtime)
         push_artifact(agent, artifact, on_event)
         agent.push_bytes(inputs.to_bytes())
-        return _infer(agent, artifact, workload, inputs, providers=providers_for(device, artifact))
+        providers = providers_for(device, artifact)
+        return _infer(agent, artifact, workload, inputs, providers=providers, runtime=runtime)
 
 
 def _infer(
-    agent: RemoteAgent, artifact: Artifact, workload: Workload, inputs: EncodedInputs, *, providers: list[str]
+    agent: RemoteAgent,
+    artifact: Artifact,
+    workload: Workload,
+    inputs: EncodedInputs,
+    *,
+    providers: list[str],
+    runtime: str | None,
 ) -> list[Outputs]:
     run_id = f"infer-{secrets.token_hex(8)}"
-    spec = run_spec(agent, artifact, workload, inputs, run_id=run_id, providers=providers, plan=None)
+    spec = run_spec(agent, artifact, workload, inputs, run_id=run_id, providers=providers, plan=None, runtime=runtime)
     outputs: protocol.Outputs | None = None
     with agent.running(spec) as entries:
         for entry in entries:
@@ -79,7 +103,7 @@ def _infer(
     data = agent.fetch(run_id, "outputs.npy", limit=outputs.bytes)
     if hashlib.sha256(data).hexdigest() != outputs.sha256:
         raise AgentError(f"{agent.name}: the outputs of run {run_id} are not what the board wrote")
-    count = len(inputs.lengths)
+    count = len(inputs.lengths) // (workload.choices or 1)
     rows = [min(workload.batch, count - at) for at in range(0, count, workload.batch)]
     return read_outputs(data, outputs.names, rows, source=f"{agent.name}: run {run_id}")
 

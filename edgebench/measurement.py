@@ -150,6 +150,27 @@ class Score:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PaddingCost:
+    """Tokens of a typical inference: those of its inputs, and those that the model works on after padding.
+
+    `buckets`: the lengths that the model is made for; empty where inputs are padded to the longest of their batch.
+    """
+
+    buckets: tuple[int, ...]
+    tokens: float
+    padded_tokens: float
+
+    @property
+    def cost(self) -> float:
+        """How many times as many tokens the model works on as there are."""
+        return self.padded_tokens / self.tokens
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values."""
+        return asdict(self) | {"buckets": list(self.buckets), "cost": self.cost}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Measurement:
     """The runs of one artifact on one device under one workload, and what they amount to.
 
@@ -170,6 +191,7 @@ class Measurement:
     reasons: tuple[str, ...] = ()
     covers: str = "model only"
     scores: tuple[Score, ...] = ()
+    padding: PaddingCost | None = None
 
     @property
     def id(self) -> str:
@@ -195,6 +217,7 @@ class Measurement:
             "throughput_per_s": self.throughput_per_s,
             "throughput_windows": list(self.throughput_windows),
             "tokens_per_s": self.tokens_per_s,
+            "padding": self.padding.to_json() if self.padding is not None else None,
             "load_ms": self.load_ms,
             "first_ms": self.first_ms,
             "covers": self.covers,
@@ -208,7 +231,7 @@ class Measurement:
 
 
 #: Facts that are in the measurement's "device" already, or are there to work out figures with.
-_FACTS_LEFT_OUT = ("board", "batch_tokens", "batch_sizes")
+_FACTS_LEFT_OUT = ("board", "batch_tokens", "batch_padded_tokens", "batch_sizes")
 
 
 def _run_to_json(run: Run, latency_ms: LatencySummary) -> dict[str, Any]:

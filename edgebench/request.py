@@ -24,6 +24,7 @@ class Request:
     models: tuple[str, ...] = (DEFAULT_MODEL,)
     formats: tuple[Format, ...] = ()
     workloads: tuple[Workload, ...] = field(default_factory=lambda: (Workload(),))
+    runtime: str | None = None  # of .tflite files: `ai-edge-litert` or `tflite-runtime`; None: whichever is there
     plan: RunPlan = field(default_factory=RunPlan)
     seed: int | None = None  # of the order of runs; None: drawn when the session begins, and kept with it
 
@@ -35,6 +36,7 @@ def request_to_json(request: Request) -> dict[str, Any]:
         "device": device | {"profile": request.device.profile.name},
         "models": list(request.models),
         "formats": [str(format) for format in request.formats],
+        "runtime": request.runtime,
         "workloads": [asdict(workload) for workload in request.workloads],
         "plan": asdict(request.plan),
         "seed": request.seed,
@@ -52,6 +54,7 @@ def request_from_json(values: dict[str, Any]) -> Request:
             device=Device(**values["device"] | {"profile": load_profile(values["device"]["profile"])}),
             models=tuple(values["models"]),
             formats=tuple(parse_format(format) for format in values["formats"]),
+            runtime=values.get("runtime"),
             workloads=tuple(
                 Workload(
                     **workload

@@ -12,12 +12,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from edgebench.artifact import Artifact, Format, parse_format
+from edgebench.artifact import EXISTING_FORMATS, Artifact, Format, parse_format
 from edgebench.collect import RunCollector
 from edgebench.device import Device, find_device
-from edgebench.errors import BoardBusy, BoardError, ConfigError, EdgebenchError, RunFailed, StoreError
+from edgebench.environments import tflite_runtime_python
+from edgebench.errors import BoardBusy, BoardError, ConfigError, EdgebenchError, RunFailed, StoreError, UnknownName
 from edgebench.events import Ended, Noted, OnEvent, Planned, Pushing, Running, ignore
-from edgebench.export import encode_texts, export_model, longest_input, unique_names
+from edgebench.export import cache_folder, export_model, longest_input, unique_names
+from edgebench.inputs import encode, refuse_batch, settle
 from edgebench.measurement import Measurement, Run, Score, Subject
 from edgebench.remote_agent import Position, RemoteAgent, agent_archive, failure
 from edgebench.request import DEFAULT_MODEL, Request, request_from_json, request_to_json
@@ -27,10 +29,12 @@ from edgebench.summary import summarise
 from edgebench.transport import open_transport
 from edgebench.validity import reasons_against
 from edgebench.variant import Variant
-from edgebench.workload import EncodedInputs, RunPlan, Workload, random_inputs
+from edgebench.workload import EncodedInputs, RunPlan, Workload
 from edgebench.xtreme_r.scores import ScoreRow, read_scores, scores_of
 from edgebench_agent import protocol
 
+#: Names of the agent for what runs .tflite files.
+TFLITE_RUNTIMES = ("ai-edge-litert", "tflite-runtime")
 LEASE_NS = 600 * 1_000_000_000  # a run that nobody renews ends after ten minutes
 INTERRUPTED = "interrupted before its end"
 _PROGRESS_EVERY_S = 0.2
@@ -57,15 +61,17 @@ def profile(
     plan: RunPlan | None = None,
     store: Store | str | Path = ".edgebench",
     scores: str | Path | None = None,
+    runtime: str | None = None,
     on_event: OnEvent = ignore,
 ) -> Measurement:
     """Measure one model on one device and return the Measurement, which is then also in the store.
 
     Args:
-        model: a Hugging Face folder or hub id, an existing .onnx file, or `reference:tiny|minilm|base|large`.
+        model: a Hugging Face folder or hub id, an .onnx or .tflite file, or `reference:tiny|minilm|base|large`.
         device: a name from edgebench.toml, `local`, or a Device.
         format: default: the device profile's.
         scores: a file of XTREME-R scores to put beside the figures.
+        runtime: of .tflite files: `ai-edge-litert` or `tflite-runtime`; default: whichever the board has.
 
     Raises:
         EdgebenchError: see edgebench.errors; a measurement that isn't valid is returned, with its reasons.
@@ -76,6 +82,7 @@ def profile(
         formats=(parse_format(str(format)),) if format is not None else (),
         workloads=(workload or Workload(),),
         plan=plan or RunPlan(),
+        runtime=runtime,
     )
     rows = read_scores(Path(scores)) if scores is not None else []
     keep = store if isinstance(store, Store) else Store(store)
@@ -119,14 +126,19 @@ def _carry_out(
 ) -> list[Measurement]:
     store.check_writable()
     _refuse_contradiction(request)
-    for model, _ in _files(request):
-        _refuse_too_long(model, request.workloads)
-    exported = _told_apart([_export(model, format, on_event) for model, format in _files(request)])
-    encoded = [(pair, work, _encode(pair[1], work)) for pair in exported for work in request.workloads]
+    for model, format in _files(request):
+        _refuse_misfits(model, format, request.workloads)
+    _note_detours(request, on_event)
+    choices = _common_choices(request)
+    exported = _told_apart([_export(model, format, choices, on_event) for model, format in _files(request)])
+    settled = [(pair, settle(pair[1], work)) for pair in exported for work in request.workloads]
+    encoded = [(pair, work, encode(pair[1], work)) for pair, work in settled]
     _note_unused(scores, [variant for variant, _ in exported], on_event)
+    python = _agent_python(request, on_event)
     with open_transport(request.device) as transport:
-        agent = RemoteAgent(transport, name=request.device.name, python=request.device.python)
-        facts = preflight(agent, request.device, [artifact for _, artifact in exported], on_event)
+        agent = RemoteAgent(transport, name=request.device.name, python=python)
+        artifacts = [artifact for _, artifact in exported]
+        facts = preflight(agent, request.device, artifacts, on_event, runtime=request.runtime)
         cells = _cells(encoded, request, session, facts)
         done = _stored_runs(store, session, cells) if resumed else {cell.subject.id: [] for cell in cells}
         for _, artifact in exported:
@@ -147,15 +159,22 @@ def _carry_out(
 
 
 def preflight(
-    agent: RemoteAgent, device: Device, artifacts: Sequence[Artifact], on_event: OnEvent = ignore
+    agent: RemoteAgent,
+    device: Device,
+    artifacts: Sequence[Artifact],
+    on_event: OnEvent = ignore,
+    *,
+    runtime: str | None = None,
 ) -> dict[str, Any]:
     """Install the agent and make sure that the board can run these artifacts; return its facts by runtime.
+
+    `runtime`: what .tflite files are to run in; None: whichever the board has.
 
     Raises:
         BoardError: a runtime doesn't work there, or a model is larger than the memory that is free.
     """
     agent.install()
-    runtimes = sorted({artifact.format.runtime for artifact in artifacts})
+    runtimes = sorted({runtime_of(artifact, runtime) for artifact in artifacts})
     reply = agent.probe(runtimes)
     board: dict[str, Any] = reply["board"]
     for name in runtimes:
@@ -163,7 +182,7 @@ def preflight(
         if not found["ok"]:
             raise BoardError(f"{device.name}: {name} does not work on the board: {found.get('error')}")
     for artifact in artifacts:
-        _require_provider(device, artifact, reply["runtimes"][artifact.format.runtime].get("providers"))
+        _require_provider(device, artifact, reply["runtimes"][runtime_of(artifact, runtime)].get("providers"))
     busy = [f"{name} {used / 1000:.1f} cores" for name, used in agent.busy_processes(reply) or [] if used >= _BUSY]
     if busy:
         on_event(Noted(f"{device.name} is busy, which disturbs what is measured: {', '.join(busy)}"))
@@ -186,9 +205,15 @@ def preflight(
     }
 
 
+def runtime_of(artifact: Artifact, chosen: str | None) -> str:
+    """Return the agent's name of the runtime for an artifact; `chosen` is what .tflite files are to run in."""
+    return chosen if chosen is not None and artifact.format.runtime == "tflite" else artifact.format.runtime
+
+
 def providers_for(device: Device, artifact: Artifact) -> list[str]:
-    """Return the execution providers to ask for; empty: the CPU, the only one that runs dynamic int8."""
-    return [] if artifact.format is Format.ONNX_INT8 else list(device.profile.providers)
+    """Return the execution providers to ask for; empty: the CPU, the only one for TFLite and for dynamic int8."""
+    on_cpu = artifact.format is Format.ONNX_INT8 or artifact.format.runtime == "tflite"
+    return [] if on_cpu else list(device.profile.providers)
 
 
 def _require_provider(device: Device, artifact: Artifact, has: Any) -> None:
@@ -229,7 +254,7 @@ def model_files(agent: RemoteAgent, artifact: Artifact) -> list[dict[str, Any]]:
 def _files(request: Request) -> Iterator[tuple[str, Format | None]]:
     """Yield each model with each format it is wanted in; None for a file, which is what it is."""
     for model in request.models:
-        if Path(model).suffix == ".onnx":
+        if Path(model).suffix in EXISTING_FORMATS:
             yield model, None
         else:
             for format in request.formats or (request.device.profile.default_format,):
@@ -237,16 +262,25 @@ def _files(request: Request) -> Iterator[tuple[str, Format | None]]:
 
 
 def _refuse_contradiction(request: Request) -> None:
-    """Refuse a format that no model can have: a file is what it is."""
-    files = [model for model in request.models if Path(model).suffix == ".onnx"]
+    """Refuse a format that no model can have (a file is what it is), and a runtime that no file can have."""
+    files = [model for model in request.models if Path(model).suffix in EXISTING_FORMATS]
     if request.formats and len(files) == len(request.models):
         raise ConfigError(f"{files[0]} is profiled as it is: leave the format ({', '.join(request.formats)}) out")
+    if request.runtime is None:
+        return
+    if request.runtime not in TFLITE_RUNTIMES:
+        raise UnknownName("runtime", request.runtime, TFLITE_RUNTIMES)
+    for model, format in _files(request):
+        if (format or EXISTING_FORMATS[Path(model).suffix]).runtime != "tflite":
+            raise ConfigError(f"{request.runtime} does not run {format or model}; try --format tflite-int8")
 
 
-def _refuse_too_long(model: str, workloads: Sequence[Workload]) -> None:
-    """Refuse inputs longer than the model's positions before anything is exported or contacted."""
+def _refuse_misfits(model: str, format: Format | None, workloads: Sequence[Workload]) -> None:
+    """Refuse inputs that the model or the format can't take before anything is exported or contacted."""
     longest = longest_input(model)
     for workload in workloads:
+        if (format or EXISTING_FORMATS[Path(model).suffix]).runtime == "tflite":
+            refuse_batch(str(format or model), workload)
         needed = max(workload.token_counts(), default=0)
         if longest is not None and needed > longest:
             raise ConfigError(
@@ -255,8 +289,38 @@ def _refuse_too_long(model: str, workloads: Sequence[Workload]) -> None:
             )
 
 
-def _export(model: str, format: Format | None, on_event: OnEvent) -> tuple[Variant, Artifact]:
-    exported = export_model(model, format or Format.ONNX, on_progress=lambda text: on_event(Noted(text)))
+def _common_choices(request: Request) -> int | None:
+    """Return the number of choices that a .tflite file is to be made for."""
+    asked = {workload.choices for workload in request.workloads}
+    if len(asked) > 1:
+        raise ConfigError("the workloads of one session must have the same number of choices")
+    return asked.pop()
+
+
+def _note_detours(request: Request, on_event: OnEvent) -> None:
+    """Say where a format does not run as its board's best one would."""
+    name, providers = request.device.name, request.device.profile.providers
+    if providers and Format.ONNX_INT8 in request.formats:
+        on_event(
+            Noted(
+                f"{name}: dynamic int8 does not run on {providers[0]}: onnx-int8 is measured on the CPU; try onnx-fp16"
+            )
+        )
+    if not providers and Format.ONNX_FP16 in request.formats:
+        on_event(Noted(f"{name}: onnx-fp16 is for GPUs: a CPU works in float32 and turns to and fro; try onnx-int8"))
+
+
+def _agent_python(request: Request, on_event: OnEvent) -> str:
+    """Return the Python that runs the agent: the device's; on this machine tflite-runtime has one of its own."""
+    if not request.device.is_local or request.runtime != "tflite-runtime":
+        return request.device.python
+    return str(tflite_runtime_python(cache=cache_folder(), on_progress=lambda text: on_event(Noted(text))))
+
+
+def _export(model: str, format: Format | None, choices: int | None, on_event: OnEvent) -> tuple[Variant, Artifact]:
+    exported = export_model(
+        model, format or Format.ONNX, choices=choices, on_progress=lambda text: on_event(Noted(text))
+    )
     return exported.variant, exported.artifact
 
 
@@ -264,12 +328,6 @@ def _told_apart(exported: list[tuple[Variant, Artifact]]) -> list[tuple[Variant,
     """Return the same with names that differ where the sources do: scores belong to a variant by its name."""
     names = unique_names([(variant.source, variant.name) for variant, _ in exported])
     return [(replace(variant, name=name), artifact) for (variant, artifact), name in zip(exported, names, strict=True)]
-
-
-def _encode(artifact: Artifact, workload: Workload) -> EncodedInputs:
-    if workload.texts is not None:
-        return encode_texts(artifact, workload.texts)
-    return random_inputs(workload.token_counts(), vocab_size=artifact.vocab_size)
 
 
 def _cells(
@@ -287,7 +345,7 @@ def _cells(
             session=session,
             variant=variant,
             artifact=artifact,
-            device=facts[artifact.format.runtime],
+            device=facts[runtime_of(artifact, request.runtime)],
             workload=workload.to_json(),
             label=workload.label,
             planned_runs=request.plan.runs,
@@ -468,19 +526,21 @@ def run_spec(
     run_id: str,
     providers: Sequence[str],
     plan: RunPlan | None,
+    runtime: str | None = None,
 ) -> protocol.RunSpec:
     """Return the specification of a run over inputs that are on the board already.
 
-    `plan` None: each input once, and the outputs are kept.
+    `plan` None: each input once, and the outputs are kept. `runtime`: as for `preflight`.
     """
     return protocol.RunSpec(
         run_id=run_id,
         mode="infer" if plan is None else "measure",
-        runtime=artifact.format.runtime,
+        runtime=runtime_of(artifact, runtime),
         files=model_files(agent, artifact),
         inputs_sha256=hashlib.sha256(inputs.to_bytes()).hexdigest(),
         lengths=inputs.lengths.tolist(),
         batch=workload.batch,
+        choices=workload.choices or 1,
         pad_token_id=artifact.pad_token_id,
         threads=workload.threads or 0,
         providers=list(providers),
@@ -514,6 +574,7 @@ def measure_run(
         run_id=run_id,
         providers=providers_for(request.device, artifact),
         plan=request.plan,
+        runtime=request.runtime,
     )
     collector = RunCollector(spec, started_at=_now(), agent_sha256=agent_archive()[1])
     position = Position()

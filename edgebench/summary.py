@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from edgebench.measurement import LatencySummary, Measurement, Memory, Run, Score, Subject
+from edgebench.measurement import LatencySummary, Measurement, Memory, PaddingCost, Run, Score, Subject
 from edgebench.stats.intervals import t_interval
 from edgebench.stats.percentiles import MINIMUM_COUNTS, quantiles
 
@@ -47,6 +47,7 @@ def summarise(subject: Subject, runs: Sequence[Run], *, scores: Sequence[Score] 
         temperature_c=_temperature_c(valid),
         reasons=_reasons(subject, runs),
         scores=tuple(scores),
+        padding=_padding(valid),
     )
 
 
@@ -149,6 +150,18 @@ def _interval_ms(per_run_ns: Sequence[float]) -> tuple[float, float] | None:
     if any(value <= 0 for value in per_run_ns):
         return None
     return t_interval(np.asarray(per_run_ns) / _MS)
+
+
+def _padding(runs: Sequence[Run]) -> PaddingCost | None:
+    """Return what padding costs a typical inference of a whole turn, the same in all runs; None where none tells."""
+    for run in runs:
+        sizes, tokens = _turn(run)
+        padded, buckets = run.facts.get("batch_padded_tokens"), run.facts.get("lengths", [])
+        if sizes and isinstance(padded, list) and len(padded) == len(sizes) and sum(tokens):
+            return PaddingCost(
+                buckets=tuple(buckets), tokens=sum(tokens) / len(sizes), padded_tokens=sum(padded) / len(sizes)
+            )
+    return None
 
 
 def _duration_ns(run: Run) -> int:

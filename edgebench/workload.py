@@ -23,6 +23,7 @@ MAX_SEQ_LEN = 1 << 20
 MAX_BATCH = 1 << 16
 MAX_TEXTS = 1 << 20
 MAX_THREADS = 4096
+MAX_CHOICES = 1 << 10
 MAX_COUNT = 10_000_000
 MAX_RUNS = 10_000
 MAX_DURATION_S = 7 * 86_400.0
@@ -38,6 +39,7 @@ class Padding(StrEnum):
     """To which length the inputs of a batch are padded."""
 
     LONGEST = "longest"  # to the longest of its batch
+    BUCKET = "bucket"  # to the smallest length that the model is made for and that holds it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +48,9 @@ class Workload:
 
     At most one of `seq_len` (random tokens of that many), `lang` (random tokens with the lengths that parallel text
     has in that language) and `texts` (tokenised with the model's own tokenizer); none: 128 tokens.
-    Token counts include the special ones. `threads` None: the device profile's number.
+    Token counts include the special ones. `threads` None: the device profile's number. `choices`: sequences of one
+    example (multiple choice), each of that many tokens; of texts, so many in a row. None: what the model's head takes.
+    `truncate`: cut texts that are longer than the model allows, instead of refusing them.
     """
 
     scenario: Scenario = Scenario.SINGLE_STREAM
@@ -56,6 +60,8 @@ class Workload:
     batch: int = 1
     threads: int | None = None
     padding: Padding = Padding.LONGEST
+    choices: int | None = None
+    truncate: bool = False
 
     def __post_init__(self) -> None:
         given = [name for name in ("seq_len", "lang", "texts") if getattr(self, name) is not None]
@@ -74,7 +80,9 @@ class Workload:
         _check_whole("batch", self.batch, MAX_BATCH)
         if self.threads is not None:
             _check_whole("threads", self.threads, MAX_THREADS)
-        inputs = len(self.texts if self.texts is not None else self.token_counts())
+        if self.choices is not None:
+            _check_whole("choices", self.choices, MAX_CHOICES)
+        inputs = len(self.texts) // (self.choices or 1) if self.texts is not None else len(self.token_counts())
         if self.batch > inputs:
             raise ConfigError(f"batch {self.batch} is more than the {inputs} inputs of {self.label!r}; try {inputs}")
 
@@ -102,7 +110,11 @@ class Workload:
             values["lang"] = self.lang
         else:
             values["seq_len"] = self.seq_len
-        return values | {"batch": self.batch, "threads": self.threads, "padding": str(self.padding)}
+        values |= {"batch": self.batch, "threads": self.threads, "padding": str(self.padding)}
+        return values | ({"choices": self.choices} if self.choices is not None else {}) | self._truncated()
+
+    def _truncated(self) -> dict[str, Any]:
+        return {"truncate": True} if self.truncate else {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

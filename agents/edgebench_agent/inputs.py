@@ -112,6 +112,12 @@ class Batches:
             )
 
 
+def lengths_taken(tensors: Sequence[Tensor], buckets: Sequence[int]) -> List[int]:
+    """Return the numbers of tokens that inputs are padded to; empty where that is free."""
+    fixed = _fixed_size(tensors, -1)
+    return list(buckets) or ([fixed] if fixed else [])
+
+
 def _fixed_size(tensors: Sequence[Tensor], axis: int) -> int:
     """Return the size that the model fixes along an axis, or 0 where it is free."""
     sizes: List[int] = [tensor.shape[axis] or 0 for tensor in tensors if len(tensor.shape) > max(axis, 0)]

@@ -10,7 +10,7 @@ import traceback
 from .failure import DISK_FULL, Failure
 from .home import Home
 from .infer import infer_all
-from .inputs import Batches
+from .inputs import Batches, lengths_taken
 from .line import Stopped, Supervisor
 from .measure import measure
 from .protocol import Failed, Loaded, RunSpec, one_line
@@ -71,5 +71,6 @@ def _load(spec: RunSpec, home: Home, supervisor: Supervisor) -> Model:
     load_ns = time.monotonic_ns() - began
     names = [tensor.name for tensor in model.inputs]
     notes = [one_line(note) for note in model.notes]
-    supervisor.send(Loaded(load_ns, model.providers, model.nodes, names, model.outputs, notes, list(model.lengths)))
+    lengths = lengths_taken(model.inputs, model.lengths)
+    supervisor.send(Loaded(load_ns, model.providers, model.nodes, names, model.outputs, notes, lengths))
     return model

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgebench.artifact import EXPORT_FORMATS, Format, parse_format
+from edgebench.artifact import EXISTING_FORMATS, EXPORT_FORMATS, Format, parse_format
+from edgebench.cli.numbers import whole_numbers
 from edgebench.cli.output import (
     console,
     json_option,
@@ -46,6 +47,12 @@ if TYPE_CHECKING:
 )
 @click.option("--task", help="The head to export. [default: the one in the checkpoint's config]")
 @click.option("--max-seq-len", type=int, help="Longest input in tokens. [default: as long as the model allows]")
+@click.option(
+    "--buckets",
+    metavar="N[,N...]",
+    help="TFLite: input lengths in tokens to make signatures for. [default: 32,64,128,256,512, as far as it goes]",
+)
+@click.option("--choices", type=int, metavar="N", help="TFLite: sequences of a multiple choice. [default: 2]")
 @json_option
 @verbosity_options
 def export_command(
@@ -54,6 +61,8 @@ def export_command(
     out: Path | None,
     task: str | None,
     max_seq_len: int | None,
+    buckets: str | None,
+    choices: int | None,
     json_target: str | None,
 ) -> None:
     """Turn checkpoints into artifact files that were checked against torch.
@@ -65,6 +74,7 @@ def export_command(
     from edgebench.export import export_model
 
     chosen = list(dict.fromkeys(parse_format(name.strip()) for name in formats.split(",")))
+    lengths = whole_numbers(buckets, "--buckets") if buckets is not None else None
     progress = progress_console()
     exported = []
     for model in models:
@@ -73,11 +83,20 @@ def export_command(
             def say(text: str, label: str = f"{model} {format}") -> None:
                 progress.print(f"{label}: {text}", markup=False)
 
-            one = export_model(model, format, out=out, task=task, max_seq_len=max_seq_len, on_progress=say)
+            one = export_model(
+                model,
+                format,
+                out=out,
+                task=task,
+                max_seq_len=max_seq_len,
+                buckets=lengths,
+                choices=choices,
+                on_progress=say,
+            )
             if one.cached and verbosity() > 0:
                 say(f"in the cache: {one.artifact.path}")
             exported.append(one)
-            if one.artifact.format is Format.ONNX:
+            if one.artifact.format in EXISTING_FORMATS.values() or Path(model).suffix in EXISTING_FORMATS:
                 break  # an existing file is what it is, whatever the format
     write_json(json_target, {"artifacts": [_to_json(one) for one in exported]})
     if to_stdout(json_target):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from edgebench.artifact import EXPORT_FORMATS, parse_format
+from edgebench.cli.numbers import parts, whole_numbers
 from edgebench.cli.output import json_option, scores_option, store_option, verbosity_options
 from edgebench.errors import ConfigError, UsageError
 from edgebench.workload import RunPlan, Scenario, Workload
@@ -27,15 +30,22 @@ DEFAULTS = RunPlan()
     "models",
     multiple=True,
     metavar="MODEL",
-    help="Hugging Face folder or hub id, an .onnx file, or reference:tiny|minilm|base|large (repeatable). "
+    help="Hugging Face folder or hub id, an .onnx or .tflite file, or reference:tiny|minilm|base|large (repeatable). "
     "[default: reference:minilm]",
 )
-@click.option("--format", "formats", metavar="F[,F...]", help="onnx-int8, onnx-fp32. [default: the device profile's]")
+@click.option(
+    "--format", "formats", metavar="F[,F...]", help=f"Of {', '.join(EXPORT_FORMATS)}. [default: the device profile's]"
+)
 @click.option("--scenario", type=click.Choice([str(kind) for kind in Scenario]), default=str(Scenario.SINGLE_STREAM))
 @click.option("--seq-len", type=int, metavar="N", help="Tokens of each input. [default: 128]")
 @click.option("--lang", metavar="L[,L...]", help="Token lengths that parallel text has in these languages.")
 @click.option("--texts", type=click.Path(path_type=Path), metavar="FILE", help="One text a line, tokenised.")
 @click.option("--batch", type=int, default=1, show_default=True, metavar="N", help="Inputs per inference.")
+@click.option("--choices", type=int, metavar="N", help="Sequences of a multiple choice's example. [default: 2]")
+@click.option("--truncate", is_flag=True, help="Cut texts that are longer than the model allows.")
+@click.option(
+    "--runtime", metavar="NAME", help="For .tflite: ai-edge-litert or tflite-runtime. [default: what is there]"
+)
 @click.option("--threads", metavar="N[,N...]", help="Threads of the runtime; several make a sweep.")
 @click.option("--runs", type=int, default=DEFAULTS.runs, show_default=True, help="Fresh processes per row.")
 @click.option("--min-count", type=int, default=DEFAULTS.min_count, show_default=True, help="Inferences per run.")
@@ -56,6 +66,9 @@ def command(
     lang: str | None,
     texts: Path | None,
     batch: int,
+    choices: int | None,
+    truncate: bool,
+    runtime: str | None,
     threads: str | None,
     runs: int,
     min_count: int,
@@ -71,11 +84,10 @@ def command(
     Example:
       edgebench profile --device pi4 --model runs/xnli-multi --format onnx-int8,onnx-fp32 --lang sw,th
     """
-    from edgebench.artifact import parse_format
-
     plan = RunPlan(runs=runs, min_count=min_count, min_duration_s=min_duration, max_duration_s=max_duration)
-    workloads = _workloads(Scenario(scenario), seq_len, lang, texts, batch, threads)
-    wanted = tuple(parse_format(name) for name in _parts(formats))
+    shape = Workload(scenario=Scenario(scenario), choices=choices, truncate=truncate)
+    workloads = _workloads(shape, seq_len, lang, texts, batch, threads)
+    wanted = tuple(parse_format(name) for name in parts(formats))
     if host is not None and len(devices) > 1:
         raise UsageError("--host gives one address, but several --device were named")
     if host_key is not None and host is None:
@@ -98,6 +110,7 @@ def command(
             formats=wanted,
             workloads=tuple(workloads),
             plan=plan,
+            runtime=runtime,
         )
         for board in boards
     ]
@@ -112,8 +125,6 @@ def command(
 
 def _device(name: str | None, host: str | None, host_key: str | None) -> Device:
     """Return the board of that name, at `host` where one is given; without a name, a board known only by its host."""
-    from dataclasses import replace
-
     from edgebench.device import Device, configured_devices, find_device, load_profile, parse_address, profile_names
 
     if host is None:
@@ -129,31 +140,19 @@ def _device(name: str | None, host: str | None, host_key: str | None) -> Device:
 
 
 def _workloads(
-    scenario: Scenario, seq_len: int | None, lang: str | None, texts: Path | None, batch: int, threads: str | None
+    shape: Workload, seq_len: int | None, lang: str | None, texts: Path | None, batch: int, threads: str | None
 ) -> list[Workload]:
     """Return one workload for each language and number of threads."""
     if sum(option is not None for option in (seq_len, lang, texts)) > 1:
         raise UsageError("--seq-len, --lang and --texts exclude each other")
     lines = _read_texts(texts) if texts is not None else None
-    languages: list[str | None] = [*_parts(lang)] or [None]
-    sweep: list[int | None] = [_whole(number, "--threads") for number in _parts(threads)] or [None]
+    languages: list[str | None] = [*parts(lang)] or [None]
+    sweep: list[int | None] = [*whole_numbers(threads, "--threads")] or [None]
     return [
-        Workload(scenario=scenario, seq_len=seq_len, lang=language, texts=lines, batch=batch, threads=number)
+        replace(shape, seq_len=seq_len, lang=language, texts=lines, batch=batch, threads=number)
         for language in languages
         for number in sweep
     ]
-
-
-def _parts(listed: str | None) -> list[str]:
-    """Return the parts of a list, each once: the same row twice would only take twice the time."""
-    return list(dict.fromkeys(part.strip() for part in listed.split(",") if part.strip())) if listed else []
-
-
-def _whole(text: str, option: str) -> int:
-    try:
-        return int(text)
-    except ValueError as error:
-        raise UsageError(f"{option}: {text!r} is not a whole number") from error
 
 
 def _read_texts(path: Path) -> tuple[str, ...]:

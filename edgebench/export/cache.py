@@ -22,7 +22,7 @@ from typing import Any
 from edgebench.artifact import Artifact, hash_file
 from edgebench.errors import ExportError
 
-_RECORD = "artifact.json"
+RECORD = "artifact.json"
 _TEMPORARY = ".making-"
 _ABANDONED_S = 24 * 3600  # no export takes a day
 
@@ -54,7 +54,7 @@ def find_artifact(cache: Path, key: str) -> tuple[Artifact, dict[str, Any]] | No
     """Return the artifact kept under this key with its record; None where there is none or a file is not whole."""
     folder = cache / "artifacts" / key
     try:
-        record = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
+        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
         artifact = Artifact.from_json(record, path=folder)
         whole = all((folder / file.name).stat().st_size == file.bytes for file in artifact.files)
     except (OSError, ValueError, KeyError, TypeError):
@@ -80,7 +80,7 @@ def keep_artifact(cache: Path, key: str, folder: Path, record: Mapping[str, Any]
     """Move a finished temporary folder to its place. Who comes second leaves the first one's."""
     target = cache / "artifacts" / key
     with writing(target):
-        (folder / _RECORD).write_text(json.dumps(record, indent=2), encoding="utf-8")
+        (folder / RECORD).write_text(json.dumps(record, indent=2), encoding="utf-8")
         if target.exists() and find_artifact(cache, key) is None:
             target.rename(folder.with_name(folder.name + ".broken"))
             shutil.rmtree(folder.with_name(folder.name + ".broken"), ignore_errors=True)
@@ -157,5 +157,5 @@ def copy_artifact(artifact: Artifact, folder: Path) -> Artifact:
                 temporary.replace(folder / file.name)
             finally:
                 temporary.unlink(missing_ok=True)
-    write_whole(folder / _RECORD, json.dumps(copy.to_json(), indent=2).encode())
+    write_whole(folder / RECORD, json.dumps(copy.to_json(), indent=2).encode())
     return copy

@@ -2,13 +2,101 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from edgebench.artifact import Artifact, ArtifactFile, Format
-from edgebench.errors import CheckpointError, MissingExtra
-from edgebench.export.cache import remembered_hash
+from edgebench.errors import CheckpointError, MissingExtra, StoreError
+from edgebench.export.cache import RECORD, remembered_hash
 from edgebench.export.skeleton import INPUTS
+
+
+def exported_before(path: Path, *, cache: Path, on_progress: Callable[[str], None]) -> Artifact | None:
+    """Return a file that lies as an export left it, with what its artifact.json tells; None for any other file."""
+    try:
+        record = json.loads((path.parent / RECORD).read_text(encoding="utf-8"))
+        artifact = Artifact.from_json(record, path=path.parent.resolve())
+        names = [file.name for file in artifact.files]
+        if path.name != names[0]:
+            return None
+        for file in artifact.files:
+            if remembered_hash(cache, artifact.path / file.name, on_progress=on_progress) != file.sha256:
+                on_progress(f"{path} is not the file that {RECORD} beside it tells of; taken as it is")
+                return None
+    except (OSError, ValueError, KeyError, TypeError, IndexError, StoreError):
+        return None
+    there = artifact.tokenizer is not None and Path(artifact.tokenizer).is_dir()
+    return artifact if there else replace(artifact, tokenizer=None)
+
+
+def existing_tflite(path: Path, *, cache: Path, on_progress: Callable[[str], None]) -> Artifact:
+    """Return a .tflite file as an artifact in the folder where it lies; nothing is copied.
+
+    Its inputs are read where ai-edge-litert is installed; otherwise the board says whether it can take ours.
+
+    Raises:
+        CheckpointError: it is not a TFLite model, or takes no `input_ids`.
+        StoreError: it can't be read.
+    """
+    try:
+        with path.open("rb") as opened:
+            head = opened.read(8)
+    except OSError as error:
+        raise CheckpointError(f"can't read {path}: {error.strerror}") from error
+    if head[4:] != b"TFL3":
+        raise CheckpointError(f"{path} is not a TFLite model")
+    buckets = _tflite_lengths(path)
+    digest = remembered_hash(cache, path, on_progress=on_progress)
+    return Artifact(
+        format=Format.TFLITE,
+        files=(ArtifactFile(name=path.name, sha256=digest, bytes=path.stat().st_size),),
+        path=path.parent.resolve(),
+        buckets=buckets,
+        max_seq_len=max(buckets, default=None),
+    )
+
+
+def _tflite_lengths(path: Path) -> tuple[int, ...]:
+    """Return the lengths of `input_ids` that a .tflite file has signatures (or, without any, inputs) for."""
+    try:
+        from ai_edge_litert import schema_py_generated as schema
+    except ImportError:
+        return ()
+    import numpy as np
+
+    try:
+        model = schema.Model.GetRootAs(np.memmap(path, np.uint8, mode="r"))
+        inputs = list(_tflite_inputs(model))
+    except Exception as error:  # whatever a table that points nowhere raises
+        raise CheckpointError(f"{path} is not a TFLite model, or is truncated") from error
+    lengths = {shape[-1] for name, shape in inputs if name == INPUTS[0] and shape}
+    if not any(name == INPUTS[0] for name, _ in inputs):
+        takes = ", ".join(sorted({name for name, _ in inputs})[:5]) or "nothing"
+        raise CheckpointError(f"{path}: the model takes no {INPUTS[0]!r} (it takes {takes})")
+    return tuple(sorted(lengths)) if all(length > 0 for length in lengths) else ()
+
+
+def _tflite_inputs(model: Any) -> Iterator[tuple[str, list[int]]]:
+    """Yield the name and shape of each input; -1 in a shape is free."""
+    for position in range(model.SignatureDefsLength()):
+        signature = model.SignatureDefs(position)
+        graph = model.Subgraphs(signature.SubgraphIndex())
+        for at in range(signature.InputsLength()):
+            entry = signature.Inputs(at)
+            yield entry.Name().decode(), _tflite_shape(graph.Tensors(entry.TensorIndex()))
+    if not model.SignatureDefsLength():
+        graph = model.Subgraphs(0)
+        for at in range(graph.InputsLength()):
+            tensor = graph.Tensors(graph.Inputs(at))
+            yield tensor.Name().decode().split(":")[0].removeprefix("serving_default_"), _tflite_shape(tensor)
+
+
+def _tflite_shape(tensor: Any) -> list[int]:
+    free = [tensor.ShapeSignature(i) for i in range(tensor.ShapeSignatureLength())]
+    return free or [tensor.Shape(i) for i in range(tensor.ShapeLength())]
 
 
 def existing_onnx(path: Path, *, cache: Path, on_progress: Callable[[str], None]) -> Artifact:

@@ -9,13 +9,13 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from edgebench.artifact import Artifact, ArtifactFile, Format, Parity, hash_file, parse_format
+from edgebench.artifact import EXISTING_FORMATS, Artifact, ArtifactFile, Format, Parity, hash_file, parse_format
 from edgebench.environments import TFLITE_RUNTIMES, tflite_runtime_python
 from edgebench.errors import CheckpointError, ConfigError, EdgebenchError
 from edgebench.export import cache as artifacts
 from edgebench.export import hub, reference
 from edgebench.export.checkpoint import TOKENIZER_FILES, Checkpoint, open_checkpoint, read_lineage, reference_checkpoint
-from edgebench.export.existing import existing_onnx
+from edgebench.export.existing import existing_onnx, existing_tflite, exported_before
 from edgebench.export.isolation import Job, run_job
 from edgebench.export.recipes import RECIPES, versions
 from edgebench.export.tflite_file import DEFAULT_CHOICES, choose_buckets
@@ -60,8 +60,8 @@ def export_model(
     """Return a checkpoint as an artifact, exported unless the cache has it.
 
     Args:
-        source: a Hugging Face folder, a hub id, `reference:tiny|minilm|base|large`, or an existing .onnx file, which
-            is taken as it is, whatever `format` says.
+        source: a Hugging Face folder, a hub id, `reference:tiny|minilm|base|large`, or an existing .onnx or .tflite
+            file, which is taken as it is, whatever `format` says.
         name: of the variant; default: the folder's, the hub id, the reference's.
         task: which head to export; default: the one in the checkpoint's config. `encoder` leaves the head out.
         out: also copy the files to OUT/<name>/<format>/, where the artifact then is.
@@ -81,7 +81,7 @@ def export_model(
     say = on_progress or (lambda _: None)
     cache = cache or artifacts.cache_folder()
     source = str(source)
-    if Path(source).suffix == ".onnx":
+    if Path(source).suffix in EXISTING_FORMATS:
         exported = _take_existing(Path(source), name=name, cache=cache, say=say)
     else:
         chosen = parse_format(str(format))
@@ -100,7 +100,7 @@ def longest_input(source: str | Path) -> int | None:
     Raises:
         UsageError, CheckpointError: as for `export_model`.
     """
-    if Path(source).suffix == ".onnx":
+    if Path(source).suffix in EXISTING_FORMATS:
         return None
     return find_checkpoint(str(source), task=None).geometry.max_seq_len
 
@@ -117,7 +117,7 @@ def find_checkpoint(source: str, *, task: str | None, say: Say = lambda _: None)
     if folder.is_dir():
         return open_checkpoint(folder, source=source, task=task)
     if folder.exists():
-        raise ConfigError(f"{source} is neither a checkpoint's folder nor an .onnx file")
+        raise ConfigError(f"{source} is neither a checkpoint's folder nor an .onnx or .tflite file")
     # `runs/xnli` looks like a hub id too; where there is a folder `runs`, a folder was meant.
     if not hub.may_be_hub_id(source) or (folder.parent != Path() and folder.parent.is_dir()):
         raise ConfigError(f"no such folder: {source}")
@@ -128,8 +128,12 @@ def find_checkpoint(source: str, *, task: str | None, say: Say = lambda _: None)
 def _take_existing(path: Path, *, name: str | None, cache: Path, say: Say) -> Exported:
     if not path.is_file():
         raise ConfigError(f"no such file: {path}")
-    artifact = existing_onnx(path, cache=cache, on_progress=say)
-    return Exported(variant=Variant(name=name or _name_of_file(path), source=str(path)), artifact=artifact, cached=True)
+    variant = Variant(name=name or _name_of_file(path), source=str(path))
+    kept = exported_before(path, cache=cache, on_progress=say)
+    if kept is None:
+        take = existing_onnx if path.suffix == ".onnx" else existing_tflite
+        kept = take(path, cache=cache, on_progress=say)
+    return Exported(variant=variant, artifact=kept, cached=True)
 
 
 def _name_of_file(path: Path) -> str:

@@ -30,7 +30,10 @@ _MOST_TOKENS = 2048  # of one child: masked language models answer with a megaby
 
 
 class TFLiteRuntime:
-    """A runtime by the agent's name for it, in the Python that has it. `version`, its library's name included, is known once it has answered."""
+    """A runtime by the agent's name for it, in the Python that has it.
+
+    `version`, with the library's name in it, is known once it has answered.
+    """
 
     def __init__(self, name: str, python: Path) -> None:
         self.name = name

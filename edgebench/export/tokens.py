@@ -10,14 +10,17 @@ from edgebench.errors import CheckpointError, ConfigError, MissingExtra
 from edgebench.workload import EncodedInputs
 
 
-def encode_texts(artifact: Artifact, texts: Sequence[str], *, prefix: str = "") -> EncodedInputs:
-    """Return the token ids of texts, special tokens included; nothing is cut off.
+def encode_texts(
+    artifact: Artifact, texts: Sequence[str], *, prefix: str = "", truncate: bool = False
+) -> EncodedInputs:
+    """Return the token ids of texts, special tokens included.
 
     Args:
         prefix: put before each text, as some sentence encoders want it ("query: ").
+        truncate: cut what is longer than the artifact takes, before the last special token.
 
     Raises:
-        ConfigError: the artifact has no tokenizer, there are no texts, or some are longer than the model allows.
+        ConfigError: the artifact has no tokenizer, there are no texts, or some are longer than the artifact takes.
         CheckpointError: the tokenizer can't be read.
         MissingExtra: the tokenizer's library is not installed.
     """
@@ -30,11 +33,15 @@ def encode_texts(artifact: Artifact, texts: Sequence[str], *, prefix: str = "") 
     encoded = encode_with(artifact.tokenizer, [prefix + text for text in texts])
     lengths = [len(ids) for ids in encoded]
     limit = artifact.max_seq_len
+    if truncate and limit is not None:
+        encoded = [ids if len(ids) <= limit else [*ids[: limit - 1], ids[-1]] for ids in encoded]
+        lengths = [len(ids) for ids in encoded]
     if limit is not None and max(lengths) > limit:
+        what = "the longest that the file is made for" if artifact.buckets else "what the model takes"
         long = [position for position, length in enumerate(lengths) if length > limit]
         raise ConfigError(
-            f"{len(long)} of {len(texts)} texts are longer than {limit} tokens"
-            f" (the first: number {long[0] + 1}; the longest: {max(lengths)} tokens); try to shorten them"
+            f"{len(long)} of {len(texts)} texts are longer than {limit} tokens, {what}"
+            f" (the first: number {long[0] + 1}; the longest: {max(lengths)} tokens); shorten them, or try --truncate"
         )
     return EncodedInputs(np.concatenate([np.array(ids, np.int32) for ids in encoded]), np.array(lengths, np.int32))
 

@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from edgebench.measurement import LatencySummary, Measurement, Run
+from edgebench.measurement import LatencySummary, Measurement, PaddingCost, Run
 from edgebench.printable import printable
 from edgebench.report.table import (
     Column,
@@ -90,7 +90,7 @@ _RUNS: tuple[tuple[str, Callable[[Run, LatencySummary], str]], ...] = (
 )
 
 #: Facts of a run that have a row of their own, or that only figures are worked out with.
-_NOT_SHOWN = ("board", "outputs", "log", "batch_tokens", "batch_sizes")
+_NOT_SHOWN = ("board", "outputs", "log", "batch_tokens", "batch_padded_tokens", "batch_sizes", "lengths")
 
 
 def _facts(measurement: Measurement) -> Iterator[tuple[str, Any]]:
@@ -112,10 +112,13 @@ def _facts(measurement: Measurement) -> Iterator[tuple[str, Any]]:
     )
     yield "PSS", "the highest at the borders of phases: what loading needs for a moment shows in peak RSS only"
     yield "temperature °C", measurement.temperature_c
+    yield "padding", _padding_text(measurement.padding)
     yield "covers", measurement.covers
     yield "source", subject.variant.source
     yield "artifact", f"{subject.artifact.sha256} in {subject.artifact.path}"
-    yield "parity", subject.artifact.to_json()["parity"]
+    plain = subject.artifact.to_json()
+    yield "parity", plain["parity"]
+    yield from (("parity elsewhere", parity) for parity in plain["parity_elsewhere"])
     yield from (("workload " + name, value) for name, value in subject.workload.items())
     yield from (("device " + name, value) for name, value in subject.device.items())
     told = measurement.runs[0].facts if measurement.runs else {}
@@ -134,6 +137,14 @@ def _pairs(pairs: Iterator[tuple[str, Any]]) -> Table:
         if text not in ("", "null", "[]", "{}"):
             table.add_row(Text(printable(name)), Text(printable(text, _LONG)))
     return table
+
+
+def _padding_text(padding: PaddingCost | None) -> str:
+    if padding is None:
+        return ""
+    to = f" (to {', '.join(map(str, padding.buckets))})" if padding.buckets else ""
+    padded = f"{padding.padded_tokens:.1f}{to}, {padding.cost:.2f} times as many"
+    return f"{padding.tokens:.1f} tokens an inference padded to {padded}"
 
 
 def _with_interval(value: float | None, interval: tuple[float, float] | None) -> str:

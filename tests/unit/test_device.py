@@ -122,7 +122,7 @@ def test_a_profile_that_lacks_keys_says_which(tmp_path: Path) -> None:
 
 def test_a_profile_with_an_unknown_default_format_is_an_error(tmp_path: Path) -> None:
     text = (profiles_folder() / "generic-linux.toml").read_text(encoding="utf-8").replace("onnx-int8", "onnx")
-    with pytest.raises(ConfigError, match="default_format must be one of onnx-fp32, onnx-int8"):
+    with pytest.raises(ConfigError, match="default_format must be one of onnx-fp32, onnx-fp16, onnx-int8"):
         read_profile(write(tmp_path / "mine.toml", text))
 
 
