@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from edgebench.variant import Lineage
 #: Files of weights, the preferred first; an index names the shards.
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
 TOKENIZER_FILES = ("tokenizer.json", "sentencepiece.bpe.model")
+_SPANS, _VOCABULARY = "question-answering", "masked-lm"
 _REFERENCE_TASK = "sequence-classification"
 
 
@@ -43,8 +44,10 @@ def reference_checkpoint(source: str, *, task: str | None) -> Checkpoint:
     Raises:
         UnknownName: there is no such reference model or task.
     """
-    geometry = find_reference(source)
     head = find_head(task or _REFERENCE_TASK, [], where=source)
+    geometry = find_reference(source)
+    if head.task == _SPANS:
+        geometry = replace(geometry, num_labels=2)
     return Checkpoint(source=source, folder=None, weight_files=(), geometry=geometry, head=head)
 
 
@@ -61,6 +64,14 @@ def open_checkpoint(folder: Path, *, source: str, task: str | None) -> Checkpoin
     config = _read_json(path)
     geometry = geometry_from_config(config, where=str(folder))
     head = find_head(task, architectures(config), where=str(folder))
+    if head.task == _SPANS and geometry.num_labels != 2:
+        raise CheckpointError(
+            f"{folder}: config.json has {geometry.num_labels} labels; question answering has 2, a start and an end"
+        )
+    if head.task == _VOCABULARY and config.get("tie_word_embeddings") is False:
+        raise CheckpointError(
+            f"{folder}: a masked language model whose decoder is not tied to its embeddings is not supported"
+        )
     return Checkpoint(source=source, folder=folder, weight_files=_weight_files(folder), geometry=geometry, head=head)
 
 

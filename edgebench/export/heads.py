@@ -29,12 +29,14 @@ class Output:
 class Head:
     """What sits on the encoder. `arguments` are the class's, beside its config.
 
-    `has_choices`: an example is several sequences: inputs [batch, choices, tokens], outputs [batch, choices].
+    `labels_weight` is the weight that has a row for each label. `has_choices`: an example is several sequences: inputs
+    [batch, choices, tokens], outputs [batch, choices].
     """
 
     task: str
     architecture: str  # the class in transformers
     outputs: tuple[Output, ...]
+    labels_weight: str | None = None
     has_choices: bool = False
     arguments: tuple[tuple[str, object], ...] = ()
 
@@ -45,16 +47,19 @@ HEADS = {
         Head(
             task="sequence-classification",
             architecture="XLMRobertaForSequenceClassification",
+            labels_weight="classifier.out_proj.weight",
             outputs=(Output("logits", Answer.LABELS),),
         ),
         Head(
             task="token-classification",
             architecture="XLMRobertaForTokenClassification",
+            labels_weight="classifier.weight",
             outputs=(Output("logits", Answer.TOKEN_LABELS),),
         ),
         Head(
             task="question-answering",
             architecture="XLMRobertaForQuestionAnswering",
+            labels_weight="qa_outputs.weight",
             outputs=(Output("start_logits", Answer.POSITIONS), Output("end_logits", Answer.POSITIONS)),
         ),
         Head(

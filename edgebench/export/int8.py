@@ -26,12 +26,22 @@ def quantise(graph: ir.Graph, weight: ir.Value, values: NDArray[np.float32]) -> 
         values: the weight's content; shape (rows, columns) where it can be quantised.
     """
     uses = {(node.op_type, index) for node, index in weight.uses()}
-    if uses == {("MatMul", 1)} and values.ndim == 2:
-        _quantise_matmul(graph, weight, values)
-    elif uses == {("Gather", 0)} and values.ndim == 2:
-        _quantise_gather(graph, weight, values)
-    else:
+    if values.ndim != 2 or not uses <= {("MatMul", 1), ("Gather", 0), ("Transpose", 0)} or not uses:
         return False
+    turned = uses == {("MatMul", 1)}  # stored as the product takes it: a scale a column; else a scale a row
+    if not turned and ("MatMul", 1) in uses:
+        return False
+    quantised, scales = quantise_symmetric(values, axis=0 if turned else 1)
+    stored = _initializer(graph, f"{weight.name}.int8", quantised)
+    scale = _initializer(graph, f"{weight.name}.scale", scales[0] if turned else scales)
+    for node, _ in list(weight.uses()):
+        if node.op_type == "MatMul":
+            _quantise_matmul(graph, node, stored, scale, columns=scales.size)
+        elif node.op_type == "Gather":
+            _quantise_gather(graph, node, stored, scale)
+        else:
+            of_columns = _initializer(graph, f"{weight.name}.column_scale", scales[:, 0])
+            _quantise_tied(graph, node, stored, of_columns, columns=scales.size)
     return True
 
 
@@ -53,22 +63,31 @@ def quantise_symmetric(values: NDArray[np.float32], *, axis: int) -> tuple[NDArr
     return quantised, scales
 
 
-def _quantise_matmul(graph: ir.Graph, weight: ir.Value, values: NDArray[np.float32]) -> None:
+def _quantise_matmul(graph: ir.Graph, node: ir.Node, stored: ir.Value, scale: ir.Value, *, columns: int) -> None:
     """x @ W -> Mul(Cast(MatMulInteger(quantised x, quantised W)), scale of x * scales of W): one scale a column."""
     import numpy as np
     import onnx_ir as ir
 
-    quantised, scales = quantise_symmetric(values, axis=0)
-    stored = _initializer(graph, f"{weight.name}.int8", quantised)
-    scale = _initializer(graph, f"{weight.name}.scale", scales[0])
-    zeros = _initializer(graph, f"{weight.name}.zero_point", np.zeros(scales.size, np.int8))
-    for node, _ in list(weight.uses()):
-        x, x_scale, x_zero = _quantised_input(graph, node)
-        product = ir.node("MatMulInteger", [x, stored, x_zero, zeros])
-        number = ir.node("Cast", product.outputs, attributes={"to": ir.DataType.FLOAT})
-        factor = ir.node("Mul", [x_scale, scale])
-        result = ir.node("Mul", [number.outputs[0], factor.outputs[0]])
-        _replace(graph, node, [product, number, factor, result])
+    zeros = _initializer(graph, f"{stored.name}.zero_point", np.zeros(columns, np.int8))
+    x, x_scale, x_zero = _quantised_input(graph, node)
+    product = ir.node("MatMulInteger", [x, stored, x_zero, zeros])
+    number = ir.node("Cast", product.outputs, attributes={"to": ir.DataType.FLOAT})
+    factor = ir.node("Mul", [x_scale, scale])
+    result = ir.node("Mul", [number.outputs[0], factor.outputs[0]])
+    _replace(graph, node, [product, number, factor, result])
+
+
+def _quantise_tied(graph: ir.Graph, transpose: ir.Node, stored: ir.Value, scale: ir.Value, *, columns: int) -> None:
+    """x @ Transpose(W), W also an embedding: its int8 rows are the columns of the product, turned round on loading."""
+    import onnx_ir as ir
+
+    turned = ir.node("Transpose", [stored], attributes={"perm": [1, 0]})
+    turned.outputs[0].name = f"{stored.name}.transposed"
+    graph.insert_before(transpose, turned)
+    for node, _ in list(transpose.outputs[0].uses()):
+        assert node.op_type == "MatMul"  # noqa: S101 - the decoder of a masked language model
+        _quantise_matmul(graph, node, turned.outputs[0], scale, columns=columns)
+    graph.remove(transpose, safe=True)
 
 
 def _quantised_input(graph: ir.Graph, node: ir.Node) -> tuple[ir.Value, ir.Value, ir.Value]:
@@ -87,20 +106,16 @@ def _quantised_input(graph: ir.Graph, node: ir.Node) -> tuple[ir.Value, ir.Value
     return x, scale, zero
 
 
-def _quantise_gather(graph: ir.Graph, weight: ir.Value, values: NDArray[np.float32]) -> None:
+def _quantise_gather(graph: ir.Graph, node: ir.Node, stored: ir.Value, scale: ir.Value) -> None:
     """Gather(W, ids) -> Cast(Gather(quantised W, ids)) * Gather(scales, ids): one scale a row."""
     import onnx_ir as ir
 
-    quantised, scales = quantise_symmetric(values, axis=1)
-    stored = _initializer(graph, f"{weight.name}.int8", quantised)
-    scale = _initializer(graph, f"{weight.name}.scale", scales)
-    for node, _ in list(weight.uses()):
-        ids = node.inputs[1]
-        rows = ir.node("Gather", [stored, ids], attributes={"axis": 0})
-        factors = ir.node("Gather", [scale, ids], attributes={"axis": 0})
-        number = ir.node("Cast", rows.outputs, attributes={"to": ir.DataType.FLOAT})
-        result = ir.node("Mul", [number.outputs[0], factors.outputs[0]])
-        _replace(graph, node, [rows, factors, number, result])
+    ids = node.inputs[1]
+    rows = ir.node("Gather", [stored, ids], attributes={"axis": 0})
+    factors = ir.node("Gather", [scale, ids], attributes={"axis": 0})
+    number = ir.node("Cast", rows.outputs, attributes={"to": ir.DataType.FLOAT})
+    result = ir.node("Mul", [number.outputs[0], factors.outputs[0]])
+    _replace(graph, node, [rows, factors, number, result])
 
 
 def _replace(graph: ir.Graph, node: ir.Node, nodes: list[ir.Node]) -> None:

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgebench.export.fp16 import halve, to_half
 from edgebench.export.int8 import quantise
 from edgebench.export.skeleton import INPUTS, TRANSPOSED, static_shape
 from edgebench.export.weights import Weights
@@ -30,6 +31,19 @@ def write_fp32(skeleton: ir.Model, weights: Weights, folder: Path) -> None:
         value.const_value = ir.LazyTensor(read, dtype=ir.DataType.FLOAT, shape=shape, name=value.name)
         skeleton.graph.register_initializer(value)
     save(skeleton, folder)
+
+
+def write_fp16(skeleton: ir.Model, weights: Weights, folder: Path) -> None:
+    """Write the skeleton in float16, its weights rounded while being written."""
+    import onnx_ir as ir
+
+    model = halve(skeleton)
+    for value in take_weights(model.graph, weights):
+        read = partial(_read_half, weights, value)
+        shape = ir.Shape(static_shape(value))
+        value.const_value = ir.LazyTensor(read, dtype=ir.DataType.FLOAT16, shape=shape, name=value.name)
+        model.graph.register_initializer(value)
+    save(model, folder)
 
 
 def write_int8(skeleton: ir.Model, weights: Weights, folder: Path) -> None:
@@ -66,6 +80,13 @@ def _read_tensor(weights: Weights, value: ir.Value) -> ir.Tensor[Any]:
     else:
         values = weights.read(name, shape)
     return ir.Tensor(values, name=name)
+
+
+def _read_half(weights: Weights, value: ir.Value) -> ir.Tensor[Any]:
+    import onnx_ir as ir
+
+    where = f"{weights.checkpoint.source}: {value.name}"
+    return ir.Tensor(to_half(_read_tensor(weights, value).numpy(), where=where), name=value.name)
 
 
 def save(model: ir.Model, folder: Path, *, largest_file_bytes: int = LARGEST_FILE_BYTES) -> None:

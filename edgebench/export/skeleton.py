@@ -65,20 +65,28 @@ def _export(geometry: Geometry, head: Head, torch: Any) -> Any:
             architecture = getattr(transformers, head.architecture)
             self.model = architecture(geometry.config(), **dict(head.arguments))
 
-        def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> tuple[torch.Tensor, ...]:
+            shape = input_ids.shape
+            if head.has_choices:
+                input_ids, attention_mask = input_ids.flatten(0, 1), attention_mask.flatten(0, 1)
             hidden = (1.0 - attention_mask.to(torch.float32))[:, None, None, :]
-            outputs = self.model(
-                input_ids=input_ids,
-                attention_mask=hidden * torch.finfo(torch.float32).min,
-                token_type_ids=torch.zeros((1, 1), dtype=torch.int64, device=input_ids.device),
-            )
-            result: torch.Tensor = outputs[head.outputs[0].name]
-            return result
+            arguments = {
+                "input_ids": input_ids,
+                "attention_mask": hidden * torch.finfo(torch.float32).min,
+                "token_type_ids": torch.zeros((1, 1), dtype=torch.int64, device=input_ids.device),
+            }
+            if head.has_choices:
+                # The class itself would flatten the mask as if it were of tokens.
+                pooled = self.model.roberta(**arguments)[1]
+                return (self.model.classifier(pooled).reshape(shape[:-1]),)
+            outputs = self.model(**arguments)
+            return tuple(outputs[output.name] for output in head.outputs)
 
-    lengths = {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC}
+    sizes = (2, 3, 16) if head.has_choices else (2, 16)
+    lengths = dict.fromkeys(range(len(sizes)), torch.export.Dim.DYNAMIC)
     with torch.device("meta"), torch.no_grad():
         # Two tensors: one given twice would be taken for one input.
-        example = tuple(torch.ones((2, 16), dtype=torch.int64) for _ in INPUTS)
+        example = tuple(torch.ones(sizes, dtype=torch.int64) for _ in INPUTS)
         program = torch.export.export(Traced().eval(), example, dynamic_shapes=(lengths, lengths), strict=False)
     return torch.onnx.export(
         program,
@@ -100,6 +108,8 @@ def _fold_transposes(graph: ir.Graph) -> None:
         weight = node.inputs[0] if node.op_type == "Transpose" else None
         if weight is None or not weight.is_graph_input() or list(node.attributes["perm"].as_ints()) != [1, 0]:
             continue
+        if len(weight.uses()) > 1:
+            continue  # tied to the embeddings: the file holds it once, and runtimes turn it round as they load it
         shape = ir.Shape(static_shape(weight)[::-1])
         turned = ir.Value(name=f"{weight.name}{TRANSPOSED}", shape=shape, type=weight.type)
         node.outputs[0].replace_all_uses_with(turned)
@@ -129,11 +139,12 @@ def _reorder_gelu(graph: ir.Graph) -> None:
 
 
 def _name_dimensions(graph: ir.Graph) -> None:
-    """Call the dynamic dimensions batch and sequence instead of torch's symbols."""
+    """Call the dynamic dimensions batch, choices and sequence instead of torch's symbols."""
     import onnx_ir as ir
 
     symbols = [str(dim) for dim in graph.inputs[0].shape or ()]
-    names = dict(zip(symbols, ("batch", "sequence"), strict=True))
+    dims = ("batch", "choices", "sequence") if len(symbols) > 2 else ("batch", "sequence")
+    names = dict(zip(symbols, dims, strict=True))
     for value in (*graph.inputs, *(output for node in graph for output in node.outputs)):
         if value.shape is not None:
             value.shape = ir.Shape([dim if isinstance(dim, int) else names.get(str(dim)) for dim in value.shape])

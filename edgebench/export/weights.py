@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 _ENCODER_PREFIX = "roberta."
 #: How checkpoints of before 2020 name the parameters of a LayerNorm.
 _OLD_NAMES = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"}
+#: One parameter under two names, of which files hold either or both.
+_TIED = {"lm_head.decoder.bias": "lm_head.bias", "lm_head.decoder.weight": "embeddings.word_embeddings.weight"}
 _LFS_POINTER = b"version https://git-lfs"
 
 
@@ -52,6 +54,21 @@ class Weights:
         values: NDArray[np.float32] = tensor.to(torch.float32).numpy()
         return values
 
+    def check_labels(self) -> None:
+        """Raise CheckpointError where the head has other labels than config.json tells."""
+        name = self.checkpoint.head.labels_weight
+        if self.checkpoint.folder is None or name is None:
+            return
+        self.require([name])
+        with reading(self.checkpoint.folder):
+            found = len(self.readers[canonical(name)]())
+        told = self.checkpoint.geometry.num_labels
+        if found != told:
+            raise CheckpointError(
+                f"{self.checkpoint.folder}: config.json means {told} labels (2 where it names none), but {name} has"
+                f" {found}; set num_labels or id2label there"
+            )
+
     def require(self, names: list[str]) -> None:
         """Raise CheckpointError unless all these parameters are there."""
         if self.checkpoint.folder is None:
@@ -69,7 +86,8 @@ def canonical(name: str) -> str:
     """Return the name by which encoders are the same, whether saved alone or under a head."""
     for old, new in _OLD_NAMES.items():
         name = name.replace(old, new)
-    return name.removeprefix(_ENCODER_PREFIX)
+    name = name.removeprefix(_ENCODER_PREFIX)
+    return _TIED.get(name, name)
 
 
 def open_weights(checkpoint: Checkpoint) -> Weights:
@@ -104,6 +122,7 @@ def load_model(checkpoint: Checkpoint) -> torch.nn.Module:
             state = {
                 name: torch.from_numpy(random_tensor(name, tuple(tensor.shape), checkpoint.geometry))
                 for name, tensor in shapes.items()
+                if name not in _TIED
             }
             model = architecture.from_pretrained(
                 None, config=checkpoint.geometry.config(), state_dict=state, **arguments

@@ -31,7 +31,11 @@ from edgebench.export.weights import open_weights
 Say = Callable[[str], None]
 
 #: How each ONNX format is written: from a skeleton and weights into a folder.
-WRITERS = {Format.ONNX_FP32: onnx_file.write_fp32, Format.ONNX_INT8: onnx_file.write_int8}
+WRITERS = {
+    Format.ONNX_FP32: onnx_file.write_fp32,
+    Format.ONNX_FP16: onnx_file.write_fp16,
+    Format.ONNX_INT8: onnx_file.write_int8,
+}
 
 #: In further runtimes a part of the examples is enough to know a broken kernel by: each n-th, and the longest.
 _ELSEWHERE_EACH = 4
@@ -77,6 +81,7 @@ def _write_onnx(job: Job, checkpoint: Checkpoint, say: Say) -> int:
     import onnx_ir as ir
 
     weights = open_weights(checkpoint)
+    weights.check_labels()
     path = Path(job.skeleton)
     if not path.is_file():
         say("tracing the model")
@@ -95,6 +100,7 @@ def _write_tflite(job: Job, checkpoint: Checkpoint, say: Say) -> int | None:
         say(f"quantising to {job.format}")
         tflite_file.quantise(Path(job.made_from), path)
         return None
+    open_weights(checkpoint).check_labels()
     say(f"converting to {job.format}, for inputs of up to {', '.join(map(str, job.buckets))} tokens")
     return tflite_file.convert(checkpoint, job.buckets, job.choices, path)
 
