@@ -1,0 +1,358 @@
+"""Checkpoints become .tflite files that answer what torch answers in every runtime that boards have."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import edgebench
+from edgebench import RunPlan, Workload
+from edgebench.artifact import Artifact, Format
+from edgebench.device import find_device
+from edgebench.environments import TFLITE_RUNTIMES, tflite_runtime_python
+from edgebench.errors import BoardError, CheckpointError, ConfigError, EdgebenchError, ExportError
+from edgebench.evaluation import infer_texts
+from edgebench.export import Exported, encode_texts, export_model
+from edgebench.export.heads import HEADS
+from edgebench.export.tflite_file import choose_buckets
+from tests.export.conftest import MAX_SEQ_LEN, build, write_tokenizer
+
+np = pytest.importorskip("numpy")
+torch = pytest.importorskip("torch")
+pytest.importorskip("litert_torch")
+schema = pytest.importorskip("ai_edge_litert.schema_py_generated")
+
+pytestmark = [pytest.mark.export, pytest.mark.timeout(600)]
+BUCKETS = (16, 64)
+FORMATS = ("tflite-fp32", "tflite-int8")
+#: Of one number, of outputs of about one.
+TOLERANCE = {"tflite-fp32": 1e-4, "tflite-int8": 1.0}
+SHORT = RunPlan(runs=1, min_count=3, min_duration_s=0.0, max_duration_s=30.0)
+
+
+@pytest.fixture(scope="session")
+def tagger(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint whose outputs depend on position and padding, with a tokenizer."""
+    folder = tmp_path_factory.mktemp("tflite") / "tagger"
+    build("XLMRobertaForTokenClassification").save_pretrained(folder)
+    write_tokenizer(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def exported(tagger: Path, cache: Path) -> dict[str, Exported]:
+    return {format: export_model(tagger, format, buckets=BUCKETS, cache=cache) for format in FORMATS}
+
+
+@pytest.fixture(scope="session")
+def old_runtimes(cache: Path) -> dict[str, Path]:
+    """The Pythons of the older runtimes that this machine can have."""
+    found = {}
+    for version in TFLITE_RUNTIMES:
+        try:
+            found[version] = tflite_runtime_python(version, cache=cache)
+        except BoardError as error:
+            print(error)
+    if not found:
+        pytest.skip("tflite-runtime can't be installed here: no fitting Python, or no package index")
+    return found
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_an_input_of_any_length_is_answered_as_torch_answers_it(
+    tagger: Path, exported: dict[str, Exported], format: str
+) -> None:
+    import transformers
+
+    texts = ["a", "abcdefghijklmn", "abcdefghijklmno", "z" * 62]  # 3, 16, 17 and 64 tokens
+    artifact = exported[format].artifact
+    answers = infer_texts(artifact, texts, device=find_device("local"))
+    model = transformers.XLMRobertaForTokenClassification.from_pretrained(tagger).eval()
+    inputs = encode_texts(artifact, texts)
+    ends = np.cumsum(inputs.lengths)
+    for answer, length, end, bucket in zip(answers, inputs.lengths, ends, (16, 16, 64, 64), strict=True):
+        ids = torch.from_numpy(inputs.ids[end - length : end].astype(np.int64))[None]
+        with torch.no_grad():
+            expected = model(ids).logits.numpy()
+        assert answer["logits"].shape == (1, bucket, 3)
+        np.testing.assert_allclose(answer["logits"][:, :length], expected, atol=TOLERANCE[format])
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_older_runtimes_answer_the_same(
+    exported: dict[str, Exported], old_runtimes: dict[str, Path], format: str
+) -> None:
+    texts = ["abc", "hello world", "z" * 62]
+    artifact, local = exported[format].artifact, find_device("local")
+    here = infer_texts(artifact, texts, device=local, runtime="ai-edge-litert")
+    for python in old_runtimes.values():
+        there = infer_texts(artifact, texts, device=local, runtime="tflite-runtime", python=str(python))
+        for a, b in zip(here, there, strict=True):
+            x, y = a["logits"].ravel(), b["logits"].ravel()
+            assert x @ y / np.linalg.norm(x) / np.linalg.norm(y) > 0.999
+
+
+def test_parity_is_told_for_every_runtime(exported: dict[str, Exported], old_runtimes: dict[str, Path]) -> None:
+    for one in exported.values():
+        artifact = one.artifact
+        assert artifact.parity is not None and artifact.parity.examples >= 32
+        assert artifact.parity.runtime is not None and artifact.parity.runtime.startswith("ai-edge-litert ")
+        assert [parity.runtime for parity in artifact.parity_elsewhere] == [
+            f"tflite-runtime {version}" for version in old_runtimes
+        ]
+        assert all(parity.mean_cosine > 0.98 for parity in (artifact.parity, *artifact.parity_elsewhere))
+
+
+def test_a_file_has_one_signature_a_bucket_and_its_weights_once(exported: dict[str, Exported]) -> None:
+    for format, one in exported.items():
+        artifact = one.artifact
+        assert (artifact.format, artifact.buckets, artifact.max_seq_len) == (Format(format), BUCKETS, 64)
+        model = read(artifact)
+        names = [model.SignatureDefs(i).SignatureKey().decode() for i in range(model.SignatureDefsLength())]
+        assert sorted(names) == ["tokens_16", "tokens_64"]
+        table = 300 * 32 * (4 if format == "tflite-fp32" else 1)
+        sizes = [model.Buffers(i).DataLength() for i in range(model.BuffersLength())]
+        assert sizes.count(table) == 1
+    parameters = exported["tflite-int8"].variant.parameters
+    assert parameters == exported["tflite-fp32"].variant.parameters is not None
+
+
+def test_constants_lie_inside_the_flatbuffer_where_processors_want_them(cache: Path) -> None:
+    """The quantiser puts those of a larger model behind it, where tflite-runtime 2.13 does not look."""
+    artifact = export_model("reference:tiny", "tflite-int8", buckets=[16], cache=cache).artifact
+    model = read(artifact)
+    constants = [model.Buffers(i) for i in range(model.BuffersLength())]
+    assert all(constant.Offset() == 0 for constant in constants)
+    starts = [c._tab.Vector(c._tab.Offset(4)) for c in constants if c.DataLength()]
+    assert len(starts) > 10 and all(start % 16 == 0 for start in starts)
+    assert artifact.parity is not None and artifact.bytes > 256 << 10
+
+
+@pytest.mark.parametrize("task", [task for task in HEADS if task != "token-classification"])
+def test_every_head_is_converted_and_quantised(task: str, cache: Path) -> None:
+    artifact = export_model("reference:tiny", "tflite-int8", task=task, buckets=[16], cache=cache).artifact
+    assert artifact.parity is not None
+    assert [output.name for output in artifact.parity.outputs] == [output.name for output in HEADS[task].outputs]
+    assert artifact.choices == (2 if HEADS[task].has_choices else None)
+    measured = edgebench.profile(
+        str(artifact.model_path), plan=SHORT, workload=Workload(seq_len=9), store=cache / "store"
+    )
+    assert measured.valid, measured.reasons
+    assert measured.padding is not None and measured.padding.cost == pytest.approx(16 / 9)
+    assert measured.padding.tokens == (18 if HEADS[task].has_choices else 9)
+
+
+def test_the_second_format_is_made_from_the_first(exported: dict[str, Exported], cache: Path, tagger: Path) -> None:
+    said: list[str] = []
+    again = export_model(tagger, "tflite-int8", buckets=BUCKETS, cache=cache, on_progress=said.append)
+    assert again.cached and said == []
+    artifact, base = again.artifact, exported["tflite-fp32"].artifact
+    assert artifact.seconds is not None and base.seconds is not None and artifact.seconds > base.seconds
+
+
+def test_onnx_exports_import_no_converter(tagger: Path, cache: Path) -> None:
+    code = """
+import sys
+from pathlib import Path
+from edgebench.export.worker import *
+import edgebench.export.worker as worker
+said = []
+original = worker.check_onnx
+def check(*arguments):
+    parity = original(*arguments)
+    said.extend(name for name in ("litert_torch", "ai_edge_quantizer", "ai_edge_litert") if name in sys.modules)
+    return parity
+worker.check_onnx = check
+worker.main()
+print("loaded", said, file=sys.stderr)
+"""
+    folder = cache / "no-converter"
+    folder.mkdir()
+    job = {
+        "source": str(tagger), "checkpoint": str(tagger), "task": "token-classification", "format": "onnx-fp32",
+        "skeleton": str(folder / "skeleton"), "expected": str(folder / "expected.npz"), "folder": str(folder),
+    }  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", code], input=json.dumps(job), capture_output=True, text=True, check=True
+    )
+    assert "loaded []" in done.stderr
+
+
+# --- on the agent -----------------------------------------------------------------------------------------------
+
+
+def test_a_run_records_the_library_and_what_xnnpack_took(
+    exported: dict[str, Exported], tagger: Path, cache: Path
+) -> None:
+    artifact = exported["tflite-fp32"].artifact
+    measured = edgebench.profile(
+        str(artifact.model_path), plan=SHORT, workload=Workload(seq_len=20), store=cache / "store"
+    )
+    device, facts = measured.subject.device, measured.runs[0].facts
+    assert device["runtime"] == "tflite" and str(device["runtime_version"]).startswith("ai-edge-litert ")
+    assert facts["nodes"]["XNNPACK"] > facts["nodes"].get("CPU", 0)
+    assert measured.subject.workload["padding"] == "bucket"
+    assert measured.padding is not None
+    assert measured.padding.to_json() == {"buckets": [16, 64], "tokens": 20, "padded_tokens": 64, "cost": 3.2}
+    assert measured.to_json()["padding"]["cost"] == 3.2
+
+
+def test_the_older_runtime_is_measured_when_it_is_asked_for(
+    exported: dict[str, Exported], old_runtimes: dict[str, Path], cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDGEBENCH_CACHE", str(cache))
+    measured = edgebench.profile(
+        str(exported["tflite-int8"].artifact.model_path), plan=SHORT, runtime="tflite-runtime", store=cache / "store",
+        workload=Workload(seq_len=20),
+    )  # fmt: skip
+    assert measured.valid
+    assert measured.subject.device["runtime_version"] == "tflite-runtime 2.14.0"
+
+
+def test_a_runtime_that_the_board_lacks_is_named_with_what_installs_it(
+    exported: dict[str, Exported], old_runtimes: dict[str, Path]
+) -> None:
+    artifact = exported["tflite-int8"].artifact
+    python = str(next(iter(old_runtimes.values())))
+    with pytest.raises(BoardError, match=r"lacks ai_edge_litert.*pip install --upgrade numpy ai-edge-litert"):
+        infer_texts(artifact, ["abc"], device=find_device("local"), runtime="ai-edge-litert", python=python)
+
+
+# --- what is there already --------------------------------------------------------------------------------------
+
+
+def test_a_file_that_was_exported_keeps_what_is_known_of_it(tagger: Path, cache: Path, tmp_path: Path) -> None:
+    out = export_model(tagger, "tflite-int8", buckets=BUCKETS, cache=cache, out=tmp_path).artifact
+    taken = export_model(out.model_path, cache=cache).artifact
+    assert (taken.format, taken.buckets, taken.parity, taken.tokenizer) == (
+        Format.TFLITE_INT8, BUCKETS, out.parity, str(tagger)
+    )  # fmt: skip
+    assert encode_texts(taken, ["abc"]).lengths.tolist() == [5]
+
+
+def test_a_file_that_is_not_the_recorded_one_is_taken_as_it_is(tagger: Path, cache: Path, tmp_path: Path) -> None:
+    out = export_model(tagger, "tflite-int8", buckets=BUCKETS, cache=cache, out=tmp_path).artifact
+    other = export_model(tagger, "tflite-fp32", buckets=BUCKETS, cache=cache).artifact
+    shutil.copy(other.model_path, out.model_path)
+    said: list[str] = []
+    taken = export_model(out.model_path, cache=cache, on_progress=said.append).artifact
+    assert taken.format is Format.TFLITE and taken.parity is None
+    assert (taken.buckets, taken.max_seq_len) == (BUCKETS, 64)
+    assert any("is not the file that artifact.json beside it tells of" in line for line in said)
+
+
+def test_a_tflite_file_with_other_inputs_says_what_it_takes(tmp_path: Path, cache: Path) -> None:
+    import litert_torch
+
+    class Double(torch.nn.Module):
+        def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+            return pixels * 2
+
+    path = tmp_path / "other.tflite"
+    litert_torch.signature("serve", Double(), sample_kwargs={"pixels": torch.ones(1, 4)}).convert().export(str(path))
+    with pytest.raises(CheckpointError, match=r"takes no 'input_ids' \(it takes pixels\)"):
+        export_model(path, cache=cache)
+
+
+@pytest.mark.parametrize("content", [b"", b"no model at all", b"\x1c\x00\x00\x00TFL3" + b"\xff" * 64])
+def test_a_file_that_is_no_tflite_model_is_refused(tmp_path: Path, cache: Path, content: bytes) -> None:
+    path = tmp_path / "broken.tflite"
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match="is not a TFLite model"):
+        export_model(path, cache=cache)
+
+
+# --- what is refused --------------------------------------------------------------------------------------------
+
+
+def test_buckets_reach_as_far_as_the_model() -> None:
+    assert choose_buckets(None, 512, where="m") == (32, 64, 128, 256, 512)
+    assert choose_buckets(None, 4096, where="m") == (32, 64, 128, 256, 512)
+    assert choose_buckets(None, 100, where="m") == (32, 64, 100)
+    assert choose_buckets(None, 8, where="m") == (8,)
+    assert choose_buckets([64, 16, 64], 64, where="m") == (16, 64)
+    for wrong in ([65], [0], [16, 513], []):
+        with pytest.raises(ConfigError, match=r"m: buckets must be 1\.\.64 tokens"):
+            choose_buckets(wrong, 64, where="m")
+
+
+def test_a_bucket_longer_than_the_model_is_refused_before_anything_is_done(tagger: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=f"buckets must be 1..{MAX_SEQ_LEN} tokens, the model's positions; got 65"):
+        export_model(tagger, "tflite-fp32", buckets=[16, 65], cache=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_texts_longer_than_the_largest_bucket_are_counted_or_cut(exported: dict[str, Exported]) -> None:
+    artifact = exported["tflite-int8"].artifact
+    with pytest.raises(ConfigError, match=r"2 of 3 texts are longer than 64 tokens, the longest that the file is made"):
+        encode_texts(artifact, ["a" * 63, "b", "c" * 80])
+    cut = encode_texts(artifact, ["a" * 63, "b", "c" * 80], truncate=True)
+    assert cut.lengths.tolist() == [64, 3, 64]
+    assert cut.ids[63] == cut.ids[-1] == 2  # </s> ends what was cut, too
+
+
+def test_tflite_takes_one_input_at_a_time(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="tflite-int8 takes one input at a time, not batches of 2"):
+        edgebench.profile("reference:tiny", format="tflite-int8", workload=Workload(batch=2), store=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "message"),
+    [
+        ({"runtime": "tflite-runtime", "format": "onnx-int8"}, "tflite-runtime does not run onnx-int8"),
+        ({"runtime": "tflite-runtim", "format": "tflite-int8"}, "did you mean 'tflite-runtime'"),
+        ({"workload": Workload(choices=3), "format": "onnx-int8"}, "takes one sequence an example"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, wanted: dict[str, Any], message: str
+) -> None:
+    monkeypatch.setenv("EDGEBENCH_CACHE", str(cache))
+    with pytest.raises(EdgebenchError, match=message):
+        edgebench.profile("reference:tiny", store=tmp_path, **wanted)
+
+
+def test_an_artifact_of_other_choices_is_refused(exported: dict[str, Exported]) -> None:
+    from edgebench.inputs import encode, settle
+
+    artifact = replace(exported["tflite-int8"].artifact, head="XLMRobertaForMultipleChoice", choices=2)
+    assert settle(artifact, Workload(seq_len=9)).choices == 2
+    assert encode(artifact, settle(artifact, Workload(seq_len=9))).lengths.tolist() == [9, 9]
+    with pytest.raises(ConfigError, match="is made for 2 choices, not 4"):
+        settle(artifact, Workload(seq_len=9, choices=4))
+    with pytest.raises(ConfigError, match="3 texts don't make whole examples of 2 choices"):
+        encode(artifact, settle(artifact, Workload(texts=("a", "b", "c"))))
+    with pytest.raises(ConfigError, match="an input of 65 tokens is longer than 64"):
+        settle(artifact, Workload(seq_len=65))
+
+
+def test_a_converter_that_is_killed_says_so_and_leaves_nothing(tagger: Path, tmp_path: Path) -> None:
+    psutil = pytest.importorskip("psutil")
+
+    def kill(_: str) -> None:
+        for child in psutil.Process().children():
+            if "edgebench.export.worker" in child.cmdline():
+                child.send_signal(signal.SIGKILL)
+
+    with pytest.raises(ExportError, match="killed by signal 9, probably for want of memory"):
+        export_model(tagger, "tflite-int8", buckets=[16], cache=tmp_path, on_progress=kill)
+    assert not list((tmp_path / "artifacts").iterdir())
+
+
+def test_a_missing_converter_is_named_with_its_extra() -> None:
+    from edgebench.export.recipes import versions
+
+    with pytest.raises(EdgebenchError, match=r"no-such-converter.*pip install 'edgebench\[tflite\]'"):
+        versions(("no-such-converter",), extra="tflite")
+
+
+def read(artifact: Artifact) -> Any:
+    return schema.Model.GetRootAs(artifact.model_path.read_bytes())
