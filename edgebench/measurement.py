@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgebench._version import __version__
 from edgebench.artifact import Artifact
+from edgebench.operators import OperatorProfile
 from edgebench.variant import Variant
 
 if TYPE_CHECKING:
@@ -192,6 +193,7 @@ class Measurement:
     covers: str = "model only"
     scores: tuple[Score, ...] = ()
     padding: PaddingCost | None = None
+    operators: OperatorProfile | None = None  # of an extra run that doesn't count
 
     @property
     def id(self) -> str:
@@ -226,6 +228,7 @@ class Measurement:
             "energy_j": None,
             "overhead_us": None,
             "validity": {"valid": self.valid, "reasons": list(self.reasons)},
+            "operators": self.operators.to_json() if self.operators is not None else None,
             "scores": [asdict(score) for score in self.scores],
         }
 

@@ -24,6 +24,7 @@ class Request:
     models: tuple[str, ...] = (DEFAULT_MODEL,)
     formats: tuple[Format, ...] = ()
     workloads: tuple[Workload, ...] = field(default_factory=lambda: (Workload(),))
+    operators: bool = False  # profile each cell's operators, too, in an extra run
     runtime: str | None = None  # of .tflite files: `ai-edge-litert` or `tflite-runtime`; None: whichever is there
     plan: RunPlan = field(default_factory=RunPlan)
     seed: int | None = None  # of the order of runs; None: drawn when the session begins, and kept with it
@@ -37,6 +38,7 @@ def request_to_json(request: Request) -> dict[str, Any]:
         "models": list(request.models),
         "formats": [str(format) for format in request.formats],
         "runtime": request.runtime,
+        "operators": request.operators,
         "workloads": [asdict(workload) for workload in request.workloads],
         "plan": asdict(request.plan),
         "seed": request.seed,
@@ -55,6 +57,7 @@ def request_from_json(values: dict[str, Any]) -> Request:
             models=tuple(values["models"]),
             formats=tuple(parse_format(format) for format in values["formats"]),
             runtime=values.get("runtime"),
+            operators=values.get("operators", False),
             workloads=tuple(
                 Workload(
                     **workload

@@ -16,11 +16,22 @@ from edgebench.artifact import EXISTING_FORMATS, Artifact, Format, parse_format
 from edgebench.collect import RunCollector
 from edgebench.device import Device, find_device
 from edgebench.environments import tflite_runtime_python
-from edgebench.errors import BoardBusy, BoardError, ConfigError, EdgebenchError, RunFailed, StoreError, UnknownName
+from edgebench.errors import (
+    AgentError,
+    BoardBusy,
+    BoardError,
+    ConfigError,
+    EdgebenchError,
+    RunFailed,
+    StoreError,
+    UnknownName,
+)
 from edgebench.events import Ended, Noted, OnEvent, Planned, Pushing, Running, ignore
 from edgebench.export import cache_folder, export_model, longest_input, unique_names
 from edgebench.inputs import encode, refuse_batch, settle
 from edgebench.measurement import Measurement, Run, Score, Subject
+from edgebench.operators import Operator, OperatorProfile
+from edgebench.printable import printable
 from edgebench.remote_agent import Position, RemoteAgent, agent_archive, failure
 from edgebench.request import DEFAULT_MODEL, Request, request_from_json, request_to_json
 from edgebench.schedule import order_of_runs
@@ -62,6 +73,7 @@ def profile(
     store: Store | str | Path = ".edgebench",
     scores: str | Path | None = None,
     runtime: str | None = None,
+    operators: bool = False,
     on_event: OnEvent = ignore,
 ) -> Measurement:
     """Measure one model on one device and return the Measurement, which is then also in the store.
@@ -72,6 +84,7 @@ def profile(
         format: default: the device profile's.
         scores: a file of XTREME-R scores to put beside the figures.
         runtime: of .tflite files: `ai-edge-litert` or `tflite-runtime`; default: whichever the board has.
+        operators: also profile the model's operators, in an extra run that doesn't count.
 
     Raises:
         EdgebenchError: see edgebench.errors; a measurement that isn't valid is returned, with its reasons.
@@ -83,6 +96,7 @@ def profile(
         workloads=(workload or Workload(),),
         plan=plan or RunPlan(),
         runtime=runtime,
+        operators=operators,
     )
     rows = read_scores(Path(scores)) if scores is not None else []
     keep = store if isinstance(store, Store) else Store(store)
@@ -148,14 +162,13 @@ def _carry_out(
         store.write_session(session, request_to_json(request))  # from here on there is something to resume
         on_event(_planned(session, cells, done, request.plan))
         _measure_cells(agent, cells, done, request, store, on_event)
-    return [
-        summarise(
-            cell.subject,
-            done[cell.subject.id],
-            scores=_scores_for(cell.subject, scores),
-        )
-        for cell in cells
-    ]
+        for cell in cells:
+            if request.operators or has_fallen_back(done[cell.subject.id]):
+                _profile_and_keep(agent, cell, request, store, on_event)
+    measured = (
+        summarise(cell.subject, done[cell.subject.id], scores=_scores_for(cell.subject, scores)) for cell in cells
+    )
+    return [replace(each, operators=store.operators(each.id)) for each in measured]
 
 
 def preflight(
@@ -596,6 +609,73 @@ def measure_run(
         failed = failure(f"{agent.name}: {cell.subject.variant.name} {artifact.format}", collector.failed)
         raise _Ended(collector.run(), f"failed: {failed.kind}", failed)
     return collector.run()
+
+
+def has_fallen_back(runs: Sequence[Run]) -> bool:
+    """Whether an accelerator ran only some of the nodes, and the CPU the others."""
+    for run in runs:
+        nodes = run.facts.get("nodes")
+        if isinstance(nodes, dict) and nodes.get("CPUExecutionProvider", 0) and len(nodes) > 1:
+            return True
+    return False
+
+
+def _profile_and_keep(agent: RemoteAgent, cell: Cell, request: Request, store: Store, on_event: OnEvent) -> None:
+    """Profile the operators of a cell; what goes wrong is said, and what was measured stays."""
+    what = f"{cell.subject.variant.name} {cell.subject.artifact.format}"
+    on_event(Noted(f"{what}: profiling its operators, in a run that doesn't count"))
+    try:
+        profile = _profile_operators(agent, cell, request)
+    except (RunFailed, AgentError) as error:
+        on_event(Noted(f"{what}: its operators were not profiled: {error}"))
+        return
+    store.write_operators(cell.subject.id, profile)
+
+
+def _profile_operators(agent: RemoteAgent, cell: Cell, request: Request) -> OperatorProfile:
+    artifact = cell.subject.artifact
+    spec = run_spec(
+        agent,
+        artifact,
+        cell.workload,
+        cell.inputs,
+        run_id=f"{cell.subject.id}-operators-{secrets.token_hex(2)}",
+        providers=providers_for(request.device, artifact),
+        plan=None,
+        runtime=request.runtime,
+    )
+    parts: list[protocol.Operators] = []
+    with agent.running(replace(spec, mode="operators")) as entries:
+        for entry in entries:
+            if isinstance(entry.message, protocol.Failed):
+                raise failure(agent.name, entry.message)
+            if isinstance(entry.message, protocol.Operators):
+                parts.append(entry.message)
+    return profile_of(parts, source=f"{agent.name}: run {spec.run_id}")
+
+
+def profile_of(parts: Sequence[protocol.Operators], *, source: str) -> OperatorProfile:
+    """Return the operators that a run told of.
+
+    Raises:
+        AgentError: there are none, or more than a model has.
+    """
+    rows = [
+        Operator(
+            name=printable(name), type=printable(type), provider=printable(provider), calls=calls, total_ns=total_ns
+        )
+        for part in parts
+        for name, type, provider, calls, total_ns in zip(
+            part.names, part.types, part.providers, part.calls, part.total_ns, strict=True
+        )
+    ]
+    if not 0 < len(rows) <= protocol.MAX_ITEMS:
+        raise AgentError(f"{source}: told of {len(rows)} operators")
+    return OperatorProfile(
+        inferences=parts[0].inferences,
+        wall_ns=parts[0].wall_ns,
+        operators=tuple(sorted(rows, key=lambda operator: -operator.total_ns)),
+    )
 
 
 def _now() -> str:

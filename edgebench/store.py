@@ -25,6 +25,7 @@ from edgebench._version import __version__
 from edgebench.artifact import Artifact
 from edgebench.errors import EdgebenchError, StoreError, UnknownName, UsageError, nearest
 from edgebench.measurement import FORMAT_VERSION, Measurement, Memory, Run, Subject, Trace
+from edgebench.operators import OperatorProfile
 from edgebench.summary import summarise, summarise_run
 from edgebench.trace_file import TIMED, connect, first_line, read_traces, sql_glob, sql_text, write_trace
 from edgebench.variant import Variant
@@ -57,6 +58,7 @@ class Store:
         self.folder = Path(folder)
         self._runs = self.folder / "runs"
         self._sessions = self.folder / "sessions"
+        self._operators = self.folder / "operators"
 
     # --- writing ------------------------------------------------------------------------------------------------
 
@@ -104,15 +106,26 @@ class Store:
         Raises:
             StoreError: the id can't name a file, or the store can't be written.
         """
-        target = self._sessions / f"{_checked_id(id)}.json"
-        temporary = self._sessions / f".{id}.{secrets.token_hex(4)}"
+        self._write_json(self._sessions, id, values)
+
+    def write_operators(self, id: str, profile: OperatorProfile) -> None:
+        """Keep the operators of a measurement; a profile of before is replaced.
+
+        Raises:
+            StoreError: the id can't name a file, or the store can't be written.
+        """
+        self._write_json(self._operators, id, {"format_version": FORMAT_VERSION} | profile.to_json())
+
+    def _write_json(self, folder: Path, id: str, values: Mapping[str, Any]) -> None:
+        target = folder / f"{_checked_id(id)}.json"
+        temporary = folder / f".{id}.{secrets.token_hex(4)}"
         text = json.dumps(values, indent=1, ensure_ascii=False, allow_nan=False)
         with self._writing():
-            self._sessions.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(parents=True, exist_ok=True)
             temporary.write_text(text + "\n", encoding="utf-8")
             _sync(temporary)
             temporary.replace(target)
-            _sync(self._sessions)
+            _sync(folder)
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
@@ -149,7 +162,7 @@ class Store:
             for stored in self._stored(on_unreadable, prefix=f"{session}-" if session is not None else "")
             if all(value is None or _property(stored.subject, name) == value for name, value in wanted.items())
         ]
-        return _put_together(kept, on_unreadable)
+        return [self._with_operators(each, on_unreadable) for each in _put_together(kept, on_unreadable)]
 
     def measurement(self, id: str) -> Measurement:
         """Return the measurement with this id, or the one whose id begins so.
@@ -160,7 +173,30 @@ class Store:
             StoreError: one of its runs can't be read.
         """
         (measurement,) = _put_together(self._stored_of([id]), None)
-        return measurement
+        return self._with_operators(measurement, None)
+
+    def operators(self, id: str) -> OperatorProfile | None:
+        """Return the operators of a measurement; None where they were not profiled.
+
+        Raises:
+            StoreError: they can't be read.
+        """
+        path = self._operators / f"{id}.json"
+        if not path.is_file():
+            return None
+        try:
+            return OperatorProfile.from_json(_read_json(path))
+        except (KeyError, TypeError, ValueError) as error:
+            raise StoreError(f"{path} is no operator profile: {error}; remove it to go on without it") from error
+
+    def _with_operators(self, measurement: Measurement, on_unreadable: OnUnreadable | None) -> Measurement:
+        try:
+            return replace(measurement, operators=self.operators(measurement.id))
+        except StoreError as error:
+            if on_unreadable is None:
+                raise
+            on_unreadable(error)
+            return measurement
 
     def sessions(self) -> list[str]:
         """Return the ids of the stored sessions, sorted."""

@@ -13,6 +13,7 @@ from .infer import infer_all
 from .inputs import Batches, lengths_taken
 from .line import Stopped, Supervisor
 from .measure import measure
+from .operators import open_profiler, profile_operators
 from .protocol import Failed, Loaded, RunSpec, one_line
 from .runtimes import Model, describe, open_runtime
 
@@ -49,6 +50,9 @@ def _run(spec: RunSpec, home: Home, supervisor: Supervisor) -> None:
     supervisor.introduce(found.version, found.libraries)
     run = home.run(spec.run_id)
     supervisor.enter("loading")
+    if spec.mode == "operators":
+        _profile(spec, home, supervisor)
+        return
     model = _load(spec, home, supervisor)
     batches = Batches(spec, str(run.inputs), model.inputs, model.lengths)
     try:
@@ -63,9 +67,30 @@ def _run(spec: RunSpec, home: Home, supervisor: Supervisor) -> None:
         raise failure from error
 
 
-def _load(spec: RunSpec, home: Home, supervisor: Supervisor) -> Model:
+def _profile(spec: RunSpec, home: Home, supervisor: Supervisor) -> None:
+    run = home.run(spec.run_id)
+    profiler = open_profiler(
+        spec.runtime, _path(spec, home), threads=spec.threads, providers=spec.providers, folder=run.inputs.parent
+    )
+    model = profiler.model
+    try:
+        batches = Batches(spec, str(run.inputs), model.inputs, model.lengths)
+        profile_operators(profiler, batches, supervisor)
+    except Exception as error:
+        failure = model.explain(error)
+        if failure is None:
+            raise
+        raise failure from error
+
+
+def _path(spec: RunSpec, home: Home) -> str:
+    """Return where the model file is; empty for a runtime that needs none."""
     files = spec.model_files()
-    path = "" if not files else files[0].path or str(home.run(spec.run_id).model / files[0].name)
+    return "" if not files else files[0].path or str(home.run(spec.run_id).model / files[0].name)
+
+
+def _load(spec: RunSpec, home: Home, supervisor: Supervisor) -> Model:
+    path = _path(spec, home)
     began = time.monotonic_ns()
     model: Model = open_runtime(spec.runtime).load(path, threads=spec.threads, providers=spec.providers)
     load_ns = time.monotonic_ns() - began

@@ -215,6 +215,22 @@ class Outputs:
 
 
 @dataclass(frozen=True)
+class Operators:
+    """A part of what the runtime's profiler told, as columns: each operator's calls and time over `inferences`.
+
+    `wall_ns`: of these inferences, from the first one's start to the last's end.
+    """
+
+    inferences: int = checked(_integer(1))
+    wall_ns: int = checked(_integer())
+    names: List[str] = checked(_list(_text(256)))
+    types: List[str] = checked(_list(_text(256)))
+    providers: List[str] = checked(_list(_text(256)))
+    calls: List[int] = checked(_list(_integer()))
+    total_ns: List[int] = checked(_list(_integer()))
+
+
+@dataclass(frozen=True)
 class Log:
     """A note worth showing to a person, e.g. a sensor that stopped answering."""
 
@@ -238,7 +254,7 @@ class Failed:
     traceback: str = checked(_text(MAX_TEXT), default="")
 
 
-Message = Union[Hello, Phase, Loaded, First, Latencies, WarmedUp, Readings, Outputs, Log, Done, Failed]
+Message = Union[Hello, Phase, Loaded, First, Latencies, WarmedUp, Readings, Outputs, Operators, Log, Done, Failed]
 
 MESSAGE_TYPES: Dict[str, Type[Any]] = {
     "hello": Hello,
@@ -249,6 +265,7 @@ MESSAGE_TYPES: Dict[str, Type[Any]] = {
     "warmed_up": WarmedUp,
     "readings": Readings,
     "outputs": Outputs,
+    "operators": Operators,
     "log": Log,
     "done": Done,
     "failed": Failed,
@@ -299,7 +316,13 @@ def decode_message(line: bytes) -> Entry:
     message = _from_mapping(MESSAGE_TYPES[name], values, f"message {name!r}")
     if isinstance(message, Latencies) and not (len(message.start_ns) == len(message.latency_ns) == len(message.items)):
         raise ProtocolError("message 'latencies' has columns of different lengths")
+    if isinstance(message, Operators) and len({len(column) for column in _columns(message)}) > 1:
+        raise ProtocolError("message 'operators' has columns of different lengths")
     return Entry(values["seq"], values["t_ns"], message)
+
+
+def _columns(message: Operators) -> List[List[Any]]:
+    return [message.names, message.types, message.providers, message.calls, message.total_ns]
 
 
 def decode_object(line: bytes) -> Dict[str, Any]:
@@ -364,7 +387,7 @@ class RunSpec:
     """
 
     run_id: str = checked(_identifier)
-    mode: str = checked(_one_of("measure", "infer"))  # infer: each input once, in order, outputs kept
+    mode: str = checked(_one_of("measure", "infer", "operators"))  # infer: each input once, outputs kept
     runtime: str = checked(_identifier)
     files: List[Any] = checked(_list(lambda value: isinstance(value, dict), 64))  # ModelFile objects as tables
     inputs_sha256: str = checked(_sha256)

@@ -17,6 +17,7 @@ from edgebench.cli.output import check_json_target, console, progress_console, t
 from edgebench.errors import EdgebenchError
 from edgebench.measurement import Measurement, measurements_to_json
 from edgebench.printable import printable
+from edgebench.report.operators import operator_tables
 from edgebench.report.table import measurement_table
 from edgebench.xtreme_r.scores import ScoreRow, scores_of
 
@@ -92,6 +93,9 @@ def _with_scores(measurement: Measurement, rows: Sequence[ScoreRow]) -> Measurem
 def _show(measurements: list[Measurement], json_target: str | None) -> None:
     if to_stdout(json_target) and measurements:
         console().print(measurement_table(measurements))
+        for measurement in measurements:
+            for part in operator_tables(measurement):
+                console().print(part, markup=False)
     else:
         for measurement in measurements:
             for reason in measurement.reasons:

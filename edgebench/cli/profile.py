@@ -46,6 +46,7 @@ DEFAULTS = RunPlan()
 @click.option(
     "--runtime", metavar="NAME", help="For .tflite: ai-edge-litert or tflite-runtime. [default: what is there]"
 )
+@click.option("--ops", is_flag=True, help="Also show what each operator takes, from an extra run that doesn't count.")
 @click.option("--threads", metavar="N[,N...]", help="Threads of the runtime; several make a sweep.")
 @click.option("--runs", type=int, default=DEFAULTS.runs, show_default=True, help="Fresh processes per row.")
 @click.option("--min-count", type=int, default=DEFAULTS.min_count, show_default=True, help="Inferences per run.")
@@ -69,6 +70,7 @@ def command(
     choices: int | None,
     truncate: bool,
     runtime: str | None,
+    ops: bool,
     threads: str | None,
     runs: int,
     min_count: int,
@@ -111,6 +113,7 @@ def command(
             workloads=tuple(workloads),
             plan=plan,
             runtime=runtime,
+            operators=ops,
         )
         for board in boards
     ]

@@ -72,8 +72,11 @@ def show(id: str, store: Path, json_target: str | None) -> None:
     write_json(json_target, measurements_to_json([measurement]))
     if to_stdout(json_target):
         from edgebench.report.details import details_of
+        from edgebench.report.operators import operator_tables
 
         console().print(details_of(measurement))
+        for part in operator_tables(measurement):
+            console().print(part, markup=False)
 
 
 @command.command("export")

@@ -98,7 +98,7 @@ def _quantised_input(graph: ir.Graph, node: ir.Node) -> tuple[ir.Value, ir.Value
     assert value is not None  # noqa: S101 - MatMul has two inputs
     made = next((user for user, _ in value.uses() if user.op_type == "DynamicQuantizeLinear"), None)
     if made is None:
-        made = ir.node("DynamicQuantizeLinear", [value], num_outputs=3)
+        made = ir.node("DynamicQuantizeLinear", [value], num_outputs=3, name=f"{node.name}.quantise")
         for output, suffix in zip(made.outputs, ("int8", "scale", "zero_point"), strict=True):
             output.name = f"{value.name}.{suffix}"
         graph.insert_before(node, made)
@@ -122,6 +122,7 @@ def _replace(graph: ir.Graph, node: ir.Node, nodes: list[ir.Node]) -> None:
     """Put nodes in the place of one; the last one's output takes over from its."""
     (old,), (new,) = node.outputs, nodes[-1].outputs
     for position, made in enumerate(nodes):
+        made.name = f"{node.name}.{position}.{made.op_type}"
         made.outputs[0].name = f"{old.name}.{position}"
     new.shape, new.type = old.shape, old.type
     graph.insert_before(node, nodes)

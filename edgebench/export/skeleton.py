@@ -6,6 +6,7 @@ file, weights are inputs of the graph beside `input_ids` and `attention_mask`: v
 
 from __future__ import annotations
 
+import ast
 from typing import TYPE_CHECKING, Any
 
 from edgebench.export.geometry import Geometry
@@ -21,6 +22,8 @@ IR_VERSION = 10
 INPUTS = ("input_ids", "attention_mask")
 #: Ends the name of a weight that the graph wants transposed: [inputs, outputs] where torch keeps [outputs, inputs].
 TRANSPOSED = ".transposed"
+#: Where the exporter notes the modules that a node comes from.
+_SCOPES = "pkg.torch.onnx.name_scopes"
 
 
 def trace(geometry: Geometry, head: Head) -> ir.Model:
@@ -41,6 +44,7 @@ def trace(geometry: Geometry, head: Head) -> ir.Model:
     _reorder_gelu(graph)
     for value in [value for value in graph.inputs if not value.uses()]:
         graph.inputs.remove(value)
+    _name_nodes(graph)
     _name_dimensions(graph)
     model.ir_version = IR_VERSION
     model.producer_name, model.producer_version = "edgebench", ""
@@ -132,10 +136,21 @@ def _reorder_gelu(graph: ir.Graph) -> None:
         result = ir.node("Mul", [product.outputs[0], inner.inputs[0]])
         for made in (product, result):
             made.outputs[0].shape, made.outputs[0].type = node.outputs[0].shape, node.outputs[0].type
+        product.name, result.name = f"{inner.name}.product", f"{node.name}.half"
+        for made in (product, result):
+            made.metadata_props.update(node.metadata_props)
         product.outputs[0].name, result.outputs[0].name = f"{node.outputs[0].name}.erf", f"{node.outputs[0].name}.half"
         graph.insert_before(node, [product, result])
         node.outputs[0].replace_all_uses_with(result.outputs[0])
         graph.remove([node, inner], safe=True)
+
+
+def _name_nodes(graph: ir.Graph) -> None:
+    """Put the module that a node comes from before its name: `roberta.encoder.layer.3.output.dense/node_linear_23`."""
+    for node in graph:
+        scopes = ast.literal_eval(node.metadata_props.get(_SCOPES, "['', '']"))
+        module = scopes[-2].removeprefix("model").removeprefix(".") if len(scopes) > 1 else ""
+        node.name = f"{module}/{node.name}" if module else node.name
 
 
 def _name_dimensions(graph: ir.Graph) -> None:

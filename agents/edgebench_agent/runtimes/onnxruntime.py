@@ -1,14 +1,21 @@
 """ONNX Runtime, with the options that a user's own loop would set."""
 
+import json
 from collections import Counter
 from functools import partial
-from typing import Any, Dict, List, Optional, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Tuple
 
 from ..failure import Failure
 from ..protocol import one_line
 from . import Description, Model, Tensor
 
+if TYPE_CHECKING:
+    from ..operators import Operator, Profiler
+
 _CPU = "CPUExecutionProvider"
+#: Names in the profiler's trace: a whole inference, and a node's own work in it.
+_RUN, _KERNEL = "model_run", "_kernel_time"
 _RECORD_NODES = "session.record_ep_graph_assignment_info"
 
 
@@ -26,19 +33,82 @@ def load(path: str, *, threads: int, providers: Sequence[str]) -> Model:
     Raises:
         Failure: model_rejected, out_of_memory.
     """
+    return _model(_session(path, _options(threads), providers), providers)
+
+
+def open_profiler(path: str, *, threads: int, providers: Sequence[str], folder: Path) -> "Profiler":
+    """Load a model as `load` does, with ONNX Runtime's own profiler, which writes a trace of every node.
+
+    Raises:
+        Failure: as `load`.
+    """
+    from ..operators import Profiler
+
+    options = _options(threads)
+    options.enable_profiling = True
+    options.profile_file_prefix = str(folder / "operators")
+    session = _session(path, options, providers)
+    runs = [0, 0]  # before the count began, and in all
+    model = _model(session, providers)
+
+    def infer(arrays: Dict[str, Any]) -> List[Any]:
+        runs[1] += 1
+        return model.infer(arrays)
+
+    def start() -> None:
+        runs[0] = runs[1]
+
+    def stop() -> "List[Operator]":
+        written = Path(session.end_profiling())
+        try:
+            return read_trace(written.read_bytes(), skip_runs=runs[0])
+        finally:
+            written.unlink()
+
+    return Profiler(model._replace(infer=infer), start, stop)
+
+
+def read_trace(trace: bytes, *, skip_runs: int) -> "List[Operator]":
+    """Return what each node took in a trace of ONNX Runtime's profiler (Chrome's format), the first runs left out."""
+    from ..operators import Operator
+
+    events = [event for event in json.loads(trace) if event.get("ph") == "X"]
+    ends = sorted(event["ts"] + event["dur"] for event in events if event.get("name") == _RUN)
+    since = ends[skip_runs - 1] if skip_runs else 0
+    totals: Dict[Tuple[str, str, str], List[int]] = {}
+    for event in events:
+        if event.get("cat") != "Node" or not event["name"].endswith(_KERNEL) or event["ts"] < since:
+            continue
+        about = event.get("args", {})
+        key = (event["name"][: -len(_KERNEL)], str(about.get("op_name", "")), str(about.get("provider", "")))
+        total = totals.setdefault(key, [0, 0])
+        total[0] += 1
+        total[1] += int(event["dur"]) * 1000  # microseconds
+    return [Operator(*key, calls, total_ns) for key, (calls, total_ns) in totals.items()]
+
+
+def _options(threads: int) -> Any:
     import onnxruntime
 
-    asked = list(providers) or [_CPU]
     options = onnxruntime.SessionOptions()
     options.inter_op_num_threads = 1
     if threads:
         options.intra_op_num_threads = threads
     # Costs nothing that can be measured, while loading or after; versions that don't know it ignore it.
     options.add_session_config_entry(_RECORD_NODES, "1")
+    return options
+
+
+def _session(path: str, options: Any, providers: Sequence[str]) -> Any:
+    import onnxruntime
+
     try:
-        session = onnxruntime.InferenceSession(path, options, providers=asked)
+        return onnxruntime.InferenceSession(path, options, providers=list(providers) or [_CPU])
     except Exception as error:
         raise _failure("model_rejected", "ONNX Runtime refuses the model", error) from error
+
+
+def _model(session: Any, providers: Sequence[str]) -> Model:
     runs_on = list(session.get_providers())
     return Model(
         inputs=[
@@ -48,7 +118,7 @@ def load(path: str, *, threads: int, providers: Sequence[str]) -> Model:
         infer=partial(session.run, None),
         providers=runs_on,
         nodes=_nodes(session),
-        notes=[f"asked for {name}, runs on {', '.join(runs_on)}" for name in asked if name not in runs_on],
+        notes=[f"asked for {name}, runs on {', '.join(runs_on)}" for name in providers if name not in runs_on],
         explain=_explain,
     )
 

@@ -1,0 +1,93 @@
+"""Operators: how long each operator of a model takes, by the runtime's own profiler.
+
+A run of its own, for a profiler costs time: its latencies are nobody's result.
+"""
+
+import time
+from pathlib import Path
+from typing import Any, Callable, List, NamedTuple, Sequence
+
+from .failure import Failure
+from .inputs import Batches
+from .line import Supervisor
+from .protocol import MAX_ITEMS, Done, Operators, one_line
+from .runtimes import RUNTIMES, Model, open_runtime
+
+#: Each batch runs this often before the count begins, for a runtime prepares itself for each new shape.
+_WARMUP_TURNS = 2
+_LEAST, _MOST = 10, 1000
+_LONGEST_NS = 20_000_000_000
+_MOST_BATCHES = 64
+_NAME = 255
+
+
+class Operator(NamedTuple):
+    """What one operator took, over all inferences that were profiled."""
+
+    name: str
+    type: str
+    provider: str
+    calls: int
+    total_ns: int
+
+
+class Profiler(NamedTuple):
+    """A loaded model whose operators are timed: `start` forgets what was, `stop` returns what has been since."""
+
+    model: Model
+    start: Callable[[], None]
+    stop: Callable[[], List[Operator]]
+
+
+def open_profiler(runtime: str, path: str, *, threads: int, providers: Sequence[str], folder: Path) -> Profiler:
+    """Load a model with the runtime's profiler on; what the profiler writes goes to the folder.
+
+    Raises:
+        Failure: bad_request: the runtime has none; or as loading fails.
+    """
+    module = open_runtime(runtime)
+    opened: Any = getattr(module, "open_profiler", None)
+    if opened is None:
+        known = [name for name in RUNTIMES if hasattr(open_runtime(name), "open_profiler")]
+        raise Failure("bad_request", f"{runtime} has no operator profiler here; there is one in {', '.join(known)}")
+    profiler: Profiler = opened(path, threads=threads, providers=providers, folder=folder)
+    return profiler
+
+
+def profile_operators(profiler: Profiler, batches: Batches, supervisor: Supervisor) -> None:
+    """Run the batches in turn, whole turns of the first so many, and send what each operator took."""
+    arrays = [batches.arrays(index) for index in range(min(len(batches), _MOST_BATCHES))]
+    infer = profiler.model.infer
+    supervisor.enter("warmup")
+    for batch in arrays * _WARMUP_TURNS:
+        infer(batch)
+        supervisor.check()
+    supervisor.enter("measuring")
+    profiler.start()
+    began = time.monotonic_ns()
+    count = 0
+    while count < _MOST and (count < _LEAST or count % len(arrays)) and time.monotonic_ns() - began < _LONGEST_NS:
+        infer(arrays[count % len(arrays)])
+        count += 1
+        supervisor.check()
+    wall_ns = time.monotonic_ns() - began
+    _send(profiler.stop(), count, wall_ns, supervisor)
+    supervisor.enter("finishing")
+    supervisor.send(Done(0, 0))
+
+
+def _send(operators: List[Operator], count: int, wall_ns: int, supervisor: Supervisor) -> None:
+    operators = sorted(operators, key=lambda each: -each.total_ns)[:MAX_ITEMS]
+    for at in range(0, len(operators), MAX_ITEMS // 8):
+        part = operators[at : at + MAX_ITEMS // 8]
+        supervisor.send(
+            Operators(
+                inferences=count,
+                wall_ns=wall_ns,
+                names=[one_line(each.name, _NAME) for each in part],
+                types=[one_line(each.type, _NAME) for each in part],
+                providers=[one_line(each.provider, _NAME) for each in part],
+                calls=[each.calls for each in part],
+                total_ns=[each.total_ns for each in part],
+            )
+        )
