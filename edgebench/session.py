@@ -6,7 +6,7 @@ import hashlib
 import secrets
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -142,9 +142,9 @@ def _carry_out(
     _refuse_contradiction(request)
     for model, format in _files(request):
         _refuse_misfits(model, format, request.workloads)
-    _note_detours(request, on_event)
     choices = _common_choices(request)
     exported = _told_apart([_export(model, format, choices, on_event) for model, format in _files(request)])
+    _note_detours(request.device, {artifact.format for _, artifact in exported}, on_event)
     settled = [(pair, settle(pair[1], work)) for pair in exported for work in request.workloads]
     encoded = [(pair, work, encode(pair[1], work)) for pair, work in settled]
     _note_unused(scores, [variant for variant, _ in exported], on_event)
@@ -310,16 +310,13 @@ def _common_choices(request: Request) -> int | None:
     return asked.pop()
 
 
-def _note_detours(request: Request, on_event: OnEvent) -> None:
+def _note_detours(device: Device, formats: Set[Format], on_event: OnEvent) -> None:
     """Say where a format does not run as its board's best one would."""
-    name, providers = request.device.name, request.device.profile.providers
-    if providers and Format.ONNX_INT8 in request.formats:
-        on_event(
-            Noted(
-                f"{name}: dynamic int8 does not run on {providers[0]}: onnx-int8 is measured on the CPU; try onnx-fp16"
-            )
-        )
-    if not providers and Format.ONNX_FP16 in request.formats:
+    name, providers = device.name, device.profile.providers
+    if providers and Format.ONNX_INT8 in formats:
+        gpu = providers[0]
+        on_event(Noted(f"{name}: dynamic int8 does not run on {gpu}: onnx-int8 is measured on the CPU; try onnx-fp16"))
+    if not providers and Format.ONNX_FP16 in formats:
         on_event(Noted(f"{name}: onnx-fp16 is for GPUs: a CPU works in float32 and turns to and fro; try onnx-int8"))
 
 

@@ -25,8 +25,8 @@ def operator_tables(measurement: Measurement) -> Iterator[Table | str]:
     yield ""
     within, whole = rounded(profile.ms(profile.total_ns)), rounded(profile.ms(profile.wall_ns))
     yield (
-        f"operators: {variant_name(subject.variant)} {subject.artifact.format} · {subject.label}: {within} ms an inference"
-        f" in operators, of {whole} ms with the profiler on; {profile.inferences} inferences that don't count"
+        f"operators: {variant_name(subject.variant)} {subject.artifact.format} · {subject.label}: {within} ms an "
+        f"inference in operators, of {whole} ms with the profiler on; {profile.inferences} inferences that don't count"
     )
     yield from _fallback(profile)
     slowest = plain_table("operator", "type", "runs on", "ms", "share")

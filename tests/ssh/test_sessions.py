@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 import threading
 from dataclasses import replace
@@ -145,9 +146,22 @@ def test_a_missing_provider_is_said_before_anything_is_measured(
     local: edgebench.Device, tmp_path: Path, tiny_onnx: Path
 ) -> None:
     jetson = replace(local, profile=load_profile("jetson-orin-nano"))
+    unknown = tmp_path / "model.onnx"  # away from its artifact.json: nothing says what made it
+    shutil.copyfile(tiny_onnx, unknown)
     with pytest.raises(BoardError, match=r"CUDAExecutionProvider, which the board's onnxruntime does not have"):
-        edgebench.profile(tiny_onnx, device=jetson, plan=SHORT, store=tmp_path / "store")
+        edgebench.profile(unknown, device=jetson, plan=SHORT, store=tmp_path / "store")
     assert not list((tmp_path / "store" / "runs").iterdir())
+
+
+def test_dynamic_int8_on_a_gpu_board_is_measured_on_the_cpu_and_says_so(
+    local: edgebench.Device, tmp_path: Path, tiny_onnx: Path
+) -> None:
+    jetson = replace(local, profile=load_profile("jetson-orin-nano"))
+    events: list[Event] = []
+    measured = edgebench.profile(tiny_onnx, device=jetson, plan=SHORT, store=tmp_path / "store", on_event=events.append)
+    assert measured.subject.artifact.format == "onnx-int8"
+    told = [event.text for event in events if isinstance(event, Noted)]
+    assert any("dynamic int8 does not run on CUDAExecutionProvider" in text for text in told), told
 
 
 def test_scores_go_beside_their_model_and_to_no_random_one(
