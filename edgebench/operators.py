@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-_LAYER = re.compile(r"encoder\.layer\.(\d+)")
+_LAYER = re.compile(r"encoder\.(?:layer\.)?(\d+)")
 _PARTS = {"embeddings": "embeddings", "classifier": "head", "lm_head": "head", "qa_outputs": "head", "pooler": "head"}
 _ON_CPU = ("CPUExecutionProvider", "CPU")
 _MS = 1e6  # nanoseconds in a millisecond

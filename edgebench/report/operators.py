@@ -31,7 +31,8 @@ def operator_tables(measurement: Measurement) -> Iterator[Table | str]:
     yield from _fallback(profile)
     slowest = plain_table("operator", "type", "runs on", "ms", "share")
     for operator in profile.operators[:_TOP]:
-        cells = (operator.name, operator.type, operator.provider.removesuffix("ExecutionProvider"))
+        where = operator.name.removesuffix(f"/{operator.type}")
+        cells = (where, operator.type, operator.provider.removesuffix("ExecutionProvider"))
         add_plain_row(slowest, *cells, *_cells(profile, operator.total_ns))
     yield _numbers(slowest)
     for title, group in (("type", profile.by_type()), ("layer", profile.by_layer())):

@@ -48,24 +48,24 @@ def open_profiler(path: str, *, threads: int, providers: Sequence[str], folder: 
     options.enable_profiling = True
     options.profile_file_prefix = str(folder / "operators")
     session = _session(path, options, providers)
-    runs = [0, 0]  # before the count began, and in all
+    runs = Counter({"all": 0, "kept": 0})
     model = _model(session, providers)
 
     def infer(arrays: Dict[str, Any]) -> List[Any]:
-        runs[1] += 1
+        runs["all"] += 1
         return model.infer(arrays)
 
-    def start() -> None:
-        runs[0] = runs[1]
+    def keep() -> None:
+        runs["kept"] += 1
 
     def stop() -> "List[Operator]":
         written = Path(session.end_profiling())
         try:
-            return read_trace(written.read_bytes(), skip_runs=runs[0])
+            return read_trace(written.read_bytes(), skip_runs=runs["all"] - runs["kept"])
         finally:
             written.unlink()
 
-    return Profiler(model._replace(infer=infer), start, stop)
+    return Profiler(model._replace(infer=infer), keep, stop)
 
 
 def read_trace(trace: bytes, *, skip_runs: int) -> "List[Operator]":

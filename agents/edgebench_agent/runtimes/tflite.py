@@ -5,11 +5,14 @@ A model may have a signature for each of several input lengths; the one that fit
 
 from functools import partial
 from importlib import import_module
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from ..failure import Failure
 from ..protocol import one_line
 from . import Description, Model, Tensor
+
+if TYPE_CHECKING:
+    from ..operators import Profiler
 
 #: What pip calls each library, by its module.
 LIBRARIES = {"ai_edge_litert": "ai-edge-litert", "tflite_runtime": "tflite-runtime"}
@@ -17,20 +20,21 @@ _IDS = "input_ids"
 _DELEGATE = "DELEGATE"
 
 
-class _Signature(NamedTuple):
-    """One way into the model: its inputs by name, its outputs' names, and how it is called."""
+class Signature(NamedTuple):
+    """One way into the model: its name in the file, its inputs by name, its outputs' names, and how it is called."""
 
+    key: str
     inputs: List[Tensor]
     outputs: List[str]
     run: Callable[[Dict[str, Any]], List[Any]]
 
 
-def bind(modules: Sequence[str]) -> Tuple[Callable[[], Description], Callable[..., Model]]:
-    """Return `describe` and `load` for the first of these libraries that is installed."""
-    return partial(_describe, modules), partial(_load, modules)
+def bind(modules: Sequence[str]) -> Tuple[Callable[[], Description], Callable[..., Model], Callable[..., "Profiler"]]:
+    """Return `describe`, `load` and `open_profiler` for the first of these libraries that is installed."""
+    return partial(_describe, modules), partial(_load, modules), partial(_open_profiler, modules)
 
 
-def _interpreter_module(modules: Sequence[str]) -> Tuple[str, Any]:
+def interpreter_module(modules: Sequence[str]) -> Tuple[str, Any]:
     for name in modules[:-1]:
         try:
             return name, import_module(name + ".interpreter")
@@ -42,7 +46,7 @@ def _interpreter_module(modules: Sequence[str]) -> Tuple[str, Any]:
 def _describe(modules: Sequence[str]) -> Description:
     import numpy as np
 
-    name, _ = _interpreter_module(modules)
+    name, _ = interpreter_module(modules)
     version = str(getattr(import_module(name), "__version__", "of unknown version"))
     return Description(f"{LIBRARIES[name]} {version}", {"numpy": np.__version__}, ["CPU"])
 
@@ -53,22 +57,52 @@ def _load(modules: Sequence[str], path: str, *, threads: int, providers: Sequenc
     Raises:
         Failure: model_rejected, inputs_rejected, out_of_memory.
     """
-    _, module = _interpreter_module(modules)
+    return model_of(open_interpreter(modules, path, threads=threads), providers)
+
+
+def _open_profiler(modules: Sequence[str], path: str, **options: Any) -> "Profiler":
+    from .tflite_profiler import open_tflite_profiler  # which needs this module
+
+    return open_tflite_profiler(modules, path, **options)
+
+
+def open_interpreter(
+    modules: Sequence[str], path: str, *, threads: int, prepare: Optional[Callable[[Any, str], None]] = None
+) -> Any:
+    """Return an interpreter with its tensors allocated; `prepare` is called with it before, and with its package.
+
+    Raises:
+        Failure: model_rejected, out_of_memory.
+    """
+    package, module = interpreter_module(modules)
     try:
         interpreter = module.Interpreter(model_path=path, num_threads=threads or None)
+        if prepare is not None:
+            prepare(interpreter, package)
         interpreter.allocate_tensors()  # of the first signature: the weights are packed for all of them here
+    except Failure:
+        raise
     except Exception as error:
         raise _failure("model_rejected", "TFLite refuses the model", error) from error
-    by_length = _by_length(_signatures(interpreter))
-    some = next(iter(by_length.values()))
-    lengths = sorted(length for length in by_length if length is not None) if len(by_length) > 1 else []
+    return interpreter
+
+
+def model_of(interpreter: Any, providers: Sequence[str]) -> Model:
+    """Return an interpreter's model.
+
+    Raises:
+        Failure: model_rejected, inputs_rejected.
+    """
+    signatures = by_length(interpreter)
+    some = next(iter(signatures.values()))
+    lengths = sorted(length for length in signatures if length is not None) if len(signatures) > 1 else []
     nodes = _nodes(interpreter)
     return Model(
         inputs=[tensor._replace(shape=[*tensor.shape[:-1], None]) for tensor in some.inputs]
         if lengths
         else some.inputs,
         outputs=some.outputs,
-        infer=_by_tokens(by_length) if lengths else some.run,
+        infer=_by_tokens(signatures) if lengths else some.run,
         providers=list(nodes) or ["CPU"],
         nodes=nodes,
         notes=[f"asked for {name}, TFLite runs on the CPU" for name in providers],
@@ -77,9 +111,14 @@ def _load(modules: Sequence[str], path: str, *, threads: int, providers: Sequenc
     )
 
 
-def _by_length(signatures: List[_Signature]) -> Dict[Optional[int], _Signature]:
-    """Return the signatures that take token ids, by the number of tokens that they take (None: any)."""
-    found: Dict[Optional[int], _Signature] = {}
+def by_length(interpreter: Any) -> Dict[Optional[int], Signature]:
+    """Return a model's signatures that take token ids, by the number of tokens that they take (None: any).
+
+    Raises:
+        Failure: inputs_rejected, model_rejected.
+    """
+    signatures = _signatures(interpreter)
+    found: Dict[Optional[int], Signature] = {}
     for signature in signatures:
         for tensor in signature.inputs:
             if tensor.name == _IDS:
@@ -93,8 +132,8 @@ def _by_length(signatures: List[_Signature]) -> Dict[Optional[int], _Signature]:
     return found
 
 
-def _by_tokens(by_length: Dict[Optional[int], _Signature]) -> Callable[[Dict[str, Any]], List[Any]]:
-    runs = {length: signature.run for length, signature in by_length.items()}
+def _by_tokens(signatures: Dict[Optional[int], Signature]) -> Callable[[Dict[str, Any]], List[Any]]:
+    runs = {length: signature.run for length, signature in signatures.items()}
 
     def infer(arrays: Dict[str, Any]) -> List[Any]:
         return runs[arrays[_IDS].shape[-1]](arrays)
@@ -102,14 +141,14 @@ def _by_tokens(by_length: Dict[Optional[int], _Signature]) -> Callable[[Dict[str
     return infer
 
 
-def _signatures(interpreter: Any) -> List[_Signature]:
+def _signatures(interpreter: Any) -> List[Signature]:
     named = interpreter.get_signature_list()
     if named:
         return [_signature(interpreter, key, sorted(names["outputs"])) for key, names in named.items()]
     return [_unsigned(interpreter)]
 
 
-def _signature(interpreter: Any, key: str, outputs: List[str]) -> _Signature:
+def _signature(interpreter: Any, key: str, outputs: List[str]) -> Signature:
     runner = interpreter.get_signature_runner(key)
     inputs = [_tensor(name, details) for name, details in runner.get_input_details().items()]
 
@@ -117,10 +156,10 @@ def _signature(interpreter: Any, key: str, outputs: List[str]) -> _Signature:
         answers = runner(**arrays)
         return [answers[name] for name in outputs]
 
-    return _Signature(inputs, outputs, run)
+    return Signature(key, inputs, outputs, run)
 
 
-def _unsigned(interpreter: Any) -> _Signature:
+def _unsigned(interpreter: Any) -> Signature:
     """Return the way into a model without signatures: by the names of its tensors."""
     inputs = {_plain(details["name"]): details for details in interpreter.get_input_details()}
     outputs = {_plain(details["name"]): details["index"] for details in interpreter.get_output_details()}
@@ -134,7 +173,7 @@ def _unsigned(interpreter: Any) -> _Signature:
 
     # Nothing resizes these, so what the file leaves free is what it says for a start.
     tensors = [_tensor(name, dict(details, shape_signature=details["shape"])) for name, details in inputs.items()]
-    return _Signature(tensors, list(outputs), run)
+    return Signature("", tensors, list(outputs), run)
 
 
 def _plain(name: str) -> str:
@@ -193,4 +232,4 @@ def _failure(kind: str, what: str, error: Exception) -> Failure:
     return Failure(kind, f"{what}: {message}")
 
 
-describe, load = bind(("ai_edge_litert", "tflite_runtime"))
+describe, load, open_profiler = bind(("ai_edge_litert", "tflite_runtime"))

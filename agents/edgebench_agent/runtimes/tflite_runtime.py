@@ -2,4 +2,4 @@
 
 from .tflite import bind
 
-describe, load = bind(("tflite_runtime",))
+describe, load, open_profiler = bind(("tflite_runtime",))
