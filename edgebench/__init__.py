@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from edgebench.device import Device, DeviceProfile, find_device
     from edgebench.errors import EdgebenchError
     from edgebench.export import export_model
+    from edgebench.formats import compare_formats
     from edgebench.measurement import Measurement, Run, Score
     from edgebench.session import profile
     from edgebench.store import Store
@@ -32,6 +33,7 @@ _HOMES = {
     "Store": "store",
     "Variant": "variant",
     "Workload": "workload",
+    "compare_formats": "formats",
     "export_model": "export",
     "find_device": "device",
     "profile": "session",
@@ -53,6 +55,7 @@ __all__ = [
     "Variant",
     "Workload",
     "__version__",
+    "compare_formats",
     "export_model",
     "find_device",
     "profile",

@@ -7,11 +7,11 @@ import io
 import math
 import secrets
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from edgebench.artifact import Artifact
 from edgebench.device import Device
-from edgebench.errors import AgentError
+from edgebench.errors import AgentError, ConfigError
 from edgebench.events import OnEvent, ignore
 from edgebench.inputs import encode, settle
 from edgebench.printable import printable
@@ -19,6 +19,7 @@ from edgebench.remote_agent import RemoteAgent, failure
 from edgebench.session import preflight, providers_for, push_artifact, run_spec
 from edgebench.transport import open_transport
 from edgebench.workload import EncodedInputs, Workload
+from edgebench.xtreme_r.retrieval import pooled
 from edgebench_agent import protocol
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 #: The largest file of outputs that is taken back from a board.
 MAX_OUTPUT_BYTES = 4 << 30
+_ENCODER, _STATES = "XLMRobertaModel", "last_hidden_state"
 _KINDS = "biufc"  # numpy's letters for booleans, integers and floating-point numbers
 
 Outputs: TypeAlias = "dict[str, NDArray[np.generic]]"
@@ -60,17 +62,55 @@ def infer_texts(
     Raises:
         RunFailed, BoardError, AgentError, ConnectionFailed, ConnectionLost.
     """
-    workload = settle(
-        artifact,
-        Workload(
-            texts=tuple(texts),
-            batch=min(batch, len(texts) or 1),
-            threads=threads or device.profile.threads or None,
-            choices=choices,
-            truncate=truncate,
-        ),
-    )
+    workload = _workload(artifact, texts, device, batch=batch, threads=threads, choices=choices, truncate=truncate)
     inputs = encode(artifact, workload)
+    return _answers(artifact, workload, inputs, device=device, runtime=runtime, python=python, on_event=on_event)
+
+
+def sentence_vectors(
+    artifact: Artifact,
+    texts: Sequence[str],
+    *,
+    device: Device,
+    threads: int | None = None,
+    truncate: bool = False,
+    runtime: str | None = None,
+    python: str | None = None,
+    on_event: OnEvent = ignore,
+) -> NDArray[np.float64]:
+    """Return the unit-length mean of a bare encoder's states over the tokens of each text. Shape (texts, hidden).
+
+    Arguments and errors: as `infer_texts`, one text at a time; ConfigError: the model is no bare encoder.
+    """
+    import numpy as np
+
+    if artifact.head not in (None, _ENCODER):
+        raise ConfigError(f"{artifact.model_path}: {artifact.head} has no {_STATES}; try: --task encoder")
+    workload = _workload(artifact, texts, device, batch=1, threads=threads, choices=None, truncate=truncate)
+    inputs = encode(artifact, workload)
+    answers = _answers(artifact, workload, inputs, device=device, runtime=runtime, python=python, on_event=on_event)
+    if _STATES not in answers[0]:
+        raise ConfigError(f"{artifact.model_path}: has no {_STATES} (it answers {', '.join(answers[0])})")
+    return np.stack(
+        [pooled(answer[_STATES][0], tokens) for answer, tokens in zip(answers, inputs.lengths, strict=True)]
+    )
+
+
+def _workload(artifact: Artifact, texts: Sequence[str], device: Device, *, batch: int, **changes: Any) -> Workload:
+    changes["threads"] = changes["threads"] or device.profile.threads or None
+    return settle(artifact, Workload(texts=tuple(texts), batch=min(batch, len(texts) or 1), **changes))
+
+
+def _answers(
+    artifact: Artifact,
+    workload: Workload,
+    inputs: EncodedInputs,
+    *,
+    device: Device,
+    runtime: str | None,
+    python: str | None,
+    on_event: OnEvent,
+) -> list[Outputs]:
     with open_transport(device) as transport:
         agent = RemoteAgent(transport, name=device.name, python=python or device.python)
         preflight(agent, device, [artifact], on_event, runtime=runtime)

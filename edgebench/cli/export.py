@@ -10,6 +10,7 @@ import click
 from edgebench.artifact import EXISTING_FORMATS, EXPORT_FORMATS, Format, parse_format
 from edgebench.cli.numbers import whole_numbers
 from edgebench.cli.output import (
+    check_json_target,
     console,
     json_option,
     progress_console,
@@ -18,6 +19,7 @@ from edgebench.cli.output import (
     verbosity_options,
     write_json,
 )
+from edgebench.errors import ConfigError
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -37,10 +39,8 @@ if TYPE_CHECKING:
 @click.option(
     "--format",
     "formats",
-    default=str(Format.ONNX_INT8),
-    show_default=True,
     metavar="F[,F...]",
-    help=f"Of {', '.join(EXPORT_FORMATS)}.",
+    help=f"Of {', '.join(EXPORT_FORMATS)}. [default: {Format.ONNX_INT8}; all with --compare-formats]",
 )
 @click.option(
     "--out", type=click.Path(path_type=Path, file_okay=False), help="Copy the files to DIR/<variant>/<format>/."
@@ -53,16 +53,29 @@ if TYPE_CHECKING:
     help="TFLite: input lengths in tokens to make signatures for. [default: 32,64,128,256,512, as far as it goes]",
 )
 @click.option("--choices", type=int, metavar="N", help="TFLite: sequences of a multiple choice. [default: 2]")
+@click.option("--compare-formats", is_flag=True, help="One table of formats for one checkpoint.")
+@click.option(
+    "--texts",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help='With it, for encoders: retrieval accuracy on parallel texts: {"en": [...], "sw": [...]}.',
+)
+@click.option("--text-prefix", default="", metavar="TEXT", help='Put before each of them, e.g. "query: ".')
+@click.option("--truncate", is_flag=True, help="Cut those that are longer than the model allows.")
 @json_option
 @verbosity_options
 def export_command(
     models: tuple[str, ...],
-    formats: str,
+    formats: str | None,
     out: Path | None,
     task: str | None,
     max_seq_len: int | None,
     buckets: str | None,
     choices: int | None,
+    compare_formats: bool,
+    texts: Path | None,
+    text_prefix: str,
+    truncate: bool,
     json_target: str | None,
 ) -> None:
     """Turn checkpoints into artifact files that were checked against torch.
@@ -70,11 +83,21 @@ def export_command(
     \b
     Example:
       edgebench export --model runs/xnli-multi --format onnx-fp32,onnx-int8 --out exported
+      edgebench export --model runs/encoder --compare-formats --texts parallel.json
     """
     from edgebench.export import export_model
 
-    chosen = list(dict.fromkeys(parse_format(name.strip()) for name in formats.split(",")))
+    check_json_target(json_target)
+    named = [parse_format(name.strip()) for name in formats.split(",")] if formats is not None else []
+    chosen = list(dict.fromkeys(named))
     lengths = whole_numbers(buckets, "--buckets") if buckets is not None else None
+    if compare_formats:
+        settings = {"out": out, "task": task, "max_seq_len": max_seq_len, "buckets": lengths, "choices": choices}
+        _compare(models, chosen, texts, text_prefix, truncate=truncate, json_target=json_target, **settings)
+        return
+    if texts is not None or text_prefix or truncate:
+        raise ConfigError("--texts, --text-prefix and --truncate belong to --compare-formats")
+    chosen = chosen or [Format.ONNX_INT8]
     progress = progress_console()
     exported = []
     for model in models:
@@ -104,6 +127,47 @@ def export_command(
 
 
 command = export_command
+
+
+def _compare(
+    models: tuple[str, ...],
+    formats: list[Format],
+    texts: Path | None,
+    prefix: str,
+    *,
+    truncate: bool,
+    json_target: str | None,
+    **settings: Any,
+) -> None:
+    from edgebench.events import Event, Noted
+    from edgebench.formats import compare_formats
+    from edgebench.report.formats import formats_table
+    from edgebench.xtreme_r.retrieval import read_parallel
+
+    if len(models) > 1:
+        raise ConfigError(f"--compare-formats compares the formats of one checkpoint, not of {len(models)}")
+    progress = progress_console()
+
+    def say(event: Event) -> None:
+        if isinstance(event, Noted):
+            progress.print(event.text, markup=False)
+
+    parallel = read_parallel(texts) if texts is not None else None
+    results = compare_formats(
+        models[0], formats, texts=parallel, prefix=prefix, truncate=truncate, on_event=say, **settings
+    )
+    write_json(json_target, {"artifacts": [result.to_json() for result in results]})
+    if to_stdout(json_target):
+        for part in formats_table(
+            [
+                (one.format, one.artifact, one.retrieval, str(one.error) if one.error is not None else None)
+                for one in results
+            ]
+        ):
+            console().print(part, markup=False) if isinstance(part, str) else console().print(part)
+    for result in results:
+        if result.error is not None:
+            raise result.error
 
 
 def _to_json(exported: Exported) -> dict[str, Any]:

@@ -1,0 +1,84 @@
+"""The formats of one checkpoint as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from edgebench.artifact import Artifact, Format, Parity
+from edgebench.report.table import add_plain_row, plain_table, rounded
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from edgebench.xtreme_r.retrieval import Retrieval
+
+Row = tuple[Format, Artifact | None, "Retrieval | None", str | None]
+_FP32 = {"onnxruntime": Format.ONNX_FP32, "tflite": Format.TFLITE_FP32}
+
+
+def formats_table(rows: Sequence[Row]) -> Iterator[Table | str]:
+    """Yield what to print of (format, artifact, retrieval, error) rows."""
+    with_retrieval = any(retrieval is not None for _, _, retrieval, _ in rows)
+    elsewhere = any(artifact is not None and artifact.parity_elsewhere for _, artifact, _, _ in rows)
+    columns = ["format", "MB", "x fp32", "seconds", "peak MB", "max diff", "cosine", "argmax"]
+    columns += ["cosine in others"] * elsewhere + ["retrieval", "worst language"] * with_retrieval
+    table = plain_table(*columns)
+    for column in table.columns[1:]:
+        column.justify = "right"
+    sizes = {format: artifact.bytes for format, artifact, _, _ in rows if artifact is not None}
+    for format, artifact, retrieval, error in rows:
+        if artifact is None:
+            add_plain_row(table, str(format), "failed", *[""] * (len(columns) - 2))
+            continue
+        cells = [
+            str(format),
+            f"{artifact.bytes / 1e6:.1f}",
+            _ratio(artifact.bytes, sizes.get(_FP32[format.runtime])),
+            _or_dash(artifact.seconds, 1.0),
+            _or_dash(artifact.peak_rss_bytes, 1e6),
+            *_parity_cells(artifact.parity),
+        ]
+        if elsewhere:
+            cells.append(_worst(artifact.parity_elsewhere))
+        if with_retrieval and retrieval is not None:
+            worst = retrieval.worst
+            cells += [f"{retrieval.mean:.1f} %", f"{worst} {retrieval.accuracy[worst]:.1f} %"]
+        elif with_retrieval:
+            cells += ["-", error or "-"]
+        add_plain_row(table, *cells)
+    yield table
+    yield "cosine: mean over examples, to torch's answers; max diff: of one number"
+    runtimes = sorted({parity.runtime or "?" for _, made, _, _ in rows if made for parity in made.parity_elsewhere})
+    if runtimes:
+        yield f"others: {', '.join(runtimes)}; the lowest is shown"
+    for _, _, retrieval, _ in rows:
+        if retrieval is not None:
+            step = 100 / retrieval.n
+            yield (
+                f"retrieval: accuracy in finding the aligned English text, mean of {len(retrieval.accuracy)} languages "
+                f"with {retrieval.n} texts each: one text is {step:.1f} points"
+            )
+            break
+    for format, _, _, error in rows:
+        if error is not None:
+            yield f"{format}: {error}"
+
+
+def _parity_cells(parity: Parity | None) -> tuple[str, str, str]:
+    if parity is None:
+        return "-", "-", "-"
+    agreement = f"{100 * parity.argmax_agreement:.1f} %" if parity.argmax_agreement is not None else "-"
+    return f"{parity.max_abs_diff:.2g}", f"{parity.mean_cosine:.5f}", agreement
+
+
+def _worst(parities: Sequence[Parity]) -> str:
+    return f"{min(parity.mean_cosine for parity in parities):.5f}" if parities else "-"
+
+
+def _ratio(size: int, reference: int | None) -> str:
+    return f"{size / reference:.3f}" if reference else "-"
+
+
+def _or_dash(value: float | None, unit: float) -> str:
+    return rounded(value / unit) if value is not None else "-"

@@ -1,0 +1,126 @@
+"""Retrieval of parallel texts, as Tatoeba is scored: is the nearest English text the one at the same position?"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from edgebench.errors import ScoresError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+#: The language that the others are searched in.
+PIVOT = "en"
+_MOST_BYTES = 1 << 30
+
+Vectors: TypeAlias = "NDArray[np.float64]"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retrieval:
+    """Accuracy of each language but the pivot, 0..100, over `n` texts each."""
+
+    accuracy: dict[str, float]
+    n: int
+
+    @property
+    def mean(self) -> float:
+        """Macro mean over the languages."""
+        return sum(self.accuracy.values()) / len(self.accuracy)
+
+    @property
+    def worst(self) -> str:
+        """The language of the lowest accuracy."""
+        return min(self.accuracy, key=lambda lang: self.accuracy[lang])
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values."""
+        return {"metric": "accuracy", "pivot": PIVOT, "n": self.n, "mean": self.mean, "accuracy": self.accuracy}
+
+
+def read_parallel(path: Path) -> dict[str, list[str]]:
+    """Return the texts of each language, aligned by position, the pivot first.
+
+    The file is JSON: {"en": ["...", ...], "sw": [...]}, or that under one key beside keys that begin with `_`.
+
+    Raises:
+        ScoresError: it can't be read, is something else, or the languages have different numbers of texts.
+    """
+    try:
+        if path.stat().st_size > _MOST_BYTES:
+            raise ScoresError(f"{path}: larger than {_MOST_BYTES >> 20} MiB")
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ScoresError(f"can't read {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise ScoresError(f"{path}: not JSON: {error}") from error
+    texts = _languages(document)
+    if texts is None:
+        raise ScoresError(
+            f'{path}: not parallel texts; they look like {{"en": ["one", "two"], "sw": ["moja", "mbili"]}}'
+        )
+    if PIVOT not in texts or len(texts) < 2:
+        raise ScoresError(f"{path}: has {', '.join(texts) or 'no language'}; retrieval needs {PIVOT} and one more")
+    count = len(texts[PIVOT])
+    for lang, lines in texts.items():
+        if len(lines) != count or count < 2:
+            raise ScoresError(f"{path}: {lang} has {len(lines)} texts and {PIVOT} has {count}; they must be aligned")
+    return {PIVOT: texts[PIVOT]} | texts
+
+
+def _languages(document: Any) -> dict[str, list[str]] | None:
+    if not isinstance(document, dict):
+        return None
+    values = {key: value for key, value in document.items() if not key.startswith("_")}
+    if len(values) == 1 and isinstance(only := next(iter(values.values())), dict):
+        return _languages(only)
+    if not all(isinstance(lines, list) and all(isinstance(line, str) for line in lines) for lines in values.values()):
+        return None
+    return values
+
+
+def pooled(states: NDArray[np.generic], tokens: int) -> Vectors:
+    """Return the unit-length mean of the first `tokens` states of shape (tokens or more, hidden); shape (hidden,)."""
+    import numpy as np
+
+    vector = states[:tokens].astype(np.float64).mean(axis=0)
+    return np.asarray(vector / np.linalg.norm(vector))
+
+
+def retrieve(vectors: Vectors, langs: Sequence[str]) -> Retrieval:
+    """Return the accuracy of each language, cosine similarity, one nearest neighbour.
+
+    Args:
+        vectors: of unit length, shape (languages * texts, hidden): all of the first language, then of the next.
+        langs: the pivot is among them.
+    """
+    parts = split(vectors, langs)
+    return Retrieval(
+        accuracy={lang: 100.0 * _hits(part, parts[PIVOT]) for lang, part in parts.items() if lang != PIVOT},
+        n=len(parts[PIVOT]),
+    )
+
+
+def split(vectors: Vectors, langs: Sequence[str]) -> Mapping[str, Vectors]:
+    """Return the vectors of each language."""
+    import numpy as np
+
+    return dict(zip(langs, np.split(vectors, len(langs)), strict=True))
+
+
+def nearest(vectors: Vectors, candidates: Vectors) -> NDArray[np.int64]:
+    """Return the position of the nearest candidate of each vector, by cosine; shape (vectors,)."""
+    import numpy as np
+
+    return np.asarray((vectors @ candidates.T).argmax(axis=1))
+
+
+def _hits(vectors: Vectors, candidates: Vectors) -> float:
+    import numpy as np
+
+    return float(np.mean(nearest(vectors, candidates) == np.arange(len(candidates))))
