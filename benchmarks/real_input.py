@@ -4,37 +4,51 @@
 
 NAME is a board of edgebench.toml or `local`; without it an OpenSSH server is started on loopback for the purpose.
 DIR is a sentence encoder of the multilingual-e5 kind ("query: " before each text, mean pooling). For torch and for each
-artifact, as the agent on the device ran it: retrieval accuracy of the aligned articles to English (cosine of the
-mean-pooled states, nearest neighbour among the English articles), and the smallest cosine to torch's vectors.
+artifact in each runtime, as the agent on the device ran it: retrieval accuracy of the aligned articles to English
+(cosine of the mean-pooled states, nearest neighbour among the English articles), and the cosine to torch's vectors.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
 import edgebench
-from edgebench.evaluation import infer_texts
-from edgebench.export import encode_texts, export_model
+from edgebench.environments import TFLITE_RUNTIMES, tflite_runtime_python
+from edgebench.evaluation import sentence_vectors
+from edgebench.export import cache_folder, encode_texts, export_model
 from edgebench.workload import EncodedInputs
+from edgebench.xtreme_r.retrieval import Vectors, nearest, pooled, read_parallel, retrieve, split
 
 PREFIX = "query: "
-Vectors = NDArray[np.float64]
+FORMATS = ("onnx-fp32", "onnx-fp16", "onnx-int8", "tflite-fp32", "tflite-int8")
 
 
-def pooled(states: NDArray[np.generic]) -> Vectors:
-    """Return the unit-length mean of states of shape (1, tokens, hidden); one text a batch, so nothing is padding."""
-    vector = states[0].astype(np.float64).mean(axis=0)
-    return np.asarray(vector / np.linalg.norm(vector))
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A format, in the device's own runtime or in an older one of which this machine has a Python."""
+
+    format: str
+    label: str
+    python: str | None = None
+
+
+def cases(formats: Sequence[str], *, old_runtimes: bool) -> Iterator[Case]:
+    """Yield what to measure: .tflite files in each runtime."""
+    for format in formats:
+        yield Case(format, format)
+        if old_runtimes and format.startswith("tflite"):
+            for version in TFLITE_RUNTIMES:
+                python = tflite_runtime_python(version, cache=cache_folder(), on_progress=print)
+                yield Case(format, f"{format}, tflite-runtime {version}", str(python))
 
 
 def torch_vectors(checkpoint: Path, inputs: EncodedInputs) -> Vectors:
@@ -44,35 +58,12 @@ def torch_vectors(checkpoint: Path, inputs: EncodedInputs) -> Vectors:
 
     model = AutoModel.from_pretrained(checkpoint).eval()
     ends = np.cumsum(inputs.lengths)
+    vectors = []
     with torch.no_grad():
-        return np.stack(
-            [
-                pooled(
-                    model(
-                        torch.from_numpy(inputs.ids[end - size : end].astype(np.int64))[None]
-                    ).last_hidden_state.numpy()
-                )
-                for end, size in zip(ends, inputs.lengths, strict=True)
-            ]
-        )
-
-
-def shortened(texts: list[str], checkpoint: Path, most: int = 512) -> list[str]:
-    """Return the texts, those of more than `most` tokens cut off there; say how many that were."""
-    from transformers import AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(checkpoint)
-    cut = []
-    for text in texts:
-        offsets = tokenizer(text, return_offsets_mapping=True)["offset_mapping"]
-        cut.append(text if len(offsets) <= most else text[: offsets[most - 2][1]])
-    print(f"{sum(map(str.__ne__, cut, texts))} of {len(texts)} texts cut to {most} tokens", flush=True)
-    return cut
-
-
-def accuracy(vectors: Vectors, english: Vectors) -> float:
-    """Return the percentage of texts whose nearest English text is the one at the same position."""
-    return 100.0 * float(np.mean((vectors @ english.T).argmax(axis=1) == np.arange(len(english))))
+        for end, size in zip(ends, inputs.lengths, strict=True):
+            ids = torch.from_numpy(inputs.ids[end - size : end].astype(np.int64))[None]
+            vectors.append(pooled(model(ids).last_hidden_state.numpy()[0], size))
+    return np.stack(vectors)
 
 
 def main() -> None:
@@ -80,21 +71,22 @@ def main() -> None:
     parser.add_argument("--checkpoint", type=Path, required=True)
     parser.add_argument("--texts", type=Path, required=True)
     parser.add_argument("--device")
-    parser.add_argument("--formats", default="onnx-fp32,onnx-int8")
+    parser.add_argument("--formats", default=",".join(FORMATS))
     parser.add_argument("--langs", default="", help="default: all in the file")
     parser.add_argument("--runs", type=int, default=6)
+    parser.add_argument("--timed-texts", type=int, default=0, help="time only every n-th of so many; default: all")
+    parser.add_argument("--no-old-runtimes", action="store_true", help="leave tflite-runtime out")
     parser.add_argument("--store", default=".edgebench")
     options = parser.parse_args()
 
-    articles: dict[str, list[str]] = json.loads(options.texts.read_text(encoding="utf-8"))["articles"]
-    languages = options.langs.split(",") if options.langs else list(articles)
-    languages = ["en", *[language for language in languages if language != "en"]]
-    texts = shortened([PREFIX + text for language in languages for text in articles[language]], options.checkpoint)
+    parallel = read_parallel(options.texts)
+    languages = [lang for lang in parallel if not options.langs or lang in ("en", *options.langs.split(","))]
+    texts = [PREFIX + text for language in languages for text in parallel[language]]
     with device_for(options.device) as device:
         tables = tables_of(options, languages, texts, device)
-    print(f"{len(articles['en'])} aligned texts a language on {device.name}, {options.runs} runs")
+    print(f"{len(parallel['en'])} aligned texts a language on {device.name}, {options.runs} runs")
     for table in tables:
-        Console(width=200).print(table)
+        Console(width=220).print(table)
 
 
 @contextmanager
@@ -112,39 +104,50 @@ def device_for(name: str | None) -> Iterator[edgebench.Device]:
 def tables_of(
     options: argparse.Namespace, languages: list[str], texts: list[str], device: edgebench.Device
 ) -> list[Table]:
-    """Run every format on the device; return sizes and times, and the accuracy per language."""
-    speed = Table(
-        "", "size MB", "load ms", "p50 ms", "p95 ms", "PSS MB", "least cosine", "top-1 as torch %", box=SIMPLE
-    )
+    """Run every case on the device; return sizes and times, and the accuracy per language."""
+    speed = Table("", "size MB", "load ms", "p50 ms", "p95 ms", "PSS MB", "padded x", box=SIMPLE)
+    quality = Table("", "least cosine", "mean cosine", "to the runtime above", "top-1 as torch %", box=SIMPLE)
     accuracies = Table("top-1 %", *languages, "mean but en", box=SIMPLE, padding=(0, 1, 0, 0))
+    timed = texts[:: len(texts) // options.timed_texts] if options.timed_texts else texts
     reference: Vectors | None = None
-    for name in options.formats.split(","):
-        artifact = export_model(options.checkpoint, name).artifact
+    first: dict[str, Vectors] = {}  # of each format
+    for case in cases(options.formats.split(","), old_runtimes=not options.no_old_runtimes):
+        print(case.label, flush=True)
+        artifact = export_model(options.checkpoint, case.format).artifact
         if reference is None:
-            reference = torch_vectors(options.checkpoint, encode_texts(artifact, texts))
+            reference = torch_vectors(options.checkpoint, encode_texts(artifact, texts, truncate=True))
             accuracies.add_row("torch", *_accuracies(reference, languages))
-        answers = infer_texts(artifact, texts, device=device)
-        vectors = np.stack([pooled(answer["last_hidden_state"]) for answer in answers])
+        board = replace(device, python=case.python) if case.python is not None else device
+        vectors = sentence_vectors(artifact, texts, device=board, truncate=True)
         measured = edgebench.profile(
             options.checkpoint,
-            device=device,
-            format=name,
-            workload=edgebench.Workload(texts=tuple(texts)),
-            plan=edgebench.RunPlan(runs=options.runs, min_count=len(texts)),
+            device=board,
+            format=case.format,
+            workload=edgebench.Workload(texts=tuple(timed), truncate=True),
+            plan=edgebench.RunPlan(runs=options.runs, min_count=len(timed)),
             store=options.store,
         )
+        padding = measured.padding
         speed.add_row(
-            name,
+            case.label,
             f"{artifact.bytes / 1e6:.0f}",
             _figure(measured.load_ms, 0),
             _figure(measured.latency_ms.p50, 2),
             _figure(measured.latency_ms.p95, 2),
             _figure(measured.memory_bytes.peak_pss, 0, 1e6),
-            f"{float((vectors * reference).sum(axis=1).min()):.7f}",
+            _figure(padding.cost if padding is not None else None, 2),
+        )
+        cosines = (vectors * reference).sum(axis=1)
+        above = (vectors * first.setdefault(case.format, vectors)).sum(axis=1)
+        quality.add_row(
+            case.label,
+            f"{cosines.min():.7f}",
+            f"{cosines.mean():.7f}",
+            f"{above.mean():.7f}",
             f"{_agreement(vectors, reference, languages):.1f}",
         )
-        accuracies.add_row(name, *_accuracies(vectors, languages))
-    return [speed, accuracies]
+        accuracies.add_row(case.label, *_accuracies(vectors, languages))
+    return [speed, quality, accuracies]
 
 
 def _figure(value: float | None, digits: int, unit: float = 1.0) -> str:
@@ -153,19 +156,16 @@ def _figure(value: float | None, digits: int, unit: float = 1.0) -> str:
 
 def _agreement(vectors: Vectors, reference: Vectors, languages: list[str]) -> float:
     """Return the percentage of texts whose nearest English text is the same as by the reference."""
-    found, expected = np.split(vectors, len(languages)), np.split(reference, len(languages))
-    same = [
-        (ours @ found[0].T).argmax(axis=1) == (theirs @ expected[0].T).argmax(axis=1)
-        for ours, theirs in zip(found, expected, strict=True)
-    ]
+    found, expected = split(vectors, languages), split(reference, languages)
+    same = [nearest(found[lang], found["en"]) == nearest(expected[lang], expected["en"]) for lang in languages]
     return 100.0 * float(np.mean(np.concatenate(same)))
 
 
 def _accuracies(vectors: Vectors, languages: list[str]) -> list[str]:
     """Return the retrieval accuracy of each language, then the mean of all but English."""
-    by_language = np.split(vectors, len(languages))
-    scores = [accuracy(part, by_language[0]) for part in by_language]
-    return [f"{score:.1f}" for score in [*scores, float(np.mean(scores[1:]))]]
+    found = retrieve(vectors, languages)
+    scores = [100.0, *(found.accuracy[lang] for lang in languages[1:]), found.mean]
+    return [f"{score:.1f}" for score in scores]
 
 
 if __name__ == "__main__":
