@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: venv profile test test-openssh check bench clean
+.PHONY: venv profile test test-openssh check bench bench-large clean
 
 venv: .venv/.complete
 
@@ -33,6 +33,11 @@ check: venv
 
 bench: venv
 	$(BIN)/python -m benchmarks
+
+# XLM-R large, random weights: every format made and checked, then run. Takes 7 GB of memory, ten minutes, 7 GB of disk.
+bench-large: venv
+	$(BIN)/edgebench export --model reference:large --compare-formats
+	$(BIN)/edgebench profile --model reference:large --format onnx-int8,tflite-int8 --runs 2
 
 clean:
 	rm -rf .venv .edgebench dist build

@@ -164,7 +164,7 @@ def _compare(
                 for one in results
             ]
         ):
-            console().print(part, markup=False) if isinstance(part, str) else console().print(part)
+            console().print(part, markup=False)
     for result in results:
         if result.error is not None:
             raise result.error

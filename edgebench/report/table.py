@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,7 @@ _MB = 1e6
 _GAP = 2  # characters between columns
 _FOLDED = 20  # characters that a variant's name keeps, however narrow the terminal
 _OF_VARIANT = "*"
+_NOTED_PADDING = 1.05  # times as many tokens as there are, from which on it is said
 #: How every table looks.
 _LOOK: dict[str, Any] = {
     "box": SIMPLE_HEAD,
@@ -187,6 +188,7 @@ _CIRCUMSTANCES: tuple[tuple[str, str, Callable[[Measurement], Any]], ...] = (
     ("workload", "{}", lambda each: each.subject.label),
     ("batch", "batch {}", lambda each: each.subject.workload.get("batch")),
     ("threads", "{} threads", lambda each: each.subject.workload.get("threads")),
+    ("runtime", "{}", lambda each: _runtime(each.subject.device)),
 )
 
 #: Header and cell of every figure.
@@ -202,6 +204,14 @@ _FIGURES: tuple[tuple[str, Callable[[Measurement], str]], ...] = (
     ("peak\nRSS MB", lambda each: rounded(megabytes(each.memory_bytes.peak_rss))),
     ("PSS MB", lambda each: rounded(megabytes(each.memory_bytes.peak_pss))),
 )
+
+
+def _runtime(device: Mapping[str, Any]) -> str | None:
+    """Return the runtime with its version; what runs .tflite files names itself in its version."""
+    name, version = device.get("runtime"), device.get("runtime_version")
+    if name is None or version is None:
+        return None
+    return str(version) if " " in str(version) else f"{name} {version}"
 
 
 def _score_columns(measurements: Sequence[Measurement]) -> list[Column]:
@@ -229,6 +239,13 @@ def _notes(measurements: Sequence[Measurement]) -> Iterable[str]:
     """Say below the table what a cell has no room for."""
     if any(each.latency_ms.p50_ci for each in measurements):
         yield "±: half of the 95 % interval, from the runs' own medians"
+    for each in measurements:
+        if each.padding is not None and each.padding.cost >= _NOTED_PADDING:
+            padding, row = each.padding, f"{each.subject.artifact.format} {each.subject.label}"
+            yield (
+                f"padding: {row}: {padding.tokens:.0f} tokens an inference become {padding.padded_tokens:.0f} "
+                f"({padding.cost:.2f} times as many)"
+            )
     scores = [score for each in measurements for score in _scores_of_row(each).values()]
     if any(not score.of_artifact for score in scores):
         yield f"{_OF_VARIANT} score of the variant, not of this very file"

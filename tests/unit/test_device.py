@@ -88,9 +88,9 @@ def test_a_pi_4_has_neither_aes_nor_int8_products_and_a_pi_5_has_both() -> None:
 
 
 @pytest.mark.parametrize("name", profile_names())
-def test_the_default_format_is_int8_on_the_cpu_and_not_dynamic_int8_on_a_gpu(name: str) -> None:
+def test_the_default_format_is_int8_on_the_cpu_and_fp16_on_a_gpu(name: str) -> None:
     profile = load_profile(name)
-    assert profile.default_format == (Format.ONNX_FP32 if profile.providers else Format.ONNX_INT8)
+    assert profile.default_format == (Format.ONNX_FP16 if profile.providers else Format.ONNX_INT8)
 
 
 def test_an_unknown_profile_names_the_nearest() -> None:

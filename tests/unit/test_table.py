@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from edgebench.measurement import Measurement, Score
+from edgebench.measurement import Measurement, PaddingCost, Score
 from edgebench.report.details import details_of, list_of_measurements
 from edgebench.report.table import measurement_table, summary_line
 from edgebench.summary import summarise
@@ -189,3 +189,21 @@ def test_the_list_keeps_ids_whole() -> None:
     text = text_of(list_of_measurements(many()), 80)
     for number in range(3):
         assert subject(number).id in text
+
+
+def test_the_runtime_stands_above_the_table_or_in_a_column_of_its_own() -> None:
+    assert "onnxruntime 1.22.0" in text_of(measurement_table([measured()]), 200).splitlines()[0]
+    older = measured(1, format="tflite-int8")
+    device = dict(older.subject.device) | {"runtime": "tflite", "runtime_version": "tflite-runtime 2.14.0"}
+    older = replace(older, subject=replace(older.subject, device=device))
+    lines = text_of(measurement_table([measured(), older]), 200).splitlines()
+    assert "onnxruntime" not in lines[0]
+    assert any("runtime" in line for line in lines[1:4])
+    assert [line for line in lines if "tflite-runtime 2.14.0" in line and "tflite-int8" in line]
+
+
+def test_padding_that_costs_is_said() -> None:
+    costly = replace(measured(), padding=PaddingCost(buckets=(32, 128), tokens=103.0, padded_tokens=128.0))
+    cheap = replace(measured(), padding=PaddingCost(buckets=(), tokens=100.0, padded_tokens=101.0))
+    assert "103 tokens an inference become 128 (1.24 times as many)" in text_of(measurement_table([costly]), 200)
+    assert "padding" not in text_of(measurement_table([cheap]), 200)

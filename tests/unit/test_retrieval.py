@@ -1,0 +1,71 @@
+"""Retrieval of parallel texts: what a file may look like, and accuracies worked out by hand."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgebench.errors import ScoresError
+from edgebench.xtreme_r.retrieval import nearest, pooled, read_parallel, retrieve
+
+
+def written(tmp_path: Path, document: Any) -> Path:
+    path = tmp_path / "parallel.json"
+    path.write_text(document if isinstance(document, str) else json.dumps(document))
+    return path
+
+
+TEXTS = {"sw": ["moja", "mbili"], "en": ["one", "two"]}
+
+
+@pytest.mark.parametrize("document", [TEXTS, {"_readme": "where it is from", "articles": TEXTS}])
+def test_the_pivot_comes_first(tmp_path: Path, document: Any) -> None:
+    found = read_parallel(written(tmp_path, document))
+    assert list(found) == ["en", "sw"]
+    assert found["sw"] == ["moja", "mbili"]
+
+
+@pytest.mark.parametrize(
+    ("document", "problem"),
+    [
+        ("{", "not JSON"),
+        (["one"], "not parallel texts"),
+        ({"en": ["one", 2], "sw": ["moja", "mbili"]}, "not parallel texts"),
+        ({"sw": ["moja", "mbili"]}, "retrieval needs en and one more"),
+        ({"en": ["one", "two"]}, "retrieval needs en and one more"),
+        ({"en": ["one", "two"], "sw": ["moja"]}, "sw has 1 texts and en has 2"),
+        ({"en": ["one"], "sw": ["moja"]}, "must be aligned"),
+        ({}, "retrieval needs en"),
+    ],
+)
+def test_another_file_is_one_clear_line(tmp_path: Path, document: Any, problem: str) -> None:
+    path = written(tmp_path, document)
+    with pytest.raises(ScoresError, match=problem) as error:
+        read_parallel(path)
+    assert str(path) in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ScoresError, match=r"can't read .*nothing\.json"):
+        read_parallel(tmp_path / "nothing.json")
+
+
+def test_padding_is_no_part_of_a_vector() -> None:
+    states = np.array([[3.0, 0.0], [1.0, 4.0], [99.0, 99.0]], np.float32)
+    assert pooled(states, 2) == pytest.approx(np.array([2.0, 2.0]) / np.sqrt(8))
+
+
+def test_accuracy_is_the_share_of_texts_whose_nearest_is_their_own() -> None:
+    en = np.eye(4)
+    sw = np.eye(4)[[0, 1, 3, 3]]  # the third is taken for the fourth
+    yo = np.eye(4)[[1, 0, 3, 2]]
+    found = retrieve(np.concatenate([en, sw, yo]), ["en", "sw", "yo"])
+    assert found.accuracy == {"sw": 75.0, "yo": 0.0}
+    assert (found.n, found.mean, found.worst) == (4, 37.5, "yo")
+    assert nearest(sw, en).tolist() == [0, 1, 3, 3]
+    assert found.to_json()["pivot"] == "en"
