@@ -8,6 +8,7 @@ from edgebench._version import __version__
 
 if TYPE_CHECKING:
     from edgebench.artifact import Artifact, Format
+    from edgebench.comparison import Comparison, compare
     from edgebench.device import Device, DeviceProfile, find_device
     from edgebench.errors import EdgebenchError
     from edgebench.export import export_model
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Artifact": "artifact",
+    "Comparison": "comparison",
     "Device": "device",
     "DeviceProfile": "device",
     "EdgebenchError": "errors",
@@ -33,6 +35,7 @@ _HOMES = {
     "Store": "store",
     "Variant": "variant",
     "Workload": "workload",
+    "compare": "comparison",
     "compare_formats": "formats",
     "export_model": "export",
     "find_device": "device",
@@ -41,6 +44,7 @@ _HOMES = {
 
 __all__ = [
     "Artifact",
+    "Comparison",
     "Device",
     "DeviceProfile",
     "EdgebenchError",
@@ -55,6 +59,7 @@ __all__ = [
     "Variant",
     "Workload",
     "__version__",
+    "compare",
     "compare_formats",
     "export_model",
     "find_device",

@@ -3,7 +3,8 @@
     EdgebenchError                 exit code 1
     |-- UsageError                 exit code 2: the request itself is wrong
     |   |-- ConfigError            a value, a file of settings or a profile
-    |   `-- UnknownName            a device, format, language ...; names the nearest
+    |   |-- UnknownName            a device, format, language ...; names the nearest
+    |   `-- NotComparable          two measurements that differ in more than what is asked
     |-- MissingExtra               an optional dependency is not installed
     |-- ExportError                a checkpoint can't become an artifact
     |   |-- CheckpointError        ... because of the checkpoint
@@ -20,6 +21,7 @@
     |-- StoreError                 a result can't be written or read
     |-- ScoresError                a file of scores is not what it should be
     `-- NotValid                   exit code 4: what was measured can't be trusted
+        `-- TooFewRuns             ... because there is too little of it
 
 A message is one line: what happened, on which device or file, and what to try.
 """
@@ -55,6 +57,10 @@ class UnknownName(UsageError):
         elif known:
             message += f"; known: {', '.join(known)}"
         super().__init__(message + (f" ({hint})" if hint else ""))
+
+
+class NotComparable(UsageError):
+    pass
 
 
 class MissingExtra(EdgebenchError):
@@ -127,6 +133,10 @@ class ScoresError(EdgebenchError):
 
 class NotValid(EdgebenchError):
     exit_code = 4
+
+
+class TooFewRuns(NotValid):
+    pass
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:

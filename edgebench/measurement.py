@@ -108,6 +108,7 @@ class Subject:
     workload: Mapping[str, Any]  # Workload.to_json()
     label: str  # the workload in a few characters, for a table
     planned_runs: int
+    looks: int = 1  # how often the data were planned to be looked at before the last run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,6 +27,8 @@ class Request:
     operators: bool = False  # profile each cell's operators, too, in an extra run
     runtime: str | None = None  # of .tflite files: `ai-edge-litert` or `tflite-runtime`; None: whichever is there
     plan: RunPlan = field(default_factory=RunPlan)
+    until_decided: bool = False  # more runs, at planned looks, until every comparison with the first row is decided
+    margin: float = 0.03  # that is decided about
     seed: int | None = None  # of the order of runs; None: drawn when the session begins, and kept with it
 
 
@@ -41,6 +43,8 @@ def request_to_json(request: Request) -> dict[str, Any]:
         "operators": request.operators,
         "workloads": [asdict(workload) for workload in request.workloads],
         "plan": asdict(request.plan),
+        "until_decided": request.until_decided,
+        "margin": request.margin,
         "seed": request.seed,
     }
 
@@ -70,6 +74,8 @@ def request_from_json(values: dict[str, Any]) -> Request:
                 for workload in values["workloads"]
             ),
             plan=RunPlan(**values["plan"]),
+            until_decided=values.get("until_decided", False),
+            margin=values.get("margin", 0.03),
             seed=values["seed"],
         )
     except (KeyError, TypeError, ValueError) as error:

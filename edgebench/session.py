@@ -14,6 +14,7 @@ from typing import Any
 
 from edgebench.artifact import EXISTING_FORMATS, Artifact, Format, parse_format
 from edgebench.collect import RunCollector
+from edgebench.comparison import MUST_MATCH, compare_pairs, pairs_with_the_first
 from edgebench.device import Device, find_device
 from edgebench.environments import tflite_runtime_python
 from edgebench.errors import (
@@ -24,6 +25,7 @@ from edgebench.errors import (
     EdgebenchError,
     RunFailed,
     StoreError,
+    TooFewRuns,
     UnknownName,
 )
 from edgebench.events import Ended, Noted, OnEvent, Planned, Pushing, Running, ignore
@@ -35,6 +37,7 @@ from edgebench.printable import printable
 from edgebench.remote_agent import Position, RemoteAgent, agent_archive, failure
 from edgebench.request import DEFAULT_MODEL, Request, request_from_json, request_to_json
 from edgebench.schedule import order_of_runs
+from edgebench.stats.verdicts import LOOKS
 from edgebench.store import Store
 from edgebench.summary import summarise
 from edgebench.transport import open_transport
@@ -160,7 +163,7 @@ def _carry_out(
         for cell in cells:
             agent.push_bytes(cell.inputs.to_bytes())
         store.write_session(session, request_to_json(request))  # from here on there is something to resume
-        on_event(_planned(session, cells, done, request.plan))
+        on_event(_planned(session, cells, done, request))
         _measure_cells(agent, cells, done, request, store, on_event)
         for cell in cells:
             if request.operators or has_fallen_back(done[cell.subject.id]):
@@ -358,7 +361,8 @@ def _cells(
             device=facts[runtime_of(artifact, request.runtime)],
             workload=workload.to_json(),
             label=workload.label,
-            planned_runs=request.plan.runs,
+            planned_runs=looks_of(request)[0],
+            looks=len(looks_of(request)),
         )
         cells.append(Cell(subject, workload, inputs))
     return cells
@@ -411,9 +415,9 @@ def _measure_cells(
     store: Store,
     on_event: OnEvent,
 ) -> None:
-    """Measure the planned order, then repeat what was not valid, at most half as many runs again."""
-    plan = request.plan
-    order = order_of_runs(len(cells), plan.runs, seed=request.seed or 0)
+    """Measure the planned order up to each look at the data, and repeat what was not valid, at most half as many."""
+    looks = looks_of(request)
+    order = order_of_runs(len(cells), looks[-1], seed=request.seed or 0)
     seen: Counter[int] = Counter()
     failed: dict[str, RunFailed] = {}
 
@@ -425,19 +429,43 @@ def _measure_cells(
             failed[cell.subject.id] = error
             on_event(Noted(f"{cell.subject.variant.name} {cell.subject.artifact.format} is given up: {error}"))
 
-    for index in order:
-        seen[index] += 1
-        cell = cells[index]
-        if cell.subject.id not in failed and seen[index] > len(done[cell.subject.id]):
-            measure(cell)
-    most = plan.runs + max(1, plan.runs // 2)
-    for cell in cells:
-        runs = done[cell.subject.id]
-        while cell.subject.id not in failed and sum(run.valid for run in runs) < plan.runs and len(runs) < most:
-            on_event(Noted(f"{cell.subject.variant.name}: repeating a run that was not valid: {_last_reason(runs)}"))
-            measure(cell)
+    for number, runs in enumerate(looks):
+        for index in order[(looks[number - 1] if number else 0) * len(cells) : runs * len(cells)]:
+            seen[index] += 1
+            cell = cells[index]
+            if cell.subject.id not in failed and seen[index] > len(done[cell.subject.id]):
+                measure(cell)
+        most = runs + max(1, runs // 2)
+        for cell in cells:
+            kept = done[cell.subject.id]
+            while cell.subject.id not in failed and sum(run.valid for run in kept) < runs and len(kept) < most:
+                on_event(
+                    Noted(f"{cell.subject.variant.name}: repeating a run that was not valid: {_last_reason(kept)}")
+                )
+                measure(cell)
+        if len(looks) > 1 and _is_decided(cells, done, request, on_event):
+            break
     for error in failed.values():
         raise error
+
+
+def looks_of(request: Request) -> tuple[int, ...]:
+    """Return after how many runs of each row the data are looked at."""
+    return LOOKS if request.until_decided else (request.plan.runs,)
+
+
+def _is_decided(cells: Sequence[Cell], done: Mapping[str, Sequence[Run]], request: Request, on_event: OnEvent) -> bool:
+    """Whether nothing is left inconclusive between the first row of each workload and the others."""
+    measured = [summarise(cell.subject, done[cell.subject.id]) for cell in cells]
+    pairs = pairs_with_the_first(measured)
+    try:
+        compared = compare_pairs(pairs, margin=request.margin, allow=(*MUST_MATCH, "runtime"))
+    except TooFewRuns as error:
+        on_event(Noted(f"nothing to decide by: {error}"))
+        return True
+    for comparison in compared:
+        on_event(Noted(comparison.verdict))
+    return all(comparison.latency.verdict != "inconclusive" for comparison in compared)
 
 
 def _last_reason(runs: Sequence[Run]) -> str:
@@ -455,7 +483,7 @@ def _measure_and_keep(
     runs = done[cell.subject.id]
     number = len(runs) + 1
     run_id = f"{cell.subject.id}-{number:03d}-{secrets.token_hex(2)}"
-    watch = _running(cell, number, request.plan.runs, on_event)
+    watch = _running(cell, number, looks_of(request)[-1], on_event)
     try:
         run = _measure_patiently(agent, cell, request, run_id, watch, on_event)
     except _Ended as ended:
@@ -679,14 +707,11 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
-def _planned(session: str, cells: Sequence[Cell], done: Mapping[str, Sequence[Run]], plan: RunPlan) -> Planned:
-    missing = sum(max(0, plan.runs - len(done[cell.subject.id])) for cell in cells)
+def _planned(session: str, cells: Sequence[Cell], done: Mapping[str, Sequence[Run]], request: Request) -> Planned:
+    looks, plan = looks_of(request), request.plan
+    least, most = (sum(max(0, runs - len(done[cell.subject.id])) for cell in cells) for runs in (looks[0], looks[-1]))
     return Planned(
-        session,
-        tuple(cell.subject for cell in cells),
-        missing,
-        missing * plan.min_duration_s,
-        missing * plan.max_duration_s,
+        session, tuple(cell.subject for cell in cells), most, least * plan.min_duration_s, most * plan.max_duration_s
     )
 
 

@@ -320,6 +320,7 @@ def _document(subject: Subject, run: Run) -> dict[str, Any]:
         "format_version": FORMAT_VERSION,
         "edgebench_version": __version__,
         "planned_runs": subject.planned_runs,
+        "looks": subject.looks,
         "subject": {
             "id": subject.id,
             "session": subject.session,
@@ -363,6 +364,7 @@ def _read_run(folder: Path) -> _Stored:
                 workload=dict(subject["workload"]),
                 label=subject["label"],
                 planned_runs=values["planned_runs"],
+                looks=values.get("looks", 1),
             ),
             run=Run(
                 id=run["id"],

@@ -32,7 +32,7 @@ def summarise(subject: Subject, runs: Sequence[Run], *, scores: Sequence[Score] 
     """
     valid = [run for run in runs if run.valid]
     timed = [whole_turns(run) for run in valid if len(run.latencies_ns)]
-    durations_s = [_duration_ns(run) / 1e9 for run in timed]
+    durations_s = [duration_ns(run) / 1e9 for run in timed]
     return Measurement(
         subject=subject,
         runs=tuple(runs),
@@ -164,7 +164,7 @@ def _padding(runs: Sequence[Run]) -> PaddingCost | None:
     return None
 
 
-def _duration_ns(run: Run) -> int:
+def duration_ns(run: Run) -> int:
     """Wall time from the first timed inference's start to the last one's end, at least a nanosecond."""
     trace = run.trace
     return max(1, int(trace.starts_ns[-1]) + int(trace.latencies_ns[-1]) - int(trace.starts_ns[0]))
@@ -178,7 +178,7 @@ def _window_rates(run: Run) -> list[float]:
     import numpy as np
 
     starts, latencies = run.trace.starts_ns, run.trace.latencies_ns
-    duration = _duration_ns(run)
+    duration = duration_ns(run)
     windows = max(1, min(_MOST_WINDOWS, round(duration / _WINDOW_NS)))
     borders = np.linspace(0, duration, windows + 1) + float(starts[0])
     begun = np.clip(np.searchsorted(starts, borders, side="right") - 1, 0, None)

@@ -7,10 +7,12 @@ figure of this one run in it, so that the same trouble in several runs reads the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import pairwise
+from statistics import median
 from typing import Any
 
-from edgebench.measurement import Run
+from edgebench.measurement import Run, Series
 from edgebench.printable import printable
 from edgebench.summary import has_no_whole_turn, inputs_of_a_turn, whole_turns
 from edgebench.workload import RunPlan
@@ -21,6 +23,12 @@ Rule = Callable[[Run, RunPlan], str | None]
 #: higher of any moment since boot.
 THROTTLE_FLAGS = ("under-voltage", "clock capped", "throttled", "soft temperature limit")
 STICKY_SHIFT = 16
+#: Fewer readings than this while timed are too few to judge a run by.
+_LEAST_READINGS = 3
+_LEAST_CLOCK = 0.9  # of what the governor allows; twice in a row, for a single reading may be torn
+_MOST_TEMPERATURE_MC = 15_000
+_MOST_OTHERS_MILLICORES = 500
+_MOST_FAULTS = 10
 
 
 def throttle_names(bits: int) -> list[str]:
@@ -40,6 +48,65 @@ def _throttled(run: Run, _: RunPlan) -> str | None:
         happened |= value | (value >> STICKY_SHIFT & ~before)
     names = throttle_names(happened)
     return f"{' and '.join(names)} during the run" if names else None
+
+
+def _clock_too_low(run: Run, _: RunPlan) -> str | None:
+    """The fastest clock, for others may idle; a board without throttle flags tells of throttling by nothing else."""
+    board = run.facts.get("board")
+    allowed = board.get("clock_max_khz") if isinstance(board, Mapping) else None
+    clocks = [series.values for _, series in _while_timed(run, "frequency_khz/")]
+    readings = min((len(values) for values in clocks), default=0)
+    if type(allowed) is not int or readings < _LEAST_READINGS:
+        return None
+    low = [max(int(values[at]) for values in clocks) < _LEAST_CLOCK * allowed for at in range(readings)]
+    if not any(one and other for one, other in pairwise(low)):
+        return None
+    return f"the clock was below {100 * _LEAST_CLOCK:.0f} % of what the governor allows"
+
+
+def _temperature_changed(run: Run, _: RunPlan) -> str | None:
+    for _name, series in _while_timed(run, "temperature_mc/"):
+        if len(series.values) and int(series.values.max()) - int(series.values.min()) > _MOST_TEMPERATURE_MC:
+            return f"the temperature changed by more than {_MOST_TEMPERATURE_MC / 1000:.0f} °C"
+    return None
+
+
+def _others_worked(run: Run, _: RunPlan) -> str | None:
+    for _name, series in _while_timed(run, "others_cpu_millicores"):
+        if len(series.values) >= _LEAST_READINGS and median(series.values.tolist()) > _MOST_OTHERS_MILLICORES:
+            return f"other processes used more than {_MOST_OTHERS_MILLICORES / 1000:g} cores"
+    return None
+
+
+def _faulted(run: Run, _: RunPlan) -> str | None:
+    """Major faults are counted at the borders of phases: the last count before what is timed, and the first after."""
+    series = run.trace.readings.get("major_faults")
+    if series is None or not len(run.trace.starts_ns):
+        return None
+    began, ended = _timed_interval(run)
+    before = [int(value) for at, value in zip(series.t_ns, series.values, strict=True) if at <= began]
+    after = [int(value) for at, value in zip(series.t_ns, series.values, strict=True) if at >= ended]
+    if not before or not after or after[0] - before[-1] <= _MOST_FAULTS:
+        return None
+    return (
+        "memory was read back from the disk while it was timed (major page faults); free some, or use a smaller model"
+    )
+
+
+def _while_timed(run: Run, prefix: str) -> Iterator[tuple[str, Series]]:
+    """Yield the sensors of that name with what they read while inferences were timed."""
+    if not len(run.trace.starts_ns):
+        return
+    began, ended = _timed_interval(run)
+    for name, series in run.trace.readings.items():
+        if name.startswith(prefix):
+            within = (series.t_ns >= began) & (series.t_ns <= ended)
+            yield name, Series(series.t_ns[within], series.values[within])
+
+
+def _timed_interval(run: Run) -> tuple[int, int]:
+    trace = run.trace
+    return int(trace.starts_ns[0]), int(trace.starts_ns[-1]) + int(trace.latencies_ns[-1])
 
 
 def _incomplete(run: Run, _: RunPlan) -> str | None:
@@ -102,6 +169,10 @@ def _listed(names: Iterable[Any]) -> str:
 RULES: dict[str, Rule] = {
     "incomplete": _incomplete,
     "throttled": _throttled,
+    "clock_too_low": _clock_too_low,
+    "temperature_changed": _temperature_changed,
+    "others_worked": _others_worked,
+    "faulted": _faulted,
     "warm_up_not_ended": _warm_up_not_ended,
     "too_few_observations": _too_few,
     "no_whole_turn": _no_whole_turn,

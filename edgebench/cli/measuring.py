@@ -19,6 +19,7 @@ from edgebench.measurement import Measurement, measurements_to_json
 from edgebench.printable import printable
 from edgebench.report.operators import operator_tables
 from edgebench.report.table import measurement_table
+from edgebench.stats.verdicts import MARGIN
 from edgebench.xtreme_r.scores import ScoreRow, scores_of
 
 if TYPE_CHECKING:
@@ -35,11 +36,16 @@ class Measure(Protocol):
 
 
 def measure_and_show(
-    sessions: Sequence[Measure], *, store: Store, json_target: str | None, scores: Sequence[ScoreRow] = ()
+    sessions: Sequence[Measure],
+    *,
+    store: Store,
+    json_target: str | None,
+    scores: Sequence[ScoreRow] = (),
+    margin: float = MARGIN,
 ) -> int:
     """Carry sessions out one after the other, show their table and JSON; return the exit code.
 
-    `scores` are put beside what a session that ended early had measured.
+    `scores` are put beside what a session that ended early had measured. `margin`: of what was measured until decided.
 
     Raises:
         KeyboardInterrupt, EdgebenchError: after showing what was measured and the command to resume.
@@ -58,7 +64,7 @@ def measure_and_show(
         measurements += [measurement for measurement in stored if measurement.id not in known]
         try:
             if measurements:
-                _show(measurements, json_target)
+                _show(measurements, json_target, margin)
         except EdgebenchError as second:
             click.echo(f"edgebench: {second}", err=True)
         if display.session is not None and (stored or isinstance(error, KeyboardInterrupt)):
@@ -69,7 +75,7 @@ def measure_and_show(
                 err=True,
             )
         raise
-    _show(measurements, json_target)
+    _show(measurements, json_target, margin)
     return 0 if all(measurement.valid for measurement in measurements) else NOT_VALID
 
 
@@ -90,12 +96,14 @@ def _with_scores(measurement: Measurement, rows: Sequence[ScoreRow]) -> Measurem
     return replace(measurement, scores=tuple(found))
 
 
-def _show(measurements: list[Measurement], json_target: str | None) -> None:
+def _show(measurements: list[Measurement], json_target: str | None, margin: float) -> None:
     if to_stdout(json_target) and measurements:
         console().print(measurement_table(measurements))
         for measurement in measurements:
             for part in operator_tables(measurement):
                 console().print(part, markup=False)
+        for line in _decided(measurements, margin):
+            console().print(line, markup=False)
     else:
         for measurement in measurements:
             for reason in measurement.reasons:
@@ -103,6 +111,16 @@ def _show(measurements: list[Measurement], json_target: str | None) -> None:
                 click.echo(f"edgebench: {name}: not valid: {printable(reason)}", err=True)
     # Last: the figures are on the screen even where the file can't be written.
     write_json(json_target, measurements_to_json(measurements))
+
+
+def _decided(measurements: Sequence[Measurement], margin: float) -> Iterator[str]:
+    """Yield the verdicts of rows that were measured until they were decided."""
+    from edgebench.comparison import MUST_MATCH, compare_pairs, pairs_with_the_first
+
+    pairs = pairs_with_the_first([each for each in measurements if each.subject.looks > 1])
+    if pairs:
+        yield ""
+        yield from (each.verdict for each in compare_pairs(pairs, margin=margin, allow=(*MUST_MATCH, "runtime")))
 
 
 @contextmanager

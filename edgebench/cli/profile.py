@@ -52,6 +52,12 @@ DEFAULTS = RunPlan()
 @click.option("--min-count", type=int, default=DEFAULTS.min_count, show_default=True, help="Inferences per run.")
 @click.option("--min-duration", type=float, default=DEFAULTS.min_duration_s, show_default=True, help="Seconds per run.")
 @click.option("--max-duration", type=float, default=DEFAULTS.max_duration_s, show_default=True, help="Seconds per run.")
+@click.option(
+    "--until-decided",
+    is_flag=True,
+    help="More runs, at planned looks (6, 12, 20, 40), until every row is faster, slower or equivalent to the first.",
+)
+@click.option("--margin", type=float, default=0.03, show_default=True, help="With it: within ±margin is equivalent.")
 @scores_option
 @store_option
 @json_option
@@ -76,6 +82,8 @@ def command(
     min_count: int,
     min_duration: float,
     max_duration: float,
+    until_decided: bool,
+    margin: float,
     scores: Path | None,
     store: Path,
     json_target: str | None,
@@ -114,6 +122,8 @@ def command(
             plan=plan,
             runtime=runtime,
             operators=ops,
+            until_decided=until_decided,
+            margin=margin,
         )
         for board in boards
     ]
@@ -123,6 +133,7 @@ def command(
         store=keep,
         json_target=json_target,
         scores=rows,
+        margin=margin,
     )
 
 

@@ -114,6 +114,7 @@ def resume_session(session: str | None, scores: Path | None, store: Path, json_t
       edgebench runs resume 20250101T120000-1a2b3c
     """
     from edgebench.cli.measuring import measure_and_show
+    from edgebench.request import request_from_json
     from edgebench.session import resume
     from edgebench.store import Store
     from edgebench.xtreme_r.scores import read_scores
@@ -125,11 +126,13 @@ def resume_session(session: str | None, scores: Path | None, store: Path, json_t
         raise StoreError(f"{store} holds no session to resume; try: edgebench profile")
     if session is None:
         click.echo(f"edgebench: going on with {max(sessions)}", err=True)
+    chosen = session or max(sessions)
     return measure_and_show(
-        [partial(resume, session or max(sessions), store=keep, scores=rows)],
+        [partial(resume, chosen, store=keep, scores=rows)],
         store=keep,
         json_target=json_target,
         scores=rows,
+        margin=request_from_json(keep.read_session(chosen)).margin,
     )
 
 

@@ -34,16 +34,20 @@ def read(sensor, root: Path) -> dict[str, int | None]:  # type: ignore[no-untype
 
 def test_memory_is_read_in_bytes(pi4: Path) -> None:
     assert read(process, pi4) == {"rss_bytes": 25000 * PAGE}
-    assert process.find_border(pi4, PID)() == {"pss_bytes": 91234 * 1024, "peak_rss_bytes": 110000 * 1024}
+    assert process.find_border(pi4, PID)() == {
+        "pss_bytes": 91234 * 1024,
+        "peak_rss_bytes": 110000 * 1024,
+        "major_faults": 0,
+    }
 
 
 def test_memory_of_a_process_that_is_gone_is_no_answer(pi4: Path) -> None:
     reader = process.find(pi4, PID)
     assert reader is not None
-    for name in ("statm", "status", "smaps_rollup"):
+    for name in ("statm", "status", "smaps_rollup", "stat"):
         (pi4 / f"proc/{PID}/{name}").unlink()
     assert reader() == {"rss_bytes": None}
-    assert process.find_border(pi4, PID)() == {"pss_bytes": None, "peak_rss_bytes": None}
+    assert process.find_border(pi4, PID)() == {"pss_bytes": None, "peak_rss_bytes": None, "major_faults": None}
 
 
 def test_temperatures_are_named_by_their_zones(pi4: Path, jetson: Path) -> None:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
-from edgebench.measurement import Run
+from edgebench.measurement import Run, Series
+from edgebench.testing import Disturbance, SimulatedBoard
+from edgebench.testing.simulated_board import simulated_subject
 from edgebench.validity import RULES, reasons_against
 from edgebench.workload import RunPlan
 from tests.sample_runs import MS, run, subject, trace
@@ -120,4 +123,72 @@ def test_a_reason_does_nothing_to_a_terminal() -> None:
 
 def test_every_reason_is_given_in_the_order_of_the_table() -> None:
     bad = measured(throttled=[4], count=1, warmup_steady=False, providers_asked=["X"], providers=["Y"], **TURN)
-    assert len(reasons_against(replace(bad, load_ns=None), PLAN)) == len(RULES)
+    told = ["did not tell", "throttled", "warm-up", "fewer than", "not one whole turn", "X was asked for"]
+    reasons = reasons_against(replace(bad, load_ns=None), PLAN)
+    assert [word for word, reason in zip(told, reasons, strict=True) if word not in reason] == []
+    assert len(RULES) > len(reasons)  # those of sensors have tests of their own
+
+
+# --- what sensors tell -----------------------------------------------------------------------------------------------
+
+
+def simulated(*disturbances: Disturbance, count: int = 500, **about: Any) -> Run:
+    """Ten seconds of a simulated board, read ten times a second."""
+    board = SimulatedBoard(seed=5, sensor_hz=10.0, disturbances=disturbances, **about)
+    return board.run(simulated_subject(0, name="a", planned_runs=1), 0, count=count)
+
+
+def without(run: Run, *sensors: str) -> Run:
+    readings = {name: series for name, series in run.trace.readings.items() if not name.startswith(sensors)}
+    return replace(run, trace=replace(run.trace, readings=readings))
+
+
+def test_a_quiet_board_counts() -> None:
+    assert reasons_against(simulated(drift=0.05), PLAN) == ()
+
+
+def test_an_episode_before_the_run_does_not_matter_although_its_bits_stick() -> None:
+    run = simulated(Disturbance(-100.0, 0.2, 1.5))
+    assert int(run.trace.readings["throttled"].values[-1]) >> 16
+    assert reasons_against(run, PLAN) == ()
+
+
+def test_a_clock_that_drops_tells_of_throttling_where_no_flags_do() -> None:
+    throttled = without(simulated(Disturbance(4.0, 6.0, 1.5)), "temperature_mc/")
+    assert "throttled" in reasons_against(throttled, PLAN)[0]
+    assert reasons_against(without(throttled, "throttled"), PLAN) == (
+        "the clock was below 90 % of what the governor allows",
+    )
+    assert reasons_against(without(throttled, "throttled", "frequency_khz/"), PLAN) == ()
+    unknown = replace(throttled, facts={"warmup_steady": True})
+    assert reasons_against(without(unknown, "throttled"), PLAN) == ()
+
+
+def test_one_low_reading_is_forgiven() -> None:
+    run = simulated()
+    clocks = run.trace.readings["frequency_khz/policy0"]
+    clocks.values[30] = 600_000
+    assert reasons_against(run, PLAN) == ()
+    clocks.values[31] = 600_000
+    assert len(reasons_against(run, PLAN)) == 1
+
+
+def test_other_processes_speak_against_a_run_when_they_work_most_of_the_time() -> None:
+    assert reasons_against(simulated(Disturbance(0.0, 30.0, 1.2, others_millicores=900)), PLAN) == (
+        "other processes used more than 0.5 cores",
+    )
+    assert reasons_against(simulated(Disturbance(4.0, 5.0, 1.2, others_millicores=900)), PLAN) == ()
+
+
+def test_a_board_that_heats_up_within_a_run_has_not_settled() -> None:
+    heating = simulated(drift_s=3.0)
+    assert reasons_against(heating, PLAN) == ("the temperature changed by more than 15 °C",)
+
+
+@pytest.mark.parametrize(("faults", "counts"), [([5, 5], True), ([5, 15], True), ([5, 400], False), ([400], True)])
+def test_memory_that_is_read_back_from_the_disk_speaks_against_a_run(faults: list[int], counts: bool) -> None:
+    run = simulated()
+    ends = [0, int(run.trace.starts_ns[-1]) + 10**9]
+    series = Series(np.asarray(ends[: len(faults)], np.int64), np.asarray(faults, np.int64))
+    run = replace(run, trace=replace(run.trace, readings={**run.trace.readings, "major_faults": series}))
+    assert (reasons_against(run, PLAN) == ()) == counts

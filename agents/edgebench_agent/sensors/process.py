@@ -1,4 +1,7 @@
-"""Memory of the measuring process. RSS from statm is cheap; PSS takes the lock of the process's memory map."""
+"""Memory of the measuring process. RSS from statm is cheap; PSS takes the lock of the process's memory map.
+
+A major fault is a page that had to be read from the disk: swapped out, or of a file that was dropped from memory.
+"""
 
 import os
 from pathlib import Path
@@ -23,13 +26,20 @@ def find(root: Path, pid: int) -> Optional[Callable[[], Dict[str, Optional[int]]
 
 
 def find_border(root: Path, pid: int) -> Callable[[], Dict[str, Optional[int]]]:
-    """Return the reader for moments at which the process waits: PSS and the highest RSS so far."""
+    """Return the reader for moments at which the process waits: PSS, the highest RSS and the major faults so far."""
     folder = root / "proc" / str(pid)
 
     def read() -> Dict[str, Optional[int]]:
         return {
             "pss_bytes": kilobytes(read_table(folder / "smaps_rollup").get("Pss")),
             "peak_rss_bytes": kilobytes(read_table(folder / "status").get("VmHWM")),
+            "major_faults": _major_faults(folder / "stat"),
         }
 
     return read
+
+
+def _major_faults(stat: Path) -> Optional[int]:
+    # The command's name is in brackets and may hold anything.
+    words = (read_text(stat) or "").rpartition(")")[2].split()
+    return int(words[9]) if len(words) > 9 and words[9].isdigit() else None

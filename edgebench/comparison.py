@@ -1,0 +1,441 @@
+"""compare(): two Measurements -> is the candidate faster, slower or the same, and how sure is that?
+
+The Run is the unit: each gives one figure (its median latency, say), and the ratio is estimated from those, with the
+board's drift in the model (edgebench.stats.ratio). Two measurements that differ in more than what is asked are refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from edgebench.errors import ConfigError, NotComparable, TooFewRuns, UnknownName
+from edgebench.measurement import Measurement, Run
+from edgebench.printable import printable
+from edgebench.stats.percentiles import MINIMUM_COUNTS, quantiles
+from edgebench.stats.ratio import RatioEstimate, estimate_ratio
+from edgebench.stats.verdicts import LEVEL, MARGIN, Verdict, holm_levels, is_beyond, judge, look_level, more_runs
+from edgebench.summary import duration_ns, whole_turns
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from edgebench.store import Store
+
+_NS_PER_S = 1e9
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quantity:
+    """A figure of a run that is compared: its name, the words for a ratio below and above 1, and where it is."""
+
+    name: str
+    lower: str
+    higher: str
+    of: Callable[[Run], float | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contrast:
+    """What is said of one quantity. `ci` is at `level`, which is the corrected one where several were compared.
+
+    `significant`: the interval excludes 1. `beyond_margin`: it lies outside 1 ± margin as a whole. `more_runs` of each
+    side would decide if nothing else changed: 0 where it is decided, None past what is sensible.
+    """
+
+    quantity: str
+    ratio: float
+    ci: tuple[float, float]
+    level: float
+    margin: float
+    verdict: str
+    significant: bool
+    beyond_margin: bool
+    runs: tuple[int, int]
+    more_runs: int | None
+    drift: str  # in the model: `time + time^2`, or `none`, where the two were not measured interleaved
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values."""
+        return {name: getattr(self, name) for name in self.__slots__ if name != "quantity"} | {
+            "ci": list(self.ci),
+            "runs": list(self.runs),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """Two measurements and what may be said of them. A quantity that was not measured on both sides is None.
+
+    `differs`: what must match and does not, but was allowed. `looks`: how often the data were planned to be looked at.
+    """
+
+    baseline: Measurement
+    candidate: Measurement
+    latency: Contrast
+    p95: Contrast | None
+    throughput: Contrast | None
+    memory: Contrast | None
+    looks: int = 1
+    comparisons: int = 1  # judged together
+    differs: tuple[str, ...] = ()
+
+    @property
+    def verdict(self) -> str:
+        """The answer in one sentence, to be pasted."""
+        contrast = self.latency
+        names = [_name_of(each) for each in (self.candidate, self.baseline)]
+        if names[0] == names[1]:
+            names = [f"{name} ({each.id})" for name, each in zip(names, (self.candidate, self.baseline), strict=True)]
+        words = _SENTENCES[contrast.verdict].format(*names)
+        low, high = contrast.ci
+        level = f"{100 * contrast.level:.4g}"
+        decimals = _decimals(high - low)
+        return printable(
+            f"{words} on {self.candidate.subject.device.get('name')}, {self.candidate.subject.label}: p50 ratio "
+            f"{contrast.ratio:.{decimals}f} ({level} % {low:.{decimals}f} to {high:.{decimals}f}, margin "
+            f"±{100 * contrast.margin:g} %, {contrast.runs[0]} + {contrast.runs[1]} runs)",
+            4000,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what contract.md says of `compare --json`."""
+        parts = {name: getattr(self, name) for name in ("latency", "p95", "throughput", "memory")}
+        return {
+            "baseline": _described(self.baseline),
+            "candidate": _described(self.candidate),
+            **{name: part.to_json() if part is not None else None for name, part in parts.items()},
+            "looks": self.looks,
+            "comparisons": self.comparisons,
+            "differs": list(self.differs),
+            "scores": [],
+            "verdict": self.verdict,
+        }
+
+
+_SENTENCES = {
+    "equivalent": "{} is equivalent to {}",
+    "faster": "{} is faster than {}",
+    "slower": "{} is slower than {}",
+    "inconclusive": "{} against {} is inconclusive",
+}
+
+
+def compare(
+    baseline: Measurement,
+    candidate: Measurement,
+    *,
+    margin: float = MARGIN,
+    level: float = LEVEL,
+    allow: Collection[str] = (),
+) -> Comparison:
+    """Return what may be said of candidate / baseline.
+
+    Args:
+        margin: latencies within ±margin are equivalent (0.03: 3 %).
+        level: of the intervals; of all planned looks together where there were several.
+        allow: names of MUST_MATCH that may differ; the comparison says so.
+
+    Raises:
+        NotComparable: they differ in what must match.
+        TooFewRuns: one of them has fewer than two valid runs.
+    """
+    return compare_pairs([(baseline, candidate)], margin=margin, level=level, allow=allow)[0]
+
+
+def compare_pairs(
+    pairs: Sequence[tuple[Measurement, Measurement]],
+    *,
+    margin: float = MARGIN,
+    level: float = LEVEL,
+    allow: Collection[str] = (),
+) -> list[Comparison]:
+    """Return what may be said of each (baseline, candidate), all judged together (Holm): say, languages or formats.
+
+    Raises:
+        As `compare`.
+    """
+    if not 0 < margin < 1:
+        raise ConfigError(f"the margin must be between 0 and 1 (0.03: ±3 %), got {margin}")
+    if not 0.5 < level < 1:
+        raise ConfigError(f"the level must be between 0.5 and 1 (0.95), got {level}")
+    for name in allow:
+        if name not in (*MUST_MATCH, _RUNTIME):
+            raise UnknownName("condition", name, (*MUST_MATCH, _RUNTIME))
+    differing = [_differing(baseline, candidate) for baseline, candidate in pairs]
+    for (baseline, candidate), names in zip(pairs, differing, strict=True):
+        refused = {name: text for name, text in names.items() if name not in allow}
+        if refused:
+            raise NotComparable(
+                f"{_name_of(candidate)} ({candidate.id}) can't be compared with {_name_of(baseline)} ({baseline.id}): "
+                f"{'; '.join(refused.values())}; measure both in one session, or try: "
+                + " ".join(f"--allow {name}" for name in refused)
+            )
+    looks = [max(each.subject.looks for each in pair) for pair in pairs]
+    estimates = {
+        quantity.name: [_estimate(quantity, *pair) for pair in pairs] for quantity in (LATENCY, P95, THROUGHPUT, MEMORY)
+    }
+    contrasts = {
+        quantity.name: _contrasts(quantity, estimates[quantity.name], looks, margin=margin, level=level)
+        for quantity in (LATENCY, P95, THROUGHPUT, MEMORY)
+    }
+    compared = []
+    for at, (baseline, candidate) in enumerate(pairs):
+        latency = contrasts[LATENCY.name][at]
+        if latency is None:
+            counts = [sum(run.valid for run in each.runs) for each in (baseline, candidate)]
+            raise TooFewRuns(
+                f"{_name_of(candidate)} and {_name_of(baseline)} have {counts[1]} and {counts[0]} valid runs; "
+                f"a comparison needs two of each"
+            )
+        compared.append(
+            Comparison(
+                baseline=baseline,
+                candidate=candidate,
+                latency=latency,
+                p95=contrasts[P95.name][at],
+                throughput=contrasts[THROUGHPUT.name][at],
+                memory=contrasts[MEMORY.name][at],
+                looks=looks[at],
+                comparisons=len(pairs),
+                differs=tuple(differing[at].values()),
+            )
+        )
+    return compared
+
+
+def _contrasts(
+    quantity: Quantity, estimates: Sequence[RatioEstimate | None], looks: Sequence[int], *, margin: float, level: float
+) -> list[Contrast | None]:
+    each_level = look_level(level, max(looks))
+    found = [each for each in estimates if each is not None]
+    levels = iter(holm_levels(found, margin=margin, level=each_level))
+    return [_contrast(quantity, each, next(levels), margin) if each is not None else None for each in estimates]
+
+
+def _contrast(quantity: Quantity, estimate: RatioEstimate, level: float, margin: float) -> Contrast:
+    verdict = judge(estimate, margin=margin, level=level)
+    words = {Verdict.LOWER: quantity.lower, Verdict.HIGHER: quantity.higher}
+    return Contrast(
+        quantity=quantity.name,
+        ratio=estimate.ratio,
+        ci=estimate.interval(level),
+        level=level,
+        margin=margin,
+        verdict=words.get(verdict, str(verdict)),
+        significant=estimate.p_different() <= 1 - level,
+        beyond_margin=is_beyond(estimate, margin=margin, level=level),
+        runs=estimate.runs,
+        more_runs=more_runs(estimate, margin=margin, level=level),
+        drift=estimate.drift,
+    )
+
+
+# --- figures of a run ---------------------------------------------------------------------------------------------
+
+
+def _median(run: Run) -> float | None:
+    return _quantile(run, 0.5)
+
+
+def _p95(run: Run) -> float | None:
+    return _quantile(run, 0.95)
+
+
+def _quantile(run: Run, quantile: float) -> float | None:
+    latencies = whole_turns(run).latencies_ns
+    if len(latencies) < MINIMUM_COUNTS[quantile]:
+        return None
+    (value,) = quantiles(latencies, (quantile,))
+    return value
+
+
+def _throughput(run: Run) -> float | None:
+    timed = whole_turns(run)
+    return timed.inferences / duration_ns(timed) * _NS_PER_S if len(timed.latencies_ns) else None
+
+
+def _memory(run: Run) -> float | None:
+    return run.memory.peak_pss if run.memory.peak_pss is not None else run.memory.peak_rss
+
+
+LATENCY = Quantity(name="latency", lower="faster", higher="slower", of=_median)
+P95 = Quantity(name="p95", lower="faster", higher="slower", of=_p95)
+THROUGHPUT = Quantity(name="throughput", lower="lower", higher="higher", of=_throughput)
+MEMORY = Quantity(name="memory", lower="less", higher="more", of=_memory)
+
+
+def _estimate(quantity: Quantity, baseline: Measurement, candidate: Measurement) -> RatioEstimate | None:
+    sides = [_figures(quantity, each) for each in (baseline, candidate)]
+    if any(len(figures) < 2 for figures, _ in sides):
+        return None
+    (of_baseline, baseline_times), (of_candidate, candidate_times) = sides
+    interleaved = baseline.subject.session == candidate.subject.session
+    return estimate_ratio(
+        of_baseline,
+        of_candidate,
+        baseline_times=baseline_times if interleaved else None,
+        candidate_times=candidate_times if interleaved else None,
+    )
+
+
+def _figures(quantity: Quantity, measurement: Measurement) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the figure of each valid run that has one, and when the run was, seconds."""
+    import numpy as np
+
+    found = [(value, run) for run in measurement.runs if run.valid and (value := quantity.of(run)) is not None]
+    usable = [(value, datetime.fromisoformat(run.started_at).timestamp()) for value, run in found if value > 0]
+    table = np.asarray(usable, np.float64).reshape(len(usable), 2)
+    return table[:, 0], table[:, 1]
+
+
+# --- what must match ----------------------------------------------------------------------------------------------
+
+
+def _of_device(*names: str) -> Callable[[Measurement], Any]:
+    return lambda each: tuple(each.subject.device.get(name) for name in names)
+
+
+def _of_workload(*names: str) -> Callable[[Measurement], Any]:
+    return lambda each: tuple(each.subject.workload.get(name) for name in names)
+
+
+def _padded(measurement: Measurement) -> Any:
+    """Return what padding makes of the inputs: the kind does not matter where the tokens are the same."""
+    if measurement.padding is not None:
+        return round(measurement.padding.padded_tokens, 3)
+    return measurement.subject.workload.get("padding")
+
+
+#: What must be the same for a ratio to be that of the two artifacts: name -> (how it is said, where it is).
+MUST_MATCH: dict[str, tuple[str, Callable[[Measurement], Any]]] = {
+    "board": ("board", _of_device("name", "model", "arch", "cpu", "cores")),
+    "governor": ("clock governor", _of_device("governor")),
+    "os": ("system", _of_device("os", "kernel")),
+    "scenario": ("scenario", _of_workload("scenario")),
+    "inputs": ("inputs", _of_workload("seq_len", "lang", "texts_sha256", "choices")),
+    "batch": ("batch", _of_workload("batch")),
+    "threads": ("threads", _of_workload("threads")),
+    "padding": ("tokens after padding", _padded),
+}
+_RUNTIME = "runtime"  # its version, where the library is the same
+
+
+def _differing(baseline: Measurement, candidate: Measurement) -> dict[str, str]:
+    """Return what must match and does not, by name, in words."""
+    found = {}
+    for name, (words, value) in MUST_MATCH.items():
+        one, other = value(baseline), value(candidate)
+        if one != other:
+            found[name] = f"another {words} ({_told(other)}, not {_told(one)})"
+    # The runtime belongs to the artifact, its version to the circumstances.
+    one, other = (_runtime(each) for each in (baseline, candidate))
+    if one[0] == other[0] and one[1] != other[1]:
+        found[_RUNTIME] = f"another version of {one[0]} ({other[1]}, not {one[1]})"
+    return found
+
+
+def _runtime(measurement: Measurement) -> tuple[Any, Any]:
+    """Return the library that ran the model, and its version; TFLite's tells its own name with its version."""
+    device = measurement.subject.device
+    name, version = device.get("runtime"), device.get("runtime_version")
+    if isinstance(version, str) and " " in version:
+        name, version = version.split(" ", 1)
+    return name, version
+
+
+def _told(value: Any) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(printable(str(part)) for part in value if part is not None) or "not told"
+    return printable(str(value)) if value is not None else "not told"
+
+
+def _name_of(measurement: Measurement) -> str:
+    subject = measurement.subject
+    return f"{subject.variant.name} {subject.artifact.format}"
+
+
+def _described(measurement: Measurement) -> dict[str, Any]:
+    subject = measurement.subject
+    return {
+        "id": measurement.id,
+        "variant": subject.variant.name,
+        "format": str(subject.artifact.format),
+        "artifact_sha256": subject.artifact.sha256,
+        "device": subject.device.get("name"),
+        "workload": subject.label,
+        "valid": measurement.valid,
+    }
+
+
+def _decimals(width: float) -> int:
+    """Return how many decimals a ratio is worth whose interval is so wide: two digits of its width, at least 3."""
+    import math
+
+    return max(3, min(6, 1 - math.floor(math.log10(width)))) if width > 0 else 3
+
+
+# --- which measurements -------------------------------------------------------------------------------------------
+
+
+def find_pairs(store: Store, baseline: str, candidate: str) -> list[tuple[Measurement, Measurement]]:
+    """Return the (baseline, candidate) pairs that two names stand for.
+
+    A name is a measurement's id, or how one begins, or a variant's name, also with a format: `xnli-multi`,
+    `xnli-multi:onnx-int8`. Two variants are paired in the latest session that has both: same device, workload, threads
+    and batch, and the same format unless the names say formats.
+
+    Raises:
+        UnknownName, UsageError: as `Store.measurement`.
+        ConfigError: no session has both, or they have no row in common.
+    """
+    sides = [_named(store, name) for name in (baseline, candidate)]
+    if all(len(side) == 1 for side in sides):
+        return [(sides[0][0], sides[1][0])]
+    sessions = [{each.subject.session for each in side} for side in sides]
+    if not sessions[0] & sessions[1]:
+        raise ConfigError(
+            f"no session has both {baseline} and {candidate}; measure them together: edgebench profile --model ..., "
+            f"or name two measurements by their ids (edgebench runs list)"
+        )
+    session = max(sessions[0] & sessions[1])
+    formats_differ = any(":" in name for name in (baseline, candidate))
+    rows = [
+        {_row(each, formats_differ=formats_differ): each for each in side if each.subject.session == session}
+        for side in sides
+    ]
+    pairs = [(one, rows[1][key]) for key, one in rows[0].items() if key in rows[1] and rows[1][key].id != one.id]
+    if not pairs:
+        raise ConfigError(f"{baseline} and {candidate} have no workload in common in session {session}")
+    return pairs
+
+
+def pairs_with_the_first(measurements: Sequence[Measurement]) -> list[tuple[Measurement, Measurement]]:
+    """Return (baseline, candidate) pairs: the first row of each workload, threads and batch, and each other of it."""
+    first: dict[tuple[Any, ...], Measurement] = {}
+    pairs = []
+    for each in measurements:
+        baseline = first.setdefault(_row(each, formats_differ=True), each)
+        if baseline is not each:
+            pairs.append((baseline, each))
+    return pairs
+
+
+def _named(store: Store, name: str) -> list[Measurement]:
+    variant, _, format = name.partition(":")
+    measurements = [
+        each
+        for each in store.measurements(variant=variant)
+        if not format or str(each.subject.artifact.format) == format
+    ]
+    return measurements or [store.measurement(name)]
+
+
+def _row(measurement: Measurement, *, formats_differ: bool) -> tuple[Any, ...]:
+    subject = measurement.subject
+    workload = subject.workload
+    format = None if formats_differ else str(subject.artifact.format)
+    return (subject.device.get("name"), subject.label, workload.get("threads"), workload.get("batch"), format)

@@ -1,0 +1,58 @@
+"""Comparisons as sentences and a table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from edgebench.comparison import Comparison, Contrast
+from edgebench.report.table import add_plain_row, plain_table
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+_QUANTITIES = (("latency (p50)", "latency"), ("p95", "p95"), ("throughput", "throughput"), ("peak memory", "memory"))
+
+
+def comparison_parts(comparisons: Sequence[Comparison]) -> Iterator[Table | str]:
+    """Yield what to print: a sentence and a table of quantities for each comparison, then what holds for all."""
+    for comparison in comparisons:
+        yield comparison.verdict
+        yield from (f"  although: {text}" for text in comparison.differs)
+        yield ""
+        table = plain_table("", "ratio", f"{100 * comparison.latency.level:.4g} % interval", "verdict", "more runs")
+        for title, name in _QUANTITIES:
+            contrast: Contrast | None = getattr(comparison, name)
+            if contrast is None:
+                add_plain_row(table, title, "", "", "not measured on both sides", "")
+                continue
+            low, high = contrast.ci
+            add_plain_row(
+                table, title, f"{contrast.ratio:.4f}", f"{low:.4f} to {high:.4f}", _verdict(contrast), _more(contrast)
+            )
+        for column in table.columns[1:3]:
+            column.justify = "right"
+        yield table
+        yield ""
+    yield "ratio: candidate / baseline, from one figure a run"
+    drifts = {comparison.latency.drift for comparison in comparisons}
+    if "none" in drifts:
+        yield (
+            "not measured interleaved, or in too few runs to tell drift from difference: what changed on the board "
+            "between them is in the ratio"
+        )
+    if any(comparison.comparisons > 1 for comparison in comparisons):
+        yield f"{comparisons[0].comparisons} comparisons judged together (Holm): the intervals are the corrected ones"
+    if any(comparison.looks > 1 for comparison in comparisons):
+        yield "measured until decided: the intervals are those of one of several planned looks, which keep the level"
+
+
+def _verdict(contrast: Contrast) -> str:
+    beyond = f", by more than {100 * contrast.margin:g} %" if contrast.beyond_margin else ""
+    return contrast.verdict + beyond
+
+
+def _more(contrast: Contrast) -> str:
+    if contrast.more_runs == 0:
+        return ""
+    return f"{contrast.more_runs} of each" if contrast.more_runs is not None else "too many"

@@ -1,0 +1,157 @@
+"""The ratio of two measurements' typical figures, from one figure a run, with the drift of the board in the model.
+
+Two artifacts are measured interleaved, while the board warms up: log(figure) ~ artifact + time + time^2, by least
+squares over the runs of both. Welch's interval on the same data takes a 5 % drift for noise and covers 99.5 to 100 %.
+Where the two were not interleaved, time can't be told from the artifact, and Welch's interval (Welch 1947) is what is
+left; whatever changed between the two is then in the ratio.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from edgebench.errors import TooFewRuns
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Figures = NDArray[np.float64]
+
+#: Degrees of freedom that must be left before a term of the drift is put into the model: each costs one, and t's
+#: quantiles grow fast below four.
+_LEAST_DF = 4
+#: By the number of its terms.
+_DRIFTS = ("none", "time", "time + time^2")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RatioEstimate:
+    """An estimate of log(candidate / baseline): its standard error, degrees of freedom, and the drift in its model.
+
+    `spread` is the standard deviation of the runs of one artifact, on the log scale, drift apart.
+    """
+
+    log_ratio: float
+    standard_error: float
+    df: float
+    spread: float
+    runs: tuple[int, int]
+    drift: str
+
+    @property
+    def ratio(self) -> float:
+        """Candidate / baseline."""
+        import math
+
+        return math.exp(self.log_ratio)
+
+    def interval(self, level: float) -> tuple[float, float]:
+        """Return the two-sided interval of the ratio."""
+        import math
+
+        half = self.half_width(level)
+        return math.exp(self.log_ratio - half), math.exp(self.log_ratio + half)
+
+    def half_width(self, level: float) -> float:
+        """Return half of the two-sided interval's width, on the log scale."""
+        from scipy.special import stdtrit
+
+        return float(stdtrit(self.df, (1 + level) / 2)) * self.standard_error
+
+    def p_different(self) -> float:
+        """Return the p-value against a ratio of exactly 1, two-sided."""
+        return 2 * self._tail(abs(self.log_ratio))
+
+    def p_equivalent(self, margin: float) -> float:
+        """Return the p-value against a ratio outside 1 ± margin: two one-sided tests (Schuirmann 1987)."""
+        import math
+
+        return max(self._tail(math.log1p(margin) - self.log_ratio), self._tail(self.log_ratio - math.log1p(-margin)))
+
+    def _tail(self, distance: float) -> float:
+        from scipy.special import stdtr  # by itself: scipy.stats takes a second to import
+
+        if self.standard_error == 0:
+            return 0.0 if distance > 0 else (0.5 if distance == 0 else 1.0)
+        return float(stdtr(self.df, -distance / self.standard_error))
+
+
+def estimate_ratio(
+    baseline: Figures,
+    candidate: Figures,
+    *,
+    baseline_times: Figures | None = None,
+    candidate_times: Figures | None = None,
+) -> RatioEstimate:
+    """Return an estimate of candidate / baseline from one figure a run.
+
+    Args:
+        baseline, candidate: shape (runs,), > 0, in one unit: one median latency per run, say, because the latencies
+            within a process are correlated.
+        baseline_times, candidate_times: when each run was, in any unit and from any origin; None: not interleaved.
+
+    Raises:
+        TooFewRuns: either side has fewer than two runs.
+    """
+    import numpy as np
+
+    runs = (len(baseline), len(candidate))
+    if min(runs) < 2:
+        raise TooFewRuns(f"a ratio needs two runs of each side, got {runs[0]} and {runs[1]}")
+    logs = (np.log(np.asarray(baseline, np.float64)), np.log(np.asarray(candidate, np.float64)))
+    if baseline_times is None or candidate_times is None:
+        return _welch(*logs)
+    times = np.concatenate([baseline_times, candidate_times]).astype(np.float64)
+    terms = min(2, sum(runs) - 2 - _LEAST_DF)
+    if terms < 1 or np.ptp(times) == 0 or not _overlap(baseline_times, candidate_times):
+        return _welch(*logs)
+    return _with_drift(*logs, times, terms)
+
+
+def _with_drift(baseline: Figures, candidate: Figures, times: Figures, terms: int) -> RatioEstimate:
+    import numpy as np
+
+    logs = np.concatenate([baseline, candidate])
+    is_candidate = np.repeat([0.0, 1.0], [len(baseline), len(candidate)])
+    scaled = 2 * (times - times.min()) / np.ptp(times) - 1
+    design = np.column_stack([np.ones_like(scaled), is_candidate, *(scaled**power for power in range(1, terms + 1))])
+    inverse = np.linalg.pinv(design.T @ design)
+    coefficients = inverse @ (design.T @ logs)
+    df = len(logs) - design.shape[1]
+    variance = float(np.sum((logs - design @ coefficients) ** 2)) / df
+    return RatioEstimate(
+        log_ratio=float(coefficients[1]),
+        standard_error=float(np.sqrt(variance * inverse[1, 1])),
+        df=df,
+        spread=float(np.sqrt(variance)),
+        runs=(len(baseline), len(candidate)),
+        drift=_DRIFTS[terms],
+    )
+
+
+def _welch(baseline: Figures, candidate: Figures) -> RatioEstimate:
+    import numpy as np
+
+    sides = (baseline, candidate)
+    parts = [float(side.var(ddof=1)) / len(side) for side in sides]
+    df = (
+        sum(parts) ** 2 / sum(part**2 / (len(side) - 1) for part, side in zip(parts, sides, strict=True))
+        if sum(parts)
+        else sum(map(len, sides)) - 2
+    )
+    pooled = sum(float(side.var(ddof=1)) * (len(side) - 1) for side in sides) / (sum(map(len, sides)) - 2)
+    return RatioEstimate(
+        log_ratio=float(candidate.mean() - baseline.mean()),
+        standard_error=float(np.sqrt(sum(parts))),
+        df=float(df),
+        spread=float(np.sqrt(pooled)),
+        runs=(len(baseline), len(candidate)),
+        drift=_DRIFTS[0],
+    )
+
+
+def _overlap(one: Figures, other: Figures) -> bool:
+    """Whether neither side was measured as a whole before the other."""
+    return bool(max(one) > min(other) and max(other) > min(one))

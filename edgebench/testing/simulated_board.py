@@ -1,0 +1,199 @@
+"""A board whose latencies are drawn from a seeded model, to see what rules and statistics make of known truths.
+
+It gives Runs like those that come back from a real board: latencies, readings of clock, temperature and throttle flags,
+facts. What can't be known of a real board (how much two processes differ, when it throttled, how much faster an
+artifact truly is) is given here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgebench.artifact import Artifact, ArtifactFile, Format
+from edgebench.measurement import Memory, Run, Series, Subject, Trace
+from edgebench.variant import Variant
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+_NS = 1_000_000_000
+_MS = 1_000_000
+_EPOCH = datetime(2025, 1, 1, tzinfo=UTC)
+_CLOCK_KHZ, _THROTTLED_KHZ = 1_800_000, 1_000_000
+_COOL_MC, _HOT_MC, _LIMIT_MC = 45_000, 72_000, 81_000
+_STICKY = 16
+_CAPPED, _IS_THROTTLED = 1 << 1, 1 << 2
+
+
+@dataclass(frozen=True, slots=True)
+class Disturbance:
+    """Something from `start_s` to `end_s` of the board's time: `factor` times as long latencies.
+
+    `others_millicores`: processor time of other processes, for a noisy neighbour; 0: the board throttles.
+    """
+
+    start_s: float
+    end_s: float
+    factor: float
+    others_millicores: int = 0
+
+
+@dataclass(slots=True, kw_only=True)
+class SimulatedBoard:
+    """The board and its clock, which every run moves on.
+
+    The logarithm of a latency is that of `typical_ms` times the artifact's own factor, plus a process's effect (normal,
+    sd `between`), plus the drift, plus noise (normal, sd `within`, each inference correlated with the one before by
+    `correlation`). A share `tail_share` of inferences takes up to a few times as long (Pareto, shape 2.5).
+    `drift`: by how much the board is slower in the end, approached with the time constant `drift_s`.
+    """
+
+    seed: int
+    typical_ms: float = 20.0
+    between: float = 0.01
+    within: float = 0.03
+    correlation: float = 0.5
+    tail_share: float = 0.01
+    drift: float = 0.0
+    drift_s: float = 60.0
+    pause_s: float = 1.0  # between runs: start, load, warm-up
+    sensor_hz: float = 2.0
+    disturbances: Sequence[Disturbance] = ()
+    now_s: float = 0.0
+    _random: Any = field(init=False, default=None)
+
+    def __post_init__(self) -> None:
+        import numpy as np
+
+        self._random = np.random.default_rng(self.seed)
+
+    def latencies_ns(self, count: int, *, factor: float = 1.0) -> NDArray[np.int64]:
+        """Return so many latencies of a fresh process, shape (count,), and move the clock on; no disturbances."""
+        import numpy as np
+
+        self.now_s += self.pause_s
+        log_typical = np.log(self.typical_ms * _MS * factor) + self._random.normal(0.0, self.between)
+        drift = self._drift(self.now_s + np.arange(count) * self.typical_ms / 1000)
+        latencies = np.exp(log_typical + drift + self._noise(count))
+        slow = self._random.random(count) < self.tail_share
+        latencies[slow] *= 1 + self._random.pareto(2.5, int(slow.sum()))
+        found: NDArray[np.int64] = latencies.astype(np.int64)
+        self.now_s += float(found.sum()) / _NS
+        return found
+
+    def run(self, subject: Subject, number: int, *, factor: float = 1.0, count: int = 100) -> Run:
+        """Return a run of so many inferences, disturbances and readings included."""
+        import numpy as np
+
+        started_s = self.now_s
+        latencies = self.latencies_ns(count, factor=factor)
+        began_s = started_s + self.pause_s
+        starts = began_s + np.concatenate([[0.0], np.cumsum(latencies[:-1])]) / _NS
+        for each in self.disturbances:
+            hit = (starts >= each.start_s) & (starts < each.end_s)
+            latencies[hit] = (latencies[hit] * each.factor).astype(np.int64)
+            starts = began_s + np.concatenate([[0.0], np.cumsum(latencies[:-1])]) / _NS
+        self.now_s = float(starts[-1]) + float(latencies[-1]) / _NS
+        empty = np.empty(0, np.int64)
+        trace = Trace(
+            starts_ns=(starts * _NS).astype(np.int64),
+            latencies_ns=latencies,
+            items=np.zeros(count, np.int64),
+            warmup_starts_ns=empty,
+            warmup_latencies_ns=empty,
+            warmup_items=empty,
+            readings=dict(self._readings(began_s, self.now_s)),
+        )
+        return Run(
+            id=f"{subject.id}-{number:03d}",
+            started_at=(_EPOCH + timedelta(seconds=started_s)).isoformat(),
+            trace=trace,
+            load_ns=400 * _MS,
+            first_ns=int(latencies[0]),
+            memory=Memory(peak_rss=300_000_000, peak_pss=280_000_000),
+            facts={"warmup_steady": True, "board": {"clock_max_khz": _CLOCK_KHZ}},
+            tokens=128 * count,
+            inferences=count,
+        )
+
+    def _drift(self, times_s: NDArray[np.float64]) -> NDArray[np.float64]:
+        import numpy as np
+
+        return np.asarray(np.log1p(self.drift * (1 - np.exp(-times_s / self.drift_s))))
+
+    def _noise(self, count: int) -> NDArray[np.float64]:
+        from scipy.signal import lfilter
+
+        fresh = self._random.normal(0.0, self.within * (1 - self.correlation**2) ** 0.5, count)
+        fresh[0] = self._random.normal(0.0, self.within)
+        noise: NDArray[np.float64] = lfilter([1.0], [1.0, -self.correlation], fresh)
+        return noise
+
+    def _readings(self, began_s: float, ended_s: float) -> Iterator[tuple[str, Series]]:
+        import numpy as np
+
+        phase = self._random.random() / self.sensor_hz
+        times = np.arange(began_s - 0.5 + phase, ended_s, 1 / self.sensor_hz)
+        throttled = [each for each in self.disturbances if not each.others_millicores]
+        now = _during(times, throttled)
+        before = np.array([any(each.start_s <= time for each in throttled) for time in times], bool)
+        flags = _CAPPED | _IS_THROTTLED
+        warm = _COOL_MC + (_HOT_MC - _COOL_MC) * (1 - np.exp(-times / self.drift_s))
+        others = np.zeros(len(times))
+        for each in self.disturbances:
+            others[(times >= each.start_s) & (times < each.end_s)] += each.others_millicores
+        columns = {
+            "frequency_khz/policy0": np.where(now, _THROTTLED_KHZ, _CLOCK_KHZ),
+            "temperature_mc/cpu-thermal": np.where(now, _LIMIT_MC, warm),
+            "throttled": np.where(now, flags, 0) | np.where(before, flags << _STICKY, 0),
+            "others_cpu_millicores": others,
+        }
+        for name, values in columns.items():
+            yield name, Series((times * _NS).astype(np.int64), np.asarray(values, np.int64))
+
+
+def _during(times: NDArray[np.float64], disturbances: Sequence[Disturbance]) -> NDArray[np.bool_]:
+    import numpy as np
+
+    hit = np.zeros(len(times), bool)
+    for each in disturbances:
+        hit |= (times >= each.start_s) & (times < each.end_s)
+    return hit
+
+
+def simulated_subject(number: int, *, name: str, planned_runs: int, looks: int = 1) -> Subject:
+    """Return a subject for runs of a simulated board; those of one session belong together."""
+    return Subject(
+        id=f"20250101T000000-513a1a-{number:03d}",
+        session="20250101T000000-513a1a",
+        variant=Variant(name=name, source=name, parameters=118_000_000),
+        artifact=Artifact(
+            format=Format.ONNX_INT8,
+            files=(ArtifactFile(name="model.onnx", sha256=f"{number:064x}", bytes=118_000_000),),
+            path=Path("/models") / name,
+        ),
+        device={"name": "simulated", "profile": "pi4", "runtime": "onnxruntime", "runtime_version": "1.22.0"},
+        workload={"scenario": "single-stream", "seq_len": 128, "batch": 1, "threads": 4, "padding": "longest"},
+        label="128 tok",
+        planned_runs=planned_runs,
+        looks=looks,
+    )
+
+
+def measure_simulated(
+    board: SimulatedBoard,
+    factors: Sequence[float],
+    order: Sequence[int],
+    *,
+    measure: Callable[[SimulatedBoard, int], Any],
+) -> list[list[Any]]:
+    """Carry out an order of runs; return what `measure(board, cell)` gave, by cell."""
+    done: list[list[Any]] = [[] for _ in factors]
+    for cell in order:
+        done[cell].append(measure(board, cell))
+    return done

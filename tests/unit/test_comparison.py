@@ -1,0 +1,323 @@
+"""Verdicts over known truths: what is equivalent or faster, what can't be compared, what can't be said yet."""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import edgebench
+from edgebench.comparison import MUST_MATCH, compare, compare_pairs, find_pairs
+from edgebench.errors import ConfigError, NotComparable, TooFewRuns, UnknownName
+from edgebench.measurement import Measurement
+from edgebench.schedule import order_of_runs
+from edgebench.stats.ratio import RatioEstimate, estimate_ratio
+from edgebench.stats.verdicts import LOOKS, Verdict, holm_levels, judge, look_level, more_runs
+from edgebench.store import Store
+from edgebench.summary import summarise
+from edgebench.testing import SimulatedBoard
+from edgebench.testing.simulated_board import simulated_subject
+
+NAMES = ("english", "multilingual", "translated")
+
+
+def measured(
+    factors: Sequence[float] = (1.0, 1.0), *, runs: int = 6, seed: int = 1, looks: int = 1, **board: Any
+) -> list[Measurement]:
+    """Measure artifacts on a simulated board, interleaved as a session does it."""
+    simulated = SimulatedBoard(seed=seed, **board)
+    subjects = [simulated_subject(at, name=NAMES[at], planned_runs=runs, looks=looks) for at in range(len(factors))]
+    kept: list[list[Any]] = [[] for _ in factors]
+    for cell in order_of_runs(len(factors), runs, seed=seed):
+        kept[cell].append(simulated.run(subjects[cell], len(kept[cell]), factor=factors[cell], count=150))
+    return [summarise(subject, of) for subject, of in zip(subjects, kept, strict=True)]
+
+
+# --- the ratio ---------------------------------------------------------------------------------------------------
+
+
+def test_the_ratio_is_least_squares_with_time_and_its_square() -> None:
+    """Worked out by hand: logs are exactly artifact + drift, so the fit is exact."""
+    times = np.arange(12.0)
+    is_candidate = np.array([0, 1, 1, 0, 1, 0, 0, 1, 0, 1, 1, 0], bool)
+    logs = 3 + 0.05 * is_candidate + 0.02 * times - 0.001 * times**2
+    found = estimate_ratio(
+        np.exp(logs[~is_candidate]),
+        np.exp(logs[is_candidate]),
+        baseline_times=times[~is_candidate],
+        candidate_times=times[is_candidate],
+    )
+    assert found.log_ratio == pytest.approx(0.05)
+    assert found.standard_error == pytest.approx(0, abs=1e-12)
+    assert (found.df, found.runs, found.drift) == (8, (6, 6), "time + time^2")
+
+
+def test_without_times_it_is_welchs_interval() -> None:
+    from scipy.stats import ttest_ind
+
+    a, b = np.array([10.0, 11.0, 10.5, 10.2]), np.array([12.0, 12.9, 12.1])
+    found = estimate_ratio(a, b)
+    expected = ttest_ind(np.log(b), np.log(a), equal_var=False)
+    low, high = expected.confidence_interval(0.95)
+    assert found.p_different() == pytest.approx(expected.pvalue)
+    assert found.interval(0.95) == pytest.approx((math.exp(low), math.exp(high)))
+
+
+@pytest.mark.parametrize("runs", [2, 3])
+def test_few_runs_have_no_drift_in_their_model(runs: int) -> None:
+    figures = np.linspace(10, 11, runs)
+    times = np.arange(float(runs))
+    found = estimate_ratio(figures, figures * 1.1, baseline_times=times, candidate_times=times + 0.5)
+    assert found.drift == "none"
+
+
+def test_one_after_the_other_is_not_interleaved() -> None:
+    figures = np.linspace(10, 11, 6)
+    times = np.arange(6.0)
+    assert estimate_ratio(figures, figures, baseline_times=times, candidate_times=times + 10).drift == "none"
+
+
+def test_one_run_is_no_ratio() -> None:
+    with pytest.raises(TooFewRuns):
+        estimate_ratio(np.array([1.0]), np.array([1.0, 2.0]))
+
+
+# --- verdicts ------------------------------------------------------------------------------------------------------
+
+
+def estimate(log_ratio: float, standard_error: float, df: float = 8.0, runs: int = 6) -> RatioEstimate:
+    return RatioEstimate(
+        log_ratio=log_ratio, standard_error=standard_error, df=df, spread=0.01, runs=(runs, runs), drift="none"
+    )
+
+
+@pytest.mark.parametrize(
+    ("log_ratio", "standard_error", "verdict"),
+    [
+        (0.0, 0.005, Verdict.EQUIVALENT),
+        (0.012, 0.005, Verdict.EQUIVALENT),  # also significant: equivalence comes first
+        (0.05, 0.005, Verdict.HIGHER),
+        (-0.05, 0.005, Verdict.LOWER),
+        (0.02, 0.02, Verdict.INCONCLUSIVE),
+        (0.0, 0.0, Verdict.EQUIVALENT),
+        (0.1, 0.0, Verdict.HIGHER),
+    ],
+)
+def test_equivalence_comes_first(log_ratio: float, standard_error: float, verdict: Verdict) -> None:
+    assert judge(estimate(log_ratio, standard_error), margin=0.03, level=0.95) is verdict
+
+
+def test_equivalent_means_that_the_90_percent_interval_is_within_the_margin() -> None:
+    for log_ratio in np.linspace(-0.03, 0.03, 13):
+        one = estimate(float(log_ratio), 0.008)
+        low, high = one.interval(0.90)
+        is_inside = low >= 0.97 and high <= 1.03
+        assert (judge(one, margin=0.03, level=0.95) is Verdict.EQUIVALENT) == is_inside
+
+
+def test_holm_holds_the_smallest_p_value_against_the_smallest_share() -> None:
+    sure, unsure, hopeless = estimate(0.08, 0.004), estimate(0.06, 0.016), estimate(0.02, 0.02)
+    levels = holm_levels([hopeless, sure, unsure], margin=0.03, level=0.95)
+    assert levels == pytest.approx([0.95, 1 - 0.05 / 3, 1 - 0.05 / 2])
+    assert holm_levels([hopeless, hopeless], margin=0.03, level=0.95) == pytest.approx([0.975, 0.975])
+    assert holm_levels([sure], margin=0.03, level=0.95) == [0.95]
+    assert holm_levels([], margin=0.03, level=0.95) == []
+
+
+def test_more_runs_are_those_that_would_decide() -> None:
+    assert more_runs(estimate(0.0, 0.005), margin=0.03, level=0.95) == 0
+    needed = more_runs(estimate(0.0, 0.02), margin=0.03, level=0.95)
+    assert needed is not None
+    assert 0 < needed < 20
+    assert more_runs(estimate(math.log(1.03), 0.2), margin=0.03, level=0.95) is None
+
+
+def test_looks_share_the_level() -> None:
+    assert look_level(0.95, 1) == 0.95
+    assert 0.98 < look_level(0.95, len(LOOKS)) < 0.99
+
+
+# --- comparisons ---------------------------------------------------------------------------------------------------
+
+
+def test_the_same_is_equivalent_and_says_so_in_a_sentence() -> None:
+    a, b = measured(drift=0.05)
+    found = compare(a, b)
+    assert found.latency.verdict == "equivalent"
+    assert found.latency.drift == "time + time^2"
+    low, high = found.latency.ci
+    assert low < found.latency.ratio < high
+    assert found.verdict == (
+        f"multilingual onnx-int8 is equivalent to english onnx-int8 on simulated, 128 tok: p50 ratio "
+        f"{found.latency.ratio:.3f} (95 % {low:.3f} to {high:.3f}, margin ±3 %, 6 + 6 runs)"
+    )
+    assert found.memory is not None
+    assert found.memory.verdict == "equivalent"
+
+
+@pytest.mark.parametrize(("factor", "verdict", "throughput"), [(0.8, "faster", "higher"), (1.3, "slower", "lower")])
+def test_a_difference_is_found_whichever_way(factor: float, verdict: str, throughput: str) -> None:
+    a, b = measured((1.0, factor))
+    found = compare(a, b)
+    assert found.latency.verdict == verdict
+    assert found.latency.ratio == pytest.approx(factor, rel=0.05)
+    assert found.latency.significant
+    assert found.latency.beyond_margin
+    assert found.latency.more_runs == 0
+    assert found.throughput is not None
+    assert found.throughput.verdict == throughput
+    assert found.p95 is not None
+    assert found.p95.verdict == verdict
+
+
+def test_noise_is_inconclusive_and_asks_for_runs() -> None:
+    a, b = measured(between=0.05, seed=3)
+    found = compare(a, b, margin=0.01)
+    assert found.latency.verdict == "inconclusive"
+    assert "is inconclusive" in found.verdict
+    assert found.latency.more_runs is None or found.latency.more_runs > 0
+
+
+def test_runs_that_do_not_count_do_not_enter() -> None:
+    a, b = measured()
+    slow = replace(b.runs[0], reasons=("throttled during the run",))
+    found = compare(a, replace(b, runs=(slow, *b.runs[1:])))
+    assert found.latency.runs == (6, 5)
+
+
+def test_several_are_judged_together_with_wider_intervals() -> None:
+    a, b, c = measured((1.0, 1.0, 1.0))
+    alone = compare(a, b)
+    together = compare_pairs([(a, b), (a, c)])
+    assert [each.comparisons for each in together] == [2, 2]
+    assert max(each.latency.level for each in together) > alone.latency.level
+
+
+def test_planned_looks_make_intervals_wider() -> None:
+    once, often = (compare(*measured(looks=looks)) for looks in (1, 4))
+    assert often.looks == 4
+    assert often.latency.level > once.latency.level
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("board", {"device": {"model": "Raspberry Pi 5"}}),
+        ("governor", {"device": {"governor": "powersave"}}),
+        ("os", {"device": {"kernel": "6.12"}}),
+        ("runtime", {"device": {"runtime_version": "1.23.0"}}),
+        ("threads", {"workload": {"threads": 2}}),
+        ("batch", {"workload": {"batch": 8}}),
+        ("padding", {"workload": {"padding": "bucket"}}),
+        ("inputs", {"workload": {"seq_len": 64}}),
+        ("scenario", {"workload": {"scenario": "offline"}}),
+    ],
+)
+def test_what_must_match_is_refused_unless_it_is_allowed(name: str, change: dict[str, dict[str, Any]]) -> None:
+    a, b = measured()
+    subject = b.subject
+    for part, values in change.items():
+        subject = replace(subject, **{part: dict(getattr(subject, part)) | values})
+    other = replace(b, subject=subject)
+    with pytest.raises(NotComparable, match=rf"--allow {name}\b") as error:
+        compare(a, other)
+    assert "\n" not in str(error.value)
+    allowed = compare(a, other, allow=[name])
+    assert len(allowed.differs) == 1
+    assert {*MUST_MATCH, "runtime"} >= {name}
+
+
+def test_an_int8_file_of_another_runtime_may_be_compared() -> None:
+    a, b = measured()
+    device = dict(b.subject.device) | {"runtime": "tflite", "runtime_version": "ai-edge-litert 2.3.0"}
+    assert compare(a, replace(b, subject=replace(b.subject, device=device))).differs == ()
+
+
+@pytest.mark.parametrize("change", [{"margin": 0.0}, {"margin": 3.0}, {"level": 95.0}, {"level": 0.4}])
+def test_a_margin_or_level_that_is_none_is_refused(change: dict[str, float]) -> None:
+    a, b = measured()
+    with pytest.raises(ConfigError):
+        compare(a, b, **change)  # type: ignore[arg-type]
+    with pytest.raises(UnknownName, match="governor"):
+        compare(a, b, allow=["govenor"])
+
+
+def test_one_valid_run_is_too_few() -> None:
+    a, b = measured()
+    with pytest.raises(TooFewRuns, match="1 and 6 valid runs"):
+        compare(a, replace(b, runs=b.runs[:1]))
+
+
+# --- from a store ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    for measurement in measured((1.0, 1.0, 1.5)):
+        for run in measurement.runs:
+            Store(tmp_path).add_run(measurement.subject, run)
+    return tmp_path
+
+
+def test_pairs_are_found_by_name_and_by_id(store: Path) -> None:
+    by_name = find_pairs(Store(store), "english", "translated")
+    by_id = find_pairs(Store(store), "20250101T000000-513a1a-000", "20250101T000000-513a1a-002")
+    for ((one, other),) in (by_name, by_id):
+        assert (one.subject.variant.name, other.subject.variant.name) == ("english", "translated")
+    with pytest.raises(UnknownName):
+        find_pairs(Store(store), "english", "nothing")
+
+
+def edgebench_compare(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "edgebench", "compare", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_the_command_prints_the_sentence_and_the_table(store: Path) -> None:
+    done = edgebench_compare("english", "multilingual", "--store", str(store))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "multilingual onnx-int8 is equivalent to english onnx-int8 on simulated" in done.stdout
+    assert "peak memory" in done.stdout
+
+
+def test_a_slower_candidate_fails_where_asked(store: Path) -> None:
+    done = edgebench_compare("english", "translated", "--store", str(store), "--fail-on", "slower,worse", "--json", "-")
+    assert done.returncode == 3
+    document = json.loads(done.stdout)
+    assert document["latency"]["verdict"] == "slower"
+    assert set(document["latency"]) >= {"ratio", "ci", "level", "margin", "verdict", "runs", "more_runs"}
+    assert {"baseline", "candidate", "throughput", "memory", "scores", "verdict"} <= set(document)
+    assert edgebench_compare("english", "translated", "--store", str(store)).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["english", "nothing"], "unknown"),
+        (["english", "multilingual", "--fail-on", "fast"], "not 'fast'"),
+        (["english", "multilingual", "--margin", "3"], "margin"),
+    ],
+)
+def test_a_wrong_request_is_one_line(store: Path, arguments: list[str], problem: str) -> None:
+    done = edgebench_compare(*arguments, "--store", str(store))
+    assert done.returncode == 2
+    assert problem in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_it_is_in_the_library_too() -> None:
+    a, b = measured()
+    assert edgebench.compare(a, b).verdict == compare(a, b).verdict
