@@ -12,9 +12,11 @@ import pytest
 if TYPE_CHECKING:
     from tests.ssh.board import SshBoard
 
-# A shell starts background jobs with SIGINT ignored, and children inherit that: the tests of Ctrl-C send it to them.
+# Background jobs start with SIGINT ignored, those of nohup with SIGHUP, and children inherit that: tests send both.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 NewBoard = Callable[[str], "SshBoard"]
 
