@@ -8,7 +8,7 @@ from dataclasses import replace
 from edgebench.artifact import Artifact
 from edgebench.errors import ConfigError
 from edgebench.export import encode_texts
-from edgebench.workload import EncodedInputs, Padding, Workload, random_inputs
+from edgebench.workload import EncodedInputs, Padding, Scenario, Workload, random_inputs
 
 _MULTIPLE_CHOICE = "XLMRobertaForMultipleChoice"
 _CHOICES = 2  # XCOPA's
@@ -54,15 +54,30 @@ def _choices(artifact: Artifact, workload: Workload) -> int | None:
 def encode(artifact: Artifact, workload: Workload) -> EncodedInputs:
     """Return the token ids of a settled workload's sequences, those of an example next to each other.
 
+    Offline, samples may be taken in any order: by length, so that a batch has little padding.
+
     Raises:
         ConfigError: texts are too long, or don't make whole examples.
     """
     choices = workload.choices or 1
     if workload.texts is not None:
         _check_examples(workload.texts, choices)
-        return encode_texts(artifact, workload.texts, truncate=workload.truncate)
-    counts = [count for count in workload.token_counts() for _ in range(choices)]
-    return random_inputs(counts, vocab_size=artifact.vocab_size)
+        encoded = encode_texts(artifact, workload.texts, truncate=workload.truncate)
+    else:
+        counts = [count for count in workload.token_counts() for _ in range(choices)]
+        encoded = random_inputs(counts, vocab_size=artifact.vocab_size)
+    return _by_length(encoded, choices) if workload.scenario is Scenario.OFFLINE else encoded
+
+
+def _by_length(inputs: EncodedInputs, choices: int) -> EncodedInputs:
+    """Return the examples by their longest sequence, ascending."""
+    import numpy as np
+
+    sequences = np.split(inputs.ids, np.cumsum(inputs.lengths)[:-1])
+    examples = [sequences[at : at + choices] for at in range(0, len(sequences), choices)]
+    examples.sort(key=lambda example: max(len(sequence) for sequence in example))
+    ordered = [sequence for example in examples for sequence in example]
+    return EncodedInputs(np.concatenate(ordered), np.array([len(sequence) for sequence in ordered], np.int32))
 
 
 def _check_examples(texts: Sequence[str], choices: int) -> None:

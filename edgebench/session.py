@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 import time
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, replace
@@ -586,6 +587,9 @@ def run_spec(
         min_duration_ns=round(plan.min_duration_s * 1e9) if plan else 0,
         max_duration_ns=round(plan.max_duration_s * 1e9) if plan else protocol.MAX_INT,
         lease_ns=LEASE_NS,
+        scenario=str(workload.scenario),
+        rate_mhz=round(1000 * workload.queries_per_s) if workload.queries_per_s is not None else 0,
+        seed=zlib.crc32(run_id.encode()),  # other arrivals in every run
     )
 
 

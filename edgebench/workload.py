@@ -25,6 +25,7 @@ MAX_TEXTS = 1 << 20
 MAX_THREADS = 4096
 MAX_CHOICES = 1 << 10
 MAX_COUNT = 10_000_000
+MIN_RATE, MAX_RATE = 0.001, 1e6  # queries a second
 MAX_RUNS = 10_000
 MAX_DURATION_S = 7 * 86_400.0
 
@@ -32,7 +33,10 @@ MAX_DURATION_S = 7 * 86_400.0
 class Scenario(StrEnum):
     """How inferences follow each other, in MLPerf Inference's words."""
 
-    SINGLE_STREAM = "single-stream"  # the next one starts when the last has ended
+    SINGLE_STREAM = "single-stream"  # the next query starts when the last has ended; latency
+    MULTI_STREAM = "multi-stream"  # the same, each query of several samples at once (a batch); latency of the query
+    OFFLINE = "offline"  # all samples are there from the start, in any order; throughput
+    SERVER = "server"  # queries arrive at random (Poisson); latency from the arrival on, waiting included
 
 
 class Padding(StrEnum):
@@ -50,7 +54,7 @@ class Workload:
     has in that language) and `texts` (tokenised with the model's own tokenizer); none: 128 tokens.
     Token counts include the special ones. `threads` None: the device profile's number. `choices`: sequences of one
     example (multiple choice), each of that many tokens; of texts, so many in a row. None: what the model's head takes.
-    `truncate`: cut texts that are longer than the model allows, instead of refusing them.
+    `truncate`: cut texts that are longer than the model allows, instead of refusing them. `queries_per_s`: of a server.
     """
 
     scenario: Scenario = Scenario.SINGLE_STREAM
@@ -62,8 +66,13 @@ class Workload:
     padding: Padding = Padding.LONGEST
     choices: int | None = None
     truncate: bool = False
+    queries_per_s: float | None = None
 
     def __post_init__(self) -> None:
+        if (self.queries_per_s is not None) != (self.scenario is Scenario.SERVER):
+            raise ConfigError("a server needs queries_per_s, and nothing else takes it; try --scenario server --qps N")
+        if self.queries_per_s is not None and not MIN_RATE <= self.queries_per_s <= MAX_RATE:
+            raise ConfigError(f"queries_per_s must be {MIN_RATE:g} to {MAX_RATE:g}, got {self.queries_per_s:g}")
         given = [name for name in ("seq_len", "lang", "texts") if getattr(self, name) is not None]
         if len(given) > 1:
             raise ConfigError(f"a workload has one of seq_len, lang and texts, got {' and '.join(given)}")
@@ -90,8 +99,13 @@ class Workload:
     def label(self) -> str:
         """A few characters for a table: `128 tok`, `sw`, `texts`."""
         if self.seq_len is not None:
-            return f"{self.seq_len} tok"
-        return self.lang if self.lang is not None else "texts"
+            inputs = f"{self.seq_len} tok"
+        else:
+            inputs = self.lang if self.lang is not None else "texts"
+        if self.scenario is Scenario.SINGLE_STREAM:
+            return inputs
+        rate = f" {self.queries_per_s:g}/s" if self.queries_per_s is not None else ""
+        return f"{inputs} {self.scenario}{rate}"
 
     def token_counts(self) -> list[int]:
         """Return the tokens of each input; empty for texts, which only a tokenizer can count."""
@@ -111,10 +125,8 @@ class Workload:
         else:
             values["seq_len"] = self.seq_len
         values |= {"batch": self.batch, "threads": self.threads, "padding": str(self.padding)}
-        return values | ({"choices": self.choices} if self.choices is not None else {}) | self._truncated()
-
-    def _truncated(self) -> dict[str, Any]:
-        return {"truncate": True} if self.truncate else {}
+        special = {"choices": self.choices, "queries_per_s": self.queries_per_s, "truncate": self.truncate or None}
+        return values | {name: value for name, value in special.items() if value is not None}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

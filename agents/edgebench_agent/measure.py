@@ -7,9 +7,11 @@ send what was measured.
 import gc
 import time
 from array import array
+from random import Random
 from statistics import median
 from typing import Any, Callable, Iterator, List, Sequence, Tuple
 
+from .failure import Failure
 from .inputs import Batches
 from .line import Supervisor, send_latencies
 from .protocol import Done, First, Log, RunSpec, WarmedUp
@@ -29,6 +31,12 @@ _WARMUP_NS = 10_000_000_000
 _WARMUP_COUNT = 100_000
 _SAME = 0.01  # medians so near are one, whatever the order of the windows
 
+#: A sleep ends late by so much at most, so the rest of the time to a query's arrival is spent looking at the clock.
+_SPIN_NS = 1_000_000
+_QUIET_NS = 5_000_000
+_PATIENCE_NS = 1_500_000_000
+_BEHIND_NS = 1_000_000_000
+
 _clock = time.monotonic_ns
 
 
@@ -46,14 +54,14 @@ def measure(spec: RunSpec, model: Model, batches: Batches, supervisor: Superviso
     gc.collect()
     gc.freeze()
     gc.disable()
-    loop = TimedLoop(model.infer, arrays, supervisor)
+    loop = _loop_for(spec, model, arrays, supervisor)
     supervisor.enter("warmup")
     steady = _warm_up(loop, batches, spec.max_duration_ns)
     supervisor.send(WarmedUp(steady, loop.count))
     supervisor.enter("measuring")
     loop.start_over()
     _timed(loop, spec, len(arrays))
-    for text in _cut_short(loop, spec, len(arrays)):
+    for text in [*_cut_short(loop, spec, len(arrays)), *loop.remarks()]:
         supervisor.send(Log(text))
     supervisor.enter("finishing")
     supervisor.send(Done(loop.count, loop.last_ns - loop.first_ns))
@@ -77,6 +85,10 @@ class TimedLoop:
         """Count from zero, and not as warm-up any more."""
         self._warmup = False
         self.count = 0
+
+    def remarks(self) -> List[str]:
+        """Say what a person should know of the run beside its figures."""
+        return []
 
     def run(self, items: Sequence[int], limit: int, until_ns: int) -> Tuple[int, int]:
         """Run the batches `items` in turn until `limit` inferences are done or one ends after `until_ns`.
@@ -118,6 +130,70 @@ class TimedLoop:
             if ended >= until_ns:
                 break
         return count
+
+
+class ServedLoop(TimedLoop):
+    """Runs inferences as queries arrive (Poisson), and counts each one's latency from its arrival.
+
+    One query is served at a time, first come, first served: those that arrive meanwhile wait. Warm-up does not wait.
+    """
+
+    def __init__(
+        self, infer: Callable[[Any], Any], arrays: Sequence[Any], supervisor: Supervisor, rate_mhz: int, seed: int
+    ) -> None:
+        super().__init__(infer, arrays, supervisor)
+        self._per_ns = rate_mhz / 1e12
+        self._random = Random(seed)  # noqa: S311 - arrivals, no secrets
+        self._arrival_ns = 0
+
+    def start_over(self) -> None:
+        """Count from zero, and let queries arrive from now on."""
+        super().start_over()
+        self._arrival_ns = _clock() + self._gap_ns()
+
+    def remarks(self) -> List[str]:
+        """Say whether queries were left waiting."""
+        behind_ns = self.last_ns - self._arrival_ns
+        if behind_ns < _BEHIND_NS:
+            return []
+        return [f"the model does not keep up with the queries: in the end they waited for {behind_ns / 1e9:.1f} s"]
+
+    def _gap_ns(self) -> int:
+        return max(1, round(self._random.expovariate(self._per_ns)))
+
+    def _block(self, arrays: Sequence[Any], limit: int, until_ns: int) -> int:
+        if self._warmup:
+            return super()._block(arrays, limit, until_ns)
+        infer, starts, ends, clock = self._infer, self._starts, self._ends, _clock
+        distinct = len(arrays)
+        count = position = 0
+        arrival = self._arrival_ns
+        while count < limit:
+            ahead = arrival - clock()
+            if ahead > _SPIN_NS:
+                time.sleep((ahead - _SPIN_NS) / 1e9)
+            while clock() < arrival:
+                pass
+            infer(arrays[position])
+            ended = clock()
+            starts[count] = arrival
+            ends[count] = ended
+            count += 1
+            position = (position + 1) % distinct
+            arrival += self._gap_ns()
+            # What was measured is sent while nothing waits, for whatever arrived then would wait for us.
+            if ended >= until_ns and (arrival - ended > _QUIET_NS or ended >= until_ns + _PATIENCE_NS):
+                break
+        self._arrival_ns = arrival
+        return count
+
+
+def _loop_for(spec: RunSpec, model: Model, arrays: Sequence[Any], supervisor: Supervisor) -> TimedLoop:
+    if spec.scenario != "server":
+        return TimedLoop(model.infer, arrays, supervisor)
+    if not spec.rate_mhz:
+        raise Failure("bad_request", "a server needs a rate of queries")
+    return ServedLoop(model.infer, arrays, supervisor, spec.rate_mhz, spec.seed)
 
 
 def _warm_up(loop: TimedLoop, batches: Batches, limit_ns: int) -> bool:

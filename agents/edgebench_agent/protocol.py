@@ -401,6 +401,10 @@ class RunSpec:
     max_duration_ns: int = checked(_integer(1))
     lease_ns: int = checked(_integer(1_000_000_000))  # without renewal for so long, the run ends itself
     choices: int = checked(_integer(1, 1 << 10), default=1)
+    #: As MLPerf Inference defines them; `server`: Poisson arrivals, so many a 1000 s, drawn from the seed.
+    scenario: str = checked(_one_of("single-stream", "multi-stream", "offline", "server"), default="single-stream")
+    rate_mhz: int = checked(_integer(0, 1_000_000_000), default=0)
+    seed: int = checked(_integer(), default=0)
     sensors: bool = checked(_boolean, default=True)  # off: to find what reading them costs a measurement
     protocol: int = checked(_integer(1, 1 << 16), default=PROTOCOL_VERSION)
 

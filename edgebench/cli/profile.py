@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from edgebench.device import Device
 
 DEFAULTS = RunPlan()
+_SAMPLES_OF_A_QUERY = 8  # MLPerf's for multi-stream
 
 
 @click.command("profile")
@@ -36,11 +37,23 @@ DEFAULTS = RunPlan()
 @click.option(
     "--format", "formats", metavar="F[,F...]", help=f"Of {', '.join(EXPORT_FORMATS)}. [default: the device profile's]"
 )
-@click.option("--scenario", type=click.Choice([str(kind) for kind in Scenario]), default=str(Scenario.SINGLE_STREAM))
+@click.option(
+    "--scenario",
+    type=click.Choice([str(kind) for kind in Scenario]),
+    default=str(Scenario.SINGLE_STREAM),
+    show_default=True,
+    help="As MLPerf Inference defines them.",
+)
+@click.option("--qps", type=float, metavar="N", help="Queries a second that arrive at a server (Poisson).")
 @click.option("--seq-len", type=int, metavar="N", help="Tokens of each input. [default: 128]")
 @click.option("--lang", metavar="L[,L...]", help="Token lengths that parallel text has in these languages.")
 @click.option("--texts", type=click.Path(path_type=Path), metavar="FILE", help="One text a line, tokenised.")
-@click.option("--batch", type=int, default=1, show_default=True, metavar="N", help="Inputs per inference.")
+@click.option(
+    "--batch",
+    type=int,
+    metavar="N",
+    help="Inputs per inference; of a multi-stream: samples per query. [default: 1; multi-stream: 8]",
+)
 @click.option("--choices", type=int, metavar="N", help="Sequences of a multiple choice's example. [default: 2]")
 @click.option("--truncate", is_flag=True, help="Cut texts that are longer than the model allows.")
 @click.option(
@@ -69,10 +82,11 @@ def command(
     models: tuple[str, ...],
     formats: str | None,
     scenario: str,
+    qps: float | None,
     seq_len: int | None,
     lang: str | None,
     texts: Path | None,
-    batch: int,
+    batch: int | None,
     choices: int | None,
     truncate: bool,
     runtime: str | None,
@@ -95,8 +109,10 @@ def command(
       edgebench profile --device pi4 --model runs/xnli-multi --format onnx-int8,onnx-fp32 --lang sw,th
     """
     plan = RunPlan(runs=runs, min_count=min_count, min_duration_s=min_duration, max_duration_s=max_duration)
-    shape = Workload(scenario=Scenario(scenario), choices=choices, truncate=truncate)
-    workloads = _workloads(shape, seq_len, lang, texts, batch, threads)
+    kind = Scenario(scenario)
+    shape = Workload(scenario=kind, queries_per_s=qps, choices=choices, truncate=truncate)
+    samples = batch if batch is not None else (_SAMPLES_OF_A_QUERY if kind is Scenario.MULTI_STREAM else 1)
+    workloads = _workloads(shape, seq_len, lang, texts, samples, threads)
     wanted = tuple(parse_format(name) for name in parts(formats))
     if host is not None and len(devices) > 1:
         raise UsageError("--host gives one address, but several --device were named")
