@@ -24,8 +24,8 @@ from benchmarks.pairs import interleaved
 from edgebench.artifact import Artifact
 from edgebench.collect import RunCollector
 from edgebench.export import export_model
+from edgebench.measuring import run_spec
 from edgebench.remote_agent import RemoteAgent, failure
-from edgebench.session import run_spec
 from edgebench.transport import open_transport
 from edgebench.workload import EncodedInputs, RunPlan, Workload, random_inputs
 from edgebench_agent import protocol

@@ -14,9 +14,10 @@ from edgebench.device import Device
 from edgebench.errors import AgentError, ConfigError
 from edgebench.events import OnEvent, ignore
 from edgebench.inputs import encode, settle
+from edgebench.measuring import run_spec
+from edgebench.preflight import preflight, providers_for, push_artifact
 from edgebench.printable import printable
 from edgebench.remote_agent import RemoteAgent, failure
-from edgebench.session import preflight, providers_for, push_artifact, run_spec
 from edgebench.transport import open_transport
 from edgebench.workload import EncodedInputs, Workload
 from edgebench.xtreme_r.retrieval import pooled

@@ -8,6 +8,7 @@ from typing import Any
 from edgebench.artifact import Format, parse_format
 from edgebench.device import Device, load_profile
 from edgebench.errors import StoreError
+from edgebench.stats.verdicts import LOOKS, MARGIN
 from edgebench.workload import Padding, RunPlan, Scenario, Workload
 
 DEFAULT_MODEL = "reference:minilm"
@@ -28,8 +29,13 @@ class Request:
     runtime: str | None = None  # of .tflite files: `ai-edge-litert` or `tflite-runtime`; None: whichever is there
     plan: RunPlan = field(default_factory=RunPlan)
     until_decided: bool = False  # more runs, at planned looks, until every comparison with the first row is decided
-    margin: float = 0.03  # that is decided about
+    margin: float = MARGIN  # that is decided about
     seed: int | None = None  # of the order of runs; None: drawn when the session begins, and kept with it
+
+    @property
+    def looks(self) -> tuple[int, ...]:
+        """After how many runs of each row the data are looked at."""
+        return LOOKS if self.until_decided else (self.plan.runs,)
 
 
 def request_to_json(request: Request) -> dict[str, Any]:
@@ -75,7 +81,7 @@ def request_from_json(values: dict[str, Any]) -> Request:
             ),
             plan=RunPlan(**values["plan"]),
             until_decided=values.get("until_decided", False),
-            margin=values.get("margin", 0.03),
+            margin=values.get("margin", MARGIN),
             seed=values["seed"],
         )
     except (KeyError, TypeError, ValueError) as error:

@@ -98,10 +98,7 @@ class Workload:
     @property
     def label(self) -> str:
         """A few characters for a table: `128 tok`, `sw`, `texts`."""
-        if self.seq_len is not None:
-            inputs = f"{self.seq_len} tok"
-        else:
-            inputs = self.lang if self.lang is not None else "texts"
+        inputs = f"{self.seq_len} tok" if self.seq_len is not None else self.lang or "texts"
         if self.scenario is Scenario.SINGLE_STREAM:
             return inputs
         rate = f" {self.queries_per_s:g}/s" if self.queries_per_s is not None else ""

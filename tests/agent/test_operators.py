@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from edgebench.errors import AgentError
+from edgebench.operator_profiling import profile_of
 from edgebench.operators import Operator, OperatorProfile
-from edgebench.session import profile_of
 from edgebench_agent.protocol import Failed, Operators, Phase, ProtocolError, decode_message
 from edgebench_agent.runtimes.onnxruntime import read_trace
 from edgebench_agent.runtimes.tflite_events import DELEGATED, NODE, WITHIN, Event

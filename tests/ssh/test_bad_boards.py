@@ -14,8 +14,8 @@ import edgebench
 from edgebench.device import Device
 from edgebench.errors import BoardError
 from edgebench.export import export_model
+from edgebench.preflight import preflight
 from edgebench.remote_agent import RemoteAgent
-from edgebench.session import preflight
 from edgebench.transport import open_transport
 from tests.conftest import NewBoard
 from tests.ssh.board import SshBoard, write_key

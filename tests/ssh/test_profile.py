@@ -16,8 +16,9 @@ from edgebench.errors import BoardError
 from edgebench.evaluation import read_outputs
 from edgebench.events import Event, Running
 from edgebench.export import export_model
+from edgebench.measuring import run_spec
+from edgebench.preflight import push_artifact
 from edgebench.remote_agent import RemoteAgent
-from edgebench.session import push_artifact, run_spec
 from edgebench.transport import open_transport
 from edgebench.workload import random_inputs
 from edgebench_agent import protocol

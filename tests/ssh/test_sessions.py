@@ -16,9 +16,11 @@ from edgebench.device import find_device, load_profile
 from edgebench.errors import BoardError, ConfigError, RunFailed, StoreError
 from edgebench.events import Event, Noted
 from edgebench.export import export_model
+from edgebench.measuring import run_spec
+from edgebench.preflight import push_artifact
 from edgebench.remote_agent import RemoteAgent
 from edgebench.request import Request
-from edgebench.session import profile_all, push_artifact, resume, run_spec
+from edgebench.session import profile_all, resume
 from edgebench.transport import open_transport
 from edgebench.workload import RunPlan, Workload, random_inputs
 from edgebench.xtreme_r.scores import ScoreRow
