@@ -10,10 +10,12 @@ from typing import Any
 
 from edgebench.device import Device
 from edgebench.errors import AuthenticationError, BoardError, ConnectionLost, DeviceError, HostKeyError
+from edgebench.lease import Holder, holder_of
 from edgebench.printable import printable
 from edgebench.remote_agent import RemoteAgent
 from edgebench.transport import open_transport
 from edgebench.validity import STICKY_SHIFT, throttle_names
+from edgebench_agent.protocol import LeaseRequest
 
 _MB = 10**6
 #: Below the first no run can work; below the second it is worth a word.
@@ -77,6 +79,7 @@ def check_device(device: Device) -> Checkup:
             reply = agent.probe([runtime])
             board = reply["board"]
             findings += probe_findings(device, runtime, reply)
+            findings.append(_lease(holder_of(agent.lease(LeaseRequest(do="show")))))
     except DeviceError as error:
         findings.append(Finding(_place_of(error, findings), str(error).removeprefix(f"{device.name}: "), State.MEND))
     return Checkup(device=device.name, findings=tuple(findings), board=board)
@@ -172,6 +175,12 @@ def _other_run(reply: Mapping[str, Any]) -> Finding:
     if running is None:
         return Finding("other runs", "none")
     return Finding("other runs", f"{running} is measuring now", State.MEND, "wait until it has ended")
+
+
+def _lease(holder: Holder | None) -> Finding:
+    if holder is None:
+        return Finding("lease", "nobody has the board")
+    return Finding("lease", f"{holder} has the board since {holder.since}", State.BETTER, "wait until it is given back")
 
 
 def _other_load(device: Device, reply: Mapping[str, Any]) -> Finding:

@@ -12,6 +12,7 @@ import time
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from functools import cache
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -27,6 +28,7 @@ from edgebench.errors import (
     ConnectionLost,
     DeviceError,
     HostKeyError,
+    LeaseLost,
     RunFailed,
 )
 from edgebench.printable import printable
@@ -157,6 +159,7 @@ class RemoteAgent:
         self.name = name
         self.python = python
         self.python_version: tuple[int, ...] = ()
+        self.lease_token = 0  # of the board's lease that runs and pushes are under; 0: none
         self._path: str | None = None
 
     # --- installing ---------------------------------------------------------------------------------------------
@@ -168,6 +171,8 @@ class RemoteAgent:
             BoardError: no Python there, or one that is too old, or its disk can't take the agent.
             ConnectionFailed, ConnectionLost.
         """
+        if self._path is not None:
+            return
         self.transport.connect()
         data, sha256 = agent_archive()
         reply = self._bootstrap(sha256, "look", b"")
@@ -253,11 +258,33 @@ class RemoteAgent:
         """Start a run on the board; it goes on by itself from here. Starting the same run twice starts it once.
 
         Raises:
-            BoardBusy: another run is measuring there.
+            BoardBusy: another run is measuring there, or somebody else holds the board.
+            LeaseLost: the board is somebody else's by now.
             BoardError: the board refused: out of memory or disk, a blob or runtime missing.
         """
         # The board itself ends a runtime's import that gets nowhere, after ten minutes.
-        self._command(["launch"], input=spec.to_json(), timeout_s=660)
+        leased = replace(spec, lease_token=self.lease_token)
+        self._command(["launch"], input=leased.to_json(), timeout_s=660)
+
+    def lease(self, request: protocol.LeaseRequest) -> dict[str, Any]:
+        """Ask something of the board's lease; return the agent's answer.
+
+        Raises:
+            LeaseLost: it is somebody else's by now.
+        """
+        return self._command(["lease"], input=request.to_json(), timeout_s=60)
+
+    def keep_lease(self) -> None:
+        """Renew the board's lease, where we hold one: runs and pushes do it themselves, but not what is between them.
+
+        Raises:
+            LeaseLost: it is somebody else's by now.
+        """
+        if self.lease_token:
+            self.lease(protocol.LeaseRequest(do="renew", token=self.lease_token))
+
+    def _under_lease(self) -> list[str]:
+        return ["--lease", str(self.lease_token)] if self.lease_token else []
 
     @contextmanager
     def running(self, spec: protocol.RunSpec) -> Iterator[Iterator[protocol.Entry]]:
@@ -329,6 +356,8 @@ class RemoteAgent:
             raise ConnectionLost(f"{self.name}: {message}")
         if kind == "busy":
             raise BoardBusy(f"{self.name}: {message}")
+        if kind == "lease_lost":
+            raise LeaseLost(f"{self.name}: {message}")
         if kind in protocol.FAILURE_KINDS and kind not in ("crashed", "bad_request"):
             raise BoardError(f"{self.name}: {message}")
         raise AgentError(f"{self.name}: the agent failed: {message}")
@@ -381,7 +410,7 @@ class RemoteAgent:
     ) -> int:
         moved = 0
         try:
-            stream = self.transport.start(self._argv(["receive", sha256, str(size)]))
+            stream = self.transport.start(self._argv(["receive", sha256, str(size), *self._under_lease()]))
             try:
                 replies = LineReader(stream)
                 have = self._reply(replies, stream, timeout_s=60 + size / 20e6).get("have")
@@ -457,7 +486,7 @@ class RemoteAgent:
     def _follow_once(
         self, run_id: str, position: Position, *, stop: bool = False, deadline: float = math.inf
     ) -> Iterator[protocol.Entry]:
-        stream = self.transport.start(self._argv(["follow", run_id, str(position.offset)]))
+        stream = self.transport.start(self._argv(["follow", run_id, str(position.offset), *self._under_lease()]))
         try:
             lines = LineReader(stream)
             renewed = -math.inf
@@ -550,8 +579,10 @@ class _Interrupted(Exception):
         self.moved = moved
 
 
-def failure(name: str, failed: protocol.Failed) -> RunFailed:
+def failure(name: str, failed: protocol.Failed) -> RunFailed | LeaseLost:
     """Return the error that a `failed` message of device `name` stands for."""
+    if failed.kind == "lease_lost":
+        return LeaseLost(f"{name}: the run was ended: {_said(failed.message)}")
     return RunFailed(f"{name}: the run failed: {_said(failed.message)}", kind=failed.kind, traceback=failed.traceback)
 
 

@@ -12,6 +12,7 @@ from edgebench.stats.verdicts import LOOKS, MARGIN
 from edgebench.workload import Padding, RunPlan, Scenario, Workload
 
 DEFAULT_MODEL = "reference:minilm"
+WAIT_S = 600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +30,7 @@ class Request:
     runtime: str | None = None  # of .tflite files: `ai-edge-litert` or `tflite-runtime`; None: whichever is there
     plan: RunPlan = field(default_factory=RunPlan)
     until_decided: bool = False  # more runs, at planned looks, until every comparison with the first row is decided
+    wait_s: float = WAIT_S  # for a board that somebody else holds
     margin: float = MARGIN  # that is decided about
     seed: int | None = None  # of the order of runs; None: drawn when the session begins, and kept with it
 
@@ -51,6 +53,7 @@ def request_to_json(request: Request) -> dict[str, Any]:
         "plan": asdict(request.plan),
         "until_decided": request.until_decided,
         "margin": request.margin,
+        "wait_s": request.wait_s,
         "seed": request.seed,
     }
 
@@ -82,6 +85,7 @@ def request_from_json(values: dict[str, Any]) -> Request:
             plan=RunPlan(**values["plan"]),
             until_decided=values.get("until_decided", False),
             margin=values.get("margin", MARGIN),
+            wait_s=values.get("wait_s", WAIT_S),
             seed=values["seed"],
         )
     except (KeyError, TypeError, ValueError) as error:

@@ -20,6 +20,7 @@ from edgebench.environments import tflite_runtime_python
 from edgebench.errors import StoreError, TooFewRuns
 from edgebench.events import Ended, Noted, OnEvent, Planned, Running, ignore
 from edgebench.export import cache_folder
+from edgebench.lease import agent_of
 from edgebench.measurement import Measurement, Run, Score, Subject
 from edgebench.measuring import INTERRUPTED, Cell, RunEnded, measure_patiently
 from edgebench.operator_profiling import has_fallen_back, profile_and_keep
@@ -29,7 +30,6 @@ from edgebench.remote_agent import RemoteAgent, agent_archive
 from edgebench.request import DEFAULT_MODEL, Request, request_from_json, request_to_json
 from edgebench.store import Store
 from edgebench.summary import summarise
-from edgebench.transport import open_transport
 from edgebench.validity import reasons_against
 from edgebench.variant import Variant
 from edgebench.workload import RunPlan, Workload
@@ -118,8 +118,8 @@ def _carry_out(
     _note_unused(scores, [row.variant for row in prepared], on_event)
     artifacts = list({row.artifact.sha256: row.artifact for row in prepared}.values())
     python = _agent_python(request, on_event)
-    with open_transport(request.device) as transport:
-        agent = RemoteAgent(transport, name=request.device.name, python=python)
+    purpose = f"profile, session {session}"
+    with agent_of(request.device, purpose=purpose, python=python, wait_s=request.wait_s, on_event=on_event) as agent:
         facts = preflight(agent, request.device, artifacts, on_event, runtime=request.runtime)
         cells = _cells(prepared, request, session, facts)
         done = _stored_runs(store, session, cells) if resumed else {cell.subject.id: [] for cell in cells}

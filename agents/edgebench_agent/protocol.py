@@ -82,6 +82,10 @@ def _or_none(check: Check) -> Check:
     return lambda value: value is None or check(value)
 
 
+def _or_empty(check: Check) -> Check:
+    return lambda value: value == "" or check(value)
+
+
 def _boolean(value: Any) -> bool:
     return type(value) is bool
 
@@ -405,6 +409,8 @@ class RunSpec:
     scenario: str = checked(_one_of("single-stream", "multi-stream", "offline", "server"), default="single-stream")
     rate_mhz: int = checked(_integer(0, 1_000_000_000), default=0)
     seed: int = checked(_integer(), default=0)
+    #: Of the board's lease that the run is under; 0: none, which only a board that nobody holds allows.
+    lease_token: int = checked(_integer(), default=0)
     sensors: bool = checked(_boolean, default=True)  # off: to find what reading them costs a measurement
     protocol: int = checked(_integer(1, 1 << 16), default=PROTOCOL_VERSION)
 
@@ -438,3 +444,37 @@ class RunSpec:
             raise ProtocolError(f"{len(spec.lengths)} sequences can't be told into examples of {spec.choices}")
         spec.model_files()
         return spec
+
+
+# --- the board's lease ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class LeaseRequest:
+    """What the host asks of the board's lease, on the standard input of `lease`.
+
+    `ticket` stands for one session that wants the board. `who` and `purpose` are for people, and so is the `reason` of
+    a `force`. `token`: what was granted.
+    """
+
+    do: str = checked(_one_of("acquire", "leave", "renew", "release", "force", "show"))
+    ticket: str = checked(_or_empty(_identifier), default="")
+    who: str = checked(_text(200), default="")
+    purpose: str = checked(_text(400), default="")
+    reason: str = checked(_text(400), default="")
+    token: int = checked(_integer(), default=0)
+    ttl_ns: int = checked(_integer(1_000_000_000, 86_400_000_000_000), default=120_000_000_000)
+
+    def to_json(self) -> bytes:
+        """Return the request as one line."""
+        return encode_object(asdict(self))
+
+    @staticmethod
+    def from_json(line: bytes) -> "LeaseRequest":
+        """Return the checked request.
+
+        Raises:
+            ProtocolError: a field is missing or out of bounds.
+        """
+        request: LeaseRequest = _from_mapping(LeaseRequest, decode_object(line), "the lease request")
+        return request

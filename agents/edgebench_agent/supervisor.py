@@ -17,6 +17,7 @@ from typing import Dict, List, Optional
 
 from .blobs import release_blobs
 from .board import board_facts, memory_available, oom_kills
+from .board_lease import BoardLease
 from .failure import Failure
 from .home import Home, own_command, own_sha256
 from .journal import Journal
@@ -104,6 +105,7 @@ class _Supervision:
         self._journal = journal
         self._ready = ready
         self._lease = Lease(self._folder.renewed)
+        self._board_lease = BoardLease(home)
         self._signalled: Optional[int] = None
         self._stop: Optional[Failed] = None  # why we ended the run ourselves
         self._kill_at_ns = 0
@@ -210,6 +212,9 @@ class _Supervision:
         if self._lease.left_ns(self._spec.lease_ns) < 0:
             seconds = self._spec.lease_ns / 1e9
             self._ask_to_end("lease_expired", f"nobody has renewed the run's lease for {seconds:g} s")
+        lost = self._board_lease.why_lost(self._spec.lease_token)
+        if lost is not None:
+            self._ask_to_end("lease_lost", lost)
 
     def _check_progress(self) -> None:
         wrong = self._progress.look()

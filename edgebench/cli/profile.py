@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from edgebench.artifact import EXPORT_FORMATS, parse_format
-from edgebench.cli.numbers import parts, whole_numbers
+from edgebench.cli.numbers import parts, time_span, whole_numbers
 from edgebench.cli.output import json_option, scores_option, store_option, verbosity_options
 from edgebench.errors import ConfigError, UsageError
 from edgebench.workload import RunPlan, Scenario, Workload
@@ -70,6 +70,15 @@ _SAMPLES_OF_A_QUERY = 8  # MLPerf's for multi-stream
     is_flag=True,
     help="More runs, at planned looks (6, 12, 20, 40), until every row is faster, slower or equivalent to the first.",
 )
+@click.option(
+    "--wait",
+    "wait_s",
+    callback=time_span,
+    default="10m",
+    show_default=True,
+    metavar="TIME",
+    help="For a board that somebody else has: 90s, 30m, 0.",
+)
 @click.option("--margin", type=float, default=0.03, show_default=True, help="With it: within ±margin is equivalent.")
 @scores_option
 @store_option
@@ -97,6 +106,7 @@ def command(
     min_duration: float,
     max_duration: float,
     until_decided: bool,
+    wait_s: int,
     margin: float,
     scores: Path | None,
     store: Path,
@@ -139,6 +149,7 @@ def command(
             runtime=runtime,
             operators=ops,
             until_decided=until_decided,
+            wait_s=wait_s,
             margin=margin,
         )
         for board in boards
