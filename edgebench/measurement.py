@@ -256,10 +256,15 @@ def _run_to_json(run: Run, latency_ms: LatencySummary) -> dict[str, Any]:
     }
 
 
-def measurements_to_json(measurements: list[Measurement]) -> dict[str, Any]:
-    """Return the document that `profile --json` writes."""
-    return {
+def measurements_to_json(
+    measurements: list[Measurement], *, failures: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """Return the document that `profile --json` writes; `failures`: why boards ended early, by their names."""
+    document: dict[str, Any] = {
         "format_version": FORMAT_VERSION,
         "edgebench_version": __version__,
         "measurements": [measurement.to_json() for measurement in measurements],
     }
+    if failures is not None:
+        document["failures"] = [{"device": device, "error": error} for device, error in failures.items()]
+    return document

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -36,6 +37,8 @@ from edgebench.workload import RunPlan, Workload
 from edgebench.xtreme_r.scores import ScoreRow, read_scores, scores_of
 
 _PROGRESS_EVERY_S = 0.2
+#: Sessions of several boards prepare one after the other: the second finds in the cache what the first exported.
+_PREPARING = threading.Lock()
 
 
 def profile(
@@ -114,7 +117,8 @@ def _carry_out(
     on_event: OnEvent,
 ) -> list[Measurement]:
     store.check_writable()
-    prepared = prepare(request, on_event)
+    with _PREPARING:
+        prepared = prepare(request, on_event)
     _note_unused(scores, [row.variant for row in prepared], on_event)
     artifacts = list({row.artifact.sha256: row.artifact for row in prepared}.values())
     python = _agent_python(request, on_event)

@@ -1,8 +1,9 @@
-"""The display while a session goes on: live in a terminal, a line per run elsewhere."""
+"""The display while sessions go on: live in a terminal, a line per run elsewhere."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
@@ -18,21 +19,20 @@ _MS = 1e6
 
 
 class LiveDisplay:
-    """Takes a session's events and shows them; the session's id is kept as `session`."""
+    """Takes the events of boards' sessions and shows them: a bar and a line a board, named where there are several."""
 
-    def __init__(self, console: Console) -> None:
-        self.session: str | None = None
-        self._console = console
+    def __init__(self, console: Console, boards: Sequence[str] = ("",)) -> None:
         self._progress = Progress(
             TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[left]}")
         )
-        self._task: TaskID | None = None
-        self._now = Text()
-        self._live = Live(Group(self._progress, self._now), console=console, transient=True, refresh_per_second=5)
-        self._is_live = console.is_terminal and not console.quiet
-        self._started = 0.0
-        self._ended = 0
-        self._pushed: dict[str, int] = {}
+        is_live = console.is_terminal and not console.quiet
+        self._boards = {
+            name: _Board(console, self._progress, f"{name}: " if len(boards) > 1 else "", is_live=is_live)
+            for name in boards
+        }
+        lines = [board.now for board in self._boards.values()]
+        self._live = Live(Group(self._progress, *lines), console=console, transient=True, refresh_per_second=5)
+        self._is_live = is_live
 
     def __enter__(self) -> Self:
         if self._is_live:
@@ -45,8 +45,27 @@ class LiveDisplay:
         if self._is_live:
             self._live.stop()
 
-    def __call__(self, event: Event) -> None:
-        """Show one event."""
+    def __call__(self, board: str, event: Event) -> None:
+        """Show one event of a board's session."""
+        self._boards[board].show(event)
+
+
+class _Board:
+    """What is shown of one board; `now` is its line."""
+
+    def __init__(self, console: Console, progress: Progress, prefix: str, *, is_live: bool) -> None:
+        self.now = Text()
+        self._console = console
+        self._progress = progress
+        self._prefix = prefix
+        self._is_live = is_live
+        self._task: TaskID | None = None
+        self._total = 0
+        self._started = 0.0
+        self._ended = 0
+        self._pushed: dict[str, int] = {}
+
+    def show(self, event: Event) -> None:
         match event:
             case Noted(text):
                 self._say(text)
@@ -56,16 +75,20 @@ class LiveDisplay:
                 self._push(event)
             case Running():
                 self._make_room(self._ended + 1)
-                self._now.plain = _running_line(event)
+                self._set_line(_running_line(event))
             case Ended():
                 self._end(event)
 
     def _say(self, text: str) -> None:
-        self._now.plain = ""
-        self._console.print(Text(printable(text, 2000)))
+        self.now.plain = ""
+        # What a board says of itself names it already.
+        said = text if text.startswith(self._prefix) else self._prefix + text
+        self._console.print(Text(printable(said, 2000)))
+
+    def _set_line(self, text: str) -> None:
+        self.now.plain = self._prefix + text
 
     def _plan(self, event: Planned) -> None:
-        self.session = event.session
         cells = len(event.subjects)
         rows = "1 row" if cells == 1 else f"{cells} rows"
         self._say(
@@ -74,12 +97,13 @@ class LiveDisplay:
         )
         if self._task is not None:
             self._progress.remove_task(self._task)
-        self._task = self._progress.add_task("runs", total=event.runs, left="")
+        self._total = event.runs
+        self._task = self._progress.add_task(f"{self._prefix}runs", total=event.runs, left="")
         self._started, self._ended = time.monotonic(), 0
 
     def _push(self, event: Pushing) -> None:
         if self._is_live:
-            self._now.plain = f"pushing {event.name}: {event.done / 1e6:.0f} of {event.size / 1e6:.0f} MB"
+            self._set_line(f"pushing {event.name}: {event.done / 1e6:.0f} of {event.size / 1e6:.0f} MB")
         if event.done == event.size and self._pushed.get(event.name) != event.size:
             self._say(f"pushed {event.name} ({event.size / 1e6:.1f} MB)")
         self._pushed[event.name] = event.done
@@ -89,14 +113,14 @@ class LiveDisplay:
         self._say(_ended_line(event))
         self._make_room(self._ended)
         if self._task is not None:
-            total = self._progress.tasks[0].total or 0
             each = (time.monotonic() - self._started) / self._ended
-            left = max(0.0, total - self._ended) * each
+            left = max(0.0, self._total - self._ended) * each
             self._progress.update(self._task, completed=self._ended, left=f"about {_duration(left)} left")
 
     def _make_room(self, runs: int) -> None:
         """Let the bar count at least so many: a run that was not valid is repeated, which nobody planned."""
-        if self._task is not None and runs > (self._progress.tasks[0].total or 0):
+        if self._task is not None and runs > self._total:
+            self._total = runs
             self._progress.update(self._task, total=runs)
 
 

@@ -23,7 +23,13 @@ _SAMPLES_OF_A_QUERY = 8  # MLPerf's for multi-stream
 
 
 @click.command("profile")
-@click.option("--device", "devices", multiple=True, metavar="NAME", help="Board (repeatable). [default: local]")
+@click.option(
+    "--device",
+    "devices",
+    multiple=True,
+    metavar="NAME",
+    help="Board (repeatable: measured at once), or all. [default: local]",
+)
 @click.option("--host", metavar="[USER@]HOST[:PORT]", help="Address of a board that edgebench.toml does not name.")
 @click.option("--host-key", metavar="KEY", help='The only host key to accept there: "ssh-ed25519 AAAA...".')
 @click.option(
@@ -130,7 +136,7 @@ def command(
         raise UsageError(
             "--host-key goes with --host; for a board of edgebench.toml: edgebench device add ... --host-key"
         )
-    boards = [_device(name, host, host_key) for name in devices] or [_device(None, host, host_key)]
+    boards = [_device(name, host, host_key) for name in _named(devices)] or [_device(None, host, host_key)]
 
     from edgebench.cli.measuring import measure_and_show
     from edgebench.request import DEFAULT_MODEL, Request
@@ -156,12 +162,24 @@ def command(
     ]
     keep = Store(store)
     return measure_and_show(
-        [partial(profile_all, request, store=keep, scores=rows) for request in requests],
+        {each.device.name: partial(profile_all, each, store=keep, scores=rows) for each in requests},
         store=keep,
         json_target=json_target,
         scores=rows,
         margin=margin,
     )
+
+
+def _named(devices: tuple[str, ...]) -> list[str]:
+    """Return the boards that were named, each once; `all` stands for those of edgebench.toml."""
+    from edgebench.device import configured_devices
+
+    if "all" not in devices:
+        return list(dict.fromkeys(devices))
+    known = sorted(configured_devices())
+    if not known:
+        raise UsageError("--device all: no edgebench.toml names a board; try: edgebench device add NAME --host ...")
+    return list(dict.fromkeys([*(name for name in devices if name != "all"), *known]))
 
 
 def _device(name: str | None, host: str | None, host_key: str | None) -> Device:

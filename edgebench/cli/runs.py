@@ -128,7 +128,7 @@ def resume_session(session: str | None, scores: Path | None, store: Path, json_t
         click.echo(f"edgebench: going on with {max(sessions)}", err=True)
     chosen = session or max(sessions)
     return measure_and_show(
-        [partial(resume, chosen, store=keep, scores=rows)],
+        {chosen: partial(resume, chosen, store=keep, scores=rows)},
         store=keep,
         json_target=json_target,
         scores=rows,
