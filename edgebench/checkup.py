@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -11,8 +11,11 @@ from typing import Any
 from edgebench.device import Device
 from edgebench.errors import AuthenticationError, BoardError, ConnectionLost, DeviceError, HostKeyError
 from edgebench.lease import Holder, holder_of
+from edgebench.measurement import Overhead
+from edgebench.own_cost import own_cost
 from edgebench.printable import printable
 from edgebench.remote_agent import RemoteAgent
+from edgebench.report.own_cost import cost_text, sensors_text
 from edgebench.transport import open_transport
 from edgebench.validity import STICKY_SHIFT, throttle_names
 from edgebench_agent.protocol import LeaseRequest
@@ -49,6 +52,7 @@ class Checkup:
     device: str
     findings: tuple[Finding, ...]
     board: Mapping[str, Any] = field(default_factory=dict)
+    overhead_us: Overhead | None = None
 
     @property
     def can_measure(self) -> bool:
@@ -61,15 +65,20 @@ class Checkup:
             "device": self.device,
             "can_measure": self.can_measure,
             "findings": [asdict(finding) | {"state": str(finding.state)} for finding in self.findings],
+            "overhead_us": asdict(self.overhead_us) if self.overhead_us is not None else None,
             "board": dict(self.board),
         }
 
 
 def check_device(device: Device) -> Checkup:
-    """Connect to a device, put the agent there and look at what a measurement needs; never raises a DeviceError."""
+    """Connect to a device, put the agent there, look at what a measurement needs and measure what it costs itself.
+
+    Never raises a DeviceError.
+    """
     runtime = device.profile.default_format.runtime
     findings: list[Finding] = []
     board: dict[str, Any] = {}
+    overhead: Overhead | None = None
     try:
         with open_transport(device) as transport:
             findings += _way_findings(device)
@@ -80,9 +89,13 @@ def check_device(device: Device) -> Checkup:
             board = reply["board"]
             findings += probe_findings(device, runtime, reply)
             findings.append(_lease(holder_of(agent.lease(LeaseRequest(do="show")))))
+            if all(finding.state is not State.MEND for finding in findings):
+                told: list[str] = []
+                overhead = own_cost(agent, tell=told.append)
+                findings += cost_findings(overhead, told)
     except DeviceError as error:
         findings.append(Finding(_place_of(error, findings), str(error).removeprefix(f"{device.name}: "), State.MEND))
-    return Checkup(device=device.name, findings=tuple(findings), board=board)
+    return Checkup(device=device.name, findings=tuple(findings), board=board, overhead_us=overhead)
 
 
 def _way_findings(device: Device) -> Iterator[Finding]:
@@ -226,6 +239,15 @@ def _runtime_findings(device: Device, runtime: str, found: Mapping[str, Any], py
         f"edgebench device add {shlex.quote(device.name)} --profile generic-linux --replace ..."
     )
     yield Finding("providers", f"{seen}; the profile {device.profile.name} asks for {missing[0]}", State.MEND, mend)
+
+
+def cost_findings(overhead: Overhead | None, told: Sequence[str]) -> Iterator[Finding]:
+    """Yield what edgebench itself costs on a board; `told` is why that is not known, or only in part."""
+    if overhead is None:
+        yield Finding("own cost", "; ".join(told))
+        return
+    yield Finding("own cost", cost_text(overhead))
+    yield Finding("sensors", sensors_text(overhead) or "; ".join(told))
 
 
 def _version(parts: tuple[int, ...]) -> str:

@@ -7,7 +7,7 @@ board's drift in the model (edgebench.stats.ratio). Two measurements that differ
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -367,6 +367,7 @@ def _described(measurement: Measurement) -> dict[str, Any]:
         "artifact_sha256": subject.artifact.sha256,
         "device": subject.device.get("name"),
         "workload": subject.label,
+        "overhead_us": asdict(measurement.overhead_us) if measurement.overhead_us is not None else None,
         "valid": measurement.valid,
     }
 

@@ -97,6 +97,30 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Overhead:
+    """What edgebench itself costs on a board, microseconds; measured there before the runs (`edgebench.own_cost`).
+
+    `per_inference` is in every latency: what is read of an inference that takes no time. `loop_per_inference`: from the
+    start of such a one to the next, with keeping what was measured; sending it, twice a second, comes between.
+    `sensors_ratio`: the mean time of inferences on all cores while the sensors are read, to that while they are not.
+    Each `*_ci` is a two-sided 95 % interval over runs.
+    """
+
+    per_inference: float
+    per_inference_ci: tuple[float, float] | None
+    loop_per_inference: float
+    loop_per_inference_ci: tuple[float, float] | None
+    sensors_ratio: float | None = None
+    sensors_ratio_ci: tuple[float, float] | None = None
+
+    @staticmethod
+    def from_json(values: Mapping[str, Any]) -> Overhead:
+        """Return what `asdict` made plain, intervals as lists."""
+        plain: dict[str, Any] = {name: tuple(it) if isinstance(it, list) else it for name, it in values.items()}
+        return Overhead(**plain)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
     """What the runs of a Measurement share."""
 
@@ -109,6 +133,7 @@ class Subject:
     label: str  # the workload in a few characters, for a table
     planned_runs: int
     looks: int = 1  # how often the data were planned to be looked at before the last run
+    overhead_us: Overhead | None = None  # None: it could not be measured, or by an older edgebench
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,6 +227,11 @@ class Measurement:
         return self.subject.id
 
     @property
+    def overhead_us(self) -> Overhead | None:
+        """What edgebench itself cost on the board."""
+        return self.subject.overhead_us
+
+    @property
     def valid(self) -> bool:
         """Whether the figures can be trusted; `reasons` says why not."""
         return not self.reasons
@@ -227,7 +257,7 @@ class Measurement:
             "memory_bytes": asdict(self.memory_bytes),
             "temperature_c": dict(self.temperature_c) if self.temperature_c is not None else None,
             "energy_j": None,
-            "overhead_us": None,
+            "overhead_us": asdict(self.overhead_us) if self.overhead_us is not None else None,
             "validity": {"valid": self.valid, "reasons": list(self.reasons)},
             "operators": self.operators.to_json() if self.operators is not None else None,
             "scores": [asdict(score) for score in self.scores],

@@ -27,6 +27,7 @@ class Request:
     formats: tuple[Format, ...] = ()
     workloads: tuple[Workload, ...] = field(default_factory=lambda: (Workload(),))
     operators: bool = False  # profile each cell's operators, too, in an extra run
+    own_cost: bool = True  # first measure what edgebench itself costs on the board
     runtime: str | None = None  # of .tflite files: `ai-edge-litert` or `tflite-runtime`; None: whichever is there
     plan: RunPlan = field(default_factory=RunPlan)
     until_decided: bool = False  # more runs, at planned looks, until every comparison with the first row is decided
@@ -49,6 +50,7 @@ def request_to_json(request: Request) -> dict[str, Any]:
         "formats": [str(format) for format in request.formats],
         "runtime": request.runtime,
         "operators": request.operators,
+        "own_cost": request.own_cost,
         "workloads": [asdict(workload) for workload in request.workloads],
         "plan": asdict(request.plan),
         "until_decided": request.until_decided,
@@ -71,6 +73,7 @@ def request_from_json(values: dict[str, Any]) -> Request:
             formats=tuple(parse_format(format) for format in values["formats"]),
             runtime=values.get("runtime"),
             operators=values.get("operators", False),
+            own_cost=values.get("own_cost", True),
             workloads=tuple(
                 Workload(
                     **workload

@@ -25,6 +25,7 @@ from edgebench.lease import agent_of
 from edgebench.measurement import Measurement, Run, Score, Subject
 from edgebench.measuring import INTERRUPTED, Cell, RunEnded, measure_patiently
 from edgebench.operator_profiling import has_fallen_back, profile_and_keep
+from edgebench.own_cost import cost_of_session
 from edgebench.preflight import preflight, push_artifact, runtime_of
 from edgebench.preparing import Prepared, prepare
 from edgebench.remote_agent import RemoteAgent, agent_archive
@@ -131,6 +132,8 @@ def _carry_out(
             push_artifact(agent, artifact, on_event)
         for cell in cells:
             agent.push_bytes(cell.inputs.to_bytes())
+        cost = cost_of_session(agent, request, session, store, on_event)
+        cells = [replace(cell, subject=replace(cell.subject, overhead_us=cost)) for cell in cells]
         store.write_session(session, request_to_json(request))  # from here on there is something to resume
         on_event(_planned(session, cells, done, request))
         Course(

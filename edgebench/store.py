@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from edgebench._version import __version__
 from edgebench.artifact import Artifact
 from edgebench.errors import EdgebenchError, StoreError, UnknownName, UsageError, nearest
-from edgebench.measurement import FORMAT_VERSION, Measurement, Memory, Run, Subject, Trace
+from edgebench.measurement import FORMAT_VERSION, Measurement, Memory, Overhead, Run, Subject, Trace
 from edgebench.operators import OperatorProfile
 from edgebench.summary import summarise, summarise_run
 from edgebench.trace_file import TIMED, connect, first_line, read_traces, sql_glob, sql_text, write_trace
@@ -321,6 +321,7 @@ def _document(subject: Subject, run: Run) -> dict[str, Any]:
         "edgebench_version": __version__,
         "planned_runs": subject.planned_runs,
         "looks": subject.looks,
+        "overhead_us": asdict(subject.overhead_us) if subject.overhead_us is not None else None,
         "subject": {
             "id": subject.id,
             "session": subject.session,
@@ -365,6 +366,7 @@ def _read_run(folder: Path) -> _Stored:
                 label=subject["label"],
                 planned_runs=values["planned_runs"],
                 looks=values.get("looks", 1),
+                overhead_us=Overhead.from_json(overhead) if (overhead := values.get("overhead_us")) else None,
             ),
             run=Run(
                 id=run["id"],

@@ -66,6 +66,12 @@ _SAMPLES_OF_A_QUERY = 8  # MLPerf's for multi-stream
     "--runtime", metavar="NAME", help="For .tflite: ai-edge-litert or tflite-runtime. [default: what is there]"
 )
 @click.option("--ops", is_flag=True, help="Also show what each operator takes, from an extra run that doesn't count.")
+@click.option(
+    "--own-cost/--no-own-cost",
+    default=True,
+    show_default=True,
+    help="First measure, in some seconds, what edgebench itself costs on the board.",
+)
 @click.option("--threads", metavar="N[,N...]", help="Threads of the runtime; several make a sweep.")
 @click.option("--runs", type=int, default=DEFAULTS.runs, show_default=True, help="Fresh processes per row.")
 @click.option("--min-count", type=int, default=DEFAULTS.min_count, show_default=True, help="Inferences per run.")
@@ -106,6 +112,7 @@ def command(
     truncate: bool,
     runtime: str | None,
     ops: bool,
+    own_cost: bool,
     threads: str | None,
     runs: int,
     min_count: int,
@@ -154,6 +161,7 @@ def command(
             plan=plan,
             runtime=runtime,
             operators=ops,
+            own_cost=own_cost,
             until_decided=until_decided,
             wait_s=wait_s,
             margin=margin,

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from edgebench.comparison import Comparison, Contrast
+from edgebench.report.own_cost import cost_lines
 from edgebench.report.table import add_plain_row, plain_table
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ def comparison_parts(comparisons: Sequence[Comparison]) -> Iterator[Table | str]
         yield table
         yield ""
     yield "ratio: candidate / baseline, from one figure a run"
+    yield from cost_lines([side for each in comparisons for side in (each.baseline, each.candidate)])
     drifts = {comparison.latency.drift for comparison in comparisons}
     if "none" in drifts:
         yield (

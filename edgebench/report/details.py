@@ -12,16 +12,8 @@ from rich.text import Text
 
 from edgebench.measurement import LatencySummary, Measurement, PaddingCost, Run
 from edgebench.printable import printable
-from edgebench.report.table import (
-    Column,
-    FittingTable,
-    latency_text,
-    measurement_table,
-    megabytes,
-    rounded,
-    variant_name,
-    with_half_width,
-)
+from edgebench.report.figures import latency_text, megabytes, rounded, with_half_width
+from edgebench.report.table import Column, FittingTable, measurement_table, variant_name
 
 
 def list_of_measurements(measurements: Sequence[Measurement]) -> Table:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -15,13 +14,14 @@ from rich.text import Text
 
 from edgebench.measurement import Measurement
 from edgebench.printable import printable
+from edgebench.report.figures import latency_text, megabytes, rounded, with_half_width
+from edgebench.report.own_cost import cost_lines
 from edgebench.variant import Variant
 from edgebench.xtreme_r.scores import TaskScore, task_scores
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
 
-_MB = 1e6
 _GAP = 2  # characters between columns
 _FOLDED = 20  # characters that a variant's name keeps, however narrow the terminal
 _OF_VARIANT = "*"
@@ -249,36 +249,8 @@ def _notes(measurements: Sequence[Measurement]) -> Iterable[str]:
     scores = [score for each in measurements for score in _scores_of_row(each).values()]
     if any(not score.of_artifact for score in scores):
         yield f"{_OF_VARIANT} score of the variant, not of this very file"
+    yield from cost_lines(measurements)
     for each in measurements:
         if not each.valid:
             name = f"{variant_name(each.subject.variant)} {each.subject.artifact.format} {each.subject.label}"
             yield f"not valid: {name}: {'; '.join(each.reasons)}"
-
-
-# --- figures for people -----------------------------------------------------------------------------------------
-
-
-def rounded(value: float | None, *, digits: int = 3) -> str:
-    """Return a figure with that many significant digits, at most four after the point; empty for None."""
-    if value is None:
-        return ""
-    return f"{value:.{_decimals(value, digits)}f}"
-
-
-def latency_text(value: float | None) -> str:
-    return rounded(value, digits=4)
-
-
-def _decimals(value: float, digits: int) -> int:
-    magnitude = math.floor(math.log10(abs(value))) if value else 0
-    return min(4, max(0, digits - 1 - magnitude))
-
-
-def with_half_width(value: float | None, interval: tuple[float, float] | None) -> str:
-    if value is None or interval is None:
-        return latency_text(value)
-    return f"{latency_text(value)} ±{(interval[1] - interval[0]) / 2:.{_decimals(value, 4)}f}"
-
-
-def megabytes(value: int | None) -> float | None:
-    return value / _MB if value is not None else None
