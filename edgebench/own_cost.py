@@ -2,8 +2,9 @@
 
 What it adds is what it reads of an inference that takes no time (the agent's `null` runtime): the call and the clock.
 The sensors are read by another process, which takes a little of some core, whatever the model: measured with the
-`busy` runtime, whose inferences work on all cores and wait for the slowest. The figure of a run is its mean latency,
-for a median does not see readings that hit one inference in twenty; and their share of the time is that of any model.
+`busy` runtime, whose inferences work on all cores and wait for the slowest. The figure of such a run is its mean
+latency, for a median does not see readings that hit one inference in twenty; and their share of the time is that of
+any model.
 """
 
 from __future__ import annotations
@@ -79,20 +80,33 @@ def _without_name(agent: RemoteAgent, error: EdgebenchError) -> str:
 
 
 def overhead_of(null: Sequence[Run]) -> Overhead:
-    """Return what runs of inferences that take no time tell, each of two inferences at least.
+    """Return what runs of inferences that take no time tell.
 
-    Typical is the geometric mean over runs, as in `edgebench.stats.intervals`.
+    A run's figure is the mean of the middle half: finer than a tick of the board's clock, and without the moments at
+    which the board did something else. Typical is the geometric mean over runs, as in `edgebench.stats.intervals`.
+
+    Raises:
+        AgentError: by the board's clock, half of them and more took no time at all.
     """
     import numpy as np
 
-    latency_us = _means(null) / _US
-    loop_us = np.array([np.diff(run.trace.starts_ns).mean() for run in null]) / _US
+    latency_us = np.array([_middle_mean(run.latencies_ns) for run in null]) / _US
+    loop_us = np.array([_middle_mean(np.diff(run.trace.starts_ns)) for run in null]) / _US
+    if min(*latency_us, *loop_us) <= 0:
+        raise AgentError("the board's clock is too coarse to time an inference that does nothing")
     return Overhead(
         per_inference=float(np.exp(np.log(latency_us).mean())),
         per_inference_ci=t_interval(latency_us, level=LEVEL),
         loop_per_inference=float(np.exp(np.log(loop_us).mean())),
         loop_per_inference_ci=t_interval(loop_us, level=LEVEL),
     )
+
+
+def _middle_mean(values: NDArray[np.int64]) -> float:
+    import numpy as np
+
+    quarter = len(values) // 4
+    return float(np.sort(values)[quarter : len(values) - quarter].mean())
 
 
 def with_sensors(overhead: Overhead, off: Sequence[Run], on: Sequence[Run]) -> Overhead:
@@ -140,10 +154,10 @@ def _spec(runtime: str, *, min_count: int, min_duration_ns: int, sensors: bool) 
 
 
 def _measure(agent: RemoteAgent, spec: protocol.RunSpec) -> Run:
-    """Return a run of which there are latencies and times between starts to take the mean of.
+    """Return a run of two inferences at least.
 
     Raises:
-        DeviceError: there are none, or the run failed; it is ended on the board.
+        DeviceError: the run failed, or what came back is none; it is ended on the board.
     """
     collector = RunCollector(spec, started_at="", agent_sha256=agent_archive()[1])
     with agent.running(spec) as entries:
@@ -152,6 +166,6 @@ def _measure(agent: RemoteAgent, spec: protocol.RunSpec) -> Run:
     if collector.failed is not None:
         raise failure(agent.name, collector.failed)
     run = collector.run()
-    if collector.count < 2 or not run.latencies_ns.any() or run.trace.starts_ns[-1] <= run.trace.starts_ns[0]:
-        raise AgentError(f"{agent.name}: {collector.count} inferences of the {spec.runtime} runtime tell no time")
+    if collector.count < 2 or not run.latencies_ns.any():
+        raise AgentError(f"{agent.name}: the {spec.runtime} runtime told of {collector.count} inferences and no time")
     return run

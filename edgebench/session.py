@@ -53,6 +53,7 @@ def profile(
     scores: str | Path | None = None,
     runtime: str | None = None,
     operators: bool = False,
+    own_cost: bool = True,
     on_event: OnEvent = ignore,
 ) -> Measurement:
     """Measure one model on one device and return the Measurement, which is then also in the store.
@@ -64,6 +65,7 @@ def profile(
         scores: a file of XTREME-R scores to put beside the figures.
         runtime: of .tflite files: `ai-edge-litert` or `tflite-runtime`; default: whichever the board has.
         operators: also profile the model's operators, in an extra run that doesn't count.
+        own_cost: first measure, in some seconds, what edgebench itself costs on the board.
 
     Raises:
         EdgebenchError: see edgebench.errors; a measurement that isn't valid is returned, with its reasons.
@@ -76,6 +78,7 @@ def profile(
         plan=plan or RunPlan(),
         runtime=runtime,
         operators=operators,
+        own_cost=own_cost,
     )
     rows = read_scores(Path(scores)) if scores is not None else []
     keep = store if isinstance(store, Store) else Store(store)

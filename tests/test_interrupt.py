@@ -52,6 +52,9 @@ def test_an_interrupted_profile_keeps_its_runs_and_resumes(
     (measurement,) = json.loads(resumed.stdout)["measurements"]
     assert sum(run["valid"] for run in measurement["runs"]) == 3
     (stored,) = edgebench.Store(tmp_path / "store").measurements()
+    assert stored.overhead_us is not None  # measured once, before the first run
+    assert "what edgebench itself costs" not in resumed.stderr
+    assert measurement["overhead_us"]["per_inference"] == stored.overhead_us.per_inference
     assert {run.id for run in stored.runs if run.valid} == {run["id"] for run in measurement["runs"] if run["valid"]}
 
 

@@ -10,19 +10,15 @@ from edgebench.stats.verdicts import MARGIN
 
 
 def cost_lines(measurements: Iterable[Measurement]) -> list[str]:
-    """Return a line for each board and time at which the cost was measured."""
-    lines = [
-        f"edgebench's own cost on {each.subject.device.get('name')}: {overhead_text(each.overhead_us)}"
-        for each in measurements
-        if each.overhead_us is not None
-    ]
+    """Return what edgebench cost on each board, as often as that was measured."""
+    costs = [(each.subject.device.get("name"), each.overhead_us) for each in measurements]
+    lines = []
+    for device, overhead in costs:
+        if overhead is not None:
+            lines.append(f"edgebench's own cost on {device}: {cost_text(overhead)}")
+            if sensors := sensors_text(overhead):
+                lines.append(f"its sensors on {device}: {sensors}")
     return list(dict.fromkeys(lines))
-
-
-def overhead_text(overhead: Overhead) -> str:
-    """Return all of it in one line."""
-    sensors = sensors_text(overhead)
-    return cost_text(overhead) + (f"; sensors: {sensors}" if sensors else "")
 
 
 def cost_text(overhead: Overhead) -> str:

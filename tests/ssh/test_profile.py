@@ -37,9 +37,11 @@ def test_profile_over_ssh_measures_and_keeps_every_latency(
     assert [len(run.latencies_ns) >= 30 for run in measured.runs] == [True, True]
     assert measured.latency_ms.p50 is not None and measured.memory_bytes.peak_pss is not None
     assert measured.subject.device["name"] == "board"
+    assert measured.overhead_us is not None and measured.overhead_us.sensors_ratio is not None
     (kept,) = edgebench.Store(tmp_path / "store").measurements(device="board")
     for run, stored in zip(measured.runs, kept.runs, strict=True):
         np.testing.assert_array_equal(run.latencies_ns, stored.latencies_ns)
+    assert kept.overhead_us == measured.overhead_us
 
 
 def test_a_second_profile_moves_no_file_bytes(ssh_board: SshBoard, tiny_onnx: Path, tmp_path: Path) -> None:

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from edgebench.checkup import Checkup, Finding, State, probe_findings
+from edgebench.checkup import Checkup, Finding, State, cost_findings, probe_findings
 from edgebench.device import Device, load_profile
+from edgebench.measurement import Overhead
 
 HEALTHY: dict[str, Any] = {
     "model": "Raspberry Pi 4 Model B Rev 1.4",
@@ -124,6 +125,19 @@ def test_what_a_board_says_can_do_nothing_to_the_terminal() -> None:
     found = findings(model="Pi\x1b[2J\nroot# ", governor="\x07" * 10_000)
     assert found["board"].seen.startswith("Pi [2J root#")
     assert all(finding.seen.isprintable() and len(finding.seen) < 2000 for finding in found.values())
+
+
+def test_what_edgebench_costs_is_a_finding_or_why_that_is_not_known() -> None:
+    cost = Overhead(
+        per_inference=0.0625, per_inference_ci=(0.06, 0.07), loop_per_inference=0.25, loop_per_inference_ci=(0.2, 0.3)
+    )
+    measured = list(cost_findings(cost, ["cost of the sensors not measured: the run failed"]))
+    assert [(finding.what, finding.state) for finding in measured] == [("own cost", State.OK), ("sensors", State.OK)]
+    assert measured[0].seen.startswith("0.0625 µs (95 % 0.0600 to 0.0700) in each latency")
+    assert measured[1].seen == "cost of the sensors not measured: the run failed"
+    assert list(cost_findings(None, ["own cost not measured: busy"])) == [
+        Finding("own cost", "own cost not measured: busy")
+    ]
 
 
 @pytest.mark.parametrize("nonsense", [None, "x", -1, 1.5, [], {}, {"a": "b"}, True])

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 
 from edgebench.errors import StoreError, UnknownName, UsageError
-from edgebench.measurement import Memory, Run, Series, Trace
+from edgebench.measurement import Memory, Overhead, Run, Series, Trace
 from edgebench.store import Store
 from edgebench.variant import IntermediateTask, Lineage, TrainingKind
 from tests.sample_runs import MS, run, subject, trace
@@ -90,6 +90,22 @@ def test_the_subject_comes_back_with_its_lineage(store: Store) -> None:
     of = replace(of, variant=replace(of.variant, lineage=lineage))
     store.add_run(of, run(of, 0, trace([MS])))
     assert store.measurement(of.id).subject == of
+
+
+def test_what_edgebench_cost_comes_back(store: Store) -> None:
+    cost = Overhead(
+        per_inference=0.0625,
+        per_inference_ci=(0.06, 0.07),
+        loop_per_inference=0.25,
+        loop_per_inference_ci=None,
+        sensors_ratio=1.001,
+        sensors_ratio_ci=(0.996, 1.006),
+    )
+    of = replace(subject(), overhead_us=cost)
+    store.add_run(of, run(of, 0, trace([MS])))
+    found = store.measurement(of.id)
+    assert found.overhead_us == cost
+    assert found.to_json()["overhead_us"]["per_inference"] == 0.0625
 
 
 def test_reasons_and_missing_figures_come_back(store: Store) -> None:
