@@ -55,7 +55,7 @@ def cost_of_session(
 
 
 def own_cost(agent: RemoteAgent, *, tell: Callable[[str], None]) -> Overhead | None:
-    """Measure what edgebench costs on a board, in nine runs of less than a second; `agent` is installed there.
+    """Measure what edgebench costs on a board, in nine short runs; `agent` is installed there.
 
     What can't be measured is None, and `tell` is told why: nobody's session fails for it.
     """
