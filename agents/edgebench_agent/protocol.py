@@ -146,7 +146,7 @@ class Hello:
 
 @dataclass(frozen=True)
 class Phase:
-    """The run enters `name`: loading, first, warmup, measuring, finishing."""
+    """The run enters `name`: loading, first, warmup, measuring, finishing; in mode idle: idle, finishing."""
 
     name: str = checked(_identifier)
 
@@ -199,7 +199,8 @@ class Readings:
     Of the measuring process: `rss_bytes`, and at the borders of phases also `pss_bytes` and `peak_rss_bytes`.
     Of the board: `temperature_mc/ZONE`, `frequency_khz/cpuN`, `others_cpu_millicores` and `agent_cpu_millicores` (busy
     time of everything else, and of the agent's sensor process, in thousandths of one core, since the last reading),
-    `throttled` (the bits of the Raspberry Pi's get_throttled: 0-3 are now, 16-19 since boot).
+    `throttled` (the bits of the Raspberry Pi's get_throttled: 0-3 are now, 16-19 since boot), `power_uw/SOURCE/RAIL`,
+    `voltage_uv/RAIL`, `gpu_load_permille`, `gpu_frequency_khz`, `power_mode` (the number of a Jetson's nvpmodel).
     """
 
     values: Dict[str, Optional[int]] = checked(_table(_or_none(_integer(-MAX_INT))))
@@ -391,7 +392,8 @@ class RunSpec:
     """
 
     run_id: str = checked(_identifier)
-    mode: str = checked(_one_of("measure", "infer", "operators"))  # infer: each input once, outputs kept
+    #: infer: each input once, outputs kept; idle: nothing for `min_duration_ns`, while the sensors are read.
+    mode: str = checked(_one_of("measure", "infer", "operators", "idle"))
     runtime: str = checked(_identifier)
     files: List[Any] = checked(_list(lambda value: isinstance(value, dict), 64))  # ModelFile objects as tables
     inputs_sha256: str = checked(_sha256)

@@ -23,8 +23,8 @@ from .home import Home, own_command, own_sha256
 from .journal import Journal
 from .lease import Lease
 from .progress import Progress
-from .protocol import PROTOCOL_VERSION, Failed, Hello, Message, Readings, RunSpec, decode_object, one_line
-from .sensors import SensorSet
+from .protocol import PROTOCOL_VERSION, Failed, Hello, Log, Message, Readings, RunSpec, decode_object, one_line
+from .sensors.reading import SensorSet
 
 _TICK_NS = 100_000_000
 _LOOK_EVERY_NS = 1_000_000_000
@@ -70,9 +70,9 @@ class _Child:
             # If the board runs out of memory, this is what has to go: not the supervisor, nor the board's SSH server.
             Path(f"/proc/{self.process.pid}/oom_score_adj").write_text("1000")
 
-    def lines(self, timeout_ns: int) -> Optional[List[bytes]]:
-        """Return the lines that come within the time; None once there will be no more."""
-        if not select.select([self.messages], [], [], max(0, timeout_ns) / 1e9)[0]:
+    def lines(self, timeout_ns: int, *others: int) -> Optional[List[bytes]]:
+        """Return the lines that come within the time, or until another descriptor has something; None at the end."""
+        if self.messages not in select.select([self.messages, *others], [], [], max(0, timeout_ns) / 1e9)[0]:
             return []
         data = os.read(self.messages, 1 << 18)
         if not data:
@@ -137,7 +137,8 @@ class _Supervision:
         look_due_ns = 0
         while self._ending is None:
             ended = self._child.process.poll() is not None  # asked before reading: what it said last is not missed
-            lines = self._child.lines(self._pause_ns())
+            heard = [] if self._sensors is None else [self._sensors.fileno()]
+            lines = self._child.lines(self._pause_ns(), *heard)
             if lines is None or (ended and not lines):
                 return
             for line in lines:
@@ -145,7 +146,8 @@ class _Supervision:
                 self._progress.heard()
             now = time.monotonic_ns()
             if self._sensors is not None and self._introduced:
-                self._write_readings(self._sensors.read_due(now))
+                self._sensors.ask_due(now)
+                self._write_taken(self._sensors)
             if now >= look_due_ns:
                 look_due_ns = now + _LOOK_EVERY_NS
                 self._check_lease()
@@ -197,6 +199,13 @@ class _Supervision:
     def _write_readings(self, values: Dict[str, Optional[int]]) -> None:
         if values:
             self._write(Readings(values))
+
+    def _write_taken(self, sensors: SensorSet) -> None:
+        readings, notes = sensors.take()
+        for values in readings:
+            self._write_readings(values)
+        for note in notes:
+            self._write(Log(note))
 
     def _tell_launcher(self, word: bytes) -> None:
         """Tell `launch` how the run began; it may have lost its connection."""
