@@ -130,6 +130,7 @@ def probe_findings(device: Device, runtime: str, reply: Mapping[str, Any]) -> It
     throttled = _number(board, "throttled")
     if throttled is not None:
         yield _throttle_flags(throttled)
+    yield from sensor_findings(device, RemoteAgent.sensors(reply))
     yield _other_run(reply)
     yield _other_load(device, reply)
 
@@ -179,6 +180,54 @@ def _throttle_flags(bits: int) -> Finding:
     if before:
         return Finding("throttle flags", f"since boot: {', '.join(before)}", State.BETTER, mend)
     return Finding("throttle flags", "none")
+
+
+#: What makes a sensor that the profile names answer, where it does not.
+_SENSOR_MENDING = {
+    "thermal": "measure on the board itself: a virtual machine has no temperature",
+    "cpufreq": "measure on the board itself: a virtual machine has no clock to tell",
+    "vcgencmd": "on the board: sudo apt install raspi-utils; sudo usermod -aG video $USER, then log in again",
+    "pmic": "on the board: sudo apt install raspi-utils; sudo usermod -aG video $USER, then log in again",
+    "ina3221": "on the board: ls /sys/bus/i2c/drivers/ina3221*/; a container needs /sys from the board",
+    "devfreq": "on the board: ls /sys/class/devfreq; a container needs /sys from the board",
+    "nvpmodel": "on the board: sudo nvpmodel -q, and choose a mode: sudo nvpmodel -m NUMBER",
+}
+_SHOWN_VALUES = 4
+
+
+def sensor_findings(
+    device: Device, sensors: Mapping[str, tuple[int, Mapping[str, int | None]]] | None
+) -> Iterator[Finding]:
+    """Yield each sensor with what it says, and those that such a board should have and has not."""
+    if sensors is None:
+        yield Finding("sensors", "not told")
+        return
+    for name, (_, values) in sensors.items():
+        yield Finding(f"sensor {name}", _shown(values))
+    for name in device.profile.sensors:
+        if name not in sensors:
+            seen = f"absent, though the profile {device.profile.name} has it"
+            yield Finding(f"sensor {name}", seen, State.BETTER, _SENSOR_MENDING.get(name))
+
+
+def _shown(values: Mapping[str, int | None]) -> str:
+    """Return the first values as a person reads them."""
+    told = [f"{name.partition('/')[2] or name} {_with_unit(name, value)}" for name, value in values.items()]
+    more = f" and {len(told) - _SHOWN_VALUES} more" if len(told) > _SHOWN_VALUES else ""
+    return ", ".join(told[:_SHOWN_VALUES]) + more if told else "nothing to tell just now"
+
+
+#: How names end that carry a unit: divided by so much, it is that many of the other.
+_UNITS = {"_mc": (1e3, "°C"), "_khz": (1e3, "MHz"), "_uw": (1e6, "W"), "_uv": (1e6, "V"), "_permille": (10, "%")}
+
+
+def _with_unit(name: str, value: int | None) -> str:
+    if value is None:
+        return "?"
+    for ending, (divisor, unit) in _UNITS.items():
+        if name.partition("/")[0].endswith(ending):
+            return f"{value / divisor:.4g} {unit}"
+    return str(value)
 
 
 def _other_run(reply: Mapping[str, Any]) -> Finding:

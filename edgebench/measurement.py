@@ -198,6 +198,27 @@ class PaddingCost:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Energy:
+    """Joules of one inference (of one input), with all that the board takes meanwhile, and net of its idle power.
+
+    `rails`: whose power was added up; `covers`: what these are. None: the idle power was not measured. `mean_w`: while
+    inferences were timed. `runs`: how many it is the mean of.
+    """
+
+    per_inference: float
+    per_inference_net: float | None
+    mean_w: float
+    idle_w: float | None
+    rails: tuple[str, ...]
+    covers: str
+    runs: int = 1
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values."""
+        return asdict(self) | {"rails": list(self.rails)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Measurement:
     """The runs of one artifact on one device under one workload, and what they amount to.
 
@@ -220,6 +241,8 @@ class Measurement:
     scores: tuple[Score, ...] = ()
     padding: PaddingCost | None = None
     operators: OperatorProfile | None = None  # of an extra run that doesn't count
+    energy_j: Energy | None = None
+    energy_absent: str | None = None  # why there is no energy
 
     @property
     def id(self) -> str:
@@ -256,7 +279,8 @@ class Measurement:
             "covers": self.covers,
             "memory_bytes": asdict(self.memory_bytes),
             "temperature_c": dict(self.temperature_c) if self.temperature_c is not None else None,
-            "energy_j": None,
+            "energy_j": self.energy_j.to_json() if self.energy_j is not None else None,
+            "energy_absent": self.energy_absent,
             "overhead_us": asdict(self.overhead_us) if self.overhead_us is not None else None,
             "validity": {"valid": self.valid, "reasons": list(self.reasons)},
             "operators": self.operators.to_json() if self.operators is not None else None,

@@ -46,6 +46,7 @@ RECONNECT_S = 600.0
 #: More than ten million latencies, or two days of readings; a message costs the host several times its length.
 _MAX_JOURNAL_BYTES = 256 << 20
 _STOP_S = 20.0
+_MOST_SENSORS, _MOST_VALUES = 64, 256
 _CHUNK_BYTES = 1 << 18
 
 # Runs on any Python that the board may have, even too old a one: it must be able to say so.
@@ -240,6 +241,29 @@ class RemoteAgent:
         entries = [entry for entry in listed[:10] if type(entry) is dict]
         found = [(_said(entry.get("name"), 40), entry.get("cpu_millicores")) for entry in entries]
         return [(name, millicores) for name, millicores in found if type(millicores) is int]
+
+    @staticmethod
+    def sensors(reply: Mapping[str, Any]) -> dict[str, tuple[int, dict[str, int | None]]] | None:
+        """Return what a board's sensors say, from its answer to `probe`: name -> (read every so many ms, values).
+
+        None where the board can't tell; what is no sensor is left out.
+        """
+        told = reply.get("sensors")
+        if type(told) is not dict:
+            return None
+        found = {}
+        for name, sensor in list(told.items())[:_MOST_SENSORS]:
+            values = sensor.get("values") if type(sensor) is dict else None
+            if type(values) is dict and type(sensor.get("every_ms")) is int:
+                found[_said(name, 40)] = (
+                    sensor["every_ms"],
+                    {
+                        _said(key, 200): value
+                        for key, value in list(values.items())[:_MOST_VALUES]
+                        if value is None or type(value) is int
+                    },
+                )
+        return found
 
     def clean(
         self, *, older_than_s: int | None = None, keep_bytes: int | None = None, dry_run: bool = False

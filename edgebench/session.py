@@ -21,6 +21,7 @@ from edgebench.environments import tflite_runtime_python
 from edgebench.errors import StoreError, TooFewRuns
 from edgebench.events import Ended, Noted, OnEvent, Planned, Running, ignore
 from edgebench.export import cache_folder
+from edgebench.idle import measure_idle
 from edgebench.lease import agent_of
 from edgebench.measurement import Measurement, Run, Score, Subject
 from edgebench.measuring import INTERRUPTED, Cell, RunEnded, measure_patiently
@@ -135,6 +136,7 @@ def _carry_out(
             push_artifact(agent, artifact, on_event)
         for cell in cells:
             agent.push_bytes(cell.inputs.to_bytes())
+        idle = measure_idle(agent, cells[0], request, on_event)
         cost = cost_of_session(agent, request, session, store, on_event)
         cells = [replace(cell, subject=replace(cell.subject, overhead_us=cost)) for cell in cells]
         store.write_session(session, request_to_json(request))  # from here on there is something to resume
@@ -144,7 +146,7 @@ def _carry_out(
             done=done,
             looks=request.looks,
             seed=request.seed or 0,
-            measure=lambda index: _measure_and_keep(agent, cells[index], done, request, store, on_event),
+            measure=lambda index: _measure_and_keep(agent, cells[index], done, idle, request, store, on_event),
             is_decided=lambda: _is_decided(cells, done, request, on_event),
             on_event=on_event,
         ).run()
@@ -243,6 +245,7 @@ def _measure_and_keep(
     agent: RemoteAgent,
     cell: Cell,
     done: dict[str, list[Run]],
+    idle: Mapping[str, Any],
     request: Request,
     store: Store,
     on_event: OnEvent,
@@ -256,7 +259,7 @@ def _measure_and_keep(
     except RunEnded as ended:
         store.add_run(cell.subject, replace(ended.run, reasons=(ended.reason,)))
         raise ended.why from ended
-    run = replace(run, reasons=reasons_against(run, request.plan))
+    run = replace(run, facts={**run.facts, **idle}, reasons=reasons_against(run, request.plan))
     store.add_run(cell.subject, run)
     runs.append(run)
     on_event(Ended(cell.subject, run))

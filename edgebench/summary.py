@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from edgebench.measurement import LatencySummary, Measurement, Memory, PaddingCost, Run, Score, Subject
+from edgebench.energy import energy_of, mean_energy
+from edgebench.measurement import Energy, LatencySummary, Measurement, Memory, PaddingCost, Run, Score, Subject
 from edgebench.stats.intervals import t_interval
 from edgebench.stats.percentiles import MINIMUM_COUNTS, quantiles
 
@@ -33,6 +34,7 @@ def summarise(subject: Subject, runs: Sequence[Run], *, scores: Sequence[Score] 
     valid = [run for run in runs if run.valid]
     timed = [whole_turns(run) for run in valid if len(run.latencies_ns)]
     durations_s = [duration_ns(run) / 1e9 for run in timed]
+    energy_j, energy_absent = _energy(timed)
     return Measurement(
         subject=subject,
         runs=tuple(runs),
@@ -48,6 +50,8 @@ def summarise(subject: Subject, runs: Sequence[Run], *, scores: Sequence[Score] 
         reasons=_reasons(subject, runs),
         scores=tuple(scores),
         padding=_padding(valid),
+        energy_j=energy_j,
+        energy_absent=energy_absent,
     )
 
 
@@ -162,6 +166,17 @@ def _padding(runs: Sequence[Run]) -> PaddingCost | None:
                 buckets=tuple(buckets), tokens=sum(tokens) / len(sizes), padded_tokens=sum(padded) / len(sizes)
             )
     return None
+
+
+def _energy(timed: Sequence[Run]) -> tuple[Energy | None, str | None]:
+    """Return the mean over the runs, or why there is none: it is of all of them, or of none."""
+    found = [energy_of(run) for run in timed]
+    reasons = [each for each in found if isinstance(each, str)]
+    energies = [each for each in found if isinstance(each, Energy)]
+    if not found or reasons:
+        return None, reasons[0] if reasons else "no run is valid"
+    mean = mean_energy(energies)
+    return mean, None if mean is not None else "the power sensors changed from run to run"
 
 
 def duration_ns(run: Run) -> int:

@@ -72,6 +72,7 @@ def measurement_table(measurements: Sequence[Measurement]) -> Table:
         Column("format", [str(each.subject.artifact.format) for each in measurements], names_row=True),
         *differing,
         *(Column(header, [cell(each) for each in measurements]) for header, cell in _FIGURES),
+        *_energy_column(measurements),
         Column("valid", ["yes" if each.valid else "no" for each in measurements], text=True),
         *_score_columns(measurements),
     ]
@@ -214,6 +215,19 @@ def _runtime(device: Mapping[str, Any]) -> str | None:
     return str(version) if " " in str(version) else f"{name} {version}"
 
 
+def _energy_column(measurements: Sequence[Measurement]) -> list[Column]:
+    """Return the column of joules, where any row has some."""
+    if all(each.energy_j is None for each in measurements):
+        return []
+    joules = [each.energy_j.per_inference if each.energy_j is not None else None for each in measurements]
+    return [Column("J\n/inf", [_joules(value) for value in joules])]
+
+
+def _joules(value: float | None) -> str:
+    """Return three digits, however little it is: a small model on an efficient board takes millijoules."""
+    return "" if value is None else f"{value:.3g}"
+
+
 def _score_columns(measurements: Sequence[Measurement]) -> list[Column]:
     """Return a column for each task that any row has a score of."""
     rows = [_scores_of_row(each) for each in measurements]
@@ -246,6 +260,7 @@ def _notes(measurements: Sequence[Measurement]) -> Iterable[str]:
                 f"padding: {row}: {padding.tokens:.0f} tokens an inference become {padding.padded_tokens:.0f} "
                 f"({padding.cost:.2f} times as many)"
             )
+    yield from dict.fromkeys(_energy_notes(measurements))
     scores = [score for each in measurements for score in _scores_of_row(each).values()]
     if any(not score.of_artifact for score in scores):
         yield f"{_OF_VARIANT} score of the variant, not of this very file"
@@ -254,3 +269,14 @@ def _notes(measurements: Sequence[Measurement]) -> Iterable[str]:
         if not each.valid:
             name = f"{variant_name(each.subject.variant)} {each.subject.artifact.format} {each.subject.label}"
             yield f"not valid: {name}: {'; '.join(each.reasons)}"
+
+
+def _energy_notes(measurements: Sequence[Measurement]) -> Iterator[str]:
+    """Yield what the joules are of; why a row has none is said where another one has some, or could have."""
+    for each in measurements:
+        energy = each.energy_j
+        if energy is not None:
+            idle = "" if energy.idle_w is None else f"; idle it takes {energy.idle_w:.3g} W, which are in it"
+            yield f"J/inf: {energy.covers} ({', '.join(energy.rails)}){idle}"
+        elif each.energy_absent is not None and "raise" in each.energy_absent:
+            yield f"J/inf: {each.energy_absent}"
