@@ -182,12 +182,16 @@ def _throttle_flags(bits: int) -> Finding:
     return Finding("throttle flags", "none")
 
 
+_VCGENCMD = (
+    "on the board: sudo apt install raspi-utils (older systems: libraspberrypi-bin); "
+    "sudo usermod -aG video $USER, then log in again"
+)
 #: What makes a sensor that the profile names answer, where it does not.
 _SENSOR_MENDING = {
     "thermal": "measure on the board itself: a virtual machine has no temperature",
     "cpufreq": "measure on the board itself: a virtual machine has no clock to tell",
-    "vcgencmd": "on the board: sudo apt install raspi-utils; sudo usermod -aG video $USER, then log in again",
-    "pmic": "on the board: sudo apt install raspi-utils; sudo usermod -aG video $USER, then log in again",
+    "vcgencmd": _VCGENCMD,
+    "pmic": _VCGENCMD,
     "ina3221": "on the board: ls /sys/bus/i2c/drivers/ina3221*/; a container needs /sys from the board",
     "devfreq": "on the board: ls /sys/class/devfreq; a container needs /sys from the board",
     "nvpmodel": "on the board: sudo nvpmodel -q, and choose a mode: sudo nvpmodel -m NUMBER",
