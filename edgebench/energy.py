@@ -17,6 +17,7 @@ POWER = "power_uw/"
 #: Where a run keeps the idle power that was measured before it: in its facts, rail -> microwatts.
 IDLE_FACT = "idle_power_uw"
 LEAST_READINGS = 10
+_WITHOUT_WHOLE = "what the board's power sensors cover together is not known"
 _UJ = 1e6  # microjoules in a joule
 _NS = 1e9
 
@@ -66,7 +67,7 @@ def energy_of(run: Run) -> Energy | str:
     """
     found = rails_of(list(run.trace.readings))
     if found is None:
-        return "the board has no power sensor that edgebench can take for a whole"
+        return _WITHOUT_WHOLE if has_power(run) else "the board has no power sensor that this user may read"
     rails, covers = found
     if not len(run.latencies_ns) or not run.inferences:
         return "nothing was timed"
@@ -88,6 +89,11 @@ def energy_of(run: Run) -> Energy | str:
         rails=rails,
         covers=covers,
     )
+
+
+def has_power(run: Run) -> bool:
+    """Whether any power was read in a run, of whatever."""
+    return any(name.startswith(POWER) for name in run.trace.readings)
 
 
 def energy_per_inference_j(run: Run) -> float | None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from edgebench.collect import RunCollector
 from edgebench.energy import IDLE_FACT, LEAST_READINGS, POWER, idle_power_uw, rails_of
-from edgebench.errors import AgentError, BoardBusy, RunFailed
+from edgebench.errors import AgentError, BoardBusy
 from edgebench.events import Noted, OnEvent
 from edgebench.measuring import Cell, run_spec
 from edgebench.remote_agent import RemoteAgent, failure
@@ -42,7 +42,7 @@ def measure_idle(agent: RemoteAgent, cell: Cell, request: Request, on_event: OnE
     spec = replace(asked, mode="idle", runtime="null", files=[], min_duration_ns=round(seconds * 1e9))
     try:
         powers = _powers(agent, spec)
-    except (RunFailed, AgentError, BoardBusy) as error:
+    except (AgentError, BoardBusy) as error:
         on_event(Noted(f"{agent.name}: its idle power was not measured: {error}"))
         return {}
     return {IDLE_FACT: powers} if powers else {}

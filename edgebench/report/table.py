@@ -12,6 +12,7 @@ from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
+from edgebench.energy import has_power
 from edgebench.measurement import Measurement
 from edgebench.printable import printable
 from edgebench.report.figures import latency_text, megabytes, rounded, with_half_width
@@ -272,11 +273,11 @@ def _notes(measurements: Sequence[Measurement]) -> Iterable[str]:
 
 
 def _energy_notes(measurements: Sequence[Measurement]) -> Iterator[str]:
-    """Yield what the joules are of; why a row has none is said where another one has some, or could have."""
+    """Yield what the joules are of, and why there are none though power was read."""
     for each in measurements:
         energy = each.energy_j
         if energy is not None:
             idle = "" if energy.idle_w is None else f"; idle it takes {energy.idle_w:.3g} W, which are in it"
             yield f"J/inf: {energy.covers} ({', '.join(energy.rails)}){idle}"
-        elif each.energy_absent is not None and "raise" in each.energy_absent:
+        elif each.energy_absent is not None and any(has_power(run) for run in each.runs if run.valid):
             yield f"J/inf: {each.energy_absent}"

@@ -98,7 +98,13 @@ def test_a_board_without_power_sensing_has_no_energy() -> None:
     measured = summarise(OF, [of])
     assert measured.energy_j is None
     assert measured.to_json()["energy_j"] is None
-    assert measured.to_json()["energy_absent"] == "the board has no power sensor that edgebench can take for a whole"
+    assert measured.to_json()["energy_absent"] == "the board has no power sensor that this user may read"
+
+
+def test_rails_that_nobody_knows_to_be_a_whole_are_no_energy() -> None:
+    of = powered({"ina3221/VDD_GPU_SOC": [W] * 21, "ina3221/VDD_CPU_CV": [W] * 21})
+    assert energy_of(of) == "what the board's power sensors cover together is not known"
+    assert "J/inf: what the board's power sensors cover together is not known" in table_of(of)
 
 
 def test_too_few_readings_are_no_energy_and_say_what_helps() -> None:
