@@ -64,6 +64,11 @@ def open_checkpoint(folder: Path, *, source: str, task: str | None) -> Checkpoin
     config = _read_json(path)
     geometry = geometry_from_config(config, where=str(folder))
     head = find_head(task, architectures(config), where=str(folder))
+    if head.labels_weight is not None and config.get("id2label") == {}:
+        raise CheckpointError(
+            f"{path} names no labels (its id2label is empty), and {head.architecture} has a row for each;"
+            " name them there, or leave the head out with --task encoder"
+        )
     if head.task == _SPANS and geometry.num_labels != 2:
         raise CheckpointError(
             f"{folder}: config.json has {geometry.num_labels} labels; question answering has 2, a start and an end"

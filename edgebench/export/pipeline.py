@@ -22,7 +22,7 @@ from edgebench.export.tflite_file import DEFAULT_CHOICES, choose_buckets
 from edgebench.variant import REFERENCE_PREFIX, Variant
 
 #: Part of every artifact's key: raise it when the same checkpoint would give another file.
-EXPORTER_VERSION = 3
+EXPORTER_VERSION = 4
 
 Say = Callable[[str], None]
 
