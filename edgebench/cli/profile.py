@@ -37,7 +37,8 @@ _SAMPLES_OF_A_QUERY = 8  # MLPerf's for multi-stream
     "models",
     multiple=True,
     metavar="MODEL",
-    help="Hugging Face folder or hub id, an .onnx or .tflite file, or reference:tiny|minilm|base|large (repeatable). "
+    help="Hugging Face folder or hub id, an .onnx or .tflite file, a folder that export --out wrote, or "
+    "reference:tiny|minilm|base|large (repeatable). "
     "[default: reference:minilm]",
 )
 @click.option(

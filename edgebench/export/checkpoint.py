@@ -60,7 +60,9 @@ def open_checkpoint(folder: Path, *, source: str, task: str | None) -> Checkpoin
     """
     path = folder / "config.json"
     if not path.is_file():
-        raise CheckpointError(f"{folder} is not a checkpoint: it has no config.json")
+        exported = min([*folder.glob("*/artifact.json"), *folder.glob("*/*/artifact.json")], default=None)
+        hint = f"; try one of the exported files in it: {exported.parent}" if exported is not None else ""
+        raise CheckpointError(f"{folder} is not a checkpoint: it has no config.json{hint}")
     config = _read_json(path)
     geometry = geometry_from_config(config, where=str(folder))
     head = find_head(task, architectures(config), where=str(folder))

@@ -3,7 +3,8 @@
 The same operators as ONNX Runtime's `quantize_dynamic` writes, which its sessions fuse, with three differences. An
 embedding has one scale for each row instead of one for the table. What goes into a feed-forward layer's second matrix
 has one scale for each token: behind GELU a few tokens are larger by orders of magnitude, and one scale for all of them
-leaves the others nothing (on real weights most of what dynamic int8 loses is lost there). And it is done tensor by
+leaves the others nothing (on real weights most of what dynamic int8 loses is lost there). Its bytes use seven bits, so
+that processors without VNNI, which add products in pairs of 16 bits, don't saturate. And it is done tensor by
 tensor while the file is made, so that no float32 model is ever loaded for it.
 The weights of a head's last layers on one token (Gemm) stay float32: less than 1 % of the file, and of the time.
 """
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _LARGEST = 127  # symmetric: -128 is not used
-_STEPS = 255  # of an unsigned byte
+_STEPS = 127  # of what is quantised by token: two products with int8 then fit into 16 bits
 _SMALLEST_SCALE = 1e-30  # of a token that is all zeros
 #: The second matrix of a feed-forward layer, by its name.
 _DOWN_PROJECTION = re.compile(r"\.?layer\.\d+\.output\.dense\.")
