@@ -32,10 +32,10 @@ class Checkpoint:
 
     @property
     def tokenizer(self) -> str | None:
-        """The folder, if a tokenizer lies in it."""
+        """The folder, if a tokenizer lies in it; absolute, for an artifact outlives the working folder."""
         if self.folder is None:
             return None
-        return str(self.folder) if any((self.folder / name).is_file() for name in TOKENIZER_FILES) else None
+        return str(self.folder.absolute()) if any((self.folder / name).is_file() for name in TOKENIZER_FILES) else None
 
 
 def reference_checkpoint(source: str, *, task: str | None) -> Checkpoint:

@@ -13,6 +13,7 @@ import edgebench
 from edgebench.artifact import Artifact, Format, hash_file
 from edgebench.errors import CheckpointError, ConfigError
 from edgebench.export import Exported, encode_texts, export_model
+from edgebench.export.checkpoint import open_checkpoint
 from edgebench.variant import TrainingKind
 from tests.export.conftest import MAX_SEQ_LEN, build
 
@@ -259,6 +260,11 @@ def test_a_folder_that_was_exported_is_profiled_with_its_tokenizer(
     assert (artifact.format, artifact.head) == (Format.ONNX_INT8, "XLMRobertaModel")
     with pytest.raises(ConfigError, match="is profiled as it is: leave the format"):
         edgebench.profile(folder, format="onnx-fp32", store=tmp_path / "store")
+
+
+def test_a_tokenizer_is_found_again_from_any_working_folder(encoder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(encoder.parent)
+    assert open_checkpoint(Path(encoder.name), source=encoder.name, task=None).tokenizer == str(encoder)
 
 
 def test_random_weights_stay_known_as_such_once_they_are_a_file(cache: Path, tmp_path: Path) -> None:
