@@ -103,6 +103,12 @@ def _lease(options: Any, home: Home, wire: int) -> None:
     _reply(wire, **obey(home, sys.stdin.buffer.readline(MAX_LINE_BYTES + 1)))
 
 
+def _power(options: Any, home: Home, wire: int) -> None:
+    from .power_command import obey
+
+    _reply(wire, **obey(home, sys.stdin.buffer.readline(MAX_LINE_BYTES + 1)))
+
+
 def _renewer(options: Any, home: Home) -> Callable[[], None]:
     """Return what keeps the board's lease of the token that was given."""
     if not options.lease:
@@ -162,6 +168,7 @@ def _parser() -> argparse.ArgumentParser:
     receive = add("receive", _receive, sha256=_sha256, bytes=_count)
     add("launch", _launch)
     add("lease", _lease)
+    add("power", _power)
     follow = add("follow", _follow, run_id=_run_id, offset=_count)
     for renewing in (receive, follow):
         renewing.add_argument("--lease", type=_count, default=0)

@@ -17,6 +17,7 @@ from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from .failure import DISK_FULL, Failure
 from .home import Home, own_archive
+from .journal_place import leave_place, sweep
 from .tail import has_writer
 
 #: Sends one reply to the host.
@@ -282,6 +283,7 @@ def clean(home: Home, *, older_than_s: Optional[int], keep_bytes: Optional[int],
     Returns:
         `removed`: name, bytes and age in seconds of each thing; `removed_bytes`; `kept_bytes`.
     """
+    sweep(home)
     _release_dead_runs(home)
     things = _look(home)
     now = time.time()
@@ -295,6 +297,7 @@ def clean(home: Home, *, older_than_s: Optional[int], keep_bytes: Optional[int],
         if not (too_old or too_much) or thing.in_use():
             continue
         if not dry_run:
+            leave_place(thing.path)
             _remove(thing.path)
         kept -= thing.bytes
         removed_bytes += thing.bytes

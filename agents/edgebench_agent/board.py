@@ -42,6 +42,7 @@ def board_facts(home: Home, root: Path = _ROOT) -> Dict[str, Any]:
         "python": platform.python_version(),
         "python_executable": sys.executable,
         "governor": ", ".join(sorted(governors)) or None,
+        "core_capacities": core_capacities(root),
         "clock_min_khz": _extreme(min, clocks, "scaling_min_freq"),
         "clock_max_khz": _extreme(max, clocks, "scaling_max_freq"),
         "clock_hardware_max_khz": _extreme(max, clocks, "cpuinfo_max_freq"),
@@ -51,6 +52,20 @@ def board_facts(home: Home, root: Path = _ROOT) -> Dict[str, Any]:
         "memory_shared_with_gpu": True if _is_jetson(root) else None,
         "boot_id": boot_id(root),
     }
+
+
+def core_capacities(root: Path) -> Optional[Dict[str, int]]:
+    """Return how much each core that we may use can do, by its number; equal cores alike. None: the board can't tell.
+
+    As the scheduler knows it (cpu_capacity, 1024 the largest), else the highest clock.
+    """
+    usable = os.sched_getaffinity(0)
+    folders = {folder.name[3:]: folder for folder in cpu_folders(root) if int(folder.name[3:]) in usable}
+    for name in ("cpu_capacity", "cpufreq/cpuinfo_max_freq"):
+        found = {number: read_int(folder / name) for number, folder in folders.items()}
+        if found and None not in found.values():
+            return {number: value for number, value in found.items() if value is not None}
+    return None
 
 
 def _is_jetson(root: Path) -> bool:

@@ -4,10 +4,12 @@ import os
 import threading
 import time
 from contextlib import suppress
+from pathlib import Path
 from typing import Callable
 
 from .failure import Failure
 from .home import Home, RunFolder
+from .journal_place import check_place
 from .lease import Lease
 from .tail import has_writer, whole_lines
 from .wire import HEARTBEAT, MAX_LINE_BYTES, RENEW, RUN_FILES, STOP
@@ -15,6 +17,7 @@ from .wire import HEARTBEAT, MAX_LINE_BYTES, RENEW, RUN_FILES, STOP
 _POLL_S = 0.05
 _HEARTBEAT_NS = 1_000_000_000
 _CHUNK_BYTES = 1 << 16
+_RESCUE_S = 3.0
 
 
 def follow(
@@ -29,21 +32,42 @@ def follow(
         Failure: not_found, bad_request.
     """
     folder = _existing(home, run_id)
-    with folder.journal.open("rb") as journal:
-        _seek_line(journal.fileno(), offset)
-        threading.Thread(target=_obey, args=(folder, commands, renew), daemon=True).start()
-        said_ns = time.monotonic_ns()
-        while True:
-            alive = has_writer(folder.journal)  # asked before reading: what it wrote last is not missed
-            if _pass_on(journal.fileno(), wire):
-                said_ns = time.monotonic_ns()
-            elif not alive:
+    journal = os.open(folder.journal, os.O_RDONLY)
+    _seek_line(journal, offset)
+    threading.Thread(target=_obey, args=(folder, commands, renew), daemon=True).start()
+    said_ns = time.monotonic_ns()
+    while True:
+        alive = has_writer(folder.journal)  # asked before reading: what it wrote last is not missed
+        if _pass_on(journal, wire):
+            said_ns = time.monotonic_ns()
+        elif _has_moved(journal, folder.journal):
+            _open_again(journal, folder.journal)
+        elif not alive:
+            if folder.journal.exists():
                 return
-            elif time.monotonic_ns() - said_ns >= _HEARTBEAT_NS:
-                _write(wire, HEARTBEAT)
-                said_ns = time.monotonic_ns()
-            else:
-                time.sleep(_POLL_S)
+            _existing(home, run_id)  # waits until it is there again, or says that it is gone
+        elif time.monotonic_ns() - said_ns >= _HEARTBEAT_NS:
+            _write(wire, HEARTBEAT)
+            said_ns = time.monotonic_ns()
+        else:
+            time.sleep(_POLL_S)
+
+
+def _has_moved(journal: int, path: Path) -> bool:
+    """Say whether the run's journal is another file by now: it was in memory and went to the disk."""
+    try:
+        return not os.path.samestat(os.fstat(journal), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _open_again(journal: int, path: Path) -> None:
+    """Let the descriptor go on in the file that is there now, where it was."""
+    position = os.lseek(journal, 0, os.SEEK_CUR)
+    moved = os.open(path, os.O_RDONLY)
+    os.dup2(moved, journal)
+    os.close(moved)
+    os.lseek(journal, position, os.SEEK_SET)
 
 
 def fetch(home: Home, run_id: str, name: str, offset: int, wire: int) -> None:
@@ -68,6 +92,15 @@ def fetch(home: Home, run_id: str, name: str, offset: int, wire: int) -> None:
 
 def _existing(home: Home, run_id: str) -> RunFolder:
     folder = home.run(run_id)
+    deadline = time.monotonic() + _RESCUE_S
+    while True:
+        try:
+            check_place(folder.journal)
+            break
+        except Failure:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(_POLL_S)  # a run that goes on brings its journal to the disk
     if not folder.journal.exists():
         raise Failure("not_found", f"there is no run {run_id} on this board")
     return folder

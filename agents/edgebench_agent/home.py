@@ -57,6 +57,11 @@ def find_home() -> Home:
     return Home(Path(given).absolute() if given else Path("~/.edgebench").expanduser())
 
 
+def board_root() -> Path:
+    """Return where /proc, /sys and /etc of the board are: EDGEBENCH_ROOT, for tests with recorded ones, else /."""
+    return Path(os.environ.get("EDGEBENCH_ROOT") or "/")
+
+
 def own_archive() -> Optional[Path]:
     """Return the zipapp that this code runs from, or None."""
     archive = getattr(sys.modules[PACKAGE].__loader__, "archive", None)

@@ -11,8 +11,10 @@ from typing import Any, Dict, List, Optional
 from .board import memory_available
 from .board_lease import BoardLease
 from .failure import Failure
-from .home import Home, RunFolder, own_command
+from .home import Home, RunFolder, board_root, own_command
+from .journal_place import check_place, leave_place, sweep
 from .lease import Lease
+from .power import Power
 from .protocol import MAX_LINE_BYTES, Failed, ModelFile, ProtocolError, RunSpec, decode_message, one_line
 from .runtimes import open_runtime
 
@@ -37,16 +39,19 @@ def launch(home: Home, line: bytes) -> Dict[str, Any]:
         raise Failure("bad_request", str(error)) from error
     home.create()
     BoardLease(home).require(spec.lease_token)
+    Power(home, board_root()).restore_after(spec.lease_token)
     folder = home.run(spec.run_id)
     lock = _take_lock(home, folder, spec)
     if lock is None:
         return _begun(folder, spec.run_id)
+    leave_place(folder.path)
     shutil.rmtree(folder.path, ignore_errors=True)  # what a launch left that died before the run began
     os.ftruncate(lock, 0)
     os.pwrite(lock, spec.run_id.encode(), 0)
     open_runtime(spec.runtime)
     files = spec.model_files()
     _check_memory(_check_files(home, spec, files))
+    sweep(home)
     _check_disk(home)
     _fill(home, folder, spec, files)
     return _start(folder, spec.run_id, lock)
@@ -105,6 +110,7 @@ def _begun(folder: RunFolder, run_id: str) -> Dict[str, Any]:
 
 
 def _first_line(folder: RunFolder) -> bytes:
+    check_place(folder.journal)
     with folder.journal.open("rb") as journal:
         return journal.readline(MAX_LINE_BYTES)
 

@@ -4,7 +4,8 @@ from typing import Any, Dict
 
 from .board_lease import BoardLease
 from .failure import Failure
-from .home import Home
+from .home import Home, board_root
+from .power import Power
 from .protocol import LeaseRequest, ProtocolError
 
 
@@ -22,13 +23,17 @@ def obey(home: Home, line: bytes) -> Dict[str, Any]:
     if request.do in ("acquire", "leave") and not request.ticket:
         raise Failure("bad_request", f"to {request.do} takes a ticket")
     if request.do == "acquire":
-        return lease.acquire(request)
+        reply = lease.acquire(request)
+        left = Power(home, board_root()).restore_after(reply["token"]) if reply["granted"] else None
+        return reply if left is None else {**reply, "note": left}
     if request.do == "leave":
         lease.leave_queue(request.ticket)
     elif request.do == "renew":
         lease.renew(request.token)
     elif request.do == "release":
         lease.release(request.token)
-    elif request.do == "force":
-        return lease.release_by_force(request.who, request.reason)
-    return lease.describe()
+    released = lease.release_by_force(request.who, request.reason) if request.do == "force" else None
+    now = lease.describe()
+    if request.do in ("release", "force"):
+        Power(home, board_root()).restore_after(now["holder"]["token"] if now["holder"] is not None else 0)
+    return now if released is None else released

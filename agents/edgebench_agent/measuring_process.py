@@ -4,8 +4,10 @@ It runs by itself but for its line to the supervisor: messages go out between in
 it waits for the go-ahead.
 """
 
+import os
 import time
 import traceback
+from typing import List
 
 from .failure import DISK_FULL, Failure
 from .home import Home
@@ -48,6 +50,8 @@ def _trace() -> str:
 
 
 def _run(spec: RunSpec, home: Home, supervisor: Supervisor) -> None:
+    if spec.affinity:
+        _keep_to(spec.affinity)
     found = describe(spec.runtime)
     supervisor.introduce(found.version, found.libraries)
     run = home.run(spec.run_id)
@@ -70,6 +74,17 @@ def _run(spec: RunSpec, home: Home, supervisor: Supervisor) -> None:
         if failure is None:
             raise
         raise failure from error
+
+
+def _keep_to(cores: List[int]) -> None:
+    """Use these cores only; before the runtime is imported, so that all its threads do."""
+    try:
+        os.sched_setaffinity(0, cores)
+    except OSError as error:
+        raise Failure("refused", f"the board does not give us cores {cores}: {error.strerror}") from error
+    got = sorted(os.sched_getaffinity(0))
+    if got != sorted(set(cores)):
+        raise Failure("refused", f"of cores {cores} the board gives us only {got}; some are off")
 
 
 def _rest(duration_ns: int, supervisor: Supervisor) -> None:

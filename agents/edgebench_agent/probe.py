@@ -7,7 +7,7 @@ from typing import Any, Dict, List
 from .board import board_facts
 from .busy import busiest_processes
 from .failure import Failure
-from .home import Home, own_command
+from .home import Home, board_root, own_command
 from .launch import running
 from .protocol import ProtocolError, decode_object, one_line
 from .runtimes import RUNTIMES, describe, mending
@@ -24,7 +24,7 @@ def probe(home: Home, runtimes: List[str]) -> Dict[str, Any]:
         Failure: bad_request: there is no such runtime.
     """
     return {
-        "board": board_facts(home),
+        "board": board_facts(home, board_root()),
         "runtimes": {name: _probe_runtime(name) for name in runtimes},
         "running": running(home),
         "busiest": busiest_processes(),

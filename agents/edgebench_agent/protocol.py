@@ -142,6 +142,8 @@ class Hello:
     libraries: Dict[str, str] = checked(_table(_text(256)))
     board: Dict[str, Any] = checked(_facts)
     started_at: str = checked(_text(64))  # the board's wall clock, UTC, ISO 8601: for people only
+    #: What this journal grows on; a journal that can't go on in memory says so.
+    journal_on: Optional[str] = checked(_or_none(_one_of("tmpfs", "disk")), default=None)
 
 
 @dataclass(frozen=True)
@@ -413,6 +415,8 @@ class RunSpec:
     seed: int = checked(_integer(), default=0)
     #: Of the board's lease that the run is under; 0: none, which only a board that nobody holds allows.
     lease_token: int = checked(_integer(), default=0)
+    #: The numbers of the cores that the measuring process may use; empty: all that it has.
+    affinity: List[int] = checked(_list(_integer(0, 4095)), default_factory=list)
     sensors: bool = checked(_boolean, default=True)  # off: to find what reading them costs a measurement
     protocol: int = checked(_integer(1, 1 << 16), default=PROTOCOL_VERSION)
 
@@ -479,4 +483,35 @@ class LeaseRequest:
             ProtocolError: a field is missing or out of bounds.
         """
         request: LeaseRequest = _from_mapping(LeaseRequest, decode_object(line), "the lease request")
+        return request
+
+
+# --- clocks and power -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class PowerRequest:
+    """What the host asks of the board's clocks and power mode, on the standard input of `power`.
+
+    show: what there is, and what may be set; set: a governor (empty: as it was found) and the number of a power mode
+    (None: as it was found); restore: all as it was found. `token`: of the board's lease; only its holder may set.
+    """
+
+    do: str = checked(_one_of("show", "set", "restore"))
+    token: int = checked(_integer(), default=0)
+    governor: str = checked(_or_empty(_identifier), default="")
+    power_mode: Optional[int] = checked(_or_none(_integer(0, 999_999)), default=None)
+
+    def to_json(self) -> bytes:
+        """Return the request as one line."""
+        return encode_object(asdict(self))
+
+    @staticmethod
+    def from_json(line: bytes) -> "PowerRequest":
+        """Return the checked request.
+
+        Raises:
+            ProtocolError: a field is missing or out of bounds.
+        """
+        request: PowerRequest = _from_mapping(PowerRequest, decode_object(line), "the power request")
         return request

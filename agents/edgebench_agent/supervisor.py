@@ -19,8 +19,9 @@ from .blobs import release_blobs
 from .board import board_facts, memory_available, oom_kills
 from .board_lease import BoardLease
 from .failure import Failure
-from .home import Home, own_command, own_sha256
+from .home import Home, board_root, own_command, own_sha256
 from .journal import Journal
+from .journal_place import find_place
 from .lease import Lease
 from .progress import Progress
 from .protocol import PROTOCOL_VERSION, Failed, Hello, Log, Message, Readings, RunSpec, decode_object, one_line
@@ -38,7 +39,7 @@ def supervise(home: Home, run_id: str, lock: int, ready: int) -> int:
     folder = home.run(run_id)
     folder.pid.write_text(str(os.getpid()))
     spec = RunSpec.from_json(folder.spec.read_bytes())
-    journal = Journal(folder.journal)
+    journal = Journal(folder.journal, find_place(folder))
     supervision = _Supervision(home, spec, journal, ready)
     try:
         supervision.run(lock)
@@ -150,6 +151,7 @@ class _Supervision:
                 self._write_taken(self._sensors)
             if now >= look_due_ns:
                 look_due_ns = now + _LOOK_EVERY_NS
+                self._journal.rescue()
                 self._check_lease()
                 self._check_progress()
             self._check_stop(now)
@@ -186,8 +188,9 @@ class _Supervision:
                 runtime=self._spec.runtime,
                 runtime_version=found["version"],
                 libraries=found["libraries"],
-                board=board_facts(self._home),
+                board=board_facts(self._home, board_root()),
                 started_at=datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
+                journal_on=self._journal.lies_on,
             )
         )
         self._introduced = True

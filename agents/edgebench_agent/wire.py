@@ -34,6 +34,7 @@ FAILURE_KINDS = (
     "corrupt",  # bytes that don't have the hash they should
     "stuck",  # nothing came from the measuring process for so long that nothing will
     "busy",  # another run is measuring on this board
+    "refused",  # the board does not take a setting, or we have no right to make it
     "bad_request",
     "crashed",  # anything else, with a traceback
 )

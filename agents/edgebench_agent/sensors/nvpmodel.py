@@ -12,7 +12,7 @@ from .command import command_output, find_command
 
 _STATUS = "var/lib/nvpmodel/status"
 _NAMES = "etc/nvpmodel.conf"
-_PLACES = ("usr/sbin/nvpmodel",)
+NVPMODEL = ("usr/sbin/nvpmodel",)
 
 
 def find(root: Path, _: int) -> Optional[Callable[[], Dict[str, Optional[int]]]]:
@@ -32,13 +32,25 @@ def read_power_mode(root: Path) -> Optional[str]:
     return found.group(1) if found else str(number)
 
 
+def power_mode_number(root: Path) -> Optional[int]:
+    """Return the mode's number; None on other boards."""
+    return _number(root)
+
+
+def power_modes(root: Path) -> Dict[int, str]:
+    """Return the modes that the board knows, number -> name; empty on other boards."""
+    pattern = r"^\s*<\s*POWER_MODEL\s+ID=(\d{1,6})\s+NAME=([\w.-]{1,64})\s*>"
+    found = re.findall(pattern, read_text(root / _NAMES, limit=1 << 20) or "", re.MULTILINE)
+    return {int(number): name for number, name in found}
+
+
 def _number(root: Path) -> Optional[int]:
     found = re.search(r"^pmode:(\d{1,6})", read_text(root / _STATUS, limit=1024) or "", re.MULTILINE)
     return int(found.group(1)) if found else None
 
 
 def _asked(root: Path) -> Optional[str]:
-    command = find_command(root, _PLACES)
+    command = find_command(root, NVPMODEL)
     answer = command_output(command, "-q") if command is not None else None
     found = re.search(r"^NV Power Mode: *([\w.-]{1,64})", answer or "", re.MULTILINE)
     return found.group(1) if found else None

@@ -1,0 +1,235 @@
+"""The board's clock governor and power mode: what may be set is set for a while, and put back.
+
+What was found is written into power.json before anything is changed. It is put back when the session ends, or, where
+its host died, by whoever has the board's lease next. Nothing ever asks for a password.
+"""
+
+import json
+import os
+import subprocess
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Dict, List, Optional
+
+from .failure import Failure
+from .home import Home
+from .kernel_files import boot_id, read_text
+from .protocol import encode_object, one_line
+from .sensors.command import find_command
+from .sensors.cpufreq import cpu_folders
+from .sensors.nvpmodel import NVPMODEL, power_mode_number, power_modes, read_power_mode
+
+_SUDO = ("usr/bin/sudo",)
+_TIMEOUT_S = 30
+_MOST_CORES = 4096
+
+
+class Power:
+    """The governor and the power mode of the board whose files are below `root`."""
+
+    def __init__(self, home: Home, root: Path) -> None:
+        self._found = home.root / "power.json"
+        self._root = root
+        self._boot = boot_id() or "?"
+        files = [folder / "cpufreq/scaling_governor" for folder in cpu_folders(root)]
+        self._files = [file for file in files if read_text(file) is not None]
+
+    def show(self) -> Dict[str, Any]:
+        """Return what is in force, what there is to choose from, and why it may not be set (None: it may)."""
+        number = power_mode_number(self._root)
+        return {
+            "governor": self._governor(),
+            "governors": self._governors(),
+            "governor_refused": self._why_no_governor(),
+            "power_mode": number,
+            "power_mode_name": read_power_mode(self._root) if number is not None else None,
+            "power_modes": {str(mode): name for mode, name in power_modes(self._root).items()},
+            "power_mode_refused": self._why_no_power_mode(),
+        }
+
+    def set(self, token: int, governor: str, power_mode: Optional[int]) -> Dict[str, Any]:
+        """Set what is asked, and see that it is in force; return what is. The rest becomes what was found.
+
+        Raises:
+            Failure: refused: the board does not take it, or we have no right.
+        """
+        found = self._keep_found(token)
+        mode = power_mode if power_mode is not None else found["power_mode"]
+        self._set_power_mode(mode)  # first: it may have a say in the clocks
+        for file, before in found["governors"].items():
+            self._set_governor(Path(file), governor or before)
+        return {"governor": self._governor(), "power_mode": power_mode_number(self._root)}
+
+    def restore(self) -> bool:
+        """Put back what was found; say whether there was anything to put back.
+
+        Raises:
+            Failure: refused; what was found stays on record.
+        """
+        found = self._read_found()
+        if found is None:
+            return False
+        self._set_power_mode(found["power_mode"])
+        if found["boot"] == self._boot:  # the board starts with governors of its own
+            for file, before in found["governors"].items():
+                self._set_governor(Path(file), before)
+        self._found.unlink()
+        return True
+
+    def restore_after(self, token: int) -> Optional[str]:
+        """Put back what another than the holder of lease `token` left; return why that failed, None where it did not.
+
+        `token` 0: nobody holds the board.
+        """
+        try:
+            found = self._read_found()
+            if found is not None and (not token or found["token"] != token):
+                self.restore()
+        except (Failure, OSError) as error:
+            return one_line(f"the board's clocks are not as an earlier session found them: {error}")
+        return None
+
+    # --- the record ---------------------------------------------------------------------------------------------
+
+    def _keep_found(self, token: int) -> Dict[str, Any]:
+        """Return what was found before the first change, written down before it."""
+        found = self._read_found()
+        if found is not None and found["token"] == token:
+            return found
+        # What an earlier session found, and could not be put back, is still what is to be put back.
+        found = (
+            {**found, "token": token}
+            if found is not None
+            else {
+                "token": token,
+                "boot": self._boot,
+                "governors": {str(file): read_text(file) or "" for file in self._files},
+                "power_mode": power_mode_number(self._root),
+            }
+        )
+        part = self._found.with_suffix(".part")
+        with part.open("wb") as file:
+            file.write(encode_object(found))
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(self._found)
+        return found
+
+    def _read_found(self) -> Optional[Dict[str, Any]]:
+        """Return what was found before the first change; None: nothing was changed, or nobody knows what was there."""
+        try:
+            found = json.loads(self._found.read_bytes())
+            if (
+                type(found["token"]) is not int
+                or type(found["boot"]) is not str
+                or not (found["power_mode"] is None or type(found["power_mode"]) is int)
+                or any(type(value) is not str for value in found["governors"].values())
+            ):
+                raise ValueError(found)
+        except FileNotFoundError:
+            return None
+        except (ValueError, KeyError, TypeError, AttributeError):
+            with suppress(OSError):
+                self._found.unlink()
+            return None
+        return dict(found)
+
+    # --- the governor -------------------------------------------------------------------------------------------
+
+    def _governor(self) -> Optional[str]:
+        return ", ".join(sorted({read_text(file) or "?" for file in self._files})) or None
+
+    def _governors(self) -> List[str]:
+        """Return those that every core has."""
+        offered = [
+            set((read_text(file.with_name("scaling_available_governors")) or "").split()) for file in self._files
+        ]
+        return sorted(set.intersection(*offered)) if offered else []
+
+    def _why_no_governor(self) -> Optional[str]:
+        """Try it with what is in force already, which changes nothing."""
+        if not self._files:
+            return "the board has no clock governor"
+        try:
+            for file in self._files[:_MOST_CORES]:
+                self._set_governor(file, read_text(file) or "")
+        except Failure as failure:
+            return str(failure)
+        return None
+
+    def _set_governor(self, file: Path, governor: str) -> None:
+        refusal = self._write(file, governor)
+        now = read_text(file)
+        if now != governor or refusal is not None:
+            raise Failure(
+                "refused",
+                f"the governor stays {now!r} instead of {governor!r}: {refusal or 'the board does not take it'}; "
+                f"to let edgebench set it: sudo chmod a+w {file.parent.parent.parent}/cpu*/cpufreq/scaling_governor",
+            )
+
+    def _write(self, file: Path, text: str) -> Optional[str]:
+        """Write into a kernel's file, ourselves or by sudo without a password; return why not, None where it was."""
+        try:
+            descriptor = os.open(file, os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC)
+        except OSError as error:
+            if os.geteuid() == 0:
+                return error.strerror
+            return self._run_as_root(["tee", str(file)], text)
+        try:
+            os.write(descriptor, text.encode())
+        except OSError as error:
+            return error.strerror
+        finally:
+            os.close(descriptor)
+        return None
+
+    # --- the power mode -----------------------------------------------------------------------------------------
+
+    def _why_no_power_mode(self) -> Optional[str]:
+        now = power_mode_number(self._root)
+        if now is None:
+            return "the board has no power modes"
+        command = find_command(self._root, NVPMODEL)
+        if command is None:
+            return "nvpmodel is not on the board"
+        refusal = self._run_as_root([command, "-m", str(now)], "no\n")  # in force already: it changes nothing
+        if refusal is None:
+            return None
+        mending = f"to let edgebench set it: sudo visudo, and there: YOU ALL=(root) NOPASSWD: {command}"
+        return f"nvpmodel needs root: {refusal}; {mending}"
+
+    def _set_power_mode(self, mode: Optional[int]) -> None:
+        now = power_mode_number(self._root)
+        if mode is None or mode == now:
+            return
+        command = find_command(self._root, NVPMODEL)
+        if command is None:
+            raise Failure("refused", "nvpmodel is not on the board")
+        # Some modes need the board to start again, and nvpmodel asks whether it may.
+        refusal = self._run_as_root([command, "-m", str(mode)], "no\n")
+        now = power_mode_number(self._root)
+        if now != mode:
+            raise Failure("refused", f"the power mode stays {now} instead of {mode}: {refusal or 'it needs a reboot'}")
+
+    def _run_as_root(self, command: List[str], text: str) -> Optional[str]:
+        """Run a command as root, without asking for a password; return why that failed, None where it did not."""
+        if os.geteuid() != 0:
+            sudo = find_command(self._root, _SUDO)
+            if sudo is None:
+                return "there is no sudo"
+            command = [sudo, "-n", *command]
+        try:
+            done = subprocess.run(
+                command,
+                input=text.encode(),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                timeout=_TIMEOUT_S,
+                check=False,
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            return one_line(str(error), 200)
+        said = one_line(done.stdout[-500:].decode("utf-8", "replace"), 200)
+        if "reboot" in said.lower():
+            return "it needs a reboot"
+        return None if done.returncode == 0 else said or f"status {done.returncode}"

@@ -1,0 +1,241 @@
+"""Setting clocks and power modes and putting them back: the real agent on recorded trees."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgebench_agent.home import Home
+from edgebench_agent.power import Power
+from edgebench_agent.protocol import Hello, LeaseRequest, PowerRequest
+from tests.agent.board import SECOND, AgentBoard
+from tests.agent.trees import JETSON_NANO_POWER, PI4, plant, plant_command
+
+CPU = "sys/devices/system/cpu"
+PI4_GOVERNORS = {
+    f"{CPU}/cpu{core}/cpufreq/scaling_available_governors": "conservative ondemand performance powersave\n"
+    for core in range(4)
+}
+#: Sets the mode as nvpmodel does; mode 2 needs the board to start again, and is not taken.
+NVPMODEL = (
+    'read answer; if [ "$2" = 2 ]; then echo "Reboot required for this power mode"; exit 1; fi\n'
+    'printf "pmode:%04d\\n" "$2" > {root}/var/lib/nvpmodel/status\n'
+)
+
+
+@pytest.fixture
+def pi4(board: AgentBoard, tmp_path: Path) -> Path:
+    """The root of a Pi 4 whose governors we may set; the board has it."""
+    return with_root(board, plant(PI4 | PI4_GOVERNORS, tmp_path / "root"))
+
+
+@pytest.fixture
+def jetson(board: AgentBoard, tmp_path: Path) -> Path:
+    """The root of a Jetson with three power modes; the board has it."""
+    modes = "< POWER_MODEL ID=0 NAME=MAXN >\n< POWER_MODEL ID=1 NAME=5W >\n< POWER_MODEL ID=2 NAME=SUPER >\n"
+    root = plant(JETSON_NANO_POWER | {"etc/nvpmodel.conf": modes}, tmp_path / "root")
+    plant_command(root / "usr/sbin/nvpmodel", NVPMODEL.format(root=root))
+    return with_root(board, root)
+
+
+def with_root(board: AgentBoard, root: Path) -> Path:
+    board.environment["EDGEBENCH_ROOT"] = str(root)
+    return root
+
+
+def lease(board: AgentBoard, do: str = "acquire", **values: Any) -> dict[str, Any]:
+    values = {"ticket": "a-ticket", "who": "me@host", "purpose": "tests"} | values
+    return board.reply("lease", input=LeaseRequest(do=do, **values).to_json())
+
+
+def power(board: AgentBoard, do: str, token: int, **values: Any) -> dict[str, Any]:
+    return board.reply("power", input=PowerRequest(do=do, token=token, **values).to_json())
+
+
+def governors(root: Path) -> list[str]:
+    return [(root / f"{CPU}/cpu{core}/cpufreq/scaling_governor").read_text().strip() for core in range(4)]
+
+
+def mode(root: Path) -> str:
+    return (root / "var/lib/nvpmodel/status").read_text().strip()
+
+
+def test_show_tells_what_there_is_and_changes_nothing(board: AgentBoard, pi4: Path) -> None:
+    shown = power(board, "show", lease(board)["token"])
+    assert shown["governor"] == "ondemand"
+    assert shown["governors"] == ["conservative", "ondemand", "performance", "powersave"]
+    assert shown["governor_refused"] is None
+    assert (shown["power_mode"], shown["power_modes"]) == (None, {})
+    assert shown["power_mode_refused"] == "the board has no power modes"
+    assert governors(pi4) == ["ondemand"] * 4
+    assert not (board.home / "power.json").exists()
+
+
+def test_what_was_found_is_on_record_before_anything_is_set_and_put_back(board: AgentBoard, pi4: Path) -> None:
+    (pi4 / f"{CPU}/cpu3/cpufreq/scaling_governor").write_text("powersave\n")  # each core has its own
+    token = lease(board)["token"]
+    assert power(board, "set", token, governor="performance")["governor"] == "performance"
+    assert governors(pi4) == ["performance"] * 4
+    record = json.loads((board.home / "power.json").read_text())
+    assert sorted(record["governors"].values()) == ["ondemand", "ondemand", "ondemand", "powersave"]
+    assert power(board, "set", token, governor="conservative")["ok"]  # what was found is still what was there first
+    assert power(board, "restore", token)["restored"] is True
+    assert governors(pi4) == ["ondemand", "ondemand", "ondemand", "powersave"]
+    assert power(board, "restore", token)["restored"] is False
+
+
+def test_set_without_a_governor_is_as_it_was_found(board: AgentBoard, pi4: Path) -> None:
+    token = lease(board)["token"]
+    power(board, "set", token, governor="performance")
+    assert power(board, "set", token)["governor"] == "ondemand"
+
+
+def test_only_the_holder_of_the_lease_may_set(board: AgentBoard, pi4: Path) -> None:
+    token = lease(board)["token"]
+    assert power(board, "set", token + 1, governor="performance")["kind"] == "lease_lost"
+    assert power(board, "set", 0, governor="performance")["kind"] == "busy"
+    lease(board, "release", token=token)
+    assert power(board, "set", 0, governor="performance")["kind"] == "bad_request"
+    assert governors(pi4) == ["ondemand"] * 4
+
+
+def test_without_the_right_it_says_what_is_needed(board: AgentBoard, pi4: Path) -> None:
+    file = pi4 / f"{CPU}/cpu0/cpufreq/scaling_governor"
+    file.unlink()
+    file.symlink_to("/proc/sys/kernel/ostype")  # which nobody may write, not even root
+    token = lease(board)["token"]
+    refused = power(board, "show", token)["governor_refused"]
+    assert refused.startswith("the governor stays 'Linux'")
+    assert "sudo chmod a+w" in refused
+    reply = power(board, "set", token, governor="performance")
+    assert (reply["kind"], "stays 'Linux' instead of 'performance'" in reply["message"]) == ("refused", True)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root needs no sudo")
+def test_sudo_that_wants_a_password_is_never_asked_for_one(board: AgentBoard, pi4: Path) -> None:
+    plant_command(pi4 / "usr/bin/sudo", '[ "$1" = -n ] || exec sleep 600; echo "sudo: a password is required"; exit 1')
+    for core in range(4):
+        (pi4 / f"{CPU}/cpu{core}/cpufreq/scaling_governor").chmod(0o444)
+    assert "a password is required" in power(board, "show", lease(board)["token"])["governor_refused"]
+
+
+def test_a_governor_that_the_kernel_refuses_is_told_and_the_rest_is_put_back(board: AgentBoard, pi4: Path) -> None:
+    file = pi4 / f"{CPU}/cpu3/cpufreq/scaling_governor"
+    file.unlink()
+    file.symlink_to("/proc/self/oom_score_adj")  # takes what it has, and nothing that is no number
+    token = lease(board)["token"]
+    assert power(board, "show", token)["governor_refused"] is None
+    reply = power(board, "set", token, governor="performance")
+    assert reply["kind"] == "refused"
+    assert "Invalid argument" in reply["message"]
+    assert governors(pi4)[:3] == ["performance"] * 3
+    assert power(board, "restore", token)["restored"] is True
+    assert governors(pi4)[:3] == ["ondemand"] * 3
+
+
+def test_a_power_mode_is_set_and_put_back(board: AgentBoard, jetson: Path) -> None:
+    token = lease(board)["token"]
+    shown = power(board, "show", token)
+    assert (shown["power_mode"], shown["power_mode_name"]) == (1, "5W")
+    assert shown["power_modes"] == {"0": "MAXN", "1": "5W", "2": "SUPER"}
+    assert power(board, "set", token, power_mode=0)["power_mode"] == 0
+    assert mode(jetson) == "pmode:0000"
+    assert power(board, "restore", token)["restored"] is True
+    assert mode(jetson) == "pmode:0001"
+
+
+def test_a_power_mode_that_needs_a_reboot_is_refused(board: AgentBoard, jetson: Path) -> None:
+    token = lease(board)["token"]
+    reply = power(board, "set", token, power_mode=2)
+    assert reply["kind"] == "refused"
+    assert reply["message"] == "the power mode stays 1 instead of 2: it needs a reboot"
+    assert mode(jetson) == "pmode:0001"
+
+
+def test_the_next_holder_finds_the_board_as_the_dead_one_found_it(board: AgentBoard, pi4: Path) -> None:
+    token = lease(board, ttl_ns=SECOND)["token"]
+    power(board, "set", token, governor="performance")
+    while not (reply := lease(board, ticket="another"))["granted"]:
+        assert governors(pi4) == ["performance"] * 4
+    assert "note" not in reply
+    assert governors(pi4) == ["ondemand"] * 4
+
+
+@pytest.mark.parametrize("do", ["release", "force"])
+def test_a_board_that_is_given_back_is_as_it_was_found(board: AgentBoard, pi4: Path, do: str) -> None:
+    token = lease(board)["token"]
+    power(board, "set", token, governor="performance")
+    lease(board, do, token=token)
+    assert governors(pi4) == ["ondemand"] * 4
+
+
+def test_a_run_of_somebody_without_a_lease_finds_the_board_as_it_was(board: AgentBoard, pi4: Path) -> None:
+    token = lease(board, ttl_ns=SECOND)["token"]
+    power(board, "set", token, governor="performance")
+    spec = board.spec(sensors=False)
+    while not board.launch(spec)["ok"]:
+        pass
+    hello = board.journal(spec.run_id)[0].message
+    assert isinstance(hello, Hello)
+    assert hello.board["governor"] == "ondemand"
+
+
+def test_a_run_under_the_lease_keeps_what_was_set_and_tells_it(board: AgentBoard, pi4: Path) -> None:
+    token = lease(board)["token"]
+    power(board, "set", token, governor="performance")
+    hello = board.run(board.spec(sensors=False, lease_token=token))[0]
+    assert hello.board["governor"] == "performance"
+
+
+def test_what_cannot_be_put_back_is_told_and_stays_on_record(board: AgentBoard, jetson: Path) -> None:
+    token = lease(board, ttl_ns=SECOND)["token"]
+    power(board, "set", token, power_mode=0)
+    (jetson / "usr/sbin/nvpmodel").unlink()
+    while not (reply := lease(board, ticket="another"))["granted"]:
+        pass
+    assert reply["note"].startswith("the board's clocks are not as an earlier session found them: ")
+    plant_command(jetson / "usr/sbin/nvpmodel", NVPMODEL.format(root=jetson))
+    assert power(board, "restore", reply["token"])["restored"] is True
+    assert mode(jetson) == "pmode:0001"
+
+
+def test_after_a_reboot_only_the_power_mode_is_put_back(tmp_path: Path) -> None:
+    root = plant(PI4 | PI4_GOVERNORS, tmp_path / "root")
+    home = Home(tmp_path / "home")
+    home.create()
+    Power(home, root).set(7, "performance", None)
+    record = json.loads((home.root / "power.json").read_text())
+    (home.root / "power.json").write_text(json.dumps(record | {"boot": "another boot"}))
+    assert Power(home, root).restore() is True
+    assert governors(root) == ["performance"] * 4  # the board chose these when it started
+    assert not (home.root / "power.json").exists()
+
+
+def test_a_damaged_record_holds_up_nobody(board: AgentBoard, pi4: Path) -> None:
+    token = lease(board)["token"]
+    power(board, "set", token, governor="performance")
+    for damaged in (b"", b"{", b"[]", b'{"token": 1, "boot": "x", "power_mode": null, "governors": {"/etc/x": 7}}'):
+        (board.home / "power.json").write_bytes(damaged)
+        assert power(board, "restore", token) == {"ok": True, "restored": False}
+
+
+# --- cores ------------------------------------------------------------------------------------------------------
+
+
+def test_a_run_keeps_to_the_cores_that_it_is_given(board: AgentBoard) -> None:
+    core = max(os.sched_getaffinity(0))
+    spec = board.spec(mode="idle", min_duration_ns=600 * SECOND, affinity=[core])
+    pid = board.launch_well(spec)
+    (child,) = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    assert os.sched_getaffinity(int(child)) == {core}
+    assert os.sched_getaffinity(pid) == os.sched_getaffinity(0)  # who reads the sensors may run elsewhere
+
+
+def test_a_core_that_the_board_does_not_have_is_refused(board: AgentBoard) -> None:
+    for cores in ([4095], [min(os.sched_getaffinity(0)), 4095]):
+        reply = board.launch(board.spec(affinity=cores))
+        assert (reply["ok"], reply["kind"]) == (False, "refused")
