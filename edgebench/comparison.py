@@ -318,7 +318,7 @@ MUST_MATCH: dict[str, tuple[str, Callable[[Measurement], Any]]] = {
     "scenario": ("scenario", _of_workload("scenario")),
     "inputs": ("inputs", _of_workload("seq_len", "lang", "texts_sha256", "choices")),
     "batch": ("batch", _of_workload("batch")),
-    "threads": ("threads", _of_workload("threads")),
+    "threads": ("threads or cores", _of_workload("threads", "affinity")),
     "padding": ("tokens after padding", _padded),
 }
 _RUNTIME = "runtime"  # its version, where the library is the same

@@ -145,6 +145,8 @@ def _acquire(agent: RemoteAgent, *, purpose: str, wait_s: float, ttl_ns: int, on
         while True:
             reply = agent.lease(request)
             if reply.get("granted") is True:
+                if type(reply.get("note")) is str:
+                    on_event(Noted(f"{agent.name}: {printable(reply['note'], 1000)}"))
                 return _token(agent, reply)
             text = _waiting(agent, reply)
             if time.monotonic() >= deadline:

@@ -14,6 +14,7 @@ from edgebench.collect import RunCollector
 from edgebench.errors import BoardBusy, EdgebenchError
 from edgebench.events import Noted, OnEvent
 from edgebench.measurement import Run, Subject
+from edgebench.power import AS_FOUND, PowerState
 from edgebench.preflight import model_files, providers_for, runtime_of
 from edgebench.remote_agent import Position, RemoteAgent, agent_archive, failure
 from edgebench.request import Request
@@ -33,6 +34,7 @@ class Cell:
     subject: Subject
     workload: Workload
     inputs: EncodedInputs
+    power: PowerState = AS_FOUND
 
 
 class RunEnded(Exception):
@@ -101,6 +103,7 @@ def run_spec(
         lease_ns=LEASE_NS,
         scenario=str(workload.scenario),
         rate_mhz=round(1000 * workload.queries_per_s) if workload.queries_per_s is not None else 0,
+        affinity=list(workload.affinity or ()),
         seed=zlib.crc32(run_id.encode()),  # other arrivals in every run
     )
 

@@ -298,6 +298,15 @@ class RemoteAgent:
         """
         return self._command(["lease"], input=request.to_json(), timeout_s=60)
 
+    def power(self, request: protocol.PowerRequest) -> dict[str, Any]:
+        """Ask something of the board's clocks and power mode, under our lease; return the agent's answer.
+
+        Raises:
+            BoardError: the board does not take a setting, or we have no right to make it.
+            LeaseLost: it is somebody else's by now.
+        """
+        return self._command(["power"], input=replace(request, token=self.lease_token).to_json(), timeout_s=120)
+
     def keep_lease(self) -> None:
         """Renew the board's lease, where we hold one: runs and pushes do it themselves, but not what is between them.
 

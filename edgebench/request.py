@@ -7,12 +7,14 @@ from typing import Any
 
 from edgebench.artifact import Format, parse_format
 from edgebench.device import Device, load_profile
-from edgebench.errors import StoreError
+from edgebench.errors import ConfigError, StoreError, UnknownName
 from edgebench.stats.verdicts import LOOKS, MARGIN
 from edgebench.workload import Padding, RunPlan, Scenario, Workload
 
 DEFAULT_MODEL = "reference:minilm"
 WAIT_S = 600.0
+#: What `tune` may name: threads and the cores they keep to; the clock governor and the power mode.
+PARAMETERS = ("threads", "power")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +35,18 @@ class Request:
     until_decided: bool = False  # more runs, at planned looks, until every comparison with the first row is decided
     wait_s: float = WAIT_S  # for a board that somebody else holds
     margin: float = MARGIN  # that is decided about
+    tune: tuple[str, ...] = ()  # of PARAMETERS: what to find the fastest valid setting of
     seed: int | None = None  # of the order of runs; None: drawn when the session begins, and kept with it
+
+    def __post_init__(self) -> None:
+        for name in self.tune:
+            if name not in PARAMETERS:
+                raise UnknownName("parameter to tune", name, PARAMETERS)
+        rows = max(1, len(self.models)) * max(1, len(self.formats)) * len(self.workloads)
+        if self.tune and rows > 1:
+            raise ConfigError(f"one model in one format under one workload is tuned at a time, not {rows}")
+        if "threads" in self.tune and self.workloads[0].threads is not None:
+            raise ConfigError("threads are what is tuned: leave their number out")
 
     @property
     def looks(self) -> tuple[int, ...]:
@@ -56,6 +69,7 @@ def request_to_json(request: Request) -> dict[str, Any]:
         "until_decided": request.until_decided,
         "margin": request.margin,
         "wait_s": request.wait_s,
+        "tune": list(request.tune),
         "seed": request.seed,
     }
 
@@ -81,6 +95,7 @@ def request_from_json(values: dict[str, Any]) -> Request:
                         "scenario": Scenario(workload["scenario"]),
                         "padding": Padding(workload["padding"]),
                         "texts": tuple(workload["texts"]) if workload["texts"] is not None else None,
+                        "affinity": tuple(workload["affinity"]) if workload.get("affinity") is not None else None,
                     }
                 )
                 for workload in values["workloads"]
@@ -89,6 +104,7 @@ def request_from_json(values: dict[str, Any]) -> Request:
             until_decided=values.get("until_decided", False),
             margin=values.get("margin", MARGIN),
             wait_s=values.get("wait_s", WAIT_S),
+            tune=tuple(values.get("tune", ())),
             seed=values["seed"],
         )
     except (KeyError, TypeError, ValueError) as error:

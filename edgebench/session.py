@@ -27,12 +27,14 @@ from edgebench.measurement import Measurement, Run, Score, Subject
 from edgebench.measuring import INTERRUPTED, Cell, RunEnded, measure_patiently
 from edgebench.operator_profiling import has_fallen_back, profile_and_keep
 from edgebench.own_cost import cost_of_session
-from edgebench.preflight import preflight, push_artifact, runtime_of
+from edgebench.power import BoardPower, PowerState, power_to_set
+from edgebench.preflight import push_artifact, runtime_of
 from edgebench.preparing import Prepared, prepare
 from edgebench.remote_agent import RemoteAgent, agent_archive
 from edgebench.request import DEFAULT_MODEL, Request, request_from_json, request_to_json
 from edgebench.store import Store
 from edgebench.summary import summarise
+from edgebench.sweep import Condition, conditions_of, settings_of
 from edgebench.validity import reasons_against
 from edgebench.variant import Variant
 from edgebench.workload import RunPlan, Workload
@@ -128,15 +130,21 @@ def _carry_out(
     artifacts = list({row.artifact.sha256: row.artifact for row in prepared}.values())
     python = _agent_python(request, on_event)
     purpose = f"profile, session {session}"
-    with agent_of(request.device, purpose=purpose, python=python, wait_s=request.wait_s, on_event=on_event) as agent:
-        facts = preflight(agent, request.device, artifacts, on_event, runtime=request.runtime)
-        cells = _cells(prepared, request, session, facts)
+    with (
+        agent_of(request.device, purpose=purpose, python=python, wait_s=request.wait_s, on_event=on_event) as agent,
+        power_to_set(agent, is_wanted="power" in request.tune, on_event=on_event) as power,
+    ):
+        cells = _cells(prepared, request, session, conditions_of(agent, power, request, artifacts, on_event))
         done = _stored_runs(store, session, cells) if resumed else {cell.subject.id: [] for cell in cells}
         for artifact in artifacts:
             push_artifact(agent, artifact, on_event)
         for cell in cells:
             agent.push_bytes(cell.inputs.to_bytes())
-        idle = measure_idle(agent, cells[0], request, on_event)
+        idle = {}
+        for cell in sorted(cells, key=lambda cell: cell.power == cells[0].power):  # as it was found last
+            if cell.power not in idle:
+                power.apply(cell.power)
+                idle[cell.power] = measure_idle(agent, cell, request, on_event)
         cost = cost_of_session(agent, request, session, store, on_event)
         cells = [replace(cell, subject=replace(cell.subject, overhead_us=cost)) for cell in cells]
         store.write_session(session, request_to_json(request))  # from here on there is something to resume
@@ -146,7 +154,7 @@ def _carry_out(
             done=done,
             looks=request.looks,
             seed=request.seed or 0,
-            measure=lambda index: _measure_and_keep(agent, cells[index], done, idle, request, store, on_event),
+            measure=lambda index: _measure_and_keep(agent, power, cells[index], done, idle, request, store, on_event),
             is_decided=lambda: _is_decided(cells, done, request, on_event),
             on_event=on_event,
         ).run()
@@ -166,25 +174,27 @@ def _agent_python(request: Request, on_event: OnEvent) -> str:
     return str(tflite_runtime_python(cache=cache_folder(), on_progress=lambda text: on_event(Noted(text))))
 
 
-def _cells(
-    prepared: Sequence[Prepared], request: Request, session: str, facts: Mapping[str, Mapping[str, Any]]
-) -> list[Cell]:
+def _cells(prepared: Sequence[Prepared], request: Request, session: str, conditions: Sequence[Condition]) -> list[Cell]:
     cells = []
-    for number, row in enumerate(prepared):
-        threads = row.workload.threads if row.workload.threads is not None else request.device.profile.threads or None
-        workload = replace(row.workload, threads=threads)
+    rows = [
+        (row, condition, setting)
+        for row in prepared
+        for condition in conditions
+        for setting in settings_of(row.workload, request, condition)
+    ]
+    for number, (row, condition, workload) in enumerate(rows):
         subject = Subject(
             id=f"{session}-{number:03d}",
             session=session,
             variant=row.variant,
             artifact=row.artifact,
-            device=facts[runtime_of(row.artifact, request.runtime)],
+            device=condition.facts[runtime_of(row.artifact, request.runtime)],
             workload=workload.to_json(),
             label=workload.label,
             planned_runs=request.looks[0],
             looks=len(request.looks),
         )
-        cells.append(Cell(subject, workload, row.inputs))
+        cells.append(Cell(subject, workload, row.inputs, condition.power))
     return cells
 
 
@@ -243,9 +253,10 @@ def _is_decided(cells: Sequence[Cell], done: Mapping[str, Sequence[Run]], reques
 
 def _measure_and_keep(
     agent: RemoteAgent,
+    power: BoardPower,
     cell: Cell,
     done: dict[str, list[Run]],
-    idle: Mapping[str, Any],
+    idle: Mapping[PowerState, Mapping[str, Any]],
     request: Request,
     store: Store,
     on_event: OnEvent,
@@ -253,13 +264,14 @@ def _measure_and_keep(
     runs = done[cell.subject.id]
     number = len(runs) + 1
     run_id = f"{cell.subject.id}-{number:03d}-{secrets.token_hex(2)}"
+    power.apply(cell.power)
     watch = _running(cell, number, request.looks[-1], on_event)
     try:
         run = measure_patiently(agent, cell, request, run_id, watch, on_event)
     except RunEnded as ended:
         store.add_run(cell.subject, replace(ended.run, reasons=(ended.reason,)))
         raise ended.why from ended
-    run = replace(run, facts={**run.facts, **idle}, reasons=reasons_against(run, request.plan))
+    run = replace(run, facts={**run.facts, **idle[cell.power]}, reasons=reasons_against(run, request.plan))
     store.add_run(cell.subject, run)
     runs.append(run)
     on_event(Ended(cell.subject, run))

@@ -67,12 +67,15 @@ class Workload:
     choices: int | None = None
     truncate: bool = False
     queries_per_s: float | None = None
+    affinity: tuple[int, ...] | None = None  # numbers of the cores to keep to; None: all
 
     def __post_init__(self) -> None:
         if (self.queries_per_s is not None) != (self.scenario is Scenario.SERVER):
             raise ConfigError("a server needs queries_per_s, and nothing else takes it; try --scenario server --qps N")
         if self.queries_per_s is not None and not MIN_RATE <= self.queries_per_s <= MAX_RATE:
             raise ConfigError(f"queries_per_s must be {MIN_RATE:g} to {MAX_RATE:g}, got {self.queries_per_s:g}")
+        if self.affinity is not None and not (self.affinity and all(0 <= core < MAX_THREADS for core in self.affinity)):
+            raise ConfigError(f"the cores to keep to must be 0 to {MAX_THREADS - 1}, got {self.affinity}")
         given = [name for name in ("seq_len", "lang", "texts") if getattr(self, name) is not None]
         if len(given) > 1:
             raise ConfigError(f"a workload has one of seq_len, lang and texts, got {' and '.join(given)}")
@@ -122,7 +125,12 @@ class Workload:
         else:
             values["seq_len"] = self.seq_len
         values |= {"batch": self.batch, "threads": self.threads, "padding": str(self.padding)}
-        special = {"choices": self.choices, "queries_per_s": self.queries_per_s, "truncate": self.truncate or None}
+        special: dict[str, Any] = {
+            "choices": self.choices,
+            "queries_per_s": self.queries_per_s,
+            "truncate": self.truncate or None,
+            "affinity": list(self.affinity) if self.affinity is not None else None,
+        }
         return values | {name: value for name, value in special.items() if value is not None}
 
 

@@ -21,6 +21,7 @@ from edgebench.report.operators import operator_tables
 from edgebench.report.table import measurement_table
 from edgebench.several import BoardResult, Measure, measure_all
 from edgebench.stats.verdicts import MARGIN
+from edgebench.tuning import tuned
 from edgebench.xtreme_r.scores import ScoreRow, scores_of
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ def _show(measurements: list[Measurement], json_target: str | None, margin: floa
         for measurement in measurements:
             for part in operator_tables(measurement):
                 console().print(part, markup=False)
-        for line in _decided(measurements, margin):
+        for line in (*_decided(measurements, margin), *tuned_lines(measurements, margin)):
             console().print(line, markup=False)
     else:
         for measurement in measurements:
@@ -134,7 +135,9 @@ def _show(measurements: list[Measurement], json_target: str | None, margin: floa
                 name = printable(measurement.subject.variant.name)
                 click.echo(f"edgebench: {name}: not valid: {printable(reason)}", err=True)
     # Last: the figures are on the screen even where the file can't be written.
-    write_json(json_target, measurements_to_json(measurements, failures=failures))
+    found = tuned(measurements, margin=margin)
+    document = measurements_to_json(measurements, failures=failures)
+    write_json(json_target, document if found is None else document | {"tune": found.to_json()})
 
 
 def _decided(measurements: Sequence[Measurement], margin: float) -> Iterator[str]:
@@ -145,6 +148,12 @@ def _decided(measurements: Sequence[Measurement], margin: float) -> Iterator[str
     if pairs:
         yield ""
         yield from (each.verdict for each in compare_pairs(pairs, margin=margin, allow=(*MUST_MATCH, "runtime")))
+
+
+def tuned_lines(measurements: Sequence[Measurement], margin: float = MARGIN) -> list[str]:
+    """Return what a tuned session found, in one line below the table; nothing where nothing was tuned."""
+    found = tuned(measurements, margin=margin)
+    return ["", found.sentence] if found is not None else []
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from edgebench.artifact import EXPORT_FORMATS, parse_format
 from edgebench.cli.numbers import parts, time_span, whole_numbers
 from edgebench.cli.output import json_option, scores_option, store_option, verbosity_options
 from edgebench.errors import ConfigError, UsageError
+from edgebench.request import PARAMETERS
 from edgebench.workload import RunPlan, Scenario, Workload
 
 if TYPE_CHECKING:
@@ -74,6 +75,13 @@ _SAMPLES_OF_A_QUERY = 8  # MLPerf's for multi-stream
     help="First measure, in some seconds, what edgebench itself costs on the board.",
 )
 @click.option("--threads", metavar="N[,N...]", help="Threads of the runtime; several make a sweep.")
+@click.option("--cores", metavar="N[,N...]", help="Cores that the measuring process keeps to. [default: all]")
+@click.option(
+    "--tune",
+    metavar="P[,P...]",
+    help=f"Find the fastest valid setting of {', '.join(PARAMETERS)}: threads and cores; governor and power mode, "
+    "which are put back after.",
+)
 @click.option("--runs", type=int, default=DEFAULTS.runs, show_default=True, help="Fresh processes per row.")
 @click.option("--min-count", type=int, default=DEFAULTS.min_count, show_default=True, help="Inferences per run.")
 @click.option("--min-duration", type=float, default=DEFAULTS.min_duration_s, show_default=True, help="Seconds per run.")
@@ -115,6 +123,8 @@ def command(
     ops: bool,
     own_cost: bool,
     threads: str | None,
+    cores: str | None,
+    tune: str | None,
     runs: int,
     min_count: int,
     min_duration: float,
@@ -134,7 +144,8 @@ def command(
     """
     plan = RunPlan(runs=runs, min_count=min_count, min_duration_s=min_duration, max_duration_s=max_duration)
     kind = Scenario(scenario)
-    shape = Workload(scenario=kind, queries_per_s=qps, choices=choices, truncate=truncate)
+    keep_to = tuple(whole_numbers(cores, "--cores")) or None
+    shape = Workload(scenario=kind, queries_per_s=qps, choices=choices, truncate=truncate, affinity=keep_to)
     samples = batch if batch is not None else (_SAMPLES_OF_A_QUERY if kind is Scenario.MULTI_STREAM else 1)
     workloads = _workloads(shape, seq_len, lang, texts, samples, threads)
     wanted = tuple(parse_format(name) for name in parts(formats))
@@ -144,6 +155,8 @@ def command(
         raise UsageError(
             "--host-key goes with --host; for a board of edgebench.toml: edgebench device add ... --host-key"
         )
+    if tune is not None and (len(devices) > 1 or "all" in devices):
+        raise UsageError("one board is tuned at a time; name one with --device")
     boards = [_device(name, host, host_key) for name in _named(devices)] or [_device(None, host, host_key)]
 
     from edgebench.cli.measuring import measure_and_show
@@ -165,6 +178,7 @@ def command(
             own_cost=own_cost,
             until_decided=until_decided,
             wait_s=wait_s,
+            tune=tuple(parts(tune)),
             margin=margin,
         )
         for board in boards

@@ -67,9 +67,15 @@ def show(id: str, store: Path, json_target: str | None) -> None:
     """
     from edgebench.measurement import measurements_to_json
     from edgebench.store import Store
+    from edgebench.tuning import tuned
 
-    measurement = Store(store).measurement(id)
-    write_json(json_target, measurements_to_json([measurement]))
+    kept = Store(store)
+    measurement = kept.measurement(id)
+    found = None
+    if measurement.subject.device.get("tune") is not None:
+        found = tuned(kept.measurements(session=measurement.subject.session))
+    document = measurements_to_json([measurement])
+    write_json(json_target, document if found is None else document | {"tune": found.to_json()})
     if to_stdout(json_target):
         from edgebench.report.details import details_of
         from edgebench.report.operators import operator_tables
@@ -77,6 +83,8 @@ def show(id: str, store: Path, json_target: str | None) -> None:
         console().print(details_of(measurement))
         for part in operator_tables(measurement):
             console().print(part, markup=False)
+        if found is not None:
+            console().print(f"\ntune: {found.sentence}", markup=False)
 
 
 @command.command("export")

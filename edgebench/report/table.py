@@ -17,6 +17,7 @@ from edgebench.measurement import Measurement
 from edgebench.printable import printable
 from edgebench.report.figures import latency_text, megabytes, rounded, with_half_width
 from edgebench.report.own_cost import cost_lines
+from edgebench.tuning import cores_text
 from edgebench.variant import Variant
 from edgebench.xtreme_r.scores import TaskScore, task_scores
 
@@ -179,17 +180,20 @@ def _circumstances(measurements: Sequence[Measurement]) -> tuple[list[str], list
         values = [str(found) if (found := value(each)) is not None else "" for each in measurements]
         if len(set(values)) > 1:
             differing.append(Column(header, values, names_row=True))
-        elif values and values[0]:
+        elif values and values[0] and above:
             shared.append(above.format(values[0]))
     return shared, differing
 
 
-#: Header, how the line above says it, and where it is.
+#: Header, how the line above says it (empty: it does not), and where it is.
 _CIRCUMSTANCES: tuple[tuple[str, str, Callable[[Measurement], Any]], ...] = (
     ("device", "{}", lambda each: each.subject.device.get("name")),
     ("workload", "{}", lambda each: each.subject.label),
     ("batch", "batch {}", lambda each: each.subject.workload.get("batch")),
     ("threads", "{} threads", lambda each: each.subject.workload.get("threads")),
+    ("cores", "cores {}", lambda each: cores_text(each.subject.workload.get("affinity") or ())),
+    ("governor", "", lambda each: each.subject.device.get("governor")),
+    ("power\nmode", "", lambda each: each.subject.device.get("power_mode")),
     ("runtime", "{}", lambda each: _runtime(each.subject.device)),
 )
 
