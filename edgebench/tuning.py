@@ -114,7 +114,7 @@ def tuned(measurements: Sequence[Measurement], *, margin: float = MARGIN) -> Tun
     fastest = min(candidates, key=lambda each: each.latency_ms.p50 or 0.0)
     others = [each for each in candidates if each is not fastest]
     try:
-        compared = compare_pairs([(fastest, each) for each in others], margin=margin, allow=_ALLOW)
+        compared = compare_pairs([(fastest, each) for each in others], margin=margin, allow=_ALLOW) if others else []
     except TooFewRuns as error:
         return Tuned(parameters=parameters, found=found, not_valid=not_valid, why=str(error))
     verdicts = {each.candidate.id: each.latency.verdict for each in compared}
