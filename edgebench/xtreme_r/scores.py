@@ -129,7 +129,10 @@ def task_scores(scores: Sequence[Score]) -> dict[str, TaskScore]:
             lang: {score.metric: score for score in mine if score.lang == lang}
             for lang in dict.fromkeys(score.lang for score in mine)
         }
-        whole = {lang: found for lang, found in by_lang.items() if set(found) == set(task.metrics)}
+        scored = {
+            lang: {name: found[name] for name in task.metrics if name in found} for lang, found in by_lang.items()
+        }
+        whole = {lang: found for lang, found in scored.items() if len(found) == len(task.metrics)}
         if whole:
             values = [math.fsum(s.value for s in found.values()) / len(found) for found in whole.values()]
             result[task.name] = TaskScore(
