@@ -12,9 +12,14 @@ import string
 import sys
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 #: The versions of seqeval that tell entities apart differently where a tag is no BIO tag, as in UDPOS.
 SEQEVAL_VERSIONS = ("0.0.12", "1.2.2")
@@ -53,8 +58,6 @@ def accuracy(labels: Sequence[object], predictions: Sequence[object]) -> float:
 
 # --- tagging ----------------------------------------------------------------------------------------------------
 
-Span = tuple[str, int, int]
-
 
 def tagging(
     labels: Sequence[Sequence[str]], predictions: Sequence[Sequence[str]], *, seqeval: str = SEQEVAL_VERSIONS[0]
@@ -63,36 +66,83 @@ def tagging(
 
     Args:
         labels, predictions: one sequence of tags per sentence, equally long.
-        seqeval: the version of seqeval whose reading of tags is followed; see `spans`.
+        seqeval: the version of seqeval whose reading of tags is followed.
+
+    What an entity is: conlleval's rule as seqeval has it. A tag is its first letter (B, I, E, S or O mean what they
+    mean in BIOES) and a type. The versions differ in the type: 0.0.12 takes what stands after the last hyphen, or the
+    whole tag without one; 1.2.2 takes what stands after the first hyphen that follows the first letter, or all but the
+    first letter, and `_` where nothing is left. So with bare UPOS tags (UDPOS) 0.0.12 keeps SCONJ and CCONJ apart and
+    1.2.2 doesn't; with both, equal tags in a row are one entity, so this is no accuracy of tokens.
     """
-    expected = set(spans(labels, seqeval=seqeval))
-    predicted = set(spans(predictions, seqeval=seqeval))
-    return PrecisionRecall.of(correct=len(expected & predicted), predicted=len(predicted), expected=len(expected))
+    import numpy as np
+
+    flat = [[tag for sentence in sentences for tag in (*sentence, "O")] for sentences in (labels, predictions)]
+    tags = _Tags.of({"O"}.union(*flat), seqeval)
+    expected, predicted = (tags.entities(sequence) for sequence in flat)
+    both = expected.is_last & predicted.is_last & (expected.first == predicted.first)
+    return PrecisionRecall.of(
+        correct=int(np.count_nonzero(both & (expected.type == predicted.type))),
+        predicted=int(np.count_nonzero(predicted.is_last)),
+        expected=int(np.count_nonzero(expected.is_last)),
+    )
 
 
-def spans(sentences: Iterable[Sequence[str]], *, seqeval: str = SEQEVAL_VERSIONS[0]) -> Iterator[Span]:
-    """Yield (type, first, last) of each entity; positions count over all sentences with one place between two.
+@dataclass(frozen=True, slots=True)
+class _Entities:
+    """At each position: whether an entity ends there, where the latest began, and the type of the tag."""
 
-    The rule is conlleval's as seqeval has it: a tag is its first letter (B, I, E, S or O mean what they mean in BIOES)
-    and a type. They differ in the type: 0.0.12 takes what stands after the last hyphen, or the whole tag without one;
-    1.2.2 takes what stands after the first hyphen that follows the first letter, or all but the first letter, and `_`
-    where nothing is left. So with bare UPOS tags (UDPOS) 0.0.12 keeps SCONJ and CCONJ apart and 1.2.2 doesn't; with
-    both, equal tags in a row are one entity, so this is no accuracy of tokens.
-    """
-    type_of = _type_in_0_0_12 if seqeval == SEQEVAL_VERSIONS[0] else _type_in_1_2_2
-    known = {tag: (tag[0], type_of(tag)) for tag in {"O"}.union(*sentences := list(sentences))}
-    position = first = 0
-    before, type_before = "O", ""
-    for sentence in sentences:
-        for tag in (*sentence, "O"):
-            letter, type = known[tag]
-            changed = type != type_before
-            if before in "ES" or (before in "BI" and letter in "BSO") or (before not in "O." and changed):
-                yield type_before, first, position - 1
-            if letter in "BS" or (before in "ESO" and letter in "EI") or (letter not in "O." and changed):
-                first = position
-            before, type_before = letter, type
-            position += 1
+    is_last: NDArray[np.bool_]
+    first: NDArray[np.int64]
+    type: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class _Tags:
+    """A vocabulary of tags by number, their types, and what a tag after another means; shape (tags, tags)."""
+
+    number: Mapping[str, int]
+    types: NDArray[np.int64]
+    ends: NDArray[np.bool_]  # an entity ends before this tag
+    starts: NDArray[np.bool_]  # an entity starts with this tag
+
+    @classmethod
+    def of(cls, tags: set[str], seqeval: str) -> _Tags:
+        import numpy as np
+
+        type_of = _type_in_0_0_12 if seqeval == SEQEVAL_VERSIONS[0] else _type_in_1_2_2
+        ordered = sorted(tags)
+        parts = [(tag[0], type_of(tag)) for tag in ordered]
+        number = {type: at for at, type in enumerate({type for _, type in parts})}
+        return cls(
+            {tag: at for at, tag in enumerate(ordered)},
+            np.array([number[type] for _, type in parts]),
+            np.array([[_ends(before, tag) for tag in parts] for before in parts]),
+            np.array([[_starts(before, tag) for tag in parts] for before in parts]),
+        )
+
+    def entities(self, sequence: Sequence[str]) -> _Entities:
+        """Return the entities of tags of which the last is O."""
+        import numpy as np
+
+        tags = np.array([self.number[tag] for tag in sequence])
+        before = np.concatenate([[self.number["O"]], tags[:-1]])
+        starts = np.where(self.starts[before, tags], np.arange(len(tags)), 0)
+        is_last = np.append(self.ends[tags[:-1], tags[1:]], [False])
+        return _Entities(is_last, np.maximum.accumulate(starts), self.types[tags])
+
+
+def _ends(before: tuple[str, str], tag: tuple[str, str]) -> bool:
+    (letter_before, type_before), (letter, type) = before, tag
+    return (
+        letter_before in "ES"
+        or (letter_before in "BI" and letter in "BSO")
+        or (letter_before not in "O." and type_before != type)
+    )
+
+
+def _starts(before: tuple[str, str], tag: tuple[str, str]) -> bool:
+    (letter_before, type_before), (letter, type) = before, tag
+    return letter in "BS" or (letter_before in "ESO" and letter in "EI") or (letter not in "O." and type_before != type)
 
 
 def _type_in_0_0_12(tag: str) -> str:
