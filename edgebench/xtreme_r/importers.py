@@ -101,7 +101,8 @@ def import_scores(path: Path, given: Provenance, *, kind: str | None = None) -> 
     skipped = [each for each in found if isinstance(each, str)]
     if not figures:
         raise ScoresError(f"{path}: no score of XTREME-R in it{f' (left out: {skipped[0]})' if skipped else ''}")
-    rows = _rows(path, figures, FORMATS[kind], given)
+    _refuse_doubtful_scales(path, figures, given)
+    rows = list(_rows(path, figures, FORMATS[kind], given))
     return Imported([_filled(replace(row, source_sha256=sha256), given, path) for row in rows], kind, skipped)
 
 
@@ -121,7 +122,7 @@ def _document(path: Path, text: str) -> Any:
         if "Extra data" in str(error):  # a further line of JSON
             return None
         raise ScoresError(f"{path}: not JSON: {error}") from error
-    return None if isinstance(document, dict) and "value" in document else document
+    return None if isinstance(document, list) or (isinstance(document, dict) and "value" in document) else document
 
 
 def _kind_of(path: Path, document: Any) -> str:
@@ -136,6 +137,21 @@ def _figures(path: Path, format: _Format, document: Any, given: Provenance) -> l
         return list(format.figures(document, path, given))
     except (KeyError, TypeError, AttributeError, IndexError) as error:
         raise ScoresError(f"{path}: not what {format.protocol} writes: {type(error).__name__}: {error}") from error
+
+
+def _refuse_doubtful_scales(path: Path, figures: Sequence[_Figure], given: Provenance) -> None:
+    """Refuse figures that should be on 0..100 where none of a task and metric is above 1 (and some are above 0)."""
+    highest: dict[tuple[str, str], float] = {}
+    for figure in figures:
+        if figure.scale == 100 and isinstance(figure.value, int | float):
+            key = (figure.task.name, figure.metric)
+            highest[key] = max(highest.get(key, 0), figure.value)
+    for (task, metric), value in highest.items():
+        if given.scale is None and 0 < value <= 1:
+            raise ScoresError(
+                f"{path}: no {metric} of {task} is above 1, which may be a scale of 0..1 where 0..100 is expected; "
+                f"say which it is: --scale 1 or --scale 100"
+            )
 
 
 def _rows(path: Path, figures: Sequence[_Figure], format: _Format, given: Provenance) -> Iterator[ScoreRow]:
@@ -209,7 +225,7 @@ def _edgebench(document: Any, _: Path, given: Provenance) -> _Found:
 
 
 def _lm_eval(document: Any, _: Path, given: Provenance) -> _Found:
-    """{"results": {"xnli_sw": {"acc,none": value}}, "n-samples": {"xnli_sw": {"effective": n}}}; groups have no language."""
+    """{"results": {"xnli_sw": {"acc,none": value}}, "n-samples": {"xnli_sw": {"effective": n}}}."""
     counts = document.get("n-samples", {})
     for name, metrics in document["results"].items():
         task, lang = _task_and_lang(name)
@@ -255,7 +271,7 @@ _TRAINER_PREFIXES = ("predict_", "test_", "eval_")  # the best for a test set fi
 
 
 def _trainer(document: Any, path: Path, given: Provenance) -> _Found:
-    """{"eval_accuracy": value, "eval_samples": n}: no task, no language. QA's evaluators give 0..100, the others 0..1."""
+    """{"eval_accuracy": value, "eval_samples": n} of one task in one language; QA's are on 0..100, others on 0..1."""
     if given.task is None or given.lang is None:
         raise ScoresError(f"{path} doesn't say which task and language it is of; try: --task xnli --lang sw")
     task = find_task(given.task)
@@ -347,7 +363,7 @@ FORMATS: Mapping[str, _Format] = {
         _has("all_metrics"),
         _nlu_evals,
         "nlu-evals",
-        "XQuAD without Hindi, today's seqeval; its task scores of QA are F1",
+        "its own task scores of QA are F1 alone",
     ),
     "lm-eval": _Format(_has("results", "versions"), _lm_eval, "lm-evaluation-harness", "prompted, no head is trained"),
     "mteb": _Format(_has("task_name", "scores", "mteb_version"), _mteb, "MTEB", "sentence vectors, no head is trained"),

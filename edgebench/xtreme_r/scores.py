@@ -65,7 +65,7 @@ class _Line:
 
 
 def read_scores(path: Path, *, scale: int | None = None, variant: str | None = None) -> list[ScoreRow]:
-    """Return the rows of a file of scores: JSON lines if its first character is `{`, else CSV.
+    """Return the rows of a file of scores: JSON lines or a JSON list by its first character, else CSV.
 
     Args:
         scale: of the rows that don't say theirs, 1 or 100.
@@ -81,7 +81,7 @@ def read_scores(path: Path, *, scale: int | None = None, variant: str | None = N
         raise ScoresError(f"can't read {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise ScoresError(f"{path} is not UTF-8 text") from error
-    read = _json_lines if text.lstrip().startswith("{") else _csv_lines
+    read = {"{": _json_lines, "[": _json_list}.get(text.lstrip()[:1], _csv_lines)
     given = {name: value for name, value in (("variant", variant), ("scale", scale)) if value is not None}
     lines = [_line(f"{path}:{number}", number, values, given) for number, values in read(path, text, given)]
     if not lines:
@@ -210,6 +210,17 @@ def _json_lines(path: Path, text: str, _: Mapping[str, Any]) -> Iterator[tuple[i
         yield number, values
 
 
+def _json_list(path: Path, text: str, _: Mapping[str, Any]) -> Iterator[tuple[int, dict[str, Any]]]:
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ScoresError(f"{path}: not JSON: {error}") from error
+    for number, values in enumerate(document, start=1):
+        if not isinstance(values, dict):
+            raise ScoresError(f"{path}: entry {number}: not an object, but {values!r:.40}")
+        yield number, values
+
+
 def _csv_lines(path: Path, text: str, defaults: Mapping[str, Any]) -> Iterator[tuple[int, dict[str, Any]]]:
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
@@ -307,6 +318,25 @@ def _value(where: str, value: Any, *, highest: int) -> float:
     return number
 
 
+def refuse_duplicates(rows: Sequence[ScoreRow]) -> None:
+    """Refuse rows of several files that say the same twice.
+
+    Raises:
+        ScoresError: there are some.
+    """
+    seen: dict[tuple[str | None, ...], ScoreRow] = {}
+    for row in rows:
+        if (other := seen.setdefault(_key(row), row)) is not row:
+            raise ScoresError(
+                f"{row.metric} of {row.variant} on {row.task} in {row.lang} is in {other.source} and in {row.source}; "
+                f"keep one of them, or tell them apart with --variant or --format"
+            )
+
+
+def _key(row: ScoreRow) -> tuple[str | None, ...]:
+    return (row.variant, row.task, row.lang, row.metric, row.format, row.artifact_sha256)
+
+
 # --- what no single row shows -----------------------------------------------------------------------------------
 
 
@@ -314,7 +344,7 @@ def _refuse_duplicates(path: Path, lines: Sequence[_Line]) -> None:
     seen: dict[tuple[str | None, ...], int] = {}
     for line in lines:
         row = line.row
-        key = (row.variant, row.task, row.lang, row.metric, row.format, row.artifact_sha256)
+        key = _key(row)
         if key in seen:
             raise ScoresError(
                 f"{path}:{line.number}: {row.metric} of {row.variant} on {row.task} in {row.lang} "
@@ -339,5 +369,5 @@ def _refuse_doubtful_scales(path: Path, lines: Sequence[_Line]) -> None:
             f"{path}:{line.number}: {row.metric} of {row.variant} on {row.task}: "
             f"{'some values are at most 1 and others above' if mixed else 'no value is above 1'}, "
             f"which may be a scale of 0..1 where 0..100 is expected (here {row.value:g}); "
-            f"multiply by 100, or say what it is in a column 'scale' (1 or 100)"
+            f"multiply by 100, or say what it is in a column 'scale' (1 or 100); 'scores import' has --scale"
         )
