@@ -139,13 +139,22 @@ def read_rankings(path: Path) -> dict[str, list[str]]:
     return rankings
 
 
+def parsed(path: Path) -> Any:
+    """Return the JSON document in a file.
+
+    Raises:
+        ScoresError: as `read_text`; it is not JSON, has NaN in it, or a key twice in one object.
+    """
+    return _json(str(path), read_text(path))
+
+
 def read_questions(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Yield (context, question with id, question and answers) of a file in SQuAD's layout.
 
     Raises:
         ScoresError: it is something else, or an id is there twice.
     """
-    document = _json(str(path), read_text(path))
+    document = parsed(path)
     articles = document.get("data", document) if isinstance(document, dict) else document
     seen = set()
     try:
@@ -218,7 +227,7 @@ def _check_label(path: Path, number: int, label: Any, task: Task) -> None:
 
 
 def _by_id(path: Path) -> dict[str, Any]:
-    document = _json(str(path), read_text(path))
+    document = parsed(path)
     if isinstance(document, dict) and isinstance(document.get("data"), dict):
         document = document["data"]  # evaluate.py unwraps it, too
     if not isinstance(document, dict):
