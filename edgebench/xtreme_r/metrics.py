@@ -11,7 +11,6 @@ import re
 import string
 import sys
 import unicodedata
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -184,8 +183,17 @@ def answers(golds: Mapping[str, Sequence[str]], predictions: Mapping[str, str], 
 
 
 def _word_f1(predicted: Sequence[str], right: Sequence[str]) -> float:
-    common = sum((Counter(predicted) & Counter(right)).values())
-    if common == 0:  # also where both are empty: SQuAD's and MLQA's scripts give 0 there
+    if predicted == right:
+        return 1.0 if right else 0.0  # SQuAD's and MLQA's scripts give 0 where both are empty
+    left: dict[str, int] = {}
+    for word in right:
+        left[word] = left.get(word, 0) + 1
+    common = 0
+    for word in predicted:
+        if left.get(word, 0) > 0:
+            left[word] -= 1
+            common += 1
+    if common == 0:
         return 0.0
     precision, recall = common / len(predicted), common / len(right)
     return 2 * precision * recall / (precision + recall)

@@ -174,7 +174,7 @@ def test_predictions_without_labels_are_not_scored_and_said(folders: Folders) ->
     (folders.labels / "xcopa").rmdir()
     (folders.predictions / "wikiannn").mkdir()
     (unknown, without_labels) = folders.score().notes
-    assert unknown.startswith("wikiannn: not scored, unknown task 'wikiannn'; did you mean")
+    assert unknown.startswith("wikiannn: not scored, unknown task 'wikiannn'; known: bucc2018")
     assert without_labels == f"xcopa: not scored, {folders.labels / 'xcopa'} is not there"
 
 
@@ -198,29 +198,29 @@ def test_nothing_mined_is_zero(folders: Folders) -> None:
 @pytest.mark.parametrize(
     ("task", "changes", "problem"),
     [
-        ("xnli", {"predictions": "neutral\n"}, "test-en.tsv has 1 lines and {labels} has 4; they must be aligned"),
-        ("xnli", {"predictions": "Neutral\n" * 4}, "test-en.tsv:1: unknown label of xnli 'Neutral'; did you mean 'neut"),
-        ("xnli", {"labels": "neutral\n\nneutral\n"}, "test-en.tsv:2: unknown label of xnli ''"),
-        ("xnli", {"predictions": "nan\n" * 4}, "test-en.tsv:1: unknown label of xnli 'nan'"),
-        ("xnli", {"labels": "", "predictions": ""}, "test-en.tsv is empty: there is nothing to score xnli in en by"),
-        ("pawsx", {"predictions": "0\n1\n2\n0\n"}, "test-en.tsv:3: unknown label of pawsx '2'"),
-        ("udpos", {"predictions": "DET\nNOUN\n\nPUNCT\n"}, "test-en.tsv:1: sentence 1 has 2 tags and in {labels} it has 3"),
-        ("udpos", {"predictions": "DET\nNOUN\nVERB\n"}, "test-en.tsv has 1 sentences and {labels} has 2"),
-        ("udpos", {"predictions": "DET\nNOUM\nVERB\n\nPUNCT\n"}, "test-en.tsv:2: unknown label of udpos 'NOUM'; did you"),
-        ("panx", {"labels": "B-PER\nI-PERS\n\n"}, "test-en.tsv:2: unknown label of panx 'I-PERS'; did you mean 'I-PER'"),
-        ("xquad", {"predictions": '{"a": "x", "a": "y"}'}, "test-en.json: the id a is there twice"),
-        ("xquad", {"predictions": '{"a": "x", "c": "y"}'}, "test-en.json: 1 of 2 ids are not among the labels (the first: c)"),
-        ("xquad", {"predictions": '{"a": NaN}'}, "test-en.json: NaN is no value"),
-        ("xquad", {"predictions": '{"a": null}'}, "test-en.json: the answer to a must be text, got None"),
-        ("xquad", {"predictions": ""}, "test-en.json: not JSON"),
-        ("xquad", {"predictions": "[]"}, "test-en.json: not a JSON object by id, but []"),
-        ("xquad", {"labels": squad(), "predictions": "{}"}, "test-en.json is empty"),
-        ("xquad", {"labels": squad(a=[]), "predictions": "{}"}, "test-en.json: the question a has no answers"),
-        ("xquad", {"labels": '{"data": [{"title": 1}]}'}, "test-en.json: not in SQuAD's layout"),
-        ("mewslix", {"predictions": '{"m": "Q1"}'}, "test-en.json: the candidates of m must be a list of ids, got 'Q1'"),
-        ("mewslix", {"labels": '{"m": ["Q1", "Q2"], "n": ["Q2"]}'}, "test-en.json: m has 2 right entities"),
-        ("lareqa", {"labels": '{"q": []}'}, "test-en.json: q has no right candidate"),
-        ("lareqa", {"labels": '{"q": ["a", "a"]}'}, "test-en.json: q has an answer twice"),
+        ("xnli", {"predictions": "neutral\n"}, ".tsv has 1 lines and {labels} has 4; they must be aligned"),
+        ("xnli", {"predictions": "Neutral\n" * 4}, ".tsv:1: unknown label of xnli 'Neutral'; did you mean 'neut"),
+        ("xnli", {"labels": "neutral\n\nneutral\n"}, ".tsv:2: unknown label of xnli ''"),
+        ("xnli", {"predictions": "nan\n" * 4}, ".tsv:1: unknown label of xnli 'nan'"),
+        ("xnli", {"labels": "", "predictions": ""}, ".tsv is empty: there is nothing to score xnli in en by"),
+        ("pawsx", {"predictions": "0\n1\n2\n0\n"}, ".tsv:3: unknown label of pawsx '2'"),
+        ("udpos", {"predictions": "DET\nNOUN\n\nPUNCT\n"}, ".tsv:1: sentence 1 has 2 tags and in {labels} it has 3"),
+        ("udpos", {"predictions": "DET\nNOUN\nVERB\n"}, ".tsv has 1 sentences and {labels} has 2"),
+        ("udpos", {"predictions": "DET\nNOUM\nVERB\n\nPUNCT\n"}, ".tsv:2: unknown label of udpos 'NOUM'; did you"),
+        ("panx", {"labels": "B-PER\nI-PERS\n\n"}, ".tsv:2: unknown label of panx 'I-PERS'; did you mean 'I-PER'"),
+        ("xquad", {"predictions": '{"a": "x", "a": "y"}'}, ".json: the id a is there twice"),
+        ("xquad", {"predictions": '{"a": "x", "c": "y"}'}, ".json: 1 of 2 ids are not among the labels (the first: c"),
+        ("xquad", {"predictions": '{"a": NaN}'}, ".json: NaN is no value"),
+        ("xquad", {"predictions": '{"a": null}'}, ".json: the answer to a must be text, got None"),
+        ("xquad", {"predictions": ""}, ".json: not JSON"),
+        ("xquad", {"predictions": "[]"}, ".json: not a JSON object by id, but []"),
+        ("xquad", {"labels": squad(), "predictions": "{}"}, ".json is empty"),
+        ("xquad", {"labels": squad(a=[]), "predictions": "{}"}, ".json: the question a has no answers"),
+        ("xquad", {"labels": '{"data": [{"title": 1}]}'}, ".json: not in SQuAD's layout"),
+        ("mewslix", {"predictions": '{"m": "Q1"}'}, ".json: the candidates of m must be a list of ids, got 'Q1'"),
+        ("mewslix", {"labels": '{"m": ["Q1", "Q2"], "n": ["Q2"]}'}, ".json: m has 2 right entities"),
+        ("lareqa", {"labels": '{"q": []}'}, ".json: q has no right candidate"),
+        ("lareqa", {"labels": '{"q": ["a", "a"]}'}, ".json: q has an answer twice"),
     ],
 )  # fmt: skip
 def test_bad_input_is_one_line_that_says_where(
@@ -261,7 +261,7 @@ def test_bad_line_numbers_are_refused(folders: Folders, predictions: str, proble
 
 def test_bad_pairs_are_refused(folders: Folders) -> None:
     folders.write("bucc2018", "de", predictions="a b\n")
-    with pytest.raises(ScoresError, match="test-de.tsv:1: not two ids with a tab between, but 'a b'"):
+    with pytest.raises(ScoresError, match=r"test-de\.tsv:1: not two ids with a tab between, but 'a b'"):
         folders.score()
 
 
