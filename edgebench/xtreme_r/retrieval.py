@@ -159,7 +159,7 @@ def _merged(best: _Ranked, more: _Ranked, count: int) -> _Ranked:
     """Return the `count` largest of both, largest first; of equal ones the first first."""
     import numpy as np
 
-    values, positions = (np.concatenate(each) for each in zip(best, more, strict=True))
+    values, positions = np.concatenate([best[0], more[0]]), np.concatenate([best[1], more[1]])
     if len(values) > 8 * count:  # a sort of all would take long; equal ones at the border all stay in
         kept = np.flatnonzero(values >= np.partition(values, len(values) - count)[len(values) - count])
         values, positions = values[kept], positions[kept]
