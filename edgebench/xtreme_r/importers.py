@@ -50,7 +50,10 @@ class Imported:
 
 @dataclass(frozen=True, slots=True)
 class _Figure:
-    """One figure as the file has it; `scale`: 1 or 100, as the format's convention is."""
+    """One figure as the file has it; `scale`: 1 or 100, as the format's convention is.
+
+    conventions, artifact_sha256: what the file itself says of this figure.
+    """
 
     task: Task
     lang: str
@@ -58,6 +61,8 @@ class _Figure:
     value: Any
     scale: int
     n: int | None = None
+    conventions: str | None = None
+    artifact_sha256: str | None = None
 
 
 _Found = Iterator[_Figure | str]  # a text names what is left out
@@ -180,7 +185,8 @@ def _rows(path: Path, figures: Sequence[_Figure], format: _Format, given: Proven
             value=value * 100 / scale,
             n=figure.n,
             protocol=format.protocol,
-            conventions=format.conventions,
+            conventions=figure.conventions or format.conventions,
+            artifact_sha256=figure.artifact_sha256,
         )
 
 
@@ -221,7 +227,16 @@ def _edgebench(document: Any, _: Path, given: Provenance) -> _Found:
     """`scores eval --json` and `evaluate --json`."""
     for score in document["scores"]:
         task = find_task(score["task"])
-        yield _Figure(task, score["lang"], find_metric(task, score["metric"]), score["value"], 100, score["n"])
+        yield _Figure(
+            task,
+            score["lang"],
+            find_metric(task, score["metric"]),
+            score["value"],
+            100,
+            score["n"],
+            score["protocol"].get("convention"),
+            score["artifact_sha256"],
+        )
 
 
 def _lm_eval(document: Any, _: Path, given: Provenance) -> _Found:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 #: The language that the others are searched in.
 PIVOT = "en"
 _MOST_BYTES = 1 << 30
+_FIRST_BLOCK = 1024  # candidates
 
 Vectors: TypeAlias = "NDArray[np.float64]"
 _Ranked: TypeAlias = "tuple[NDArray[np.float32], NDArray[np.int64]]"  # cosines and positions of candidates
@@ -143,8 +144,8 @@ def nearest_candidates(
         raise ScoresError(f"queries of shape {queries.shape} can't be matched with candidates of {candidates.shape}")
     units = _unit(queries, "query", 0)
     best: list[_Ranked] = [(np.empty(0, np.float32), np.empty(0, np.int64))] * len(units)
-    for start in range(0, len(candidates), block):
-        similar = units @ _unit(candidates[start : start + block], "candidate", start).T
+    for start, end in _blocks(len(candidates), block):
+        similar = units @ _unit(candidates[start:end], "candidate", start).T
         least = np.array([values[count - 1] if len(values) == count else -np.inf for values, _ in best])
         # After some blocks hardly any candidate comes near enough: one comparison each, and a sort of those few.
         rows, columns = np.nonzero(similar > least[:, None].astype(np.float32))
@@ -153,6 +154,14 @@ def nearest_candidates(
             near = columns[borders[row] : borders[row + 1]]
             best[row] = _merged(best[row], (similar[row, near], near + start), count)
     return np.array([positions for _, positions in best])
+
+
+def _blocks(total: int, largest: int) -> Iterator[tuple[int, int]]:
+    """Yield the borders of blocks. The first are small: before anything is known to be near, all of a block is."""
+    start, size = 0, min(_FIRST_BLOCK, largest)
+    while start < total:
+        yield start, min(start + size, total)
+        start, size = start + size, min(2 * size, largest)
 
 
 def _merged(best: _Ranked, more: _Ranked, count: int) -> _Ranked:

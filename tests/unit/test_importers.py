@@ -53,6 +53,13 @@ TRAINER = {"epoch": 3.0, "eval_accuracy": 0.8123, "eval_loss": 0.5, "eval_sample
 NLU_EVALS = {"all_metrics": {"xquad.de": {"test_f1": 74.0, "test_exact_match": 58.0, "test_samples": 1190}}}
 
 
+def edgebench_score(lang: str, value: float) -> dict[str, Any]:
+    return {
+        "task": "xnli", "lang": lang, "metric": "accuracy", "value": value, "n": 200, "artifact_sha256": "ab" * 32,
+        "protocol": {"convention": "equal labels"},
+    }  # fmt: skip
+
+
 def load(tmp_path: Path, document: Any, *, name: str = "scores.json", **given: Any) -> Imported:
     path = tmp_path / name
     path.parent.mkdir(exist_ok=True)
@@ -101,9 +108,7 @@ def plain(found: Imported) -> list[tuple[str, str, str, float]]:
             "mlqa/all_results.json", {}, "nlu-evals", [("mlqa", "ar", "f1", 60)],
         ),
         (
-            {"scores": [{"task": "xnli", "lang": "en", "metric": "accuracy", "value": 0.5, "n": 200}] * 1
-             + [{"task": "xnli", "lang": "sw", "metric": "accuracy", "value": 50, "n": 200}], "tasks": {},
-             "overall": None},
+            {"scores": [edgebench_score("en", 0.5), edgebench_score("sw", 50)], "tasks": {}, "overall": None},
             "eval.json", {}, "edgebench", [("xnli", "en", "accuracy", 0.5), ("xnli", "sw", "accuracy", 50)],
         ),
         ("task,lang,metric,value\nxnli,en,acc,80\n", "a.csv", {}, "table", [("xnli", "en", "accuracy", 80)]),
@@ -137,6 +142,11 @@ def test_a_row_says_whose_it_is_and_where_it_is_from(tmp_path: Path) -> None:
     assert row.conventions == "prompted, no head is trained"
     assert row.source_sha256 == hashlib.sha256((tmp_path / "r.json").read_bytes()).hexdigest()
     assert found.skipped == [f"{name}: no task of XTREME-R in one language" for name in ("xnli", "hellaswag")]
+
+
+def test_edgebenchs_own_scores_keep_their_artifact_and_convention(tmp_path: Path) -> None:
+    (row,) = load(tmp_path, {"scores": [edgebench_score("en", 50)], "tasks": {}, "overall": None}).rows
+    assert (row.artifact_sha256, row.conventions, row.n) == ("ab" * 32, "equal labels", 200)
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl"])
