@@ -41,8 +41,8 @@ RENEW_EVERY_S = 10.0
 RECONNECT_ATTEMPTS = 8
 #: How long a run that goes on by itself is looked for again: about as long as it waits for us.
 RECONNECT_S = 600.0
-#: More than ten million latencies, or two days of readings; a message costs the host several times its length.
-_MAX_JOURNAL_BYTES = 256 << 20
+#: More than the ten million latencies that a run may have, or two days of readings.
+_MAX_JOURNAL_BYTES = 384 << 20
 _STOP_S = 20.0
 _CHUNK_BYTES = 1 << 18
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from edgebench.artifact import Format, parse_format
 from edgebench.device import Device, load_profile
-from edgebench.errors import StoreError
+from edgebench.errors import ConfigError, StoreError
 from edgebench.stats.verdicts import LOOKS, MARGIN
 from edgebench.workload import Padding, RunPlan, Scenario, Workload
 
@@ -31,6 +31,16 @@ class Request:
     until_decided: bool = False  # more runs, at planned looks, until every comparison with the first row is decided
     margin: float = MARGIN  # that is decided about
     seed: int | None = None  # of the order of runs; None: drawn when the session begins, and kept with it
+    cold: bool = True  # also start each row once with its files out of the page cache
+
+    def __post_init__(self) -> None:
+        count, longest_s = self.plan.min_count, self.plan.max_duration_s
+        for rate in (workload.queries_per_s for workload in self.workloads):
+            if rate is not None and count / rate > longest_s:
+                raise ConfigError(
+                    f"{count} queries at {rate:g} a second take {count / rate:.0f} s, longer than a run may, "
+                    f"{longest_s:g} s; raise --max-duration or --qps, or lower --min-count"
+                )
 
     @property
     def looks(self) -> tuple[int, ...]:
@@ -52,6 +62,7 @@ def request_to_json(request: Request) -> dict[str, Any]:
         "until_decided": request.until_decided,
         "margin": request.margin,
         "seed": request.seed,
+        "cold": request.cold,
     }
 
 
@@ -83,6 +94,7 @@ def request_from_json(values: dict[str, Any]) -> Request:
             until_decided=values.get("until_decided", False),
             margin=values.get("margin", MARGIN),
             seed=values["seed"],
+            cold=values.get("cold", True),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise StoreError(f"the stored session can't be read: {error}") from error

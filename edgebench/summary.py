@@ -7,7 +7,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from edgebench.measurement import LatencySummary, Measurement, Memory, PaddingCost, Run, Score, Subject
+from edgebench.measurement import (
+    LatencySummary,
+    Measurement,
+    Memory,
+    PaddingCost,
+    Run,
+    Score,
+    Subject,
+    Trace,
+)
 from edgebench.stats.intervals import t_interval
 from edgebench.stats.percentiles import MINIMUM_COUNTS, quantiles
 
@@ -170,20 +179,33 @@ def duration_ns(run: Run) -> int:
     return max(1, int(trace.starts_ns[-1]) + int(trace.latencies_ns[-1]) - int(trace.starts_ns[0]))
 
 
-def _window_rates(run: Run) -> list[float]:
-    """Return inputs per second in equal windows of about a second; an inference across a border counts in parts.
+def services(trace: Trace) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return when each inference was begun and ended, shape (inferences,) both.
 
-    Every inference counts with the run's mean number of inputs (they differ only where a last batch is short).
+    One at a time, first come, first served: one that had to wait was begun when the one before it had ended. In every
+    scenario but the server's, that is where its latency starts.
     """
     import numpy as np
 
-    starts, latencies = run.trace.starts_ns, run.trace.latencies_ns
+    ends = trace.starts_ns + trace.latencies_ns
+    return np.maximum(trace.starts_ns, np.concatenate([trace.starts_ns[:1], ends[:-1]])), ends
+
+
+def _window_rates(run: Run) -> list[float]:
+    """Return inputs per second in equal windows of about a second; an inference across a border counts in parts.
+
+    It is done while it is served, not while it waits. Every inference counts with the run's mean number of inputs (they
+    differ only where a last batch is short).
+    """
+    import numpy as np
+
     duration = duration_ns(run)
     windows = max(1, min(_MOST_WINDOWS, round(duration / _WINDOW_NS)))
-    borders = np.linspace(0, duration, windows + 1) + float(starts[0])
-    begun = np.clip(np.searchsorted(starts, borders, side="right") - 1, 0, None)
-    part = np.clip((borders - starts[begun]) / np.maximum(latencies[begun], 1), 0, 1)
-    inputs = (begun + part) * (run.inferences / len(starts))
+    begun_ns, ended_ns = services(run.trace)
+    borders = np.linspace(0, duration, windows + 1) + float(begun_ns[0])
+    begun = np.clip(np.searchsorted(begun_ns, borders, side="right") - 1, 0, None)
+    part = np.clip((borders - begun_ns[begun]) / np.maximum(ended_ns - begun_ns, 1)[begun], 0, 1)
+    inputs = (begun + part) * (run.inferences / len(begun_ns))
     rates: list[float] = (np.diff(inputs) * windows / (duration / 1e9)).tolist()
     return rates
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from edgebench.measurement import Run, Series
 from edgebench.printable import printable
-from edgebench.summary import has_no_whole_turn, inputs_of_a_turn, whole_turns
+from edgebench.summary import has_no_whole_turn, inputs_of_a_turn, services, whole_turns
 from edgebench.workload import RunPlan
 
 Rule = Callable[[Run, RunPlan], str | None]
@@ -161,6 +161,27 @@ def _provider_fell_back(run: Run, _: RunPlan) -> str | None:
     return None
 
 
+def utilisation(run: Run) -> float | None:
+    """Return which part of its time a server needs: the rate of its queries times how long one is served on average.
+
+    From 1 on the queue grows for as long as the run lasts, so its latencies are those of the run's length (a queue is
+    stable below 1 only: Loynes 1962). None for any other scenario. Of the rate that was asked for, not of the arrivals
+    that came: else runs with many of them by chance would be left out, and the others look better than they are.
+    """
+    rate = run.facts.get("queries_per_s")
+    if not isinstance(rate, int | float) or not len(run.trace.starts_ns):
+        return None
+    begun_ns, ended_ns = services(run.trace)
+    return float(rate) * float((ended_ns - begun_ns).mean()) / 1e9
+
+
+def _overloaded(run: Run, _: RunPlan) -> str | None:
+    used = utilisation(run)
+    if used is None or used < 1:
+        return None
+    return "queries arrived faster than they can be served, so that ever more of them waited; lower the rate (--qps)"
+
+
 def _listed(names: Iterable[Any]) -> str:
     return printable(", ".join(str(name) for name in names))
 
@@ -176,11 +197,17 @@ RULES: dict[str, Rule] = {
     "warm_up_not_ended": _warm_up_not_ended,
     "too_few_observations": _too_few,
     "no_whole_turn": _no_whole_turn,
+    "overloaded": _overloaded,
     "provider_fell_back": _provider_fell_back,
 }
 
 
+#: A sustained run is there to show what a board does when it gets hot.
+_SHOWN_BY_SUSTAINED = ("throttled", "clock_too_low", "temperature_changed", "warm_up_not_ended")
+
+
 def reasons_against(run: Run, plan: RunPlan) -> tuple[str, ...]:
     """Return why this run does not count, in the order of the table; empty where it does."""
-    found = (rule(run, plan) for rule in RULES.values())
+    left_out = _SHOWN_BY_SUSTAINED if plan.sustained_min is not None else ()
+    found = (rule(run, plan) for name, rule in RULES.items() if name not in left_out)
     return tuple(reason for reason in found if reason is not None)
