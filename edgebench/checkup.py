@@ -12,8 +12,8 @@ from edgebench.device import Device
 from edgebench.errors import AuthenticationError, BoardError, ConnectionLost, DeviceError, HostKeyError
 from edgebench.printable import printable
 from edgebench.remote_agent import RemoteAgent
+from edgebench.throttling import STICKY_SHIFT, throttle_names
 from edgebench.transport import open_transport
-from edgebench.validity import STICKY_SHIFT, throttle_names
 
 _MB = 10**6
 #: Below the first no run can work; below the second it is worth a word.

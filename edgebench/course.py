@@ -29,6 +29,7 @@ class Course:
     seed: int
     measure: Callable[[int], None]
     is_decided: Callable[[], bool] = field(default=lambda: False)
+    repeats: bool = True  # runs that were not valid
     on_event: OnEvent = ignore
     _failed: dict[int, RunFailed] = field(init=False, default_factory=dict)
 
@@ -55,7 +56,7 @@ class Course:
             raise error
 
     def _repeat(self, index: int, runs: int) -> None:
-        most = runs + max(1, runs // 2)
+        most = runs + max(1, runs // 2) if self.repeats else runs
         while index not in self._failed and sum(run.valid for run in self._runs(index)) < runs:
             kept = self._runs(index)
             if len(kept) >= most:

@@ -37,7 +37,7 @@ class Pushing:
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """Run `number` of `runs` goes on."""
+    """Run `number` of `runs` goes on; of a sustained one, `minutes` are over."""
 
     subject: Subject
     number: int
@@ -46,6 +46,7 @@ class Running:
     count: int
     p50_ns: int | None
     temperature_mc: int | None
+    minutes: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

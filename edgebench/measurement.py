@@ -173,6 +173,54 @@ class PaddingCost:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Minute:
+    """One minute of a sustained run, or what was left in the end; what was not measured is None.
+
+    `throughput_per_s`: inputs. `clock_mhz`: the mean of the fastest core's. `throttled`: what a Raspberry Pi's flags
+    tell of this minute. `others_cores`: what other processes used, in cores.
+    """
+
+    number: int  # from 1
+    seconds: float
+    inferences: int
+    p50_ms: float | None
+    p95_ms: float | None
+    throughput_per_s: float
+    clock_mhz: float | None
+    temperature_c: float | None  # the highest
+    throttled: tuple[str, ...] | None
+    others_cores: float | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values."""
+        return asdict(self) | {"throttled": list(self.throttled) if self.throttled is not None else None}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sustained:
+    """A long run minute by minute, throttling and all: its own kind of result, never compared with another."""
+
+    planned_min: float
+    minutes: tuple[Minute, ...]
+
+    @property
+    def first_to_last_ratio(self) -> float | None:
+        """The last minute's p50 as a multiple of the first one's; None for fewer than two minutes."""
+        if len(self.minutes) < 2:
+            return None
+        first, last = self.minutes[0].p50_ms, self.minutes[-1].p50_ms
+        return last / first if first and last is not None else None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values."""
+        return {
+            "planned_min": self.planned_min,
+            "minutes": [minute.to_json() for minute in self.minutes],
+            "first_to_last_ratio": self.first_to_last_ratio,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Measurement:
     """The runs of one artifact on one device under one workload, and what they amount to.
 
@@ -195,6 +243,7 @@ class Measurement:
     scores: tuple[Score, ...] = ()
     padding: PaddingCost | None = None
     operators: OperatorProfile | None = None  # of an extra run that doesn't count
+    sustained: Sustained | None = None  # where it is one long run
 
     @property
     def id(self) -> str:
@@ -230,6 +279,7 @@ class Measurement:
             "overhead_us": None,
             "validity": {"valid": self.valid, "reasons": list(self.reasons)},
             "operators": self.operators.to_json() if self.operators is not None else None,
+            "sustained": self.sustained.to_json() if self.sustained is not None else None,
             "scores": [asdict(score) for score in self.scores],
         }
 

@@ -133,6 +133,7 @@ def _carry_out(
             subjects=[cell.subject for cell in cells],
             done=done,
             looks=request.looks,
+            repeats=request.plan.sustained_min is None,
             seed=request.seed or 0,
             measure=lambda index: _measure_and_keep(agent, cells[index], done, request, store, on_event),
             is_decided=lambda: _is_decided(cells, done, request, on_event),
@@ -158,6 +159,7 @@ def _cells(
     prepared: Sequence[Prepared], request: Request, session: str, facts: Mapping[str, Mapping[str, Any]]
 ) -> list[Cell]:
     cells = []
+    minutes = request.plan.sustained_min
     for number, row in enumerate(prepared):
         threads = row.workload.threads if row.workload.threads is not None else request.device.profile.threads or None
         workload = replace(row.workload, threads=threads)
@@ -167,13 +169,18 @@ def _cells(
             variant=row.variant,
             artifact=row.artifact,
             device=facts[runtime_of(row.artifact, request.runtime)],
-            workload=workload.to_json(),
-            label=workload.label,
+            workload=workload.to_json() | _kind(request.plan),
+            label=workload.label + (f" {minutes:g} min" if minutes is not None else ""),
             planned_runs=request.looks[0],
             looks=len(request.looks),
         )
         cells.append(Cell(subject, workload, row.inputs))
     return cells
+
+
+def _kind(plan: RunPlan) -> dict[str, Any]:
+    """Return what a workload says of a plan that makes another kind of result of it."""
+    return {"sustained_min": plan.sustained_min} if plan.sustained_min is not None else {}
 
 
 #: What must not change between the runs of one Measurement.
@@ -240,7 +247,7 @@ def _measure_and_keep(
     runs = done[cell.subject.id]
     number = len(runs) + 1
     run_id = f"{cell.subject.id}-{number:03d}-{secrets.token_hex(2)}"
-    watch = _running(cell, number, request.looks[-1], on_event)
+    watch = _running(cell, number, request, on_event)
     try:
         run = measure_patiently(agent, cell, request, run_id, watch, on_event)
     except RunEnded as ended:
@@ -252,7 +259,7 @@ def _measure_and_keep(
     on_event(Ended(cell.subject, run))
 
 
-def _running(cell: Cell, number: int, runs: int, on_event: OnEvent) -> Callable[[RunCollector], None]:
+def _running(cell: Cell, number: int, request: Request, on_event: OnEvent) -> Callable[[RunCollector], None]:
     """Return a watcher that tells how a run goes on, a few times a second."""
     last = float("-inf")
 
@@ -268,11 +275,12 @@ def _running(cell: Cell, number: int, runs: int, on_event: OnEvent) -> Callable[
             Running(
                 cell.subject,
                 number,
-                runs,
+                request.looks[-1],
                 collector.phase,
                 collector.count,
                 recent[len(recent) // 2] if recent else None,
                 max(hottest, default=None),
+                collector.timed_s / 60 if request.plan.sustained_min is not None else None,
             )
         )
 

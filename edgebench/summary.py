@@ -7,18 +7,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from edgebench.measurement import (
-    LatencySummary,
-    Measurement,
-    Memory,
-    PaddingCost,
-    Run,
-    Score,
-    Subject,
-    Trace,
-)
+from edgebench.measurement import LatencySummary, Measurement, Memory, PaddingCost, Run, Score, Subject, Sustained
 from edgebench.stats.intervals import t_interval
 from edgebench.stats.percentiles import MINIMUM_COUNTS, quantiles
+from edgebench.timeline import cpu_temperatures, inputs_done, sustained_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,8 +20,6 @@ _MS = 1e6  # nanoseconds in a millisecond
 _WINDOW_NS = 1e9
 _MOST_WINDOWS = 100_000  # more than a day of them is a board's wrong clock
 _WITH_INTERVAL = (0.5, 0.9, 0.95, 0.99)
-_TEMPERATURE = "temperature_mc/"
-_CPU_ZONES = ("cpu", "soc", "pkg", "core", "k10temp")
 
 
 def summarise(subject: Subject, runs: Sequence[Run], *, scores: Sequence[Score] = ()) -> Measurement:
@@ -57,7 +47,13 @@ def summarise(subject: Subject, runs: Sequence[Run], *, scores: Sequence[Score] 
         reasons=_reasons(subject, runs),
         scores=tuple(scores),
         padding=_padding(valid),
+        sustained=_sustained(subject, runs),
     )
+
+
+def _sustained(subject: Subject, runs: Sequence[Run]) -> Sustained | None:
+    planned_min = subject.workload.get("sustained_min")
+    return sustained_of(runs, planned_min) if planned_min is not None else None
 
 
 def whole_turns(run: Run) -> Run:
@@ -179,34 +175,14 @@ def duration_ns(run: Run) -> int:
     return max(1, int(trace.starts_ns[-1]) + int(trace.latencies_ns[-1]) - int(trace.starts_ns[0]))
 
 
-def services(trace: Trace) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return when each inference was begun and ended, shape (inferences,) both.
-
-    One at a time, first come, first served: one that had to wait was begun when the one before it had ended. In every
-    scenario but the server's, that is where its latency starts.
-    """
-    import numpy as np
-
-    ends = trace.starts_ns + trace.latencies_ns
-    return np.maximum(trace.starts_ns, np.concatenate([trace.starts_ns[:1], ends[:-1]])), ends
-
-
 def _window_rates(run: Run) -> list[float]:
-    """Return inputs per second in equal windows of about a second; an inference across a border counts in parts.
-
-    It is done while it is served, not while it waits. Every inference counts with the run's mean number of inputs (they
-    differ only where a last batch is short).
-    """
+    """Return inputs per second in equal windows of about a second; an inference across a border counts in parts."""
     import numpy as np
 
     duration = duration_ns(run)
     windows = max(1, min(_MOST_WINDOWS, round(duration / _WINDOW_NS)))
-    begun_ns, ended_ns = services(run.trace)
-    borders = np.linspace(0, duration, windows + 1) + float(begun_ns[0])
-    begun = np.clip(np.searchsorted(begun_ns, borders, side="right") - 1, 0, None)
-    part = np.clip((borders - begun_ns[begun]) / np.maximum(ended_ns - begun_ns, 1)[begun], 0, 1)
-    inputs = (begun + part) * (run.inferences / len(begun_ns))
-    rates: list[float] = (np.diff(inputs) * windows / (duration / 1e9)).tolist()
+    borders = np.linspace(0, duration, windows + 1) + float(run.trace.starts_ns[0])
+    rates: list[float] = (np.diff(inputs_done(run, borders)) * windows / (duration / 1e9)).tolist()
     return rates
 
 
@@ -221,9 +197,7 @@ def _temperature_c(runs: Sequence[Run]) -> dict[str, float] | None:
     """Return the hottest CPU zone at the first run's start, and at its hottest in any run; None without a sensor."""
     per_run = []
     for run in runs:
-        zones = {name: series for name, series in run.trace.readings.items() if name.startswith(_TEMPERATURE)}
-        of_cpu = {name: zones[name] for name in zones if any(word in name.lower() for word in _CPU_ZONES)}
-        found = [series.values for series in (of_cpu or zones).values() if len(series.values)]
+        found = [series.values for series in cpu_temperatures(run.trace.readings) if len(series.values)]
         if found:
             per_run.append((max(int(values[0]) for values in found), max(int(values.max()) for values in found)))
     if not per_run:

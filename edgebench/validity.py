@@ -14,15 +14,13 @@ from typing import Any
 
 from edgebench.measurement import Run, Series
 from edgebench.printable import printable
-from edgebench.summary import has_no_whole_turn, inputs_of_a_turn, services, whole_turns
+from edgebench.summary import has_no_whole_turn, inputs_of_a_turn, whole_turns
+from edgebench.throttling import happened_during, throttle_names
+from edgebench.timeline import services
 from edgebench.workload import RunPlan
 
 Rule = Callable[[Run, RunPlan], str | None]
 
-#: What the lowest bits of the Raspberry Pi's `vcgencmd get_throttled` say of now, and the same bits STICKY_SHIFT
-#: higher of any moment since boot.
-THROTTLE_FLAGS = ("under-voltage", "clock capped", "throttled", "soft temperature limit")
-STICKY_SHIFT = 16
 #: Fewer readings than this while timed are too few to judge a run by.
 _LEAST_READINGS = 3
 _LEAST_CLOCK = 0.9  # of what the governor allows; twice in a row, for a single reading may be torn
@@ -31,22 +29,12 @@ _MOST_OTHERS_MILLICORES = 500
 _MOST_FAULTS = 10
 
 
-def throttle_names(bits: int) -> list[str]:
-    """Return what the bits say of now; shifted down by STICKY_SHIFT first: since boot."""
-    return [name for bit, name in enumerate(THROTTLE_FLAGS) if bits >> bit & 1]
-
-
 def _throttled(run: Run, _: RunPlan) -> str | None:
     series = run.trace.readings.get("throttled")
     if series is None or len(series.values) == 0:
         return None
     seen = [int(value) for value in series.values]
-    before = seen[0] >> STICKY_SHIFT
-    happened = 0
-    for value in seen:
-        # A sticky bit that was not set at the start tells of an episode between two readings.
-        happened |= value | (value >> STICKY_SHIFT & ~before)
-    names = throttle_names(happened)
+    names = throttle_names(happened_during(seen, before=seen[0]))
     return f"{' and '.join(names)} during the run" if names else None
 
 

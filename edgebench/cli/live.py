@@ -111,6 +111,8 @@ def _running_line(event: Running) -> str:
     parts = [f"run {event.number} of {max(event.number, event.runs)}", _name(event), event.phase]
     if event.count:
         parts.append(f"{event.count} inferences")
+    if event.minutes is not None and event.count:
+        parts.append(f"minute {int(event.minutes) + 1} of {event.subject.workload.get('sustained_min', 0):g}")
     if event.p50_ns is not None:
         parts.append(f"p50 so far {event.p50_ns / _MS:.2f} ms")
     if event.temperature_mc is not None:

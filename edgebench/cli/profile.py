@@ -8,18 +8,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from edgebench.artifact import EXPORT_FORMATS, parse_format
 from edgebench.cli.numbers import parts, whole_numbers
 from edgebench.cli.output import json_option, scores_option, store_option, verbosity_options
 from edgebench.errors import ConfigError, UsageError
+from edgebench.stats.percentiles import MINIMUM_COUNTS
 from edgebench.workload import RunPlan, Scenario, Workload
 
 if TYPE_CHECKING:
     from edgebench.device import Device
 
 DEFAULTS = RunPlan()
-_SAMPLES_OF_A_QUERY = 8  # MLPerf's for multi-stream
+#: MLPerf's for a query of a multi-stream; offline, as many in a batch.
+_SAMPLES = {Scenario.MULTI_STREAM: 8, Scenario.OFFLINE: 8}
+_FOR_P99 = -(-MINIMUM_COUNTS[0.99] // DEFAULTS.runs)
 
 
 @click.command("profile")
@@ -45,6 +49,8 @@ _SAMPLES_OF_A_QUERY = 8  # MLPerf's for multi-stream
     help="As MLPerf Inference defines them.",
 )
 @click.option("--qps", type=float, metavar="N", help="Queries a second that arrive at a server (Poisson).")
+@click.option("--find-qps", is_flag=True, help="Search a server's highest rate that keeps p99 under the bound.")
+@click.option("--latency-bound-ms", type=float, metavar="MS", help="The bound, from a query's arrival on.")
 @click.option("--seq-len", type=int, metavar="N", help="Tokens of each input. [default: 128]")
 @click.option("--lang", metavar="L[,L...]", help="Token lengths that parallel text has in these languages.")
 @click.option("--texts", type=click.Path(path_type=Path), metavar="FILE", help="One text a line, tokenised.")
@@ -52,7 +58,7 @@ _SAMPLES_OF_A_QUERY = 8  # MLPerf's for multi-stream
     "--batch",
     type=int,
     metavar="N",
-    help="Inputs per inference; of a multi-stream: samples per query. [default: 1; multi-stream: 8]",
+    help="Inputs per inference; of a multi-stream: samples per query. [default: 1; multi-stream and offline: 8]",
 )
 @click.option("--choices", type=int, metavar="N", help="Sequences of a multiple choice's example. [default: 2]")
 @click.option("--truncate", is_flag=True, help="Cut texts that are longer than the model allows.")
@@ -62,9 +68,20 @@ _SAMPLES_OF_A_QUERY = 8  # MLPerf's for multi-stream
 @click.option("--ops", is_flag=True, help="Also show what each operator takes, from an extra run that doesn't count.")
 @click.option("--threads", metavar="N[,N...]", help="Threads of the runtime; several make a sweep.")
 @click.option("--runs", type=int, default=DEFAULTS.runs, show_default=True, help="Fresh processes per row.")
-@click.option("--min-count", type=int, default=DEFAULTS.min_count, show_default=True, help="Inferences per run.")
+@click.option(
+    "--min-count",
+    type=int,
+    help=f"Inferences per run. [default: {DEFAULTS.min_count}; server: {_FOR_P99}, so that six runs state p99; with "
+    f"--find-qps: {MINIMUM_COUNTS[0.99]}]",
+)
 @click.option("--min-duration", type=float, default=DEFAULTS.min_duration_s, show_default=True, help="Seconds per run.")
 @click.option("--max-duration", type=float, default=DEFAULTS.max_duration_s, show_default=True, help="Seconds per run.")
+@click.option(
+    "--sustained",
+    type=float,
+    metavar="MIN",
+    help="Instead: one run of so many minutes, minute by minute, throttling and all.",
+)
 @click.option(
     "--until-decided",
     is_flag=True,
@@ -83,6 +100,8 @@ def command(
     formats: str | None,
     scenario: str,
     qps: float | None,
+    find_qps: bool,
+    latency_bound_ms: float | None,
     seq_len: int | None,
     lang: str | None,
     texts: Path | None,
@@ -93,9 +112,10 @@ def command(
     ops: bool,
     threads: str | None,
     runs: int,
-    min_count: int,
+    min_count: int | None,
     min_duration: float,
     max_duration: float,
+    sustained: float | None,
     until_decided: bool,
     margin: float,
     scores: Path | None,
@@ -108,11 +128,16 @@ def command(
     Example:
       edgebench profile --device pi4 --model runs/xnli-multi --format onnx-int8,onnx-fp32 --lang sw,th
     """
-    plan = RunPlan(runs=runs, min_count=min_count, min_duration_s=min_duration, max_duration_s=max_duration)
     kind = Scenario(scenario)
-    shape = Workload(scenario=kind, queries_per_s=qps, choices=choices, truncate=truncate)
-    samples = batch if batch is not None else (_SAMPLES_OF_A_QUERY if kind is Scenario.MULTI_STREAM else 1)
-    workloads = _workloads(shape, seq_len, lang, texts, samples, threads)
+    plan = _plan(kind, runs, min_count, min_duration, max_duration, sustained)
+    shape = Workload(
+        scenario=kind,
+        queries_per_s=qps,
+        latency_bound_ms=_bound(kind, qps, find_qps, latency_bound_ms),
+        choices=choices,
+        truncate=truncate,
+    )
+    workloads = _workloads(shape, seq_len, lang, texts, batch, threads)
     wanted = tuple(parse_format(name) for name in parts(formats))
     if host is not None and len(devices) > 1:
         raise UsageError("--host gives one address, but several --device were named")
@@ -169,8 +194,43 @@ def _device(name: str | None, host: str | None, host_key: str | None) -> Device:
     return Device(name=name or address, profile=profile, host=address, user=user, port=port, host_key=host_key)
 
 
+def _plan(
+    kind: Scenario,
+    runs: int,
+    min_count: int | None,
+    min_duration: float,
+    max_duration: float,
+    sustained: float | None,
+) -> RunPlan:
+    """Return the plan; of a server, with as many queries a run as its p99 needs."""
+    given = click.get_current_context().get_parameter_source
+    of_runs = {"runs": runs, "min_count": min_count, "min_duration": min_duration, "max_duration": max_duration}
+    for name in (*of_runs, "until_decided", "find_qps"):
+        if sustained is not None and given(name) is ParameterSource.COMMANDLINE:
+            raise UsageError(f"--sustained is one run of so many minutes; leave --{name.replace('_', '-')} out")
+    if min_count is None:
+        finding = click.get_current_context().params["find_qps"]
+        min_count = MINIMUM_COUNTS[0.99] if finding else _FOR_P99 if kind is Scenario.SERVER else DEFAULTS.min_count
+    return RunPlan(
+        runs=runs,
+        min_count=min_count,
+        min_duration_s=min_duration,
+        max_duration_s=max_duration,
+        sustained_min=sustained,
+    )
+
+
+def _bound(kind: Scenario, qps: float | None, find_qps: bool, latency_bound_ms: float | None) -> float | None:
+    """Return the bound to search a rate for; None where no rate is searched."""
+    if find_qps != (latency_bound_ms is not None):
+        raise UsageError("--find-qps and --latency-bound-ms go together: the rate is searched that keeps the bound")
+    if find_qps and (kind is not Scenario.SERVER or qps is not None):
+        raise UsageError("--find-qps searches the rate of a server: give --scenario server, and no --qps")
+    return latency_bound_ms
+
+
 def _workloads(
-    shape: Workload, seq_len: int | None, lang: str | None, texts: Path | None, batch: int, threads: str | None
+    shape: Workload, seq_len: int | None, lang: str | None, texts: Path | None, batch: int | None, threads: str | None
 ) -> list[Workload]:
     """Return one workload for each language and number of threads."""
     if sum(option is not None for option in (seq_len, lang, texts)) > 1:
@@ -178,8 +238,11 @@ def _workloads(
     lines = _read_texts(texts) if texts is not None else None
     languages: list[str | None] = [*parts(lang)] or [None]
     sweep: list[int | None] = [*whole_numbers(threads, "--threads")] or [None]
+    samples = batch if batch is not None else _SAMPLES.get(shape.scenario, 1)
+    if batch is None and lines is not None:
+        samples = min(samples, len(lines) // (shape.choices or 1) or 1)
     return [
-        replace(shape, seq_len=seq_len, lang=language, texts=lines, batch=batch, threads=number)
+        replace(shape, seq_len=seq_len, lang=language, texts=lines, batch=samples, threads=number)
         for language in languages
         for number in sweep
     ]

@@ -73,9 +73,10 @@ def show(id: str, store: Path, json_target: str | None) -> None:
     if to_stdout(json_target):
         from edgebench.report.details import details_of
         from edgebench.report.operators import operator_tables
+        from edgebench.report.sustained import sustained_tables
 
         console().print(details_of(measurement))
-        for part in operator_tables(measurement):
+        for part in (*sustained_tables(measurement), *operator_tables(measurement)):
             console().print(part, markup=False)
 
 

@@ -14,7 +14,8 @@ from edgebench.errors import ConfigError
 from edgebench.inputs import encode
 from edgebench.measurement import Run
 from edgebench.request import Request, request_from_json, request_to_json
-from edgebench.summary import services, summarise
+from edgebench.summary import summarise
+from edgebench.timeline import services
 from edgebench.validity import reasons_against, utilisation
 from edgebench.workload import RunPlan, Scenario, Workload
 from tests.sample_runs import MS, run, subject, trace
