@@ -315,7 +315,7 @@ MUST_MATCH: dict[str, tuple[str, Callable[[Measurement], Any]]] = {
     "board": ("board", _of_device("name", "model", "arch", "cpu", "cores")),
     "governor": ("clock governor", _of_device("governor")),
     "os": ("system", _of_device("os", "kernel")),
-    "scenario": ("scenario", _of_workload("scenario")),
+    "scenario": ("scenario", _of_workload("scenario", "queries_per_s")),
     "inputs": ("inputs", _of_workload("seq_len", "lang", "texts_sha256", "choices")),
     "batch": ("batch", _of_workload("batch")),
     "threads": ("threads", _of_workload("threads")),

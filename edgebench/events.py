@@ -16,6 +16,13 @@ class Noted:
 
 
 @dataclass(frozen=True, slots=True)
+class Began:
+    """From here on there is something to resume."""
+
+    session: str
+
+
+@dataclass(frozen=True, slots=True)
 class Planned:
     """Everything is ready; `least_s` and `most_s` bound the time in the timed loops of all runs."""
 
@@ -57,7 +64,7 @@ class Ended:
     run: Run
 
 
-Event = Noted | Planned | Pushing | Running | Ended
+Event = Noted | Began | Planned | Pushing | Running | Ended
 OnEvent = Callable[[Event], None]
 
 

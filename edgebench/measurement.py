@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from edgebench._version import __version__
 from edgebench.artifact import Artifact
 from edgebench.operators import OperatorProfile
+from edgebench.rate_search import RateSearch
 from edgebench.variant import Variant
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 FORMAT_VERSION = 1
 
 _MS = 1e6  # nanoseconds in a millisecond
+_COLD_SHARE = 0.05  # of a model's bytes that may be in memory at a cold start
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +175,31 @@ class PaddingCost:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ColdStart:
+    """A process of its own that loaded the model and inferred once, its files dropped from the page cache before.
+
+    `resident_share`: the part of them that was in memory all the same; None where the board can't tell.
+    """
+
+    load_ns: int | None
+    first_ns: int | None
+    resident_share: float | None
+
+    @property
+    def is_cold(self) -> bool:
+        """Whether it was one: some file systems keep their files in memory, and some kernels tell nothing."""
+        return self.resident_share is not None and self.resident_share <= _COLD_SHARE
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what the JSON has of it where it was cold."""
+        return {
+            "load_ms": self.load_ns / _MS if self.load_ns is not None else None,
+            "first_ms": self.first_ns / _MS if self.first_ns is not None else None,
+            "resident_share": self.resident_share,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Minute:
     """One minute of a sustained run, or what was left in the end; what was not measured is None.
 
@@ -244,6 +271,8 @@ class Measurement:
     padding: PaddingCost | None = None
     operators: OperatorProfile | None = None  # of an extra run that doesn't count
     sustained: Sustained | None = None  # where it is one long run
+    cold_start: ColdStart | None = None  # of an extra run; load_ms and first_ms are of a warm one
+    find_qps: RateSearch | None = None  # how a server's rate was found
 
     @property
     def id(self) -> str:
@@ -272,6 +301,7 @@ class Measurement:
             "padding": self.padding.to_json() if self.padding is not None else None,
             "load_ms": self.load_ms,
             "first_ms": self.first_ms,
+            "cold": self.cold_start.to_json() if self.cold_start is not None and self.cold_start.is_cold else None,
             "covers": self.covers,
             "memory_bytes": asdict(self.memory_bytes),
             "temperature_c": dict(self.temperature_c) if self.temperature_c is not None else None,
@@ -280,6 +310,7 @@ class Measurement:
             "validity": {"valid": self.valid, "reasons": list(self.reasons)},
             "operators": self.operators.to_json() if self.operators is not None else None,
             "sustained": self.sustained.to_json() if self.sustained is not None else None,
+            "find_qps": self.find_qps.to_json() if self.find_qps is not None else None,
             "scores": [asdict(score) for score in self.scores],
         }
 

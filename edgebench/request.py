@@ -8,6 +8,7 @@ from typing import Any
 from edgebench.artifact import Format, parse_format
 from edgebench.device import Device, load_profile
 from edgebench.errors import ConfigError, StoreError
+from edgebench.stats.percentiles import MINIMUM_COUNTS
 from edgebench.stats.verdicts import LOOKS, MARGIN
 from edgebench.workload import Padding, RunPlan, Scenario, Workload
 
@@ -34,6 +35,8 @@ class Request:
     cold: bool = True  # also start each row once with its files out of the page cache
 
     def __post_init__(self) -> None:
+        if any(workload.latency_bound_ms is not None for workload in self.workloads):
+            self._check_search()
         count, longest_s = self.plan.min_count, self.plan.max_duration_s
         for rate in (workload.queries_per_s for workload in self.workloads):
             if rate is not None and count / rate > longest_s:
@@ -41,6 +44,16 @@ class Request:
                     f"{count} queries at {rate:g} a second take {count / rate:.0f} s, longer than a run may, "
                     f"{longest_s:g} s; raise --max-duration or --qps, or lower --min-count"
                 )
+
+    def _check_search(self) -> None:
+        needed, queries = MINIMUM_COUNTS[0.99], self.plan.runs * self.plan.min_count
+        if queries < needed:
+            raise ConfigError(
+                f"p99 needs {needed} queries, {self.plan.runs} runs of {self.plan.min_count} have {queries}; "
+                f"raise --min-count or --runs"
+            )
+        if self.until_decided:
+            raise ConfigError("a rate is searched, or rows are measured until they are decided, not both")
 
     @property
     def looks(self) -> tuple[int, ...]:

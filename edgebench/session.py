@@ -8,23 +8,26 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from edgebench.artifact import Format, parse_format
+from edgebench.cold_start import start_cold_and_keep
 from edgebench.collect import RunCollector
 from edgebench.comparison import MUST_MATCH, compare_pairs, pairs_with_the_first
 from edgebench.course import Course
 from edgebench.device import Device, find_device
 from edgebench.environments import tflite_runtime_python
 from edgebench.errors import StoreError, TooFewRuns
-from edgebench.events import Ended, Noted, OnEvent, Planned, Running, ignore
+from edgebench.events import Began, Ended, Noted, OnEvent, Planned, Running, ignore
 from edgebench.export import cache_folder
 from edgebench.measurement import Measurement, Run, Score, Subject
 from edgebench.measuring import INTERRUPTED, Cell, RunEnded, measure_patiently
 from edgebench.operator_profiling import has_fallen_back, profile_and_keep
 from edgebench.preflight import preflight, push_artifact, runtime_of
 from edgebench.preparing import Prepared, prepare
+from edgebench.rate_probing import RateFinders, request_at, searched_id
 from edgebench.remote_agent import RemoteAgent, agent_archive
 from edgebench.request import DEFAULT_MODEL, Request, request_from_json, request_to_json
 from edgebench.store import Store
@@ -122,30 +125,59 @@ def _carry_out(
         agent = RemoteAgent(transport, name=request.device.name, python=python)
         facts = preflight(agent, request.device, artifacts, on_event, runtime=request.runtime)
         cells = _cells(prepared, request, session, facts)
-        done = _stored_runs(store, session, cells) if resumed else {cell.subject.id: [] for cell in cells}
         for artifact in artifacts:
             push_artifact(agent, artifact, on_event)
         for cell in cells:
             agent.push_bytes(cell.inputs.to_bytes())
-        store.write_session(session, request_to_json(request))  # from here on there is something to resume
-        on_event(_planned(session, cells, done, request))
-        Course(
-            subjects=[cell.subject for cell in cells],
-            done=done,
-            looks=request.looks,
-            repeats=request.plan.sustained_min is None,
-            seed=request.seed or 0,
-            measure=lambda index: _measure_and_keep(agent, cells[index], done, request, store, on_event),
-            is_decided=lambda: _is_decided(cells, done, request, on_event),
-            on_event=on_event,
-        ).run()
+        done = _stored_runs(store, session, cells) if resumed else {}
+        store.write_session(session, request_to_json(request))
+        on_event(Began(session))
+        watching = partial(_running, request=request, on_event=on_event)
+        rates = RateFinders(agent, cells, request, store, watching, on_event)
+        left = rates.found(cells)
+        cells = []
+        while left:
+            done = {cell.subject.id: done.get(cell.subject.id, []) for cell in left} | done
+            on_event(_planned(session, left, done, request))
+            _measure_all(agent, left, done, request, store, on_event)
+            unconfirmed = rates.unconfirmed(left, done)
+            cells += [cell for cell in left if cell not in unconfirmed]
+            left = rates.found(unconfirmed)
         for cell in cells:
+            if request.cold:
+                start_cold_and_keep(agent, cell, request, store, on_event)
             if request.operators or has_fallen_back(done[cell.subject.id]):
                 profile_and_keep(agent, cell, request, store, on_event)
+    for error in rates.errors:
+        raise error
+    cells.sort(key=lambda cell: cell.subject.id)
     measured = (
         summarise(cell.subject, done[cell.subject.id], scores=_scores_for(cell.subject, scores)) for cell in cells
     )
-    return [replace(each, operators=store.operators(each.id)) for each in measured]
+    return [store.complete(each) for each in measured]
+
+
+def _measure_all(
+    agent: RemoteAgent,
+    cells: Sequence[Cell],
+    done: dict[str, list[Run]],
+    request: Request,
+    store: Store,
+    on_event: OnEvent,
+) -> None:
+    """Measure the planned runs of these cells, interleaved, as far as they are not done."""
+    Course(
+        subjects=[cell.subject for cell in cells],
+        done=done,
+        looks=request.looks,
+        repeats=request.plan.sustained_min is None,
+        seed=request.seed or 0,
+        measure=lambda index: _measure_and_keep(
+            agent, cells[index], done, request_at(cells[index], request), store, on_event
+        ),
+        is_decided=lambda: _is_decided(cells, done, request, on_event),
+        on_event=on_event,
+    ).run()
 
 
 def _agent_python(request: Request, on_event: OnEvent) -> str:
@@ -196,11 +228,11 @@ def _stored_runs(store: Store, session: str, cells: Sequence[Cell]) -> dict[str,
     done: dict[str, list[Run]] = {cell.subject.id: [] for cell in cells}
     by_id = {cell.subject.id: cell for cell in cells}
     for stored in store.measurements(session=session):
-        cell = by_id.get(stored.id)
+        cell = by_id.get(searched_id(stored.id))
         changed = "the request" if cell is None else _what_changed(cell, stored)
         if changed:
             raise StoreError(f"session {session} can't go on: {changed} changed since it began; start a new one")
-        done[stored.id].extend(run for run in stored.runs if INTERRUPTED not in run.reasons)
+        done.setdefault(stored.id, []).extend(run for run in stored.runs if INTERRUPTED not in run.reasons)
     return done
 
 
@@ -208,7 +240,8 @@ def _what_changed(cell: Cell, stored: Measurement) -> str | None:
     now, then = cell.subject, stored.subject
     if now.artifact.sha256 != then.artifact.sha256:
         return "the model file"
-    if dict(now.workload) != dict(then.workload):
+    found = {"queries_per_s": then.workload.get("queries_per_s")} if "latency_bound_ms" in now.workload else {}
+    if dict(now.workload) | found != dict(then.workload):
         return "the workload"
     for name in _SAME_BOARD:
         if now.device.get(name) != then.device.get(name):
@@ -247,7 +280,7 @@ def _measure_and_keep(
     runs = done[cell.subject.id]
     number = len(runs) + 1
     run_id = f"{cell.subject.id}-{number:03d}-{secrets.token_hex(2)}"
-    watch = _running(cell, number, request, on_event)
+    watch = _running(cell, number, request=request, on_event=on_event)
     try:
         run = measure_patiently(agent, cell, request, run_id, watch, on_event)
     except RunEnded as ended:
@@ -259,7 +292,7 @@ def _measure_and_keep(
     on_event(Ended(cell.subject, run))
 
 
-def _running(cell: Cell, number: int, request: Request, on_event: OnEvent) -> Callable[[RunCollector], None]:
+def _running(cell: Cell, number: int, *, request: Request, on_event: OnEvent) -> Callable[[RunCollector], None]:
     """Return a watcher that tells how a run goes on, a few times a second."""
     last = float("-inf")
 

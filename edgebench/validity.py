@@ -149,6 +149,9 @@ def _provider_fell_back(run: Run, _: RunPlan) -> str | None:
     return None
 
 
+OVERLOADED = "queries arrived faster than they can be served, so that ever more of them waited; lower the rate (--qps)"
+
+
 def utilisation(run: Run) -> float | None:
     """Return which part of its time a server needs: the rate of its queries times how long one is served on average.
 
@@ -167,7 +170,7 @@ def _overloaded(run: Run, _: RunPlan) -> str | None:
     used = utilisation(run)
     if used is None or used < 1:
         return None
-    return "queries arrived faster than they can be served, so that ever more of them waited; lower the rate (--qps)"
+    return OVERLOADED
 
 
 def _listed(names: Iterable[Any]) -> str:

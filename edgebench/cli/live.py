@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 from rich.text import Text
 
-from edgebench.events import Ended, Event, Noted, Planned, Pushing, Running
+from edgebench.events import Began, Ended, Event, Noted, Planned, Pushing, Running
 from edgebench.printable import printable
 
 _MS = 1e6
@@ -50,6 +50,8 @@ class LiveDisplay:
         match event:
             case Noted(text):
                 self._say(text)
+            case Began(session):
+                self.session = session
             case Planned():
                 self._plan(event)
             case Pushing():

@@ -17,8 +17,7 @@ from edgebench.cli.output import check_json_target, console, progress_console, t
 from edgebench.errors import EdgebenchError
 from edgebench.measurement import Measurement, measurements_to_json
 from edgebench.printable import printable
-from edgebench.report.operators import operator_tables
-from edgebench.report.sustained import sustained_tables
+from edgebench.report.below import tables_below
 from edgebench.report.table import measurement_table
 from edgebench.stats.verdicts import MARGIN
 from edgebench.xtreme_r.scores import ScoreRow, scores_of
@@ -101,7 +100,7 @@ def _show(measurements: list[Measurement], json_target: str | None, margin: floa
     if to_stdout(json_target) and measurements:
         console().print(measurement_table(measurements))
         for measurement in measurements:
-            for part in (*sustained_tables(measurement), *operator_tables(measurement)):
+            for part in tables_below(measurement):
                 console().print(part, markup=False)
         for line in _decided(measurements, margin):
             console().print(line, markup=False)

@@ -71,12 +71,11 @@ def show(id: str, store: Path, json_target: str | None) -> None:
     measurement = Store(store).measurement(id)
     write_json(json_target, measurements_to_json([measurement]))
     if to_stdout(json_target):
+        from edgebench.report.below import tables_below
         from edgebench.report.details import details_of
-        from edgebench.report.operators import operator_tables
-        from edgebench.report.sustained import sustained_tables
 
         console().print(details_of(measurement))
-        for part in (*sustained_tables(measurement), *operator_tables(measurement)):
+        for part in tables_below(measurement):
             console().print(part, markup=False)
 
 

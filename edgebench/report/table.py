@@ -239,6 +239,8 @@ def _notes(measurements: Sequence[Measurement]) -> Iterable[str]:
     """Say below the table what a cell has no room for."""
     if any(each.latency_ms.p50_ci for each in measurements):
         yield "±: half of the 95 % interval, from the runs' own medians"
+    yield from _scenarios(measurements)
+    yield from (text for each in measurements if (text := _cold_start(each)))
     for each in measurements:
         if each.padding is not None and each.padding.cost >= _NOTED_PADDING:
             padding, row = each.padding, f"{each.subject.artifact.format} {each.subject.label}"
@@ -253,6 +255,31 @@ def _notes(measurements: Sequence[Measurement]) -> Iterable[str]:
         if not each.valid:
             name = f"{variant_name(each.subject.variant)} {each.subject.artifact.format} {each.subject.label}"
             yield f"not valid: {name}: {'; '.join(each.reasons)}"
+
+
+def _scenarios(measurements: Sequence[Measurement]) -> Iterable[str]:
+    """Say what a latency is, where it is not that of one input that waits for nothing."""
+    workloads = [each.subject.workload for each in measurements]
+    for scenario, batch in dict.fromkeys((workload.get("scenario"), workload.get("batch")) for workload in workloads):
+        match scenario:
+            case "server":
+                yield "server: a latency counts from the query's arrival, its waiting included"
+            case "multi-stream":
+                yield f"multi-stream: a latency is that of a query of {batch} inputs"
+            case "offline":
+                yield f"offline: inputs/s is the result; a latency is that of a batch of {batch}"
+
+
+def _cold_start(measurement: Measurement) -> str | None:
+    """Return what starting took with the model's file out of memory; what the table has is of a warm start."""
+    started, subject = measurement.cold_start, measurement.subject
+    if started is None:
+        return None
+    row = f"{variant_name(subject.variant)} {subject.artifact.format} {subject.label}"
+    if not started.is_cold:
+        return f"load and first: warm, {row}: the board keeps the model's file in memory, or can't tell"
+    load, first = (rounded(value) for value in (started.to_json()["load_ms"], started.to_json()["first_ms"]))
+    return f"load and first: warm (the model's file in memory); cold, {row}: load {load} ms, first {first} ms"
 
 
 # --- figures for people -----------------------------------------------------------------------------------------
