@@ -54,7 +54,10 @@ class RateFinder:
         """
         search = self._search or self._without_waiting()
         while (rate := search.next_rate()) is not None:
-            search = self._keep(replace(search, probes=(*search.probes, self._probe(rate, len(search.probes) + 1))))
+            probe = self._probe(rate, len(search.probes) + 1)
+            search = self._keep(replace(search, probes=(*search.probes, probe)))
+            doubt = f"; not valid: {'; '.join(probe.reasons)}" if probe.reasons else ""
+            self._on_event(Noted(f"{self._name}: probe: {_told(probe, self._bound_ms)}{doubt}"))
         found = search.candidate()
         if found is None:
             lowest = min(probe.queries_per_s for probe in search.probes)
@@ -115,10 +118,7 @@ class RateFinder:
         )
         run = self._measure(at_rate(self._cell, rate, 0), plan, number)
         reasons = tuple(reason for reason in reasons_against(run, plan) if reason != OVERLOADED)
-        probe = replace(_probe_of([run], rate, self._bound_ms), reasons=reasons)
-        doubt = f"; not valid: {'; '.join(reasons)}" if reasons else ""
-        self._on_event(Noted(f"{self._name}: probe: {_told(probe, self._bound_ms)}{doubt}"))
-        return probe
+        return replace(_probe_of([run], rate, self._bound_ms), reasons=reasons)
 
     def _measure(self, cell: Cell, plan: RunPlan, number: int) -> Run:
         run_id = f"{cell.subject.id}-probe-{secrets.token_hex(3)}"
@@ -163,18 +163,22 @@ def _probe_of(runs: Sequence[Run], rate: float, bound_ms: float) -> Probe:
     latencies = np.concatenate([run.latencies_ns for run in runs])
     count, over = len(latencies), int((latencies > bound_ms * 1e6).sum())
     (p99_ns,) = quantiles(latencies, (0.99,))
+    used = max((part for run in runs if (part := utilisation(run)) is not None), default=None)
     return Probe(
         queries_per_s=rate,
         queries=count,
         over_bound=over,
         p99_ms=p99_ns / 1e6 if p99_ns is not None else None,
-        holds=percentile_bound_holds(count, over) and all((utilisation(run) or 0) < 1 for run in runs),
+        holds=percentile_bound_holds(count, over) and (used is None or used < 1),
+        utilisation=used,
     )
 
 
 def _told(probe: Probe, bound_ms: float) -> str:
     verdict = "holds" if probe.holds else "does not hold"
     p99 = f", p99 {probe.p99_ms:.4g} ms" if probe.p99_ms is not None else ""
+    if probe.utilisation is not None and probe.utilisation >= 1:
+        return f"{probe.queries_per_s:.4g}/s {verdict}: the queue grows"
     over = f"{probe.over_bound} of {probe.queries} queries over {bound_ms:g} ms"
     return f"{probe.queries_per_s:.4g}/s {verdict}: {over}{p99}"
 

@@ -19,7 +19,8 @@ _MOST_LOWERED = 5  # times that runs did not confirm a rate
 class Probe:
     """What became of one rate. `runs`: how many (0: one run for the search alone, kept in no store).
 
-    `holds`: that p99 is within the bound can be said with 99 % confidence. `reasons`: why it should not be trusted.
+    `holds`: that p99 is within the bound can be said with 99 % confidence, and the queue does not grow. `utilisation`:
+    which part of its time the server needs; from 1 on the queue grows. `reasons`: why it should not be trusted.
     """
 
     queries_per_s: float
@@ -27,6 +28,7 @@ class Probe:
     over_bound: int
     p99_ms: float | None
     holds: bool
+    utilisation: float | None = None
     runs: int = 0
     reasons: tuple[str, ...] = ()
 

@@ -52,6 +52,7 @@ def profile(
     scores: str | Path | None = None,
     runtime: str | None = None,
     operators: bool = False,
+    cold: bool = True,
     on_event: OnEvent = ignore,
 ) -> Measurement:
     """Measure one model on one device and return the Measurement, which is then also in the store.
@@ -63,6 +64,7 @@ def profile(
         scores: a file of XTREME-R scores to put beside the figures.
         runtime: of .tflite files: `ai-edge-litert` or `tflite-runtime`; default: whichever the board has.
         operators: also profile the model's operators, in an extra run that doesn't count.
+        cold: also start once with the model's files out of the board's memory.
 
     Raises:
         EdgebenchError: see edgebench.errors; a measurement that isn't valid is returned, with its reasons.
@@ -75,6 +77,7 @@ def profile(
         plan=plan or RunPlan(),
         runtime=runtime,
         operators=operators,
+        cold=cold,
     )
     rows = read_scores(Path(scores)) if scores is not None else []
     keep = store if isinstance(store, Store) else Store(store)

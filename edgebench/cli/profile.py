@@ -66,6 +66,9 @@ _FOR_P99 = -(-MINIMUM_COUNTS[0.99] // DEFAULTS.runs)
     "--runtime", metavar="NAME", help="For .tflite: ai-edge-litert or tflite-runtime. [default: what is there]"
 )
 @click.option("--ops", is_flag=True, help="Also show what each operator takes, from an extra run that doesn't count.")
+@click.option(
+    "--cold/--no-cold", default=True, show_default=True, help="Also start once with the file out of the board's memory."
+)
 @click.option("--threads", metavar="N[,N...]", help="Threads of the runtime; several make a sweep.")
 @click.option("--runs", type=int, default=DEFAULTS.runs, show_default=True, help="Fresh processes per row.")
 @click.option(
@@ -110,6 +113,7 @@ def command(
     truncate: bool,
     runtime: str | None,
     ops: bool,
+    cold: bool,
     threads: str | None,
     runs: int,
     min_count: int | None,
@@ -163,6 +167,7 @@ def command(
             plan=plan,
             runtime=runtime,
             operators=ops,
+            cold=cold,
             until_decided=until_decided,
             margin=margin,
         )

@@ -51,6 +51,7 @@ _COLUMNS: tuple[tuple[str, Callable[[Probe], str]], ...] = (
     ("queries", lambda probe: str(probe.queries)),
     ("over\nbound", lambda probe: str(probe.over_bound)),
     ("p99\nms", lambda probe: latency_text(probe.p99_ms)),
+    ("server\nbusy", lambda probe: f"{100 * probe.utilisation:.0f} %" if probe.utilisation is not None else ""),
     ("holds", lambda probe: "yes" if probe.holds else "no"),
     ("not valid", lambda probe: printable("; ".join(probe.reasons))),
 )
