@@ -212,7 +212,8 @@ class RateFinders:
                 at_rates.append(cell if finder is None else finder.cell())
             except NotValid as error:
                 self.errors.append(error)
-                self._on_event(Noted(str(error)))
+                if len(cells) > 1:
+                    self._on_event(Noted(f"given up: {error}"))
         return at_rates
 
     def unconfirmed(self, cells: Sequence[Cell], done: Mapping[str, Sequence[Run]]) -> list[Cell]:

@@ -11,7 +11,7 @@ from typing import Any
 
 #: Neighbouring rates, one that holds and one that does not, are told apart no further.
 RESOLUTION = 0.05
-_LOWEST = 1 / 64  # of the rate at which a server has no time left
+_LOWEST = 1 / 70  # of the rate at which a server has no time left
 _MOST_LOWERED = 5  # times that runs did not confirm a rate
 
 
@@ -55,15 +55,15 @@ class RateSearch:
         """Return the rate to probe next; None once the search has ended, or has found that no rate holds."""
         low, high = self._bracket()
         if low is None:
-            return high / 2 if high / 2 >= self.limit_qps * _LOWEST else None
-        return math.sqrt(low * high) if high / low > 1 + RESOLUTION else None
+            return _sayable(high / 2) if high / 2 >= self.limit_qps * _LOWEST else None
+        return _sayable(math.sqrt(low * high)) if high / low > 1 + RESOLUTION else None
 
     def candidate(self) -> float | None:
         """Return the rate for runs to confirm, once the search has ended: what held, less each time it did not."""
         low, _ = self._bracket()
         if low is None or self.times_lowered > _MOST_LOWERED:
             return None
-        return low / (1 + RESOLUTION) ** self.times_lowered
+        return _sayable(low / (1 + RESOLUTION) ** self.times_lowered)
 
     @property
     def times_lowered(self) -> int:
@@ -109,3 +109,8 @@ class RateSearch:
             service_ms=float(values["service_ms"]),
             probes=tuple(Probe(**probe | {"reasons": tuple(probe["reasons"])}) for probe in values["probes"]),
         )
+
+
+def _sayable(rate: float) -> float:
+    """Return the rate with four digits, so that what is said of it is what was measured."""
+    return float(f"{rate:.4g}")
