@@ -71,7 +71,9 @@ class Run:
     """One fresh process that measured one artifact under one workload.
 
     `facts` is what the agent said of itself and the board: runtime, versions, providers, nodes by provider.
-    `reasons` says why a run is not valid; empty where it is.
+    `reasons` says why a run is not valid; empty where it is. `cut`: inferences that count for nothing, because other
+    processes kept the board busy meanwhile: those that began from `cut[i][0]` on and before `cut[i][1]`, nanoseconds on
+    the board's clock. The trace has them all the same.
     """
 
     id: str
@@ -84,11 +86,23 @@ class Run:
     tokens: int  # real tokens, without padding, in the timed inferences
     inferences: int  # inputs in the timed inferences: count times batch, less a short last batch
     reasons: tuple[str, ...] = ()
+    cut: tuple[tuple[int, int], ...] = ()
 
     @property
     def valid(self) -> bool:
         """Whether it counts."""
         return not self.reasons
+
+    @property
+    def is_cut(self) -> NDArray[np.bool_]:
+        """Shape (inferences,): whether each timed inference was cut."""
+        import numpy as np
+
+        starts = self.trace.starts_ns
+        found = np.zeros(len(starts), bool)
+        for began, ended in self.cut:
+            found |= (starts >= began) & (starts < ended)
+        return found
 
     @property
     def latencies_ns(self) -> NDArray[np.int64]:
@@ -298,6 +312,7 @@ def _run_to_json(run: Run, latency_ms: LatencySummary) -> dict[str, Any]:
         "valid": run.valid,
         "reasons": list(run.reasons),
         "latencies_count": len(run.latencies_ns),
+        "cut_count": int(run.is_cut.sum()),
         "latency_ms": latency_ms.to_json_of_run(),
         "inferences": run.inferences,
         "tokens": run.tokens,

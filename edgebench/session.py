@@ -33,7 +33,7 @@ from edgebench.remote_agent import RemoteAgent, agent_archive
 from edgebench.request import DEFAULT_MODEL, Request, request_from_json, request_to_json
 from edgebench.store import Store
 from edgebench.summary import summarise
-from edgebench.validity import reasons_against
+from edgebench.validity import judged
 from edgebench.variant import Variant
 from edgebench.workload import RunPlan, Workload
 from edgebench.xtreme_r.scores import ScoreRow, read_scores, scores_of
@@ -259,7 +259,7 @@ def _measure_and_keep(
     except RunEnded as ended:
         store.add_run(cell.subject, replace(ended.run, reasons=(ended.reason,)))
         raise ended.why from ended
-    run = replace(run, facts={**run.facts, **idle}, reasons=reasons_against(run, request.plan))
+    run = judged(replace(run, facts={**run.facts, **idle}), request.plan)
     store.add_run(cell.subject, run)
     runs.append(run)
     on_event(Ended(cell.subject, run))

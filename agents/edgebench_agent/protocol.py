@@ -199,8 +199,9 @@ class Readings:
     Of the measuring process: `rss_bytes`, and at the borders of phases also `pss_bytes` and `peak_rss_bytes`.
     Of the board: `temperature_mc/ZONE`, `frequency_khz/cpuN`, `others_cpu_millicores` and `agent_cpu_millicores` (busy
     time of everything else, and of the agent's sensor process, in thousandths of one core, since the last reading),
-    `throttled` (the bits of the Raspberry Pi's get_throttled: 0-3 are now, 16-19 since boot), `power_uw/SOURCE/RAIL`,
-    `voltage_uv/RAIL`, `gpu_load_permille`, `gpu_frequency_khz`, `power_mode` (the number of a Jetson's nvpmodel).
+    `throttled` (the bits of the Raspberry Pi's get_throttled: 0-3 are now, 16-19 since boot), `swapped_pages` (in and
+    out, since boot), `clocksource_changes` (seen since the run began), `power_uw/SOURCE/RAIL`, `voltage_uv/RAIL`,
+    `gpu_load_permille`, `gpu_frequency_khz`, `power_mode` (the number of a Jetson's nvpmodel).
     """
 
     values: Dict[str, Optional[int]] = checked(_table(_or_none(_integer(-MAX_INT))))

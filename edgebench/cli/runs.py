@@ -88,7 +88,8 @@ def show(id: str, store: Path, json_target: str | None) -> None:
 @store_option
 @verbosity_options
 def export(ids: tuple[str, ...], kind: str, out: Path, store: Path) -> None:
-    """Write one row per timed inference, with its run, variant, format, device and workload; without ID, of all.
+    """Write one row per timed inference: its run, variant, format, device and workload, and what clock, temperature,
+    throttle flags and the load of others were when it began. Without ID, of all.
 
     \b
     Example:

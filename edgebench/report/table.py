@@ -262,14 +262,34 @@ def _notes(measurements: Sequence[Measurement]) -> Iterable[str]:
                 f"({padding.cost:.2f} times as many)"
             )
     yield from dict.fromkeys(_energy_notes(measurements))
+    for each in measurements:
+        if cut := cut_text(each):
+            yield f"cut: {_row_name(each)}: {cut}"
     scores = [score for each in measurements for score in _scores_of_row(each).values()]
     if any(not score.of_artifact for score in scores):
         yield f"{_OF_VARIANT} score of the variant, not of this very file"
     yield from cost_lines(measurements)
     for each in measurements:
         if not each.valid:
-            name = f"{variant_name(each.subject.variant)} {each.subject.artifact.format} {each.subject.label}"
-            yield f"not valid: {name}: {'; '.join(each.reasons)}"
+            yield f"not valid: {_row_name(each)}: {'; '.join(each.reasons)}"
+
+
+def _row_name(measurement: Measurement) -> str:
+    subject = measurement.subject
+    return f"{variant_name(subject.variant)} {subject.artifact.format} {subject.label}"
+
+
+def cut_text(measurement: Measurement) -> str:
+    """Say how much of the valid runs was cut; nothing where nothing was."""
+    valid = [run for run in measurement.runs if run.valid]
+    gone, count = sum(int(run.is_cut.sum()) for run in valid), sum(len(run.latencies_ns) for run in valid)
+    if not gone:
+        return ""
+    runs = sum(bool(run.cut) for run in valid)
+    return (
+        f"{gone} of {count} inferences do not count, for other processes worked meanwhile "
+        f"(in {runs} {'run' if runs == 1 else 'runs'})"
+    )
 
 
 def _energy_notes(measurements: Sequence[Measurement]) -> Iterator[str]:

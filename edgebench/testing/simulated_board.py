@@ -116,7 +116,7 @@ class SimulatedBoard:
             load_ns=400 * _MS,
             first_ns=int(latencies[0]),
             memory=Memory(peak_rss=300_000_000, peak_pss=280_000_000),
-            facts={"warmup_steady": True, "board": {"clock_max_khz": _CLOCK_KHZ}},
+            facts={"warmup_steady": True, "board": {"clock_allowed_khz": {"policy0": _CLOCK_KHZ}}},
             tokens=128 * count,
             inferences=count,
         )
