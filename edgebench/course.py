@@ -20,7 +20,8 @@ class Course:
     """What is measured, in which order, until when.
 
     `done`: the runs of each subject, by its id; `measure(i)` adds one to those of the i-th subject. `looks`: after how
-    many valid runs of each the data are looked at; with several, `is_decided` ends the course at a look.
+    many valid runs of each the data are looked at; with several, `is_decided` ends the course at a look. `has_time(i)`:
+    whether a run of the i-th subject may be repeated.
     """
 
     subjects: Sequence[Subject]
@@ -29,6 +30,7 @@ class Course:
     seed: int
     measure: Callable[[int], None]
     is_decided: Callable[[], bool] = field(default=lambda: False)
+    has_time: Callable[[int], bool] = field(default=lambda _: True)
     on_event: OnEvent = ignore
     _failed: dict[int, RunFailed] = field(init=False, default_factory=dict)
 
@@ -62,6 +64,9 @@ class Course:
                 return
             why = next(("; ".join(run.reasons) for run in reversed(kept) if run.reasons), "it is missing")
             name = self.subjects[index].variant.name
+            if not self.has_time(index):
+                self.on_event(Noted(f"{name}: no time is left to repeat a run that was not valid: {why}"))
+                return
             self.on_event(Noted(f"{name}: repeating a run that was not valid: {why}"))
             self._measure(index)
 

@@ -148,6 +148,7 @@ class Subject:
     planned_runs: int
     looks: int = 1  # how often the data were planned to be looked at before the last run
     overhead_us: Overhead | None = None  # None: it could not be measured, or by an older edgebench
+    seed: int | None = None  # of the order in which the session's runs were made
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -282,6 +283,7 @@ class Measurement:
             "artifact": subject.artifact.to_result(),
             "device": dict(subject.device),
             "workload": dict(subject.workload),
+            "schedule": {"planned_runs": subject.planned_runs, "looks": subject.looks, "seed": subject.seed},
             "runs": [_run_to_json(run, of_run) for run, of_run in zip(self.runs, self.run_latency_ms, strict=True)],
             "latency_ms": asdict(self.latency_ms),
             "throughput_per_s": self.throughput_per_s,

@@ -229,6 +229,13 @@ class RemoteAgent:
             raise AgentError(f"{self.name}: the board's answer to probe is not valid")
         return reply | {"board": board, "runtimes": found}
 
+    def temperatures(self) -> dict[str, int]:
+        """Return the temperature of each thermal zone, millidegrees, named as readings are; a light command."""
+        told = self._command(["temperatures"], timeout_s=60).get("temperature_mc")
+        if not isinstance(told, dict) or len(told) > protocol.MAX_ITEMS:
+            raise AgentError(f"{self.name}: the board's answer to temperatures is not valid")
+        return {f"temperature_mc/{_said(zone, 200)}": value for zone, value in told.items() if type(value) is int}
+
     @staticmethod
     def busy_processes(reply: Mapping[str, Any]) -> list[tuple[str, int]] | None:
         """Return what keeps a board busy, from its answer to `probe`: (name, thousandths of a core), the busiest first.

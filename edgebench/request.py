@@ -33,12 +33,17 @@ class Request:
     until_decided: bool = False  # more runs, at planned looks, until every comparison with the first row is decided
     wait_s: float = WAIT_S  # for a board that somebody else holds
     margin: float = MARGIN  # that is decided about
+    budget_s: float | None = None  # runs and counts are planned so that the session takes no longer
+    most_runs: int | None = None  # looks at more runs than these do not fit into the budget
+    cool_below_c: float | None = None  # before each run; None: as the device's profile says
+    cool_wait_s: float = 600.0  # for which at most
     seed: int | None = None  # of the order of runs; None: drawn when the session begins, and kept with it
 
     @property
     def looks(self) -> tuple[int, ...]:
         """After how many runs of each row the data are looked at."""
-        return LOOKS if self.until_decided else (self.plan.runs,)
+        fitting = tuple(runs for runs in LOOKS if self.most_runs is None or runs <= self.most_runs)
+        return fitting if self.until_decided and fitting else (self.plan.runs,)
 
 
 def request_to_json(request: Request) -> dict[str, Any]:
@@ -56,6 +61,10 @@ def request_to_json(request: Request) -> dict[str, Any]:
         "until_decided": request.until_decided,
         "margin": request.margin,
         "wait_s": request.wait_s,
+        "budget_s": request.budget_s,
+        "most_runs": request.most_runs,
+        "cool_below_c": request.cool_below_c,
+        "cool_wait_s": request.cool_wait_s,
         "seed": request.seed,
     }
 
@@ -89,6 +98,10 @@ def request_from_json(values: dict[str, Any]) -> Request:
             until_decided=values.get("until_decided", False),
             margin=values.get("margin", MARGIN),
             wait_s=values.get("wait_s", WAIT_S),
+            budget_s=values.get("budget_s"),
+            most_runs=values.get("most_runs"),
+            cool_below_c=values.get("cool_below_c"),
+            cool_wait_s=values.get("cool_wait_s", 600.0),
             seed=values["seed"],
         )
     except (KeyError, TypeError, ValueError) as error:

@@ -15,10 +15,11 @@ from typing import Any
 from edgebench.artifact import Format, parse_format
 from edgebench.collect import RunCollector
 from edgebench.comparison import MUST_MATCH, compare_pairs, pairs_with_the_first
+from edgebench.cooling import CoolDown
 from edgebench.course import Course
 from edgebench.device import Device, find_device
 from edgebench.environments import tflite_runtime_python
-from edgebench.errors import StoreError, TooFewRuns
+from edgebench.errors import RunFailed, StoreError, TooFewRuns
 from edgebench.events import Ended, Noted, OnEvent, Planned, Running, ignore
 from edgebench.export import cache_folder
 from edgebench.idle import measure_idle
@@ -27,6 +28,7 @@ from edgebench.measurement import Measurement, Run, Score, Subject
 from edgebench.measuring import INTERRUPTED, Cell, RunEnded, measure_patiently
 from edgebench.operator_profiling import has_fallen_back, profile_and_keep
 from edgebench.own_cost import cost_of_session
+from edgebench.planning import RunCost, Timetable, cost_of, fit_into, pilot_plan, what_budget_costs
 from edgebench.preflight import preflight, push_artifact, runtime_of
 from edgebench.preparing import Prepared, prepare
 from edgebench.remote_agent import RemoteAgent, agent_archive
@@ -121,6 +123,7 @@ def _carry_out(
     scores: Sequence[ScoreRow],
     on_event: OnEvent,
 ) -> list[Measurement]:
+    began_s = time.monotonic()
     store.check_writable()
     with _PREPARING:
         prepared = prepare(request, on_event)
@@ -139,15 +142,26 @@ def _carry_out(
         idle = measure_idle(agent, cells[0], request, on_event)
         cost = cost_of_session(agent, request, session, store, on_event)
         cells = [replace(cell, subject=replace(cell.subject, overhead_us=cost)) for cell in cells]
+        on_event(Noted("timing a short run of each row, which does not count"))
+        costs = [_pilot(agent, cell, request, on_event) for cell in cells]
+        if not resumed:
+            request = _within_budget(request, costs, time.monotonic() - began_s, on_event)
+            cells = [_as_planned(cell, request) for cell in cells]
         store.write_session(session, request_to_json(request))  # from here on there is something to resume
-        on_event(_planned(session, cells, done, request))
+        deadline_s = began_s + request.budget_s if request.budget_s is not None else None
+        timetable = Timetable(request.plan, costs, deadline_s)
+        cool_down = _cool_down(agent, request, on_event)
+        on_event(_planned(session, cells, done, request, timetable))
         Course(
             subjects=[cell.subject for cell in cells],
             done=done,
             looks=request.looks,
             seed=request.seed or 0,
-            measure=lambda index: _measure_and_keep(agent, cells[index], done, idle, request, store, on_event),
+            measure=lambda index: _measure_and_keep(
+                agent, index, cells, done, idle, request, store, timetable, cool_down, on_event
+            ),
             is_decided=lambda: _is_decided(cells, done, request, on_event),
+            has_time=lambda index: _has_time(index, cells, done, request, timetable),
             on_event=on_event,
         ).run()
         for cell in cells:
@@ -183,6 +197,7 @@ def _cells(
             label=workload.label,
             planned_runs=request.looks[0],
             looks=len(request.looks),
+            seed=request.seed,
         )
         cells.append(Cell(subject, workload, row.inputs))
     return cells
@@ -241,28 +256,95 @@ def _is_decided(cells: Sequence[Cell], done: Mapping[str, Sequence[Run]], reques
     return all(comparison.latency.verdict != "inconclusive" for comparison in compared)
 
 
+def _pilot(agent: RemoteAgent, cell: Cell, request: Request, on_event: OnEvent) -> RunCost | None:
+    """Make a short run that does not count; return what it says of the time of others, None where it failed.
+
+    What is wrong with it will be wrong with the first run that counts, which tells.
+    """
+    short = replace(request, plan=pilot_plan(request.plan))
+    began = time.monotonic()
+    try:
+        run_id = f"{cell.subject.id}-pilot-{secrets.token_hex(2)}"
+        run = measure_patiently(agent, cell, short, run_id, lambda _: None, on_event)
+    except RunEnded as ended:
+        if isinstance(ended.why, RunFailed):
+            return None
+        raise ended.why from ended
+    return cost_of(run, time.monotonic() - began)
+
+
+def _within_budget(request: Request, costs: Sequence[RunCost | None], spent_s: float, on_event: OnEvent) -> Request:
+    planned = fit_into(request, costs, spent_s=spent_s)
+    if planned.budget_s is not None and any(costs):
+        on_event(Noted(what_budget_costs(request, planned, costs)))
+    return planned
+
+
+def _as_planned(cell: Cell, request: Request) -> Cell:
+    subject = replace(cell.subject, planned_runs=request.looks[0], looks=len(request.looks))
+    return replace(cell, subject=subject)
+
+
+def _cool_down(agent: RemoteAgent, request: Request, on_event: OnEvent) -> CoolDown:
+    below, asked = request.device.profile.cool_below_c, request.cool_below_c
+    return CoolDown(
+        read=agent.temperatures,
+        below_mc=1000 * below if below is not None else None,
+        asked_mc=round(1000 * asked) if asked is not None else None,
+        most_s=request.cool_wait_s,
+        on_event=on_event,
+    )
+
+
+def _left(cells: Sequence[Cell], done: Mapping[str, Sequence[Run]], runs: int) -> list[int]:
+    """Return how many runs of each row are still to be made up to a look."""
+    return [max(0, runs - sum(run.valid for run in done[cell.subject.id])) for cell in cells]
+
+
+def _has_time(
+    index: int,
+    cells: Sequence[Cell],
+    done: Mapping[str, Sequence[Run]],
+    request: Request,
+    timetable: Timetable,
+) -> bool:
+    """Whether the budget has room for one more run of a row, beside what the first look still needs of the others."""
+    left = _left(cells, done, request.looks[0])
+    left[index] = 0
+    spare_s = timetable.spare_s(left)
+    return spare_s is None or spare_s >= (timetable.run_s(index) or 0.0)
+
+
 def _measure_and_keep(
     agent: RemoteAgent,
-    cell: Cell,
+    index: int,
+    cells: Sequence[Cell],
     done: dict[str, list[Run]],
     idle: Mapping[str, Any],
     request: Request,
     store: Store,
+    timetable: Timetable,
+    cool_down: CoolDown,
     on_event: OnEvent,
 ) -> None:
+    cell = cells[index]
     runs = done[cell.subject.id]
     number = len(runs) + 1
     run_id = f"{cell.subject.id}-{number:03d}-{secrets.token_hex(2)}"
     watch = _running(cell, number, request.looks[-1], on_event)
+    began = time.monotonic()
+    cooled = cool_down.wait(at_most_s=timetable.spare_s(_left(cells, done, request.looks[0])))
     try:
         run = measure_patiently(agent, cell, request, run_id, watch, on_event)
     except RunEnded as ended:
         store.add_run(cell.subject, replace(ended.run, reasons=(ended.reason,)))
         raise ended.why from ended
-    run = judged(replace(run, facts={**run.facts, **idle}), request.plan)
+    run = judged(replace(run, facts={**run.facts, **idle, **cooled}), request.plan)
     store.add_run(cell.subject, run)
     runs.append(run)
-    on_event(Ended(cell.subject, run))
+    timetable.ended(index, time.monotonic() - began)
+    to_the_next_look = next((left for look in request.looks if any(left := _left(cells, done, look))), [])
+    on_event(Ended(cell.subject, run, timetable.left_s(to_the_next_look)))
 
 
 def _running(cell: Cell, number: int, runs: int, on_event: OnEvent) -> Callable[[RunCollector], None]:
@@ -292,11 +374,20 @@ def _running(cell: Cell, number: int, runs: int, on_event: OnEvent) -> Callable[
     return tell
 
 
-def _planned(session: str, cells: Sequence[Cell], done: Mapping[str, Sequence[Run]], request: Request) -> Planned:
-    looks, plan = request.looks, request.plan
-    least, most = (sum(max(0, runs - len(done[cell.subject.id])) for cell in cells) for runs in (looks[0], looks[-1]))
+def _planned(
+    session: str,
+    cells: Sequence[Cell],
+    done: Mapping[str, Sequence[Run]],
+    request: Request,
+    timetable: Timetable,
+) -> Planned:
+    first, last = (_left(cells, done, runs) for runs in (request.looks[0], request.looks[-1]))
     return Planned(
-        session, tuple(cell.subject for cell in cells), most, least * plan.min_duration_s, most * plan.max_duration_s
+        session,
+        tuple(cell.subject for cell in cells),
+        sum(last),
+        timetable.left_s(first),
+        timetable.left_s(last),
     )
 
 

@@ -325,6 +325,7 @@ def _document(subject: Subject, run: Run) -> dict[str, Any]:
         "planned_runs": subject.planned_runs,
         "looks": subject.looks,
         "overhead_us": asdict(subject.overhead_us) if subject.overhead_us is not None else None,
+        "seed": subject.seed,
         "subject": {
             "id": subject.id,
             "session": subject.session,
@@ -371,6 +372,7 @@ def _read_run(folder: Path) -> _Stored:
                 planned_runs=values["planned_runs"],
                 looks=values.get("looks", 1),
                 overhead_us=Overhead.from_json(overhead) if (overhead := values.get("overhead_us")) else None,
+                seed=values.get("seed"),
             ),
             run=Run(
                 id=run["id"],

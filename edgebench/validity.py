@@ -16,7 +16,7 @@ from edgebench.conditions import FREQUENCY, OTHERS_CPU, THROTTLED, cpu_temperatu
 from edgebench.measurement import Run, Series
 from edgebench.printable import printable
 from edgebench.stats.drift import drift_of
-from edgebench.summary import batches_of_a_turn, has_no_whole_turn, inputs_of_a_turn, whole_turns
+from edgebench.summary import batches_of_a_turn, duration_ns, has_no_whole_turn, inputs_of_a_turn, whole_turns
 from edgebench.workload import RunPlan
 
 if TYPE_CHECKING:
@@ -42,8 +42,8 @@ _MOST_DRIFT = 0.05
 _SURE = 3.0  # standard errors
 _MOST_OTHERS_MILLICORES = 500
 _MOST_CUT = 0.2
-#: The load of others is told in ticks of 10 ms, once a second: nothing can be said of less than a second by it.
-_LEAST_TOLD_NS = 1_000_000_000
+#: What is timed for less tells neither of others (their load is told in ticks of 10 ms) nor of a drift.
+_LEAST_JUDGED_NS = 500_000_000
 _MOST_FAULTS = 10
 _MOST_SWAPPED_PAGES = 256  # 1 MiB
 
@@ -148,6 +148,8 @@ def _temperature_changed(run: Run, _: RunPlan) -> str | None:
 def _not_steady(run: Run, _: RunPlan) -> str | None:
     """Of a server's queries the time that the board works on each, for how long they wait is what is measured."""
     counted = whole_turns(run)
+    if not len(counted.latencies_ns) or duration_ns(counted) < _LEAST_JUDGED_NS:
+        return None
     begun, ended = _begun_and_ended(counted)
     drift = drift_of(ended - begun, counted.trace.items, begun)
     if drift is None or abs(drift.share) <= max(_MOST_DRIFT, _SURE * drift.error):
@@ -173,8 +175,7 @@ def _disturbed(run: Run) -> NDArray[np.bool_]:
     series = trace.readings.get(OTHERS_CPU)
     if series is None or not len(found):
         return found
-    began, ended = _timed_interval(run)
-    if ended - began < _LEAST_TOLD_NS:
+    if duration_ns(run) < _LEAST_JUDGED_NS:
         return found
     ends = trace.starts_ns + trace.latencies_ns
     since = np.concatenate([[np.iinfo(np.int64).min], series.t_ns[:-1]])

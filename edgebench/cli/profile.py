@@ -93,6 +93,28 @@ _SAMPLES_OF_A_QUERY = 8  # MLPerf's for multi-stream
     help="For a board that somebody else has: 90s, 30m, 0.",
 )
 @click.option("--margin", type=float, default=0.03, show_default=True, help="With it: within ±margin is equivalent.")
+@click.option(
+    "--budget",
+    "budget_s",
+    callback=time_span,
+    metavar="TIME",
+    help="Of each board, e.g. 20m: plan runs and counts that fit into it.",
+)
+@click.option(
+    "--cool-below",
+    type=click.FloatRange(0, 150),
+    metavar="C",
+    help="Wait before each run until the CPU is at most so warm, °C. [default: the device profile's]",
+)
+@click.option(
+    "--cool-wait",
+    "cool_wait_s",
+    callback=time_span,
+    default="10m",
+    show_default=True,
+    metavar="TIME",
+    help="At most so long, then go on.",
+)
 @scores_option
 @store_option
 @json_option
@@ -122,6 +144,9 @@ def command(
     until_decided: bool,
     wait_s: int,
     margin: float,
+    budget_s: int | None,
+    cool_below: float | None,
+    cool_wait_s: int,
     scores: Path | None,
     store: Path,
     json_target: str | None,
@@ -166,6 +191,9 @@ def command(
             until_decided=until_decided,
             wait_s=wait_s,
             margin=margin,
+            budget_s=budget_s,
+            cool_below_c=cool_below,
+            cool_wait_s=cool_wait_s,
         )
         for board in boards
     ]

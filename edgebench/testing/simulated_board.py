@@ -7,6 +7,7 @@ artifact truly is) is given here.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -65,12 +66,27 @@ class SimulatedBoard:
     sensor_hz: float = 2.0
     disturbances: Sequence[Disturbance] = ()
     now_s: float = 0.0
+    _warm: float = field(init=False, default=0.0)  # between cool (0) and hot (1), for `work` and `rest`
     _random: Any = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         import numpy as np
 
         self._random = np.random.default_rng(self.seed)
+
+    def work(self, seconds: float) -> None:
+        """Move the clock on, the board getting hot."""
+        self._warm = 1 - (1 - self._warm) * math.exp(-seconds / self.drift_s)
+        self.now_s += seconds
+
+    def rest(self, seconds: float) -> None:
+        """Move the clock on, the board getting cool."""
+        self._warm *= math.exp(-seconds / self.drift_s)
+        self.now_s += seconds
+
+    def temperatures(self) -> dict[str, int]:
+        """Return what its zone tells after `work` and `rest`, as a RemoteAgent does."""
+        return {"temperature_mc/cpu-thermal": round(_COOL_MC + (_HOT_MC - _COOL_MC) * self._warm)}
 
     def latencies_ns(self, count: int, *, factor: float = 1.0) -> NDArray[np.int64]:
         """Return so many latencies of a fresh process, shape (count,), and move the clock on; no disturbances."""

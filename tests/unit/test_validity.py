@@ -254,8 +254,8 @@ def against(run: Run) -> list[str]:
 
 
 def test_a_server_whose_queue_grows_is_steady_as_long_as_each_query_takes_the_same() -> None:
-    run = measured(count=100)
-    arrivals = run.trace.starts_ns - 5 * MS * np.arange(100) // 100  # the later, the longer it waited
+    run = measured(count=1000)
+    arrivals = run.trace.starts_ns - 5 * MS * np.arange(1000) // 1000  # the later, the longer it waited
     waited = run.trace.starts_ns + run.trace.latencies_ns - arrivals
     run = replace(run, trace=replace(run.trace, starts_ns=arrivals, latencies_ns=waited))
     assert waited[-1] > 5 * waited[0]
