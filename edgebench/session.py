@@ -142,8 +142,7 @@ def _carry_out(
         idle = measure_idle(agent, cells[0], request, on_event)
         cost = cost_of_session(agent, request, session, store, on_event)
         cells = [replace(cell, subject=replace(cell.subject, overhead_us=cost)) for cell in cells]
-        on_event(Noted("timing a short run of each row, which does not count"))
-        costs = [_pilot(agent, cell, request, on_event) for cell in cells]
+        costs = _pilots(agent, cells, _left(cells, done, request.looks[-1]), request, on_event)
         if not resumed:
             request = _within_budget(request, costs, time.monotonic() - began_s, on_event)
             cells = [_as_planned(cell, request) for cell in cells]
@@ -256,6 +255,15 @@ def _is_decided(cells: Sequence[Cell], done: Mapping[str, Sequence[Run]], reques
     return all(comparison.latency.verdict != "inconclusive" for comparison in compared)
 
 
+def _pilots(
+    agent: RemoteAgent, cells: Sequence[Cell], left: Sequence[int], request: Request, on_event: OnEvent
+) -> list[RunCost | None]:
+    """Return what a run costs of each row that has some left to be made."""
+    if any(left):
+        on_event(Noted("timing a short run of each row, which does not count"))
+    return [_pilot(agent, cell, request, on_event) if runs else None for cell, runs in zip(cells, left, strict=True)]
+
+
 def _pilot(agent: RemoteAgent, cell: Cell, request: Request, on_event: OnEvent) -> RunCost | None:
     """Make a short run that does not count; return what it says of the time of others, None where it failed.
 
@@ -287,8 +295,13 @@ def _as_planned(cell: Cell, request: Request) -> Cell:
 
 def _cool_down(agent: RemoteAgent, request: Request, on_event: OnEvent) -> CoolDown:
     below, asked = request.device.profile.cool_below_c, request.cool_below_c
+
+    def read() -> Mapping[str, int]:
+        agent.keep_lease()  # to cool down may take longer than a lease lives without renewal
+        return agent.temperatures()
+
     return CoolDown(
-        read=agent.temperatures,
+        read=read,
         below_mc=1000 * below if below is not None else None,
         asked_mc=round(1000 * asked) if asked is not None else None,
         most_s=request.cool_wait_s,

@@ -158,7 +158,12 @@ def test_the_ci_script_profiles_without_a_terminal_and_fails_by_exit_code(
 
     def script(**changes: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            ["sh", ROOT / "examples" / "ci" / "profile.sh", "result.json", *["--runs", "2", "--min-count", "20"]],
+            [
+                "sh",
+                ROOT / "examples" / "ci" / "profile.sh",
+                "result.json",
+                *["--runs", "2", "--min-count", "20", "--min-duration", "0.2"],
+            ],
             cwd=tmp_path,
             env={**environment, **changes},
             stdin=subprocess.DEVNULL,
