@@ -172,8 +172,6 @@ class RemoteAgent:
             BoardError: no Python there, or one that is too old, or its disk can't take the agent.
             ConnectionFailed, ConnectionLost.
         """
-        if self._path is not None:
-            return
         self.transport.connect()
         data, sha256 = agent_archive()
         reply = self._bootstrap(sha256, "look", b"")
