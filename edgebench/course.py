@@ -8,11 +8,24 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from edgebench.errors import RunFailed
 from edgebench.events import Noted, OnEvent, ignore
-from edgebench.measurement import Run, Subject
+from edgebench.measurement import Subject
 from edgebench.schedule import order_of_runs
+
+
+class Done(Protocol):
+    """What the course must know of a run that was measured."""
+
+    @property
+    def valid(self) -> bool:
+        """Whether it counts."""
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why not."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -25,7 +38,7 @@ class Course:
     """
 
     subjects: Sequence[Subject]
-    done: Mapping[str, Sequence[Run]]
+    done: Mapping[str, Sequence[Done]]
     looks: Sequence[int]
     seed: int
     measure: Callable[[int], None]
@@ -81,5 +94,5 @@ class Course:
             subject = self.subjects[index]
             self.on_event(Noted(f"{subject.variant.name} {subject.artifact.format} is given up: {error}"))
 
-    def _runs(self, index: int) -> Sequence[Run]:
+    def _runs(self, index: int) -> Sequence[Done]:
         return self.done[self.subjects[index].id]

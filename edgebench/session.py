@@ -14,12 +14,12 @@ from typing import Any
 
 from edgebench.artifact import Format, parse_format
 from edgebench.collect import RunCollector
-from edgebench.comparison import MUST_MATCH, compare_pairs, pairs_with_the_first
+from edgebench.comparison import compare_rows
 from edgebench.cooling import CoolDown
 from edgebench.course import Course
 from edgebench.device import Device, find_device
 from edgebench.environments import tflite_runtime_python
-from edgebench.errors import RunFailed, StoreError, TooFewRuns
+from edgebench.errors import RunFailed, StoreError
 from edgebench.events import Ended, Noted, OnEvent, Planned, Running, ignore
 from edgebench.export import cache_folder
 from edgebench.idle import measure_idle
@@ -244,12 +244,7 @@ def _what_changed(cell: Cell, stored: Measurement) -> str | None:
 def _is_decided(cells: Sequence[Cell], done: Mapping[str, Sequence[Run]], request: Request, on_event: OnEvent) -> bool:
     """Whether nothing is left inconclusive between the first row of each workload and the others."""
     measured = [summarise(cell.subject, done[cell.subject.id]) for cell in cells]
-    pairs = pairs_with_the_first(measured)
-    try:
-        compared = compare_pairs(pairs, margin=request.margin, allow=(*MUST_MATCH, "runtime"))
-    except TooFewRuns as error:
-        on_event(Noted(f"nothing to decide by: {error}"))
-        return True
+    compared = compare_rows(measured, margin=request.margin)
     for comparison in compared:
         on_event(Noted(comparison.verdict))
     return all(comparison.latency.verdict != "inconclusive" for comparison in compared)

@@ -139,12 +139,12 @@ def _show(measurements: list[Measurement], json_target: str | None, margin: floa
 
 def _decided(measurements: Sequence[Measurement], margin: float) -> Iterator[str]:
     """Yield the verdicts of rows that were measured until they were decided."""
-    from edgebench.comparison import MUST_MATCH, compare_pairs, pairs_with_the_first
+    from edgebench.comparison import compare_rows
 
-    pairs = pairs_with_the_first([each for each in measurements if each.subject.looks > 1])
-    if pairs:
+    compared = compare_rows([each for each in measurements if each.subject.looks > 1], margin=margin)
+    if compared:
         yield ""
-        yield from (each.verdict for each in compare_pairs(pairs, margin=margin, allow=(*MUST_MATCH, "runtime")))
+        yield from (each.verdict for each in compared)
 
 
 @contextmanager

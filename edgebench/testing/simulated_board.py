@@ -8,9 +8,10 @@ artifact truly is) is given here.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,7 @@ _EPOCH = datetime(2025, 1, 1, tzinfo=UTC)
 _CLOCK_KHZ, _THROTTLED_KHZ = 1_800_000, 1_000_000
 _COOL_MC, _HOT_MC, _LIMIT_MC = 45_000, 72_000, 81_000
 _STICKY = 16
+_MEDIANS = 20_000
 _CAPPED, _IS_THROTTLED = 1 << 1, 1 << 2
 
 
@@ -102,6 +104,24 @@ class SimulatedBoard:
         self.now_s += float(found.sum()) / _NS
         return found
 
+    def median_ns(self, count: int, *, factor: float = 1.0) -> float:
+        """Return the median of so many latencies of a fresh process, and move the clock on; no disturbances.
+
+        It stands for that of `latencies_ns`, a hundred times as fast: what noise makes of a median is drawn from many
+        that were taken so, and the drift is that of the middle of the run.
+        """
+        import math
+
+        self.now_s += self.pause_s
+        typical_s = self.typical_ms / 1000 * factor
+        middle_s = self.now_s + count * typical_s / 2
+        drift = math.log1p(self.drift * (1 - math.exp(-middle_s / self.drift_s)))
+        noise = _noise_of_medians(self.within, self.correlation, self.tail_share, count)
+        deviation = self._random.normal(0.0, self.between) + drift + noise[self._random.integers(len(noise))]
+        median_s = typical_s * math.exp(deviation)
+        self.now_s += count * median_s
+        return median_s * _NS
+
     def run(self, subject: Subject, number: int, *, factor: float = 1.0, count: int = 100) -> Run:
         """Return a run of so many inferences, disturbances and readings included."""
         import numpy as np
@@ -173,6 +193,16 @@ class SimulatedBoard:
             yield name, Series((times * _NS).astype(np.int64), np.asarray(values, np.int64))
 
 
+@cache
+def _noise_of_medians(within: float, correlation: float, tail_share: float, count: int) -> NDArray[np.float64]:
+    """Return logarithms of medians of so many latencies whose typical one is 1, in processes that are all alike."""
+    import numpy as np
+
+    board = SimulatedBoard(seed=0, between=0.0, within=within, correlation=correlation, tail_share=tail_share)
+    medians = [np.median(board.latencies_ns(count)) for _ in range(_MEDIANS)]
+    return np.asarray(np.log(np.array(medians) / (board.typical_ms * _MS)))
+
+
 def _during(times: NDArray[np.float64], disturbances: Sequence[Disturbance]) -> NDArray[np.bool_]:
     import numpy as np
 
@@ -199,17 +229,3 @@ def simulated_subject(number: int, *, name: str, planned_runs: int, looks: int =
         planned_runs=planned_runs,
         looks=looks,
     )
-
-
-def measure_simulated(
-    board: SimulatedBoard,
-    factors: Sequence[float],
-    order: Sequence[int],
-    *,
-    measure: Callable[[SimulatedBoard, int], Any],
-) -> list[list[Any]]:
-    """Carry out an order of runs; return what `measure(board, cell)` gave, by cell."""
-    done: list[list[Any]] = [[] for _ in factors]
-    for cell in order:
-        done[cell].append(measure(board, cell))
-    return done
