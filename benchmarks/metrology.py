@@ -83,8 +83,8 @@ def session(truth: Truth, seed: int, looks: Sequence[int]) -> Outcome:
         median_ns = board.median_ns(INFERENCES, factor=truth.ratio if index else 1.0)
         done[subjects[index].id].append(MedianRun(median_ns, at_s))
 
-    def said() -> list[Judgement]:
-        return judge_all(_estimates(list(done.values())), margin=truth.margin, level=LEVEL, looks=len(looks))
+    def judged(estimates: Sequence[RatioEstimate]) -> list[Judgement]:
+        return judge_all(estimates, margin=truth.margin, level=LEVEL, looks=len(looks))
 
     Course(
         subjects=subjects,
@@ -92,11 +92,12 @@ def session(truth: Truth, seed: int, looks: Sequence[int]) -> Outcome:
         looks=looks,
         seed=seed,
         measure=measure,
-        is_decided=lambda: is_decided(said()),
+        is_decided=lambda: is_decided(judged(_estimates(list(done.values())))),
     ).run()
-    estimate, judged = _estimates(list(done.values())[:2])[0], said()
-    low, high = estimate.interval(judged[0].level)
-    verdicts = tuple(each.verdict for each in judged)
+    estimates = _estimates(list(done.values()))
+    said, estimate = judged(estimates), estimates[0]
+    low, high = estimate.interval(said[0].level)
+    verdicts = tuple(each.verdict for each in said)
     return Outcome(verdicts, low <= truth.ratio <= high, estimate.log_ratio, estimate.runs[0])
 
 
@@ -194,13 +195,17 @@ def in_parallel(
 
 
 def rows_of_sessions(pool: ProcessPoolExecutor, sessions: int) -> Iterator[list[str]]:
-    """Simulate every cell without a difference and with one as large as the margin, then several rows at once."""
+    """Simulate every cell without a difference and with one as large as the margin."""
     for looks in ((LOOKS[0],), LOOKS):
         for between, margin in CELLS:
             for drift in DRIFTS:
                 for ratio in (1.0, 1 + margin):
                     truth = Truth(between, margin, drift, ratio)
                     yield _row(in_parallel(pool, _sessions, truth, looks, sessions), truth, looks)
+
+
+def rows_of_several(pool: ProcessPoolExecutor, sessions: int) -> Iterator[list[str]]:
+    """Simulate four candidates that are all equal to the first row, judged together."""
     for looks in ((LOOKS[0],), LOOKS):
         for between, margin in CELLS:
             truth = Truth(between, margin, DRIFTS[-1], 1.0, candidates=4)
@@ -302,6 +307,8 @@ def main() -> None:
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         print_markdown(HEADERS, rows_of_sessions(pool, options.sessions))
         print(f"\n{options.sessions} sessions a row, {time.monotonic() - began:.0f} s\n")
+        print_markdown(HEADERS, rows_of_several(pool, options.sessions // 5))
+        print(f"\n{options.sessions // 5} sessions a row, {time.monotonic() - began:.0f} s in all\n")
         print_markdown((*HEADERS, "medians say the same"), rows_of_whole_sessions(pool, options.whole_sessions))
         print(f"\n{options.whole_sessions} sessions a row of whole runs, {time.monotonic() - began:.0f} s in all\n")
     for flags in (True, False):
