@@ -6,7 +6,7 @@ import secrets
 from dataclasses import replace
 
 from edgebench.collect import RunCollector
-from edgebench.errors import AgentError, BoardError, RunFailed
+from edgebench.errors import AgentError, BoardError, LeaseLost, RunFailed
 from edgebench.events import Noted, OnEvent
 from edgebench.measurement import ColdStart
 from edgebench.measuring import Cell, run_spec
@@ -22,6 +22,8 @@ def start_cold_and_keep(agent: RemoteAgent, cell: Cell, request: Request, store:
         return
     try:
         started = _start(agent, cell, request)
+    except LeaseLost:
+        raise
     except (RunFailed, AgentError, BoardError) as error:
         what = f"{cell.subject.variant.name} {cell.subject.artifact.format}"
         on_event(Noted(f"{what}: its cold start was not measured: {error}"))

@@ -24,13 +24,16 @@ class Began:
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """Everything is ready; `least_s` and `most_s` bound the time in the timed loops of all runs."""
+    """Everything is ready. `about_s`: how long it takes up to the first look at the data, `most_s` up to the last.
+
+    None where nothing tells: a pilot run failed.
+    """
 
     session: str
     subjects: tuple[Subject, ...]
     runs: int
-    least_s: float
-    most_s: float
+    about_s: float | None
+    most_s: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +60,24 @@ class Running:
 
 
 @dataclass(frozen=True, slots=True)
+class Cooling:
+    """The next run waits until the board is cool enough; millidegrees Celsius."""
+
+    temperature_mc: int
+    target_mc: int
+    waited_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Ended:
-    """A run ended and is in the store."""
+    """A run ended and is in the store. `left_s`: how long what is still planned takes; None where nothing tells."""
 
     subject: Subject
     run: Run
+    left_s: float | None = None
 
 
-Event = Noted | Began | Planned | Pushing | Running | Ended
+Event = Noted | Began | Planned | Pushing | Cooling | Running | Ended
 OnEvent = Callable[[Event], None]
 
 

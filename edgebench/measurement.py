@@ -73,7 +73,9 @@ class Run:
     """One fresh process that measured one artifact under one workload.
 
     `facts` is what the agent said of itself and the board: runtime, versions, providers, nodes by provider.
-    `reasons` says why a run is not valid; empty where it is.
+    `reasons` says why a run is not valid; empty where it is. `cut`: inferences that count for nothing, because other
+    processes kept the board busy meanwhile: those that began from `cut[i][0]` on and before `cut[i][1]`, nanoseconds on
+    the board's clock. The trace has them all the same.
     """
 
     id: str
@@ -86,6 +88,7 @@ class Run:
     tokens: int  # real tokens, without padding, in the timed inferences
     inferences: int  # inputs in the timed inferences: count times batch, less a short last batch
     reasons: tuple[str, ...] = ()
+    cut: tuple[tuple[int, int], ...] = ()
 
     @property
     def valid(self) -> bool:
@@ -93,9 +96,44 @@ class Run:
         return not self.reasons
 
     @property
+    def is_cut(self) -> NDArray[np.bool_]:
+        """Shape (inferences,): whether each timed inference was cut."""
+        import numpy as np
+
+        starts = self.trace.starts_ns
+        found = np.zeros(len(starts), bool)
+        for began, ended in self.cut:
+            found |= (starts >= began) & (starts < ended)
+        return found
+
+    @property
     def latencies_ns(self) -> NDArray[np.int64]:
         """Shape (inferences,), int64: every timed inference, in order."""
         return self.trace.latencies_ns
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overhead:
+    """What edgebench itself costs on a board, microseconds; measured there before the runs (`edgebench.own_cost`).
+
+    `per_inference` is in every latency: what is read of an inference that takes no time. `loop_per_inference`: from the
+    start of such a one to the next, with keeping what was measured; sending it, twice a second, comes between.
+    `sensors_ratio`: the mean time of inferences on all cores while the sensors are read, to that while they are not.
+    Each `*_ci` is a two-sided 95 % interval over runs.
+    """
+
+    per_inference: float
+    per_inference_ci: tuple[float, float] | None
+    loop_per_inference: float
+    loop_per_inference_ci: tuple[float, float] | None
+    sensors_ratio: float | None = None
+    sensors_ratio_ci: tuple[float, float] | None = None
+
+    @staticmethod
+    def from_json(values: Mapping[str, Any]) -> Overhead:
+        """Return what `asdict` made plain, intervals as lists."""
+        plain: dict[str, Any] = {name: tuple(it) if isinstance(it, list) else it for name, it in values.items()}
+        return Overhead(**plain)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +149,8 @@ class Subject:
     label: str  # the workload in a few characters, for a table
     planned_runs: int
     looks: int = 1  # how often the data were planned to be looked at before the last run
+    overhead_us: Overhead | None = None  # None: it could not be measured, or by an older edgebench
+    seed: int | None = None  # of the order in which the session's runs were made
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -248,6 +288,27 @@ class Sustained:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Energy:
+    """Joules of one inference (of one input), with all that the board takes meanwhile, and net of its idle power.
+
+    `rails`: whose power was added up; `covers`: what these are. None: the idle power was not measured. `mean_w`: while
+    inferences were timed. `runs`: how many it is the mean of.
+    """
+
+    per_inference: float
+    per_inference_net: float | None
+    mean_w: float
+    idle_w: float | None
+    rails: tuple[str, ...]
+    covers: str
+    runs: int = 1
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values."""
+        return asdict(self) | {"rails": list(self.rails)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Measurement:
     """The runs of one artifact on one device under one workload, and what they amount to.
 
@@ -273,11 +334,18 @@ class Measurement:
     sustained: Sustained | None = None  # where it is one long run
     cold_start: ColdStart | None = None  # of an extra run; load_ms and first_ms are of a warm one
     find_qps: RateSearch | None = None  # how a server's rate was found
+    energy_j: Energy | None = None
+    energy_absent: str | None = None  # why there is no energy
 
     @property
     def id(self) -> str:
         """The measurement's id in the store."""
         return self.subject.id
+
+    @property
+    def overhead_us(self) -> Overhead | None:
+        """What edgebench itself cost on the board."""
+        return self.subject.overhead_us
 
     @property
     def valid(self) -> bool:
@@ -293,6 +361,7 @@ class Measurement:
             "artifact": subject.artifact.to_result(),
             "device": dict(subject.device),
             "workload": dict(subject.workload),
+            "schedule": {"planned_runs": subject.planned_runs, "looks": subject.looks, "seed": subject.seed},
             "runs": [_run_to_json(run, of_run) for run, of_run in zip(self.runs, self.run_latency_ms, strict=True)],
             "latency_ms": asdict(self.latency_ms),
             "throughput_per_s": self.throughput_per_s,
@@ -305,8 +374,9 @@ class Measurement:
             "covers": self.covers,
             "memory_bytes": asdict(self.memory_bytes),
             "temperature_c": dict(self.temperature_c) if self.temperature_c is not None else None,
-            "energy_j": None,
-            "overhead_us": None,
+            "energy_j": self.energy_j.to_json() if self.energy_j is not None else None,
+            "energy_absent": self.energy_absent,
+            "overhead_us": asdict(self.overhead_us) if self.overhead_us is not None else None,
             "validity": {"valid": self.valid, "reasons": list(self.reasons)},
             "operators": self.operators.to_json() if self.operators is not None else None,
             "sustained": self.sustained.to_json() if self.sustained is not None else None,
@@ -325,6 +395,7 @@ def _run_to_json(run: Run, latency_ms: LatencySummary) -> dict[str, Any]:
         "valid": run.valid,
         "reasons": list(run.reasons),
         "latencies_count": len(run.latencies_ns),
+        "cut_count": int(run.is_cut.sum()),
         "latency_ms": latency_ms.to_json_of_run(),
         "inferences": run.inferences,
         "tokens": run.tokens,
@@ -337,10 +408,15 @@ def _run_to_json(run: Run, latency_ms: LatencySummary) -> dict[str, Any]:
     }
 
 
-def measurements_to_json(measurements: list[Measurement]) -> dict[str, Any]:
-    """Return the document that `profile --json` writes."""
-    return {
+def measurements_to_json(
+    measurements: list[Measurement], *, failures: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """Return the document that `profile --json` writes; `failures`: why boards ended early, by their names."""
+    document: dict[str, Any] = {
         "format_version": FORMAT_VERSION,
         "edgebench_version": __version__,
         "measurements": [measurement.to_json() for measurement in measurements],
     }
+    if failures is not None:
+        document["failures"] = [{"device": device, "error": error} for device, error in failures.items()]
+    return document

@@ -151,7 +151,7 @@ def measure_run(
         raise
     if collector.failed is not None:
         failed = failure(f"{agent.name}: {cell.subject.variant.name} {artifact.format}", collector.failed)
-        raise RunEnded(collector.run(), f"failed: {failed.kind}", failed)
+        raise RunEnded(collector.run(), f"failed: {collector.failed.kind}", failed)
     return collector.run()
 
 

@@ -24,8 +24,9 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from edgebench._version import __version__
 from edgebench.artifact import Artifact
+from edgebench.conditions import CPU_ZONES, FREQUENCY, OTHERS_CPU, TEMPERATURE, THROTTLED
 from edgebench.errors import EdgebenchError, StoreError, UnknownName, UsageError, nearest
-from edgebench.measurement import FORMAT_VERSION, ColdStart, Measurement, Memory, Run, Subject, Trace
+from edgebench.measurement import FORMAT_VERSION, ColdStart, Measurement, Memory, Overhead, Run, Subject, Trace
 from edgebench.operators import OperatorProfile
 from edgebench.rate_search import RateSearch
 from edgebench.summary import summarise, summarise_run
@@ -288,11 +289,13 @@ class Store:
     def export(self, target: Path, *, ids: Sequence[str] = (), kind: Literal["csv", "parquet"]) -> int:
         """Write one row per timed inference, with its run, variant, format, device and workload; return how many.
 
+        Each has what the sensors had last told when it began (see `conditions_of`), null where they had told nothing.
+
         Args:
             target: the file; what was there is replaced once the new one is complete.
             ids: of measurements, or how they begin; none: all.
 
-        Runs that are not valid are in it, too: see the columns `valid` and `reasons`.
+        Runs that are not valid are in it, too, and what was cut: see the columns `valid`, `reasons` and `cut`.
 
         Raises:
             UnknownName, UsageError: an id that nothing has, or that several begin with.
@@ -372,6 +375,8 @@ def _document(subject: Subject, run: Run) -> dict[str, Any]:
         "edgebench_version": __version__,
         "planned_runs": subject.planned_runs,
         "looks": subject.looks,
+        "overhead_us": asdict(subject.overhead_us) if subject.overhead_us is not None else None,
+        "seed": subject.seed,
         "subject": {
             "id": subject.id,
             "session": subject.session,
@@ -384,6 +389,7 @@ def _document(subject: Subject, run: Run) -> dict[str, Any]:
         "run": values
         | {
             "reasons": list(run.reasons),
+            "cut": [list(each) for each in run.cut],
             "memory": asdict(run.memory),
             "latencies_count": len(run.latencies_ns),
             "latency_ms": summarise_run(run).to_json_of_run(),
@@ -416,6 +422,8 @@ def _read_run(folder: Path) -> _Stored:
                 label=subject["label"],
                 planned_runs=values["planned_runs"],
                 looks=values.get("looks", 1),
+                overhead_us=Overhead.from_json(overhead) if (overhead := values.get("overhead_us")) else None,
+                seed=values.get("seed"),
             ),
             run=Run(
                 id=run["id"],
@@ -428,6 +436,7 @@ def _read_run(folder: Path) -> _Stored:
                 tokens=run["tokens"],
                 inferences=run["inferences"],
                 reasons=tuple(run["reasons"]),
+                cut=tuple((int(began), int(ended)) for began, ended in run.get("cut", ())),
             ),
             latencies_count=run["latencies_count"],
         )
@@ -557,6 +566,7 @@ _RUN_COLUMNS = {
     "started_at": ("run.started_at", "VARCHAR"),
     "valid": ("run.valid", "BOOLEAN"),
     "reasons": ("run.reasons", "VARCHAR[]"),
+    "cut": ("run.cut", "BIGINT[][]"),
     "measurement": ("subject.id", "VARCHAR"),
     "session": ("subject.session", "VARCHAR"),
     "variant": ("subject.variant.name", "VARCHAR"),
@@ -593,12 +603,40 @@ _EXPORTED = (
     "batch", "threads", "padding",
 )  # fmt: skip
 
+#: Columns of what the sensors had last told when an inference began -> which readings, the highest of each moment.
+_CONDITIONS = {
+    "frequency_khz": f"starts_with(series, '{FREQUENCY}')",
+    "temperature_mc": f"starts_with(series, '{TEMPERATURE}') AND (is_cpu OR NOT any_cpu)",
+    "throttled": f"series = '{THROTTLED}'",
+    "others_cpu_millicores": f"series = '{OTHERS_CPU}'",
+}
+_IS_CPU = " OR ".join(f"contains(lower(series), '{word}')" for word in CPU_ZONES)
+_READ = ", ".join(
+    f"{name}_read AS (SELECT run, t_ns, max(value) AS value FROM zoned WHERE {which} GROUP BY run, t_ns)"  # noqa: S608
+    for name, which in _CONDITIONS.items()
+)
+_LAST_READ = " ".join(
+    f"ASOF LEFT JOIN {name}_read ON t.run = {name}_read.run AND t.t_ns >= {name}_read.t_ns" for name in _CONDITIONS
+)
+
 _INFERENCES = f"""
+    WITH zoned AS (
+        SELECT *, starts_with(series, '{TEMPERATURE}') AND ({_IS_CPU}) AS is_cpu,
+            bool_or(is_cpu) OVER (PARTITION BY run) AS any_cpu
+        FROM traces WHERE item IS NULL
+    ),
+    {_READ},
+    cuts AS (SELECT run, unnest(cut) AS span FROM (SELECT run, CAST(cut AS BIGINT[][]) AS cut FROM runs)),
+    joined AS (
+        SELECT t.*, {", ".join(f"{name}_read.value AS {name}" for name in _CONDITIONS)}
+        FROM (SELECT * FROM traces WHERE series = '{TIMED}' AND item IS NOT NULL) t
+        {_LAST_READ}
+    )
     SELECT {", ".join("r." + name for name in _EXPORTED if name != "reasons")},
         array_to_string(r.reasons, '; ') AS reasons,
-        t.item, t.t_ns AS start_ns, t.value AS latency_ns
-    FROM traces t JOIN runs r USING (run)
-    WHERE t.series = '{TIMED}' AND t.item IS NOT NULL
+        t.item, t.t_ns AS start_ns, t.value AS latency_ns, {", ".join("t." + name for name in _CONDITIONS)},
+        EXISTS (FROM cuts WHERE cuts.run = t.run AND t.t_ns >= span[1] AND t.t_ns < span[2]) AS cut
+    FROM joined t JOIN runs r USING (run)
 """  # noqa: S608 - built from constants
 
 
@@ -617,7 +655,7 @@ def _runs_view(paths: Sequence[Path]) -> str:
 
 def _in_document(where: str) -> str:
     column, _, rest = where.partition(".")
-    arrow = "->" if where.endswith("reasons") else "->>"
+    arrow = "->" if where in ("run.reasons", "run.cut") else "->>"
     return f"({column} {arrow} '$.{rest}')"
 
 

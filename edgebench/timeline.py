@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from edgebench.conditions import FREQUENCY, OTHERS_CPU, THROTTLED, cpu_temperatures
 from edgebench.measurement import Minute, Run, Series, Sustained, Trace
 from edgebench.stats.percentiles import quantiles
 from edgebench.throttling import happened_during, throttle_names
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
 _MS = 1e6  # nanoseconds in a millisecond
 _MINUTE_NS = 60_000_000_000
 _MOST_MINUTES = 10_000  # a week; more is a board's wrong clock
-_TEMPERATURE = "temperature_mc/"
-_CPU_ZONES = ("cpu", "soc", "pkg", "core", "k10temp")
 
 
 def services(trace: Trace) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -45,13 +44,6 @@ def inputs_done(run: Run, times_ns: NDArray[np.float64]) -> NDArray[np.float64]:
     part = np.clip((times_ns - begun_ns[begun]) / np.maximum(ended_ns - begun_ns, 1)[begun], 0, 1)
     done: NDArray[np.float64] = (begun + part) * (run.inferences / len(begun_ns))
     return done
-
-
-def cpu_temperatures(readings: Mapping[str, Series]) -> list[Series]:
-    """Return the readings of the CPU's zones in thousandths of a degree; of all zones where none is named so."""
-    zones = {name: series for name, series in readings.items() if name.startswith(_TEMPERATURE)}
-    of_cpu = {name: zones[name] for name in zones if any(word in name.lower() for word in _CPU_ZONES)}
-    return list((of_cpu or zones).values())
 
 
 def sustained_of(runs: Sequence[Run], planned_min: float) -> Sustained:
@@ -93,9 +85,9 @@ def _minute(
 ) -> Minute:
     seconds = (between[1] - between[0]) / 1e9
     p50, p95 = (value / _MS if value is not None else None for value in quantiles(latencies_ns, (0.5, 0.95)))
-    temperatures = [_within(series, between) for series in cpu_temperatures(readings)]
-    clocks = [_within(series, between) for name, series in readings.items() if name.startswith("frequency_khz/")]
-    others = _within(readings["others_cpu_millicores"], between) if "others_cpu_millicores" in readings else None
+    temperatures = [_within(series, between) for series in cpu_temperatures(readings).values()]
+    clocks = [_within(series, between) for name, series in readings.items() if name.startswith(FREQUENCY)]
+    others = _within(readings[OTHERS_CPU], between) if OTHERS_CPU in readings else None
     hottest = max((int(values.max()) for values in temperatures if len(values)), default=None)
     return Minute(
         number=number,
@@ -106,7 +98,7 @@ def _minute(
         throughput_per_s=done / seconds,
         clock_mhz=_fastest_khz(clocks),
         temperature_c=hottest / 1000 if hottest is not None else None,
-        throttled=_throttled(readings.get("throttled"), between),
+        throttled=_throttled(readings.get(THROTTLED), between),
         others_cores=float(others.mean()) / 1000 if others is not None and len(others) else None,
     )
 

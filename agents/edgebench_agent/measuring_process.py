@@ -17,6 +17,8 @@ from .operators import open_profiler, profile_operators
 from .protocol import Done, Failed, Loaded, RunSpec, one_line
 from .runtimes import Model, describe, open_runtime
 
+_REST_S = 0.5  # after so long at most it ends when it is asked to
+
 
 def run_measurement(home: Home, run_id: str, messages: int, go: int) -> int:
     """Do what the run's specification says; return the exit status."""
@@ -49,6 +51,9 @@ def _run(spec: RunSpec, home: Home, supervisor: Supervisor) -> None:
     found = describe(spec.runtime)
     supervisor.introduce(found.version, found.libraries)
     run = home.run(spec.run_id)
+    if spec.mode == "idle":
+        _rest(spec.min_duration_ns, supervisor)
+        return
     supervisor.enter("loading")
     if spec.mode == "operators":
         _profile(spec, home, supervisor)
@@ -69,6 +74,17 @@ def _run(spec: RunSpec, home: Home, supervisor: Supervisor) -> None:
         if failure is None:
             raise
         raise failure from error
+
+
+def _rest(duration_ns: int, supervisor: Supervisor) -> None:
+    """Do nothing, so that the sensors tell what the board takes without us."""
+    supervisor.enter("idle")
+    until = time.monotonic_ns() + duration_ns
+    while time.monotonic_ns() < until:
+        time.sleep(min(_REST_S, max(0.0, (until - time.monotonic_ns()) / 1e9)))
+        supervisor.check()
+    supervisor.enter("finishing")
+    supervisor.send(Done(0, duration_ns))
 
 
 def _profile(spec: RunSpec, home: Home, supervisor: Supervisor) -> None:

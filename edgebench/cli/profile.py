@@ -11,7 +11,7 @@ import click
 from click.core import ParameterSource
 
 from edgebench.artifact import EXPORT_FORMATS, parse_format
-from edgebench.cli.numbers import parts, whole_numbers
+from edgebench.cli.numbers import parts, time_span, whole_numbers
 from edgebench.cli.output import json_option, scores_option, store_option, verbosity_options
 from edgebench.errors import ConfigError, UsageError
 from edgebench.stats.percentiles import MINIMUM_COUNTS
@@ -27,7 +27,13 @@ _FOR_P99 = -(-MINIMUM_COUNTS[0.99] // DEFAULTS.runs)
 
 
 @click.command("profile")
-@click.option("--device", "devices", multiple=True, metavar="NAME", help="Board (repeatable). [default: local]")
+@click.option(
+    "--device",
+    "devices",
+    multiple=True,
+    metavar="NAME",
+    help="Board (repeatable: measured at once), or all. [default: local]",
+)
 @click.option("--host", metavar="[USER@]HOST[:PORT]", help="Address of a board that edgebench.toml does not name.")
 @click.option("--host-key", metavar="KEY", help='The only host key to accept there: "ssh-ed25519 AAAA...".')
 @click.option(
@@ -35,7 +41,8 @@ _FOR_P99 = -(-MINIMUM_COUNTS[0.99] // DEFAULTS.runs)
     "models",
     multiple=True,
     metavar="MODEL",
-    help="Hugging Face folder or hub id, an .onnx or .tflite file, or reference:tiny|minilm|base|large (repeatable). "
+    help="Hugging Face folder or hub id, an .onnx or .tflite file, a folder that export --out wrote, or "
+    "reference:tiny|minilm|base|large (repeatable). "
     "[default: reference:minilm]",
 )
 @click.option(
@@ -69,6 +76,12 @@ _FOR_P99 = -(-MINIMUM_COUNTS[0.99] // DEFAULTS.runs)
 @click.option(
     "--cold/--no-cold", default=True, show_default=True, help="Also start once with the file out of the board's memory."
 )
+@click.option(
+    "--own-cost/--no-own-cost",
+    default=True,
+    show_default=True,
+    help="First measure, in some seconds, what edgebench itself costs on the board.",
+)
 @click.option("--threads", metavar="N[,N...]", help="Threads of the runtime; several make a sweep.")
 @click.option("--runs", type=int, default=DEFAULTS.runs, show_default=True, help="Fresh processes per row.")
 @click.option(
@@ -90,7 +103,38 @@ _FOR_P99 = -(-MINIMUM_COUNTS[0.99] // DEFAULTS.runs)
     is_flag=True,
     help="More runs, at planned looks (6, 12, 20, 40), until every row is faster, slower or equivalent to the first.",
 )
+@click.option(
+    "--wait",
+    "wait_s",
+    callback=time_span,
+    default="10m",
+    show_default=True,
+    metavar="TIME",
+    help="For a board that somebody else has: 90s, 30m, 0.",
+)
 @click.option("--margin", type=float, default=0.03, show_default=True, help="With it: within ±margin is equivalent.")
+@click.option(
+    "--budget",
+    "budget_s",
+    callback=time_span,
+    metavar="TIME",
+    help="Of each board, e.g. 20m: plan runs and counts that fit into it.",
+)
+@click.option(
+    "--cool-below",
+    type=click.FloatRange(0, 150),
+    metavar="C",
+    help="Wait before each run until the CPU is at most so warm, °C. [default: the device profile's]",
+)
+@click.option(
+    "--cool-wait",
+    "cool_wait_s",
+    callback=time_span,
+    default="10m",
+    show_default=True,
+    metavar="TIME",
+    help="At most so long, then go on.",
+)
 @scores_option
 @store_option
 @json_option
@@ -114,6 +158,7 @@ def command(
     runtime: str | None,
     ops: bool,
     cold: bool,
+    own_cost: bool,
     threads: str | None,
     runs: int,
     min_count: int | None,
@@ -121,7 +166,11 @@ def command(
     max_duration: float,
     sustained: float | None,
     until_decided: bool,
+    wait_s: int,
     margin: float,
+    budget_s: int | None,
+    cool_below: float | None,
+    cool_wait_s: int,
     scores: Path | None,
     store: Path,
     json_target: str | None,
@@ -149,7 +198,7 @@ def command(
         raise UsageError(
             "--host-key goes with --host; for a board of edgebench.toml: edgebench device add ... --host-key"
         )
-    boards = [_device(name, host, host_key) for name in devices] or [_device(None, host, host_key)]
+    boards = [_device(name, host, host_key) for name in _named(devices)] or [_device(None, host, host_key)]
 
     from edgebench.cli.measuring import measure_and_show
     from edgebench.request import DEFAULT_MODEL, Request
@@ -168,19 +217,36 @@ def command(
             runtime=runtime,
             operators=ops,
             cold=cold,
+            own_cost=own_cost,
             until_decided=until_decided,
+            wait_s=wait_s,
             margin=margin,
+            budget_s=budget_s,
+            cool_below_c=cool_below,
+            cool_wait_s=cool_wait_s,
         )
         for board in boards
     ]
     keep = Store(store)
     return measure_and_show(
-        [partial(profile_all, request, store=keep, scores=rows) for request in requests],
+        {each.device.name: partial(profile_all, each, store=keep, scores=rows) for each in requests},
         store=keep,
         json_target=json_target,
         scores=rows,
         margin=margin,
     )
+
+
+def _named(devices: tuple[str, ...]) -> list[str]:
+    """Return the boards that were named, each once; `all` stands for those of edgebench.toml."""
+    from edgebench.device import configured_devices
+
+    if "all" not in devices:
+        return list(dict.fromkeys(devices))
+    known = sorted(configured_devices())
+    if not known:
+        raise UsageError("--device all: no edgebench.toml names a board; try: edgebench device add NAME --host ...")
+    return list(dict.fromkeys([*(name for name in devices if name != "all"), *known]))
 
 
 def _device(name: str | None, host: str | None, host_key: str | None) -> Device:
@@ -210,9 +276,11 @@ def _plan(
     """Return the plan; of a server, with as many queries a run as its p99 needs."""
     given = click.get_current_context().get_parameter_source
     of_runs = {"runs": runs, "min_count": min_count, "min_duration": min_duration, "max_duration": max_duration}
-    for name in (*of_runs, "until_decided", "find_qps"):
+    for name in (*of_runs, "until_decided", "find_qps", "budget_s"):
         if sustained is not None and given(name) is ParameterSource.COMMANDLINE:
-            raise UsageError(f"--sustained is one run of so many minutes; leave --{name.replace('_', '-')} out")
+            raise UsageError(
+                f"--sustained is one run of so many minutes; leave --{name.removesuffix('_s').replace('_', '-')} out"
+            )
     if min_count is None:
         finding = click.get_current_context().params["find_qps"]
         min_count = MINIMUM_COUNTS[0.99] if finding else _FOR_P99 if kind is Scenario.SERVER else DEFAULTS.min_count

@@ -9,7 +9,8 @@ from rich.console import RenderableType
 from edgebench.measurement import Measurement
 from edgebench.printable import printable
 from edgebench.rate_search import RESOLUTION, Probe, RateSearch
-from edgebench.report.table import Column, FittingTable, latency_text, rounded, variant_name
+from edgebench.report.figures import latency_text, rounded
+from edgebench.report.table import Column, FittingTable, variant_name
 
 
 def search_tables(measurement: Measurement) -> Iterator[RenderableType]:

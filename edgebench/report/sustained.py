@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 from rich.console import RenderableType
 
 from edgebench.measurement import Measurement, Minute, Sustained
-from edgebench.report.table import Column, FittingTable, latency_text, rounded, variant_name
+from edgebench.report.figures import latency_text, rounded
+from edgebench.report.table import Column, FittingTable, variant_name
 
 _MOST_ROWS = 40
 
