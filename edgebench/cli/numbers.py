@@ -41,7 +41,7 @@ def duration_s(text: str, option: str) -> int:
     days, hours, minutes, seconds = (int(part or 0) for part in found.groups()) if found else (0, 0, 0, 0)
     total = 86_400 * days + 3600 * hours + 60 * minutes + seconds
     if total == 0:
-        raise UsageError(f"{option}: {text!r} is not a time; try 90s, 20m or 1h30m")
+        raise UsageError(f"{option}: {text!r} is not a time; try 90s, 20m, 1h30m or 30d")
     return total
 
 

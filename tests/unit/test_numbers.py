@@ -17,5 +17,5 @@ def test_a_time_is_hours_minutes_and_seconds(text: str, seconds: int) -> None:
 
 @pytest.mark.parametrize("text", ["", "20", "20x", "0s", "-5m", "30m1h", "1.5h", "m", "99999h"])
 def test_anything_else_is_said_to_be_no_time(text: str) -> None:
-    with pytest.raises(UsageError, match=r"--budget: .* is not a time; try 90s, 20m or 1h30m"):
+    with pytest.raises(UsageError, match=r"--budget: .* is not a time; try 90s, 20m, 1h30m or 30d"):
         duration_s(text, "--budget")
