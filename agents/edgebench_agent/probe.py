@@ -11,12 +11,14 @@ from .home import Home, own_command
 from .launch import running
 from .protocol import ProtocolError, decode_object, one_line
 from .runtimes import RUNTIMES, describe, mending
+from .sensors.reading import read_board
 
 _IMPORT_TIMEOUT_S = 120
 
 
 def probe(home: Home, runtimes: List[str]) -> Dict[str, Any]:
-    """Return the board's facts, whether each runtime imports, the run that measures now, and what keeps the board busy.
+    """Return the board's facts, whether each runtime imports, the run that measures now, what keeps the board busy, and
+    what its sensors say.
 
     Raises:
         Failure: bad_request: there is no such runtime.
@@ -26,6 +28,7 @@ def probe(home: Home, runtimes: List[str]) -> Dict[str, Any]:
         "runtimes": {name: _probe_runtime(name) for name in runtimes},
         "running": running(home),
         "busiest": busiest_processes(),
+        "sensors": read_board(),
     }
 
 
