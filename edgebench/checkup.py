@@ -16,8 +16,8 @@ from edgebench.own_cost import own_cost
 from edgebench.printable import printable
 from edgebench.remote_agent import RemoteAgent
 from edgebench.report.own_cost import cost_text, sensors_text
+from edgebench.throttling import STICKY_SHIFT, throttle_names
 from edgebench.transport import open_transport
-from edgebench.validity import STICKY_SHIFT, throttle_names
 from edgebench_agent.protocol import LeaseRequest
 
 _MB = 10**6

@@ -25,14 +25,13 @@ def preflight(
     *,
     runtime: str | None = None,
 ) -> dict[str, Any]:
-    """Install the agent and make sure that the board can run these artifacts; return its facts by runtime.
+    """Make sure that the board, on which the agent is installed, can run these artifacts; return its facts by runtime.
 
     `runtime`: what .tflite files are to run in; None: whichever the board has.
 
     Raises:
         BoardError: a runtime doesn't work there, or a model is larger than the memory that is free.
     """
-    agent.install()
     runtimes = sorted({runtime_of(artifact, runtime) for artifact in artifacts})
     reply = agent.probe(runtimes)
     board: dict[str, Any] = reply["board"]

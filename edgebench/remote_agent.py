@@ -43,8 +43,8 @@ RENEW_EVERY_S = 10.0
 RECONNECT_ATTEMPTS = 8
 #: How long a run that goes on by itself is looked for again: about as long as it waits for us.
 RECONNECT_S = 600.0
-#: More than ten million latencies, or two days of readings; a message costs the host several times its length.
-_MAX_JOURNAL_BYTES = 256 << 20
+#: More than the ten million latencies that a run may have, or two days of readings.
+_MAX_JOURNAL_BYTES = 384 << 20
 _STOP_S = 20.0
 _MOST_SENSORS, _MOST_VALUES = 64, 256
 _CHUNK_BYTES = 1 << 18
@@ -172,8 +172,6 @@ class RemoteAgent:
             BoardError: no Python there, or one that is too old, or its disk can't take the agent.
             ConnectionFailed, ConnectionLost.
         """
-        if self._path is not None:
-            return
         self.transport.connect()
         data, sha256 = agent_archive()
         reply = self._bootstrap(sha256, "look", b"")
@@ -228,6 +226,13 @@ class RemoteAgent:
         if not valid or not all(isinstance(entry, dict) and type(entry.get("ok")) is bool for entry in found.values()):
             raise AgentError(f"{self.name}: the board's answer to probe is not valid")
         return reply | {"board": board, "runtimes": found}
+
+    def temperatures(self) -> dict[str, int]:
+        """Return the temperature of each thermal zone, millidegrees, named as readings are; a light command."""
+        told = self._command(["temperatures"], timeout_s=60).get("temperature_mc")
+        if not isinstance(told, dict) or len(told) > protocol.MAX_ITEMS:
+            raise AgentError(f"{self.name}: the board's answer to temperatures is not valid")
+        return {f"temperature_mc/{_said(zone, 200)}": value for zone, value in told.items() if type(value) is int}
 
     @staticmethod
     def busy_processes(reply: Mapping[str, Any]) -> list[tuple[str, int]] | None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from edgebench.events import Event, OnEvent, Planned
+from edgebench.events import Began, Event, OnEvent
 from edgebench.measurement import Measurement
 
 
@@ -72,7 +72,7 @@ def _carry_out(
 
     def tell(event: Event) -> None:
         nonlocal is_ending
-        if isinstance(event, Planned):
+        if isinstance(event, Began):
             result.session = event.session
         if interrupted.is_set() and not is_ending:
             is_ending = True

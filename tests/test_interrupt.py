@@ -22,7 +22,7 @@ def test_an_interrupted_profile_keeps_its_runs_and_resumes(
 ) -> None:
     monkeypatch.setenv("EDGEBENCH_HOME", str(tmp_path / "board"))
     edgebench_command = [sys.executable, "-m", "edgebench"]
-    arguments = ["--model", tiny_onnx, "--runs", "3", "--min-count", "20", "--min-duration", "1.5", "--store", "store"]
+    arguments = ["--model", tiny_onnx, "--runs", "3", "--min-count", "20", "--min-duration", "0.4", "--store", "store"]
     process = subprocess.Popen(
         [*edgebench_command, "profile", *arguments],
         cwd=tmp_path,

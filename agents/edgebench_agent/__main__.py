@@ -72,6 +72,14 @@ def _probe(options: Any, home: Home, wire: int) -> None:
     _reply(wire, **probe(home, options.runtime))
 
 
+def _temperatures(options: Any, home: Home, wire: int) -> None:
+    from pathlib import Path
+
+    from .sensors.thermal import read_temperatures
+
+    _reply(wire, temperature_mc=read_temperatures(Path("/")))
+
+
 def _receive(options: Any, home: Home, wire: int) -> None:
     from .blobs import receive
 
@@ -165,6 +173,7 @@ def _parser() -> argparse.ArgumentParser:
         return added
 
     add("probe", _probe).add_argument("--runtime", action="append", default=[])
+    add("temperatures", _temperatures)
     receive = add("receive", _receive, sha256=_sha256, bytes=_count)
     add("launch", _launch)
     add("lease", _lease)

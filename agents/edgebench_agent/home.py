@@ -6,7 +6,10 @@ EDGEBENCH_HOME (else ~/.edgebench) holds agents/, blobs/, runs/ and `lock`, whic
 import os
 import sys
 from pathlib import Path
-from typing import Dict, List, Optional, Tuple
+from typing import TYPE_CHECKING, Dict, List, Optional, Sequence, Tuple
+
+if TYPE_CHECKING:
+    from .protocol import ModelFile  # not loaded by every command
 
 PACKAGE = "edgebench_agent"
 
@@ -49,6 +52,10 @@ class RunFolder:
         self.stop = path / "stop"
         self.model = path / "model"
         self.inputs = path / "inputs"
+
+    def model_paths(self, files: Sequence["ModelFile"]) -> List[Path]:
+        """Return where the model's files are: in the folder, or on this machine where they lie."""
+        return [Path(file.path) if file.path is not None else self.model / file.name for file in files]
 
 
 def find_home() -> Home:

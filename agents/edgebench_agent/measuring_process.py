@@ -14,7 +14,7 @@ from .home import Home
 from .infer import infer_all
 from .inputs import Batches, lengths_taken
 from .line import Stopped, Supervisor
-from .measure import measure
+from .measure import infer_first, measure
 from .operators import open_profiler, profile_operators
 from .protocol import Done, Failed, Loaded, RunSpec, one_line
 from .runtimes import Model, describe, open_runtime
@@ -67,6 +67,10 @@ def _run(spec: RunSpec, home: Home, supervisor: Supervisor) -> None:
     try:
         if spec.mode == "infer":
             infer_all(model, batches, run.outputs, supervisor)
+        elif spec.mode == "load":
+            infer_first(model, batches, supervisor)
+            supervisor.enter("finishing")
+            supervisor.send(Done(0, 0))
         else:
             measure(spec, model, batches, supervisor)
     except Exception as error:
@@ -116,8 +120,8 @@ def _profile(spec: RunSpec, home: Home, supervisor: Supervisor) -> None:
 
 def _path(spec: RunSpec, home: Home) -> str:
     """Return where the model file is; empty for a runtime that needs none."""
-    files = spec.model_files()
-    return "" if not files else files[0].path or str(home.run(spec.run_id).model / files[0].name)
+    paths = home.run(spec.run_id).model_paths(spec.model_files())
+    return str(paths[0]) if paths else ""
 
 
 def _load(spec: RunSpec, home: Home, supervisor: Supervisor) -> Model:

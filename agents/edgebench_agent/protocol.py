@@ -201,8 +201,10 @@ class Readings:
     Of the measuring process: `rss_bytes`, and at the borders of phases also `pss_bytes` and `peak_rss_bytes`.
     Of the board: `temperature_mc/ZONE`, `frequency_khz/cpuN`, `others_cpu_millicores` and `agent_cpu_millicores` (busy
     time of everything else, and of the agent's sensor process, in thousandths of one core, since the last reading),
-    `throttled` (the bits of the Raspberry Pi's get_throttled: 0-3 are now, 16-19 since boot), `power_uw/SOURCE/RAIL`,
-    `voltage_uv/RAIL`, `gpu_load_permille`, `gpu_frequency_khz`, `power_mode` (the number of a Jetson's nvpmodel).
+    `throttled` (the bits of the Raspberry Pi's get_throttled: 0-3 are now, 16-19 since boot), `swapped_pages` (in and
+    out, since boot), `clocksource_changes` (seen since the run began), `power_uw/SOURCE/RAIL`, `voltage_uv/RAIL`,
+    `gpu_load_permille`, `gpu_frequency_khz`, `power_mode` (the number of a Jetson's nvpmodel). Of the model's
+    files, just before they are loaded: `model_bytes` and `model_resident_bytes` (in the page cache already).
     """
 
     values: Dict[str, Optional[int]] = checked(_table(_or_none(_integer(-MAX_INT))))
@@ -394,8 +396,9 @@ class RunSpec:
     """
 
     run_id: str = checked(_identifier)
-    #: infer: each input once, outputs kept; idle: nothing for `min_duration_ns`, while the sensors are read.
-    mode: str = checked(_one_of("measure", "infer", "operators", "idle"))
+    #: infer: each input once, outputs kept; load: only load and infer once, the model's files dropped from memory
+    #: before; idle: nothing for `min_duration_ns`, while the sensors are read.
+    mode: str = checked(_one_of("measure", "infer", "operators", "load", "idle"))
     runtime: str = checked(_identifier)
     files: List[Any] = checked(_list(lambda value: isinstance(value, dict), 64))  # ModelFile objects as tables
     inputs_sha256: str = checked(_sha256)
@@ -413,6 +416,9 @@ class RunSpec:
     scenario: str = checked(_one_of("single-stream", "multi-stream", "offline", "server"), default="single-stream")
     rate_mhz: int = checked(_integer(0, 1_000_000_000), default=0)
     seed: int = checked(_integer(), default=0)
+    #: After so many timed inferences (or `min_count` if that is more), and the rest of their turn, a run ends: its
+    #: journal must not grow for ever. An inference takes some 30 bytes of it.
+    most_count: int = checked(_integer(1, 1 << 24), default=1 << 18)
     #: Of the board's lease that the run is under; 0: none, which only a board that nobody holds allows.
     lease_token: int = checked(_integer(), default=0)
     #: The numbers of the cores that the measuring process may use; empty: all that it has.

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Dict, List, Optional
 
+from . import page_cache
 from .blobs import release_blobs
 from .board import board_facts, memory_available, oom_kills
 from .board_lease import BoardLease
@@ -174,9 +175,17 @@ class _Supervision:
             self._journal.append_body(body)
         if body.startswith(b'"type":"phase"'):
             self._phase = str(decode_object(b"{" + body)["name"])
+            cached = self._page_cache() if self._phase == "loading" else {}
             if self._sensors is not None:
-                self._write_readings(self._sensors.read_border())
+                self._write_readings({**self._sensors.read_border(), **cached})
             self._child.let_go()
+
+    def _page_cache(self) -> Dict[str, Optional[int]]:
+        """Return how much of the model is in memory before it is loaded; for a cold start, it is dropped from there."""
+        paths = self._folder.model_paths(self._spec.model_files())
+        if self._spec.mode == "load":
+            page_cache.drop(paths)
+        return page_cache.residency(paths) if paths else {}
 
     def _say_hello(self, body: bytes) -> None:
         found = decode_object(b"{" + body)

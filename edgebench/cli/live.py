@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
@@ -12,7 +11,7 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 from rich.text import Text
 
-from edgebench.events import Ended, Event, Noted, Planned, Pushing, Running
+from edgebench.events import Cooling, Ended, Event, Noted, Planned, Pushing, Running
 from edgebench.printable import printable
 
 _MS = 1e6
@@ -61,7 +60,6 @@ class _Board:
         self._is_live = is_live
         self._task: TaskID | None = None
         self._total = 0
-        self._started = 0.0
         self._ended = 0
         self._pushed: dict[str, int] = {}
 
@@ -73,6 +71,11 @@ class _Board:
                 self._plan(event)
             case Pushing():
                 self._push(event)
+            case Cooling():
+                self._set_line(
+                    f"cooling down: {event.temperature_mc / 1000:.1f} °C, to {event.target_mc / 1000:.0f} °C, "
+                    f"for {event.waited_s:.0f} s so far"
+                )
             case Running():
                 self._make_room(self._ended + 1)
                 self._set_line(_running_line(event))
@@ -91,15 +94,12 @@ class _Board:
     def _plan(self, event: Planned) -> None:
         cells = len(event.subjects)
         rows = "1 row" if cells == 1 else f"{cells} rows"
-        self._say(
-            f"measuring {rows}, {event.runs} runs: at least {_duration(event.least_s)}, "
-            f"at most {_duration(event.most_s)}, plus loading and warm-up"
-        )
+        time_left = _estimate(event)
+        self._say(f"measuring {rows}, {event.runs} runs: {time_left}")
         if self._task is not None:
             self._progress.remove_task(self._task)
-        self._total = event.runs
-        self._task = self._progress.add_task(f"{self._prefix}runs", total=event.runs, left="")
-        self._started, self._ended = time.monotonic(), 0
+        self._total, self._ended = event.runs, 0
+        self._task = self._progress.add_task(f"{self._prefix}runs", total=event.runs, left=time_left)
 
     def _push(self, event: Pushing) -> None:
         if self._is_live:
@@ -113,9 +113,8 @@ class _Board:
         self._say(_ended_line(event))
         self._make_room(self._ended)
         if self._task is not None:
-            each = (time.monotonic() - self._started) / self._ended
-            left = max(0.0, self._total - self._ended) * each
-            self._progress.update(self._task, completed=self._ended, left=f"about {_duration(left)} left")
+            left = f"about {_duration(event.left_s)} left" if event.left_s is not None else ""
+            self._progress.update(self._task, completed=self._ended, left=left)
 
     def _make_room(self, runs: int) -> None:
         """Let the bar count at least so many: a run that was not valid is repeated, which nobody planned."""
@@ -135,6 +134,8 @@ def _running_line(event: Running) -> str:
     parts = [f"run {event.number} of {max(event.number, event.runs)}", _name(event), event.phase]
     if event.count:
         parts.append(f"{event.count} inferences")
+    if event.minutes is not None and event.count:
+        parts.append(f"minute {int(event.minutes) + 1} of {event.subject.workload.get('sustained_min', 0):g}")
     if event.p50_ns is not None:
         parts.append(f"p50 so far {event.p50_ns / _MS:.2f} ms")
     if event.temperature_mc is not None:
@@ -150,6 +151,14 @@ def _ended_line(event: Ended) -> str:
     middle = f"p50 {float(np.median(latencies)) / _MS:.2f} ms" if len(latencies) else "no latencies"
     verdict = "" if run.valid else f" · not valid: {'; '.join(run.reasons)}"
     return f"{_name(event)}: {len(latencies)} inferences, {middle}{verdict}"
+
+
+def _estimate(event: Planned) -> str:
+    if event.about_s is None or event.most_s is None:
+        return "how long that takes can't be said"
+    if event.most_s > event.about_s:
+        return f"about {_duration(event.about_s)}, or {_duration(event.most_s)} if that is what it takes to decide"
+    return f"about {_duration(event.about_s)}"
 
 
 def _duration(seconds: float) -> str:

@@ -17,7 +17,7 @@ from edgebench.cli.output import check_json_target, console, progress_console, t
 from edgebench.errors import EdgebenchError
 from edgebench.measurement import Measurement, measurements_to_json
 from edgebench.printable import printable
-from edgebench.report.operators import operator_tables
+from edgebench.report.below import tables_below
 from edgebench.report.table import measurement_table
 from edgebench.several import BoardResult, Measure, measure_all
 from edgebench.stats.verdicts import MARGIN
@@ -125,7 +125,7 @@ def _show(measurements: list[Measurement], json_target: str | None, margin: floa
     if to_stdout(json_target) and measurements:
         console().print(measurement_table(measurements))
         for measurement in measurements:
-            for part in operator_tables(measurement):
+            for part in tables_below(measurement):
                 console().print(part, markup=False)
         for line in (*_decided(measurements, margin), *tuned_lines(measurements, margin)):
             console().print(line, markup=False)
@@ -142,12 +142,12 @@ def _show(measurements: list[Measurement], json_target: str | None, margin: floa
 
 def _decided(measurements: Sequence[Measurement], margin: float) -> Iterator[str]:
     """Yield the verdicts of rows that were measured until they were decided."""
-    from edgebench.comparison import MUST_MATCH, compare_pairs, pairs_with_the_first
+    from edgebench.comparison import compare_rows
 
-    pairs = pairs_with_the_first([each for each in measurements if each.subject.looks > 1])
-    if pairs:
+    compared = compare_rows([each for each in measurements if each.subject.looks > 1], margin=margin)
+    if compared:
         yield ""
-        yield from (each.verdict for each in compare_pairs(pairs, margin=margin, allow=(*MUST_MATCH, "runtime")))
+        yield from (each.verdict for each in compared)
 
 
 def tuned_lines(measurements: Sequence[Measurement], margin: float = MARGIN) -> list[str]:

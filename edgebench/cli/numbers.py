@@ -8,8 +8,6 @@ import click
 
 from edgebench.errors import UsageError
 
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-
 
 def parts(listed: str | None) -> list[str]:
     """Return the parts of a list, each once: the same row twice would only take twice the time."""
@@ -26,11 +24,25 @@ def whole_numbers(listed: str | None, option: str) -> list[int]:
 
 
 def time_span(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
-    """Return a time span such as 30d, 12h, 45m, 90s or 0 in seconds."""
-    match = re.fullmatch(r"([0-9]{1,9})([smhd])", value or "")
-    if value is not None and value != "0" and not match:
-        raise click.BadParameter(f"{value!r} is not a time span; try 30d, 12h, 45m or 90s", ctx, param)
-    return (int(match[1]) * _SECONDS[match[2]] if match else 0) if value is not None else None
+    """Return a time such as 30d, 1h30m, 90s or 0 in seconds, for an option's callback."""
+    return value if value is None else 0 if value == "0" else duration_s(value, param.opts[0])
+
+
+_DURATION = re.compile(r"(?:(\d{1,5})d)?(?:(\d{1,4})h)?(?:(\d{1,6})m)?(?:(\d{1,8})s)?")
+
+
+def duration_s(text: str, option: str) -> int:
+    """Return the seconds of a time such as `90s`, `20m` or `1h30m`.
+
+    Raises:
+        UsageError: it is none, or no time at all.
+    """
+    found = _DURATION.fullmatch(text.strip())
+    days, hours, minutes, seconds = (int(part or 0) for part in found.groups()) if found else (0, 0, 0, 0)
+    total = 86_400 * days + 3600 * hours + 60 * minutes + seconds
+    if total == 0:
+        raise UsageError(f"{option}: {text!r} is not a time; try 90s, 20m, 1h30m or 30d")
+    return total
 
 
 def _whole(text: str, option: str) -> int:

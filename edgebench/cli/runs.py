@@ -77,11 +77,11 @@ def show(id: str, store: Path, json_target: str | None) -> None:
     document = measurements_to_json([measurement])
     write_json(json_target, document if found is None else document | {"tune": found.to_json()})
     if to_stdout(json_target):
+        from edgebench.report.below import tables_below
         from edgebench.report.details import details_of
-        from edgebench.report.operators import operator_tables
 
         console().print(details_of(measurement))
-        for part in operator_tables(measurement):
+        for part in tables_below(measurement):
             console().print(part, markup=False)
         if found is not None:
             console().print(f"\ntune: {found.sentence}", markup=False)
@@ -96,7 +96,8 @@ def show(id: str, store: Path, json_target: str | None) -> None:
 @store_option
 @verbosity_options
 def export(ids: tuple[str, ...], kind: str, out: Path, store: Path) -> None:
-    """Write one row per timed inference, with its run, variant, format, device and workload; without ID, of all.
+    """Write one row per timed inference: its run, variant, format, device and workload, and what clock, temperature,
+    throttle flags and the load of others were when it began. Without ID, of all.
 
     \b
     Example:

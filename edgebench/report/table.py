@@ -258,6 +258,8 @@ def _notes(measurements: Sequence[Measurement]) -> Iterable[str]:
     """Say below the table what a cell has no room for."""
     if any(each.latency_ms.p50_ci for each in measurements):
         yield "±: half of the 95 % interval, from the runs' own medians"
+    yield from _scenarios(measurements)
+    yield from (text for each in measurements if (text := _cold_start(each)))
     for each in measurements:
         if each.padding is not None and each.padding.cost >= _NOTED_PADDING:
             padding, row = each.padding, f"{each.subject.artifact.format} {each.subject.label}"
@@ -266,14 +268,59 @@ def _notes(measurements: Sequence[Measurement]) -> Iterable[str]:
                 f"({padding.cost:.2f} times as many)"
             )
     yield from dict.fromkeys(_energy_notes(measurements))
+    for each in measurements:
+        if cut := cut_text(each):
+            yield f"cut: {_row_name(each)}: {cut}"
     scores = [score for each in measurements for score in _scores_of_row(each).values()]
     if any(not score.of_artifact for score in scores):
         yield f"{_OF_VARIANT} score of the variant, not of this very file"
     yield from cost_lines(measurements)
     for each in measurements:
         if not each.valid:
-            name = f"{variant_name(each.subject.variant)} {each.subject.artifact.format} {each.subject.label}"
-            yield f"not valid: {name}: {'; '.join(each.reasons)}"
+            yield f"not valid: {_row_name(each)}: {'; '.join(each.reasons)}"
+
+
+def _scenarios(measurements: Sequence[Measurement]) -> Iterable[str]:
+    """Say what a latency is, where it is not that of one input that waits for nothing."""
+    workloads = [each.subject.workload for each in measurements]
+    for scenario, batch in dict.fromkeys((workload.get("scenario"), workload.get("batch")) for workload in workloads):
+        match scenario:
+            case "server":
+                yield "server: a latency counts from the query's arrival, its waiting included"
+            case "multi-stream":
+                yield f"multi-stream: a latency is that of a query of {batch} inputs"
+            case "offline":
+                yield f"offline: inputs/s is the result; a latency is that of a batch of {batch}"
+
+
+def _cold_start(measurement: Measurement) -> str | None:
+    """Return what starting took with the model's file out of memory; what the table has is of a warm start."""
+    started = measurement.cold_start
+    if started is None:
+        return None
+    row = _row_name(measurement)
+    if not started.is_cold:
+        return f"load and first: warm, {row}: the board keeps the model's file in memory, or can't tell"
+    load, first = (rounded(value) for value in (started.to_json()["load_ms"], started.to_json()["first_ms"]))
+    return f"load and first: warm (the model's file in memory); cold, {row}: load {load} ms, first {first} ms"
+
+
+def _row_name(measurement: Measurement) -> str:
+    subject = measurement.subject
+    return f"{variant_name(subject.variant)} {subject.artifact.format} {subject.label}"
+
+
+def cut_text(measurement: Measurement) -> str:
+    """Say how much of the valid runs was cut; nothing where nothing was."""
+    valid = [run for run in measurement.runs if run.valid]
+    gone, count = sum(int(run.is_cut.sum()) for run in valid), sum(len(run.latencies_ns) for run in valid)
+    if not gone:
+        return ""
+    runs = sum(bool(run.cut) for run in valid)
+    return (
+        f"{gone} of {count} inferences do not count, for other processes worked meanwhile "
+        f"(in {runs} {'run' if runs == 1 else 'runs'})"
+    )
 
 
 def _energy_notes(measurements: Sequence[Measurement]) -> Iterator[str]:

@@ -19,6 +19,7 @@ from edgebench_agent.sensors import (
     cpufreq,
     devfreq,
     ina3221,
+    kernel,
     load,
     nvpmodel,
     pmic,
@@ -115,6 +116,37 @@ def test_the_load_of_others_is_all_but_ours(pi4: Path, monkeypatch: pytest.Monke
     plant({f"proc/{PID}/stat": PI4[f"proc/{PID}/stat"].replace("200 50", "350 80", 1)}, pi4)
     assert reader() == {"others_cpu_millicores": 500, "agent_cpu_millicores": 100}
     assert reader() == {}  # no time has passed: nothing to say
+
+
+def test_swapping_and_changes_of_the_clock_source_are_counted(pi4: Path) -> None:
+    reader = kernel.find(pi4, PID)
+    assert reader is not None
+    assert reader() == {"swapped_pages": 42, "clocksource_changes": 0}
+    plant({"proc/vmstat": "pswpin 12\npswpout 100\n", CLOCKSOURCE: "timer\n"}, pi4)
+    assert reader() == reader() == {"swapped_pages": 112, "clocksource_changes": 1}
+    (pi4 / CLOCKSOURCE).unlink()
+    assert reader() == {"swapped_pages": 112, "clocksource_changes": None}
+
+
+CLOCKSOURCE = "sys/devices/system/clocksource/clocksource0/current_clocksource"
+
+
+def test_a_core_is_allowed_what_its_governor_is(pi4: Path) -> None:
+    assert cpufreq.allowed_clocks(pi4) == {f"cpu{core}": 1500000 for core in range(4)}
+    cpu0 = "sys/devices/system/cpu/cpu0/cpufreq"
+    plant({f"{cpu0}/scaling_governor": "powersave"}, pi4)
+    assert cpufreq.allowed_clocks(pi4)["cpu0"] == 600000
+    plant({f"{cpu0}/scaling_driver": "intel_pstate"}, pi4)
+    assert cpufreq.allowed_clocks(pi4)["cpu0"] == 1500000
+    plant({f"{cpu0}/scaling_governor": "userspace", f"{cpu0}/scaling_setspeed": "900000"}, pi4)
+    assert cpufreq.allowed_clocks(pi4)["cpu0"] == 900000
+
+
+def test_of_turbo_only_the_base_clock_is_allowed(pi4: Path) -> None:
+    plant({"sys/devices/system/cpu/intel_pstate/no_turbo": "0"}, pi4)
+    assert cpufreq.allowed_clocks(pi4) == {}
+    plant({"sys/devices/system/cpu/cpu1/cpufreq/base_frequency": "1100000"}, pi4)
+    assert cpufreq.allowed_clocks(pi4) == {"cpu1": 1100000}
 
 
 @pytest.mark.parametrize(
@@ -386,7 +418,9 @@ def test_the_facts_of_a_raspberry_pi(pi4: Path, tmp_path: Path) -> None:
         "governor": "ondemand",
         "clock_min_khz": 600000,
         "clock_max_khz": 1500000,
+        "clock_allowed_khz": {f"cpu{core}": 1500000 for core in range(4)},
         "clock_hardware_max_khz": 1800000,
+        "clocksource": "arch_sys_counter",
         "temperature_mc": {"cpu-thermal": 48199},
         "throttled": 0,
         "boot_id": "0a1b2c3d-0000-4000-8000-123456789abc",

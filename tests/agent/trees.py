@@ -17,8 +17,9 @@ PI4 = {
     "proc/meminfo": "MemTotal:        3882236 kB\nMemFree:         1200000 kB\nMemAvailable:    3300000 kB\n"
     "SwapTotal:        102396 kB\n",
     "proc/stat": "cpu  1000 0 500 90000 20 0 30 0 0 0\ncpu0 250 0 125 22500 5 0 8 0 0 0\n",
-    "proc/vmstat": "nr_free_pages 300000\noom_kill 3\nswap_ra 0\n",
+    "proc/vmstat": "nr_free_pages 300000\noom_kill 3\npswpin 12\npswpout 30\nswap_ra 0\n",
     "proc/sys/kernel/random/boot_id": "0a1b2c3d-0000-4000-8000-123456789abc\n",
+    "sys/devices/system/clocksource/clocksource0/current_clocksource": "arch_sys_counter\n",
     "etc/os-release": 'PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\nNAME="Debian GNU/Linux"\n',
     "proc/77/statm": "60000 25000 8000 1 0 50000 0\n",
     "proc/77/stat": "77 (python3 (x) y) R 1 77 77 0 -1 4194304 100 0 0 0 200 50 0 0 20 0 5 0 1000 200000 25000\n",

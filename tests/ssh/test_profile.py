@@ -92,7 +92,7 @@ def test_a_cut_in_mid_run_loses_nothing_and_doubles_nothing(
         store=tmp_path / "store",
         on_event=cut_once_it_measures,
     )
-    (run,) = measured.runs
+    run = measured.runs[0]  # a busy machine may have it repeated
     assert cuts
     assert len(run.latencies_ns) == run.facts["done_count"]
     assert (np.diff(run.trace.starts_ns) > 0).all()
@@ -158,7 +158,12 @@ def test_the_ci_script_profiles_without_a_terminal_and_fails_by_exit_code(
 
     def script(**changes: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            ["sh", ROOT / "examples" / "ci" / "profile.sh", "result.json", *["--runs", "2", "--min-count", "20"]],
+            [
+                "sh",
+                ROOT / "examples" / "ci" / "profile.sh",
+                "result.json",
+                *["--runs", "2", "--min-count", "20", "--min-duration", "0.2"],
+            ],
             cwd=tmp_path,
             env={**environment, **changes},
             stdin=subprocess.DEVNULL,

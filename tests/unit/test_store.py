@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 
+from edgebench.conditions import conditions_of
 from edgebench.errors import StoreError, UnknownName, UsageError
 from edgebench.measurement import Memory, Overhead, Run, Series, Trace
 from edgebench.store import Store
@@ -393,6 +394,56 @@ def test_an_export_has_one_row_per_timed_inference(two: Store, tmp_path: Path) -
     }
     assert {name: row[name] for name in expected} == expected
     assert {row["reasons"] for row in rows if row["variant"] == "b"} == {"too hot; too few"}
+
+
+def disturbed_run() -> Run:
+    """Six inferences of 100 ms, the fourth and fifth cut; sensors that were read before, meanwhile, or never."""
+    of = subject()
+    kept = trace([100 * MS] * 6)
+    start = int(kept.starts_ns[0])
+
+    def series(*readings: tuple[int, int]) -> Series:
+        return Series(*(np.array([start + at * MS for at, _ in readings]), np.array([value for _, value in readings])))
+
+    readings = {
+        "frequency_khz/cpu0": series((-50, 600), (250, 1500)),
+        "frequency_khz/cpu1": series((-50, 1400), (250, 700)),
+        "temperature_mc/cpu-thermal": series((0, 50_000), (101, 51_000)),
+        "temperature_mc/pmic": series((0, 90_000)),
+        "others_cpu_millicores": series((300, 900)),
+    }
+    return run(of, 0, replace(kept, readings=readings), cut=((start + 300 * MS, start + 500 * MS),))
+
+
+def test_an_exported_inference_has_the_last_reading_before_it(store: Store, tmp_path: Path) -> None:
+    written = disturbed_run()
+    store.add_run(subject(), written)
+    store.export(tmp_path / "all.parquet", kind="parquet")
+    names = "frequency_khz, temperature_mc, throttled, others_cpu_millicores, cut"
+    exported = duckdb.read_parquet(str(tmp_path / "all.parquet"))
+    rows = exported.order("start_ns").project(names).fetchall()
+    assert rows == [
+        (1400, 50_000, None, None, False),
+        (1400, 50_000, None, None, False),
+        (1400, 51_000, None, None, False),
+        (1500, 51_000, None, 900, True),
+        (1500, 51_000, None, 900, True),
+        (1500, 51_000, None, 900, False),
+    ]
+    joined = conditions_of(written)
+    columns = [getattr(joined, name).tolist() for name in names.split(", ")]
+    assert [tuple(row) for row in zip(*columns, strict=True)] == rows
+
+
+def test_what_was_cut_stays_in_the_trace_and_out_of_the_figures(store: Store) -> None:
+    written = disturbed_run()
+    store.add_run(subject(), written)
+    measured = store.measurement(subject().id)
+    assert_same(written, measured.runs[0])
+    assert measured.to_json()["runs"][0]["cut_count"] == 2
+    assert measured.to_json()["runs"][0]["latencies_count"] == 6
+    assert measured.throughput_per_s == pytest.approx(10)
+    assert measured.tokens_per_s == pytest.approx(1280)
 
 
 def test_an_export_of_one_measurement_leaves_out_the_others(two: Store, tmp_path: Path) -> None:

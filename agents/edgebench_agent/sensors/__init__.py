@@ -6,7 +6,7 @@ One file each, with a function that looks for the sensor and returns its reader;
 from pathlib import Path
 from typing import Callable, Dict, NamedTuple, Optional
 
-from . import cpufreq, devfreq, ina3221, load, nvpmodel, pmic, power_supply, process, raspberry_pi, thermal
+from . import cpufreq, devfreq, ina3221, kernel, load, nvpmodel, pmic, power_supply, process, raspberry_pi, thermal
 
 #: Reads a sensor: values by name, in the units that the names say; None for one that gives no answer. Nothing at all:
 #: there is nothing to say just now.
@@ -29,6 +29,7 @@ class Row(NamedTuple):
 PROCESS_SENSORS = (
     Row("process", process.find, 100_000_000),
     Row("load", load.find, 1_000_000_000),
+    Row("kernel", kernel.find, 1_000_000_000),
 )
 
 #: Of the board. What starts a command is read rarely.
