@@ -16,7 +16,7 @@ import pytest
 from tests.agent.test_power import CPU, NVPMODEL, PI4_GOVERNORS, governors, mode
 from tests.agent.trees import JETSON_NANO_POWER, PI4, plant, plant_command
 
-QUICK = ["--seq-len", "16", "--min-count", "5", "--min-duration", "0.05", "--no-own-cost"]
+QUICK = ["--seq-len", "16", "--min-count", "5", "--min-duration", "0.05", "--no-own-cost", "--no-cold"]
 MODES = "".join(f"< POWER_MODEL ID={number} NAME={name} >\n" for number, name in enumerate(("MAXN", "5W", "SUPER")))
 
 
@@ -117,7 +117,7 @@ def test_a_power_mode_that_needs_a_reboot_is_left_out(
 def start(model: Path, *options: str) -> subprocess.Popen[str]:
     """Start a tuned session that takes long; return once the board is in another state than it was found."""
     command = [sys.executable, "-m", "edgebench", "profile", "--model", str(model), "--seq-len", "16", *options]
-    long = ["--no-own-cost", "--tune", "power", "--runs", "4", "--min-duration", "30"]
+    long = ["--no-own-cost", "--no-cold", "--tune", "power", "--runs", "4", "--min-duration", "30"]
     return subprocess.Popen([*command, *long], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
 
 

@@ -11,13 +11,13 @@ import pytest
 from edgebench.comparison import MUST_MATCH, compare
 from edgebench.device import find_device
 from edgebench.errors import ConfigError, NotComparable, UnknownName
-from edgebench.measurement import Energy, Measurement
+from edgebench.measurement import Energy, Measurement, Run
 from edgebench.power import AS_FOUND, PowerState, refusals_of, states_of
 from edgebench.request import Request, request_from_json, request_to_json
 from edgebench.schedule import order_of_runs
 from edgebench.summary import summarise
 from edgebench.sweep import thread_settings
-from edgebench.testing.simulated_board import SimulatedBoard, measure_simulated, simulated_subject
+from edgebench.testing.simulated_board import SimulatedBoard, simulated_subject
 from edgebench.tuning import cores_text, tuned
 from edgebench.workload import Workload
 
@@ -39,14 +39,10 @@ def measured(
         device = {**subject.device, "governor": governor, "tune": about}
         subjects.append(replace(subject, device=device, workload={**subject.workload, "threads": threads}))
     factors = [factor for factor, _, _ in settings.values()]
-    numbers = iter(range(1, 1000))
     board = SimulatedBoard(seed=1, between=between, drift=0.05)
-    done = measure_simulated(
-        board,
-        factors,
-        order_of_runs(len(factors), runs, seed=1),
-        measure=lambda board, cell: board.run(subjects[cell], next(numbers), factor=factors[cell]),
-    )
+    done: list[list[Run]] = [[] for _ in subjects]
+    for cell in order_of_runs(len(factors), runs, seed=1):
+        done[cell].append(board.run(subjects[cell], len(done[cell]), factor=factors[cell]))
     found = [summarise(subject, each) for subject, each in zip(subjects, done, strict=True)]
     return [
         replace(each, energy_j=energy(joules[name]), energy_absent=None) if joules and name in joules else each
