@@ -23,6 +23,7 @@ class Home:
         self.blobs = root / "blobs"
         self.runs = root / "runs"
         self.lock = root / "lock"
+        self.power = root / "power.json"  # what clocks and power were before we set them
 
     def blob(self, sha256: str) -> Path:
         """Return the path of a blob."""

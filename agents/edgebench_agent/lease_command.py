@@ -1,11 +1,10 @@
 """lease: what the host asks of the board's lease."""
 
-from typing import Any, Dict
+from typing import Any, Dict, Optional
 
 from .board_lease import BoardLease
 from .failure import Failure
 from .home import Home, board_root
-from .power import Power
 from .protocol import LeaseRequest, ProtocolError
 
 
@@ -24,7 +23,7 @@ def obey(home: Home, line: bytes) -> Dict[str, Any]:
         raise Failure("bad_request", f"to {request.do} takes a ticket")
     if request.do == "acquire":
         reply = lease.acquire(request)
-        left = Power(home, board_root()).restore_after(reply["token"]) if reply["granted"] else None
+        left = _put_power_back(home, reply["token"]) if reply["granted"] else None
         return reply if left is None else {**reply, "note": left}
     if request.do == "leave":
         lease.leave_queue(request.ticket)
@@ -35,5 +34,14 @@ def obey(home: Home, line: bytes) -> Dict[str, Any]:
     released = lease.release_by_force(request.who, request.reason) if request.do == "force" else None
     now = lease.describe()
     if request.do in ("release", "force"):
-        Power(home, board_root()).restore_after(now["holder"]["token"] if now["holder"] is not None else 0)
+        _put_power_back(home, now["holder"]["token"] if now["holder"] is not None else 0)
     return now if released is None else released
+
+
+def _put_power_back(home: Home, token: int) -> Optional[str]:
+    """Put back what another than the holder of this token left; return why that failed, None where it did not."""
+    if not home.power.exists():
+        return None
+    from .power import Power  # here: it loads much, which a lease seldom needs
+
+    return Power(home, board_root()).restore_after(token)

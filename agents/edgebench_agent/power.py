@@ -28,7 +28,7 @@ class Power:
     """The governor and the power mode of the board whose files are below `root`."""
 
     def __init__(self, home: Home, root: Path) -> None:
-        self._found = home.root / "power.json"
+        self._found = home.power
         self._root = root
         self._boot = boot_id() or "?"
         files = [folder / "cpufreq/scaling_governor" for folder in cpu_folders(root)]
