@@ -15,7 +15,8 @@
     |   |   `-- AuthenticationError
     |   |-- ConnectionLost         an open session ended or fell silent; may be tried again
     |   |-- BoardError             the board lacks something: Python, runtime, memory, disk
-    |   |   `-- BoardBusy          ... for now: another run is measuring there
+    |   |   |-- BoardBusy          ... for now: another run is measuring there
+    |   |   `-- NoWheelFits        ... and nobody has built what it lacks for such a board
     |   `-- AgentError             the agent failed, or what it sent is not valid
     |       `-- RunFailed          one run ended with a failure of its own
     |-- StoreError                 a result can't be written or read
@@ -107,6 +108,10 @@ class BoardError(DeviceError):
 
 
 class BoardBusy(BoardError):
+    pass
+
+
+class NoWheelFits(BoardError):
     pass
 
 

@@ -1,6 +1,6 @@
 """Where things lie on the board, and how the agent starts itself again.
 
-EDGEBENCH_HOME (else ~/.edgebench) holds agents/, blobs/, runs/ and `lock`, which is held while a run measures.
+EDGEBENCH_HOME (else ~/.edgebench) holds agents/, blobs/, envs/, runs/ and `lock`, which is held while a run measures.
 """
 
 import os
@@ -18,6 +18,7 @@ class Home:
         self.root = root
         self.agents = root / "agents"
         self.blobs = root / "blobs"
+        self.envs = root / "envs"
         self.runs = root / "runs"
         self.lock = root / "lock"
 
@@ -28,6 +29,14 @@ class Home:
     def run(self, run_id: str) -> "RunFolder":
         """Return the folder of a run."""
         return RunFolder(self.runs / run_id)
+
+    def folders(self) -> List[Path]:
+        """Return the folders that edgebench makes here."""
+        return [self.agents, self.blobs, self.envs, self.runs]
+
+    def files(self) -> List[Path]:
+        """Return the files that edgebench makes here, beside the folders."""
+        return [self.lock]
 
     def create(self) -> None:
         """Make what does not exist yet; only the owner may look inside."""

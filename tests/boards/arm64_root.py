@@ -16,9 +16,9 @@ from pathlib import Path
 
 SUITE = "bookworm"
 PACKAGES = (
-    "base-files base-passwd bash coreutils dash debianutils findutils grep hostname libc-bin login mawk "
-    "openssh-server openssh-sftp-server passwd procps python3 sed tar util-linux"
-).split()
+    "base-files,base-passwd,bash,coreutils,dash,debianutils,findutils,grep,hostname,libc-bin,login,mawk,"
+    "openssh-server,openssh-sftp-server,passwd,procps,python3,sed,tar,util-linux"
+)
 _DROPPED = ("/usr/share/man/*", "/usr/share/doc/*", "/usr/share/locale/*")
 #: Debian 12 has merged /usr, which base-files expects to find done.
 _MERGE_USR = 'for d in bin sbin lib; do mkdir -p "$1/usr/$d"; ln -s "usr/$d" "$1/$d"; done'
@@ -81,7 +81,7 @@ def _build(tarball: Path) -> None:
         "--quiet",
         "--variant=extract",
         "--arch=arm64",
-        f"--include={','.join(PACKAGES)}",
+        f"--include={PACKAGES}",
         f"--setup-hook={_MERGE_USR}",
         *(f"--dpkgopt=path-exclude={pattern}" for pattern in _DROPPED),
     ]

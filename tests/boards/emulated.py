@@ -1,4 +1,4 @@
-"""An emulated Raspberry Pi 4: the arm64 root in namespaces of its own, OpenSSH in it, fake files under /proc and /sys."""
+"""An emulated Raspberry Pi 4: the arm64 root in namespaces of its own, OpenSSH in it, fake files in /proc and /sys."""
 
 from __future__ import annotations
 
