@@ -350,7 +350,7 @@ def _require_room(device: Device, folder: WheelFolder, new: Sequence[_Environmen
     if new and type(free) is int and free < needed + _SPARE_BYTES:
         raise BoardError(
             f"{device.name}: {(needed + _SPARE_BYTES) / 1e6:.0f} MB of disk are needed and {free / 1e6:.0f} MB are "
-            f"free; free some (edgebench device clean {device.name} --max-size 0), or take fewer: --runtime {new[0].runtime}"
+            f"free; free some (edgebench device clean {device.name} --max-size 0), or take fewer, with --runtime"
         )
 
 

@@ -38,7 +38,7 @@ def unpack_wheel(wheel: Path, name: str, packages: Path) -> None:
                 if place is not None and not entry.is_dir():
                     _unpack(archive, entry, packages / place, _expected(record, entry.filename, name), name)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
-        raise Failure("corrupt", f"{name} is not a wheel that can be unpacked: {error}; push it again") from error
+        raise Failure("corrupt", f"{name} is not a wheel that can be unpacked: {error}") from error
 
 
 def unpacked_bytes(wheel: Path) -> int:
@@ -88,7 +88,7 @@ def _expected(record: Dict[str, Tuple[str, str]], path: str, name: str) -> Optio
 
 def _unpack(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, target: Path, expected: Optional[str], name: str) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
-    with archive.open(entry) as source, target.open("xb") as file:
+    with archive.open(entry) as source, target.open("wb") as file:  # as pip: two may share one
         found = _copy(source, file)
     if expected is not None and found != expected:
         raise Failure("corrupt", f"{entry.filename!r} of {name} is not what its RECORD says; push it again")

@@ -16,7 +16,7 @@ from pathlib import Path
 
 SUITE = "bookworm"
 PACKAGES = (
-    "base-files,base-passwd,bash,coreutils,dash,debianutils,findutils,grep,hostname,libc-bin,login,mawk,"
+    "base-files,base-passwd,bash,coreutils,dash,debianutils,findutils,grep,hostname,libc-bin,libstdc++6,login,mawk,"
     "openssh-server,openssh-sftp-server,passwd,procps,python3,sed,tar,util-linux"
 )
 _DROPPED = ("/usr/share/man/*", "/usr/share/doc/*", "/usr/share/locale/*")
