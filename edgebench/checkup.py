@@ -191,14 +191,14 @@ def _mend(device: Device, runtime: str, otherwise: str | None) -> str | None:
     """Return what installs a runtime and psutil: `device setup`, unless the Python is somebody's choice."""
     if device.is_local or device.python != DEFAULT_PYTHON:
         return otherwise
+    runtime = "ai-edge-litert" if runtime == "tflite" else runtime
     return f"edgebench device setup {shlex.quote(device.name)} --runtime {runtime}"
 
 
 def _runtime_findings(device: Device, runtime: str, found: Mapping[str, Any], python: str | None) -> Iterator[Finding]:
     if not found["ok"]:
         problem, _, pip = (_text(found, "error") or "it does not work").partition("; try: ")
-        name = "ai-edge-litert" if runtime == "tflite" else runtime
-        mend = _mend(device, name, _without_setup(device, runtime, python, pip))
+        mend = _mend(device, runtime, _without_setup(device, runtime, python, pip))
         yield Finding(runtime, problem, State.MEND, mend or None)
         return
     libraries = found.get("libraries")

@@ -36,7 +36,7 @@ def why_not() -> str | None:
         return "an emulated board needs root (unshare, chroot, mount)"
     if platform.machine() != "aarch64" and not (_QEMU.exists() and _REGISTRATION.exists()):
         return "qemu-user-static is not installed; try: apt install qemu-user-static"
-    missing = [name for name in ("mmdebstrap", "zstd", "unshare", "chroot") if shutil.which(name) is None]
+    missing = [name for name in ("mmdebstrap", "zstd", "unshare", "setpriv", "chroot") if shutil.which(name) is None]
     return f"{', '.join(missing)} is not installed; try: apt install mmdebstrap zstd" if missing else None
 
 

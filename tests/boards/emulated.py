@@ -90,8 +90,23 @@ class EmulatedBoard:
         (self.root / "etc/ssh/test_config").write_text("\n".join(settings) + "\n")
         environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", **({"QEMU_CPU": cpu} if cpu else {})}
         self._process = subprocess.Popen(
-            # Processes of its own: they all end with the first of them.
-            ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", _START, "sh", self.root, self._fakes],
+            # Processes of its own: they all end with the first of them, and that one with the test, however it ends.
+            [
+                "setpriv",
+                "--pdeathsig",
+                "KILL",
+                "unshare",
+                "--mount",
+                "--pid",
+                "--fork",
+                "--kill-child",
+                "sh",
+                "-c",
+                _START,
+                "sh",
+                self.root,
+                self._fakes,
+            ],
             env=environment,
             stdin=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
