@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import edgebench
-from edgebench.checkup import check_device
+from edgebench.checkup import State, check_device
 from edgebench.device import Device, find_device
 from edgebench.errors import BoardError, ConfigError, EdgebenchError, UnknownName
 from edgebench.events import Event, Pushing
@@ -64,23 +64,22 @@ def test_a_wheel_for_another_machine_is_refused_before_anything_is_pushed(ssh_bo
     wheel.write_bytes(make_wheel({}))
     with pytest.raises(ConfigError, match=r"is made for cp311-cp311-linux_riscv64; the board has Python 3\.\d+ on"):
         set_up(ssh_board.device(), SetupPlan(wheels=(wheel,)))
-    assert not list((ssh_board.edgebench_home / "blobs").iterdir() if (ssh_board.edgebench_home / "blobs").exists() else [])
+    assert not list(ssh_board.edgebench_home.glob("blobs/*"))
 
 
+@pytest.mark.timeout(900)
 def test_the_boards_own_python_is_tried_and_adopted(ssh_board: SshBoard, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = ssh_board.home / ".local-bin"
-    folder.mkdir()
-    (folder / "python3").symlink_to(sys.executable)
-    pytest.skip("see below") if not os.environ.get("PATH") else None
-    plan = SetupPlan(runtimes=("tflite-runtime",), system_python=True)
+    # `python3` there is this very Python, which has onnxruntime and no tflite-runtime.
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    plan = SetupPlan(runtimes=("onnxruntime", "tflite-runtime"), system_python=True)
     done = set_up(ssh_board.device(), plan)
-    # This machine's own Python has no tflite-runtime: that is told, and nothing is adopted.
-    (finding,) = [one for one in done.findings if one.what == "tflite-runtime"]
     assert not done.is_ready
-    assert "lacks" in finding.seen
-    assert finding.mend is not None
-    assert "edgebench device setup board" in finding.mend
-    assert not (ssh_board.edgebench_home / "envs").exists()
+    assert {name: served.environment for name, served in done.served.items()} == {"onnxruntime": None}
+    assert Path(done.served["onnxruntime"].python).parent == Path(sys.executable).parent
+    (lacking,) = [one for one in done.findings if one.state is State.MEND]
+    assert lacking.what == "tflite-runtime"
+    assert "lacks tflite_runtime" in lacking.seen
+    assert "edgebench device setup board" in (lacking.mend or "")
 
 
 def test_without_internet_here_and_without_wheels_it_is_one_line(
