@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from edgebench.errors import BoardError
 from edgebench.transport.base import Transport
@@ -70,8 +71,14 @@ def find_pythons(transport: Transport) -> list[BoardPython]:
 
 def _read(line: bytes) -> BoardPython | None:
     try:
-        told = protocol.decode_object(line)
+        return board_python(protocol.decode_object(line))
     except protocol.ProtocolError:
+        return None
+
+
+def board_python(told: Any) -> BoardPython | None:
+    """Return the Python that a board tells of (path, version, bits); None where that is not what it tells."""
+    if type(told) is not dict:
         return None
     path, version, bits = told.get("path"), told.get("version"), told.get("bits")
     if type(path) is not str or not path.startswith("/") or not path.isprintable() or len(path) > 4096:

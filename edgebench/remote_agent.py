@@ -19,7 +19,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
-from edgebench.board_pythons import DEFAULT_PYTHON, find_pythons
+from edgebench.board_pythons import DEFAULT_PYTHON, BoardPython, board_python, find_pythons
 from edgebench.errors import (
     AgentError,
     AuthenticationError,
@@ -82,7 +82,11 @@ try:
             file.flush()
             os.fsync(file.fileno())
         os.replace(part, path)
-    say(ok=True, have=intact(), path=path, python=list(sys.version_info[:3]), served=served())
+    base = os.path.realpath(getattr(sys, "_base_executable", None) or sys.executable)
+    bits = 64 if sys.maxsize > 2 ** 32 else 32
+    version = list(sys.version_info[:3])
+    base = {"path": base, "version": version, "bits": bits}
+    say(ok=True, have=intact(), path=path, python=version, base=base, served=served())
 except OSError as error:
     say(ok=False, kind="os_error", message=str(error))
 """
@@ -182,6 +186,7 @@ class RemoteAgent:
         self.may_be_set_up = python == DEFAULT_PYTHON and not transport.shares_files
         self.served: dict[str, Served] = {}
         self.python_version: tuple[int, ...] = ()
+        self.base: BoardPython | None = None  # what `python` is, or was made of
         self._path: str | None = None
 
     # --- installing ---------------------------------------------------------------------------------------------
@@ -202,6 +207,7 @@ class RemoteAgent:
             raise BoardError(f"{self.name}: the agent's file on the board is not what was sent; check the board's disk")
         self._path = reply["path"]
         self.python_version = tuple(reply["python"])
+        self.base = board_python(reply.get("base"))
         if self.may_be_set_up:
             self.served = _served(reply.get("served"))
 

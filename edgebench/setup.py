@@ -119,22 +119,25 @@ def set_up(device: Device, plan: SetupPlan, on_event: OnEvent = ignore) -> Setup
     """
     _refuse(device)
     with open_transport(device) as transport:
-        pythons = [] if plan.system_python else _fitting(device, find_pythons(transport))
         agent = RemoteAgent(transport, name=device.name, python=device.python)
-        agent.install()
+        try:
+            agent.install()
+        except BoardError:
+            _fitting(device, find_pythons(transport))  # says more, where the Pythons are why
+            raise
         reply = agent.probe()
         if isinstance(reply.get("running"), str):
             raise BoardBusy(f"{device.name}: {printable(reply['running'])} is measuring; try again when it is done")
-        findings = list(board_findings(reply["board"], pythons))
+        own = [agent.base] if agent.base is not None else []
         if plan.system_python:
-            findings += [_use_system_python(agent, device, name, on_event) for name in _wanted(plan)]
+            findings = list(board_findings(reply["board"], own))
+            findings += [_use_system_python(agent, device, name, on_event) for name in plan.runtimes or RUNTIMES]
         else:
+            quick = _is_all_there(agent, device, plan, own, reply["board"])
+            pythons = own if quick else _fitting(device, find_pythons(transport))
+            findings = list(board_findings(reply["board"], pythons))
             findings += _install(agent, device, plan, pythons, reply["board"], on_event)
         return Setup(device=device.name, findings=tuple(findings), served=dict(agent.served))
-
-
-def _wanted(plan: SetupPlan) -> tuple[str, ...]:
-    return plan.runtimes or RUNTIMES
 
 
 def _refuse(device: Device) -> None:
@@ -239,7 +242,7 @@ def _install(
     board: Mapping[str, Any],
     on_event: OnEvent,
 ) -> list[Finding]:
-    folder = WheelFolder(plan.folder or cache_folder() / "board-wheels")
+    folder = _wheel_folder(plan)
     findings: list[Finding] = []
     environments = []
     for runtime, own in _own_wheels(plan, _targets(device, board, pythons)):
@@ -251,7 +254,8 @@ def _install(
             findings.append(Finding(runtime, str(none), State.MEND if asked else State.BETTER, mend))
     new = [one for one in environments if not _is_there(agent, one)]
     _require_room(device, folder, new, board)
-    wheels = sorted({wheel.sha256 for one in new for wheel in one.wheels})
+    # Also those that an interrupted setup has left there.
+    wheels = sorted({wheel.sha256 for one in environments for wheel in one.wheels})
     for one in environments:
         if one in new:
             # The wheels that several environments share stay there until the last.
@@ -339,6 +343,24 @@ def _is_there(agent: RemoteAgent, environment: _Environment) -> bool:
     """Whether the very same environment serves its runtime already, numbers compared."""
     served = agent.served.get(environment.runtime)
     return served is not None and served.environment == environment.name
+
+
+def _is_all_there(
+    agent: RemoteAgent, device: Device, plan: SetupPlan, own: Sequence[BoardPython], board: Mapping[str, Any]
+) -> bool:
+    """Whether the board's `python3` has all that is wanted: then no other is looked for, which takes a while."""
+    wanted = plan.runtimes or RUNTIMES
+    if not own or plan.wheels or plan.upgrade or not all(name in agent.served for name in wanted):
+        return False
+    folder = _wheel_folder(plan)
+    try:
+        return all(_is_there(agent, _resolve(folder, device, board, own, name, (), False)) for name in wanted)
+    except NoWheelFits:
+        return False
+
+
+def _wheel_folder(plan: SetupPlan) -> WheelFolder:
+    return WheelFolder(plan.folder or cache_folder() / "board-wheels")
 
 
 def _require_room(device: Device, folder: WheelFolder, new: Sequence[_Environment], board: Mapping[str, Any]) -> None:

@@ -7,7 +7,6 @@
 The table is read by the host's bootstrap, which runs before the agent does.
 """
 
-import fcntl
 import json
 import os
 import shutil
@@ -16,9 +15,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Dict, Iterator, List
 
+from .board_lock import take
 from .failure import Failure
 from .home import Home
-from .launch import running
 from .protocol import Adoption, InstallSpec, ProtocolError, WheelFile
 from .wheel_files import unpack_wheel, unpacked_bytes
 
@@ -112,21 +111,6 @@ def _alone(home: Home) -> Iterator[None]:
             os.close(lock)
     except PermissionError as error:
         raise not_permitted(home, error) from error
-
-
-def take(home: Home, lock: int, purpose: str) -> None:
-    """Lock the board's lock file, open as `lock`, for `purpose`.
-
-    Raises:
-        Failure: busy.
-    """
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        holder = running(home) or "another run"
-        raise Failure("busy", f"{holder} is in progress on this board; try again when it is done") from None
-    os.ftruncate(lock, 0)
-    os.pwrite(lock, purpose.encode(), 0)
 
 
 def not_permitted(home: Home, error: PermissionError) -> Failure:

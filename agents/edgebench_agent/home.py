@@ -83,7 +83,8 @@ def own_sha256() -> Optional[str]:
 def own_command(*arguments: str) -> Tuple[List[str], Dict[str, str]]:
     """Return the command line and environment that run this very agent again."""
     archive = own_archive()
-    environment = dict(os.environ)
+    # From 1.29 on ONNX Runtime tells Microsoft of every model it loads, in a thread of the measured process.
+    environment = {**os.environ, "ORT_DISABLE_TELEMETRY": "1"}
     if archive is not None:
         return [sys.executable, str(archive), *arguments], environment
     folder = str(Path(next(iter(sys.modules[PACKAGE].__path__))).absolute().parent)

@@ -6,7 +6,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Dict, List
 
-from .environments import not_permitted, take
+from .board_lock import take
+from .environments import not_permitted
 from .home import Home
 
 
