@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -15,7 +16,9 @@ from edgebench.checkup import State, check_device
 from edgebench.device import Device, find_device
 from edgebench.errors import BoardError, ConfigError, EdgebenchError, UnknownName
 from edgebench.events import Event, Pushing
+from edgebench.remote_agent import RemoteAgent
 from edgebench.setup import SetupPlan, remove_setup, set_up
+from edgebench.transport import open_transport
 from edgebench.workload import RunPlan, Workload
 from tests.agent.wheel_making import make_wheel
 from tests.ssh.board import SshBoard
@@ -57,6 +60,49 @@ def test_a_board_is_set_up_used_and_left_without_a_trace(ssh_board: SshBoard, ti
     assert removal.removed["envs"][0] == 2  # the environment and the table
     assert removal.left == ()
     assert not ssh_board.edgebench_home.exists()
+    assert not (ssh_board.home / ".cache").exists()  # where ONNX Runtime keeps what it would tell Microsoft
+
+
+ENTRY = {"python": sys.executable, "environment": None, "packages": {}, "agreement": "as here"}
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        "nonsense",
+        "[]",
+        '{"runtimes": 7}',
+        '{"runtimes": {"onnxruntime": 7}}',
+        json.dumps({"runtimes": {"onnxruntime": ENTRY | {"python": "bin/python"}}}),
+        json.dumps({"runtimes": {"onnxruntime": ENTRY | {"python": "/nowhere/python"}}}),
+        json.dumps({"runtimes": {"onnxruntime": ENTRY | {"packages": [1]}}}),
+        json.dumps({"runtimes": {"onnxruntime": {"python": sys.executable}}}),
+        json.dumps({"runtimes": {"../x": ENTRY}}),
+    ],
+)
+def test_a_table_of_environments_that_is_not_one_serves_nothing(ssh_board: SshBoard, table: str) -> None:
+    (ssh_board.edgebench_home / "envs").mkdir(parents=True)
+    (ssh_board.edgebench_home / "envs/table.json").write_text(table)
+    assert installed(ssh_board).served == {}
+
+
+def test_a_runtime_is_run_by_the_python_that_serves_it_and_others_by_the_devices(ssh_board: SshBoard) -> None:
+    (ssh_board.edgebench_home / "envs").mkdir(parents=True)
+    table = {"runtimes": {"tflite-runtime": ENTRY}}
+    (ssh_board.edgebench_home / "envs/table.json").write_text(json.dumps(table))
+    agent = installed(ssh_board)
+    assert agent.python_for("tflite-runtime") == agent.python_for("tflite") == sys.executable
+    assert agent.python_for("onnxruntime") == "python3"
+    # A Python of the user's choice is used for all.
+    assert installed(ssh_board, python=sys.executable).served == {}
+
+
+def installed(board: SshBoard, **settings: str) -> RemoteAgent:
+    device = board.device(**settings)
+    with open_transport(device) as transport:
+        agent = RemoteAgent(transport, name=device.name, python=device.python)
+        agent.install()
+        return agent
 
 
 def test_a_wheel_for_another_machine_is_refused_before_anything_is_pushed(ssh_board: SshBoard, tmp_path: Path) -> None:
