@@ -163,13 +163,15 @@ class Position:
 class Served:
     """What serves a runtime on a board since `device setup`: a Python, in an environment or the board's own.
 
-    `packages`: versions by name; `agreement`: how its numbers compared with the host's, for people.
+    `packages`: versions by name; `agreement`: how its numbers compared with the host's, for people; `own`: it is the
+    user's choice, a wheel or the board's own Python.
     """
 
     python: str
     environment: str | None
     packages: Mapping[str, str]
     agreement: str
+    own: bool = False
 
 
 class RemoteAgent:
@@ -331,7 +333,7 @@ class RemoteAgent:
         """Have a Python serve a runtime from now on; what served it before is removed where nothing else needs it."""
         self._command(["adopt"], input=protocol.encode_object(asdict(adoption)), timeout_s=300)
         self.served[adoption.runtime] = Served(
-            adoption.python, adoption.environment, adoption.packages, adoption.agreement
+            adoption.python, adoption.environment, adoption.packages, adoption.agreement, adoption.own
         )
 
     def remove(self) -> dict[str, Any]:
@@ -655,13 +657,17 @@ def _served(told: Any) -> dict[str, Served]:
     for runtime, entry in told.items():
         try:
             adoption = protocol.Adoption.from_json(
-                protocol.encode_object({name: entry[name] for name in _TABLE} | {"runtime": runtime})
+                protocol.encode_object(
+                    {name: entry[name] for name in _TABLE} | {"runtime": runtime, "own": entry.get("own", False)}
+                )
             )
-        except (protocol.ProtocolError, KeyError, TypeError, ValueError):
+        except (protocol.ProtocolError, AttributeError, KeyError, TypeError, ValueError):
             continue
         if _is_path(adoption.python):
             packages = {_said(name, 80): _said(version, 80) for name, version in adoption.packages.items()}
-            found[runtime] = Served(adoption.python, adoption.environment, packages, _said(adoption.agreement))
+            found[runtime] = Served(
+                adoption.python, adoption.environment, packages, _said(adoption.agreement), adoption.own
+            )
     return found
 
 

@@ -101,6 +101,7 @@ class _Environment:
     runtime: str
     python: BoardPython
     wheels: tuple[Wheel, ...]
+    own: bool  # with a wheel of the user's
 
     @property
     def name(self) -> str:
@@ -219,7 +220,7 @@ def _use_system_python(agent: RemoteAgent, device: Device, runtime: str, on_even
         agent.adopt(
             protocol.Adoption(
                 runtime=runtime, python=python, environment=None, packages=_libraries(runtime, found),
-                agreement=trial.agreement,
+                agreement=trial.agreement, own=True,
             )
         )  # fmt: skip
     return trial.finding
@@ -246,6 +247,9 @@ def _install(
     findings: list[Finding] = []
     environments = []
     for runtime, own in _own_wheels(plan, _targets(device, board, pythons)):
+        if not own and _is_kept(agent, plan, runtime):
+            findings.append(_was_there(runtime, agent.served[runtime]))
+            continue
         try:
             environments.append(_resolve(folder, device, board, pythons, runtime, own, plan.upgrade))
         except NoWheelFits as none:
@@ -262,10 +266,20 @@ def _install(
             done_with = wheels if one is new[-1] else []
             findings.append(_make_and_try(agent, device, folder, one, done_with, on_event).finding)
         else:
-            served = agent.served[one.runtime]
-            version = served.packages.get(one.runtime, "")
-            findings.append(Finding(one.runtime, f"{version}, was there; numbers {served.agreement}"))
+            findings.append(_was_there(one.runtime, agent.served[one.runtime]))
     return findings
+
+
+def _is_kept(agent: RemoteAgent, plan: SetupPlan, runtime: str) -> bool:
+    """Whether what serves a runtime is the user's own choice, which only naming the runtime, or an upgrade, changes."""
+    served = agent.served.get(runtime)
+    return served is not None and served.own and runtime not in plan.runtimes and not plan.upgrade
+
+
+def _was_there(runtime: str, served: Served) -> Finding:
+    version = next((served.packages[name] for name in served.packages if runtime_of_package(name) == runtime), "")
+    whose = "your own, " if served.own else ""
+    return Finding(runtime, f"{version}, {whose}was there; numbers {served.agreement}")
 
 
 def _targets(device: Device, board: Mapping[str, Any], pythons: Sequence[BoardPython]) -> list[Target]:
@@ -331,7 +345,8 @@ def _resolve(
         try:
             for path in own:
                 check_wheel(path, target)
-            return _Environment(runtime, python, folder.resolve(runtime, target, own=own, upgrade=upgrade))
+            wheels = folder.resolve(runtime, target, own=own, upgrade=upgrade)
+            return _Environment(runtime, python, wheels, bool(own))
         except NoWheelFits as none:
             refused = refused or none
         except ConfigError as error:
@@ -354,7 +369,10 @@ def _is_all_there(
         return False
     folder = _wheel_folder(plan)
     try:
-        return all(_is_there(agent, _resolve(folder, device, board, own, name, (), False)) for name in wanted)
+        return all(
+            _is_kept(agent, plan, name) or _is_there(agent, _resolve(folder, device, board, own, name, (), False))
+            for name in wanted
+        )
     except NoWheelFits:
         return False
 
@@ -406,6 +424,7 @@ def _make_and_try(
                 packages=packages,
                 agreement=trial.agreement,
                 wheels=list(done_with),
+                own=environment.own,
             )
         )
     elif before is not None:

@@ -62,6 +62,7 @@ def adopt(home: Home, line: bytes) -> Dict[str, Any]:
             "environment": adoption.environment,
             "packages": adoption.packages,
             "agreement": adoption.agreement,
+            "own": adoption.own,
         }
         part = home.envs / "table.part"
         part.write_text(json.dumps({"version": 1, "runtimes": table}))

@@ -480,6 +480,7 @@ class Adoption:
     packages: Dict[str, str] = checked(_table(_text(256), 64))  # versions by name
     agreement: str = checked(_text(1024))  # what was compared with the host's numbers, for people
     wheels: List[str] = checked(_list(_sha256, 64), default_factory=list)
+    own: bool = checked(_boolean, default=False)  # the user's own choice: a later setup leaves it as it is
 
     @staticmethod
     def from_json(line: bytes) -> "Adoption":

@@ -127,6 +127,12 @@ def test_the_boards_own_python_is_tried_and_adopted(ssh_board: SshBoard, monkeyp
     assert "lacks tflite_runtime" in lacking.seen
     assert "edgebench device setup board" in (lacking.mend or "")
 
+    # What the user has chosen stays, whatever else is installed later.
+    monkeypatch.setattr("edgebench.setup.RUNTIMES", ("onnxruntime",))
+    later = set_up(ssh_board.device(), SetupPlan())
+    assert later.served == {"onnxruntime": done.served["onnxruntime"]}
+    assert "your own, was there" in later.findings[-1].seen
+
 
 def test_without_internet_here_and_without_wheels_it_is_one_line(
     ssh_board: SshBoard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
