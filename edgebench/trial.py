@@ -68,6 +68,8 @@ def try_runtime(
     for format in _FORMATS[runtime]:
         try:
             wanted = expect(runtime, format)
+        except BoardBusy:
+            raise  # this machine measures; it would only have to be asked again
         except (MissingExtra, BoardError) as error:
             seen = f"{version}; its numbers could not be compared: {error}"
             return Trial(True, "not compared", Finding(runtime, seen, State.BETTER, "see the message"))

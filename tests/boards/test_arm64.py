@@ -79,6 +79,14 @@ def new_desk(folder: Path, **options: Any) -> Desk:
     return desk
 
 
+@pytest.fixture(scope="module", autouse=True)
+def own_home_here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """This machine answers, too: in a home of its own, where nobody else measures."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EDGEBENCH_HOME", str(tmp_path_factory.mktemp("here")))
+        yield
+
+
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     """A board as it comes: nothing on it but Python."""
