@@ -2,8 +2,10 @@
 
     python -m benchmarks.metrology [--sessions 10000]
 
-Simulated, seeded: SimulatedBoard gives the latencies, the real schedule their order, the real statistics the verdicts.
-Each session compares two artifacts in runs of 100 inferences: 3 % spread within a process, heavy tails, autocorrelated.
+Simulated, seeded. SimulatedBoard gives the runs; the Course of a real session gives their order, the repeats, the looks
+at the data and the end; the verdicts are those of the comparison. Each session compares artifacts in runs of 100
+inferences: 3 % spread within a process, heavy tails, autocorrelated. For so many sessions a run is reduced to its
+median; fewer go through whole runs, rules and `compare`, and it is counted whether both ways say the same.
 """
 
 from __future__ import annotations
@@ -13,19 +15,20 @@ import math
 import os
 import resource
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import cache
+from typing import TypeVar
 
 import numpy as np
-from rich.box import SIMPLE
-from rich.console import Console
-from rich.table import Table
 
-from edgebench.comparison import compare
-from edgebench.schedule import order_of_runs
+from edgebench.comparison import Contrast, compare, compare_rows
+from edgebench.course import Course
+from edgebench.measurement import Run, Subject
 from edgebench.stats.ratio import RatioEstimate, estimate_ratio
-from edgebench.stats.verdicts import LEVEL, LOOKS, Verdict, judge, look_level
+from edgebench.stats.verdicts import LEVEL, LOOKS, Judgement, Verdict, is_decided, judge_all
 from edgebench.summary import summarise
 from edgebench.testing import Disturbance, SimulatedBoard
 from edgebench.testing.simulated_board import simulated_subject
@@ -35,6 +38,7 @@ from edgebench.workload import RunPlan
 CELLS = ((0.01, 0.03), (0.02, 0.03), (0.01, 0.01), (0.03, 0.03))
 DRIFTS = (0.0, 0.05)
 INFERENCES = 100
+Said = TypeVar("Said")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,44 +49,125 @@ class Truth:
     margin: float
     drift: float
     ratio: float
+    candidates: int = 1  # each against the same baseline, judged together
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What one session said."""
+    """What one session said of its first candidate; `verdicts`: of all."""
 
-    verdict: Verdict
+    verdicts: tuple[Verdict, ...]
     covers: bool
     log_ratio: float
     runs: int
 
 
+@dataclass(frozen=True, slots=True)
+class MedianRun:
+    """A run reduced to what the ratio takes from it; it always counts."""
+
+    median_ns: float
+    at_s: float
+    valid: bool = True
+    reasons: tuple[str, ...] = ()
+
+
 def session(truth: Truth, seed: int, looks: Sequence[int]) -> Outcome:
-    """Compare two artifacts once; several looks: until decided."""
+    """Go through one session; several looks: until decided. Its runs are reduced to their medians."""
     board = SimulatedBoard(seed=seed, between=truth.between, drift=truth.drift)
-    order = order_of_runs(2, looks[-1], seed=seed)
-    medians: list[list[float]] = [[], []]
-    times: list[list[float]] = [[], []]
-    level = look_level(LEVEL, len(looks))
-    done = 0
-    for runs in looks:
-        for cell in order[done : 2 * runs]:
-            times[cell].append(board.now_s)
-            latencies = board.latencies_ns(INFERENCES, factor=truth.ratio if cell else 1.0)
-            medians[cell].append(float(np.median(latencies)))
-        done = 2 * runs
-        estimate = _estimate(medians, times)
-        verdict = judge(estimate, margin=truth.margin, level=level)
-        if verdict is not Verdict.INCONCLUSIVE:
-            break
-    low, high = estimate.interval(level)
-    return Outcome(verdict, low <= truth.ratio <= high, estimate.log_ratio, runs)
+    subjects = _subjects(truth.candidates + 1)
+    done: dict[str, list[MedianRun]] = {subject.id: [] for subject in subjects}
+
+    def measure(index: int) -> None:
+        at_s = board.now_s
+        median_ns = board.median_ns(INFERENCES, factor=truth.ratio if index else 1.0)
+        done[subjects[index].id].append(MedianRun(median_ns, at_s))
+
+    def judged(estimates: Sequence[RatioEstimate]) -> list[Judgement]:
+        return judge_all(estimates, margin=truth.margin, level=LEVEL, looks=len(looks))
+
+    Course(
+        subjects=subjects,
+        done=done,
+        looks=looks,
+        seed=seed,
+        measure=measure,
+        is_decided=lambda: is_decided(judged(_estimates(list(done.values())))),
+    ).run()
+    estimates = _estimates(list(done.values()))
+    said, estimate = judged(estimates), estimates[0]
+    low, high = estimate.interval(said[0].level)
+    verdicts = tuple(each.verdict for each in said)
+    return Outcome(verdicts, low <= truth.ratio <= high, estimate.log_ratio, estimate.runs[0])
 
 
-def _estimate(medians: list[list[float]], times: list[list[float]]) -> RatioEstimate:
-    sides = [np.asarray(side) for side in medians]
-    when = [np.asarray(side) for side in times]
-    return estimate_ratio(sides[0], sides[1], baseline_times=when[0], candidate_times=when[1])
+@cache
+def _subjects(count: int) -> list[Subject]:
+    return [simulated_subject(number, name=f"variant-{number}", planned_runs=LOOKS[0]) for number in range(count)]
+
+
+def _estimates(done: Sequence[Sequence[MedianRun]]) -> list[RatioEstimate]:
+    """Return the ratio of each candidate to the first."""
+    sides = [np.array([(run.median_ns, run.at_s) for run in runs]) for runs in done]
+    (baseline, baseline_times), *candidates = ((side[:, 0], side[:, 1]) for side in sides)
+    return [
+        estimate_ratio(baseline, candidate, baseline_times=baseline_times, candidate_times=times)
+        for candidate, times in candidates
+    ]
+
+
+def whole_session(truth: Truth, seed: int, looks: Sequence[int]) -> tuple[Outcome, bool]:
+    """Go through one session with every inference and reading, the rules, and the comparison as a user gets it.
+
+    The board throttles in one run of twelve, more or less; those are repeated. Returns also whether the session's
+    medians and times alone lead to the same verdict and interval.
+    """
+    episode_s = float(np.random.default_rng(seed).uniform(0, 40))
+    board = SimulatedBoard(
+        seed=seed,
+        between=truth.between,
+        drift=truth.drift,
+        sensor_hz=10.0,
+        disturbances=(Disturbance(episode_s, episode_s + 5.0, 1.6),),
+    )
+    subjects = [replace(subject, looks=len(looks)) for subject in _subjects(2)]
+    done: dict[str, list[Run]] = {subject.id: [] for subject in subjects}
+    plan = RunPlan(runs=looks[0])
+
+    def measure(index: int) -> None:
+        kept = done[subjects[index].id]
+        run = board.run(subjects[index], len(kept), factor=truth.ratio if index else 1.0, count=INFERENCES)
+        kept.append(replace(run, reasons=reasons_against(run, plan)))
+
+    def said() -> Contrast:
+        measured = [summarise(subject, done[subject.id]) for subject in subjects]
+        return compare_rows(measured, margin=truth.margin)[0].latency
+
+    Course(
+        subjects=subjects,
+        done=done,
+        looks=looks,
+        seed=seed,
+        measure=measure,
+        is_decided=lambda: said().verdict != "inconclusive",
+    ).run()
+    latency = said()
+    reduced = [
+        [
+            MedianRun(float(np.median(run.latencies_ns)), datetime.fromisoformat(run.started_at).timestamp())
+            for run in runs
+            if run.valid
+        ]
+        for runs in done.values()
+    ]
+    (estimate,) = _estimates(reduced)
+    (judged,) = judge_all([estimate], margin=truth.margin, level=LEVEL, looks=len(looks))
+    words = {"faster": Verdict.LOWER, "slower": Verdict.HIGHER}
+    verdict = words.get(latency.verdict) or Verdict(latency.verdict)
+    low, high = latency.ci
+    agrees = judged.verdict is verdict and np.allclose(estimate.interval(judged.level), latency.ci)
+    outcome = Outcome((verdict,), low <= truth.ratio <= high, math.log(latency.ratio), latency.runs[0])
+    return outcome, bool(agrees)
 
 
 def _sessions(work: tuple[Truth, tuple[int, ...], int, int]) -> list[Outcome]:
@@ -90,51 +175,96 @@ def _sessions(work: tuple[Truth, tuple[int, ...], int, int]) -> list[Outcome]:
     return [session(truth, seed, looks) for seed in range(first, first + count)]
 
 
-def outcomes(pool: ProcessPoolExecutor, truth: Truth, looks: tuple[int, ...], sessions: int) -> list[Outcome]:
-    """Return what so many sessions said, in parallel."""
+def _whole_sessions(work: tuple[Truth, tuple[int, ...], int, int]) -> list[tuple[Outcome, bool]]:
+    truth, looks, first, count = work
+    return [whole_session(truth, seed, looks) for seed in range(first, first + count)]
+
+
+def in_parallel(
+    pool: ProcessPoolExecutor,
+    carry_out: Callable[[tuple[Truth, tuple[int, ...], int, int]], list[Said]],
+    truth: Truth,
+    looks: tuple[int, ...],
+    sessions: int,
+) -> list[Said]:
+    """Return what so many sessions said."""
     parts = 8
     each = -(-sessions // parts)
-    return [
-        outcome
-        for part in pool.map(_sessions, [(truth, looks, 1_000_000 + part * each, each) for part in range(parts)])
-        for outcome in part
-    ]
+    work = [(truth, looks, 1_000_000 + part * each, each) for part in range(parts)]
+    return [outcome for part in pool.map(carry_out, work) for outcome in part]
 
 
-def table_of_sessions(pool: ProcessPoolExecutor, sessions: int) -> Table:
+def rows_of_sessions(pool: ProcessPoolExecutor, sessions: int) -> Iterator[list[str]]:
     """Simulate every cell without a difference and with one as large as the margin."""
-    table = Table(
-        "between", "margin", "drift", "runs", "truth", "equivalent %", "different %", "inconclusive %", box=SIMPLE
-    )
-    for header in ("coverage %", "bias of the ratio %", "runs of each"):
-        table.add_column(header)
     for looks in ((LOOKS[0],), LOOKS):
         for between, margin in CELLS:
             for drift in DRIFTS:
                 for ratio in (1.0, 1 + margin):
-                    found = outcomes(pool, Truth(between, margin, drift, ratio), looks, sessions)
-                    table.add_row(*_row(found, between, margin, drift, ratio, looks))
-    return table
+                    truth = Truth(between, margin, drift, ratio)
+                    yield _row(in_parallel(pool, _sessions, truth, looks, sessions), truth, looks)
 
 
-def _row(
-    found: Sequence[Outcome], between: float, margin: float, drift: float, ratio: float, looks: Sequence[int]
-) -> list[str]:
-    share = {verdict: 100 * sum(each.verdict is verdict for each in found) / len(found) for verdict in Verdict}
-    bias = 100 * (math.exp(float(np.mean([each.log_ratio for each in found]))) / ratio - 1)
+def rows_of_several(pool: ProcessPoolExecutor, sessions: int) -> Iterator[list[str]]:
+    """Simulate four candidates that are all equal to the first row, judged together."""
+    for looks in ((LOOKS[0],), LOOKS):
+        for between, margin in CELLS:
+            truth = Truth(between, margin, DRIFTS[-1], 1.0, candidates=4)
+            yield _row(in_parallel(pool, _sessions, truth, looks, sessions), truth, looks)
+
+
+def rows_of_whole_sessions(pool: ProcessPoolExecutor, sessions: int) -> Iterator[list[str]]:
+    """Simulate whole runs, rules included; the last column counts the sessions whose medians say the same."""
+    for looks in ((LOOKS[0],), LOOKS):
+        for between, margin in CELLS[:2]:
+            for ratio in (1.0, 1 + margin):
+                truth = Truth(between, margin, DRIFTS[-1], ratio)
+                found = in_parallel(pool, _whole_sessions, truth, looks, sessions)
+                agreeing = sum(agrees for _, agrees in found)
+                yield [*_row([outcome for outcome, _ in found], truth, looks), f"{agreeing} of {len(found)}"]
+
+
+HEADERS = (
+    "between",
+    "margin",
+    "drift",
+    "rows",
+    "runs of each",
+    "true ratio",
+    "equivalent %",
+    "faster or slower %",
+    "inconclusive %",
+    "interval covers %",
+    "bias of the ratio %",
+)
+
+
+def _row(found: Sequence[Outcome], truth: Truth, looks: Sequence[int]) -> list[str]:
+    """Several rows: equivalent or inconclusive is the share of comparisons, faster or slower that of sessions."""
+    verdicts = [verdict for each in found for verdict in each.verdicts]
+    share = {verdict: 100 * sum(each is verdict for each in verdicts) / len(verdicts) for verdict in Verdict}
+    different = np.mean([any(each in (Verdict.LOWER, Verdict.HIGHER) for each in one.verdicts) for one in found])
+    bias = 100 * (math.exp(float(np.mean([each.log_ratio for each in found]))) / truth.ratio - 1)
+    mean_runs = np.mean([each.runs for each in found])
     return [
-        f"{100 * between:.0f} %",
-        f"{100 * margin:.0f} %",
-        f"{100 * drift:.0f} %",
-        f"{looks[0]}" if len(looks) == 1 else "until decided",
-        f"{ratio:.2f}",
+        f"{100 * truth.between:.0f} %",
+        f"{100 * truth.margin:.0f} %",
+        f"{100 * truth.drift:.0f} %",
+        f"{truth.candidates + 1}",
+        f"{looks[0]}" if len(looks) == 1 else f"until decided: {mean_runs:.1f}",
+        f"{truth.ratio:.2f}",
         f"{share[Verdict.EQUIVALENT]:.1f}",
-        f"{share[Verdict.LOWER] + share[Verdict.HIGHER]:.1f}",
+        f"{100 * different:.1f}",
         f"{share[Verdict.INCONCLUSIVE]:.1f}",
         f"{100 * np.mean([each.covers for each in found]):.1f}",
         f"{bias:+.3f}",
-        f"{np.mean([each.runs for each in found]):.1f}",
     ]
+
+
+def print_markdown(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print a table row by row, for the README."""
+    print("| " + " | ".join(headers) + " |\n|" + " ---: |" * len(headers), flush=True)
+    for row in rows:
+        print("| " + " | ".join(row) + " |", flush=True)
 
 
 def throttling(runs: int, *, flags: bool) -> tuple[int, int, int, int]:
@@ -170,13 +300,17 @@ def throttling(runs: int, *, flags: bool) -> tuple[int, int, int, int]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sessions", type=int, default=10_000)
+    parser.add_argument("--whole-sessions", type=int, default=200)
     parser.add_argument("--throttled-runs", type=int, default=4000)
     options = parser.parse_args()
     began = time.monotonic()
     with ProcessPoolExecutor(os.cpu_count()) as pool:
-        table = table_of_sessions(pool, options.sessions)
-    Console(width=160).print(table)
-    print(f"{options.sessions} sessions a row, {time.monotonic() - began:.0f} s")
+        print_markdown(HEADERS, rows_of_sessions(pool, options.sessions))
+        print(f"\n{options.sessions} sessions a row, {time.monotonic() - began:.0f} s\n")
+        print_markdown(HEADERS, rows_of_several(pool, options.sessions // 5))
+        print(f"\n{options.sessions // 5} sessions a row, {time.monotonic() - began:.0f} s in all\n")
+        print_markdown((*HEADERS, "medians say the same"), rows_of_whole_sessions(pool, options.whole_sessions))
+        print(f"\n{options.whole_sessions} sessions a row of whole runs, {time.monotonic() - began:.0f} s in all\n")
     for flags in (True, False):
         throttled, found, good, lost = throttling(options.throttled_runs, flags=flags)
         print(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -11,10 +11,15 @@ from typing import Any
 from edgebench.board_pythons import DEFAULT_PYTHON
 from edgebench.device import Device
 from edgebench.errors import AuthenticationError, BoardError, ConnectionLost, DeviceError, HostKeyError
+from edgebench.lease import Holder, holder_of
+from edgebench.measurement import Overhead
+from edgebench.own_cost import own_cost
 from edgebench.printable import printable
 from edgebench.remote_agent import RemoteAgent
+from edgebench.report.own_cost import cost_text, sensors_text
+from edgebench.throttling import STICKY_SHIFT, throttle_names
 from edgebench.transport import open_transport
-from edgebench.validity import STICKY_SHIFT, throttle_names
+from edgebench_agent.protocol import LeaseRequest
 
 _MB = 10**6
 #: Below the first no run can work; below the second it is worth a word.
@@ -48,6 +53,7 @@ class Checkup:
     device: str
     findings: tuple[Finding, ...]
     board: Mapping[str, Any] = field(default_factory=dict)
+    overhead_us: Overhead | None = None
 
     @property
     def can_measure(self) -> bool:
@@ -60,15 +66,20 @@ class Checkup:
             "device": self.device,
             "can_measure": self.can_measure,
             "findings": [asdict(finding) | {"state": str(finding.state)} for finding in self.findings],
+            "overhead_us": asdict(self.overhead_us) if self.overhead_us is not None else None,
             "board": dict(self.board),
         }
 
 
 def check_device(device: Device) -> Checkup:
-    """Connect to a device, put the agent there and look at what a measurement needs; never raises a DeviceError."""
+    """Connect to a device, put the agent there, look at what a measurement needs and measure what it costs itself.
+
+    Never raises a DeviceError.
+    """
     runtime = device.profile.default_format.runtime
     findings: list[Finding] = []
     board: dict[str, Any] = {}
+    overhead: Overhead | None = None
     try:
         with open_transport(device) as transport:
             findings += _way_findings(device)
@@ -78,9 +89,14 @@ def check_device(device: Device) -> Checkup:
             reply = agent.probe([runtime])
             board = reply["board"]
             findings += probe_findings(device, runtime, reply)
+            findings.append(_lease(holder_of(agent.lease(LeaseRequest(do="show")))))
+            if all(finding.state is not State.MEND for finding in findings):
+                told: list[str] = []
+                overhead = own_cost(agent, tell=told.append)
+                findings += cost_findings(overhead, told)
     except DeviceError as error:
         findings.append(Finding(_place_of(error, findings), str(error).removeprefix(f"{device.name}: "), State.MEND))
-    return Checkup(device=device.name, findings=tuple(findings), board=board)
+    return Checkup(device=device.name, findings=tuple(findings), board=board, overhead_us=overhead)
 
 
 def _way_findings(device: Device) -> Iterator[Finding]:
@@ -115,6 +131,7 @@ def probe_findings(device: Device, runtime: str, reply: Mapping[str, Any]) -> It
     throttled = _number(board, "throttled")
     if throttled is not None:
         yield _throttle_flags(throttled)
+    yield from sensor_findings(device, RemoteAgent.sensors(reply))
     yield _other_run(reply)
     yield _other_load(device, reply)
 
@@ -166,6 +183,58 @@ def _throttle_flags(bits: int) -> Finding:
     return Finding("throttle flags", "none")
 
 
+_VCGENCMD = (
+    "on the board: sudo apt install raspi-utils (older systems: libraspberrypi-bin); "
+    "sudo usermod -aG video $USER, then log in again"
+)
+#: What makes a sensor that the profile names answer, where it does not.
+_SENSOR_MENDING = {
+    "thermal": "measure on the board itself: a virtual machine has no temperature",
+    "cpufreq": "measure on the board itself: a virtual machine has no clock to tell",
+    "vcgencmd": _VCGENCMD,
+    "pmic": _VCGENCMD,
+    "ina3221": "on the board: ls /sys/bus/i2c/drivers/ina3221*/; a container needs /sys from the board",
+    "devfreq": "on the board: ls /sys/class/devfreq; a container needs /sys from the board",
+    "nvpmodel": "on the board: sudo nvpmodel -q, and choose a mode: sudo nvpmodel -m NUMBER",
+}
+_SHOWN_VALUES = 4
+
+
+def sensor_findings(
+    device: Device, sensors: Mapping[str, tuple[int, Mapping[str, int | None]]] | None
+) -> Iterator[Finding]:
+    """Yield each sensor with what it says, and those that such a board should have and has not."""
+    if sensors is None:
+        yield Finding("sensors", "not told")
+        return
+    for name, (_, values) in sensors.items():
+        yield Finding(f"sensor {name}", _shown(values))
+    for name in device.profile.sensors:
+        if name not in sensors:
+            seen = f"absent, though the profile {device.profile.name} has it"
+            yield Finding(f"sensor {name}", seen, State.BETTER, _SENSOR_MENDING.get(name))
+
+
+def _shown(values: Mapping[str, int | None]) -> str:
+    """Return the first values as a person reads them."""
+    told = [f"{name.partition('/')[2] or name} {_with_unit(name, value)}" for name, value in values.items()]
+    more = f" and {len(told) - _SHOWN_VALUES} more" if len(told) > _SHOWN_VALUES else ""
+    return ", ".join(told[:_SHOWN_VALUES]) + more if told else "nothing to tell just now"
+
+
+#: How names end that carry a unit: divided by so much, it is that many of the other.
+_UNITS = {"_mc": (1e3, "°C"), "_khz": (1e3, "MHz"), "_uw": (1e6, "W"), "_uv": (1e6, "V"), "_permille": (10, "%")}
+
+
+def _with_unit(name: str, value: int | None) -> str:
+    if value is None:
+        return "?"
+    for ending, (divisor, unit) in _UNITS.items():
+        if name.partition("/")[0].endswith(ending):
+            return f"{value / divisor:.4g} {unit}"
+    return str(value)
+
+
 def _other_run(reply: Mapping[str, Any]) -> Finding:
     if "running" not in reply:
         return Finding("other runs", "not told")
@@ -173,6 +242,12 @@ def _other_run(reply: Mapping[str, Any]) -> Finding:
     if running is None:
         return Finding("other runs", "none")
     return Finding("other runs", f"{running} is measuring now", State.MEND, "wait until it has ended")
+
+
+def _lease(holder: Holder | None) -> Finding:
+    if holder is None:
+        return Finding("lease", "nobody has the board")
+    return Finding("lease", f"{holder} has the board since {holder.since}", State.BETTER, "wait until it is given back")
 
 
 def _other_load(device: Device, reply: Mapping[str, Any]) -> Finding:
@@ -231,6 +306,15 @@ def _without_setup(device: Device, runtime: str, python: str | None, pip: str) -
         f"on the board: {shlex.quote(python)} -m venv bench && bench/bin/pip install numpy {runtime}; "
         f'then python = "bench/bin/python" for {device.name} in edgebench.toml'
     )
+
+
+def cost_findings(overhead: Overhead | None, told: Sequence[str]) -> Iterator[Finding]:
+    """Yield what edgebench itself costs on a board; `told` is why that is not known, or only in part."""
+    if overhead is None:
+        yield Finding("own cost", "; ".join(told))
+        return
+    yield Finding("own cost", cost_text(overhead))
+    yield Finding("sensors", sensors_text(overhead) or "; ".join(told))
 
 
 def _version(parts: tuple[int, ...]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -52,6 +53,8 @@ class RunCollector:
             "batch_tokens": self._batch_tokens,
             "batch_sizes": self._batch_sizes,
         }
+        if spec.rate_mhz:
+            self._facts["queries_per_s"] = spec.rate_mhz / 1000
         self._load_ns: int | None = None
         self._first_ns: int | None = None
 
@@ -96,7 +99,13 @@ class RunCollector:
     @property
     def recent_ns(self) -> list[int]:
         """The latest timed latencies, at most 1,000, for a display."""
-        return self._timed.latency_ns[-1000:]
+        return self._timed.latency_ns[-1000:].tolist()
+
+    @property
+    def timed_s(self) -> float:
+        """How long inferences have been timed so far, in seconds."""
+        starts = self._timed.start_ns
+        return (starts[-1] - starts[0]) / 1e9 if starts else 0.0
 
     def run(self) -> Run:
         """Return the run; validity is judged elsewhere."""
@@ -147,6 +156,9 @@ class RunCollector:
             times.append(t_ns)
             column.append(value)
             self.last_reading[name] = value
+        cached, size = values.get("model_resident_bytes"), values.get("model_bytes")
+        if cached is not None and size:
+            self._facts["resident_before_load"] = cached / size
         rss = values.get("rss_bytes")
         if rss is not None:
             self._rss_at.setdefault(self.phase, rss)
@@ -165,12 +177,12 @@ class RunCollector:
 
 
 class _Columns:
-    """Inferences as columns that grow."""
+    """Inferences as columns that grow: 24 bytes each, for a run of an hour has millions."""
 
     def __init__(self) -> None:
-        self.start_ns: list[int] = []
-        self.latency_ns: list[int] = []
-        self.items: list[int] = []
+        self.start_ns = array("q")
+        self.latency_ns = array("q")
+        self.items = array("q")
 
     def extend(self, block: protocol.Latencies) -> None:
         self.start_ns.extend(block.start_ns)

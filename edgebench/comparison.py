@@ -7,7 +7,7 @@ board's drift in the model (edgebench.stats.ratio). Two measurements that differ
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from edgebench.measurement import Measurement, Run
 from edgebench.printable import printable
 from edgebench.stats.percentiles import MINIMUM_COUNTS, quantiles
 from edgebench.stats.ratio import RatioEstimate, estimate_ratio
-from edgebench.stats.verdicts import LEVEL, MARGIN, Verdict, holm_levels, is_beyond, judge, look_level, more_runs
+from edgebench.stats.verdicts import LEVEL, MARGIN, Judgement, Verdict, is_beyond, judge_all, more_runs
 from edgebench.summary import duration_ns, whole_turns
 
 if TYPE_CHECKING:
@@ -42,8 +42,9 @@ class Quantity:
 class Contrast:
     """What is said of one quantity. `ci` is at `level`, which is the corrected one where several were compared.
 
-    `significant`: the interval excludes 1. `beyond_margin`: it lies outside 1 ± margin as a whole. `more_runs` of each
-    side would decide if nothing else changed: 0 where it is decided, None past what is sensible.
+    `significant`: it was shown that the ratio is not 1. `beyond_margin`: the interval lies outside 1 ± margin as a
+    whole. `more_runs` of each side would decide if nothing else changed: 0 where it is decided, None past what is
+    sensible.
     """
 
     quantity: str
@@ -94,10 +95,11 @@ class Comparison:
         low, high = contrast.ci
         level = f"{100 * contrast.level:.4g}"
         decimals = _decimals(high - low)
+        apart = "" if self.baseline.subject.session == self.candidate.subject.session else ", measured apart"
         return printable(
             f"{words} on {self.candidate.subject.device.get('name')}, {self.candidate.subject.label}: p50 ratio "
             f"{contrast.ratio:.{decimals}f} ({level} % {low:.{decimals}f} to {high:.{decimals}f}, margin "
-            f"±{100 * contrast.margin:g} %, {contrast.runs[0]} + {contrast.runs[1]} runs)",
+            f"±{100 * contrast.margin:g} %, {contrast.runs[0]} + {contrast.runs[1]} runs{apart})",
             4000,
         )
 
@@ -175,16 +177,15 @@ def compare_pairs(
                 + " ".join(f"--allow {name}" for name in refused)
             )
     looks = [max(each.subject.looks for each in pair) for pair in pairs]
-    estimates = {
-        quantity.name: [_estimate(quantity, *pair) for pair in pairs] for quantity in (LATENCY, P95, THROUGHPUT, MEMORY)
-    }
     contrasts = {
-        quantity.name: _contrasts(quantity, estimates[quantity.name], looks, margin=margin, level=level)
-        for quantity in (LATENCY, P95, THROUGHPUT, MEMORY)
+        name: _contrasts(
+            quantities[0], [_estimate(quantities, *pair) for pair in pairs], max(looks), margin=margin, level=level
+        )
+        for name, quantities in QUANTITIES.items()
     }
     compared = []
     for at, (baseline, candidate) in enumerate(pairs):
-        latency = contrasts[LATENCY.name][at]
+        latency = contrasts["latency"][at]
         if latency is None:
             counts = [sum(run.valid for run in each.runs) for each in (baseline, candidate)]
             raise TooFewRuns(
@@ -196,9 +197,9 @@ def compare_pairs(
                 baseline=baseline,
                 candidate=candidate,
                 latency=latency,
-                p95=contrasts[P95.name][at],
-                throughput=contrasts[THROUGHPUT.name][at],
-                memory=contrasts[MEMORY.name][at],
+                p95=contrasts["p95"][at],
+                throughput=contrasts["throughput"][at],
+                memory=contrasts["memory"][at],
                 looks=looks[at],
                 comparisons=len(pairs),
                 differs=tuple(differing[at].values()),
@@ -208,28 +209,27 @@ def compare_pairs(
 
 
 def _contrasts(
-    quantity: Quantity, estimates: Sequence[RatioEstimate | None], looks: Sequence[int], *, margin: float, level: float
+    quantity: Quantity, estimates: Sequence[RatioEstimate | None], looks: int, *, margin: float, level: float
 ) -> list[Contrast | None]:
-    each_level = look_level(level, max(looks))
     found = [each for each in estimates if each is not None]
-    levels = iter(holm_levels(found, margin=margin, level=each_level))
-    return [_contrast(quantity, each, next(levels), margin) if each is not None else None for each in estimates]
+    judged = iter(judge_all(found, margin=margin, level=level, looks=looks))
+    return [_contrast(quantity, each, next(judged), margin) if each is not None else None for each in estimates]
 
 
-def _contrast(quantity: Quantity, estimate: RatioEstimate, level: float, margin: float) -> Contrast:
-    verdict = judge(estimate, margin=margin, level=level)
+def _contrast(quantity: Quantity, estimate: RatioEstimate, judged: Judgement, margin: float) -> Contrast:
     words = {Verdict.LOWER: quantity.lower, Verdict.HIGHER: quantity.higher}
+    is_open = judged.verdict is Verdict.INCONCLUSIVE
     return Contrast(
         quantity=quantity.name,
         ratio=estimate.ratio,
-        ci=estimate.interval(level),
-        level=level,
+        ci=estimate.interval(judged.level),
+        level=judged.level,
         margin=margin,
-        verdict=words.get(verdict, str(verdict)),
-        significant=estimate.p_different() <= 1 - level,
-        beyond_margin=is_beyond(estimate, margin=margin, level=level),
+        verdict=words.get(judged.verdict, str(judged.verdict)),
+        significant=judged.significant,
+        beyond_margin=is_beyond(estimate, margin=margin, level=judged.level),
         runs=estimate.runs,
-        more_runs=more_runs(estimate, margin=margin, level=level),
+        more_runs=more_runs(estimate, margin=margin, level=judged.level) if is_open else 0,
         drift=estimate.drift,
     )
 
@@ -258,19 +258,35 @@ def _throughput(run: Run) -> float | None:
     return timed.inferences / duration_ns(timed) * _NS_PER_S if len(timed.latencies_ns) else None
 
 
-def _memory(run: Run) -> float | None:
-    return run.memory.peak_pss if run.memory.peak_pss is not None else run.memory.peak_rss
+def _peak_pss(run: Run) -> float | None:
+    return run.memory.peak_pss
+
+
+def _peak_rss(run: Run) -> float | None:
+    return run.memory.peak_rss
 
 
 LATENCY = Quantity(name="latency", lower="faster", higher="slower", of=_median)
 P95 = Quantity(name="p95", lower="faster", higher="slower", of=_p95)
 THROUGHPUT = Quantity(name="throughput", lower="lower", higher="higher", of=_throughput)
-MEMORY = Quantity(name="memory", lower="less", higher="more", of=_memory)
+PEAK_PSS = Quantity(name="memory", lower="less", higher="more", of=_peak_pss)
+PEAK_RSS = Quantity(name="memory", lower="less", higher="more", of=_peak_rss)
+
+#: What is compared, by its name in the result. Of several, the first that both sides have: never PSS against RSS.
+QUANTITIES = {
+    "latency": (LATENCY,),
+    "p95": (P95,),
+    "throughput": (THROUGHPUT,),
+    "memory": (PEAK_PSS, PEAK_RSS),
+}
 
 
-def _estimate(quantity: Quantity, baseline: Measurement, candidate: Measurement) -> RatioEstimate | None:
-    sides = [_figures(quantity, each) for each in (baseline, candidate)]
-    if any(len(figures) < 2 for figures, _ in sides):
+def _estimate(quantities: Sequence[Quantity], baseline: Measurement, candidate: Measurement) -> RatioEstimate | None:
+    for quantity in quantities:
+        sides = [_figures(quantity, each) for each in (baseline, candidate)]
+        if all(len(figures) >= 2 for figures, _ in sides):
+            break
+    else:
         return None
     (of_baseline, baseline_times), (of_candidate, candidate_times) = sides
     interleaved = baseline.subject.session == candidate.subject.session
@@ -316,6 +332,9 @@ MUST_MATCH: dict[str, tuple[str, Callable[[Measurement], Any]]] = {
     "governor": ("clock governor", _of_device("governor")),
     "os": ("system", _of_device("os", "kernel")),
     "scenario": ("scenario", _of_workload("scenario")),
+    "rate": ("rate of queries", _of_workload("queries_per_s")),
+    "bound": ("bound of the rate's search", _of_workload("latency_bound_ms")),
+    "sustained": ("length of a sustained run", _of_workload("sustained_min")),
     "inputs": ("inputs", _of_workload("seq_len", "lang", "texts_sha256", "choices")),
     "batch": ("batch", _of_workload("batch")),
     "threads": ("threads", _of_workload("threads")),
@@ -367,6 +386,7 @@ def _described(measurement: Measurement) -> dict[str, Any]:
         "artifact_sha256": subject.artifact.sha256,
         "device": subject.device.get("name"),
         "workload": subject.label,
+        "overhead_us": asdict(measurement.overhead_us) if measurement.overhead_us is not None else None,
         "valid": measurement.valid,
     }
 
@@ -411,6 +431,20 @@ def find_pairs(store: Store, baseline: str, candidate: str) -> list[tuple[Measur
     if not pairs:
         raise ConfigError(f"{baseline} and {candidate} have no workload in common in session {session}")
     return pairs
+
+
+def compare_rows(measurements: Sequence[Measurement], *, margin: float = MARGIN) -> list[Comparison]:
+    """Return what may be said of each row against the first of its workload, judged together.
+
+    Rows with fewer than two valid runs are left out, for they must not keep the others from being decided; what must
+    match and does not is said, not refused: these rows were asked for beside each other.
+    """
+    pairs = [
+        pair
+        for pair in pairs_with_the_first(measurements)
+        if all(len(_figures(LATENCY, each)[0]) >= 2 for each in pair)
+    ]
+    return compare_pairs(pairs, margin=margin, allow=(*MUST_MATCH, _RUNTIME)) if pairs else []
 
 
 def pairs_with_the_first(measurements: Sequence[Measurement]) -> list[tuple[Measurement, Measurement]]:

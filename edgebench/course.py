@@ -8,11 +8,24 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from edgebench.errors import RunFailed
 from edgebench.events import Noted, OnEvent, ignore
-from edgebench.measurement import Run, Subject
+from edgebench.measurement import Subject
 from edgebench.schedule import order_of_runs
+
+
+class Done(Protocol):
+    """What the course must know of a run that was measured."""
+
+    @property
+    def valid(self) -> bool:
+        """Whether it counts."""
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why not."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -20,15 +33,18 @@ class Course:
     """What is measured, in which order, until when.
 
     `done`: the runs of each subject, by its id; `measure(i)` adds one to those of the i-th subject. `looks`: after how
-    many valid runs of each the data are looked at; with several, `is_decided` ends the course at a look.
+    many valid runs of each the data are looked at; with several, `is_decided` ends the course at a look. `has_time(i)`:
+    whether a run of the i-th subject may be repeated.
     """
 
     subjects: Sequence[Subject]
-    done: Mapping[str, Sequence[Run]]
+    done: Mapping[str, Sequence[Done]]
     looks: Sequence[int]
     seed: int
     measure: Callable[[int], None]
     is_decided: Callable[[], bool] = field(default=lambda: False)
+    repeats: bool = True  # runs that were not valid
+    has_time: Callable[[int], bool] = field(default=lambda _: True)
     on_event: OnEvent = ignore
     _failed: dict[int, RunFailed] = field(init=False, default_factory=dict)
 
@@ -55,13 +71,16 @@ class Course:
             raise error
 
     def _repeat(self, index: int, runs: int) -> None:
-        most = runs + max(1, runs // 2)
+        most = runs + max(1, runs // 2) if self.repeats else runs
         while index not in self._failed and sum(run.valid for run in self._runs(index)) < runs:
             kept = self._runs(index)
             if len(kept) >= most:
                 return
             why = next(("; ".join(run.reasons) for run in reversed(kept) if run.reasons), "it is missing")
             name = self.subjects[index].variant.name
+            if not self.has_time(index):
+                self.on_event(Noted(f"{name}: no time is left to repeat a run that was not valid: {why}"))
+                return
             self.on_event(Noted(f"{name}: repeating a run that was not valid: {why}"))
             self._measure(index)
 
@@ -76,5 +95,5 @@ class Course:
             subject = self.subjects[index]
             self.on_event(Noted(f"{subject.variant.name} {subject.artifact.format} is given up: {error}"))
 
-    def _runs(self, index: int) -> Sequence[Run]:
+    def _runs(self, index: int) -> Sequence[Done]:
         return self.done[self.subjects[index].id]

@@ -42,6 +42,7 @@ class DeviceProfile:
     default_format: Format
     threads: int
     providers: tuple[str, ...] = ()
+    cool_below_c: int | None = None  # to which it cools down before each run, where it idles below; a choice of ours
     sensors: tuple[str, ...]
     source: tuple[str, ...]  # where the facts stand
     notes: str = ""
@@ -181,6 +182,7 @@ _PROFILE_TYPES: Mapping[str, Any] = {
     "default_format": str,
     "threads": int,
     "providers": [str],
+    "cool_below_c": int,
     "sensors": [str],
     "source": [str],
     "notes": str,

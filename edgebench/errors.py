@@ -15,7 +15,8 @@
     |   |   `-- AuthenticationError
     |   |-- ConnectionLost         an open session ended or fell silent; may be tried again
     |   |-- BoardError             the board lacks something: Python, runtime, memory, disk
-    |   |   |-- BoardBusy          ... for now: another run is measuring there
+    |   |   |-- BoardBusy          ... for now: another run is measuring there, or somebody else holds it
+    |   |   |-- LeaseLost          ... because it is somebody else's by now
     |   |   `-- NoWheelFits        ... and nobody has built what it lacks for such a board
     |   `-- AgentError             the agent failed, or what it sent is not valid
     |       `-- RunFailed          one run ended with a failure of its own
@@ -112,6 +113,10 @@ class BoardBusy(BoardError):
 
 
 class NoWheelFits(BoardError):
+    pass
+
+
+class LeaseLost(BoardError):
     pass
 
 

@@ -14,11 +14,11 @@ from edgebench.device import Device
 from edgebench.errors import AgentError, ConfigError
 from edgebench.events import OnEvent, ignore
 from edgebench.inputs import encode, settle
+from edgebench.lease import agent_of
 from edgebench.measuring import run_spec
 from edgebench.preflight import preflight, providers_for, push_artifact
 from edgebench.printable import printable
 from edgebench.remote_agent import RemoteAgent, failure
-from edgebench.transport import open_transport
 from edgebench.workload import EncodedInputs, Workload
 from edgebench.xtreme_r.retrieval import pooled
 from edgebench_agent import protocol
@@ -112,8 +112,7 @@ def _answers(
     python: str | None,
     on_event: OnEvent,
 ) -> list[Outputs]:
-    with open_transport(device) as transport:
-        agent = RemoteAgent(transport, name=device.name, python=python or device.python)
+    with agent_of(device, purpose="inference on texts", python=python, on_event=on_event) as agent:
         preflight(agent, device, [artifact], on_event, runtime=runtime)
         push_artifact(agent, artifact, on_event)
         agent.push_bytes(inputs.to_bytes())

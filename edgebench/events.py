@@ -16,14 +16,24 @@ class Noted:
 
 
 @dataclass(frozen=True, slots=True)
+class Began:
+    """From here on there is something to resume."""
+
+    session: str
+
+
+@dataclass(frozen=True, slots=True)
 class Planned:
-    """Everything is ready; `least_s` and `most_s` bound the time in the timed loops of all runs."""
+    """Everything is ready. `about_s`: how long it takes up to the first look at the data, `most_s` up to the last.
+
+    None where nothing tells: a pilot run failed.
+    """
 
     session: str
     subjects: tuple[Subject, ...]
     runs: int
-    least_s: float
-    most_s: float
+    about_s: float | None
+    most_s: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +47,7 @@ class Pushing:
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """Run `number` of `runs` goes on."""
+    """Run `number` of `runs` goes on; of a sustained one, `minutes` are over."""
 
     subject: Subject
     number: int
@@ -46,17 +56,28 @@ class Running:
     count: int
     p50_ns: int | None
     temperature_mc: int | None
+    minutes: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cooling:
+    """The next run waits until the board is cool enough; millidegrees Celsius."""
+
+    temperature_mc: int
+    target_mc: int
+    waited_s: float
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A run ended and is in the store."""
+    """A run ended and is in the store. `left_s`: how long what is still planned takes; None where nothing tells."""
 
     subject: Subject
     run: Run
+    left_s: float | None = None
 
 
-Event = Noted | Planned | Pushing | Running | Ended
+Event = Noted | Began | Planned | Pushing | Cooling | Running | Ended
 OnEvent = Callable[[Event], None]
 
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgebench.artifact import EXISTING_FORMATS, EXPORT_FORMATS, Artifact, Format, parse_format
+from edgebench.artifact import EXPORT_FORMATS, Artifact, Format, parse_format
 from edgebench.device import Device, find_device
 from edgebench.errors import ConfigError, EdgebenchError, UsageError
 from edgebench.evaluation import sentence_vectors
 from edgebench.events import Noted, OnEvent, ignore
-from edgebench.export import Exported, export_model
+from edgebench.export import Exported, existing_file, export_model
 from edgebench.xtreme_r.retrieval import Retrieval, retrieve
 
 
@@ -68,7 +68,7 @@ def compare_formats(
     Raises:
         UsageError: no such source, format or device.
     """
-    if Path(model).suffix in EXISTING_FORMATS:
+    if existing_file(model) is not None:
         raise ConfigError(f"{model} is a file of one format: there is nothing to compare; give the checkpoint")
     chosen = [parse_format(str(name)) for name in formats] or list(EXPORT_FORMATS)
     board = find_device(device) if isinstance(device, str) else device

@@ -54,7 +54,8 @@ def _choices(artifact: Artifact, workload: Workload) -> int | None:
 def encode(artifact: Artifact, workload: Workload) -> EncodedInputs:
     """Return the token ids of a settled workload's sequences, those of an example next to each other.
 
-    Offline, samples may be taken in any order: by length, so that a batch has little padding.
+    Offline, samples may be taken in any order: by length, so that a batch has little padding. Each query of a
+    multi-stream has the same number of samples: the last one is filled up with the first inputs.
 
     Raises:
         ConfigError: texts are too long, or don't make whole examples.
@@ -66,7 +67,22 @@ def encode(artifact: Artifact, workload: Workload) -> EncodedInputs:
     else:
         counts = [count for count in workload.token_counts() for _ in range(choices)]
         encoded = random_inputs(counts, vocab_size=artifact.vocab_size)
-    return _by_length(encoded, choices) if workload.scenario is Scenario.OFFLINE else encoded
+    match workload.scenario:
+        case Scenario.OFFLINE:
+            return _by_length(encoded, choices)
+        case Scenario.MULTI_STREAM:
+            return _filled_up(encoded, workload.batch * choices)
+        case _:
+            return encoded
+
+
+def _filled_up(inputs: EncodedInputs, sequences: int) -> EncodedInputs:
+    """Return the inputs, and the first ones again until each query has so many sequences."""
+    import numpy as np
+
+    missing = -len(inputs.lengths) % sequences
+    ids = inputs.ids[: int(inputs.lengths[:missing].sum())]
+    return EncodedInputs(np.concatenate([inputs.ids, ids]), np.concatenate([inputs.lengths, inputs.lengths[:missing]]))
 
 
 def _by_length(inputs: EncodedInputs, choices: int) -> EncodedInputs:

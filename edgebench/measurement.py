@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from edgebench._version import __version__
 from edgebench.artifact import Artifact
 from edgebench.operators import OperatorProfile
+from edgebench.rate_search import RateSearch
 from edgebench.variant import Variant
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 FORMAT_VERSION = 1
 
 _MS = 1e6  # nanoseconds in a millisecond
+_COLD_SHARE = 0.05  # of a model's bytes that may be in memory at a cold start
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,9 @@ class Run:
     """One fresh process that measured one artifact under one workload.
 
     `facts` is what the agent said of itself and the board: runtime, versions, providers, nodes by provider.
-    `reasons` says why a run is not valid; empty where it is.
+    `reasons` says why a run is not valid; empty where it is. `cut`: inferences that count for nothing, because other
+    processes kept the board busy meanwhile: those that began from `cut[i][0]` on and before `cut[i][1]`, nanoseconds on
+    the board's clock. The trace has them all the same.
     """
 
     id: str
@@ -84,6 +88,7 @@ class Run:
     tokens: int  # real tokens, without padding, in the timed inferences
     inferences: int  # inputs in the timed inferences: count times batch, less a short last batch
     reasons: tuple[str, ...] = ()
+    cut: tuple[tuple[int, int], ...] = ()
 
     @property
     def valid(self) -> bool:
@@ -91,9 +96,44 @@ class Run:
         return not self.reasons
 
     @property
+    def is_cut(self) -> NDArray[np.bool_]:
+        """Shape (inferences,): whether each timed inference was cut."""
+        import numpy as np
+
+        starts = self.trace.starts_ns
+        found = np.zeros(len(starts), bool)
+        for began, ended in self.cut:
+            found |= (starts >= began) & (starts < ended)
+        return found
+
+    @property
     def latencies_ns(self) -> NDArray[np.int64]:
         """Shape (inferences,), int64: every timed inference, in order."""
         return self.trace.latencies_ns
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overhead:
+    """What edgebench itself costs on a board, microseconds; measured there before the runs (`edgebench.own_cost`).
+
+    `per_inference` is in every latency: what is read of an inference that takes no time. `loop_per_inference`: from the
+    start of such a one to the next, with keeping what was measured; sending it, twice a second, comes between.
+    `sensors_ratio`: the mean time of inferences on all cores while the sensors are read, to that while they are not.
+    Each `*_ci` is a two-sided 95 % interval over runs.
+    """
+
+    per_inference: float
+    per_inference_ci: tuple[float, float] | None
+    loop_per_inference: float
+    loop_per_inference_ci: tuple[float, float] | None
+    sensors_ratio: float | None = None
+    sensors_ratio_ci: tuple[float, float] | None = None
+
+    @staticmethod
+    def from_json(values: Mapping[str, Any]) -> Overhead:
+        """Return what `asdict` made plain, intervals as lists."""
+        plain: dict[str, Any] = {name: tuple(it) if isinstance(it, list) else it for name, it in values.items()}
+        return Overhead(**plain)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +149,8 @@ class Subject:
     label: str  # the workload in a few characters, for a table
     planned_runs: int
     looks: int = 1  # how often the data were planned to be looked at before the last run
+    overhead_us: Overhead | None = None  # None: it could not be measured, or by an older edgebench
+    seed: int | None = None  # of the order in which the session's runs were made
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,6 +215,100 @@ class PaddingCost:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ColdStart:
+    """A process of its own that loaded the model and inferred once, its files dropped from the page cache before.
+
+    `resident_share`: the part of them that was in memory all the same; None where the board can't tell.
+    """
+
+    load_ns: int | None
+    first_ns: int | None
+    resident_share: float | None
+
+    @property
+    def is_cold(self) -> bool:
+        """Whether it was one: some file systems keep their files in memory, and some kernels tell nothing."""
+        return self.resident_share is not None and self.resident_share <= _COLD_SHARE
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what the JSON has of it where it was cold."""
+        return {
+            "load_ms": self.load_ns / _MS if self.load_ns is not None else None,
+            "first_ms": self.first_ns / _MS if self.first_ns is not None else None,
+            "resident_share": self.resident_share,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Minute:
+    """One minute of a sustained run, or what was left in the end; what was not measured is None.
+
+    `throughput_per_s`: inputs. `clock_mhz`: the mean of the fastest core's. `throttled`: what a Raspberry Pi's flags
+    tell of this minute. `others_cores`: what other processes used, in cores.
+    """
+
+    number: int  # from 1
+    seconds: float
+    inferences: int
+    p50_ms: float | None
+    p95_ms: float | None
+    throughput_per_s: float
+    clock_mhz: float | None
+    temperature_c: float | None  # the highest
+    throttled: tuple[str, ...] | None
+    others_cores: float | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values."""
+        return asdict(self) | {"throttled": list(self.throttled) if self.throttled is not None else None}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sustained:
+    """A long run minute by minute, throttling and all: its own kind of result, never compared with another."""
+
+    planned_min: float
+    minutes: tuple[Minute, ...]
+
+    @property
+    def first_to_last_ratio(self) -> float | None:
+        """The last minute's p50 as a multiple of the first one's; None for fewer than two minutes."""
+        if len(self.minutes) < 2:
+            return None
+        first, last = self.minutes[0].p50_ms, self.minutes[-1].p50_ms
+        return last / first if first and last is not None else None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values."""
+        return {
+            "planned_min": self.planned_min,
+            "minutes": [minute.to_json() for minute in self.minutes],
+            "first_to_last_ratio": self.first_to_last_ratio,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Energy:
+    """Joules of one inference (of one input), with all that the board takes meanwhile, and net of its idle power.
+
+    `rails`: whose power was added up; `covers`: what these are. None: the idle power was not measured. `mean_w`: while
+    inferences were timed. `runs`: how many it is the mean of.
+    """
+
+    per_inference: float
+    per_inference_net: float | None
+    mean_w: float
+    idle_w: float | None
+    rails: tuple[str, ...]
+    covers: str
+    runs: int = 1
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values."""
+        return asdict(self) | {"rails": list(self.rails)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Measurement:
     """The runs of one artifact on one device under one workload, and what they amount to.
 
@@ -195,11 +331,21 @@ class Measurement:
     scores: tuple[Score, ...] = ()
     padding: PaddingCost | None = None
     operators: OperatorProfile | None = None  # of an extra run that doesn't count
+    sustained: Sustained | None = None  # where it is one long run
+    cold_start: ColdStart | None = None  # of an extra run; load_ms and first_ms are of a warm one
+    find_qps: RateSearch | None = None  # how a server's rate was found
+    energy_j: Energy | None = None
+    energy_absent: str | None = None  # why there is no energy
 
     @property
     def id(self) -> str:
         """The measurement's id in the store."""
         return self.subject.id
+
+    @property
+    def overhead_us(self) -> Overhead | None:
+        """What edgebench itself cost on the board."""
+        return self.subject.overhead_us
 
     @property
     def valid(self) -> bool:
@@ -215,6 +361,7 @@ class Measurement:
             "artifact": subject.artifact.to_result(),
             "device": dict(subject.device),
             "workload": dict(subject.workload),
+            "schedule": {"planned_runs": subject.planned_runs, "looks": subject.looks, "seed": subject.seed},
             "runs": [_run_to_json(run, of_run) for run, of_run in zip(self.runs, self.run_latency_ms, strict=True)],
             "latency_ms": asdict(self.latency_ms),
             "throughput_per_s": self.throughput_per_s,
@@ -223,13 +370,17 @@ class Measurement:
             "padding": self.padding.to_json() if self.padding is not None else None,
             "load_ms": self.load_ms,
             "first_ms": self.first_ms,
+            "cold": self.cold_start.to_json() if self.cold_start is not None and self.cold_start.is_cold else None,
             "covers": self.covers,
             "memory_bytes": asdict(self.memory_bytes),
             "temperature_c": dict(self.temperature_c) if self.temperature_c is not None else None,
-            "energy_j": None,
-            "overhead_us": None,
+            "energy_j": self.energy_j.to_json() if self.energy_j is not None else None,
+            "energy_absent": self.energy_absent,
+            "overhead_us": asdict(self.overhead_us) if self.overhead_us is not None else None,
             "validity": {"valid": self.valid, "reasons": list(self.reasons)},
             "operators": self.operators.to_json() if self.operators is not None else None,
+            "sustained": self.sustained.to_json() if self.sustained is not None else None,
+            "find_qps": self.find_qps.to_json() if self.find_qps is not None else None,
             "scores": [asdict(score) for score in self.scores],
         }
 
@@ -244,6 +395,7 @@ def _run_to_json(run: Run, latency_ms: LatencySummary) -> dict[str, Any]:
         "valid": run.valid,
         "reasons": list(run.reasons),
         "latencies_count": len(run.latencies_ns),
+        "cut_count": int(run.is_cut.sum()),
         "latency_ms": latency_ms.to_json_of_run(),
         "inferences": run.inferences,
         "tokens": run.tokens,
@@ -256,10 +408,15 @@ def _run_to_json(run: Run, latency_ms: LatencySummary) -> dict[str, Any]:
     }
 
 
-def measurements_to_json(measurements: list[Measurement]) -> dict[str, Any]:
-    """Return the document that `profile --json` writes."""
-    return {
+def measurements_to_json(
+    measurements: list[Measurement], *, failures: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """Return the document that `profile --json` writes; `failures`: why boards ended early, by their names."""
+    document: dict[str, Any] = {
         "format_version": FORMAT_VERSION,
         "edgebench_version": __version__,
         "measurements": [measurement.to_json() for measurement in measurements],
     }
+    if failures is not None:
+        document["failures"] = [{"device": device, "error": error} for device, error in failures.items()]
+    return document

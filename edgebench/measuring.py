@@ -20,6 +20,8 @@ from edgebench.request import Request
 from edgebench.workload import EncodedInputs, RunPlan, Workload
 from edgebench_agent import protocol
 
+#: Inferences of a run; of a sustained one, an hour of half a millisecond each.
+_MOST, _MOST_SUSTAINED = 1 << 18, 1 << 23
 LEASE_NS = 600 * 1_000_000_000  # a run that nobody renews ends after ten minutes
 INTERRUPTED = "interrupted before its end"
 _BUSY_WAIT_S = 600.0
@@ -99,6 +101,7 @@ def run_spec(
         min_duration_ns=round(plan.min_duration_s * 1e9) if plan else 0,
         max_duration_ns=round(plan.max_duration_s * 1e9) if plan else protocol.MAX_INT,
         lease_ns=LEASE_NS,
+        most_count=_MOST if plan is None or plan.sustained_min is None else _MOST_SUSTAINED,
         scenario=str(workload.scenario),
         rate_mhz=round(1000 * workload.queries_per_s) if workload.queries_per_s is not None else 0,
         seed=zlib.crc32(run_id.encode()),  # other arrivals in every run
@@ -148,7 +151,7 @@ def measure_run(
         raise
     if collector.failed is not None:
         failed = failure(f"{agent.name}: {cell.subject.variant.name} {artifact.format}", collector.failed)
-        raise RunEnded(collector.run(), f"failed: {failed.kind}", failed)
+        raise RunEnded(collector.run(), f"failed: {collector.failed.kind}", failed)
     return collector.run()
 
 

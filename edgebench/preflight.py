@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from edgebench.artifact import Artifact, Format
 from edgebench.device import Device
+from edgebench.energy import POWER
 from edgebench.errors import BoardError
 from edgebench.events import Noted, OnEvent, Pushing, ignore
 from edgebench.remote_agent import RemoteAgent
@@ -24,14 +25,13 @@ def preflight(
     *,
     runtime: str | None = None,
 ) -> dict[str, Any]:
-    """Install the agent and make sure that the board can run these artifacts; return its facts by runtime.
+    """Make sure that the board, on which the agent is installed, can run these artifacts; return its facts by runtime.
 
     `runtime`: what .tflite files are to run in; None: whichever the board has.
 
     Raises:
         BoardError: a runtime doesn't work there, or a model is larger than the memory that is free.
     """
-    agent.install()
     runtimes = sorted({runtime_of(artifact, runtime) for artifact in artifacts})
     reply = agent.probe(runtimes)
     board: dict[str, Any] = reply["board"]
@@ -61,8 +61,19 @@ def preflight(
             "profile": device.profile.name,
             "runtime": name,
             "runtime_version": reply["runtimes"][name].get("version"),
+            "power_rails_ms": power_rails_ms(agent.sensors(reply) or {}),
         }
         for name in runtimes
+    }
+
+
+def power_rails_ms(sensors: Mapping[str, tuple[int, Mapping[str, int | None]]]) -> dict[str, int]:
+    """Return every how many milliseconds a board's power is read, by rail; `sensors` as the agent tells of them."""
+    return {
+        name.removeprefix(POWER): every_ms
+        for every_ms, values in sensors.values()
+        for name in values
+        if name.startswith(POWER)
     }
 
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from edgebench.artifact import EXISTING_FORMATS, Artifact, Format
 from edgebench.device import Device
 from edgebench.errors import ConfigError, UnknownName
 from edgebench.events import Noted, OnEvent
-from edgebench.export import export_model, longest_input, unique_names
+from edgebench.export import existing_file, export_model, longest_input, unique_names
 from edgebench.inputs import encode, refuse_batch, settle
 from edgebench.request import Request
 from edgebench.variant import Variant
@@ -50,16 +49,25 @@ def prepare(request: Request, on_event: OnEvent) -> list[Prepared]:
 def _files(request: Request) -> Iterator[tuple[str, Format | None]]:
     """Yield each model with each format it is wanted in; None for a file, which is what it is."""
     for model in request.models:
-        if Path(model).suffix in EXISTING_FORMATS:
+        if existing_file(model) is not None:
             yield model, None
         else:
             for format in request.formats or (request.device.profile.default_format,):
                 yield model, format
 
 
+def _runtime(model: str, format: Format | None) -> str:
+    """Return the agent's runtime for a model in a format, or for a file as it is."""
+    if format is not None:
+        return format.runtime
+    file = existing_file(model)
+    assert file is not None  # noqa: S101 - whatever is no file is wanted in a format
+    return EXISTING_FORMATS[file.suffix].runtime
+
+
 def _refuse_contradiction(request: Request) -> None:
     """Refuse a format that no model can have (a file is what it is), and a runtime that no file can have."""
-    files = [model for model in request.models if Path(model).suffix in EXISTING_FORMATS]
+    files = [model for model in request.models if existing_file(model) is not None]
     if request.formats and len(files) == len(request.models):
         raise ConfigError(f"{files[0]} is profiled as it is: leave the format ({', '.join(request.formats)}) out")
     if request.runtime is None:
@@ -67,7 +75,7 @@ def _refuse_contradiction(request: Request) -> None:
     if request.runtime not in TFLITE_RUNTIMES:
         raise UnknownName("runtime", request.runtime, TFLITE_RUNTIMES)
     for model, format in _files(request):
-        if (format or EXISTING_FORMATS[Path(model).suffix]).runtime != "tflite":
+        if _runtime(model, format) != "tflite":
             raise ConfigError(f"{request.runtime} does not run {format or model}; try --format tflite-int8")
 
 
@@ -75,7 +83,7 @@ def _refuse_misfits(model: str, format: Format | None, workloads: Sequence[Workl
     """Refuse inputs that the model or the format can't take before anything is exported or contacted."""
     longest = longest_input(model)
     for workload in workloads:
-        if (format or EXISTING_FORMATS[Path(model).suffix]).runtime == "tflite":
+        if _runtime(model, format) == "tflite":
             refuse_batch(str(format or model), workload)
         needed = max(workload.token_counts(), default=0)
         if longest is not None and needed > longest:

@@ -12,7 +12,7 @@ import time
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -29,6 +29,7 @@ from edgebench.errors import (
     ConnectionLost,
     DeviceError,
     HostKeyError,
+    LeaseLost,
     RunFailed,
 )
 from edgebench.printable import printable
@@ -41,9 +42,10 @@ RENEW_EVERY_S = 10.0
 RECONNECT_ATTEMPTS = 8
 #: How long a run that goes on by itself is looked for again: about as long as it waits for us.
 RECONNECT_S = 600.0
-#: More than ten million latencies, or two days of readings; a message costs the host several times its length.
-_MAX_JOURNAL_BYTES = 256 << 20
+#: More than the ten million latencies that a run may have, or two days of readings.
+_MAX_JOURNAL_BYTES = 384 << 20
 _STOP_S = 20.0
+_MOST_SENSORS, _MOST_VALUES = 64, 256
 _CHUNK_BYTES = 1 << 18
 #: What the board's table has of each runtime.
 _TABLE = ("python", "environment", "packages", "agreement")
@@ -189,6 +191,7 @@ class RemoteAgent:
         self.served: dict[str, Served] = {}
         self.python_version: tuple[int, ...] = ()
         self.base: BoardPython | None = None  # what `python` is, or was made of
+        self.lease_token = 0  # of the board's lease that runs and pushes are under; 0: none
         self._path: str | None = None
 
     # --- installing ---------------------------------------------------------------------------------------------
@@ -286,6 +289,13 @@ class RemoteAgent:
             raise AgentError(f"{self.name}: the board's answer to probe is not valid")
         return reply | {"board": board, "runtimes": found}
 
+    def temperatures(self) -> dict[str, int]:
+        """Return the temperature of each thermal zone, millidegrees, named as readings are; a light command."""
+        told = self._command(["temperatures"], timeout_s=60).get("temperature_mc")
+        if not isinstance(told, dict) or len(told) > protocol.MAX_ITEMS:
+            raise AgentError(f"{self.name}: the board's answer to temperatures is not valid")
+        return {f"temperature_mc/{_said(zone, 200)}": value for zone, value in told.items() if type(value) is int}
+
     @staticmethod
     def busy_processes(reply: Mapping[str, Any]) -> list[tuple[str, int]] | None:
         """Return what keeps a board busy, from its answer to `probe`: (name, thousandths of a core), the busiest first.
@@ -298,6 +308,29 @@ class RemoteAgent:
         entries = [entry for entry in listed[:10] if type(entry) is dict]
         found = [(_said(entry.get("name"), 40), entry.get("cpu_millicores")) for entry in entries]
         return [(name, millicores) for name, millicores in found if type(millicores) is int]
+
+    @staticmethod
+    def sensors(reply: Mapping[str, Any]) -> dict[str, tuple[int, dict[str, int | None]]] | None:
+        """Return what a board's sensors say, from its answer to `probe`: name -> (read every so many ms, values).
+
+        None where the board can't tell; what is no sensor is left out.
+        """
+        told = reply.get("sensors")
+        if type(told) is not dict:
+            return None
+        found = {}
+        for name, sensor in list(told.items())[:_MOST_SENSORS]:
+            values = sensor.get("values") if type(sensor) is dict else None
+            if type(values) is dict and type(sensor.get("every_ms")) is int:
+                found[_said(name, 40)] = (
+                    sensor["every_ms"],
+                    {
+                        _said(key, 200): value
+                        for key, value in list(values.items())[:_MOST_VALUES]
+                        if value is None or type(value) is int
+                    },
+                )
+        return found
 
     def clean(
         self, *, older_than_s: int | None = None, keep_bytes: int | None = None, dry_run: bool = False
@@ -346,11 +379,33 @@ class RemoteAgent:
         """Start a run on the board; it goes on by itself from here. Starting the same run twice starts it once.
 
         Raises:
-            BoardBusy: another run is measuring there.
+            BoardBusy: another run is measuring there, or somebody else holds the board.
+            LeaseLost: the board is somebody else's by now.
             BoardError: the board refused: out of memory or disk, a blob or runtime missing.
         """
         # The board itself ends a runtime's import that gets nowhere, after ten minutes.
-        self._command(["launch"], input=spec.to_json(), timeout_s=660, python=self.python_for(spec.runtime))
+        leased = replace(spec, lease_token=self.lease_token)
+        self._command(["launch"], input=leased.to_json(), timeout_s=660, python=self.python_for(spec.runtime))
+
+    def lease(self, request: protocol.LeaseRequest) -> dict[str, Any]:
+        """Ask something of the board's lease; return the agent's answer.
+
+        Raises:
+            LeaseLost: it is somebody else's by now.
+        """
+        return self._command(["lease"], input=request.to_json(), timeout_s=60)
+
+    def keep_lease(self) -> None:
+        """Renew the board's lease, where we hold one: runs and pushes do it themselves, but not what is between them.
+
+        Raises:
+            LeaseLost: it is somebody else's by now.
+        """
+        if self.lease_token:
+            self.lease(protocol.LeaseRequest(do="renew", token=self.lease_token))
+
+    def _under_lease(self) -> list[str]:
+        return ["--lease", str(self.lease_token)] if self.lease_token else []
 
     @contextmanager
     def running(self, spec: protocol.RunSpec) -> Iterator[Iterator[protocol.Entry]]:
@@ -424,6 +479,8 @@ class RemoteAgent:
             raise ConnectionLost(f"{self.name}: {message}")
         if kind == "busy":
             raise BoardBusy(f"{self.name}: {message}")
+        if kind == "lease_lost":
+            raise LeaseLost(f"{self.name}: {message}")
         if kind in protocol.FAILURE_KINDS and kind not in ("crashed", "bad_request"):
             raise BoardError(f"{self.name}: {message}")
         raise AgentError(f"{self.name}: the agent failed: {message}")
@@ -476,7 +533,7 @@ class RemoteAgent:
     ) -> int:
         moved = 0
         try:
-            stream = self.transport.start(self._argv(["receive", sha256, str(size)]))
+            stream = self.transport.start(self._argv(["receive", sha256, str(size), *self._under_lease()]))
             try:
                 replies = LineReader(stream)
                 have = self._reply(replies, stream, timeout_s=60 + size / 20e6).get("have")
@@ -552,7 +609,7 @@ class RemoteAgent:
     def _follow_once(
         self, run_id: str, position: Position, *, stop: bool = False, deadline: float = math.inf
     ) -> Iterator[protocol.Entry]:
-        stream = self.transport.start(self._argv(["follow", run_id, str(position.offset)]))
+        stream = self.transport.start(self._argv(["follow", run_id, str(position.offset), *self._under_lease()]))
         try:
             lines = LineReader(stream)
             renewed = -math.inf
@@ -671,8 +728,10 @@ def _served(told: Any) -> dict[str, Served]:
     return found
 
 
-def failure(name: str, failed: protocol.Failed) -> RunFailed:
+def failure(name: str, failed: protocol.Failed) -> RunFailed | LeaseLost:
     """Return the error that a `failed` message of device `name` stands for."""
+    if failed.kind == "lease_lost":
+        return LeaseLost(f"{name}: the run was ended: {_said(failed.message)}")
     return RunFailed(f"{name}: the run failed: {_said(failed.message)}", kind=failed.kind, traceback=failed.traceback)
 
 

@@ -7,11 +7,13 @@ from typing import Any
 
 from edgebench.artifact import Format, parse_format
 from edgebench.device import Device, load_profile
-from edgebench.errors import StoreError
+from edgebench.errors import ConfigError, StoreError
+from edgebench.stats.percentiles import MINIMUM_COUNTS
 from edgebench.stats.verdicts import LOOKS, MARGIN
 from edgebench.workload import Padding, RunPlan, Scenario, Workload
 
 DEFAULT_MODEL = "reference:minilm"
+WAIT_S = 600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,16 +28,45 @@ class Request:
     formats: tuple[Format, ...] = ()
     workloads: tuple[Workload, ...] = field(default_factory=lambda: (Workload(),))
     operators: bool = False  # profile each cell's operators, too, in an extra run
+    own_cost: bool = True  # first measure what edgebench itself costs on the board
     runtime: str | None = None  # of .tflite files: `ai-edge-litert` or `tflite-runtime`; None: whichever is there
     plan: RunPlan = field(default_factory=RunPlan)
     until_decided: bool = False  # more runs, at planned looks, until every comparison with the first row is decided
+    wait_s: float = WAIT_S  # for a board that somebody else holds
     margin: float = MARGIN  # that is decided about
+    budget_s: float | None = None  # runs and counts are planned so that the session takes no longer
+    most_runs: int | None = None  # looks at more runs than these do not fit into the budget
+    cool_below_c: float | None = None  # before each run; None: as the device's profile says
+    cool_wait_s: float = 600.0  # for which at most
     seed: int | None = None  # of the order of runs; None: drawn when the session begins, and kept with it
+    cold: bool = True  # also start each row once with its files out of the page cache
+
+    def __post_init__(self) -> None:
+        if any(workload.latency_bound_ms is not None for workload in self.workloads):
+            self._check_search()
+        count, longest_s = self.plan.min_count, self.plan.max_duration_s
+        for rate in (workload.queries_per_s for workload in self.workloads):
+            if rate is not None and count / rate > longest_s:
+                raise ConfigError(
+                    f"{count} queries at {rate:g} a second take {count / rate:.0f} s, longer than a run may, "
+                    f"{longest_s:g} s; raise --max-duration or --qps, or lower --min-count"
+                )
+
+    def _check_search(self) -> None:
+        needed, queries = MINIMUM_COUNTS[0.99], self.plan.runs * self.plan.min_count
+        if queries < needed:
+            raise ConfigError(
+                f"p99 needs {needed} queries, {self.plan.runs} runs of {self.plan.min_count} have {queries}; "
+                f"raise --min-count or --runs"
+            )
+        if self.until_decided:
+            raise ConfigError("a rate is searched, or rows are measured until they are decided, not both")
 
     @property
     def looks(self) -> tuple[int, ...]:
         """After how many runs of each row the data are looked at."""
-        return LOOKS if self.until_decided else (self.plan.runs,)
+        fitting = tuple(runs for runs in LOOKS if self.most_runs is None or runs <= self.most_runs)
+        return fitting if self.until_decided and fitting else (self.plan.runs,)
 
 
 def request_to_json(request: Request) -> dict[str, Any]:
@@ -47,11 +78,18 @@ def request_to_json(request: Request) -> dict[str, Any]:
         "formats": [str(format) for format in request.formats],
         "runtime": request.runtime,
         "operators": request.operators,
+        "own_cost": request.own_cost,
         "workloads": [asdict(workload) for workload in request.workloads],
         "plan": asdict(request.plan),
         "until_decided": request.until_decided,
         "margin": request.margin,
+        "wait_s": request.wait_s,
+        "budget_s": request.budget_s,
+        "most_runs": request.most_runs,
+        "cool_below_c": request.cool_below_c,
+        "cool_wait_s": request.cool_wait_s,
         "seed": request.seed,
+        "cold": request.cold,
     }
 
 
@@ -68,6 +106,7 @@ def request_from_json(values: dict[str, Any]) -> Request:
             formats=tuple(parse_format(format) for format in values["formats"]),
             runtime=values.get("runtime"),
             operators=values.get("operators", False),
+            own_cost=values.get("own_cost", True),
             workloads=tuple(
                 Workload(
                     **workload
@@ -82,7 +121,13 @@ def request_from_json(values: dict[str, Any]) -> Request:
             plan=RunPlan(**values["plan"]),
             until_decided=values.get("until_decided", False),
             margin=values.get("margin", MARGIN),
+            wait_s=values.get("wait_s", WAIT_S),
+            budget_s=values.get("budget_s"),
+            most_runs=values.get("most_runs"),
+            cool_below_c=values.get("cool_below_c"),
+            cool_wait_s=values.get("cool_wait_s", 600.0),
             seed=values["seed"],
+            cold=values.get("cold", True),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise StoreError(f"the stored session can't be read: {error}") from error

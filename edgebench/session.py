@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import secrets
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -12,30 +12,39 @@ from pathlib import Path
 from typing import Any
 
 from edgebench.artifact import Format, parse_format
+from edgebench.cold_start import start_cold_and_keep
 from edgebench.collect import RunCollector
-from edgebench.comparison import MUST_MATCH, compare_pairs, pairs_with_the_first
+from edgebench.comparison import compare_rows
+from edgebench.cooling import CoolDown
 from edgebench.course import Course
 from edgebench.device import Device, find_device
 from edgebench.environments import tflite_runtime_python
-from edgebench.errors import StoreError, TooFewRuns
-from edgebench.events import Ended, Noted, OnEvent, Planned, Running, ignore
+from edgebench.errors import RunFailed
+from edgebench.events import Began, Ended, Noted, OnEvent, Planned, Running, ignore
 from edgebench.export import cache_folder
+from edgebench.idle import measure_idle
+from edgebench.lease import agent_of
 from edgebench.measurement import Measurement, Run, Score, Subject
-from edgebench.measuring import INTERRUPTED, Cell, RunEnded, measure_patiently
+from edgebench.measuring import Cell, RunEnded, measure_patiently
 from edgebench.operator_profiling import has_fallen_back, profile_and_keep
+from edgebench.own_cost import cost_of_session
+from edgebench.planning import OF_ITS_MINUTES, RunCost, Timetable, cost_of, fit_into, pilot_plan, what_budget_costs
 from edgebench.preflight import preflight, push_artifact, runtime_of
 from edgebench.preparing import Prepared, prepare
-from edgebench.remote_agent import RemoteAgent, agent_archive
+from edgebench.rate_probing import RateFinders, request_at
+from edgebench.remote_agent import RemoteAgent
 from edgebench.request import DEFAULT_MODEL, Request, request_from_json, request_to_json
+from edgebench.resuming import stored_runs
 from edgebench.store import Store
 from edgebench.summary import summarise
-from edgebench.transport import open_transport
-from edgebench.validity import reasons_against
+from edgebench.validity import judged
 from edgebench.variant import Variant
 from edgebench.workload import RunPlan, Workload
 from edgebench.xtreme_r.scores import ScoreRow, read_scores, scores_of
 
 _PROGRESS_EVERY_S = 0.2
+#: Sessions of several boards prepare one after the other: the second finds in the cache what the first exported.
+_PREPARING = threading.Lock()
 
 
 def profile(
@@ -49,6 +58,8 @@ def profile(
     scores: str | Path | None = None,
     runtime: str | None = None,
     operators: bool = False,
+    own_cost: bool = True,
+    cold: bool = True,
     on_event: OnEvent = ignore,
 ) -> Measurement:
     """Measure one model on one device and return the Measurement, which is then also in the store.
@@ -60,6 +71,8 @@ def profile(
         scores: a file of XTREME-R scores to put beside the figures.
         runtime: of .tflite files: `ai-edge-litert` or `tflite-runtime`; default: whichever the board has.
         operators: also profile the model's operators, in an extra run that doesn't count.
+        own_cost: first measure, in some seconds, what edgebench itself costs on the board.
+        cold: also start once with the model's files out of the board's memory.
 
     Raises:
         EdgebenchError: see edgebench.errors; a measurement that isn't valid is returned, with its reasons.
@@ -72,6 +85,8 @@ def profile(
         plan=plan or RunPlan(),
         runtime=runtime,
         operators=operators,
+        own_cost=own_cost,
+        cold=cold,
     )
     rows = read_scores(Path(scores)) if scores is not None else []
     keep = store if isinstance(store, Store) else Store(store)
@@ -89,7 +104,7 @@ def profile_all(
     """
     session = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
     drawn = request if request.seed is not None else replace(request, seed=secrets.randbelow(1 << 32))
-    return _carry_out(drawn, session, resumed=False, store=store, scores=scores, on_event=on_event)
+    return _Session(drawn, session, store, on_event).carry_out(scores, resumed=False)
 
 
 def resume(
@@ -101,50 +116,217 @@ def resume(
         StoreError: the store has no such session, or the model, the board or edgebench are no longer what they were.
     """
     request = request_from_json(store.read_session(session))
-    return _carry_out(request, session, resumed=True, store=store, scores=scores, on_event=on_event)
+    return _Session(request, session, store, on_event).carry_out(scores, resumed=True)
 
 
-def _carry_out(
-    request: Request,
-    session: str,
-    *,
-    resumed: bool,
-    store: Store,
-    scores: Sequence[ScoreRow],
-    on_event: OnEvent,
-) -> list[Measurement]:
-    store.check_writable()
-    prepared = prepare(request, on_event)
-    _note_unused(scores, [row.variant for row in prepared], on_event)
-    artifacts = list({row.artifact.sha256: row.artifact for row in prepared}.values())
-    python = _agent_python(request, on_event)
-    with open_transport(request.device) as transport:
-        agent = RemoteAgent(transport, name=request.device.name, python=python)
-        facts = preflight(agent, request.device, artifacts, on_event, runtime=request.runtime)
-        cells = _cells(prepared, request, session, facts)
-        done = _stored_runs(store, session, cells) if resumed else {cell.subject.id: [] for cell in cells}
+class _Session:
+    """One session: what is asked of one board, and what was measured there so far.
+
+    `done`: the runs of each subject, by its id. `facts`: of the whole session, kept with every run.
+    """
+
+    def __init__(self, request: Request, id: str, store: Store, on_event: OnEvent) -> None:
+        self._request = request
+        self._id = id
+        self._store = store
+        self._on_event = on_event
+        self._began_s = time.monotonic()
+        self._done: dict[str, list[Run]] = {}
+        self._facts: Mapping[str, Any] = {}
+
+    def carry_out(self, scores: Sequence[ScoreRow], *, resumed: bool) -> list[Measurement]:
+        """Measure what is asked and not done yet; return one Measurement a row, in the request's order."""
+        request, store = self._request, self._store
+        store.check_writable()
+        with _PREPARING:
+            prepared = prepare(request, self._on_event)
+        _note_unused(scores, [row.variant for row in prepared], self._on_event)
+        with agent_of(
+            request.device,
+            purpose=f"profile, session {self._id}",
+            python=_agent_python(request, self._on_event),
+            wait_s=request.wait_s,
+            on_event=self._on_event,
+        ) as agent:
+            cells = self._ready(agent, prepared)
+            self._done = stored_runs(store, self._id, cells) if resumed else {}
+            store.write_session(self._id, request_to_json(request))
+            self._on_event(Began(self._id))  # from here on there is something to resume
+            self._facts = measure_idle(agent, cells[0], request, self._on_event)
+            cost = cost_of_session(agent, request, self._id, store, self._on_event)
+            cells = [replace(cell, subject=replace(cell.subject, overhead_us=cost)) for cell in cells]
+            rates = RateFinders(agent, cells, request, store, self._watching, self._on_event)
+            cells = self._measure_at_rates(agent, cells, rates)
+            for cell in cells:
+                if request.cold:
+                    start_cold_and_keep(agent, cell, request, store, self._on_event)
+                if request.operators or has_fallen_back(self._done[cell.subject.id]):
+                    profile_and_keep(agent, cell, request, store, self._on_event)
+        for error in rates.errors:
+            raise error
+        measured = (
+            summarise(cell.subject, self._done[cell.subject.id], scores=_scores_for(cell.subject, scores))
+            for cell in sorted(cells, key=lambda cell: cell.subject.id)
+        )
+        return [store.complete(each) for each in measured]
+
+    def _ready(self, agent: RemoteAgent, prepared: Sequence[Prepared]) -> list[Cell]:
+        """Make sure that the board can do it, and bring there what it needs; return the rows of the table to come."""
+        request = self._request
+        artifacts = list({row.artifact.sha256: row.artifact for row in prepared}.values())
+        facts = preflight(agent, request.device, artifacts, self._on_event, runtime=request.runtime)
+        cells = _cells(prepared, request, self._id, facts)
         for artifact in artifacts:
-            push_artifact(agent, artifact, on_event)
+            push_artifact(agent, artifact, self._on_event)
         for cell in cells:
             agent.push_bytes(cell.inputs.to_bytes())
-        store.write_session(session, request_to_json(request))  # from here on there is something to resume
-        on_event(_planned(session, cells, done, request))
+        return cells
+
+    def _measure_at_rates(self, agent: RemoteAgent, cells: Sequence[Cell], rates: RateFinders) -> list[Cell]:
+        """Measure the cells; those whose rate is searched, at ever lower ones until their runs confirm it.
+
+        Returns the cells that were measured, each at its rate.
+        """
+        measured: list[Cell] = []
+        left = rates.found(cells)
+        while left:
+            left = self._measure(agent, left)
+            unconfirmed = rates.unconfirmed(left, self._done)
+            measured += [cell for cell in left if cell not in unconfirmed]
+            left = rates.found(unconfirmed)
+        return measured
+
+    def _measure(self, agent: RemoteAgent, cells: Sequence[Cell]) -> list[Cell]:
+        """Measure the planned runs of these cells, interleaved, as far as they are not done; return them as planned."""
+        self._done = {cell.subject.id: [] for cell in cells} | self._done
+        costs = self._pilots(agent, cells)
+        cells = self._planned(cells, costs)
+        request = self._request
+        deadline_s = self._began_s + request.budget_s if request.budget_s is not None else None
+        timetable = Timetable(request.plan, costs, deadline_s)
+        first, last = (self._left(cells, runs) for runs in (request.looks[0], request.looks[-1]))
+        subjects = tuple(cell.subject for cell in cells)
+        self._on_event(Planned(self._id, subjects, sum(last), timetable.left_s(first), timetable.left_s(last)))
+        cool_down = _cool_down(agent, request, self._on_event)
+
+        def measure(index: int) -> None:
+            spare_s = timetable.spare_s(self._left(cells, request.looks[0]))
+            began = time.monotonic()
+            cooled = cool_down.wait(at_most_s=spare_s)
+            run = self._measure_and_keep(agent, cells[index], cooled)
+            timetable.ended(index, time.monotonic() - began)
+            next_look = next((left for look in request.looks if any(left := self._left(cells, look))), [])
+            self._on_event(Ended(cells[index].subject, run, timetable.left_s(next_look)))
+
+        def has_time(index: int) -> bool:
+            """Say whether one more run of a row has room, beside what the first look still needs of the others."""
+            left = self._left(cells, request.looks[0])
+            left[index] = 0
+            spare_s = timetable.spare_s(left)
+            return spare_s is None or spare_s >= (timetable.run_s(index) or 0.0)
+
         Course(
-            subjects=[cell.subject for cell in cells],
-            done=done,
+            subjects=subjects,
+            done=self._done,
             looks=request.looks,
+            repeats=request.plan.sustained_min is None,
             seed=request.seed or 0,
-            measure=lambda index: _measure_and_keep(agent, cells[index], done, request, store, on_event),
-            is_decided=lambda: _is_decided(cells, done, request, on_event),
-            on_event=on_event,
+            measure=measure,
+            is_decided=lambda: self._is_decided(cells),
+            has_time=has_time,
+            on_event=self._on_event,
         ).run()
-        for cell in cells:
-            if request.operators or has_fallen_back(done[cell.subject.id]):
-                profile_and_keep(agent, cell, request, store, on_event)
-    measured = (
-        summarise(cell.subject, done[cell.subject.id], scores=_scores_for(cell.subject, scores)) for cell in cells
-    )
-    return [replace(each, operators=store.operators(each.id)) for each in measured]
+        return list(cells)
+
+    def _pilots(self, agent: RemoteAgent, cells: Sequence[Cell]) -> list[RunCost | None]:
+        """Return what a run costs of each row that has some left to be made; of a sustained one its minutes tell."""
+        left = self._left(cells, self._request.looks[-1])
+        if self._request.plan.sustained_min is not None:
+            return [OF_ITS_MINUTES for _ in cells]
+        if any(left):
+            self._on_event(Noted("timing a short run of each row, which does not count"))
+        return [self._pilot(agent, cell) if runs else None for cell, runs in zip(cells, left, strict=True)]
+
+    def _pilot(self, agent: RemoteAgent, cell: Cell) -> RunCost | None:
+        """Make a short run that does not count; return what it says of the time of others, None where it failed.
+
+        What is wrong with it will be wrong with the first run that counts, which tells.
+        """
+        short = replace(self._request, plan=pilot_plan(self._request.plan))
+        began = time.monotonic()
+        try:
+            run_id = f"{cell.subject.id}-pilot-{secrets.token_hex(2)}"
+            run = measure_patiently(agent, cell, short, run_id, lambda _: None, self._on_event)
+        except RunEnded as ended:
+            if isinstance(ended.why, RunFailed):
+                return None
+            raise ended.why from ended
+        return cost_of(run, time.monotonic() - began)
+
+    def _planned(self, cells: Sequence[Cell], costs: Sequence[RunCost | None]) -> list[Cell]:
+        """Fit the request into its budget, unless there are runs that were planned already; return the cells so."""
+        if self._request.budget_s is not None and not any(self._done.values()):
+            asked = self._request
+            self._request = fit_into(asked, costs, spent_s=time.monotonic() - self._began_s)
+            if any(costs):
+                self._on_event(Noted(what_budget_costs(asked, self._request, costs)))
+            self._store.write_session(self._id, request_to_json(self._request))
+        looks = self._request.looks
+        return [replace(cell, subject=replace(cell.subject, planned_runs=looks[0], looks=len(looks))) for cell in cells]
+
+    def _left(self, cells: Sequence[Cell], runs: int) -> list[int]:
+        """Return how many runs of each row are still to be made up to a look."""
+        return [max(0, runs - sum(run.valid for run in self._done[cell.subject.id])) for cell in cells]
+
+    def _measure_and_keep(self, agent: RemoteAgent, cell: Cell, cooled: Mapping[str, Any]) -> Run:
+        request = request_at(cell, self._request)
+        runs = self._done[cell.subject.id]
+        number = len(runs) + 1
+        run_id = f"{cell.subject.id}-{number:03d}-{secrets.token_hex(2)}"
+        try:
+            run = measure_patiently(agent, cell, request, run_id, self._watching(cell, number), self._on_event)
+        except RunEnded as ended:
+            self._store.add_run(cell.subject, replace(ended.run, reasons=(ended.reason,)))
+            raise ended.why from ended
+        run = judged(replace(run, facts={**run.facts, **self._facts, **cooled}), request.plan)
+        self._store.add_run(cell.subject, run)
+        runs.append(run)
+        return run
+
+    def _is_decided(self, cells: Sequence[Cell]) -> bool:
+        """Whether nothing is left inconclusive between the first row of each workload and the others."""
+        measured = [summarise(cell.subject, self._done[cell.subject.id]) for cell in cells]
+        compared = compare_rows(measured, margin=self._request.margin)
+        for comparison in compared:
+            self._on_event(Noted(comparison.verdict))
+        return all(comparison.latency.verdict != "inconclusive" for comparison in compared)
+
+    def _watching(self, cell: Cell, number: int) -> Callable[[RunCollector], None]:
+        """Return a watcher that tells how a run goes on, a few times a second."""
+        last = float("-inf")
+
+        def tell(collector: RunCollector) -> None:
+            nonlocal last
+            now = time.monotonic()
+            if now - last < _PROGRESS_EVERY_S:
+                return
+            last = now
+            recent = sorted(collector.recent_ns)
+            hottest = [value for name, value in collector.last_reading.items() if name.startswith("temperature_mc/")]
+            self._on_event(
+                Running(
+                    cell.subject,
+                    number,
+                    self._request.looks[-1],
+                    collector.phase,
+                    collector.count,
+                    recent[len(recent) // 2] if recent else None,
+                    max(hottest, default=None),
+                    collector.timed_s / 60 if self._request.plan.sustained_min is not None else None,
+                )
+            )
+
+        return tell
 
 
 def _agent_python(request: Request, on_event: OnEvent) -> str:
@@ -158,6 +340,7 @@ def _cells(
     prepared: Sequence[Prepared], request: Request, session: str, facts: Mapping[str, Mapping[str, Any]]
 ) -> list[Cell]:
     cells = []
+    minutes = request.plan.sustained_min
     for number, row in enumerate(prepared):
         threads = row.workload.threads if row.workload.threads is not None else request.device.profile.threads or None
         workload = replace(row.workload, threads=threads)
@@ -167,123 +350,34 @@ def _cells(
             variant=row.variant,
             artifact=row.artifact,
             device=facts[runtime_of(row.artifact, request.runtime)],
-            workload=workload.to_json(),
-            label=workload.label,
+            workload=workload.to_json() | _kind(request.plan),
+            label=workload.label + (f" {minutes:g} min" if minutes is not None else ""),
             planned_runs=request.looks[0],
             looks=len(request.looks),
+            seed=request.seed,
         )
         cells.append(Cell(subject, workload, row.inputs))
     return cells
 
 
-#: What must not change between the runs of one Measurement.
-_SAME_BOARD = ("model", "arch", "cpu", "cores", "memory_bytes", "os", "kernel", "python", "governor", "runtime_version")
+def _kind(plan: RunPlan) -> dict[str, Any]:
+    """Return what a workload says of a plan that makes another kind of result of it."""
+    return {"sustained_min": plan.sustained_min} if plan.sustained_min is not None else {}
 
 
-def _stored_runs(store: Store, session: str, cells: Sequence[Cell]) -> dict[str, list[Run]]:
-    """Return the runs that the store has of each cell.
+def _cool_down(agent: RemoteAgent, request: Request, on_event: OnEvent) -> CoolDown:
+    below, asked = request.device.profile.cool_below_c, request.cool_below_c
 
-    Raises:
-        StoreError: they were measured under other conditions than hold now.
-    """
-    done: dict[str, list[Run]] = {cell.subject.id: [] for cell in cells}
-    by_id = {cell.subject.id: cell for cell in cells}
-    for stored in store.measurements(session=session):
-        cell = by_id.get(stored.id)
-        changed = "the request" if cell is None else _what_changed(cell, stored)
-        if changed:
-            raise StoreError(f"session {session} can't go on: {changed} changed since it began; start a new one")
-        done[stored.id].extend(run for run in stored.runs if INTERRUPTED not in run.reasons)
-    return done
+    def read() -> Mapping[str, int]:
+        agent.keep_lease()  # to cool down may take longer than a lease lives without renewal
+        return agent.temperatures()
 
-
-def _what_changed(cell: Cell, stored: Measurement) -> str | None:
-    now, then = cell.subject, stored.subject
-    if now.artifact.sha256 != then.artifact.sha256:
-        return "the model file"
-    if dict(now.workload) != dict(then.workload):
-        return "the workload"
-    for name in _SAME_BOARD:
-        if now.device.get(name) != then.device.get(name):
-            return f"the board's {name}"
-    inputs = hashlib.sha256(cell.inputs.to_bytes()).hexdigest()
-    for run in stored.runs:
-        if run.facts.get("inputs_sha256", inputs) != inputs:
-            return "the inputs"
-        if run.facts.get("agent_sha256") not in (None, agent_archive()[1]):
-            return "edgebench itself"
-    return None
-
-
-def _is_decided(cells: Sequence[Cell], done: Mapping[str, Sequence[Run]], request: Request, on_event: OnEvent) -> bool:
-    """Whether nothing is left inconclusive between the first row of each workload and the others."""
-    measured = [summarise(cell.subject, done[cell.subject.id]) for cell in cells]
-    pairs = pairs_with_the_first(measured)
-    try:
-        compared = compare_pairs(pairs, margin=request.margin, allow=(*MUST_MATCH, "runtime"))
-    except TooFewRuns as error:
-        on_event(Noted(f"nothing to decide by: {error}"))
-        return True
-    for comparison in compared:
-        on_event(Noted(comparison.verdict))
-    return all(comparison.latency.verdict != "inconclusive" for comparison in compared)
-
-
-def _measure_and_keep(
-    agent: RemoteAgent,
-    cell: Cell,
-    done: dict[str, list[Run]],
-    request: Request,
-    store: Store,
-    on_event: OnEvent,
-) -> None:
-    runs = done[cell.subject.id]
-    number = len(runs) + 1
-    run_id = f"{cell.subject.id}-{number:03d}-{secrets.token_hex(2)}"
-    watch = _running(cell, number, request.looks[-1], on_event)
-    try:
-        run = measure_patiently(agent, cell, request, run_id, watch, on_event)
-    except RunEnded as ended:
-        store.add_run(cell.subject, replace(ended.run, reasons=(ended.reason,)))
-        raise ended.why from ended
-    run = replace(run, reasons=reasons_against(run, request.plan))
-    store.add_run(cell.subject, run)
-    runs.append(run)
-    on_event(Ended(cell.subject, run))
-
-
-def _running(cell: Cell, number: int, runs: int, on_event: OnEvent) -> Callable[[RunCollector], None]:
-    """Return a watcher that tells how a run goes on, a few times a second."""
-    last = float("-inf")
-
-    def tell(collector: RunCollector) -> None:
-        nonlocal last
-        now = time.monotonic()
-        if now - last < _PROGRESS_EVERY_S:
-            return
-        last = now
-        recent = sorted(collector.recent_ns)
-        hottest = [value for name, value in collector.last_reading.items() if name.startswith("temperature_mc/")]
-        on_event(
-            Running(
-                cell.subject,
-                number,
-                runs,
-                collector.phase,
-                collector.count,
-                recent[len(recent) // 2] if recent else None,
-                max(hottest, default=None),
-            )
-        )
-
-    return tell
-
-
-def _planned(session: str, cells: Sequence[Cell], done: Mapping[str, Sequence[Run]], request: Request) -> Planned:
-    looks, plan = request.looks, request.plan
-    least, most = (sum(max(0, runs - len(done[cell.subject.id])) for cell in cells) for runs in (looks[0], looks[-1]))
-    return Planned(
-        session, tuple(cell.subject for cell in cells), most, least * plan.min_duration_s, most * plan.max_duration_s
+    return CoolDown(
+        read=read,
+        below_mc=1000 * below if below is not None else None,
+        asked_mc=round(1000 * asked) if asked is not None else None,
+        most_s=request.cool_wait_s,
+        on_event=on_event,
     )
 
 

@@ -16,6 +16,7 @@ from edgebench.device import Device
 from edgebench.errors import AgentError, BoardBusy, BoardError, ConfigError, NoWheelFits, UnknownName
 from edgebench.events import Noted, OnEvent, Pushing, ignore
 from edgebench.export import cache_folder
+from edgebench.lease import hold_board
 from edgebench.printable import printable
 from edgebench.remote_agent import RemoteAgent, Served
 from edgebench.transport import open_transport
@@ -126,19 +127,24 @@ def set_up(device: Device, plan: SetupPlan, on_event: OnEvent = ignore) -> Setup
         except BoardError:
             _fitting(device, find_pythons(transport))  # says more, where the Pythons are why
             raise
-        reply = agent.probe()
-        if isinstance(reply.get("running"), str):
-            raise BoardBusy(f"{device.name}: {printable(reply['running'])} is measuring; try again when it is done")
-        own = [agent.base] if agent.base is not None else []
-        if plan.system_python:
-            findings = list(board_findings(reply["board"], own))
-            findings += [_use_system_python(agent, device, name, on_event) for name in plan.runtimes or RUNTIMES]
-        else:
-            quick = _is_all_there(agent, device, plan, own, reply["board"])
-            pythons = own if quick else _fitting(device, find_pythons(transport))
-            findings = list(board_findings(reply["board"], pythons))
-            findings += _install(agent, device, plan, pythons, reply["board"], on_event)
-        return Setup(device=device.name, findings=tuple(findings), served=dict(agent.served))
+        with hold_board(agent, purpose="device setup", on_event=on_event):
+            return _set_up(agent, device, plan, on_event)
+
+
+def _set_up(agent: RemoteAgent, device: Device, plan: SetupPlan, on_event: OnEvent) -> Setup:
+    reply = agent.probe()
+    if isinstance(reply.get("running"), str):
+        raise BoardBusy(f"{device.name}: {printable(reply['running'])} is measuring; try again when it is done")
+    own = [agent.base] if agent.base is not None else []
+    if plan.system_python:
+        findings = list(board_findings(reply["board"], own))
+        findings += [_use_system_python(agent, device, name, on_event) for name in plan.runtimes or RUNTIMES]
+    else:
+        quick = _is_all_there(agent, device, plan, own, reply["board"])
+        pythons = own if quick else _fitting(device, find_pythons(agent.transport))
+        findings = list(board_findings(reply["board"], pythons))
+        findings += _install(agent, device, plan, pythons, reply["board"], on_event)
+    return Setup(device=device.name, findings=tuple(findings), served=dict(agent.served))
 
 
 def _refuse(device: Device) -> None:
@@ -487,7 +493,8 @@ def remove_setup(device: Device) -> Removal:
     with open_transport(device) as transport:
         agent = RemoteAgent(transport, name=device.name, python=device.python)
         agent.install()
-        reply = agent.remove()
+        with hold_board(agent, purpose="device setup --remove"):
+            reply = agent.remove()
     try:
         removed = {
             printable(kind): (_count(went["count"]), _count(went["bytes"])) for kind, went in reply["removed"].items()

@@ -3,6 +3,7 @@
     runs/<run_id>/run.json        what was measured, on what, and every figure but the raw ones
     runs/<run_id>/trace.parquet   every latency, warm-up included, and every reading (see trace_file.py)
     sessions/<id>.json            what a session planned, for resuming; opaque here
+    operators/<id>.json, cold_starts/<id>.json, searches/<id>.json      what belongs to a measurement beside its runs
 
 All appear by rename, complete or not at all; names that begin with a dot are unfinished and ignored. There is no
 catalogue: the folder is the truth, and may be copied, merged and synchronised as it is.
@@ -19,13 +20,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from edgebench._version import __version__
 from edgebench.artifact import Artifact
+from edgebench.conditions import CPU_ZONES, FREQUENCY, OTHERS_CPU, TEMPERATURE, THROTTLED
 from edgebench.errors import EdgebenchError, StoreError, UnknownName, UsageError, nearest
-from edgebench.measurement import FORMAT_VERSION, Measurement, Memory, Run, Subject, Trace
+from edgebench.measurement import FORMAT_VERSION, ColdStart, Measurement, Memory, Overhead, Run, Subject, Trace
 from edgebench.operators import OperatorProfile
+from edgebench.rate_search import RateSearch
 from edgebench.summary import summarise, summarise_run
 from edgebench.trace_file import TIMED, connect, first_line, read_traces, sql_glob, sql_text, write_trace
 from edgebench.variant import Variant
@@ -33,6 +36,7 @@ from edgebench.variant import Variant
 if TYPE_CHECKING:
     import duckdb
 
+T = TypeVar("T")
 OnUnreadable = Callable[[StoreError], None]
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
@@ -59,6 +63,8 @@ class Store:
         self._runs = self.folder / "runs"
         self._sessions = self.folder / "sessions"
         self._operators = self.folder / "operators"
+        self._cold_starts = self.folder / "cold_starts"
+        self._searches = self.folder / "searches"
 
     # --- writing ------------------------------------------------------------------------------------------------
 
@@ -116,6 +122,22 @@ class Store:
         """
         self._write_json(self._operators, id, {"format_version": FORMAT_VERSION} | profile.to_json())
 
+    def write_cold_start(self, id: str, started: ColdStart) -> None:
+        """Keep the cold start of a measurement.
+
+        Raises:
+            StoreError: the id can't name a file, or the store can't be written.
+        """
+        self._write_json(self._cold_starts, id, {"format_version": FORMAT_VERSION} | asdict(started))
+
+    def write_search(self, id: str, search: RateSearch) -> None:
+        """Keep how far the search of a server's rate got; what was there is replaced. `id`: of its first measurement.
+
+        Raises:
+            StoreError: the id can't name a file, or the store can't be written.
+        """
+        self._write_json(self._searches, id, {"format_version": FORMAT_VERSION} | search.to_json())
+
     def _write_json(self, folder: Path, id: str, values: Mapping[str, Any]) -> None:
         target = folder / f"{_checked_id(id)}.json"
         temporary = folder / f".{id}.{secrets.token_hex(4)}"
@@ -162,7 +184,7 @@ class Store:
             for stored in self._stored(on_unreadable, prefix=f"{session}-" if session is not None else "")
             if all(value is None or _property(stored.subject, name) == value for name, value in wanted.items())
         ]
-        return [self._with_operators(each, on_unreadable) for each in _put_together(kept, on_unreadable)]
+        return [self.complete(each, on_unreadable) for each in _put_together(kept, on_unreadable)]
 
     def measurement(self, id: str) -> Measurement:
         """Return the measurement with this id, or the one whose id begins so.
@@ -173,7 +195,7 @@ class Store:
             StoreError: one of its runs can't be read.
         """
         (measurement,) = _put_together(self._stored_of([id]), None)
-        return self._with_operators(measurement, None)
+        return self.complete(measurement)
 
     def operators(self, id: str) -> OperatorProfile | None:
         """Return the operators of a measurement; None where they were not profiled.
@@ -181,22 +203,52 @@ class Store:
         Raises:
             StoreError: they can't be read.
         """
-        path = self._operators / f"{id}.json"
+        return self._read_beside(self._operators, id, OperatorProfile.from_json)
+
+    def cold_start(self, id: str) -> ColdStart | None:
+        """Return the cold start of a measurement; None where it was not measured.
+
+        Raises:
+            StoreError: it can't be read.
+        """
+        names = ("load_ns", "first_ns", "resident_share")
+        return self._read_beside(
+            self._cold_starts, id, lambda values: ColdStart(**{name: values[name] for name in names})
+        )
+
+    def search(self, id: str) -> RateSearch | None:
+        """Return how a server's rate was found, or how far that got; None where none was searched.
+
+        Raises:
+            StoreError: it can't be read.
+        """
+        return self._read_beside(self._searches, id.partition(".")[0], RateSearch.from_json)
+
+    def _read_beside(self, folder: Path, id: str, parse: Callable[[dict[str, Any]], T]) -> T | None:
+        path = folder / f"{id}.json"
         if not path.is_file():
             return None
         try:
-            return OperatorProfile.from_json(_read_json(path))
+            return parse(_read_json(path))
         except (KeyError, TypeError, ValueError) as error:
-            raise StoreError(f"{path} is no operator profile: {error}; remove it to go on without it") from error
+            raise StoreError(f"{path} is damaged: {error}; remove it to go on without it") from error
 
-    def _with_operators(self, measurement: Measurement, on_unreadable: OnUnreadable | None) -> Measurement:
-        try:
-            return replace(measurement, operators=self.operators(measurement.id))
-        except StoreError as error:
-            if on_unreadable is None:
-                raise
-            on_unreadable(error)
-            return measurement
+    def complete(self, measurement: Measurement, on_unreadable: OnUnreadable | None = None) -> Measurement:
+        """Return the measurement with what is kept beside its runs.
+
+        Raises:
+            StoreError: that can't be read; with `on_unreadable`, that is called instead and the part left out.
+        """
+        parts: dict[str, Any] = {}
+        read = {"operators": self.operators, "cold_start": self.cold_start, "find_qps": self.search}
+        for name, find in read.items():
+            try:
+                parts[name] = find(measurement.id)
+            except StoreError as error:
+                if on_unreadable is None:
+                    raise
+                on_unreadable(error)
+        return replace(measurement, **parts)
 
     def sessions(self) -> list[str]:
         """Return the ids of the stored sessions, sorted."""
@@ -237,11 +289,13 @@ class Store:
     def export(self, target: Path, *, ids: Sequence[str] = (), kind: Literal["csv", "parquet"]) -> int:
         """Write one row per timed inference, with its run, variant, format, device and workload; return how many.
 
+        Each has what the sensors had last told when it began (see `conditions_of`), null where they had told nothing.
+
         Args:
             target: the file; what was there is replaced once the new one is complete.
             ids: of measurements, or how they begin; none: all.
 
-        Runs that are not valid are in it, too: see the columns `valid` and `reasons`.
+        Runs that are not valid are in it, too, and what was cut: see the columns `valid`, `reasons` and `cut`.
 
         Raises:
             UnknownName, UsageError: an id that nothing has, or that several begin with.
@@ -321,6 +375,8 @@ def _document(subject: Subject, run: Run) -> dict[str, Any]:
         "edgebench_version": __version__,
         "planned_runs": subject.planned_runs,
         "looks": subject.looks,
+        "overhead_us": asdict(subject.overhead_us) if subject.overhead_us is not None else None,
+        "seed": subject.seed,
         "subject": {
             "id": subject.id,
             "session": subject.session,
@@ -333,6 +389,7 @@ def _document(subject: Subject, run: Run) -> dict[str, Any]:
         "run": values
         | {
             "reasons": list(run.reasons),
+            "cut": [list(each) for each in run.cut],
             "memory": asdict(run.memory),
             "latencies_count": len(run.latencies_ns),
             "latency_ms": summarise_run(run).to_json_of_run(),
@@ -365,6 +422,8 @@ def _read_run(folder: Path) -> _Stored:
                 label=subject["label"],
                 planned_runs=values["planned_runs"],
                 looks=values.get("looks", 1),
+                overhead_us=Overhead.from_json(overhead) if (overhead := values.get("overhead_us")) else None,
+                seed=values.get("seed"),
             ),
             run=Run(
                 id=run["id"],
@@ -377,6 +436,7 @@ def _read_run(folder: Path) -> _Stored:
                 tokens=run["tokens"],
                 inferences=run["inferences"],
                 reasons=tuple(run["reasons"]),
+                cut=tuple((int(began), int(ended)) for began, ended in run.get("cut", ())),
             ),
             latencies_count=run["latencies_count"],
         )
@@ -506,6 +566,7 @@ _RUN_COLUMNS = {
     "started_at": ("run.started_at", "VARCHAR"),
     "valid": ("run.valid", "BOOLEAN"),
     "reasons": ("run.reasons", "VARCHAR[]"),
+    "cut": ("run.cut", "BIGINT[][]"),
     "measurement": ("subject.id", "VARCHAR"),
     "session": ("subject.session", "VARCHAR"),
     "variant": ("subject.variant.name", "VARCHAR"),
@@ -542,12 +603,40 @@ _EXPORTED = (
     "batch", "threads", "padding",
 )  # fmt: skip
 
+#: Columns of what the sensors had last told when an inference began -> which readings, the highest of each moment.
+_CONDITIONS = {
+    "frequency_khz": f"starts_with(series, '{FREQUENCY}')",
+    "temperature_mc": f"starts_with(series, '{TEMPERATURE}') AND (is_cpu OR NOT any_cpu)",
+    "throttled": f"series = '{THROTTLED}'",
+    "others_cpu_millicores": f"series = '{OTHERS_CPU}'",
+}
+_IS_CPU = " OR ".join(f"contains(lower(series), '{word}')" for word in CPU_ZONES)
+_READ = ", ".join(
+    f"{name}_read AS (SELECT run, t_ns, max(value) AS value FROM zoned WHERE {which} GROUP BY run, t_ns)"  # noqa: S608
+    for name, which in _CONDITIONS.items()
+)
+_LAST_READ = " ".join(
+    f"ASOF LEFT JOIN {name}_read ON t.run = {name}_read.run AND t.t_ns >= {name}_read.t_ns" for name in _CONDITIONS
+)
+
 _INFERENCES = f"""
+    WITH zoned AS (
+        SELECT *, starts_with(series, '{TEMPERATURE}') AND ({_IS_CPU}) AS is_cpu,
+            bool_or(is_cpu) OVER (PARTITION BY run) AS any_cpu
+        FROM traces WHERE item IS NULL
+    ),
+    {_READ},
+    cuts AS (SELECT run, unnest(cut) AS span FROM (SELECT run, CAST(cut AS BIGINT[][]) AS cut FROM runs)),
+    joined AS (
+        SELECT t.*, {", ".join(f"{name}_read.value AS {name}" for name in _CONDITIONS)}
+        FROM (SELECT * FROM traces WHERE series = '{TIMED}' AND item IS NOT NULL) t
+        {_LAST_READ}
+    )
     SELECT {", ".join("r." + name for name in _EXPORTED if name != "reasons")},
         array_to_string(r.reasons, '; ') AS reasons,
-        t.item, t.t_ns AS start_ns, t.value AS latency_ns
-    FROM traces t JOIN runs r USING (run)
-    WHERE t.series = '{TIMED}' AND t.item IS NOT NULL
+        t.item, t.t_ns AS start_ns, t.value AS latency_ns, {", ".join("t." + name for name in _CONDITIONS)},
+        EXISTS (FROM cuts WHERE cuts.run = t.run AND t.t_ns >= span[1] AND t.t_ns < span[2]) AS cut
+    FROM joined t JOIN runs r USING (run)
 """  # noqa: S608 - built from constants
 
 
@@ -566,7 +655,7 @@ def _runs_view(paths: Sequence[Path]) -> str:
 
 def _in_document(where: str) -> str:
     column, _, rest = where.partition(".")
-    arrow = "->" if where.endswith("reasons") else "->>"
+    arrow = "->" if where in ("run.reasons", "run.cut") else "->>"
     return f"({column} {arrow} '$.{rest}')"
 
 

@@ -7,9 +7,23 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from edgebench.measurement import LatencySummary, Measurement, Memory, PaddingCost, Run, Score, Subject
+from edgebench.conditions import cpu_temperatures
+from edgebench.energy import energy_of, mean_energy
+from edgebench.measurement import (
+    Energy,
+    LatencySummary,
+    Measurement,
+    Memory,
+    PaddingCost,
+    Run,
+    Score,
+    Subject,
+    Sustained,
+    Trace,
+)
 from edgebench.stats.intervals import t_interval
 from edgebench.stats.percentiles import MINIMUM_COUNTS, quantiles
+from edgebench.timeline import inputs_done, sustained_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,8 +33,6 @@ _MS = 1e6  # nanoseconds in a millisecond
 _WINDOW_NS = 1e9
 _MOST_WINDOWS = 100_000  # more than a day of them is a board's wrong clock
 _WITH_INTERVAL = (0.5, 0.9, 0.95, 0.99)
-_TEMPERATURE = "temperature_mc/"
-_CPU_ZONES = ("cpu", "soc", "pkg", "core", "k10temp")
 
 
 def summarise(subject: Subject, runs: Sequence[Run], *, scores: Sequence[Score] = ()) -> Measurement:
@@ -33,6 +45,7 @@ def summarise(subject: Subject, runs: Sequence[Run], *, scores: Sequence[Score] 
     valid = [run for run in runs if run.valid]
     timed = [whole_turns(run) for run in valid if len(run.latencies_ns)]
     durations_s = [duration_ns(run) / 1e9 for run in timed]
+    energy_j, energy_absent = _energy(valid)
     return Measurement(
         subject=subject,
         runs=tuple(runs),
@@ -48,30 +61,62 @@ def summarise(subject: Subject, runs: Sequence[Run], *, scores: Sequence[Score] 
         reasons=_reasons(subject, runs),
         scores=tuple(scores),
         padding=_padding(valid),
+        sustained=_sustained(subject, runs),
+        energy_j=energy_j,
+        energy_absent=energy_absent,
     )
 
 
-def whole_turns(run: Run) -> Run:
-    """Return the run with only its whole turns of the inputs: texts differ in length, and each must weigh the same.
+def _sustained(subject: Subject, runs: Sequence[Run]) -> Sustained | None:
+    planned_min = subject.workload.get("sustained_min")
+    return sustained_of(runs, planned_min) if planned_min is not None else None
 
-    As it is where the turn has one batch, where not even one was completed (`has_no_whole_turn`; such a run does not
-    count), and where the run does not tell what its turn is: runs stored by older edgebenches.
+
+def whole_turns(run: Run) -> Run:
+    """Return what counts of a run: what was not cut, and of that the whole turns of the inputs.
+
+    Texts differ in length, and each must weigh the same. As it is where the turn has one batch, where not even one was
+    completed (`has_no_whole_turn`; such a run does not count), and where the run does not tell what its turn is: runs
+    stored by older edgebenches. Where something was cut, later inferences move up, as if there had been no such time.
     """
+    run = _without_cut(run)
     sizes, tokens = _turn(run)
     kept = len(run.latencies_ns) // len(sizes) * len(sizes) if sizes else 0
     if kept in (0, len(run.latencies_ns)):
         return run
-    turns, trace = kept // len(sizes), run.trace
+    turns = kept // len(sizes)
     return replace(
         run,
-        trace=replace(
-            trace,
-            starts_ns=trace.starts_ns[:kept],
-            latencies_ns=trace.latencies_ns[:kept],
-            items=trace.items[:kept],
-        ),
+        trace=_inferences(run.trace, slice(kept)),
         inferences=turns * sum(sizes),
         tokens=turns * sum(tokens),
+    )
+
+
+def _without_cut(run: Run) -> Run:
+    import numpy as np
+
+    if not run.cut:
+        return run
+    is_cut, trace = run.is_cut, run.trace
+    # The time of a cut: from the first of its inferences to the next one that is kept. What comes later moves up by it.
+    steps = np.diff(trace.starts_ns, append=trace.starts_ns[-1:])
+    gone = np.cumsum(np.where(is_cut, steps, 0)) - np.where(is_cut, steps, 0)
+    kept = _inferences(replace(trace, starts_ns=trace.starts_ns - gone), ~is_cut)
+    sizes, tokens = (np.asarray(column, np.int64) for column in _turn(run))
+    if not len(sizes):  # a run that does not tell what its batches were: all alike
+        share = len(kept.items) / len(trace.items)
+        return replace(
+            run, trace=kept, inferences=round(share * run.inferences), tokens=round(share * run.tokens), cut=()
+        )
+    return replace(
+        run, trace=kept, inferences=int(sizes[kept.items].sum()), tokens=int(tokens[kept.items].sum()), cut=()
+    )
+
+
+def _inferences(trace: Trace, which: slice | NDArray[np.bool_]) -> Trace:
+    return replace(
+        trace, starts_ns=trace.starts_ns[which], latencies_ns=trace.latencies_ns[which], items=trace.items[which]
     )
 
 
@@ -79,6 +124,11 @@ def has_no_whole_turn(run: Run) -> bool:
     """Whether a run ended before each of its inputs was run once."""
     sizes, _ = _turn(run)
     return len(run.latencies_ns) < len(sizes)
+
+
+def batches_of_a_turn(run: Run) -> int:
+    """Return how many distinct batches a run had; 1 where it does not tell."""
+    return max(1, len(_turn(run)[0]))
 
 
 def inputs_of_a_turn(run: Run) -> int:
@@ -164,6 +214,22 @@ def _padding(runs: Sequence[Run]) -> PaddingCost | None:
     return None
 
 
+def _energy(valid: Sequence[Run]) -> tuple[Energy | None, str | None]:
+    """Return the mean over the valid runs, or why there is none: it is of all of them, or of none.
+
+    All but those of which something was cut: the power was that of the other processes, too.
+    """
+    timed = [run for run in valid if len(run.latencies_ns)]
+    found = [energy_of(whole_turns(run)) for run in timed if not run.cut]
+    reasons = [each for each in found if isinstance(each, str)]
+    energies = [each for each in found if isinstance(each, Energy)]
+    if not found or reasons:
+        disturbed = "other processes worked in every run" if timed else "no run is valid"
+        return None, reasons[0] if reasons else disturbed
+    mean = mean_energy(energies)
+    return mean, None if mean is not None else "the power sensors changed from run to run"
+
+
 def duration_ns(run: Run) -> int:
     """Wall time from the first timed inference's start to the last one's end, at least a nanosecond."""
     trace = run.trace
@@ -171,20 +237,13 @@ def duration_ns(run: Run) -> int:
 
 
 def _window_rates(run: Run) -> list[float]:
-    """Return inputs per second in equal windows of about a second; an inference across a border counts in parts.
-
-    Every inference counts with the run's mean number of inputs (they differ only where a last batch is short).
-    """
+    """Return inputs per second in equal windows of about a second; an inference across a border counts in parts."""
     import numpy as np
 
-    starts, latencies = run.trace.starts_ns, run.trace.latencies_ns
     duration = duration_ns(run)
     windows = max(1, min(_MOST_WINDOWS, round(duration / _WINDOW_NS)))
-    borders = np.linspace(0, duration, windows + 1) + float(starts[0])
-    begun = np.clip(np.searchsorted(starts, borders, side="right") - 1, 0, None)
-    part = np.clip((borders - starts[begun]) / np.maximum(latencies[begun], 1), 0, 1)
-    inputs = (begun + part) * (run.inferences / len(starts))
-    rates: list[float] = (np.diff(inputs) * windows / (duration / 1e9)).tolist()
+    borders = np.linspace(0, duration, windows + 1) + float(run.trace.starts_ns[0])
+    rates: list[float] = (np.diff(inputs_done(run, borders)) * windows / (duration / 1e9)).tolist()
     return rates
 
 
@@ -199,9 +258,7 @@ def _temperature_c(runs: Sequence[Run]) -> dict[str, float] | None:
     """Return the hottest CPU zone at the first run's start, and at its hottest in any run; None without a sensor."""
     per_run = []
     for run in runs:
-        zones = {name: series for name, series in run.trace.readings.items() if name.startswith(_TEMPERATURE)}
-        of_cpu = {name: zones[name] for name in zones if any(word in name.lower() for word in _CPU_ZONES)}
-        found = [series.values for series in (of_cpu or zones).values() if len(series.values)]
+        found = [series.values for series in cpu_temperatures(run.trace.readings).values() if len(series.values)]
         if found:
             per_run.append((max(int(values[0]) for values in found), max(int(values.max()) for values in found)))
     if not per_run:

@@ -26,8 +26,11 @@ MAX_THREADS = 4096
 MAX_CHOICES = 1 << 10
 MAX_COUNT = 10_000_000
 MIN_RATE, MAX_RATE = 0.001, 1e6  # queries a second
+MAX_BOUND_MS = 3.6e6
 MAX_RUNS = 10_000
 MAX_DURATION_S = 7 * 86_400.0
+MAX_SUSTAINED_MIN = 24 * 60.0
+_LAST_TURN_S = 60.0
 
 
 class Scenario(StrEnum):
@@ -54,7 +57,8 @@ class Workload:
     has in that language) and `texts` (tokenised with the model's own tokenizer); none: 128 tokens.
     Token counts include the special ones. `threads` None: the device profile's number. `choices`: sequences of one
     example (multiple choice), each of that many tokens; of texts, so many in a row. None: what the model's head takes.
-    `truncate`: cut texts that are longer than the model allows, instead of refusing them. `queries_per_s`: of a server.
+    `truncate`: cut texts that are longer than the model allows, instead of refusing them. Of a server: the rate of its
+    queries (one input each), or a bound for which the highest rate is searched that keeps p99 under it; then both.
     """
 
     scenario: Scenario = Scenario.SINGLE_STREAM
@@ -67,12 +71,10 @@ class Workload:
     choices: int | None = None
     truncate: bool = False
     queries_per_s: float | None = None
+    latency_bound_ms: float | None = None
 
     def __post_init__(self) -> None:
-        if (self.queries_per_s is not None) != (self.scenario is Scenario.SERVER):
-            raise ConfigError("a server needs queries_per_s, and nothing else takes it; try --scenario server --qps N")
-        if self.queries_per_s is not None and not MIN_RATE <= self.queries_per_s <= MAX_RATE:
-            raise ConfigError(f"queries_per_s must be {MIN_RATE:g} to {MAX_RATE:g}, got {self.queries_per_s:g}")
+        self._check_server()
         given = [name for name in ("seq_len", "lang", "texts") if getattr(self, name) is not None]
         if len(given) > 1:
             raise ConfigError(f"a workload has one of seq_len, lang and texts, got {' and '.join(given)}")
@@ -94,6 +96,20 @@ class Workload:
         inputs = len(self.texts) // (self.choices or 1) if self.texts is not None else len(self.token_counts())
         if self.batch > inputs:
             raise ConfigError(f"batch {self.batch} is more than the {inputs} inputs of {self.label!r}; try {inputs}")
+
+    def _check_server(self) -> None:
+        rate, bound = self.queries_per_s, self.latency_bound_ms
+        if (rate is not None or bound is not None) != (self.scenario is Scenario.SERVER):
+            raise ConfigError(
+                "a server needs the rate of its queries, or a bound to search one for, and nothing else takes them; "
+                "try --scenario server --qps N, or --scenario server --find-qps --latency-bound-ms MS"
+            )
+        if rate is not None and not MIN_RATE <= rate <= MAX_RATE:
+            raise ConfigError(f"queries_per_s must be {MIN_RATE:g} to {MAX_RATE:g}, got {rate:g}")
+        if bound is not None and not 0 < bound <= MAX_BOUND_MS:
+            raise ConfigError(f"latency_bound_ms must be more than 0 and at most {MAX_BOUND_MS:g}, got {bound:g}")
+        if self.scenario is Scenario.SERVER and self.batch != 1:
+            raise ConfigError(f"a server's query is one input, not {self.batch}; leave the batch out")
 
     @property
     def label(self) -> str:
@@ -122,20 +138,31 @@ class Workload:
         else:
             values["seq_len"] = self.seq_len
         values |= {"batch": self.batch, "threads": self.threads, "padding": str(self.padding)}
-        special = {"choices": self.choices, "queries_per_s": self.queries_per_s, "truncate": self.truncate or None}
+        special = {
+            "choices": self.choices,
+            "queries_per_s": self.queries_per_s,
+            "latency_bound_ms": self.latency_bound_ms,
+            "truncate": self.truncate or None,
+        }
         return values | {name: value for name, value in special.items() if value is not None}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunPlan:
-    """How often and how long: `runs` fresh processes, each until both minima are reached, at most `max_duration_s`."""
+    """How often and how long: `runs` fresh processes, each until both minima are reached, at most `max_duration_s`.
+
+    `sustained_min`: instead of all that, one run of so many minutes, to see what a board keeps up when it gets hot.
+    """
 
     runs: int = 6
     min_count: int = 100
     min_duration_s: float = 2.0
     max_duration_s: float = 60.0
+    sustained_min: float | None = None
 
     def __post_init__(self) -> None:
+        if self.sustained_min is not None:
+            self._make_sustained(self.sustained_min)
         _check_whole("runs", self.runs, MAX_RUNS)
         _check_whole("min_count", self.min_count, MAX_COUNT)
         # Not-a-number fails every comparison.
@@ -144,6 +171,14 @@ class RunPlan:
                 f"durations must be 0 <= min_duration_s <= max_duration_s <= {MAX_DURATION_S:.0f} (7 days), "
                 f"got {self.min_duration_s} and {self.max_duration_s}"
             )
+
+    def _make_sustained(self, minutes: float) -> None:
+        if not 0 < minutes <= MAX_SUSTAINED_MIN:
+            raise ConfigError(f"sustained_min must be more than 0 and at most {MAX_SUSTAINED_MIN:.0f}, got {minutes}")
+        long_s = 60 * minutes
+        values = {"runs": 1, "min_count": 1, "min_duration_s": long_s, "max_duration_s": long_s + _LAST_TURN_S}
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
 
 
 def _check_whole(name: str, value: int, most: int) -> None:

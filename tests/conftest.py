@@ -21,6 +21,12 @@ if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
 NewBoard = Callable[[str], "SshBoard"]
 
 
+@pytest.fixture(autouse=True)
+def board_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each test has this machine, as the board `local`, for itself: no lease of another test's."""
+    monkeypatch.setenv("EDGEBENCH_HOME", str(tmp_path / "local-board"))
+
+
 @pytest.fixture
 def client_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A fresh home of the user who runs edgebench: no ~/.ssh but what the test writes, no SSH agent."""

@@ -22,7 +22,7 @@ def test_an_interrupted_profile_keeps_its_runs_and_resumes(
 ) -> None:
     monkeypatch.setenv("EDGEBENCH_HOME", str(tmp_path / "board"))
     edgebench_command = [sys.executable, "-m", "edgebench"]
-    arguments = ["--model", tiny_onnx, "--runs", "3", "--min-count", "20", "--min-duration", "1.5", "--store", "store"]
+    arguments = ["--model", tiny_onnx, "--runs", "3", "--min-count", "20", "--min-duration", "0.4", "--store", "store"]
     process = subprocess.Popen(
         [*edgebench_command, "profile", *arguments],
         cwd=tmp_path,
@@ -52,6 +52,9 @@ def test_an_interrupted_profile_keeps_its_runs_and_resumes(
     (measurement,) = json.loads(resumed.stdout)["measurements"]
     assert sum(run["valid"] for run in measurement["runs"]) == 3
     (stored,) = edgebench.Store(tmp_path / "store").measurements()
+    assert stored.overhead_us is not None  # measured once, before the first run
+    assert "what edgebench itself costs" not in resumed.stderr
+    assert measurement["overhead_us"]["per_inference"] == stored.overhead_us.per_inference
     assert {run.id for run in stored.runs if run.valid} == {run["id"] for run in measurement["runs"] if run["valid"]}
 
 

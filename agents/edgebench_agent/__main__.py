@@ -8,7 +8,7 @@ if sys.version_info < (3, 8):  # noqa: UP036 - a board may have any Python
 import argparse
 import os
 import re
-from typing import Any, List, NoReturn, Optional
+from typing import Any, Callable, List, NoReturn, Optional
 
 from .failure import DISK_FULL, Failure
 from .home import Home, find_home
@@ -72,10 +72,19 @@ def _probe(options: Any, home: Home, wire: int) -> None:
     _reply(wire, **probe(home, options.runtime))
 
 
+def _temperatures(options: Any, home: Home, wire: int) -> None:
+    from pathlib import Path
+
+    from .sensors.thermal import read_temperatures
+
+    _reply(wire, temperature_mc=read_temperatures(Path("/")))
+
+
 def _receive(options: Any, home: Home, wire: int) -> None:
     from .blobs import receive
 
-    receive(home, options.sha256, options.bytes, 0, lambda **values: _reply(wire, **values))
+    renew = _renewer(options, home)
+    receive(home, options.sha256, options.bytes, 0, lambda **values: _reply(wire, **values), renew)
 
 
 def _launch(options: Any, home: Home, wire: int) -> None:
@@ -87,13 +96,29 @@ def _launch(options: Any, home: Home, wire: int) -> None:
 def _follow(options: Any, home: Home, wire: int) -> None:
     from .follow import follow
 
-    follow(home, options.run_id, options.offset, 0, wire)
+    follow(home, options.run_id, options.offset, 0, wire, _renewer(options, home))
 
 
 def _fetch(options: Any, home: Home, wire: int) -> None:
     from .follow import fetch
 
     fetch(home, options.run_id, options.name, options.offset, wire)
+
+
+def _lease(options: Any, home: Home, wire: int) -> None:
+    from .lease_command import obey
+
+    _reply(wire, **obey(home, sys.stdin.buffer.readline(MAX_LINE_BYTES + 1)))
+
+
+def _renewer(options: Any, home: Home) -> Callable[[], None]:
+    """Return what keeps the board's lease of the token that was given."""
+    if not options.lease:
+        return lambda: None
+    from .board_lease import BoardLease
+
+    lease = BoardLease(home)
+    return lambda: lease.renew(options.lease)
 
 
 def _clean(options: Any, home: Home, wire: int) -> None:
@@ -160,9 +185,13 @@ def _parser() -> argparse.ArgumentParser:
         return added
 
     add("probe", _probe).add_argument("--runtime", action="append", default=[])
-    add("receive", _receive, sha256=_sha256, bytes=_count)
+    add("temperatures", _temperatures)
+    receive = add("receive", _receive, sha256=_sha256, bytes=_count)
     add("launch", _launch)
-    add("follow", _follow, run_id=_run_id, offset=_count)
+    add("lease", _lease)
+    follow = add("follow", _follow, run_id=_run_id, offset=_count)
+    for renewing in (receive, follow):
+        renewing.add_argument("--lease", type=_count, default=0)
     add("fetch", _fetch, run_id=_run_id, name=str, offset=_count)
     clean = add("clean", _clean)
     clean.add_argument("--older-than-s", type=_count)

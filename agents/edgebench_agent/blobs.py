@@ -27,18 +27,24 @@ _BUFFERS = 8
 _F_SETPIPE_SZ = 1031  # fcntl has the name only from Python 3.10 on
 _SYNC_EVERY_BYTES = 32 << 20
 _SPARE_BYTES = 16 << 20  # left free on the disk for journals and logs
+_RENEW_EVERY_S = 10.0
 _IDLE_S = 20.0  # a sender that is silent for so long is gone
 _LAUNCH_S = 600.0  # a run that has no journal for so long will never have one
 _WAIT_FOR_OTHER_S = 30.0  # longer than _IDLE_S: a sender whose connection broke lets go in time
 
 
-def receive(home: Home, sha256: str, size: int, source: int, reply: Reply) -> None:
+def receive(
+    home: Home, sha256: str, size: int, source: int, reply: Reply, renew: Callable[[], None] = lambda: None
+) -> None:
     """Take a blob's bytes from descriptor `source`; reply what is there before, and once it is whole.
 
+    `renew` keeps the board's lease; it is called again and again.
+
     Raises:
-        Failure: out_of_disk, corrupt, busy (somebody else sends it), interrupted (the part is kept).
+        Failure: out_of_disk, corrupt, busy (somebody else sends it), interrupted or lease_lost (the part is kept).
     """
     home.create()
+    renew()
     blob = home.blob(sha256)
     part = _open_part(blob, size)
     if part is None:
@@ -49,7 +55,7 @@ def receive(home: Home, sha256: str, size: int, source: int, reply: Reply) -> No
         digest, have = _hash_part(part, size)
         _check_space(home, blob, have, size)
         reply(have=have)
-        _take(part, source, size, have, digest)
+        _take(part, source, size, have, digest, renew)
         if digest.hexdigest() != sha256:
             _part_path(blob).unlink()
             raise Failure("corrupt", f"the {size} bytes that arrived don't have the hash {sha256[:12]}...; push again")
@@ -123,13 +129,17 @@ def _check_space(home: Home, blob: Path, have: int, size: int) -> None:
         )
 
 
-def _take(part: int, source: int, size: int, have: int, digest: Any) -> None:
+def _take(part: int, source: int, size: int, have: int, digest: Any, renew: Callable[[], None]) -> None:
     """Copy what is missing from `source` to the part, hashing it and bringing it to the disk meanwhile."""
     with suppress(OSError):  # not a pipe
         fcntl.fcntl(source, _F_SETPIPE_SZ, _BUFFER_BYTES)
     beside = _Beside(part, digest)
+    renewed = time.monotonic()
     try:
         while have < size:
+            if time.monotonic() - renewed > _RENEW_EVERY_S:
+                renew()
+                renewed = time.monotonic()
             buffer = beside.free_buffer()
             if not select.select([source], [], [], _IDLE_S)[0]:
                 raise Failure("interrupted", f"no bytes for {_IDLE_S:g} s after {have} of {size}; they are kept")

@@ -11,7 +11,9 @@ from typing import Any, Dict, List, Optional
 
 from .home import Home
 from .kernel_files import boot_id, kilobytes, read_int, read_table, read_text
-from .sensors.cpufreq import cpu_folders
+from .sensors.cpufreq import allowed_clocks, cpu_folders
+from .sensors.kernel import read_clocksource
+from .sensors.nvpmodel import read_power_mode
 from .sensors.raspberry_pi import read_throttled
 from .sensors.thermal import read_temperatures
 
@@ -45,12 +47,21 @@ def board_facts(home: Home, root: Path = _ROOT) -> Dict[str, Any]:
         "governor": ", ".join(sorted(governors)) or None,
         "clock_min_khz": _extreme(min, clocks, "scaling_min_freq"),
         "clock_max_khz": _extreme(max, clocks, "scaling_max_freq"),
+        "clock_allowed_khz": allowed_clocks(root) or None,
         "clock_hardware_max_khz": _extreme(max, clocks, "cpuinfo_max_freq"),
         "temperature_mc": read_temperatures(root) or None,
         "throttled": read_throttled(root),
+        "power_mode": read_power_mode(root),
+        "memory_shared_with_gpu": True if _is_jetson(root) else None,
+        "clocksource": read_clocksource(root),
         "boot_id": boot_id(root),
         "wall_clock_s": int(time.time()),
     }
+
+
+def _is_jetson(root: Path) -> bool:
+    """Say whether it has NVIDIA's chip, whose GPU has no memory of its own."""
+    return "nvidia,tegra" in (read_text(root / "proc/device-tree/compatible") or "")
 
 
 def memory_available(root: Path = _ROOT) -> Optional[int]:

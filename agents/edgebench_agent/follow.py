@@ -3,6 +3,8 @@
 import os
 import threading
 import time
+from contextlib import suppress
+from typing import Callable
 
 from .failure import Failure
 from .home import Home, RunFolder
@@ -15,10 +17,13 @@ _HEARTBEAT_NS = 1_000_000_000
 _CHUNK_BYTES = 1 << 16
 
 
-def follow(home: Home, run_id: str, offset: int, commands: int, wire: int) -> None:
+def follow(
+    home: Home, run_id: str, offset: int, commands: int, wire: int, renew: Callable[[], None] = lambda: None
+) -> None:
     """Write the journal from byte `offset` on to `wire`, whole lines only, until its writer is gone.
 
-    Lines on the descriptor `commands` renew or stop the run; its end ends this process.
+    Lines on the descriptor `commands` renew or stop the run; its end ends this process. `renew` keeps the board's
+    lease.
 
     Raises:
         Failure: not_found, bad_request.
@@ -26,7 +31,7 @@ def follow(home: Home, run_id: str, offset: int, commands: int, wire: int) -> No
     folder = _existing(home, run_id)
     with folder.journal.open("rb") as journal:
         _seek_line(journal.fileno(), offset)
-        threading.Thread(target=_obey, args=(folder, commands), daemon=True).start()
+        threading.Thread(target=_obey, args=(folder, commands, renew), daemon=True).start()
         said_ns = time.monotonic_ns()
         while True:
             alive = has_writer(folder.journal)  # asked before reading: what it wrote last is not missed
@@ -85,7 +90,7 @@ def _pass_on(journal: int, wire: int) -> bool:
     return bool(lines)
 
 
-def _obey(folder: RunFolder, commands: int) -> None:
+def _obey(folder: RunFolder, commands: int, renew: Callable[[], None]) -> None:
     """Do what the host says, until it says no more; then nobody listens either."""
     lease = Lease(folder.renewed)
     buffer = b""
@@ -98,6 +103,8 @@ def _obey(folder: RunFolder, commands: int) -> None:
         for line in lines:
             if line + b"\n" == RENEW:
                 lease.renew()
+                with suppress(Failure):  # the run itself sees that it lost the board, and says so in its journal
+                    renew()
             elif line + b"\n" == STOP:
                 folder.stop.touch(mode=0o600)
 

@@ -6,7 +6,10 @@ EDGEBENCH_HOME (else ~/.edgebench) holds agents/, blobs/, envs/, runs/ and `lock
 import os
 import sys
 from pathlib import Path
-from typing import Dict, List, Optional, Tuple
+from typing import TYPE_CHECKING, Dict, List, Optional, Sequence, Tuple
+
+if TYPE_CHECKING:
+    from .protocol import ModelFile  # not loaded by every command
 
 PACKAGE = "edgebench_agent"
 
@@ -21,6 +24,9 @@ class Home:
         self.envs = root / "envs"
         self.runs = root / "runs"
         self.lock = root / "lock"
+        self.lease = root / "lease.json"
+        self.lease_renewed = root / "lease.renewed"
+        self.lease_lock = root / "lease.lock"
 
     def blob(self, sha256: str) -> Path:
         """Return the path of a blob."""
@@ -36,7 +42,7 @@ class Home:
 
     def files(self) -> List[Path]:
         """Return the files that edgebench makes here, beside the folders."""
-        return [self.lock]
+        return [self.lock, self.lease, self.lease_renewed, self.lease_lock]
 
     def create(self) -> None:
         """Make what does not exist yet; only the owner may look inside."""
@@ -58,6 +64,10 @@ class RunFolder:
         self.stop = path / "stop"
         self.model = path / "model"
         self.inputs = path / "inputs"
+
+    def model_paths(self, files: Sequence["ModelFile"]) -> List[Path]:
+        """Return where the model's files are: in the folder, or on this machine where they lie."""
+        return [Path(file.path) if file.path is not None else self.model / file.name for file in files]
 
 
 def find_home() -> Home:

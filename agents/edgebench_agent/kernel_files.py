@@ -1,31 +1,41 @@
 """Small files that the kernel answers, under a root that tests may replace by a recorded tree."""
 
+import os
+import re
 from pathlib import Path
 from typing import Dict, Optional
+
+_MOST = 10**18  # more is no count of anything, and would not pass the wire
 
 
 def read_text(path: Path, limit: int = 1 << 16) -> Optional[str]:
     """Return what a file of /proc or /sys says, stripped; None where it is absent or gives no answer."""
     try:
-        with path.open("rb", buffering=0) as file:
-            data = b""
-            while len(data) < limit:
-                chunk = file.read(limit - len(data))
-                if not chunk:
-                    break
-                data += chunk
+        # A pipe or a device where a file should be does not answer; it must not make us wait.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (OSError, ValueError):
+        return None
+    data = b""
+    try:
+        while len(data) < limit:
+            chunk = os.read(descriptor, limit - len(data))
+            if not chunk:
+                break
+            data += chunk
     except OSError:
         return None
+    finally:
+        os.close(descriptor)
     return data.decode("utf-8", "replace").strip("\0\n\t ")
 
 
 def read_int(path: Path) -> Optional[int]:
     """Return the number that a file holds, or None."""
     text = read_text(path, limit=64)
-    try:
-        return None if text is None else int(text)
-    except ValueError:
+    if text is None or not re.fullmatch(r"[+-]?[0-9]{1,19}", text):
         return None
+    value = int(text)
+    return value if abs(value) <= _MOST else None
 
 
 def read_table(path: Path, separator: str = ":") -> Dict[str, str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Optional
 
 from .board import memory_available
+from .board_lease import BoardLease
 from .failure import Failure
 from .home import Home, RunFolder, own_command
 from .lease import Lease
@@ -27,14 +28,15 @@ def launch(home: Home, line: bytes) -> Dict[str, Any]:
     The same specification may be sent again, e.g. after the connection broke: the answer is the same, the run is one.
 
     Raises:
-        Failure: busy: another run measures; bad_request: another run has this one's name; or the run can't start, or
-            failed before its first message.
+        Failure: busy: another run measures, or somebody else holds the board; lease_lost; bad_request: another run has
+            this one's name; or the run can't start, or failed before its first message.
     """
     try:
         spec = RunSpec.from_json(line)
     except ProtocolError as error:
         raise Failure("bad_request", str(error)) from error
     home.create()
+    BoardLease(home).require(spec.lease_token)
     folder = home.run(spec.run_id)
     lock = _take_lock(home, folder, spec)
     if lock is None:

@@ -20,9 +20,6 @@ from .runtimes import Model
 #: Inferences that are kept in memory until they are sent.
 _BUFFER = 1 << 15
 _SEND_EVERY_NS = 500_000_000
-#: A run ends after so many timed inferences (or its own `min_count` if that is more) and the rest of their turn: a
-#: journal must not grow for ever. An inference takes at most some 30 bytes of it.
-_MOST_INFERENCES = 1 << 18
 
 _WINDOW_NS = 50_000_000
 _WINDOW_COUNT = 4096
@@ -33,11 +30,23 @@ _SAME = 0.01  # medians so near are one, whatever the order of the windows
 
 #: A sleep ends late by so much at most, so the rest of the time to a query's arrival is spent looking at the clock.
 _SPIN_NS = 1_000_000
+#: What was measured is sent while nothing waits and nothing will arrive for so long; at the latest after this patience.
 _QUIET_NS = 5_000_000
 _PATIENCE_NS = 1_500_000_000
-_BEHIND_NS = 1_000_000_000
+#: Longer sleeps are broken up: somebody may want the run to end.
+_NAP_NS = 100_000_000
+_ARRIVALS = 4096  # drawn at a time
 
 _clock = time.monotonic_ns
+
+
+def infer_first(model: Model, batches: Batches, supervisor: Supervisor) -> None:
+    """Run one inference, and send how long it took: with loading, that is how a process starts."""
+    first = batches.arrays(0)
+    supervisor.enter("first")
+    began = _clock()
+    model.infer(first)
+    supervisor.send(First(_clock() - began))
 
 
 def measure(spec: RunSpec, model: Model, batches: Batches, supervisor: Supervisor) -> None:
@@ -47,10 +56,7 @@ def measure(spec: RunSpec, model: Model, batches: Batches, supervisor: Superviso
         Stopped: the supervisor asked for the end; what was measured so far has been sent.
     """
     arrays = [batches.arrays(index) for index in range(len(batches))]
-    supervisor.enter("first")
-    began = _clock()
-    model.infer(arrays[0])
-    supervisor.send(First(_clock() - began))
+    infer_first(model, batches, supervisor)
     gc.collect()
     gc.freeze()
     gc.disable()
@@ -61,7 +67,7 @@ def measure(spec: RunSpec, model: Model, batches: Batches, supervisor: Superviso
     supervisor.enter("measuring")
     loop.start_over()
     _timed(loop, spec, len(arrays))
-    for text in [*_cut_short(loop, spec, len(arrays)), *loop.remarks()]:
+    for text in _cut_short(loop, spec, len(arrays)):
         supervisor.send(Log(text))
     supervisor.enter("finishing")
     supervisor.send(Done(loop.count, loop.last_ns - loop.first_ns))
@@ -85,10 +91,6 @@ class TimedLoop:
         """Count from zero, and not as warm-up any more."""
         self._warmup = False
         self.count = 0
-
-    def remarks(self) -> List[str]:
-        """Say what a person should know of the run beside its figures."""
-        return []
 
     def run(self, items: Sequence[int], limit: int, until_ns: int) -> Tuple[int, int]:
         """Run the batches `items` in turn until `limit` inferences are done or one ends after `until_ns`.
@@ -133,8 +135,9 @@ class TimedLoop:
 
 
 class ServedLoop(TimedLoop):
-    """Runs inferences as queries arrive (Poisson), and counts each one's latency from its arrival.
+    """Runs inferences as queries arrive, and counts each one's latency from its arrival.
 
+    When they arrive is drawn from the seed alone (Poisson), before they do: how fast they are served has no part in it.
     One query is served at a time, first come, first served: those that arrive meanwhile wait. Warm-up does not wait.
     """
 
@@ -142,50 +145,65 @@ class ServedLoop(TimedLoop):
         self, infer: Callable[[Any], Any], arrays: Sequence[Any], supervisor: Supervisor, rate_mhz: int, seed: int
     ) -> None:
         super().__init__(infer, arrays, supervisor)
-        self._per_ns = rate_mhz / 1e12
-        self._random = Random(seed)  # noqa: S311 - arrivals, no secrets
-        self._arrival_ns = 0
+        self._gaps_ns = gaps_ns(rate_mhz, seed)
+        self._arrivals: List[int] = []
+        self._last_arrival_ns = 0  # from the beginning, which is not yet
 
     def start_over(self) -> None:
         """Count from zero, and let queries arrive from now on."""
         super().start_over()
-        self._arrival_ns = _clock() + self._gap_ns()
-
-    def remarks(self) -> List[str]:
-        """Say whether queries were left waiting."""
-        behind_ns = self.last_ns - self._arrival_ns
-        if behind_ns < _BEHIND_NS:
-            return []
-        return [f"the model does not keep up with the queries: in the end they waited for {behind_ns / 1e9:.1f} s"]
-
-    def _gap_ns(self) -> int:
-        return max(1, round(self._random.expovariate(self._per_ns)))
+        self._draw()
+        now = _clock()
+        self._arrivals = [now + arrival for arrival in self._arrivals]
+        self._last_arrival_ns += now
 
     def _block(self, arrays: Sequence[Any], limit: int, until_ns: int) -> int:
         if self._warmup:
             return super()._block(arrays, limit, until_ns)
+        self._draw()
         infer, starts, ends, clock = self._infer, self._starts, self._ends, _clock
         distinct = len(arrays)
         count = position = 0
-        arrival = self._arrival_ns
-        while count < limit:
-            ahead = arrival - clock()
-            if ahead > _SPIN_NS:
-                time.sleep((ahead - _SPIN_NS) / 1e9)
-            while clock() < arrival:
-                pass
+        ended = clock()
+        for arrival in self._arrivals[:limit]:
+            # What was measured is sent while nothing waits, for whatever arrived then would wait for us.
+            quiet = arrival - ended > _QUIET_NS
+            if count and ((quiet and arrival > until_ns) or ended >= until_ns + _PATIENCE_NS):
+                break
+            self._wait_until(arrival)
             infer(arrays[position])
             ended = clock()
             starts[count] = arrival
             ends[count] = ended
             count += 1
-            position = (position + 1) % distinct
-            arrival += self._gap_ns()
-            # What was measured is sent while nothing waits, for whatever arrived then would wait for us.
-            if ended >= until_ns and (arrival - ended > _QUIET_NS or ended >= until_ns + _PATIENCE_NS):
-                break
-        self._arrival_ns = arrival
+            position += 1
+            if position == distinct:
+                position = 0
+        del self._arrivals[:count]
         return count
+
+    def _draw(self) -> None:
+        while len(self._arrivals) < _ARRIVALS:
+            self._last_arrival_ns += next(self._gaps_ns)
+            self._arrivals.append(self._last_arrival_ns)
+
+    def _wait_until(self, arrival_ns: int) -> None:
+        ahead = arrival_ns - _clock()
+        while ahead > _SPIN_NS:
+            if ahead > _NAP_NS:
+                self._supervisor.check()  # nothing is lost: what was measured before so long a wait has been sent
+            time.sleep(min(ahead - _SPIN_NS, _NAP_NS) / 1e9)
+            ahead = arrival_ns - _clock()
+        while _clock() < arrival_ns:
+            pass
+
+
+def gaps_ns(rate_mhz: int, seed: int) -> Iterator[int]:
+    """Yield the times between arrivals of a Poisson process of that rate (per 1000 s): exponential, from the seed."""
+    random = Random(seed)  # noqa: S311 - arrivals, no secrets
+    per_ns = rate_mhz / 1e12
+    while True:
+        yield max(1, round(random.expovariate(per_ns)))
 
 
 def _loop_for(spec: RunSpec, model: Model, arrays: Sequence[Any], supervisor: Supervisor) -> TimedLoop:
@@ -232,7 +250,7 @@ def _timed(loop: TimedLoop, spec: RunSpec, distinct: int) -> None:
 
     Batches differ, e.g. in length: only whole turns weigh all of them the same. The longest time ends it anywhere.
     """
-    most = max(spec.min_count, _MOST_INFERENCES)
+    most = max(spec.min_count, spec.most_count)
     began = _clock()
     while True:
         now = _clock()
@@ -250,7 +268,7 @@ def _cut_short(loop: TimedLoop, spec: RunSpec, distinct: int) -> Iterator[str]:
     """Yield what a person should know of an end that is not the one which was asked for."""
     seconds = (loop.last_ns - loop.first_ns) / 1e9
     wanted = min(spec.min_duration_ns, spec.max_duration_ns) / 1e9
-    if loop.count >= max(spec.min_count, _MOST_INFERENCES) and seconds < wanted:
+    if loop.count >= max(spec.min_count, spec.most_count) and seconds < wanted:
         yield (
             f"the run ended after {loop.count} inferences in {seconds:.3g} s, before the {wanted:g} s that it was to "
             f"take: a run's journal holds no more"

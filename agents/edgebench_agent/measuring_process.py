@@ -12,10 +12,12 @@ from .home import Home
 from .infer import infer_all
 from .inputs import Batches, lengths_taken
 from .line import Stopped, Supervisor
-from .measure import measure
+from .measure import infer_first, measure
 from .operators import open_profiler, profile_operators
-from .protocol import Failed, Loaded, RunSpec, one_line
+from .protocol import Done, Failed, Loaded, RunSpec, one_line
 from .runtimes import Model, describe, open_runtime
+
+_REST_S = 0.5  # after so long at most it ends when it is asked to
 
 
 def run_measurement(home: Home, run_id: str, messages: int, go: int) -> int:
@@ -49,6 +51,9 @@ def _run(spec: RunSpec, home: Home, supervisor: Supervisor) -> None:
     found = describe(spec.runtime)
     supervisor.introduce(found.version, found.libraries)
     run = home.run(spec.run_id)
+    if spec.mode == "idle":
+        _rest(spec.min_duration_ns, supervisor)
+        return
     supervisor.enter("loading")
     if spec.mode == "operators":
         _profile(spec, home, supervisor)
@@ -58,6 +63,10 @@ def _run(spec: RunSpec, home: Home, supervisor: Supervisor) -> None:
     try:
         if spec.mode == "infer":
             infer_all(model, batches, run.outputs, supervisor)
+        elif spec.mode == "load":
+            infer_first(model, batches, supervisor)
+            supervisor.enter("finishing")
+            supervisor.send(Done(0, 0))
         else:
             measure(spec, model, batches, supervisor)
     except Exception as error:
@@ -65,6 +74,17 @@ def _run(spec: RunSpec, home: Home, supervisor: Supervisor) -> None:
         if failure is None:
             raise
         raise failure from error
+
+
+def _rest(duration_ns: int, supervisor: Supervisor) -> None:
+    """Do nothing, so that the sensors tell what the board takes without us."""
+    supervisor.enter("idle")
+    until = time.monotonic_ns() + duration_ns
+    while time.monotonic_ns() < until:
+        time.sleep(min(_REST_S, max(0.0, (until - time.monotonic_ns()) / 1e9)))
+        supervisor.check()
+    supervisor.enter("finishing")
+    supervisor.send(Done(0, duration_ns))
 
 
 def _profile(spec: RunSpec, home: Home, supervisor: Supervisor) -> None:
@@ -85,8 +105,8 @@ def _profile(spec: RunSpec, home: Home, supervisor: Supervisor) -> None:
 
 def _path(spec: RunSpec, home: Home) -> str:
     """Return where the model file is; empty for a runtime that needs none."""
-    files = spec.model_files()
-    return "" if not files else files[0].path or str(home.run(spec.run_id).model / files[0].name)
+    paths = home.run(spec.run_id).model_paths(spec.model_files())
+    return str(paths[0]) if paths else ""
 
 
 def _load(spec: RunSpec, home: Home, supervisor: Supervisor) -> Model:

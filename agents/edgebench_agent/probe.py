@@ -7,13 +7,16 @@ from .board_lock import running
 from .busy import busiest_processes
 from .failure import Failure
 from .home import Home, own_command
-from .wire import one_line
+from .protocol import ProtocolError, decode_object, one_line
+from .runtimes import RUNTIMES, describe, mending
+from .sensors.reading import read_board
 
 _IMPORT_TIMEOUT_S = 120
 
 
 def probe(home: Home, runtimes: List[str]) -> Dict[str, Any]:
-    """Return the board's facts, whether each runtime imports, the run that measures now, and what keeps the board busy.
+    """Return the board's facts, whether each runtime imports, the run that measures now, what keeps the board busy, and
+    what its sensors say.
 
     Raises:
         Failure: bad_request: there is no such runtime.
@@ -23,12 +26,12 @@ def probe(home: Home, runtimes: List[str]) -> Dict[str, Any]:
         "runtimes": {name: _probe_runtime(name) for name in runtimes},
         "running": running(home),
         "busiest": busiest_processes(),
+        "sensors": read_board(),
     }
 
 
 def try_runtime(name: str) -> Dict[str, Any]:
     """Import a runtime in this very process, which may die of it."""
-    from .runtimes import describe
 
     try:
         found = describe(name)
@@ -44,9 +47,6 @@ def _nothing(error: Any) -> Dict[str, Any]:
 def _probe_runtime(name: str) -> Dict[str, Any]:
     import signal  # only here: a probe of the board alone is quick
     import subprocess
-
-    from .protocol import ProtocolError, decode_object
-    from .runtimes import RUNTIMES, mending
 
     if name not in RUNTIMES:
         return _nothing(f"this agent knows no runtime {name!r}; it knows {', '.join(RUNTIMES)}")

@@ -82,6 +82,10 @@ def _or_none(check: Check) -> Check:
     return lambda value: value is None or check(value)
 
 
+def _or_empty(check: Check) -> Check:
+    return lambda value: value == "" or check(value)
+
+
 def _boolean(value: Any) -> bool:
     return type(value) is bool
 
@@ -142,7 +146,7 @@ class Hello:
 
 @dataclass(frozen=True)
 class Phase:
-    """The run enters `name`: loading, first, warmup, measuring, finishing."""
+    """The run enters `name`: loading, first, warmup, measuring, finishing; in mode idle: idle, finishing."""
 
     name: str = checked(_identifier)
 
@@ -195,7 +199,10 @@ class Readings:
     Of the measuring process: `rss_bytes`, and at the borders of phases also `pss_bytes` and `peak_rss_bytes`.
     Of the board: `temperature_mc/ZONE`, `frequency_khz/cpuN`, `others_cpu_millicores` and `agent_cpu_millicores` (busy
     time of everything else, and of the agent's sensor process, in thousandths of one core, since the last reading),
-    `throttled` (the bits of the Raspberry Pi's get_throttled: 0-3 are now, 16-19 since boot).
+    `throttled` (the bits of the Raspberry Pi's get_throttled: 0-3 are now, 16-19 since boot), `swapped_pages` (in and
+    out, since boot), `clocksource_changes` (seen since the run began), `power_uw/SOURCE/RAIL`, `voltage_uv/RAIL`,
+    `gpu_load_permille`, `gpu_frequency_khz`, `power_mode` (the number of a Jetson's nvpmodel). Of the model's
+    files, just before they are loaded: `model_bytes` and `model_resident_bytes` (in the page cache already).
     """
 
     values: Dict[str, Optional[int]] = checked(_table(_or_none(_integer(-MAX_INT))))
@@ -387,7 +394,9 @@ class RunSpec:
     """
 
     run_id: str = checked(_identifier)
-    mode: str = checked(_one_of("measure", "infer", "operators"))  # infer: each input once, outputs kept
+    #: infer: each input once, outputs kept; load: only load and infer once, the model's files dropped from memory
+    #: before; idle: nothing for `min_duration_ns`, while the sensors are read.
+    mode: str = checked(_one_of("measure", "infer", "operators", "load", "idle"))
     runtime: str = checked(_identifier)
     files: List[Any] = checked(_list(lambda value: isinstance(value, dict), 64))  # ModelFile objects as tables
     inputs_sha256: str = checked(_sha256)
@@ -405,6 +414,11 @@ class RunSpec:
     scenario: str = checked(_one_of("single-stream", "multi-stream", "offline", "server"), default="single-stream")
     rate_mhz: int = checked(_integer(0, 1_000_000_000), default=0)
     seed: int = checked(_integer(), default=0)
+    #: After so many timed inferences (or `min_count` if that is more), and the rest of their turn, a run ends: its
+    #: journal must not grow for ever. An inference takes some 30 bytes of it.
+    most_count: int = checked(_integer(1, 1 << 24), default=1 << 18)
+    #: Of the board's lease that the run is under; 0: none, which only a board that nobody holds allows.
+    lease_token: int = checked(_integer(), default=0)
     sensors: bool = checked(_boolean, default=True)  # off: to find what reading them costs a measurement
     protocol: int = checked(_integer(1, 1 << 16), default=PROTOCOL_VERSION)
 
@@ -487,3 +501,37 @@ class Adoption:
         """Return the checked adoption; ProtocolError: a field is missing or out of bounds."""
         adoption: Adoption = _from_mapping(Adoption, decode_object(line), "the adoption")
         return adoption
+
+
+# --- the board's lease ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class LeaseRequest:
+    """What the host asks of the board's lease, on the standard input of `lease`.
+
+    `ticket` stands for one session that wants the board. `who` and `purpose` are for people, and so is the `reason` of
+    a `force`. `token`: what was granted.
+    """
+
+    do: str = checked(_one_of("acquire", "leave", "renew", "release", "force", "show"))
+    ticket: str = checked(_or_empty(_identifier), default="")
+    who: str = checked(_text(200), default="")
+    purpose: str = checked(_text(400), default="")
+    reason: str = checked(_text(400), default="")
+    token: int = checked(_integer(), default=0)
+    ttl_ns: int = checked(_integer(1_000_000_000, 86_400_000_000_000), default=120_000_000_000)
+
+    def to_json(self) -> bytes:
+        """Return the request as one line."""
+        return encode_object(asdict(self))
+
+    @staticmethod
+    def from_json(line: bytes) -> "LeaseRequest":
+        """Return the checked request.
+
+        Raises:
+            ProtocolError: a field is missing or out of bounds.
+        """
+        request: LeaseRequest = _from_mapping(LeaseRequest, decode_object(line), "the lease request")
+        return request

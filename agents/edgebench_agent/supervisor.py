@@ -15,15 +15,17 @@ from pathlib import Path
 from types import FrameType
 from typing import Dict, List, Optional
 
+from . import page_cache
 from .blobs import release_blobs
 from .board import board_facts, memory_available, oom_kills
+from .board_lease import BoardLease
 from .failure import Failure
 from .home import Home, own_command, own_sha256
 from .journal import Journal
 from .lease import Lease
 from .progress import Progress
-from .protocol import PROTOCOL_VERSION, Failed, Hello, Message, Readings, RunSpec, decode_object, one_line
-from .sensors import SensorSet
+from .protocol import PROTOCOL_VERSION, Failed, Hello, Log, Message, Readings, RunSpec, decode_object, one_line
+from .sensors.reading import SensorSet
 
 _TICK_NS = 100_000_000
 _LOOK_EVERY_NS = 1_000_000_000
@@ -69,9 +71,9 @@ class _Child:
             # If the board runs out of memory, this is what has to go: not the supervisor, nor the board's SSH server.
             Path(f"/proc/{self.process.pid}/oom_score_adj").write_text("1000")
 
-    def lines(self, timeout_ns: int) -> Optional[List[bytes]]:
-        """Return the lines that come within the time; None once there will be no more."""
-        if not select.select([self.messages], [], [], max(0, timeout_ns) / 1e9)[0]:
+    def lines(self, timeout_ns: int, *others: int) -> Optional[List[bytes]]:
+        """Return the lines that come within the time, or until another descriptor has something; None at the end."""
+        if self.messages not in select.select([self.messages, *others], [], [], max(0, timeout_ns) / 1e9)[0]:
             return []
         data = os.read(self.messages, 1 << 18)
         if not data:
@@ -104,6 +106,7 @@ class _Supervision:
         self._journal = journal
         self._ready = ready
         self._lease = Lease(self._folder.renewed)
+        self._board_lease = BoardLease(home)
         self._signalled: Optional[int] = None
         self._stop: Optional[Failed] = None  # why we ended the run ourselves
         self._kill_at_ns = 0
@@ -135,7 +138,8 @@ class _Supervision:
         look_due_ns = 0
         while self._ending is None:
             ended = self._child.process.poll() is not None  # asked before reading: what it said last is not missed
-            lines = self._child.lines(self._pause_ns())
+            heard = [] if self._sensors is None else [self._sensors.fileno()]
+            lines = self._child.lines(self._pause_ns(), *heard)
             if lines is None or (ended and not lines):
                 return
             for line in lines:
@@ -143,7 +147,8 @@ class _Supervision:
                 self._progress.heard()
             now = time.monotonic_ns()
             if self._sensors is not None and self._introduced:
-                self._write_readings(self._sensors.read_due(now))
+                self._sensors.ask_due(now)
+                self._write_taken(self._sensors)
             if now >= look_due_ns:
                 look_due_ns = now + _LOOK_EVERY_NS
                 self._check_lease()
@@ -168,9 +173,17 @@ class _Supervision:
             self._journal.append_body(body)
         if body.startswith(b'"type":"phase"'):
             self._phase = str(decode_object(b"{" + body)["name"])
+            cached = self._page_cache() if self._phase == "loading" else {}
             if self._sensors is not None:
-                self._write_readings(self._sensors.read_border())
+                self._write_readings({**self._sensors.read_border(), **cached})
             self._child.let_go()
+
+    def _page_cache(self) -> Dict[str, Optional[int]]:
+        """Return how much of the model is in memory before it is loaded; for a cold start, it is dropped from there."""
+        paths = self._folder.model_paths(self._spec.model_files())
+        if self._spec.mode == "load":
+            page_cache.drop(paths)
+        return page_cache.residency(paths) if paths else {}
 
     def _say_hello(self, body: bytes) -> None:
         found = decode_object(b"{" + body)
@@ -196,6 +209,13 @@ class _Supervision:
         if values:
             self._write(Readings(values))
 
+    def _write_taken(self, sensors: SensorSet) -> None:
+        readings, notes = sensors.take()
+        for values in readings:
+            self._write_readings(values)
+        for note in notes:
+            self._write(Log(note))
+
     def _tell_launcher(self, word: bytes) -> None:
         """Tell `launch` how the run began; it may have lost its connection."""
         if self._ready >= 0:
@@ -210,6 +230,9 @@ class _Supervision:
         if self._lease.left_ns(self._spec.lease_ns) < 0:
             seconds = self._spec.lease_ns / 1e9
             self._ask_to_end("lease_expired", f"nobody has renewed the run's lease for {seconds:g} s")
+        lost = self._board_lease.why_lost(self._spec.lease_token)
+        if lost is not None:
+            self._ask_to_end("lease_lost", lost)
 
     def _check_progress(self) -> None:
         wrong = self._progress.look()

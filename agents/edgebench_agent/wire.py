@@ -22,6 +22,7 @@ RUN_FILES = ("journal.ndjson", "agent.log", "outputs.npy")
 FAILURE_KINDS = (
     "interrupted",  # SIGTERM or Ctrl-C on the board, or a stop from the host
     "lease_expired",  # nobody renewed
+    "lease_lost",  # the board is somebody else's by now
     "killed",  # the measuring process died of a signal
     "out_of_memory",
     "out_of_disk",

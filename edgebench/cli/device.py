@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 import re
 import sys
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from edgebench.cli.numbers import time_span
 from edgebench.cli.output import (
     check_json_target,
     console,
@@ -34,7 +36,7 @@ DEFAULT_PUBLIC_KEY = "~/.ssh/id_ed25519.pub"
 
 @click.group("device")
 def command() -> None:
-    """Boards: list, add, set up, check, clean.
+    """Boards: list, add, set up, check, release, clean.
 
     \b
     Example:
@@ -320,7 +322,7 @@ def setup(
 
     plan = SetupPlan(runtimes=runtimes, wheels=wheels, system_python=system_python, upgrade=upgrade, folder=download)
     with LiveDisplay(progress_console()) as display:
-        done = set_up(find_device(name), plan, display)
+        done = set_up(find_device(name), plan, partial(display, ""))
     write_json(json_target, done.to_json())
     if to_stdout(json_target):
         _show_setup(done)
@@ -380,19 +382,50 @@ def _show_findings(checkup: Checkup) -> None:
     console().print(table)
 
 
+# --- release ----------------------------------------------------------------------------------------------------
+
+
+@command.command("release")
+@click.argument("name")
+@click.option("--force", is_flag=True, help="Also if somebody else has it; their measurement ends.")
+@click.option("--reason", metavar="TEXT", help="Kept on the board, and told to whoever had it.")
+@json_option
+@verbosity_options
+def release(name: str, force: bool, reason: str | None, json_target: str | None) -> None:
+    """Give up a board's lease. It ends by itself two minutes after whoever holds it has gone.
+
+    \b
+    Example:
+      edgebench device release pi4 --force --reason "CI job 812 hangs"
+    """
+    from edgebench.device import find_device
+    from edgebench.errors import BoardBusy
+    from edgebench.lease import lease_of, own_name, release_board
+
+    device = find_device(name)
+    holder, waiting = lease_of(device)
+    is_ours = holder is not None and holder.who == own_name()
+    if holder is not None and not is_ours and not force:
+        raise BoardBusy(
+            f"{name}: {holder} has the board since {holder.since}; to end that: "
+            f"edgebench device release {name} --force --reason '...'"
+        )
+    if holder is not None and not is_ours and not reason:
+        raise UsageError("--force takes a --reason: it is told to whoever has the board")
+    released = release_board(device, reason=reason or "released by its own user") if holder is not None else None
+    write_json(
+        json_target,
+        {"device": name, "released": dataclasses.asdict(released) if released else None, "waiting": waiting},
+    )
+    if to_stdout(json_target):
+        queue = f"; next: {waiting[0]}" if waiting else ""
+        click.echo(f"{name}: {f'taken from {released}' if released else 'nobody had the board'}{queue}")
+
+
 # --- clean ------------------------------------------------------------------------------------------------------
 
 
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _BYTES = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "KI": 2**10, "MI": 2**20, "GI": 2**30}
-
-
-def _seconds(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
-    """Return a time span such as 30d, 12h, 45m or 90s in seconds."""
-    match = re.fullmatch(r"([0-9]{1,9})([smhd])", value or "")
-    if value is not None and not match:
-        raise click.BadParameter(f"{value!r} is not a time span; try 30d, 12h, 45m or 90s", ctx, param)
-    return int(match[1]) * _SECONDS[match[2]] if match else None
 
 
 def _size(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
@@ -405,7 +438,7 @@ def _size(ctx: click.Context, param: click.Parameter, value: str | None) -> int 
 
 @command.command("clean")
 @click.argument("name")
-@click.option("--older-than", callback=_seconds, metavar="AGE", help="Remove what was last used so long ago: 30d, 12h.")
+@click.option("--older-than", callback=time_span, metavar="AGE", help="What was last used so long ago: 30d, 12h.")
 @click.option("--max-size", callback=_size, metavar="SIZE", help="Then remove the oldest until so much is left: 2GB.")
 @click.option("--dry-run", is_flag=True, help="Only say what would go.")
 @json_option

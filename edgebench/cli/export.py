@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgebench.artifact import EXISTING_FORMATS, EXPORT_FORMATS, Format, parse_format
+from edgebench.artifact import EXPORT_FORMATS, Format, parse_format
 from edgebench.cli.numbers import whole_numbers
 from edgebench.cli.output import (
     check_json_target,
@@ -85,7 +85,7 @@ def export_command(
       edgebench export --model runs/xnli-multi --format onnx-fp32,onnx-int8 --out exported
       edgebench export --model runs/encoder --compare-formats --texts parallel.json
     """
-    from edgebench.export import export_model
+    from edgebench.export import existing_file, export_model
 
     check_json_target(json_target)
     named = [parse_format(name.strip()) for name in formats.split(",")] if formats is not None else []
@@ -119,7 +119,7 @@ def export_command(
             if one.cached and verbosity() > 0:
                 say(f"in the cache: {one.artifact.path}")
             exported.append(one)
-            if one.artifact.format in EXISTING_FORMATS.values() or Path(model).suffix in EXISTING_FORMATS:
+            if existing_file(model) is not None:
                 break  # an existing file is what it is, whatever the format
     write_json(json_target, {"artifacts": [_to_json(one) for one in exported]})
     if to_stdout(json_target):

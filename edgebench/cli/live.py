@@ -1,8 +1,8 @@
-"""The display while a session goes on: live in a terminal, a line per run elsewhere."""
+"""The display while sessions go on: live in a terminal, a line per run elsewhere."""
 
 from __future__ import annotations
 
-import time
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
@@ -11,28 +11,27 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 from rich.text import Text
 
-from edgebench.events import Ended, Event, Noted, Planned, Pushing, Running
+from edgebench.events import Cooling, Ended, Event, Noted, Planned, Pushing, Running
 from edgebench.printable import printable
 
 _MS = 1e6
 
 
 class LiveDisplay:
-    """Takes a session's events and shows them; the session's id is kept as `session`."""
+    """Takes the events of boards' sessions and shows them: a bar and a line a board, named where there are several."""
 
-    def __init__(self, console: Console) -> None:
-        self.session: str | None = None
-        self._console = console
+    def __init__(self, console: Console, boards: Sequence[str] = ("",)) -> None:
         self._progress = Progress(
             TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[left]}")
         )
-        self._task: TaskID | None = None
-        self._now = Text()
-        self._live = Live(Group(self._progress, self._now), console=console, transient=True, refresh_per_second=5)
-        self._is_live = console.is_terminal and not console.quiet
-        self._started = 0.0
-        self._ended = 0
-        self._pushed: dict[str, int] = {}
+        is_live = console.is_terminal and not console.quiet
+        self._boards = {
+            name: _Board(console, self._progress, f"{name}: " if len(boards) > 1 else "", is_live=is_live)
+            for name in boards
+        }
+        lines = [board.now for board in self._boards.values()]
+        self._live = Live(Group(self._progress, *lines), console=console, transient=True, refresh_per_second=5)
+        self._is_live = is_live
 
     def __enter__(self) -> Self:
         if self._is_live:
@@ -45,8 +44,26 @@ class LiveDisplay:
         if self._is_live:
             self._live.stop()
 
-    def __call__(self, event: Event) -> None:
-        """Show one event."""
+    def __call__(self, board: str, event: Event) -> None:
+        """Show one event of a board's session."""
+        self._boards[board].show(event)
+
+
+class _Board:
+    """What is shown of one board; `now` is its line."""
+
+    def __init__(self, console: Console, progress: Progress, prefix: str, *, is_live: bool) -> None:
+        self.now = Text()
+        self._console = console
+        self._progress = progress
+        self._prefix = prefix
+        self._is_live = is_live
+        self._task: TaskID | None = None
+        self._total = 0
+        self._ended = 0
+        self._pushed: dict[str, int] = {}
+
+    def show(self, event: Event) -> None:
         match event:
             case Noted(text):
                 self._say(text)
@@ -54,32 +71,39 @@ class LiveDisplay:
                 self._plan(event)
             case Pushing():
                 self._push(event)
+            case Cooling():
+                self._set_line(
+                    f"cooling down: {event.temperature_mc / 1000:.1f} °C, to {event.target_mc / 1000:.0f} °C, "
+                    f"for {event.waited_s:.0f} s so far"
+                )
             case Running():
                 self._make_room(self._ended + 1)
-                self._now.plain = _running_line(event)
+                self._set_line(_running_line(event))
             case Ended():
                 self._end(event)
 
     def _say(self, text: str) -> None:
-        self._now.plain = ""
-        self._console.print(Text(printable(text, 2000)))
+        self.now.plain = ""
+        # What a board says of itself names it already.
+        said = text if text.startswith(self._prefix) else self._prefix + text
+        self._console.print(Text(printable(said, 2000)))
+
+    def _set_line(self, text: str) -> None:
+        self.now.plain = self._prefix + text
 
     def _plan(self, event: Planned) -> None:
-        self.session = event.session
         cells = len(event.subjects)
         rows = "1 row" if cells == 1 else f"{cells} rows"
-        self._say(
-            f"measuring {rows}, {event.runs} runs: at least {_duration(event.least_s)}, "
-            f"at most {_duration(event.most_s)}, plus loading and warm-up"
-        )
+        time_left = _estimate(event)
+        self._say(f"measuring {rows}, {event.runs} runs: {time_left}")
         if self._task is not None:
             self._progress.remove_task(self._task)
-        self._task = self._progress.add_task("runs", total=event.runs, left="")
-        self._started, self._ended = time.monotonic(), 0
+        self._total, self._ended = event.runs, 0
+        self._task = self._progress.add_task(f"{self._prefix}runs", total=event.runs, left=time_left)
 
     def _push(self, event: Pushing) -> None:
         if self._is_live:
-            self._now.plain = f"pushing {event.name}: {event.done / 1e6:.0f} of {event.size / 1e6:.0f} MB"
+            self._set_line(f"pushing {event.name}: {event.done / 1e6:.0f} of {event.size / 1e6:.0f} MB")
         if event.done == event.size and self._pushed.get(event.name) != event.size:
             self._say(f"pushed {event.name} ({event.size / 1e6:.1f} MB)")
         self._pushed[event.name] = event.done
@@ -89,14 +113,13 @@ class LiveDisplay:
         self._say(_ended_line(event))
         self._make_room(self._ended)
         if self._task is not None:
-            total = self._progress.tasks[0].total or 0
-            each = (time.monotonic() - self._started) / self._ended
-            left = max(0.0, total - self._ended) * each
-            self._progress.update(self._task, completed=self._ended, left=f"about {_duration(left)} left")
+            left = f"about {_duration(event.left_s)} left" if event.left_s is not None else ""
+            self._progress.update(self._task, completed=self._ended, left=left)
 
     def _make_room(self, runs: int) -> None:
         """Let the bar count at least so many: a run that was not valid is repeated, which nobody planned."""
-        if self._task is not None and runs > (self._progress.tasks[0].total or 0):
+        if self._task is not None and runs > self._total:
+            self._total = runs
             self._progress.update(self._task, total=runs)
 
 
@@ -111,6 +134,8 @@ def _running_line(event: Running) -> str:
     parts = [f"run {event.number} of {max(event.number, event.runs)}", _name(event), event.phase]
     if event.count:
         parts.append(f"{event.count} inferences")
+    if event.minutes is not None and event.count:
+        parts.append(f"minute {int(event.minutes) + 1} of {event.subject.workload.get('sustained_min', 0):g}")
     if event.p50_ns is not None:
         parts.append(f"p50 so far {event.p50_ns / _MS:.2f} ms")
     if event.temperature_mc is not None:
@@ -126,6 +151,14 @@ def _ended_line(event: Ended) -> str:
     middle = f"p50 {float(np.median(latencies)) / _MS:.2f} ms" if len(latencies) else "no latencies"
     verdict = "" if run.valid else f" · not valid: {'; '.join(run.reasons)}"
     return f"{_name(event)}: {len(latencies)} inferences, {middle}{verdict}"
+
+
+def _estimate(event: Planned) -> str:
+    if event.about_s is None or event.most_s is None:
+        return "how long that takes can't be said"
+    if event.most_s > event.about_s:
+        return f"about {_duration(event.about_s)}, or {_duration(event.most_s)} if that is what it takes to decide"
+    return f"about {_duration(event.about_s)}"
 
 
 def _duration(seconds: float) -> str:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import shlex
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from types import FrameType
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import click
 
@@ -17,33 +17,27 @@ from edgebench.cli.output import check_json_target, console, progress_console, t
 from edgebench.errors import EdgebenchError
 from edgebench.measurement import Measurement, measurements_to_json
 from edgebench.printable import printable
-from edgebench.report.operators import operator_tables
+from edgebench.report.below import tables_below
 from edgebench.report.table import measurement_table
+from edgebench.several import BoardResult, Measure, measure_all
 from edgebench.stats.verdicts import MARGIN
 from edgebench.xtreme_r.scores import ScoreRow, scores_of
 
 if TYPE_CHECKING:
-    from edgebench.events import OnEvent
     from edgebench.store import Store
 
 NOT_VALID = 4
 
 
-class Measure(Protocol):
-    """A session that is ready to go: call it, and it tells how it goes on."""
-
-    def __call__(self, *, on_event: OnEvent) -> list[Measurement]: ...
-
-
 def measure_and_show(
-    sessions: Sequence[Measure],
+    sessions: Mapping[str, Measure],
     *,
     store: Store,
     json_target: str | None,
     scores: Sequence[ScoreRow] = (),
     margin: float = MARGIN,
 ) -> int:
-    """Carry sessions out one after the other, show their table and JSON; return the exit code.
+    """Carry out one session a board, all at once, show their table and JSON; return the exit code.
 
     `scores` are put beside what a session that ended early had measured. `margin`: of what was measured until decided.
 
@@ -51,32 +45,62 @@ def measure_and_show(
         KeyboardInterrupt, EdgebenchError: after showing what was measured and the command to resume.
     """
     check_json_target(json_target)
-    measurements: list[Measurement] = []
-    display = LiveDisplay(progress_console())
+    with _terminated_like_interrupted(), LiveDisplay(progress_console(), tuple(sessions)) as display:
+        results = measure_all(sessions, on_event=display)
+    failed = [result for result in results if result.error is not None]
+    for result in failed:
+        result.measurements = _stored(result.session, store, scores)
+    measurements = [measurement for result in results for measurement in result.measurements]
+    failures = {result.device: str(result.error) for result in failed if isinstance(result.error, EdgebenchError)}
     try:
-        with _terminated_like_interrupted(), display:
-            for measure in sessions:
-                measurements += measure(on_event=display)
-                display.session = None
-    except (KeyboardInterrupt, EdgebenchError) as error:
-        stored = _stored(display.session, store, scores)
-        known = {measurement.id for measurement in measurements}
-        measurements += [measurement for measurement in stored if measurement.id not in known]
-        try:
-            if measurements:
-                _show(measurements, json_target, margin)
-        except EdgebenchError as second:
-            click.echo(f"edgebench: {second}", err=True)
-        if display.session is not None and (stored or isinstance(error, KeyboardInterrupt)):
-            folder = shlex.quote(str(store.folder))
-            click.echo(
-                f"edgebench: what was measured is in {store.folder}; go on with: "
-                f"edgebench runs resume {display.session} --store {folder}",
-                err=True,
-            )
-        raise
-    _show(measurements, json_target, margin)
+        if measurements or not failed:
+            _show(measurements, json_target, margin, failures)
+    except EdgebenchError as second:
+        if not failed:
+            raise
+        click.echo(f"edgebench: {second}", err=True)
+    for result in failed:
+        _tell_how_to_go_on(result, store)
+    if failed:
+        raise _gravest(failed, is_alone=len(results) == 1)
     return 0 if all(measurement.valid for measurement in measurements) else NOT_VALID
+
+
+def _tell_how_to_go_on(result: BoardResult, store: Store) -> None:
+    if result.session is None or not (result.measurements or isinstance(result.error, KeyboardInterrupt)):
+        return
+    folder = shlex.quote(str(store.folder))
+    click.echo(
+        f"edgebench: what was measured is in {store.folder}; go on with: "
+        f"edgebench runs resume {result.session} --store {folder}",
+        err=True,
+    )
+
+
+def _gravest(failed: Sequence[BoardResult], *, is_alone: bool) -> BaseException:
+    """Return the error to end with, by contract's precedence; the others are said before."""
+    errors = sorted(
+        ((_rank(result.error), result.device, result.error) for result in failed if result.error), key=_first
+    )
+    for rank, device, error in reversed(errors):
+        if not is_alone and rank != _INTERRUPTED:
+            click.echo(f"edgebench: {device} ended early: {printable(str(error), 2000)}", err=True)
+    return errors[0][2]
+
+
+_DEFECT, _INTERRUPTED = 0, 1
+_EXIT_CODES = (2, 1, 4, 3)  # the gravest first
+
+
+def _rank(error: BaseException | None) -> int:
+    """Return how grave an error is, 0 the gravest: a defect of our own must not go under."""
+    if isinstance(error, KeyboardInterrupt):
+        return _INTERRUPTED
+    return 2 + _EXIT_CODES.index(error.exit_code) if isinstance(error, EdgebenchError) else _DEFECT
+
+
+def _first(row: tuple[int, str, BaseException]) -> int:
+    return row[0]
 
 
 def _stored(session: str | None, store: Store, scores: Sequence[ScoreRow]) -> list[Measurement]:
@@ -96,11 +120,11 @@ def _with_scores(measurement: Measurement, rows: Sequence[ScoreRow]) -> Measurem
     return replace(measurement, scores=tuple(found))
 
 
-def _show(measurements: list[Measurement], json_target: str | None, margin: float) -> None:
+def _show(measurements: list[Measurement], json_target: str | None, margin: float, failures: Mapping[str, str]) -> None:
     if to_stdout(json_target) and measurements:
         console().print(measurement_table(measurements))
         for measurement in measurements:
-            for part in operator_tables(measurement):
+            for part in tables_below(measurement):
                 console().print(part, markup=False)
         for line in _decided(measurements, margin):
             console().print(line, markup=False)
@@ -110,17 +134,17 @@ def _show(measurements: list[Measurement], json_target: str | None, margin: floa
                 name = printable(measurement.subject.variant.name)
                 click.echo(f"edgebench: {name}: not valid: {printable(reason)}", err=True)
     # Last: the figures are on the screen even where the file can't be written.
-    write_json(json_target, measurements_to_json(measurements))
+    write_json(json_target, measurements_to_json(measurements, failures=failures))
 
 
 def _decided(measurements: Sequence[Measurement], margin: float) -> Iterator[str]:
     """Yield the verdicts of rows that were measured until they were decided."""
-    from edgebench.comparison import MUST_MATCH, compare_pairs, pairs_with_the_first
+    from edgebench.comparison import compare_rows
 
-    pairs = pairs_with_the_first([each for each in measurements if each.subject.looks > 1])
-    if pairs:
+    compared = compare_rows([each for each in measurements if each.subject.looks > 1], margin=margin)
+    if compared:
         yield ""
-        yield from (each.verdict for each in compare_pairs(pairs, margin=margin, allow=(*MUST_MATCH, "runtime")))
+        yield from (each.verdict for each in compared)
 
 
 @contextmanager

@@ -1,6 +1,10 @@
-"""Lists in options: `32,64,128`."""
+"""Lists and time spans in options: `32,64,128`, `45m`."""
 
 from __future__ import annotations
+
+import re
+
+import click
 
 from edgebench.errors import UsageError
 
@@ -17,6 +21,28 @@ def whole_numbers(listed: str | None, option: str) -> list[int]:
         UsageError: one is none.
     """
     return [_whole(number, option) for number in parts(listed)]
+
+
+def time_span(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
+    """Return a time such as 30d, 1h30m, 90s or 0 in seconds, for an option's callback."""
+    return value if value is None else 0 if value == "0" else duration_s(value, param.opts[0])
+
+
+_DURATION = re.compile(r"(?:(\d{1,5})d)?(?:(\d{1,4})h)?(?:(\d{1,6})m)?(?:(\d{1,8})s)?")
+
+
+def duration_s(text: str, option: str) -> int:
+    """Return the seconds of a time such as `90s`, `20m` or `1h30m`.
+
+    Raises:
+        UsageError: it is none, or no time at all.
+    """
+    found = _DURATION.fullmatch(text.strip())
+    days, hours, minutes, seconds = (int(part or 0) for part in found.groups()) if found else (0, 0, 0, 0)
+    total = 86_400 * days + 3600 * hours + 60 * minutes + seconds
+    if total == 0:
+        raise UsageError(f"{option}: {text!r} is not a time; try 90s, 20m, 1h30m or 30d")
+    return total
 
 
 def _whole(text: str, option: str) -> int:

@@ -8,22 +8,32 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from edgebench.artifact import EXPORT_FORMATS, parse_format
-from edgebench.cli.numbers import parts, whole_numbers
+from edgebench.cli.numbers import parts, time_span, whole_numbers
 from edgebench.cli.output import json_option, scores_option, store_option, verbosity_options
 from edgebench.errors import ConfigError, UsageError
+from edgebench.stats.percentiles import MINIMUM_COUNTS
 from edgebench.workload import RunPlan, Scenario, Workload
 
 if TYPE_CHECKING:
     from edgebench.device import Device
 
 DEFAULTS = RunPlan()
-_SAMPLES_OF_A_QUERY = 8  # MLPerf's for multi-stream
+#: MLPerf's for a query of a multi-stream; offline, as many in a batch.
+_SAMPLES = {Scenario.MULTI_STREAM: 8, Scenario.OFFLINE: 8}
+_FOR_P99 = -(-MINIMUM_COUNTS[0.99] // DEFAULTS.runs)
 
 
 @click.command("profile")
-@click.option("--device", "devices", multiple=True, metavar="NAME", help="Board (repeatable). [default: local]")
+@click.option(
+    "--device",
+    "devices",
+    multiple=True,
+    metavar="NAME",
+    help="Board (repeatable: measured at once), or all. [default: local]",
+)
 @click.option("--host", metavar="[USER@]HOST[:PORT]", help="Address of a board that edgebench.toml does not name.")
 @click.option("--host-key", metavar="KEY", help='The only host key to accept there: "ssh-ed25519 AAAA...".')
 @click.option(
@@ -31,7 +41,8 @@ _SAMPLES_OF_A_QUERY = 8  # MLPerf's for multi-stream
     "models",
     multiple=True,
     metavar="MODEL",
-    help="Hugging Face folder or hub id, an .onnx or .tflite file, or reference:tiny|minilm|base|large (repeatable). "
+    help="Hugging Face folder or hub id, an .onnx or .tflite file, a folder that export --out wrote, or "
+    "reference:tiny|minilm|base|large (repeatable). "
     "[default: reference:minilm]",
 )
 @click.option(
@@ -45,6 +56,8 @@ _SAMPLES_OF_A_QUERY = 8  # MLPerf's for multi-stream
     help="As MLPerf Inference defines them.",
 )
 @click.option("--qps", type=float, metavar="N", help="Queries a second that arrive at a server (Poisson).")
+@click.option("--find-qps", is_flag=True, help="Search a server's highest rate that keeps p99 under the bound.")
+@click.option("--latency-bound-ms", type=float, metavar="MS", help="The bound, from a query's arrival on.")
 @click.option("--seq-len", type=int, metavar="N", help="Tokens of each input. [default: 128]")
 @click.option("--lang", metavar="L[,L...]", help="Token lengths that parallel text has in these languages.")
 @click.option("--texts", type=click.Path(path_type=Path), metavar="FILE", help="One text a line, tokenised.")
@@ -52,7 +65,7 @@ _SAMPLES_OF_A_QUERY = 8  # MLPerf's for multi-stream
     "--batch",
     type=int,
     metavar="N",
-    help="Inputs per inference; of a multi-stream: samples per query. [default: 1; multi-stream: 8]",
+    help="Inputs per inference; of a multi-stream: samples per query. [default: 1; multi-stream and offline: 8]",
 )
 @click.option("--choices", type=int, metavar="N", help="Sequences of a multiple choice's example. [default: 2]")
 @click.option("--truncate", is_flag=True, help="Cut texts that are longer than the model allows.")
@@ -60,17 +73,68 @@ _SAMPLES_OF_A_QUERY = 8  # MLPerf's for multi-stream
     "--runtime", metavar="NAME", help="For .tflite: ai-edge-litert or tflite-runtime. [default: what is there]"
 )
 @click.option("--ops", is_flag=True, help="Also show what each operator takes, from an extra run that doesn't count.")
+@click.option(
+    "--cold/--no-cold", default=True, show_default=True, help="Also start once with the file out of the board's memory."
+)
+@click.option(
+    "--own-cost/--no-own-cost",
+    default=True,
+    show_default=True,
+    help="First measure, in some seconds, what edgebench itself costs on the board.",
+)
 @click.option("--threads", metavar="N[,N...]", help="Threads of the runtime; several make a sweep.")
 @click.option("--runs", type=int, default=DEFAULTS.runs, show_default=True, help="Fresh processes per row.")
-@click.option("--min-count", type=int, default=DEFAULTS.min_count, show_default=True, help="Inferences per run.")
+@click.option(
+    "--min-count",
+    type=int,
+    help=f"Inferences per run. [default: {DEFAULTS.min_count}; server: {_FOR_P99}, so that six runs state p99; with "
+    f"--find-qps: {MINIMUM_COUNTS[0.99]}]",
+)
 @click.option("--min-duration", type=float, default=DEFAULTS.min_duration_s, show_default=True, help="Seconds per run.")
 @click.option("--max-duration", type=float, default=DEFAULTS.max_duration_s, show_default=True, help="Seconds per run.")
+@click.option(
+    "--sustained",
+    type=float,
+    metavar="MIN",
+    help="Instead: one run of so many minutes, minute by minute, throttling and all.",
+)
 @click.option(
     "--until-decided",
     is_flag=True,
     help="More runs, at planned looks (6, 12, 20, 40), until every row is faster, slower or equivalent to the first.",
 )
+@click.option(
+    "--wait",
+    "wait_s",
+    callback=time_span,
+    default="10m",
+    show_default=True,
+    metavar="TIME",
+    help="For a board that somebody else has: 90s, 30m, 0.",
+)
 @click.option("--margin", type=float, default=0.03, show_default=True, help="With it: within ±margin is equivalent.")
+@click.option(
+    "--budget",
+    "budget_s",
+    callback=time_span,
+    metavar="TIME",
+    help="Of each board, e.g. 20m: plan runs and counts that fit into it.",
+)
+@click.option(
+    "--cool-below",
+    type=click.FloatRange(0, 150),
+    metavar="C",
+    help="Wait before each run until the CPU is at most so warm, °C. [default: the device profile's]",
+)
+@click.option(
+    "--cool-wait",
+    "cool_wait_s",
+    callback=time_span,
+    default="10m",
+    show_default=True,
+    metavar="TIME",
+    help="At most so long, then go on.",
+)
 @scores_option
 @store_option
 @json_option
@@ -83,6 +147,8 @@ def command(
     formats: str | None,
     scenario: str,
     qps: float | None,
+    find_qps: bool,
+    latency_bound_ms: float | None,
     seq_len: int | None,
     lang: str | None,
     texts: Path | None,
@@ -91,13 +157,20 @@ def command(
     truncate: bool,
     runtime: str | None,
     ops: bool,
+    cold: bool,
+    own_cost: bool,
     threads: str | None,
     runs: int,
-    min_count: int,
+    min_count: int | None,
     min_duration: float,
     max_duration: float,
+    sustained: float | None,
     until_decided: bool,
+    wait_s: int,
     margin: float,
+    budget_s: int | None,
+    cool_below: float | None,
+    cool_wait_s: int,
     scores: Path | None,
     store: Path,
     json_target: str | None,
@@ -108,11 +181,16 @@ def command(
     Example:
       edgebench profile --device pi4 --model runs/xnli-multi --format onnx-int8,onnx-fp32 --lang sw,th
     """
-    plan = RunPlan(runs=runs, min_count=min_count, min_duration_s=min_duration, max_duration_s=max_duration)
     kind = Scenario(scenario)
-    shape = Workload(scenario=kind, queries_per_s=qps, choices=choices, truncate=truncate)
-    samples = batch if batch is not None else (_SAMPLES_OF_A_QUERY if kind is Scenario.MULTI_STREAM else 1)
-    workloads = _workloads(shape, seq_len, lang, texts, samples, threads)
+    plan = _plan(kind, runs, min_count, min_duration, max_duration, sustained)
+    shape = Workload(
+        scenario=kind,
+        queries_per_s=qps,
+        latency_bound_ms=_bound(kind, qps, find_qps, latency_bound_ms),
+        choices=choices,
+        truncate=truncate,
+    )
+    workloads = _workloads(shape, seq_len, lang, texts, batch, threads)
     wanted = tuple(parse_format(name) for name in parts(formats))
     if host is not None and len(devices) > 1:
         raise UsageError("--host gives one address, but several --device were named")
@@ -120,7 +198,7 @@ def command(
         raise UsageError(
             "--host-key goes with --host; for a board of edgebench.toml: edgebench device add ... --host-key"
         )
-    boards = [_device(name, host, host_key) for name in devices] or [_device(None, host, host_key)]
+    boards = [_device(name, host, host_key) for name in _named(devices)] or [_device(None, host, host_key)]
 
     from edgebench.cli.measuring import measure_and_show
     from edgebench.request import DEFAULT_MODEL, Request
@@ -138,19 +216,37 @@ def command(
             plan=plan,
             runtime=runtime,
             operators=ops,
+            cold=cold,
+            own_cost=own_cost,
             until_decided=until_decided,
+            wait_s=wait_s,
             margin=margin,
+            budget_s=budget_s,
+            cool_below_c=cool_below,
+            cool_wait_s=cool_wait_s,
         )
         for board in boards
     ]
     keep = Store(store)
     return measure_and_show(
-        [partial(profile_all, request, store=keep, scores=rows) for request in requests],
+        {each.device.name: partial(profile_all, each, store=keep, scores=rows) for each in requests},
         store=keep,
         json_target=json_target,
         scores=rows,
         margin=margin,
     )
+
+
+def _named(devices: tuple[str, ...]) -> list[str]:
+    """Return the boards that were named, each once; `all` stands for those of edgebench.toml."""
+    from edgebench.device import configured_devices
+
+    if "all" not in devices:
+        return list(dict.fromkeys(devices))
+    known = sorted(configured_devices())
+    if not known:
+        raise UsageError("--device all: no edgebench.toml names a board; try: edgebench device add NAME --host ...")
+    return list(dict.fromkeys([*(name for name in devices if name != "all"), *known]))
 
 
 def _device(name: str | None, host: str | None, host_key: str | None) -> Device:
@@ -169,8 +265,45 @@ def _device(name: str | None, host: str | None, host_key: str | None) -> Device:
     return Device(name=name or address, profile=profile, host=address, user=user, port=port, host_key=host_key)
 
 
+def _plan(
+    kind: Scenario,
+    runs: int,
+    min_count: int | None,
+    min_duration: float,
+    max_duration: float,
+    sustained: float | None,
+) -> RunPlan:
+    """Return the plan; of a server, with as many queries a run as its p99 needs."""
+    given = click.get_current_context().get_parameter_source
+    of_runs = {"runs": runs, "min_count": min_count, "min_duration": min_duration, "max_duration": max_duration}
+    for name in (*of_runs, "until_decided", "find_qps", "budget_s"):
+        if sustained is not None and given(name) is ParameterSource.COMMANDLINE:
+            raise UsageError(
+                f"--sustained is one run of so many minutes; leave --{name.removesuffix('_s').replace('_', '-')} out"
+            )
+    if min_count is None:
+        finding = click.get_current_context().params["find_qps"]
+        min_count = MINIMUM_COUNTS[0.99] if finding else _FOR_P99 if kind is Scenario.SERVER else DEFAULTS.min_count
+    return RunPlan(
+        runs=runs,
+        min_count=min_count,
+        min_duration_s=min_duration,
+        max_duration_s=max_duration,
+        sustained_min=sustained,
+    )
+
+
+def _bound(kind: Scenario, qps: float | None, find_qps: bool, latency_bound_ms: float | None) -> float | None:
+    """Return the bound to search a rate for; None where no rate is searched."""
+    if find_qps != (latency_bound_ms is not None):
+        raise UsageError("--find-qps and --latency-bound-ms go together: the rate is searched that keeps the bound")
+    if find_qps and (kind is not Scenario.SERVER or qps is not None):
+        raise UsageError("--find-qps searches the rate of a server: give --scenario server, and no --qps")
+    return latency_bound_ms
+
+
 def _workloads(
-    shape: Workload, seq_len: int | None, lang: str | None, texts: Path | None, batch: int, threads: str | None
+    shape: Workload, seq_len: int | None, lang: str | None, texts: Path | None, batch: int | None, threads: str | None
 ) -> list[Workload]:
     """Return one workload for each language and number of threads."""
     if sum(option is not None for option in (seq_len, lang, texts)) > 1:
@@ -178,8 +311,11 @@ def _workloads(
     lines = _read_texts(texts) if texts is not None else None
     languages: list[str | None] = [*parts(lang)] or [None]
     sweep: list[int | None] = [*whole_numbers(threads, "--threads")] or [None]
+    samples = batch if batch is not None else _SAMPLES.get(shape.scenario, 1)
+    if batch is None and lines is not None:
+        samples = min(samples, len(lines) // (shape.choices or 1) or 1)
     return [
-        replace(shape, seq_len=seq_len, lang=language, texts=lines, batch=batch, threads=number)
+        replace(shape, seq_len=seq_len, lang=language, texts=lines, batch=samples, threads=number)
         for language in languages
         for number in sweep
     ]

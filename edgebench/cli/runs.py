@@ -71,11 +71,11 @@ def show(id: str, store: Path, json_target: str | None) -> None:
     measurement = Store(store).measurement(id)
     write_json(json_target, measurements_to_json([measurement]))
     if to_stdout(json_target):
+        from edgebench.report.below import tables_below
         from edgebench.report.details import details_of
-        from edgebench.report.operators import operator_tables
 
         console().print(details_of(measurement))
-        for part in operator_tables(measurement):
+        for part in tables_below(measurement):
             console().print(part, markup=False)
 
 
@@ -88,7 +88,8 @@ def show(id: str, store: Path, json_target: str | None) -> None:
 @store_option
 @verbosity_options
 def export(ids: tuple[str, ...], kind: str, out: Path, store: Path) -> None:
-    """Write one row per timed inference, with its run, variant, format, device and workload; without ID, of all.
+    """Write one row per timed inference: its run, variant, format, device and workload, and what clock, temperature,
+    throttle flags and the load of others were when it began. Without ID, of all.
 
     \b
     Example:
@@ -128,7 +129,7 @@ def resume_session(session: str | None, scores: Path | None, store: Path, json_t
         click.echo(f"edgebench: going on with {max(sessions)}", err=True)
     chosen = session or max(sessions)
     return measure_and_show(
-        [partial(resume, chosen, store=keep, scores=rows)],
+        {chosen: partial(resume, chosen, store=keep, scores=rows)},
         store=keep,
         json_target=json_target,
         scores=rows,

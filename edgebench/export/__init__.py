@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from edgebench.export.cache import cache_folder
+from edgebench.export.existing import existing_file
 from edgebench.export.names import unique_names
 from edgebench.export.pipeline import Exported, export_model, longest_input
 from edgebench.export.tokens import encode_texts
 
-__all__ = ["Exported", "cache_folder", "encode_texts", "export_model", "longest_input", "unique_names"]
+__all__ = ["Exported", "cache_folder", "encode_texts", "existing_file", "export_model", "longest_input", "unique_names"]

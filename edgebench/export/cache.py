@@ -143,8 +143,9 @@ def _remove_abandoned(root: Path) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def copy_artifact(artifact: Artifact, folder: Path) -> Artifact:
-    """Return the artifact's copy in another folder, with its artifact.json; each file is whole or not there."""
+def copy_artifact(artifact: Artifact, folder: Path, *, told: Mapping[str, Any]) -> Artifact:
+    """Return the artifact's copy in another folder, with its artifact.json, which also says what is `told`; each file
+    is whole or not there."""
     copy = replace(artifact, path=folder.resolve())
     if copy.path == artifact.path.resolve():
         return artifact
@@ -157,5 +158,5 @@ def copy_artifact(artifact: Artifact, folder: Path) -> Artifact:
                 temporary.replace(folder / file.name)
             finally:
                 temporary.unlink(missing_ok=True)
-    write_whole(folder / RECORD, json.dumps(copy.to_json(), indent=2).encode())
+    write_whole(folder / RECORD, json.dumps(copy.to_json() | dict(told), indent=2).encode())
     return copy

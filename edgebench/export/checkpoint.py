@@ -32,10 +32,10 @@ class Checkpoint:
 
     @property
     def tokenizer(self) -> str | None:
-        """The folder, if a tokenizer lies in it."""
+        """The folder, if a tokenizer lies in it; absolute, for an artifact outlives the working folder."""
         if self.folder is None:
             return None
-        return str(self.folder) if any((self.folder / name).is_file() for name in TOKENIZER_FILES) else None
+        return str(self.folder.absolute()) if any((self.folder / name).is_file() for name in TOKENIZER_FILES) else None
 
 
 def reference_checkpoint(source: str, *, task: str | None) -> Checkpoint:
@@ -60,10 +60,17 @@ def open_checkpoint(folder: Path, *, source: str, task: str | None) -> Checkpoin
     """
     path = folder / "config.json"
     if not path.is_file():
-        raise CheckpointError(f"{folder} is not a checkpoint: it has no config.json")
+        exported = min([*folder.glob("*/artifact.json"), *folder.glob("*/*/artifact.json")], default=None)
+        hint = f"; try one of the exported files in it: {exported.parent}" if exported is not None else ""
+        raise CheckpointError(f"{folder} is not a checkpoint: it has no config.json{hint}")
     config = _read_json(path)
     geometry = geometry_from_config(config, where=str(folder))
     head = find_head(task, architectures(config), where=str(folder))
+    if head.labels_weight is not None and config.get("id2label") == {}:
+        raise CheckpointError(
+            f"{path} names no labels (its id2label is empty), and {head.architecture} has a row for each;"
+            " name them there, or leave the head out with --task encoder"
+        )
     if head.task == _SPANS and geometry.num_labels != 2:
         raise CheckpointError(
             f"{folder}: config.json has {geometry.num_labels} labels; question answering has 2, a start and an end"

@@ -3,19 +3,43 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from edgebench.artifact import Artifact, ArtifactFile, Format
-from edgebench.errors import CheckpointError, MissingExtra, StoreError
+from edgebench.artifact import EXISTING_FORMATS, Artifact, ArtifactFile, Format
+from edgebench.errors import CheckpointError, ConfigError, MissingExtra, StoreError
 from edgebench.export.cache import RECORD, remembered_hash
 from edgebench.export.skeleton import INPUTS
+from edgebench.variant import Variant
+
+#: What the agent can make of texts, by the model's name for it.
+_MADE = (*INPUTS, "token_type_ids", "position_ids")
 
 
-def exported_before(path: Path, *, cache: Path, on_progress: Callable[[str], None]) -> Artifact | None:
-    """Return a file that lies as an export left it, with what its artifact.json tells; None for any other file."""
+def existing_file(source: str | Path) -> Path | None:
+    """Return the model file that a source is, or that an export left in that folder; None for any other source."""
+    path = Path(source)
+    if path.suffix in EXISTING_FORMATS:
+        return path
+    if not (path / RECORD).is_file() or (path / "config.json").is_file():
+        return None
+    try:
+        name = json.loads((path / RECORD).read_text(encoding="utf-8"))["files"][0]["name"]
+        return path / Path(name).name
+    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+        raise CheckpointError(f"{path / RECORD} can't be read; name the .onnx or .tflite file itself") from error
+
+
+def exported_before(
+    path: Path, *, cache: Path, on_progress: Callable[[str], None]
+) -> tuple[Artifact, Variant | None] | None:
+    """Return a file that lies as an export left it, with what its artifact.json tells of it and of its variant; None
+    for any other file.
+
+    The variant's source is the file (its checkpoint's folder may have changed since), but for random weights.
+    """
     try:
         record = json.loads((path.parent / RECORD).read_text(encoding="utf-8"))
         artifact = Artifact.from_json(record, path=path.parent.resolve())
@@ -26,10 +50,14 @@ def exported_before(path: Path, *, cache: Path, on_progress: Callable[[str], Non
             if remembered_hash(cache, artifact.path / file.name, on_progress=on_progress) != file.sha256:
                 on_progress(f"{path} is not the file that {RECORD} beside it tells of; taken as it is")
                 return None
-    except (OSError, ValueError, KeyError, TypeError, IndexError, StoreError):
+        variant = Variant.from_json(record["variant"]) if record.get("variant") is not None else None
+    except (OSError, ValueError, KeyError, TypeError, IndexError, StoreError, ConfigError):
         return None
-    there = artifact.tokenizer is not None and Path(artifact.tokenizer).is_dir()
-    return artifact if there else replace(artifact, tokenizer=None)
+    if artifact.tokenizer is not None and not Path(artifact.tokenizer).is_dir():
+        artifact = replace(artifact, tokenizer=None)
+    if variant is not None and not variant.is_reference:
+        variant = replace(variant, source=str(path))
+    return artifact, variant
 
 
 def existing_tflite(path: Path, *, cache: Path, on_progress: Callable[[str], None]) -> Artifact:
@@ -73,9 +101,7 @@ def _tflite_lengths(path: Path) -> tuple[int, ...]:
     except Exception as error:  # whatever a table that points nowhere raises
         raise CheckpointError(f"{path} is not a TFLite model, or is truncated") from error
     lengths = {shape[-1] for name, shape in inputs if name == INPUTS[0] and shape}
-    if not any(name == INPUTS[0] for name, _ in inputs):
-        takes = ", ".join(sorted({name for name, _ in inputs})[:5]) or "nothing"
-        raise CheckpointError(f"{path}: the model takes no {INPUTS[0]!r} (it takes {takes})")
+    _check_inputs(path, sorted({name for name, _ in inputs}))
     return tuple(sorted(lengths)) if all(length > 0 for length in lengths) else ()
 
 
@@ -97,6 +123,21 @@ def _tflite_inputs(model: Any) -> Iterator[tuple[str, list[int]]]:
 def _tflite_shape(tensor: Any) -> list[int]:
     free = [tensor.ShapeSignature(i) for i in range(tensor.ShapeSignatureLength())]
     return free or [tensor.Shape(i) for i in range(tensor.ShapeLength())]
+
+
+def _check_inputs(path: Path, names: Sequence[str]) -> None:
+    """Raise CheckpointError where a model takes no token ids, or what the agent does not make."""
+    takes = ", ".join(names[:5]) or "nothing"
+    if INPUTS[0] not in names:
+        raise CheckpointError(
+            f"{path}: the model takes no {INPUTS[0]!r} (it takes {takes}); try to convert it with inputs of the names"
+            f" {' and '.join(INPUTS)}"
+        )
+    if unknown := [name for name in names if name not in _MADE]:
+        raise CheckpointError(
+            f"{path}: the model also takes {', '.join(unknown[:5])}, which edgebench does not make (it makes"
+            f" {', '.join(_MADE)}); try to convert it without"
+        )
 
 
 def existing_onnx(path: Path, *, cache: Path, on_progress: Callable[[str], None]) -> Artifact:
@@ -127,10 +168,8 @@ def _external_data(path: Path) -> list[Path]:
         raise CheckpointError(f"can't read {path}: {error.strerror}") from error
     except Exception as error:  # protobuf's own, of whichever implementation
         raise CheckpointError(f"{path} is not an ONNX model, or is truncated") from error
-    names = [value.name for value in model.graph.input]
-    if INPUTS[0] not in names:
-        takes = ", ".join(names[:5]) or "nothing"
-        raise CheckpointError(f"{path}: the model takes no {INPUTS[0]!r} (it takes {takes})")
+    given = {tensor.name for tensor in model.graph.initializer}  # old files list their weights as inputs, too
+    _check_inputs(path, [value.name for value in model.graph.input if value.name not in given])
     locations = {ExternalDataInfo(tensor).location for tensor in _get_all_tensors(model) if uses_external_data(tensor)}
     for location in sorted(locations):
         if Path(location).name != location:

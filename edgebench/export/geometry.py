@@ -61,7 +61,7 @@ def geometry_from_config(config: Mapping[str, Any], *, where: str) -> Geometry:
         )
     values = {field.name: config[field.name] for field in fields(Geometry) if config.get(field.name) is not None}
     labels = config.get("id2label")
-    if isinstance(labels, dict):
+    if isinstance(labels, dict) and labels:
         values["num_labels"] = len(labels)
     for field in fields(Geometry):
         if field.name in values:

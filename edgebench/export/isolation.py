@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -19,6 +20,8 @@ from edgebench import errors
 from edgebench.errors import ExportError
 
 _LOG_TAIL = 4000
+#: How a process ends for want of memory: the kernel kills it, or a native library that gets none gives up.
+_MEMORY_SIGNALS = (signal.SIGKILL, signal.SIGABRT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +43,11 @@ class Job:
     buckets: tuple[int, ...] = ()
     choices: int | None = None
     elsewhere: tuple[tuple[str, str], ...] = ()
+
+
+def want_of_memory(source: str, what: str) -> str:
+    """Return the message of an export that had too little memory."""
+    return f"{source}: {what}; try to close other programs, or export on a larger machine"
 
 
 def run_job(job: Job, *, on_progress: Callable[[str], None]) -> dict[str, Any]:
@@ -95,9 +103,10 @@ def _error(job: Job, answer: dict[str, Any], status: int) -> ExportError:
         kind = getattr(errors, answer["error"])
         message = answer["message"]
         return kind(message) if issubclass(kind, ExportError) else ExportError(message)
-    if status < 0:
+    if -status in _MEMORY_SIGNALS:
         return ExportError(
-            f"{job.source}: the export was killed by signal {-status}, probably for want of memory;"
-            " try to close other programs, or export on a larger machine"
+            want_of_memory(job.source, f"the export was killed by signal {-status}, probably for want of memory")
         )
+    if status < 0:
+        return ExportError(f"{job.source}: the export died of signal {-status}; -vv shows the end of its log")
     return ExportError(f"{job.source}: the export ended with status {status} and no answer")

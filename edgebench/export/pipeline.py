@@ -9,20 +9,20 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from edgebench.artifact import EXISTING_FORMATS, Artifact, ArtifactFile, Format, Parity, hash_file, parse_format
+from edgebench.artifact import Artifact, ArtifactFile, Format, Parity, hash_file, parse_format
 from edgebench.environments import TFLITE_RUNTIMES, tflite_runtime_python
 from edgebench.errors import CheckpointError, ConfigError, EdgebenchError
 from edgebench.export import cache as artifacts
 from edgebench.export import hub, reference
 from edgebench.export.checkpoint import TOKENIZER_FILES, Checkpoint, open_checkpoint, read_lineage, reference_checkpoint
-from edgebench.export.existing import existing_onnx, existing_tflite, exported_before
+from edgebench.export.existing import existing_file, existing_onnx, existing_tflite, exported_before
 from edgebench.export.isolation import Job, run_job
 from edgebench.export.recipes import RECIPES, versions
 from edgebench.export.tflite_file import DEFAULT_CHOICES, choose_buckets
 from edgebench.variant import REFERENCE_PREFIX, Variant
 
 #: Part of every artifact's key: raise it when the same checkpoint would give another file.
-EXPORTER_VERSION = 3
+EXPORTER_VERSION = 4
 
 Say = Callable[[str], None]
 
@@ -61,7 +61,7 @@ def export_model(
 
     Args:
         source: a Hugging Face folder, a hub id, `reference:tiny|minilm|base|large`, or an existing .onnx or .tflite
-            file, which is taken as it is, whatever `format` says.
+            file (or the folder that an export left it in), which is taken as it is, whatever `format` says.
         name: of the variant; default: the folder's, the hub id, the reference's.
         task: which head to export; default: the one in the checkpoint's config. `encoder` leaves the head out.
         out: also copy the files to OUT/<name>/<format>/, where the artifact then is.
@@ -81,8 +81,8 @@ def export_model(
     say = on_progress or (lambda _: None)
     cache = cache or artifacts.cache_folder()
     source = str(source)
-    if Path(source).suffix in EXISTING_FORMATS:
-        exported = _take_existing(Path(source), name=name, cache=cache, say=say)
+    if (existing := existing_file(source)) is not None:
+        exported = _take_existing(existing, name=name, cache=cache, say=say)
     else:
         chosen = parse_format(str(format))
         checkpoint = find_checkpoint(source, task=task, say=say)
@@ -100,7 +100,7 @@ def longest_input(source: str | Path) -> int | None:
     Raises:
         UsageError, CheckpointError: as for `export_model`.
     """
-    if Path(source).suffix in EXISTING_FORMATS:
+    if existing_file(source) is not None:
         return None
     return find_checkpoint(str(source), task=None).geometry.max_seq_len
 
@@ -130,10 +130,12 @@ def _take_existing(path: Path, *, name: str | None, cache: Path, say: Say) -> Ex
         raise ConfigError(f"no such file: {path}")
     variant = Variant(name=name or _name_of_file(path), source=str(path))
     kept = exported_before(path, cache=cache, on_progress=say)
-    if kept is None:
-        take = existing_onnx if path.suffix == ".onnx" else existing_tflite
-        kept = take(path, cache=cache, on_progress=say)
-    return Exported(variant=variant, artifact=kept, cached=True)
+    if kept is not None:
+        artifact, recorded = kept
+        known = replace(recorded, name=name or recorded.name) if recorded is not None else variant
+        return Exported(variant=known, artifact=artifact, cached=True)
+    take = existing_onnx if path.suffix == ".onnx" else existing_tflite
+    return Exported(variant=variant, artifact=take(path, cache=cache, on_progress=say), cached=True)
 
 
 def _name_of_file(path: Path) -> str:
@@ -310,4 +312,5 @@ def _default_name(checkpoint: Checkpoint) -> str:
 def _copy_out(exported: Exported, out: Path) -> Exported:
     folder_name = re.sub(r"[^\w.-]+", "-", exported.variant.name).strip(".-") or "model"
     folder = out / folder_name / str(exported.artifact.format)
-    return replace(exported, artifact=artifacts.copy_artifact(exported.artifact, folder))
+    copied = artifacts.copy_artifact(exported.artifact, folder, told={"variant": exported.variant.to_json()})
+    return replace(exported, artifact=copied)

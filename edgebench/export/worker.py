@@ -22,7 +22,7 @@ from edgebench.errors import EdgebenchError, ExportError, ParityError
 from edgebench.export import onnx_file, tflite_file
 from edgebench.export.cache import write_whole, writing
 from edgebench.export.checkpoint import Checkpoint, open_checkpoint, reference_checkpoint
-from edgebench.export.isolation import Job
+from edgebench.export.isolation import Job, want_of_memory
 from edgebench.export.parity import Ids, Outputs, check, check_onnx, expected_outputs, parity_inputs
 from edgebench.export.skeleton import INPUTS, static_shape, trace
 from edgebench.export.tflite_answers import TFLiteRuntime
@@ -36,6 +36,15 @@ WRITERS = {
     Format.ONNX_FP16: onnx_file.write_fp16,
     Format.ONNX_INT8: onnx_file.write_int8,
 }
+
+#: What libraries say that get no memory: the kernel's word, torch's, C++'s, the linker's, the agent's.
+_NO_MEMORY = (
+    "annot allocate memory",
+    "can't allocate memory",
+    "bad_alloc",
+    "failed to map segment",
+    "not enough memory",
+)
 
 #: In further runtimes a part of the examples is enough to know a broken kernel by: each n-th, and the longest.
 _ELSEWHERE_EACH = 4
@@ -166,17 +175,33 @@ def main() -> None:
     def send(**values: Any) -> None:
         print(json.dumps(values), file=answers, flush=True)
 
+    job = Job(**json.load(sys.stdin))
     try:
-        job = Job(**json.load(sys.stdin))
         send(result=export(job, lambda text: send(progress=text)))
-    except EdgebenchError as error:
-        send(error=type(error).__name__, message=str(error))
-        sys.exit(1)
     except Exception as error:  # noqa: BLE001 - the parent says it in one line; the log has the rest
-        traceback.print_exc()
-        reason = " ".join(str(error).split())[:300]
-        send(error=ExportError.__name__, message=f"the export failed with {type(error).__name__}: {reason}")
+        send(**_told(error, job))
         sys.exit(1)
+
+
+def _told(error: Exception, job: Job) -> dict[str, str]:
+    """Return the class and the message by which the parent raises an error."""
+    if _is_want_of_memory(error):
+        message = want_of_memory(job.source, "there was not enough memory for the export")
+        return {"error": ExportError.__name__, "message": message}
+    if isinstance(error, EdgebenchError):
+        return {"error": type(error).__name__, "message": str(error)}
+    traceback.print_exception(error)
+    reason = " ".join(str(error).split())[:300]
+    return {"error": ExportError.__name__, "message": f"the export failed with {type(error).__name__}: {reason}"}
+
+
+def _is_want_of_memory(error: BaseException) -> bool:
+    """Whether this or an error behind it is of memory, in the words of whichever library wanted it."""
+    said = str(error)
+    if isinstance(error, MemoryError) or any(words in said for words in _NO_MEMORY):
+        return True
+    behind = error.__cause__ or error.__context__
+    return behind is not None and _is_want_of_memory(behind)
 
 
 if __name__ == "__main__":

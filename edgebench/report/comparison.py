@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from edgebench.comparison import Comparison, Contrast
+from edgebench.report.own_cost import cost_lines
 from edgebench.report.table import add_plain_row, plain_table
 
 if TYPE_CHECKING:
@@ -20,21 +21,21 @@ def comparison_parts(comparisons: Sequence[Comparison]) -> Iterator[Table | str]
         yield comparison.verdict
         yield from (f"  although: {text}" for text in comparison.differs)
         yield ""
-        table = plain_table("", "ratio", f"{100 * comparison.latency.level:.4g} % interval", "verdict", "more runs")
+        table = plain_table("", "ratio", "interval", "level", "verdict", "more runs")
         for title, name in _QUANTITIES:
             contrast: Contrast | None = getattr(comparison, name)
             if contrast is None:
-                add_plain_row(table, title, "", "", "not measured on both sides", "")
+                add_plain_row(table, title, "", "", "", "not measured on both sides", "")
                 continue
             low, high = contrast.ci
-            add_plain_row(
-                table, title, f"{contrast.ratio:.4f}", f"{low:.4f} to {high:.4f}", _verdict(contrast), _more(contrast)
-            )
-        for column in table.columns[1:3]:
+            figures = (f"{contrast.ratio:.4f}", f"{low:.4f} to {high:.4f}", f"{100 * contrast.level:.4g} %")
+            add_plain_row(table, title, *figures, _verdict(contrast), _more(contrast))
+        for column in table.columns[1:4]:
             column.justify = "right"
         yield table
         yield ""
     yield "ratio: candidate / baseline, from one figure a run"
+    yield from cost_lines([side for each in comparisons for side in (each.baseline, each.candidate)])
     drifts = {comparison.latency.drift for comparison in comparisons}
     if "none" in drifts:
         yield (

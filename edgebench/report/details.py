@@ -12,16 +12,8 @@ from rich.text import Text
 
 from edgebench.measurement import LatencySummary, Measurement, PaddingCost, Run
 from edgebench.printable import printable
-from edgebench.report.table import (
-    Column,
-    FittingTable,
-    latency_text,
-    measurement_table,
-    megabytes,
-    rounded,
-    variant_name,
-    with_half_width,
-)
+from edgebench.report.figures import latency_text, megabytes, rounded, with_half_width
+from edgebench.report.table import Column, FittingTable, cut_text, measurement_table, variant_name
 
 
 def list_of_measurements(measurements: Sequence[Measurement]) -> Table:
@@ -80,6 +72,7 @@ _RUNS: tuple[tuple[str, Callable[[Run, LatencySummary], str]], ...] = (
     ("run", lambda run, _: run.id),
     ("started at", lambda run, _: run.started_at[:19]),
     ("inferences", lambda run, _: str(len(run.latencies_ns))),
+    ("cut", lambda run, _: str(int(run.is_cut.sum()))),
     ("load\nms", lambda run, _: rounded(_ms(run.load_ns))),
     ("first\nms", lambda run, _: rounded(_ms(run.first_ns))),
     ("p50\nms", lambda _, latency: latency_text(latency.p50)),
@@ -90,7 +83,7 @@ _RUNS: tuple[tuple[str, Callable[[Run, LatencySummary], str]], ...] = (
 )
 
 #: Facts of a run that have a row of their own, or that only figures are worked out with.
-_NOT_SHOWN = ("board", "outputs", "log", "batch_tokens", "batch_padded_tokens", "batch_sizes", "lengths")
+_NOT_SHOWN = ("board", "cool_down", "outputs", "log", "batch_tokens", "batch_padded_tokens", "batch_sizes", "lengths")
 
 
 def _facts(measurement: Measurement) -> Iterator[tuple[str, Any]]:
@@ -99,6 +92,8 @@ def _facts(measurement: Measurement) -> Iterator[tuple[str, Any]]:
     yield "id", measurement.id
     yield from ((f"not valid: {run.id}", "; ".join(run.reasons)) for run in measurement.runs)
     yield from ((f"log: {run.id}", "; ".join(map(str, run.facts.get("log") or ()))) for run in measurement.runs)
+    yield "cut", cut_text(measurement)
+    yield from ((f"cool-down: {run.id}", _cool_down_text(run)) for run in measurement.runs)
     for name in ("p50", "p90", "p95", "p99"):
         yield f"{name} ms", _with_interval(getattr(latency, name), getattr(latency, f"{name}_ci"))
     yield "min, mean, max ms", ", ".join(latency_text(value) for value in (latency.min, latency.mean, latency.max))
@@ -126,6 +121,14 @@ def _facts(measurement: Measurement) -> Iterator[tuple[str, Any]]:
     for score in measurement.scores:
         whose = "" if score.artifact_sha256 else " (of the variant)"
         yield f"{score.task} {score.lang}", f"{score.metric} {score.value:.1f}{whose}"
+
+
+def _cool_down_text(run: Run) -> str:
+    told = run.facts.get("cool_down")
+    if not isinstance(told, dict):
+        return ""
+    started, target = told["started_mc"] / 1000, told["target_mc"] / 1000
+    return f"began at {started:.1f} °C after {told['waited_ms'] / 1000:.0f} s of waiting for {target:.1f} °C"
 
 
 def _pairs(pairs: Iterator[tuple[str, Any]]) -> Table:

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from edgebench.artifact import Artifact, Format, Parity
-from edgebench.report.table import add_plain_row, plain_table, rounded
+from edgebench.report.figures import rounded
+from edgebench.report.table import add_plain_row, plain_table
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from edgebench.measurement import Measurement
 from edgebench.operators import OperatorProfile
-from edgebench.report.table import add_plain_row, plain_table, rounded, variant_name
+from edgebench.report.figures import rounded
+from edgebench.report.table import add_plain_row, plain_table, variant_name
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -13,15 +12,17 @@ from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
+from edgebench.energy import has_power
 from edgebench.measurement import Measurement
 from edgebench.printable import printable
+from edgebench.report.figures import latency_text, megabytes, rounded, with_half_width
+from edgebench.report.own_cost import cost_lines
 from edgebench.variant import Variant
 from edgebench.xtreme_r.scores import TaskScore, task_scores
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
 
-_MB = 1e6
 _GAP = 2  # characters between columns
 _FOLDED = 20  # characters that a variant's name keeps, however narrow the terminal
 _OF_VARIANT = "*"
@@ -72,6 +73,7 @@ def measurement_table(measurements: Sequence[Measurement]) -> Table:
         Column("format", [str(each.subject.artifact.format) for each in measurements], names_row=True),
         *differing,
         *(Column(header, [cell(each) for each in measurements]) for header, cell in _FIGURES),
+        *_energy_column(measurements),
         Column("valid", ["yes" if each.valid else "no" for each in measurements], text=True),
         *_score_columns(measurements),
     ]
@@ -214,6 +216,19 @@ def _runtime(device: Mapping[str, Any]) -> str | None:
     return str(version) if " " in str(version) else f"{name} {version}"
 
 
+def _energy_column(measurements: Sequence[Measurement]) -> list[Column]:
+    """Return the column of joules, where any row has some."""
+    if all(each.energy_j is None for each in measurements):
+        return []
+    joules = [each.energy_j.per_inference if each.energy_j is not None else None for each in measurements]
+    return [Column("J\n/inf", [_joules(value) for value in joules])]
+
+
+def _joules(value: float | None) -> str:
+    """Return three digits, however little it is: a small model on an efficient board takes millijoules."""
+    return "" if value is None else f"{value:.3g}"
+
+
 def _score_columns(measurements: Sequence[Measurement]) -> list[Column]:
     """Return a column for each task that any row has a score of."""
     rows = [_scores_of_row(each) for each in measurements]
@@ -239,6 +254,8 @@ def _notes(measurements: Sequence[Measurement]) -> Iterable[str]:
     """Say below the table what a cell has no room for."""
     if any(each.latency_ms.p50_ci for each in measurements):
         yield "±: half of the 95 % interval, from the runs' own medians"
+    yield from _scenarios(measurements)
+    yield from (text for each in measurements if (text := _cold_start(each)))
     for each in measurements:
         if each.padding is not None and each.padding.cost >= _NOTED_PADDING:
             padding, row = each.padding, f"{each.subject.artifact.format} {each.subject.label}"
@@ -246,39 +263,68 @@ def _notes(measurements: Sequence[Measurement]) -> Iterable[str]:
                 f"padding: {row}: {padding.tokens:.0f} tokens an inference become {padding.padded_tokens:.0f} "
                 f"({padding.cost:.2f} times as many)"
             )
+    yield from dict.fromkeys(_energy_notes(measurements))
+    for each in measurements:
+        if cut := cut_text(each):
+            yield f"cut: {_row_name(each)}: {cut}"
     scores = [score for each in measurements for score in _scores_of_row(each).values()]
     if any(not score.of_artifact for score in scores):
         yield f"{_OF_VARIANT} score of the variant, not of this very file"
+    yield from cost_lines(measurements)
     for each in measurements:
         if not each.valid:
-            name = f"{variant_name(each.subject.variant)} {each.subject.artifact.format} {each.subject.label}"
-            yield f"not valid: {name}: {'; '.join(each.reasons)}"
+            yield f"not valid: {_row_name(each)}: {'; '.join(each.reasons)}"
 
 
-# --- figures for people -----------------------------------------------------------------------------------------
+def _scenarios(measurements: Sequence[Measurement]) -> Iterable[str]:
+    """Say what a latency is, where it is not that of one input that waits for nothing."""
+    workloads = [each.subject.workload for each in measurements]
+    for scenario, batch in dict.fromkeys((workload.get("scenario"), workload.get("batch")) for workload in workloads):
+        match scenario:
+            case "server":
+                yield "server: a latency counts from the query's arrival, its waiting included"
+            case "multi-stream":
+                yield f"multi-stream: a latency is that of a query of {batch} inputs"
+            case "offline":
+                yield f"offline: inputs/s is the result; a latency is that of a batch of {batch}"
 
 
-def rounded(value: float | None, *, digits: int = 3) -> str:
-    """Return a figure with that many significant digits, at most four after the point; empty for None."""
-    if value is None:
+def _cold_start(measurement: Measurement) -> str | None:
+    """Return what starting took with the model's file out of memory; what the table has is of a warm start."""
+    started = measurement.cold_start
+    if started is None:
+        return None
+    row = _row_name(measurement)
+    if not started.is_cold:
+        return f"load and first: warm, {row}: the board keeps the model's file in memory, or can't tell"
+    load, first = (rounded(value) for value in (started.to_json()["load_ms"], started.to_json()["first_ms"]))
+    return f"load and first: warm (the model's file in memory); cold, {row}: load {load} ms, first {first} ms"
+
+
+def _row_name(measurement: Measurement) -> str:
+    subject = measurement.subject
+    return f"{variant_name(subject.variant)} {subject.artifact.format} {subject.label}"
+
+
+def cut_text(measurement: Measurement) -> str:
+    """Say how much of the valid runs was cut; nothing where nothing was."""
+    valid = [run for run in measurement.runs if run.valid]
+    gone, count = sum(int(run.is_cut.sum()) for run in valid), sum(len(run.latencies_ns) for run in valid)
+    if not gone:
         return ""
-    return f"{value:.{_decimals(value, digits)}f}"
+    runs = sum(bool(run.cut) for run in valid)
+    return (
+        f"{gone} of {count} inferences do not count, for other processes worked meanwhile "
+        f"(in {runs} {'run' if runs == 1 else 'runs'})"
+    )
 
 
-def latency_text(value: float | None) -> str:
-    return rounded(value, digits=4)
-
-
-def _decimals(value: float, digits: int) -> int:
-    magnitude = math.floor(math.log10(abs(value))) if value else 0
-    return min(4, max(0, digits - 1 - magnitude))
-
-
-def with_half_width(value: float | None, interval: tuple[float, float] | None) -> str:
-    if value is None or interval is None:
-        return latency_text(value)
-    return f"{latency_text(value)} ±{(interval[1] - interval[0]) / 2:.{_decimals(value, 4)}f}"
-
-
-def megabytes(value: int | None) -> float | None:
-    return value / _MB if value is not None else None
+def _energy_notes(measurements: Sequence[Measurement]) -> Iterator[str]:
+    """Yield what the joules are of, and why there are none though power was read."""
+    for each in measurements:
+        energy = each.energy_j
+        if energy is not None:
+            idle = "" if energy.idle_w is None else f"; idle it takes {energy.idle_w:.3g} W, which are in it"
+            yield f"J/inf: {energy.covers} ({', '.join(energy.rails)}){idle}"
+        elif each.energy_absent is not None and any(has_power(run) for run in each.runs if run.valid):
+            yield f"J/inf: {each.energy_absent}"

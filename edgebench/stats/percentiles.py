@@ -33,3 +33,14 @@ def quantiles(values: NDArray[np.int64], wanted: Sequence[float]) -> list[float 
     stated = [quantile for quantile in wanted if len(values) >= MINIMUM_COUNTS[quantile]]
     found = dict(zip(stated, np.quantile(values, stated).tolist(), strict=True)) if stated else {}
     return [found.get(quantile) for quantile in wanted]
+
+
+def percentile_bound_holds(count: int, over: int, *, quantile: float = 0.99) -> bool:
+    """Say whether a percentile lies within a bound that `over` of `count` observations exceed, at 99 % confidence.
+
+    It does where so few would be over by chance in at most 1 % of cases if the percentile were just at the bound:
+    P[Binomial(count, 1 - quantile) <= over] <= 0.01. MLPerf LoadGen's early stopping (see above).
+    """
+    from scipy.stats import binom
+
+    return count > 0 and bool(binom.cdf(over, count, 1 - quantile) <= 0.01)

@@ -117,7 +117,7 @@ def _with_drift(baseline: Figures, candidate: Figures, times: Figures, terms: in
     is_candidate = np.repeat([0.0, 1.0], [len(baseline), len(candidate)])
     scaled = 2 * (times - times.min()) / np.ptp(times) - 1
     design = np.column_stack([np.ones_like(scaled), is_candidate, *(scaled**power for power in range(1, terms + 1))])
-    inverse = np.linalg.pinv(design.T @ design)
+    inverse = np.linalg.pinv(design.T @ design, hermitian=True)
     coefficients = inverse @ (design.T @ logs)
     df = len(logs) - design.shape[1]
     variance = float(np.sum((logs - design @ coefficients) ** 2)) / df

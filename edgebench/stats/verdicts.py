@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from edgebench.stats.ratio import RatioEstimate
@@ -26,13 +27,8 @@ class Verdict(StrEnum):
 
 
 def judge(estimate: RatioEstimate, *, margin: float, level: float) -> Verdict:
-    """Return what may be said at this level (1 - alpha), equivalence first."""
-    alpha = 1 - level
-    if estimate.p_equivalent(margin) <= alpha:
-        return Verdict.EQUIVALENT
-    if estimate.p_different() <= alpha:
-        return Verdict.LOWER if estimate.log_ratio < 0 else Verdict.HIGHER
-    return Verdict.INCONCLUSIVE
+    """Return what may be said of one comparison at this level (1 - alpha), equivalence first."""
+    return judge_all([estimate], margin=margin, level=level)[0].verdict
 
 
 def is_beyond(estimate: RatioEstimate, *, margin: float, level: float) -> bool:
@@ -41,24 +37,69 @@ def is_beyond(estimate: RatioEstimate, *, margin: float, level: float) -> bool:
     return low > 1 + margin or high < 1 - margin
 
 
-def holm_levels(estimates: Sequence[RatioEstimate], *, margin: float, level: float) -> list[float]:
-    """Return the level at which each of several comparisons is judged and its interval shown (Holm 1979).
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """What is said of one of several comparisons. `level`: of the interval that bears the verdict out.
 
-    Of each comparison at most one of its two null hypotheses (no difference; a difference beyond the margin) is
-    true, so that the smaller of its p-values ranks it. The k-th smallest of m is held against alpha / (m - k + 1),
-    and from the first that fails on, all are held against what that one was.
+    `significant`: whether it was shown that the ratio is not 1, whatever the verdict.
     """
-    alpha, count = 1 - level, len(estimates)
-    p_values = [min(each.p_different(), each.p_equivalent(margin)) for each in estimates]
-    levels = [0.0] * count
-    share = alpha / max(1, count)
-    has_failed = False
+
+    verdict: Verdict
+    level: float
+    significant: bool
+
+
+def judge_all(estimates: Sequence[RatioEstimate], *, margin: float, level: float, looks: int = 1) -> list[Judgement]:
+    """Return what may be said of each of several comparisons at one of so many planned looks, equivalence first.
+
+    Holm's procedure is applied to the nulls of no difference and, apart from them, to those of a difference beyond the
+    margin. So, of all comparisons and looks together, a false "lower" or "higher" has at most 1 - level, and so has a
+    false "equivalent". One ranking of both kinds would not do: a comparison that is settled as equivalent would make
+    way for the next one, although its null of no difference may still be true, and the least equal of ten equal ones
+    would be judged as if it were alone.
+    """
+    alpha = 1 - look_level(level, looks)
+    differences = [each.p_different() for each in estimates]
+    equivalences = [each.p_equivalent(margin) for each in estimates]
+    judged = []
+    for estimate, p_different, for_difference, p_equivalent, for_equivalence in zip(
+        estimates,
+        differences,
+        holm_alphas(differences, alpha),
+        equivalences,
+        holm_alphas(equivalences, alpha),
+        strict=True,
+    ):
+        significant = p_different <= for_difference
+        if p_equivalent <= for_equivalence:
+            judged.append(Judgement(verdict=Verdict.EQUIVALENT, level=1 - for_equivalence, significant=significant))
+            continue
+        direction = Verdict.LOWER if estimate.log_ratio < 0 else Verdict.HIGHER
+        verdict = direction if significant else Verdict.INCONCLUSIVE
+        judged.append(Judgement(verdict=verdict, level=1 - for_difference, significant=significant))
+    return judged
+
+
+def is_decided(judged: Iterable[Judgement]) -> bool:
+    """Whether nothing is left inconclusive: then a session that measures until it is decided may stop."""
+    return all(each.verdict is not Verdict.INCONCLUSIVE for each in judged)
+
+
+def holm_alphas(p_values: Sequence[float], alpha: float) -> list[float]:
+    """Return what each p-value of a family is held against (Holm 1979).
+
+    The k-th smallest of m is held against alpha / (m - k + 1), and from the first that fails on, all are held against
+    what that one was.
+    """
+    count = len(p_values)
+    alphas = [0.0] * count
+    share, has_failed = alpha, False
     for rank, index in enumerate(sorted(range(count), key=lambda at: p_values[at])):
         if not has_failed:
             share = alpha / (count - rank)
             has_failed = p_values[index] > share
-        levels[index] = 1 - share
-    return levels
+        alphas[index] = share
+    return alphas
 
 
 def look_level(level: float, looks: int) -> float:
@@ -74,7 +115,6 @@ def more_runs(estimate: RatioEstimate, *, margin: float, level: float) -> int | 
     0: it is decided. None: more than MOST_RUNS in all would be needed.
     """
     import math
-    from dataclasses import replace
 
     runs = min(estimate.runs)
     if judge(estimate, margin=margin, level=level) is not Verdict.INCONCLUSIVE:

@@ -7,9 +7,11 @@ artifact truly is) is given here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +29,7 @@ _EPOCH = datetime(2025, 1, 1, tzinfo=UTC)
 _CLOCK_KHZ, _THROTTLED_KHZ = 1_800_000, 1_000_000
 _COOL_MC, _HOT_MC, _LIMIT_MC = 45_000, 72_000, 81_000
 _STICKY = 16
+_MEDIANS = 20_000
 _CAPPED, _IS_THROTTLED = 1 << 1, 1 << 2
 
 
@@ -65,12 +68,27 @@ class SimulatedBoard:
     sensor_hz: float = 2.0
     disturbances: Sequence[Disturbance] = ()
     now_s: float = 0.0
+    _warm: float = field(init=False, default=0.0)  # between cool (0) and hot (1), for `work` and `rest`
     _random: Any = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         import numpy as np
 
         self._random = np.random.default_rng(self.seed)
+
+    def work(self, seconds: float) -> None:
+        """Move the clock on, the board getting hot."""
+        self._warm = 1 - (1 - self._warm) * math.exp(-seconds / self.drift_s)
+        self.now_s += seconds
+
+    def rest(self, seconds: float) -> None:
+        """Move the clock on, the board getting cool."""
+        self._warm *= math.exp(-seconds / self.drift_s)
+        self.now_s += seconds
+
+    def temperatures(self) -> dict[str, int]:
+        """Return what its zone tells after `work` and `rest`, as a RemoteAgent does."""
+        return {"temperature_mc/cpu-thermal": round(_COOL_MC + (_HOT_MC - _COOL_MC) * self._warm)}
 
     def latencies_ns(self, count: int, *, factor: float = 1.0) -> NDArray[np.int64]:
         """Return so many latencies of a fresh process, shape (count,), and move the clock on; no disturbances."""
@@ -85,6 +103,24 @@ class SimulatedBoard:
         found: NDArray[np.int64] = latencies.astype(np.int64)
         self.now_s += float(found.sum()) / _NS
         return found
+
+    def median_ns(self, count: int, *, factor: float = 1.0) -> float:
+        """Return the median of so many latencies of a fresh process, and move the clock on; no disturbances.
+
+        It stands for that of `latencies_ns`, a hundred times as fast: what noise makes of a median is drawn from many
+        that were taken so, and the drift is that of the middle of the run.
+        """
+        import math
+
+        self.now_s += self.pause_s
+        typical_s = self.typical_ms / 1000 * factor
+        middle_s = self.now_s + count * typical_s / 2
+        drift = math.log1p(self.drift * (1 - math.exp(-middle_s / self.drift_s)))
+        noise = _noise_of_medians(self.within, self.correlation, self.tail_share, count)
+        deviation = self._random.normal(0.0, self.between) + drift + noise[self._random.integers(len(noise))]
+        median_s = typical_s * math.exp(deviation)
+        self.now_s += count * median_s
+        return median_s * _NS
 
     def run(self, subject: Subject, number: int, *, factor: float = 1.0, count: int = 100) -> Run:
         """Return a run of so many inferences, disturbances and readings included."""
@@ -116,7 +152,7 @@ class SimulatedBoard:
             load_ns=400 * _MS,
             first_ns=int(latencies[0]),
             memory=Memory(peak_rss=300_000_000, peak_pss=280_000_000),
-            facts={"warmup_steady": True, "board": {"clock_max_khz": _CLOCK_KHZ}},
+            facts={"warmup_steady": True, "board": {"clock_allowed_khz": {"policy0": _CLOCK_KHZ}}},
             tokens=128 * count,
             inferences=count,
         )
@@ -157,6 +193,16 @@ class SimulatedBoard:
             yield name, Series((times * _NS).astype(np.int64), np.asarray(values, np.int64))
 
 
+@cache
+def _noise_of_medians(within: float, correlation: float, tail_share: float, count: int) -> NDArray[np.float64]:
+    """Return logarithms of medians of so many latencies whose typical one is 1, in processes that are all alike."""
+    import numpy as np
+
+    board = SimulatedBoard(seed=0, between=0.0, within=within, correlation=correlation, tail_share=tail_share)
+    medians = [np.median(board.latencies_ns(count)) for _ in range(_MEDIANS)]
+    return np.asarray(np.log(np.array(medians) / (board.typical_ms * _MS)))
+
+
 def _during(times: NDArray[np.float64], disturbances: Sequence[Disturbance]) -> NDArray[np.bool_]:
     import numpy as np
 
@@ -183,17 +229,3 @@ def simulated_subject(number: int, *, name: str, planned_runs: int, looks: int =
         planned_runs=planned_runs,
         looks=looks,
     )
-
-
-def measure_simulated(
-    board: SimulatedBoard,
-    factors: Sequence[float],
-    order: Sequence[int],
-    *,
-    measure: Callable[[SimulatedBoard, int], Any],
-) -> list[list[Any]]:
-    """Carry out an order of runs; return what `measure(board, cell)` gave, by cell."""
-    done: list[list[Any]] = [[] for _ in factors]
-    for cell in order:
-        done[cell].append(measure(board, cell))
-    return done

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 #: The language that the others are searched in.
 PIVOT = "en"
 _MOST_BYTES = 1 << 30
+_FIRST_BLOCK = 1024  # candidates
 
 Vectors: TypeAlias = "NDArray[np.float64]"
+_Ranked: TypeAlias = "tuple[NDArray[np.float32], NDArray[np.int64]]"  # cosines and positions of candidates
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +120,70 @@ def nearest(vectors: Vectors, candidates: Vectors) -> NDArray[np.int64]:
     import numpy as np
 
     return np.asarray((vectors @ candidates.T).argmax(axis=1))
+
+
+def nearest_candidates(
+    queries: NDArray[np.float32], candidates: NDArray[np.float32], *, count: int, block: int = 1 << 15
+) -> NDArray[np.int64]:
+    """Return the positions of the `count` nearest candidates of each query by cosine, nearest first.
+
+    Args:
+        queries: shape (queries, hidden), of any length.
+        candidates: shape (candidates, hidden), of any length; may be memory-mapped (`numpy.load(mmap_mode="r")`).
+        block: candidates that are in memory at a time, which takes 4 * block * (queries + 2 * hidden) bytes.
+
+    Returns:
+        Shape (queries, min(count, candidates)); of equally near ones the first comes first.
+
+    Raises:
+        ScoresError: a vector is zero or not finite, or the two have another number of dimensions.
+    """
+    import numpy as np
+
+    if queries.ndim != 2 or candidates.ndim != 2 or queries.shape[1] != candidates.shape[1]:
+        raise ScoresError(f"queries of shape {queries.shape} can't be matched with candidates of {candidates.shape}")
+    units = _unit(queries, "query", 0)
+    best: list[_Ranked] = [(np.empty(0, np.float32), np.empty(0, np.int64))] * len(units)
+    for start, end in _blocks(len(candidates), block):
+        similar = units @ _unit(candidates[start:end], "candidate", start).T
+        least = np.array([values[count - 1] if len(values) == count else -np.inf for values, _ in best])
+        # After some blocks hardly any candidate comes near enough: one comparison each, and a sort of those few.
+        rows, columns = np.nonzero(similar > least[:, None].astype(np.float32))
+        borders = np.searchsorted(rows, np.arange(len(units) + 1))
+        for row in np.unique(rows):
+            near = columns[borders[row] : borders[row + 1]]
+            best[row] = _merged(best[row], (similar[row, near], near + start), count)
+    return np.array([positions for _, positions in best])
+
+
+def _blocks(total: int, largest: int) -> Iterator[tuple[int, int]]:
+    """Yield the borders of blocks. The first are small: before anything is known to be near, all of a block is."""
+    start, size = 0, min(_FIRST_BLOCK, largest)
+    while start < total:
+        yield start, min(start + size, total)
+        start, size = start + size, min(2 * size, largest)
+
+
+def _merged(best: _Ranked, more: _Ranked, count: int) -> _Ranked:
+    """Return the `count` largest of both, largest first; of equal ones the first first."""
+    import numpy as np
+
+    values, positions = np.concatenate([best[0], more[0]]), np.concatenate([best[1], more[1]])
+    if len(values) > 8 * count:  # a sort of all would take long; equal ones at the border all stay in
+        kept = np.flatnonzero(values >= np.partition(values, len(values) - count)[len(values) - count])
+        values, positions = values[kept], positions[kept]
+    order = np.argsort(-values, kind="stable")[:count]
+    return values[order], positions[order]
+
+
+def _unit(vectors: NDArray[np.float32], what: str, first: int) -> NDArray[np.float32]:
+    import numpy as np
+
+    norms = np.linalg.norm(np.asarray(vectors, np.float32), axis=1, keepdims=True)
+    bad = np.flatnonzero(~(np.isfinite(norms[:, 0]) & (norms[:, 0] > 0)))
+    if bad.size:
+        raise ScoresError(f"the vector of {what} {first + int(bad[0])} is zero or not finite: nothing is near to it")
+    return np.asarray(vectors / norms, np.float32)
 
 
 def _hits(vectors: Vectors, candidates: Vectors) -> float:

@@ -1,7 +1,8 @@
 """Scores that other tools made: rows of variant, task, language, metric and value, 0..100, as CSV or JSON lines.
 
 Optional columns: format and artifact_sha256 (whose score it is: this file's, this format's, or just the variant's),
-n (examples), source, and scale. A score on 0..1 is not told from one on 0..100 by looking at it, so a file that leaves
+n (examples), how it came about (runtime, batch, padding, protocol, conventions, encoder, source, source_sha256), and
+scale. A score on 0..1 is not told from one on 0..100 by looking at it, so a file that leaves
 room for doubt is refused; `scale` (1 or 100) takes the doubt away, row by row. Other columns are ignored.
 """
 
@@ -13,22 +14,28 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from edgebench.errors import ScoresError, UnknownName
+from edgebench.errors import ScoresError, StoreError, UnknownName
 from edgebench.measurement import Score
 from edgebench.xtreme_r.tasks import Task, find_metric, find_task, tasks
 
 REQUIRED = ("variant", "task", "lang", "metric", "value")
 
+_TEXTS = ("source", "runtime", "padding", "protocol", "conventions", "encoder")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoreRow:
-    """One row: `task` and `metric` as edgebench names them, `value` 0..100."""
+    """One row: `task` and `metric` as edgebench names them, `value` 0..100.
+
+    runtime, batch, padding: what the scored model ran with. protocol: who scored it, and how. conventions: what figures
+    by another convention would differ by. encoder: what became of the encoder ("frozen", "tuned" ...).
+    source, source_sha256: the file that the row is from.
+    """
 
     variant: str
     task: str
@@ -39,6 +46,13 @@ class ScoreRow:
     artifact_sha256: str | None = None
     n: int | None = None
     source: str | None = None
+    runtime: str | None = None
+    batch: int | None = None
+    padding: str | None = None
+    protocol: str | None = None
+    conventions: str | None = None
+    encoder: str | None = None
+    source_sha256: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +64,12 @@ class _Line:
     scale: int | None
 
 
-def read_scores(path: Path) -> list[ScoreRow]:
-    """Return the rows of a file of scores: JSON lines if its first character is `{`, else CSV.
+def read_scores(path: Path, *, scale: int | None = None, variant: str | None = None) -> list[ScoreRow]:
+    """Return the rows of a file of scores: JSON lines or a JSON list by its first character, else CSV.
+
+    Args:
+        scale: of the rows that don't say theirs, 1 or 100.
+        variant: of the rows that don't name theirs.
 
     Raises:
         ScoresError: it can't be read; a column or value is missing or out of bounds; a task, or a language or metric
@@ -63,13 +81,41 @@ def read_scores(path: Path) -> list[ScoreRow]:
         raise ScoresError(f"can't read {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise ScoresError(f"{path} is not UTF-8 text") from error
-    read = _json_lines if text.lstrip().startswith("{") else _csv_lines
-    lines = [_line(f"{path}:{number}", number, values) for number, values in read(path, text)]
+    read = {"{": _json_lines, "[": _json_list}.get(text.lstrip()[:1], _csv_lines)
+    given = {name: value for name, value in (("variant", variant), ("scale", scale)) if value is not None}
+    lines = [_line(f"{path}:{number}", number, values, given) for number, values in read(path, text, given)]
     if not lines:
         raise ScoresError(f"{path} has no scores in it")
     _refuse_duplicates(path, lines)
     _refuse_doubtful_scales(path, lines)
     return [line.row if line.scale != 1 else replace(line.row, value=100 * line.row.value) for line in lines]
+
+
+def write_scores(path: Path, rows: Sequence[ScoreRow]) -> None:
+    """Write a file of scores that `read_scores` reads: JSON lines where the name ends in .jsonl, else CSV.
+
+    Every row says that it is on 0..100.
+
+    Raises:
+        StoreError: it can't be written.
+    """
+    table = [asdict(row) | {"scale": 100} for row in rows]
+    columns = [name for name in table[0] if any(values[name] is not None for values in table)]
+    text = io.StringIO(newline="")
+    if path.suffix == ".jsonl":
+        for values in table:
+            kept = {name: values[name] for name in columns if values[name] is not None}
+            text.write(json.dumps(kept, ensure_ascii=False, allow_nan=False) + "\n")
+    else:
+        writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(table)
+    temporary = path.with_name(path.name + ".part")
+    try:
+        temporary.write_text(text.getvalue(), encoding="utf-8")
+        temporary.replace(path)
+    except OSError as error:
+        raise StoreError(f"can't write {path}: {error.strerror}") from error
 
 
 def scores_of(rows: Sequence[ScoreRow], *, variant: str, format: str, artifact_sha256: str) -> list[Score]:
@@ -129,7 +175,10 @@ def task_scores(scores: Sequence[Score]) -> dict[str, TaskScore]:
             lang: {score.metric: score for score in mine if score.lang == lang}
             for lang in dict.fromkeys(score.lang for score in mine)
         }
-        whole = {lang: found for lang, found in by_lang.items() if set(found) == set(task.metrics)}
+        scored = {
+            lang: {name: found[name] for name in task.metrics if name in found} for lang, found in by_lang.items()
+        }
+        whole = {lang: found for lang, found in scored.items() if len(found) == len(task.metrics)}
         if whole:
             values = [math.fsum(s.value for s in found.values()) / len(found) for found in whole.values()]
             result[task.name] = TaskScore(
@@ -148,7 +197,7 @@ def _specificity(row: ScoreRow) -> tuple[bool, bool]:
 # --- reading ----------------------------------------------------------------------------------------------------
 
 
-def _json_lines(path: Path, text: str) -> Iterator[tuple[int, dict[str, Any]]]:
+def _json_lines(path: Path, text: str, _: Mapping[str, Any]) -> Iterator[tuple[int, dict[str, Any]]]:
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
@@ -161,11 +210,22 @@ def _json_lines(path: Path, text: str) -> Iterator[tuple[int, dict[str, Any]]]:
         yield number, values
 
 
-def _csv_lines(path: Path, text: str) -> Iterator[tuple[int, dict[str, Any]]]:
+def _json_list(path: Path, text: str, _: Mapping[str, Any]) -> Iterator[tuple[int, dict[str, Any]]]:
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ScoresError(f"{path}: not JSON: {error}") from error
+    for number, values in enumerate(document, start=1):
+        if not isinstance(values, dict):
+            raise ScoresError(f"{path}: entry {number}: not an object, but {values!r:.40}")
+        yield number, values
+
+
+def _csv_lines(path: Path, text: str, defaults: Mapping[str, Any]) -> Iterator[tuple[int, dict[str, Any]]]:
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
         header = [name.strip() for name in next(reader, [])]
-        missing = [name for name in REQUIRED if name not in header]
+        missing = [name for name in REQUIRED if name not in header and name not in defaults]
         if missing:
             raise ScoresError(
                 f"{path}:1: lacks the column {', '.join(missing)}; a file of scores has {', '.join(REQUIRED)}"
@@ -183,8 +243,8 @@ def _csv_lines(path: Path, text: str) -> Iterator[tuple[int, dict[str, Any]]]:
         raise ScoresError(f"{path}:{reader.line_num}: not valid CSV: {error}") from error
 
 
-def _line(where: str, number: int, values: Mapping[str, Any]) -> _Line:
-    given = {name: value for name, value in values.items() if value is not None}
+def _line(where: str, number: int, values: Mapping[str, Any], defaults: Mapping[str, Any]) -> _Line:
+    given = dict(defaults) | {name: value for name, value in values.items() if value is not None}
     missing = [name for name in REQUIRED if name not in given]
     if missing:
         raise ScoresError(f"{where}: lacks {', '.join(missing)}")
@@ -206,7 +266,9 @@ def _line(where: str, number: int, values: Mapping[str, Any]) -> _Line:
         format=_optional(_text, where, given, "format"),
         artifact_sha256=_sha256(where, _optional(_text, where, given, "artifact_sha256")),
         n=_whole(where, given, "n"),
-        source=_optional(_text, where, given, "source"),
+        batch=_whole(where, given, "batch"),
+        source_sha256=_sha256(where, _optional(_text, where, given, "source_sha256")),
+        **{name: _optional(_text, where, given, name) for name in _TEXTS},
     )
     return _Line(number, row, scale)
 
@@ -256,6 +318,25 @@ def _value(where: str, value: Any, *, highest: int) -> float:
     return number
 
 
+def refuse_duplicates(rows: Sequence[ScoreRow]) -> None:
+    """Refuse rows of several files that say the same twice.
+
+    Raises:
+        ScoresError: there are some.
+    """
+    seen: dict[tuple[str | None, ...], ScoreRow] = {}
+    for row in rows:
+        if (other := seen.setdefault(_key(row), row)) is not row:
+            raise ScoresError(
+                f"{row.metric} of {row.variant} on {row.task} in {row.lang} is in {other.source} and in {row.source}; "
+                f"keep one of them, or tell them apart with --variant or --format"
+            )
+
+
+def _key(row: ScoreRow) -> tuple[str | None, ...]:
+    return (row.variant, row.task, row.lang, row.metric, row.format, row.artifact_sha256)
+
+
 # --- what no single row shows -----------------------------------------------------------------------------------
 
 
@@ -263,7 +344,7 @@ def _refuse_duplicates(path: Path, lines: Sequence[_Line]) -> None:
     seen: dict[tuple[str | None, ...], int] = {}
     for line in lines:
         row = line.row
-        key = (row.variant, row.task, row.lang, row.metric, row.format, row.artifact_sha256)
+        key = _key(row)
         if key in seen:
             raise ScoresError(
                 f"{path}:{line.number}: {row.metric} of {row.variant} on {row.task} in {row.lang} "
@@ -288,5 +369,5 @@ def _refuse_doubtful_scales(path: Path, lines: Sequence[_Line]) -> None:
             f"{path}:{line.number}: {row.metric} of {row.variant} on {row.task}: "
             f"{'some values are at most 1 and others above' if mixed else 'no value is above 1'}, "
             f"which may be a scale of 0..1 where 0..100 is expected (here {row.value:g}); "
-            f"multiply by 100, or say what it is in a column 'scale' (1 or 100)"
+            f"multiply by 100, or say what it is in a column 'scale' (1 or 100); 'scores import' has --scale"
         )

@@ -1,4 +1,4 @@
-"""The ten tasks of XTREME-R: their groups, metrics and languages, as data in data/xtreme_r_tasks.json."""
+"""The ten tasks of XTREME-R, and PAWS-X and BUCC of XTREME, as data in data/xtreme_r_tasks.json."""
 
 from __future__ import annotations
 
@@ -10,33 +10,61 @@ from typing import Any
 
 from edgebench.errors import UnknownName
 
+XTREME_R = "xtreme-r"
+XTREME = "xtreme"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """One task. Its score is the mean over languages of the mean of its `metrics` (QA has two: F1 and EM)."""
+    """One task. Its score is the mean over languages of the mean of its `metrics` (QA has two: F1 and EM).
+
+    `more_metrics` are reported beside and are no part of the score. `labels`: every answer there is, in a task that has
+    a set of them; `_` is what UD writes for a word without a tag. `suffix`: of the files test-LANG.SUFFIX of answers.
+    """
 
     name: str
     title: str
     group: str  # classification, tagging, qa, retrieval
     metrics: tuple[str, ...]
+    more_metrics: tuple[str, ...]
     langs: tuple[str, ...]
+    langs_since_xtreme_r: tuple[str, ...]
+    benchmarks: tuple[str, ...]
+    labels: tuple[str, ...]
+    suffix: str
     aliases: tuple[str, ...]
+
+    def langs_in(self, benchmark: str) -> tuple[str, ...]:
+        """Return the languages that the benchmark's score of the task is the mean of."""
+        if benchmark == XTREME:
+            return tuple(lang for lang in self.langs if lang not in self.langs_since_xtreme_r)
+        return self.langs
 
 
 @cache
 def tasks() -> dict[str, Task]:
-    """Return the tasks by name, in the order of the benchmark's table."""
+    """Return the tasks by name: XTREME-R's in the order of its table, then those that only XTREME has."""
     return {
         name: Task(
             name=name,
             title=values["title"],
             group=values["group"],
             metrics=tuple(values["metrics"]),
+            more_metrics=tuple(values.get("more_metrics", ())),
             langs=tuple(values["langs"]),
+            langs_since_xtreme_r=tuple(values.get("langs_since_xtreme_r", ())),
+            benchmarks=tuple(values["benchmarks"]),
+            labels=tuple(values.get("labels", ())),
+            suffix=values["suffix"],
             aliases=tuple(values["aliases"]),
         )
         for name, values in _data()["tasks"].items()
     }
+
+
+def tasks_of(benchmark: str) -> tuple[Task, ...]:
+    """Return the tasks that are part of a benchmark: the ten of XTREME_R, the nine of XTREME."""
+    return tuple(task for task in tasks().values() if benchmark in task.benchmarks)
 
 
 def find_task(name: str) -> Task:
@@ -57,7 +85,7 @@ def find_metric(task: Task, name: str) -> str:
     Raises:
         UnknownName: the task is not scored by it.
     """
-    for metric in task.metrics:
+    for metric in (*task.metrics, *task.more_metrics):
         if _plain(name) in {_plain(other) for other in (metric, *_data()["metrics"][metric])}:
             return metric
     raise UnknownName(f"metric of {task.name}", name, task.metrics)

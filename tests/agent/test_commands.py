@@ -64,6 +64,12 @@ def test_a_command_that_is_none_is_a_bad_request(board: AgentBoard, arguments: t
     assert board.reply(*arguments)["kind"] == "bad_request"
 
 
+def test_temperatures_are_told_without_a_probe(board: AgentBoard) -> None:
+    told = board.reply("temperatures")
+    assert told["ok"] is True
+    assert all(type(value) is int for value in told["temperature_mc"].values())
+
+
 # --- clean ------------------------------------------------------------------------------------------------------
 
 

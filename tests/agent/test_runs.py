@@ -175,6 +175,14 @@ def test_the_null_runtime_is_measured_and_bounded_and_says_so(board: AgentBoard)
     assert sum(len(block.items) for block in timed(messages)) == 1 << 18
 
 
+def test_the_busy_runtime_works_on_as_many_cores_as_asked(board: AgentBoard) -> None:
+    for threads in (1, 3, 0):  # 0: all
+        messages = board.run(board.spec(runtime="busy", threads=threads, min_count=5, sensors=False))
+        assert isinstance(messages[-1], Done)
+        assert messages[-1].count == 5
+        assert all(ns > 10_000 for block in timed(messages) for ns in block.latency_ns)
+
+
 # --- outputs ----------------------------------------------------------------------------------------------------
 
 

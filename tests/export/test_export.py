@@ -11,7 +11,9 @@ import pytest
 
 import edgebench
 from edgebench.artifact import Artifact, Format, hash_file
+from edgebench.errors import CheckpointError, ConfigError
 from edgebench.export import Exported, encode_texts, export_model
+from edgebench.export.checkpoint import open_checkpoint
 from edgebench.variant import TrainingKind
 from tests.export.conftest import MAX_SEQ_LEN, build
 
@@ -227,6 +229,47 @@ def test_out_gets_whole_copies_in_a_folder_for_each_variant_and_format(
     assert sorted(path.name for path in folder.iterdir()) == ["artifact.json", "model.onnx"]
     assert Artifact.from_json(json.loads((folder / "artifact.json").read_text())) == exported.artifact
     assert hash_file(exported.artifact.model_path) == exported.artifact.sha256
+
+
+def test_what_out_got_is_known_again_by_its_file_and_by_its_folder(
+    classifier: Path, cache: Path, tmp_path: Path
+) -> None:
+    exported = export_model(classifier, "onnx-int8", name="a/b", out=tmp_path, cache=cache)
+    for source in (exported.artifact.model_path, exported.artifact.path):
+        taken = export_model(source, cache=cache)
+        assert taken.artifact == exported.artifact
+        assert (taken.variant.name, taken.variant.lineage) == ("a/b", exported.variant.lineage)
+        assert taken.variant.parameters == exported.variant.parameters is not None
+        assert taken.variant.source == str(exported.artifact.model_path)
+    with pytest.raises(CheckpointError, match=r"no config\.json; try one of the exported files in it: .*onnx-int8$"):
+        export_model(tmp_path / "a-b", cache=cache)
+
+
+def test_a_folder_that_was_exported_is_profiled_with_its_tokenizer(
+    encoder: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDGEBENCH_CACHE", str(cache))
+    folder = export_model(encoder, "onnx-int8", out=tmp_path, cache=cache).artifact.path
+    measured = edgebench.profile(
+        folder,
+        workload=edgebench.Workload(texts=("abc", "hello")),
+        plan=edgebench.RunPlan(runs=1, min_count=3, min_duration_s=0),
+        store=tmp_path / "store",
+    )
+    artifact = measured.subject.artifact
+    assert (artifact.format, artifact.head) == (Format.ONNX_INT8, "XLMRobertaModel")
+    with pytest.raises(ConfigError, match="is profiled as it is: leave the format"):
+        edgebench.profile(folder, format="onnx-fp32", store=tmp_path / "store")
+
+
+def test_a_tokenizer_is_found_again_from_any_working_folder(encoder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(encoder.parent)
+    assert open_checkpoint(Path(encoder.name), source=encoder.name, task=None).tokenizer == str(encoder)
+
+
+def test_random_weights_stay_known_as_such_once_they_are_a_file(cache: Path, tmp_path: Path) -> None:
+    exported = export_model("reference:tiny", "onnx-int8", out=tmp_path, cache=cache)
+    assert export_model(exported.artifact.path, cache=cache).variant.is_reference
 
 
 def test_texts_are_encoded_whole_by_the_checkpoints_own_tokenizer(encoder: Path, cache: Path) -> None:

@@ -309,6 +309,47 @@ def test_a_killed_export_says_so_and_leaves_nothing(classifier: Path, tmp_path: 
     assert kept(tmp_path) == []
 
 
+@pytest.mark.parametrize("head", ["XLMRobertaForSequenceClassification", "XLMRobertaForTokenClassification"])
+def test_a_head_without_labels_in_its_config_is_refused(head: str, tmp_path: Path) -> None:
+    build(head).save_pretrained(tmp_path / "full")
+    none = copy_with_config(tmp_path / "full", tmp_path / "none", id2label=None, label2id=None, num_labels=None)
+    empty = copy_with_config(tmp_path / "full", tmp_path / "empty", id2label={}, label2id={})
+    for format in ("onnx-int8", "onnx-fp32"):
+        with pytest.raises(
+            CheckpointError, match=r"means 2 labels \(2 where it names none\), but .* has 3; set num_lab"
+        ):
+            export_model(none, format, cache=tmp_path / "cache")
+        with pytest.raises(CheckpointError, match=r"names no labels \(its id2label is empty\).*--task encoder"):
+            export_model(empty, format, cache=tmp_path / "cache")
+    assert kept(tmp_path / "cache") == []
+
+
+def test_an_encoder_needs_no_labels(encoder: Path, cache: Path, tmp_path: Path) -> None:
+    bare = copy_with_config(encoder, tmp_path / "bare", id2label={}, label2id={})
+    assert export_model(bare, "onnx-fp32", cache=cache).artifact.parity is not None
+
+
+def test_an_export_without_enough_memory_says_so_and_does_not_blame_the_checkpoint(tmp_path: Path) -> None:
+    """Address space for torch, and not for the weights: as on a machine that never promises what it hasn't got."""
+    code = """
+import resource, sys
+from pathlib import Path
+from edgebench.errors import ExportError
+from edgebench.export import export_model
+limit = 1_000_000_000
+resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+try:
+    export_model("reference:minilm", "onnx-fp32", cache=Path(sys.argv[1]))
+except ExportError as error:
+    print(error)
+"""
+    result = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True)
+    assert "memory" in result.stdout
+    assert "on a larger machine" in result.stdout
+    assert len(result.stdout.splitlines()) == 1
+    assert kept(tmp_path) == []
+
+
 def test_a_missing_extra_is_named(tmp_path: Path) -> None:
     code = f"""
 import sys

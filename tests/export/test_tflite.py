@@ -258,8 +258,25 @@ def test_a_tflite_file_with_other_inputs_says_what_it_takes(tmp_path: Path, cach
 
     path = tmp_path / "other.tflite"
     litert_torch.signature("serve", Double(), sample_kwargs={"pixels": torch.ones(1, 4)}).convert().export(str(path))
-    with pytest.raises(CheckpointError, match=r"takes no 'input_ids' \(it takes pixels\)"):
+    with pytest.raises(CheckpointError, match=r"takes no 'input_ids' \(it takes pixels\); try to convert it with"):
         export_model(path, cache=cache)
+
+
+def test_a_tflite_file_that_wants_more_than_texts_is_refused_before_a_board_is_asked(
+    tmp_path: Path, cache: Path
+) -> None:
+    import litert_torch
+
+    class Scaled(torch.nn.Module):
+        def forward(self, input_ids: torch.Tensor, age: torch.Tensor) -> torch.Tensor:
+            return input_ids * age
+
+    path = tmp_path / "aged.tflite"
+    example = {"input_ids": torch.ones((1, 4), dtype=torch.int32), "age": torch.ones((1, 4), dtype=torch.int32)}
+    litert_torch.signature("serve", Scaled(), sample_kwargs=example).convert().export(str(path))
+    with pytest.raises(CheckpointError, match="also takes age, which edgebench does not make"):
+        edgebench.profile(path, store=tmp_path / "store")
+    assert not list((tmp_path / "store").glob("runs/*"))
 
 
 @pytest.mark.parametrize("content", [b"", b"no model at all", b"\x1c\x00\x00\x00TFL3" + b"\xff" * 64])

@@ -93,6 +93,7 @@ def test_a_model_larger_than_the_boards_memory_is_refused_before_it_is_pushed(
     with open_transport(device) as transport:
         agent = RemoteAgent(transport, name="board", python=sys.executable)
         with pytest.raises(BoardError, match=r"board: the model is \d+ MB and the board has \d+ MB of memory free"):
+            agent.install()
             preflight(agent, device, [huge])
     assert not (ssh_board.edgebench_home / "blobs").exists() or not list((ssh_board.edgebench_home / "blobs").iterdir())
 

@@ -192,6 +192,10 @@ def test_a_board_with_a_runtime_can_measure(shell: Shell) -> None:
     assert found["onnxruntime"]["state"] == found["numpy"]["state"] == "ok"
     assert found["other runs"]["seen"] == "none"
     assert document["board"]["memory_available_bytes"] > 0
+    assert "µs" in found["own cost"]["seen"]
+    assert "ratio" in found["sensors"]["seen"]
+    low, high = document["overhead_us"]["per_inference_ci"]
+    assert low <= document["overhead_us"]["per_inference"] <= high
 
 
 def test_another_run_on_the_board_is_a_finding(shell: Shell) -> None:
@@ -203,6 +207,7 @@ def test_another_run_on_the_board_is_a_finding(shell: Shell) -> None:
         lock.flush()
         code, found, _ = shell.check()
     assert code == 1
+    assert "own cost" not in found
     assert "20261122T220000-abc-001 is measuring now" in found["other runs"]["seen"]
 
 

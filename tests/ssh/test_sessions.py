@@ -13,8 +13,8 @@ import pytest
 
 import edgebench
 from edgebench.device import find_device, load_profile
-from edgebench.errors import BoardError, ConfigError, RunFailed, StoreError
-from edgebench.events import Event, Noted
+from edgebench.errors import BoardError, ConfigError, RunFailed, StoreError, UsageError
+from edgebench.events import Ended, Event, Noted, Planned
 from edgebench.export import export_model
 from edgebench.measuring import run_spec
 from edgebench.preflight import push_artifact
@@ -46,7 +46,7 @@ def test_a_connection_that_is_cut_again_and_again_loses_nothing(
         measured = edgebench.profile(
             tiny_onnx,
             device=ssh_board.device(python=sys.executable),
-            plan=replace(SHORT, runs=3, min_duration_s=1.0),
+            plan=replace(SHORT, runs=3, min_duration_s=0.4),
             store=tmp_path,
         )
     finally:
@@ -142,6 +142,34 @@ def test_a_new_session_does_not_read_what_others_left(local: edgebench.Device, t
     damaged.mkdir(parents=True)
     (damaged / "run.json").write_text('{"format_version": 99}')
     assert edgebench.profile(tiny_onnx, device=local, plan=SHORT, store=tmp_path / "store").valid
+
+
+def test_a_session_tells_its_order_and_how_long_it_takes(
+    local: edgebench.Device, tiny_onnx: Path, tmp_path: Path
+) -> None:
+    events: list[Event] = []
+    store = edgebench.Store(tmp_path / "store")
+    request = Request(device=local, models=(str(tiny_onnx),), plan=SHORT, seed=42)
+    (measured,) = profile_all(request, store=store, on_event=events.append)
+    (planned,) = [event for event in events if isinstance(event, Planned)]
+    assert planned.about_s is not None and planned.about_s > 0
+    lefts = [event.left_s for event in events if isinstance(event, Ended)]
+    assert len(lefts) == 2 and lefts[-1] == 0
+    assert len(measured.runs) == 2  # the one that told how long they take is not among them
+    assert measured.to_json()["schedule"] == {"planned_runs": 2, "looks": 1, "seed": 42}
+    (kept,) = store.measurements()
+    assert kept.subject.seed == 42
+    assert kept.runs[0].facts["board"]["clocksource"] is not None
+    assert "clocksource_changes" in kept.runs[0].trace.readings
+
+
+def test_a_budget_that_is_too_small_is_refused_before_anything_counts(
+    local: edgebench.Device, tiny_onnx: Path, tmp_path: Path
+) -> None:
+    request = Request(device=local, models=(str(tiny_onnx),), plan=SHORT, budget_s=0.1)
+    with pytest.raises(UsageError, match=r"the budget of 0 s is too short: the least plan, 2 runs of each row"):
+        profile_all(request, store=edgebench.Store(tmp_path / "store"))
+    assert not list((tmp_path / "store" / "runs").iterdir())
 
 
 def test_a_missing_provider_is_said_before_anything_is_measured(

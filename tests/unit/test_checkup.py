@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
-from edgebench.checkup import Checkup, Finding, State, probe_findings
-from edgebench.device import Device, load_profile
+from edgebench.checkup import Checkup, Finding, State, cost_findings, probe_findings
+from edgebench.device import Device, load_profile, profile_names
+from edgebench.measurement import Overhead
+from edgebench_agent.sensors import BOARD_SENSORS
 
 HEALTHY: dict[str, Any] = {
     "model": "Raspberry Pi 4 Model B Rev 1.4",
@@ -132,6 +134,19 @@ def test_what_a_board_says_can_do_nothing_to_the_terminal() -> None:
     assert all(finding.seen.isprintable() and len(finding.seen) < 2000 for finding in found.values())
 
 
+def test_what_edgebench_costs_is_a_finding_or_why_that_is_not_known() -> None:
+    cost = Overhead(
+        per_inference=0.0625, per_inference_ci=(0.06, 0.07), loop_per_inference=0.25, loop_per_inference_ci=(0.2, 0.3)
+    )
+    measured = list(cost_findings(cost, ["cost of the sensors not measured: the run failed"]))
+    assert [(finding.what, finding.state) for finding in measured] == [("own cost", State.OK), ("sensors", State.OK)]
+    assert measured[0].seen.startswith("0.0625 µs (95 % 0.0600 to 0.0700) in each latency")
+    assert measured[1].seen == "cost of the sensors not measured: the run failed"
+    assert list(cost_findings(None, ["own cost not measured: busy"])) == [
+        Finding("own cost", "own cost not measured: busy")
+    ]
+
+
 @pytest.mark.parametrize("nonsense", [None, "x", -1, 1.5, [], {}, {"a": "b"}, True])
 def test_nonsense_from_a_board_is_no_crash(nonsense: Any) -> None:
     reply_facts = dict.fromkeys(HEALTHY, nonsense)
@@ -139,3 +154,44 @@ def test_nonsense_from_a_board_is_no_crash(nonsense: Any) -> None:
         runtime={"ok": True, **dict.fromkeys(["version", "providers", "libraries"], nonsense)}, **reply_facts
     )
     assert findings(runtime={"ok": False, "error": nonsense})["onnxruntime"].state is State.MEND
+
+
+def sensors(profile: str, told: Any) -> dict[str, Finding]:
+    """Return the findings about sensors, by the sensor's name."""
+    device = Device(name="board", profile=load_profile(profile), host="10.0.0.4")
+    reply = {"board": HEALTHY, "runtimes": {"onnxruntime": RUNTIME}, "running": None, "busiest": [], "sensors": told}
+    found = probe_findings(device, "onnxruntime", reply)
+    return {one.what.removeprefix("sensor "): one for one in found if one.what.startswith("sensor")}
+
+
+def test_sensors_are_shown_with_what_they_say() -> None:
+    rails = {f"power_uw/pmic/{rail}": 1_234_567 for rail in "ABCDE"}
+    told = {
+        "thermal": {"every_ms": 500, "values": {"temperature_mc/cpu-thermal": 48_312}},
+        "cpufreq": {"every_ms": 500, "values": {"frequency_khz/cpu0": 2_400_000}},
+        "vcgencmd": {"every_ms": 1000, "values": {"throttled": 0}},
+        "pmic": {"every_ms": 1000, "values": rails},
+    }
+    found = sensors("pi5", told)
+    assert found["thermal"].seen == "cpu-thermal 48.31 °C"
+    assert found["cpufreq"].seen == "cpu0 2400 MHz"
+    assert found["pmic"].seen == "pmic/A 1.235 W, pmic/B 1.235 W, pmic/C 1.235 W, pmic/D 1.235 W and 1 more"
+    assert {one.state for one in found.values()} == {State.OK}
+
+
+def test_a_sensor_that_such_a_board_has_and_this_one_lacks_says_what_mends_it() -> None:
+    found = sensors("pi5", {"thermal": {"every_ms": 500, "values": {"temperature_mc/cpu-thermal": 48_312}}})
+    assert found["pmic"].seen == "absent, though the profile pi5 has it"
+    assert found["pmic"].state is State.BETTER
+    assert "apt install raspi-utils" in (found["pmic"].mend or "")
+    assert "pmic" not in sensors("pi4", {})
+
+
+@pytest.mark.parametrize("told", [None, 7, [], {"thermal": 1}, {"\x1b[2J": {"every_ms": "x", "values": {}}}])
+def test_nonsense_about_sensors_is_no_crash(told: Any) -> None:
+    assert all("\x1b" not in one.seen + one.what for one in sensors("pi4", told).values())
+
+
+def test_every_sensor_of_a_profile_is_one_that_the_agent_reads() -> None:
+    read = {row.name for row in BOARD_SENSORS}
+    assert {name for profile in profile_names() for name in load_profile(profile).sensors} <= read

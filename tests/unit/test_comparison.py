@@ -15,12 +15,21 @@ import numpy as np
 import pytest
 
 import edgebench
-from edgebench.comparison import MUST_MATCH, compare, compare_pairs, find_pairs
+from edgebench.comparison import MUST_MATCH, compare, compare_pairs, compare_rows, find_pairs
 from edgebench.errors import ConfigError, NotComparable, TooFewRuns, UnknownName
 from edgebench.measurement import Measurement
 from edgebench.schedule import order_of_runs
 from edgebench.stats.ratio import RatioEstimate, estimate_ratio
-from edgebench.stats.verdicts import LOOKS, Verdict, holm_levels, judge, look_level, more_runs
+from edgebench.stats.verdicts import (
+    LOOKS,
+    Verdict,
+    holm_alphas,
+    is_decided,
+    judge,
+    judge_all,
+    look_level,
+    more_runs,
+)
 from edgebench.store import Store
 from edgebench.summary import summarise
 from edgebench.testing import SimulatedBoard
@@ -124,12 +133,28 @@ def test_equivalent_means_that_the_90_percent_interval_is_within_the_margin() ->
 
 
 def test_holm_holds_the_smallest_p_value_against_the_smallest_share() -> None:
-    sure, unsure, hopeless = estimate(0.08, 0.004), estimate(0.06, 0.016), estimate(0.02, 0.02)
-    levels = holm_levels([hopeless, sure, unsure], margin=0.03, level=0.95)
-    assert levels == pytest.approx([0.95, 1 - 0.05 / 3, 1 - 0.05 / 2])
-    assert holm_levels([hopeless, hopeless], margin=0.03, level=0.95) == pytest.approx([0.975, 0.975])
-    assert holm_levels([sure], margin=0.03, level=0.95) == [0.95]
-    assert holm_levels([], margin=0.03, level=0.95) == []
+    assert holm_alphas([0.6, 0.001, 0.02], 0.05) == pytest.approx([0.05, 0.05 / 3, 0.05 / 2])
+    assert holm_alphas([0.6, 0.03], 0.05) == pytest.approx([0.025, 0.025])
+    assert holm_alphas([0.01], 0.05) == [0.05]
+    assert holm_alphas([], 0.05) == []
+
+
+def test_what_is_settled_as_equivalent_leaves_no_more_room_for_a_difference() -> None:
+    """One that is equal by chance p = 0.03 is no difference among four, however sure the other three are."""
+    equal, odd = estimate(0.0, 0.002), estimate(0.0323, 0.0124)
+    assert 0.025 < odd.p_different() < 0.05
+    assert judge(odd, margin=0.03, level=0.95) is Verdict.HIGHER
+    judged = judge_all([equal, equal, equal, odd], margin=0.03, level=0.95)
+    assert [each.verdict for each in judged] == [Verdict.EQUIVALENT] * 3 + [Verdict.INCONCLUSIVE]
+    assert judged[3].level == pytest.approx(1 - 0.05 / 4)
+    assert not judged[3].significant
+
+
+def test_a_session_is_decided_when_no_row_is_inconclusive() -> None:
+    sure, open_ = estimate(0.08, 0.004), estimate(0.02, 0.02)
+    assert is_decided(judge_all([sure, sure], margin=0.03, level=0.95))
+    assert not is_decided(judge_all([sure, open_], margin=0.03, level=0.95))
+    assert is_decided([])
 
 
 def test_more_runs_are_those_that_would_decide() -> None:
@@ -193,6 +218,39 @@ def test_runs_that_do_not_count_do_not_enter() -> None:
     assert found.latency.runs == (6, 5)
 
 
+def test_peak_memory_is_never_pss_against_rss() -> None:
+    a, b = measured()
+    without_pss = tuple(replace(run, memory=replace(run.memory, peak_pss=None)) for run in b.runs)
+    memory = compare(a, replace(b, runs=without_pss)).memory
+    assert memory is not None
+    assert (memory.ratio, memory.verdict) == (pytest.approx(1.0), "equivalent")
+
+
+def test_what_was_measured_apart_says_so() -> None:
+    a, b = measured()
+    apart = compare(a, replace(b, subject=replace(b.subject, session="20250102T000000-513a1a")))
+    assert apart.latency.drift == "none"
+    assert apart.verdict.endswith("6 + 6 runs, measured apart)")
+
+
+def test_a_row_without_valid_runs_does_not_decide_for_the_others() -> None:
+    a, b, c = measured((1.0, 1.0, 1.3))
+    broken = replace(b, runs=tuple(replace(run, reasons=("throttled",)) for run in b.runs))
+    assert [each.candidate.id for each in compare_rows([a, broken, c])] == [c.id]
+    assert compare_rows([a, broken]) == []
+    assert compare_rows([broken, a, c]) == []
+
+
+def test_a_run_reduced_to_its_median_is_like_a_whole_one() -> None:
+    """The board's shortcut for many sessions: same centre and spread over processes, same time that passes."""
+    whole, short = SimulatedBoard(seed=1, drift=0.05), SimulatedBoard(seed=2, drift=0.05)
+    medians = np.log([float(np.median(whole.latencies_ns(100))) for _ in range(2000)])
+    shortcuts = np.log([short.median_ns(100) for _ in range(2000)])
+    assert shortcuts.mean() == pytest.approx(medians.mean(), abs=5 * medians.std() / 2000**0.5)
+    assert shortcuts.std() == pytest.approx(medians.std(), rel=0.1)
+    assert short.now_s == pytest.approx(whole.now_s, rel=0.02)
+
+
 def test_several_are_judged_together_with_wider_intervals() -> None:
     a, b, c = measured((1.0, 1.0, 1.0))
     alone = compare(a, b)
@@ -219,6 +277,9 @@ def test_planned_looks_make_intervals_wider() -> None:
         ("padding", {"workload": {"padding": "bucket"}}),
         ("inputs", {"workload": {"seq_len": 64}}),
         ("scenario", {"workload": {"scenario": "offline"}}),
+        ("rate", {"workload": {"queries_per_s": 20.0}}),
+        ("bound", {"workload": {"latency_bound_ms": 100.0}}),
+        ("sustained", {"workload": {"sustained_min": 10.0}}),
     ],
 )
 def test_what_must_match_is_refused_unless_it_is_allowed(name: str, change: dict[str, dict[str, Any]]) -> None:

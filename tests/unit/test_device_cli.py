@@ -143,7 +143,7 @@ def test_a_file_of_settings_that_is_not_valid_is_one_line(shell: Shell) -> None:
     ("arguments", "message"),
     [
         (["clean", "pi4"], "--older-than 30d, --max-size 2GB, or both"),
-        (["clean", "pi4", "--older-than", "30"], "'30' is not a time span; try 30d"),
+        (["clean", "pi4", "--older-than", "30"], "'30' is not a time; try 90s, 20m, 1h30m or 30d"),
         (["clean", "pi4", "--max-size", "2XB"], "'2XB' is not a size; try 2GB"),
         (["clean", "pi4", "--max-size", "-1"], "'-1' is not a size"),
         (["check", "pi4"], "device 'pi4' has no address; try: edgebench device add pi4 --host USER@HOST"),

@@ -11,7 +11,7 @@ import pytest
 from edgebench.errors import ScoresError, UnknownName
 from edgebench.measurement import Score
 from edgebench.xtreme_r.scores import ScoreRow, read_scores, scores_of, task_scores
-from edgebench.xtreme_r.tasks import find_metric, find_task, tasks
+from edgebench.xtreme_r.tasks import XTREME, XTREME_R, find_metric, find_task, tasks, tasks_of
 
 HEADER = "variant,task,lang,metric,value\n"
 SHA = "ab" * 32
@@ -35,9 +35,18 @@ def test_there_are_ten_tasks_in_fifty_languages() -> None:
         "xnli": 15, "xcopa": 11, "udpos": 38, "panx": 48, "xquad": 12,
         "mlqa": 7, "tydiqa": 9, "tatoeba": 41, "mewslix": 11, "lareqa": 11,
     }  # fmt: skip
-    assert {name: len(task.langs) for name, task in tasks().items()} == expected
-    assert len({lang for task in tasks().values() for lang in task.langs}) == 50
+    assert {task.name: len(task.langs) for task in tasks_of(XTREME_R)} == expected
+    assert len({lang for task in tasks_of(XTREME_R) for lang in task.langs}) == 50
     assert all(len(set(task.langs)) == len(task.langs) for task in tasks().values())
+
+
+def test_xtreme_has_nine_tasks_in_forty_languages() -> None:
+    expected = {
+        "xnli": 15, "pawsx": 7, "udpos": 33, "panx": 40, "xquad": 11,
+        "mlqa": 7, "tydiqa": 9, "bucc2018": 4, "tatoeba": 36,
+    }  # fmt: skip
+    assert {task.name: len(task.langs_in(XTREME)) for task in tasks_of(XTREME)} == expected
+    assert len({lang for task in tasks_of(XTREME) for lang in task.langs_in(XTREME)}) == 40
 
 
 REFERENCE = Path(__file__).parents[3] / "shared" / "reference" / "xtreme_r_tasks.json"
@@ -46,7 +55,7 @@ REFERENCE = Path(__file__).parents[3] / "shared" / "reference" / "xtreme_r_tasks
 @pytest.mark.skipif(not REFERENCE.exists(), reason="the table that ours was made from is not here")
 def test_the_table_has_the_languages_of_its_source() -> None:
     source = json.loads(REFERENCE.read_text())["tasks"]
-    assert {name: set(task.langs) for name, task in tasks().items()} == {
+    assert {task.name: set(task.langs) for task in tasks_of(XTREME_R)} == {
         name: set(task["langs"]) for name, task in source.items()
     }
 
@@ -63,6 +72,8 @@ def test_the_table_has_the_languages_of_its_source() -> None:
         ("TyDiQA_GoldP", "tydiqa"),
         ("Mewsli-X", "mewslix"),
         ("ud_pos", "udpos"),
+        ("PAWS-X", "pawsx"),
+        ("BUCC", "bucc2018"),
     ],
 )
 def test_a_task_is_found_however_it_is_spelled(spelled: str, name: str) -> None:

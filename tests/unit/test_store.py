@@ -17,8 +17,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 
+from edgebench.conditions import conditions_of
 from edgebench.errors import StoreError, UnknownName, UsageError
-from edgebench.measurement import Memory, Run, Series, Trace
+from edgebench.measurement import Memory, Overhead, Run, Series, Trace
 from edgebench.store import Store
 from edgebench.variant import IntermediateTask, Lineage, TrainingKind
 from tests.sample_runs import MS, run, subject, trace
@@ -90,6 +91,22 @@ def test_the_subject_comes_back_with_its_lineage(store: Store) -> None:
     of = replace(of, variant=replace(of.variant, lineage=lineage))
     store.add_run(of, run(of, 0, trace([MS])))
     assert store.measurement(of.id).subject == of
+
+
+def test_what_edgebench_cost_comes_back(store: Store) -> None:
+    cost = Overhead(
+        per_inference=0.0625,
+        per_inference_ci=(0.06, 0.07),
+        loop_per_inference=0.25,
+        loop_per_inference_ci=None,
+        sensors_ratio=1.001,
+        sensors_ratio_ci=(0.996, 1.006),
+    )
+    of = replace(subject(), overhead_us=cost)
+    store.add_run(of, run(of, 0, trace([MS])))
+    found = store.measurement(of.id)
+    assert found.overhead_us == cost
+    assert found.to_json()["overhead_us"]["per_inference"] == 0.0625
 
 
 def test_reasons_and_missing_figures_come_back(store: Store) -> None:
@@ -377,6 +394,56 @@ def test_an_export_has_one_row_per_timed_inference(two: Store, tmp_path: Path) -
     }
     assert {name: row[name] for name in expected} == expected
     assert {row["reasons"] for row in rows if row["variant"] == "b"} == {"too hot; too few"}
+
+
+def disturbed_run() -> Run:
+    """Six inferences of 100 ms, the fourth and fifth cut; sensors that were read before, meanwhile, or never."""
+    of = subject()
+    kept = trace([100 * MS] * 6)
+    start = int(kept.starts_ns[0])
+
+    def series(*readings: tuple[int, int]) -> Series:
+        return Series(*(np.array([start + at * MS for at, _ in readings]), np.array([value for _, value in readings])))
+
+    readings = {
+        "frequency_khz/cpu0": series((-50, 600), (250, 1500)),
+        "frequency_khz/cpu1": series((-50, 1400), (250, 700)),
+        "temperature_mc/cpu-thermal": series((0, 50_000), (101, 51_000)),
+        "temperature_mc/pmic": series((0, 90_000)),
+        "others_cpu_millicores": series((300, 900)),
+    }
+    return run(of, 0, replace(kept, readings=readings), cut=((start + 300 * MS, start + 500 * MS),))
+
+
+def test_an_exported_inference_has_the_last_reading_before_it(store: Store, tmp_path: Path) -> None:
+    written = disturbed_run()
+    store.add_run(subject(), written)
+    store.export(tmp_path / "all.parquet", kind="parquet")
+    names = "frequency_khz, temperature_mc, throttled, others_cpu_millicores, cut"
+    exported = duckdb.read_parquet(str(tmp_path / "all.parquet"))
+    rows = exported.order("start_ns").project(names).fetchall()
+    assert rows == [
+        (1400, 50_000, None, None, False),
+        (1400, 50_000, None, None, False),
+        (1400, 51_000, None, None, False),
+        (1500, 51_000, None, 900, True),
+        (1500, 51_000, None, 900, True),
+        (1500, 51_000, None, 900, False),
+    ]
+    joined = conditions_of(written)
+    columns = [getattr(joined, name).tolist() for name in names.split(", ")]
+    assert [tuple(row) for row in zip(*columns, strict=True)] == rows
+
+
+def test_what_was_cut_stays_in_the_trace_and_out_of_the_figures(store: Store) -> None:
+    written = disturbed_run()
+    store.add_run(subject(), written)
+    measured = store.measurement(subject().id)
+    assert_same(written, measured.runs[0])
+    assert measured.to_json()["runs"][0]["cut_count"] == 2
+    assert measured.to_json()["runs"][0]["latencies_count"] == 6
+    assert measured.throughput_per_s == pytest.approx(10)
+    assert measured.tokens_per_s == pytest.approx(1280)
 
 
 def test_an_export_of_one_measurement_leaves_out_the_others(two: Store, tmp_path: Path) -> None:

@@ -207,3 +207,22 @@ def test_padding_that_costs_is_said() -> None:
     cheap = replace(measured(), padding=PaddingCost(buckets=(), tokens=100.0, padded_tokens=101.0))
     assert "103 tokens an inference become 128 (1.24 times as many)" in text_of(measurement_table([costly]), 200)
     assert "padding" not in text_of(measurement_table([cheap]), 200)
+
+
+def test_what_was_cut_is_said_below_the_table_and_of_each_run() -> None:
+    whole = measured()
+    start = int(whole.runs[0].trace.starts_ns[0])
+    one, other = whole.runs
+    cut = summarise(whole.subject, [replace(one, cut=((start, start + 125 * MS),)), other])  # 12.5 ms each: ten of them
+    said = "10 of 400 inferences do not count, for other processes worked meanwhile (in 1 run)"
+    assert f"cut: xnli-multi onnx-int8 128 tok: {said}" in text_of(measurement_table([cut]), 200)
+    assert said in text_of(details_of(cut), 200)
+    assert "cut:" not in text_of(measurement_table([whole]), 200)
+
+
+def test_details_say_how_each_run_cooled_down() -> None:
+    whole = measured()
+    cooled = {"cool_down": {"target_mc": 60_000, "started_mc": 59_500, "waited_ms": 12_000}}
+    runs = [replace(run, facts={**run.facts, **cooled}) for run in whole.runs]
+    text = text_of(details_of(summarise(whole.subject, runs)), 200)
+    assert text.count("began at 59.5 °C after 12 s of waiting for 60.0 °C") == 2

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from edgebench.measurement import Run, Series
+from edgebench.summary import whole_turns
 from edgebench.testing import Disturbance, SimulatedBoard
 from edgebench.testing.simulated_board import simulated_subject
-from edgebench.validity import RULES, reasons_against
+from edgebench.validity import RULES, judged, reasons_against
 from edgebench.workload import RunPlan
 from tests.sample_runs import MS, run, subject, trace
 
@@ -174,10 +175,150 @@ def test_one_low_reading_is_forgiven() -> None:
 
 
 def test_other_processes_speak_against_a_run_when_they_work_most_of_the_time() -> None:
-    assert reasons_against(simulated(Disturbance(0.0, 30.0, 1.2, others_millicores=900)), PLAN) == (
-        "other processes used more than 0.5 cores",
+    busy = judged(simulated(Disturbance(0.0, 30.0, 1.2, others_millicores=900)), PLAN)
+    assert busy.reasons == ("other processes used more than 0.5 cores",)
+    assert busy.cut == ()
+
+
+def test_a_burst_of_others_is_cut_out_and_the_rest_counts() -> None:
+    whole = simulated(Disturbance(4.0, 5.0, 1.2, others_millicores=900))
+    run = judged(whole, PLAN)
+    assert run.valid and run.trace is whole.trace
+    starts, ends = run.trace.starts_ns / 1e9, (run.trace.starts_ns + run.trace.latencies_ns) / 1e9
+    # A reading every 0.1 s tells of the time since the last: the burst, and at most 0.1 s more at its ends.
+    assert not run.is_cut[(ends < 3.9) | (starts > 5.1)].any()
+    assert run.is_cut[(starts > 4.0) & (ends < 4.9)].all()
+    counted = whole_turns(run)
+    assert counted.latencies_ns.tolist() == run.latencies_ns[~run.is_cut].tolist()
+    assert counted.inferences == len(counted.latencies_ns) and counted.cut == ()
+
+
+@pytest.mark.parametrize(("seconds", "min_count", "counts"), [(1.0, 10, True), (3.5, 10, False), (1.0, 495, False)])
+def test_only_a_small_burst_is_cut_and_only_where_enough_is_left(seconds: float, min_count: int, counts: bool) -> None:
+    run = simulated(Disturbance(4.0, 4.0 + seconds, 1.01, others_millicores=900))
+    run = judged(run, replace(PLAN, min_count=min_count))
+    assert (run.valid, bool(run.cut)) == (counts, counts)
+
+
+def test_whole_turns_of_the_inputs_are_cut() -> None:
+    run = simulated(Disturbance(4.0, 4.2, 1.2, others_millicores=900), count=501)
+    turn = {"batches": 3, "batch_sizes": [2, 2, 1], "batch_tokens": [20, 10, 5]}
+    items = np.arange(501) % 3
+    run = replace(run, facts=run.facts | turn, trace=replace(run.trace, items=items))
+    counted = whole_turns(judged(run, PLAN))
+    left = len(counted.latencies_ns)
+    assert left < 501 and left % 3 == 0
+    assert counted.trace.items.tolist() == [0, 1, 2] * (left // 3)
+    assert (counted.inferences, counted.tokens) == (5 * left // 3, 35 * left // 3)
+
+
+def test_the_time_of_a_cut_is_not_in_the_throughput() -> None:
+    run = measured(count=10)  # one millisecond each, one after the other
+    start = int(run.trace.starts_ns[4])
+    counted = whole_turns(replace(run, cut=((start, start + 2 * MS),)))
+    first = int(run.trace.starts_ns[0])
+    assert ((counted.trace.starts_ns - first) // MS).tolist() == list(range(8))
+    assert (counted.inferences, counted.tokens) == (8, 8 * 128)
+
+
+def drifting(by: float, *, items: int = 1) -> Run:
+    """A run whose latencies grow by so much from its start to its end; every input takes its own time."""
+    run = simulated()
+    count = len(run.latencies_ns)
+    position = np.arange(count) % items
+    latencies = (run.latencies_ns * (1 + position) * (1 + by * np.linspace(0, 1, count))).astype(np.int64)
+    starts = run.trace.starts_ns[0] + np.cumsum(latencies) - latencies
+    return replace(run, trace=replace(run.trace, starts_ns=starts, latencies_ns=latencies, items=position, readings={}))
+
+
+@pytest.mark.parametrize("items", [1, 7])
+def test_latencies_that_drift_while_timed_speak_against_a_run(items: int) -> None:
+    assert reasons_against(drifting(0.0, items=items), PLAN) == ()
+    assert reasons_against(drifting(0.1, items=items), PLAN) == (
+        "latencies grew by more than 5 % while they were timed",
     )
-    assert reasons_against(simulated(Disturbance(4.0, 5.0, 1.2, others_millicores=900)), PLAN) == ()
+    assert reasons_against(drifting(-0.1, items=items), PLAN) == (
+        "latencies fell by more than 5 % while they were timed",
+    )
+
+
+def test_few_good_runs_are_lost_to_steadiness() -> None:
+    """100 inferences, 3 % noise, heavy tails, a board that warms up: more than 1 % would be too many."""
+    of = simulated_subject(0, name="a", planned_runs=1)
+    runs = [SimulatedBoard(seed=seed, drift=0.02).run(of, 0, count=100) for seed in range(300)]
+    assert sum("not_steady" in against(run) for run in runs) <= 3
+
+
+def against(run: Run) -> list[str]:
+    return [name for name, rule in RULES.items() if rule(run, PLAN) is not None]
+
+
+def test_a_server_whose_queue_grows_is_steady_as_long_as_each_query_takes_the_same() -> None:
+    run = measured(count=1000)
+    arrivals = run.trace.starts_ns - 5 * MS * np.arange(1000) // 1000  # the later, the longer it waited
+    waited = run.trace.starts_ns + run.trace.latencies_ns - arrivals
+    run = replace(run, trace=replace(run.trace, starts_ns=arrivals, latencies_ns=waited))
+    assert waited[-1] > 5 * waited[0]
+    assert reasons_against(run, PLAN) == ()
+
+
+def of_cores(run: Run, clocks: dict[str, int], allowed: dict[str, int], **board: Any) -> Run:
+    """The same run on a board whose cores have these clocks all the time."""
+    run = without(run, "frequency_khz/")
+    times = run.trace.readings["others_cpu_millicores"].t_ns
+    cores = {f"frequency_khz/{name}": Series(times, np.full(len(times), clock)) for name, clock in clocks.items()}
+    readings = {**run.trace.readings, **cores}
+    facts = run.facts | {"board": {"clock_allowed_khz": allowed, **board}}
+    return replace(run, facts=facts, trace=replace(run.trace, readings=readings))
+
+
+BIG_LITTLE = {"cpu0": 1_800_000, "cpu4": 2_400_000}
+
+
+@pytest.mark.parametrize(
+    ("clocks", "board", "counts"),
+    [
+        ({"cpu0": 600_000, "cpu4": 2_400_000}, {}, True),  # the small ones idle
+        ({"cpu0": 1_800_000, "cpu4": 1_400_000}, {}, False),  # the fast ones, which work, are held back
+        ({"cpu0": 1_800_000, "cpu4": 400_000}, {"cores": 8, "usable_cores": 4}, True),  # bound to the small ones
+        ({"cpu0": 1_400_000, "cpu4": 400_000}, {"cores": 8, "usable_cores": 4}, False),
+    ],
+)
+def test_of_cores_of_several_kinds_those_that_work_are_looked_at(
+    clocks: dict[str, int], board: dict[str, int], counts: bool
+) -> None:
+    run = of_cores(simulated(), clocks, BIG_LITTLE, **board)
+    assert (against(run) == []) == counts
+
+
+def test_a_clock_that_falls_between_inferences_is_what_its_governor_is_for() -> None:
+    run = of_cores(simulated(), {"cpu0": 600_000}, {"cpu0": 1_800_000})
+    assert against(run) == ["clock_too_low"]
+    trace = run.trace
+    rare = replace(trace, starts_ns=trace.starts_ns[::5], latencies_ns=trace.latencies_ns[::5], items=trace.items[::5])
+    assert against(replace(run, trace=rare)) == []  # a pause of four inferences after each
+
+
+def test_what_was_throttled_between_the_start_and_the_first_reading_speaks_against_a_run() -> None:
+    begun = {"board": {"throttled": 0}}
+    assert reasons_against(measured(throttled=[0x20000], **begun), PLAN) == ("clock capped during the run",)
+    assert reasons_against(measured(throttled=[0x20000], board={"throttled": 0x20000}), PLAN) == ()
+
+
+@pytest.mark.parametrize(("pages", "counts"), [([0, 0], True), ([900, 1000], True), ([0, 1000], False), ([9000], True)])
+def test_swapping_speaks_against_a_run(pages: list[int], counts: bool) -> None:
+    run = simulated()
+    ends = [0, int(run.trace.starts_ns[-1]) + 10**9]
+    series = Series(np.asarray(ends[: len(pages)], np.int64), np.asarray(pages, np.int64))
+    run = replace(run, trace=replace(run.trace, readings={**run.trace.readings, "swapped_pages": series}))
+    assert (reasons_against(run, PLAN) == ()) == counts
+
+
+def test_another_clock_source_speaks_against_a_run() -> None:
+    run = measured()
+    changes = Series(run.trace.starts_ns[:2], np.array([0, 1]))
+    changed = replace(run, trace=replace(run.trace, readings={"clocksource_changes": changes}))
+    assert reasons_against(changed, PLAN) == ("the kernel changed the clock that everything is timed by (see dmesg)",)
 
 
 def test_a_board_that_heats_up_within_a_run_has_not_settled() -> None:

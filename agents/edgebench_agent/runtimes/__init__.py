@@ -58,6 +58,7 @@ RUNTIMES = {
     "ai-edge-litert": Row("ai_edge_litert", ("numpy", "ai-edge-litert")),
     "tflite-runtime": Row("tflite_runtime", ("'numpy<2'", "tflite-runtime")),
     "null": Row("null", ()),
+    "busy": Row("busy", ()),
 }
 
 

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import Callable, Dict, List, Optional
 
-from ..kernel_files import read_int
+from ..kernel_files import read_int, read_text
 
 
 def find(root: Path, _: int) -> Optional[Callable[[], Dict[str, Optional[int]]]]:
@@ -21,3 +21,28 @@ def cpu_folders(root: Path) -> List[Path]:
     folders = (root / "sys/devices/system/cpu").glob("cpu[0-9]*")
     found = [folder for folder in folders if re.fullmatch(r"cpu\d+", folder.name)]
     return sorted(found, key=lambda folder: int(folder.name[3:]))
+
+
+def allowed_clocks(root: Path) -> Dict[str, int]:
+    """Return the clock that each core may count on under load, kHz, by its name; a core that can't tell is left out.
+
+    Without turbo, what the governor's highest is; with it, the base clock: what is above depends on the heat and on how
+    many cores work, so that no single figure is allowed. A governor that holds one clock allows that.
+    """
+    found = {folder.name: _allowed(folder / "cpufreq", _has_turbo(root)) for folder in cpu_folders(root)}
+    return {name: clock for name, clock in found.items() if clock is not None}
+
+
+def _has_turbo(root: Path) -> bool:
+    cpus = root / "sys/devices/system/cpu"
+    return read_int(cpus / "cpufreq/boost") == 1 or read_int(cpus / "intel_pstate/no_turbo") == 0
+
+
+def _allowed(policy: Path, has_turbo: bool) -> Optional[int]:
+    governor = read_text(policy / "scaling_governor")
+    # Drivers of Intel's and AMD's P-states give the name `powersave` to a governor that follows the load.
+    if governor == "powersave" and "pstate" not in (read_text(policy / "scaling_driver") or ""):
+        return read_int(policy / "scaling_min_freq")
+    if governor == "userspace":
+        return read_int(policy / "scaling_setspeed")
+    return read_int(policy / ("base_frequency" if has_turbo else "scaling_max_freq"))

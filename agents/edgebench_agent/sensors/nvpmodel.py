@@ -1,0 +1,44 @@
+"""The Jetson's power mode: which cores are on, how high clocks may go. Its number, and what the board calls it.
+
+`nvpmodel` writes the number into a file that everybody may read; its own `nvpmodel -q` may need root.
+"""
+
+import re
+from pathlib import Path
+from typing import Callable, Dict, Optional
+
+from ..kernel_files import read_text
+from .command import command_output, find_command
+
+_STATUS = "var/lib/nvpmodel/status"
+_NAMES = "etc/nvpmodel.conf"
+_PLACES = ("usr/sbin/nvpmodel",)
+
+
+def find(root: Path, _: int) -> Optional[Callable[[], Dict[str, Optional[int]]]]:
+    """Return the reader of the mode's number."""
+    if _number(root) is None:
+        return None
+    return lambda: {"power_mode": _number(root)}
+
+
+def read_power_mode(root: Path) -> Optional[str]:
+    """Return the mode's name, or its number where no name is known; None on other boards."""
+    number = _number(root)
+    if number is None:
+        return _asked(root)
+    pattern = rf"^\s*<\s*POWER_MODEL\s+ID=0*{number}\s+NAME=([\w.-]{{1,64}})\s*>"
+    found = re.search(pattern, read_text(root / _NAMES, limit=1 << 20) or "", re.MULTILINE)
+    return found.group(1) if found else str(number)
+
+
+def _number(root: Path) -> Optional[int]:
+    found = re.search(r"^pmode:(\d{1,6})", read_text(root / _STATUS, limit=1024) or "", re.MULTILINE)
+    return int(found.group(1)) if found else None
+
+
+def _asked(root: Path) -> Optional[str]:
+    command = find_command(root, _PLACES)
+    answer = command_output(command, "-q") if command is not None else None
+    found = re.search(r"^NV Power Mode: *([\w.-]{1,64})", answer or "", re.MULTILINE)
+    return found.group(1) if found else None

@@ -1,0 +1,143 @@
+"""edgebench scores: score predictions in XTREME's format, import scores of other tools, show them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from edgebench.cli.output import (
+    check_json_target,
+    console,
+    json_option,
+    progress_console,
+    to_stdout,
+    verbosity_options,
+    write_json,
+)
+
+_FOLDER = click.Path(path_type=Path)
+
+
+@click.group("scores")
+def command() -> None:
+    """Scores of XTREME-R: of predictions, of other tools, in a file.
+
+    \b
+    Example:
+      edgebench scores eval --predictions predictions --labels labels
+    """
+
+
+@command.command("eval")
+@click.option("--predictions", type=_FOLDER, required=True, metavar="DIR", help="Folder with TASK/test-LANG.tsv ...")
+@click.option("--labels", type=_FOLDER, required=True, metavar="DIR", help="The same with the right answers.")
+@click.option(
+    "--benchmark", default="xtreme-r", show_default=True, help="Whose tasks and languages to average: xtreme-r, xtreme."
+)
+@click.option(
+    "--seqeval",
+    default="0.0.12",
+    show_default=True,
+    metavar="VERSION",
+    help="Whose reading of tags counts: 0.0.12 (XTREME's own figures) or 1.2.2 (today's).",
+)
+@json_option
+@verbosity_options
+def evaluate(predictions: Path, labels: Path, benchmark: str, seqeval: str, json_target: str | None) -> None:
+    """Score a folder of predictions in XTREME's format, as its evaluate.py does, and LAReQA.
+
+    LAReQA's files are like Mewsli-X's: {id: [candidates]}. A task without all its languages is scored as partial.
+
+    \b
+    Example:
+      edgebench scores eval --predictions predictions --labels labels --json scores.json
+    """
+    from edgebench.xtreme_r.scoring import score_folder
+
+    check_json_target(json_target)
+    scores = score_folder(predictions, labels, benchmark=benchmark, seqeval=seqeval)
+    write_json(json_target, scores.to_json())
+    if to_stdout(json_target):
+        from edgebench.report.scores import folder_parts
+
+        for part in folder_parts(scores):
+            console().print(part, markup=False)
+
+
+@command.command("import")
+@click.argument("files", type=_FOLDER, nargs=-1, required=True, metavar="FILE...")
+@click.option("--out", type=_FOLDER, required=True, metavar="FILE", help="Scores file to write: .csv or .jsonl.")
+@click.option("--from", "kind", metavar="TOOL", help="The format, where it isn't recognised; a wrong one is refused.")
+@click.option("--variant", metavar="NAME", help="Whose scores they are.")
+@click.option("--format", metavar="NAME", help="The format of the scored model, for example onnx-int8.")
+@click.option("--artifact-sha256", metavar="SHA256", help="The scored artifact itself.")
+@click.option("--runtime", metavar="NAME", help="What the scored model ran in.")
+@click.option("--batch", type=click.IntRange(min=1), metavar="N", help="Its batch.")
+@click.option("--padding", metavar="TEXT", help="Its padding.")
+@click.option("--encoder", metavar="TEXT", help="What became of the encoder: frozen, tuned ...")
+@click.option("--task", metavar="TASK", help="Of a file that names none (Hugging Face's Trainer).")
+@click.option("--lang", metavar="LANG", help="Of a file that names none (Hugging Face's Trainer).")
+@click.option("--scale", type=click.Choice(["1", "100"]), help="Figures are on 0..1 or 0..100, where that is in doubt.")
+@json_option
+@verbosity_options
+def import_files(files: tuple[Path, ...], out: Path, kind: str | None, json_target: str | None, **given: Any) -> None:
+    """Turn scores of other tools into a scores file, which --scores takes.
+
+    Known are the output of XTREME's evaluate.py, lm-evaluation-harness results, MTEB's TaskResult, the Trainer's
+    all_results.json and eval_results.json, nlu-evals' all_results.json, `scores eval --json`, and CSV, JSON lines or
+    JSON with variant, task, lang, metric and value.
+
+    \b
+    Example:
+      edgebench scores import report.json --variant xnli-multi --out scores.csv
+    """
+    from edgebench.errors import ConfigError, ScoresError
+    from edgebench.xtreme_r.importers import Provenance, import_scores
+    from edgebench.xtreme_r.scores import refuse_duplicates, write_scores
+
+    check_json_target(json_target)
+    if out.suffix not in (".csv", ".jsonl"):
+        raise ConfigError(f"--out takes a name that ends in .csv or .jsonl, not {out.name!r}")
+    sha256 = given["artifact_sha256"]
+    if sha256 is not None and (len(sha256) != 64 or set(sha256) - set("0123456789abcdef")):
+        raise ScoresError(f"--artifact-sha256 must be 64 hexadecimal digits, got {sha256!r}")
+    provenance = Provenance(**given | {"scale": int(given["scale"]) if given["scale"] else None})
+    imported = [import_scores(path, provenance, kind=kind) for path in files]
+    rows = [row for each in imported for row in each.rows]
+    refuse_duplicates(rows)
+    write_scores(out, rows)
+    for path, each in zip(files, imported, strict=True):
+        progress_console().print(f"{path}: {len(each.rows)} scores ({each.kind})", markup=False)
+        for skipped in each.skipped:
+            progress_console().print(f"  left out: {skipped}", markup=False)
+    _show(rows, json_target)
+
+
+@command.command("show")
+@click.argument("file", type=_FOLDER, metavar="FILE")
+@json_option
+@verbosity_options
+def show(file: Path, json_target: str | None) -> None:
+    """Show a scores file: each variant's tasks, and their languages.
+
+    \b
+    Example:
+      edgebench scores show scores.csv
+    """
+    from edgebench.xtreme_r.scores import read_scores
+
+    check_json_target(json_target)
+    _show(read_scores(file), json_target)
+
+
+def _show(rows: list[Any], json_target: str | None) -> None:
+    from dataclasses import asdict
+
+    write_json(json_target, {"scores": [asdict(row) for row in rows]})
+    if to_stdout(json_target):
+        from edgebench.report.scores import rows_parts
+
+        for part in rows_parts(rows):
+            console().print(part, markup=False)

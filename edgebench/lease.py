@@ -1,0 +1,177 @@
+"""The board's lease, the host's half: one user at a time, in the order in which they came."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import secrets
+import socket
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+from edgebench.device import Device
+from edgebench.errors import AgentError, BoardBusy, DeviceError
+from edgebench.events import Noted, OnEvent, ignore
+from edgebench.printable import printable
+from edgebench.remote_agent import RemoteAgent
+from edgebench.request import WAIT_S
+from edgebench.transport import open_transport
+from edgebench_agent import protocol
+
+#: Without renewal for so long, the board is free: a killed host holds it no longer. Renewed at least every 10 s.
+TTL_NS = 120 * 1_000_000_000
+#: What a CI system calls the job that runs here, for those who find the board taken.
+_CI_JOBS = ("GITHUB_RUN_ID", "CI_JOB_ID", "BUILD_TAG")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holder:
+    """Who has a board, as its agent told it. `since` is the board's clock."""
+
+    who: str
+    purpose: str
+    since: str
+    left_s: float
+
+    def __str__(self) -> str:
+        return f"{self.who} ({self.purpose})"
+
+
+@contextmanager
+def agent_of(
+    device: Device,
+    *,
+    purpose: str,
+    python: str | None = None,
+    wait_s: float = WAIT_S,
+    on_event: OnEvent = ignore,
+) -> Iterator[RemoteAgent]:
+    """Give the agent of a device that is ours alone until the end; `python` runs it instead of the device's own.
+
+    Raises:
+        BoardBusy: somebody else still had it after `wait_s`.
+        DeviceError: the board can't be reached, or can't run the agent.
+    """
+    with open_transport(device) as transport:
+        agent = RemoteAgent(transport, name=device.name, python=python or device.python)
+        agent.install()
+        with hold_board(agent, purpose=purpose, wait_s=wait_s, on_event=on_event):
+            yield agent
+
+
+@contextmanager
+def hold_board(
+    agent: RemoteAgent, *, purpose: str, wait_s: float = WAIT_S, ttl_ns: int = TTL_NS, on_event: OnEvent = ignore
+) -> Iterator[None]:
+    """Hold the board's lease: what the agent is asked to run meanwhile runs under it.
+
+    Raises:
+        BoardBusy: somebody else still had it after `wait_s`.
+        LeaseLost: from whatever is asked of the agent once the lease is lost.
+    """
+    agent.lease_token = _acquire(agent, purpose=purpose, wait_s=wait_s, ttl_ns=ttl_ns, on_event=on_event)
+    try:
+        yield
+    finally:
+        token, agent.lease_token = agent.lease_token, 0
+        with suppress(DeviceError):  # it ends by itself
+            agent.lease(protocol.LeaseRequest(do="release", token=token))
+
+
+def lease_of(device: Device) -> tuple[Holder | None, list[str]]:
+    """Return who holds a device, and who waits for it.
+
+    Raises:
+        DeviceError: the board can't be reached, or its agent doesn't answer as it should.
+    """
+    with open_transport(device) as transport:
+        agent = RemoteAgent(transport, name=device.name, python=device.python)
+        agent.install()
+        reply = agent.lease(protocol.LeaseRequest(do="show"))
+    waiting = reply.get("waiting")
+    return holder_of(reply), [printable(str(who)) for who in waiting[:100]] if isinstance(waiting, list) else []
+
+
+def release_board(device: Device, *, reason: str) -> Holder | None:
+    """Take a device from whoever holds it, who is told the reason; return who that was, None where it was free.
+
+    Raises:
+        DeviceError: the board can't be reached, or its agent doesn't answer as it should.
+    """
+    with open_transport(device) as transport:
+        agent = RemoteAgent(transport, name=device.name, python=device.python)
+        agent.install()
+        request = protocol.LeaseRequest(do="force", who=own_name(), reason=printable(reason, 400))
+        return _holder(agent.lease(request).get("released"))
+
+
+def own_name() -> str:
+    """Return what others see of us: user@host."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have no name
+        user = str(os.getuid())
+    return printable(f"{user}@{socket.gethostname()}", 200)
+
+
+def holder_of(reply: Mapping[str, Any]) -> Holder | None:
+    """Return who holds the board by the agent's answer; None: nobody."""
+    return _holder(reply.get("holder"))
+
+
+def _holder(told: Any) -> Holder | None:
+    if not isinstance(told, dict):
+        return None
+    words = {name: printable(str(told.get(name, "not told")), 400) for name in ("who", "purpose", "since")}
+    left = told.get("left_ns")
+    return Holder(**words, left_s=left / 1e9 if type(left) is int else 0.0)
+
+
+def _acquire(agent: RemoteAgent, *, purpose: str, wait_s: float, ttl_ns: int, on_event: OnEvent) -> int:
+    job = next((f", job {os.environ[name]}" for name in _CI_JOBS if os.environ.get(name)), "")
+    request = protocol.LeaseRequest(
+        do="acquire",
+        ticket=secrets.token_hex(16),
+        who=own_name(),
+        purpose=printable(purpose + job, 400),
+        ttl_ns=ttl_ns,
+    )
+    deadline = time.monotonic() + wait_s
+    told: str | None = None
+    try:
+        while True:
+            reply = agent.lease(request)
+            if reply.get("granted") is True:
+                return _token(agent, reply)
+            text = _waiting(agent, reply)
+            if time.monotonic() >= deadline:
+                raise BoardBusy(
+                    f"{text}; try --wait 30m, or, if that is nobody's any more: "
+                    f"edgebench device release {agent.name} --force --reason '...'"
+                )
+            if text != told:
+                on_event(Noted(f"{text}; waiting for at most {max(0, deadline - time.monotonic()) / 60:.0f} minutes"))
+                told = text
+            again_ns = reply.get("ask_again_ns")
+            pause_s = again_ns / 1e9 if type(again_ns) is int and 0 < again_ns < 10e9 else 2.0
+            time.sleep(max(0.0, min(pause_s, deadline - time.monotonic())))
+    except BaseException:
+        with suppress(DeviceError):  # the ticket is forgotten by itself
+            agent.lease(protocol.LeaseRequest(do="leave", ticket=request.ticket))
+        raise
+
+
+def _token(agent: RemoteAgent, reply: Mapping[str, Any]) -> int:
+    token = reply.get("token")
+    if type(token) is not int or not 0 < token <= protocol.MAX_INT:
+        raise AgentError(f"{agent.name}: the board's answer about its lease is not valid")
+    return token
+
+
+def _waiting(agent: RemoteAgent, reply: Mapping[str, Any]) -> str:
+    holder, ahead = holder_of(reply), reply.get("ahead")
+    before = f", {ahead} before us" if type(ahead) is int and ahead else ""
+    return f"{agent.name}: {holder or 'somebody else'} has the board{before}"

@@ -1,0 +1,58 @@
+"""How a server's highest rate was found: the answer in a line, and what was probed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from rich.console import RenderableType
+
+from edgebench.measurement import Measurement
+from edgebench.printable import printable
+from edgebench.rate_search import RESOLUTION, Probe, RateSearch
+from edgebench.report.figures import latency_text, rounded
+from edgebench.report.table import Column, FittingTable, variant_name
+
+
+def search_tables(measurement: Measurement) -> Iterator[RenderableType]:
+    """Yield the probes and what they amount to; nothing where no rate was searched."""
+    search = measurement.find_qps
+    if search is None:
+        return
+    subject = measurement.subject
+    probes = sorted(search.probes, key=lambda probe: probe.queries_per_s)
+    heading = f"{variant_name(subject.variant)} {subject.artifact.format} · searching queries/s with p99 <= "
+    yield ""
+    yield FittingTable(
+        [
+            Column(header, [cell(probe) for probe in probes], text=header in ("measured in", "holds", "not valid"))
+            for header, cell in _COLUMNS
+            if header != "not valid" or any(probe.reasons for probe in probes)
+        ],
+        heading=f"{heading}{search.latency_bound_ms:g} ms",
+        notes=[answer(search)],
+    )
+
+
+def answer(search: RateSearch) -> str:
+    """Return in words what the search has found so far."""
+    bound = f"p99 within {search.latency_bound_ms:g} ms of a query's arrival"
+    if search.qps is None:
+        return f"no rate is confirmed that keeps {bound}"
+    found = next(probe for probe in search.probes if probe.runs and probe.holds)
+    return (
+        f"highest rate with {bound}: {rounded(found.queries_per_s)}/s, within {100 * RESOLUTION:.0f} %; confirmed at "
+        f"99 % confidence by {found.runs} runs, of whose {found.queries} queries {found.over_bound} were over it"
+    )
+
+
+#: Header and cell.
+_COLUMNS: tuple[tuple[str, Callable[[Probe], str]], ...] = (
+    ("queries\n/s", lambda probe: rounded(probe.queries_per_s)),
+    ("measured in", lambda probe: f"{probe.runs} runs" if probe.runs else "a probe"),
+    ("queries", lambda probe: str(probe.queries)),
+    ("over\nbound", lambda probe: str(probe.over_bound)),
+    ("p99\nms", lambda probe: latency_text(probe.p99_ms)),
+    ("server\nbusy", lambda probe: f"{100 * probe.utilisation:.0f} %" if probe.utilisation is not None else ""),
+    ("holds", lambda probe: "yes" if probe.holds else "no"),
+    ("not valid", lambda probe: printable("; ".join(probe.reasons))),
+)

@@ -1,0 +1,266 @@
+"""The board's lease, by the agent as it is shipped: one holder at a time, first come first served, freed by itself."""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+import sys
+import textwrap
+import time
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgebench_agent.board_lease import BoardLease
+from edgebench_agent.home import Home
+from edgebench_agent.protocol import Failed, Latencies, LeaseRequest
+from tests.agent.board import SECOND, AgentBoard, of, wait_until
+
+
+def ask(board: AgentBoard, do: str, **fields: Any) -> dict[str, Any]:
+    return board.reply("lease", input=LeaseRequest(do=do, **fields).to_json())
+
+
+def acquire(board: AgentBoard, ticket: str, **fields: Any) -> dict[str, Any]:
+    return ask(board, "acquire", ticket=ticket, who=f"{ticket}@host", purpose="a test", **fields)
+
+
+def token_of(reply: dict[str, Any]) -> int:
+    assert reply["granted"], reply
+    token: int = reply["token"]
+    return token
+
+
+def age_lease(board: AgentBoard, seconds: int) -> None:
+    """Let time pass: move everything that was noted so far into the past."""
+    path = board.home / "lease.json"
+    state = json.loads(path.read_text())
+    if state["holder"] is not None:
+        state["holder"]["granted_ns"] -= seconds * SECOND
+    path.write_text(json.dumps(state))
+    (board.home / "lease.renewed").unlink(missing_ok=True)
+
+
+# --- who has it ---------------------------------------------------------------------------------------------------
+
+
+def test_a_free_board_is_granted_and_then_taken(board: AgentBoard) -> None:
+    token = token_of(acquire(board, "anna"))
+    refused = acquire(board, "bert")
+    assert (refused["granted"], refused["ahead"], refused["holder"]["who"]) == (False, 0, "anna@host")
+    assert ask(board, "show")["waiting"] == ["bert@host"]
+    ask(board, "release", token=token)
+    assert token_of(acquire(board, "bert")) > token
+
+
+def test_the_same_ticket_asked_again_keeps_what_it_was_granted(board: AgentBoard) -> None:
+    assert acquire(board, "anna") == acquire(board, "anna")
+
+
+def test_whoever_came_first_is_served_first(board: AgentBoard) -> None:
+    token = token_of(acquire(board, "anna"))
+    assert [acquire(board, name)["ahead"] for name in ("bert", "carl", "dora")] == [0, 1, 2]
+    ask(board, "release", token=token)
+    assert not acquire(board, "dora")["granted"]
+    assert acquire(board, "bert")["granted"]
+
+
+def test_a_waiter_that_leaves_or_is_forgotten_holds_up_nobody(board: AgentBoard) -> None:
+    token = token_of(acquire(board, "anna"))
+    for name in ("bert", "carl", "dora"):
+        acquire(board, name)
+    ask(board, "leave", ticket="bert")
+    state = json.loads((board.home / "lease.json").read_text())
+    state["queue"][0]["asked_ns"] -= 31 * SECOND  # carl has not asked for half a minute
+    (board.home / "lease.json").write_text(json.dumps(state))
+    ask(board, "release", token=token)
+    assert acquire(board, "dora")["granted"]
+
+
+def test_without_renewal_the_board_is_free_after_its_time_to_live(board: AgentBoard) -> None:
+    token = token_of(acquire(board, "anna", ttl_ns=60 * SECOND))
+    age_lease(board, 59)
+    assert not acquire(board, "bert")["granted"]
+    age_lease(board, 2)
+    assert acquire(board, "bert")["granted"]
+    assert ask(board, "renew", token=token)["kind"] == "lease_lost"
+
+
+def test_renewal_keeps_the_board(board: AgentBoard) -> None:
+    token = token_of(acquire(board, "anna", ttl_ns=60 * SECOND))
+    age_lease(board, 59)
+    ask(board, "renew", token=token)
+    state = json.loads((board.home / "lease.json").read_text())
+    state["holder"]["granted_ns"] -= 59 * SECOND
+    (board.home / "lease.json").write_text(json.dumps(state))
+    assert not acquire(board, "bert")["granted"]
+
+
+def test_a_holder_who_comes_late_goes_on_where_nobody_else_came(board: AgentBoard) -> None:
+    token = token_of(acquire(board, "anna", ttl_ns=60 * SECOND))
+    age_lease(board, 3600)
+    assert ask(board, "renew", token=token)["ok"]
+    assert not acquire(board, "bert")["granted"]
+
+
+def test_a_lease_of_before_a_reboot_is_over(board: AgentBoard) -> None:
+    acquire(board, "anna")
+    path = board.home / "lease.json"
+    path.write_text(path.read_text().replace(json.loads(path.read_text())["holder"]["boot"], "another-boot"))
+    assert acquire(board, "bert")["granted"]
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[1]", b'{"next_token": 5}', b"\xff\xfe", b'{"next_token":0}' * 9])
+def test_a_damaged_file_costs_no_holder_the_board_and_no_number_is_given_twice(
+    board: AgentBoard, content: bytes
+) -> None:
+    token = token_of(acquire(board, "anna"))
+    ask(board, "renew", token=token)
+    (board.home / "lease.json").write_bytes(content)
+    assert ask(board, "renew", token=token)["ok"]
+    assert not acquire(board, "bert")["granted"]
+    ask(board, "release", token=token)
+    assert token_of(acquire(board, "bert")) > token
+
+
+def test_what_is_taken_by_force_is_told_to_whoever_had_it(board: AgentBoard) -> None:
+    token = token_of(acquire(board, "anna"))
+    released = ask(board, "force", who="admin@desk", reason="the job hangs")["released"]
+    assert (released["who"], released["token"]) == ("anna@host", token)
+    lost = ask(board, "renew", token=token)
+    assert lost["message"] == "the board's lease was taken away by admin@desk: the job hangs"
+    (taken,) = ask(board, "show")["taken"]
+    assert (taken["by"], taken["reason"]) == ("admin@desk", "the job hangs")
+
+
+@pytest.mark.parametrize(
+    "line", [b"", b"{}\n", b'{"do":"steal"}\n', b'{"do":"acquire"}\n', b'{"do":"acquire","ticket":"../x"}\n']
+)
+def test_a_request_that_is_none_is_refused(board: AgentBoard, line: bytes) -> None:
+    assert board.reply("lease", input=line)["kind"] == "bad_request"
+
+
+# --- runs under it ------------------------------------------------------------------------------------------------
+
+
+def test_a_run_without_a_lease_waits_for_whoever_has_one(board: AgentBoard) -> None:
+    acquire(board, "anna")
+    refused = board.launch(board.spec())
+    assert refused["kind"] == "busy"
+    assert "anna@host (a test, since " in refused["message"]
+
+
+def test_a_run_of_a_lost_lease_does_not_begin(board: AgentBoard) -> None:
+    token = token_of(acquire(board, "anna"))
+    ask(board, "force", who="admin@desk", reason="mine")
+    assert board.launch(board.spec(lease_token=token))["kind"] == "lease_lost"
+
+
+def test_a_run_ends_itself_once_the_lease_is_anothers(board: AgentBoard, tiny_model: bytes) -> None:
+    token = token_of(acquire(board, "anna"))
+    spec = board.long_spec(tiny_model, lease_token=token)
+    board.launch_well(spec)
+    journal = board.home / "runs" / spec.run_id / "journal.ndjson"
+    wait_until(lambda: b'"warmup":false' in journal.read_bytes())
+    ask(board, "force", who="admin@desk", reason="maintenance")
+    messages = [entry.message for entry in board.journal(spec.run_id)]
+    (failed,) = of(Failed, messages)
+    assert (failed.kind, failed.message) == (
+        "lease_lost",
+        "the board's lease was taken away by admin@desk: maintenance",
+    )
+    assert any(not block.warmup for block in of(Latencies, messages))  # what was measured is there
+
+
+def test_following_a_run_keeps_the_lease(board: AgentBoard, tiny_model: bytes) -> None:
+    token = token_of(acquire(board, "anna", ttl_ns=60 * SECOND))
+    spec = board.long_spec(tiny_model, lease_token=token)
+    board.launch_well(spec)
+    follower = board.start("follow", spec.run_id, 0, "--lease", token)
+    assert follower.stdin is not None
+    age_lease(board, 59)
+    follower.stdin.write(b"renew\n")
+    follower.stdin.flush()
+    wait_until(lambda: (board.home / "lease.renewed").exists())
+    follower.kill()
+    follower.communicate()
+    age = json.loads((board.home / "lease.json").read_text())
+    age["holder"]["granted_ns"] -= 59 * SECOND
+    (board.home / "lease.json").write_text(json.dumps(age))
+    assert not acquire(board, "bert")["granted"]
+
+
+def test_a_push_of_a_lost_lease_is_refused(board: AgentBoard) -> None:
+    token = token_of(acquire(board, "anna"))
+    ask(board, "force", who="admin@desk", reason="mine")
+    refused = board.replies("receive", "0" * 64, 4, "--lease", token, input=b"data")
+    assert refused[-1]["kind"] == "lease_lost"
+
+
+# --- many at once -------------------------------------------------------------------------------------------------
+
+#: One who wants the board: waits for it, works under it, and gives it back; a journal of its own says when.
+_CONTENDER = """
+    import sys, time
+    sys.path.insert(0, sys.argv[1])
+    from pathlib import Path
+    from edgebench_agent.board_lease import BoardLease
+    from edgebench_agent.failure import Failure
+    from edgebench_agent.home import Home
+    from edgebench_agent.protocol import LeaseRequest
+
+    lease, name, journal = BoardLease(Home(Path(sys.argv[2]))), sys.argv[3], open(sys.argv[4], "a", buffering=1)
+    request = LeaseRequest(do="acquire", ticket=name, who=name, purpose="contend", ttl_ns=2_000_000_000)
+    while True:
+        reply = lease.acquire(request)
+        if reply["granted"]:
+            break
+        time.sleep(0.05)
+    token = reply["token"]
+    journal.write(f"{time.monotonic_ns()} begin {token}\\n")
+    for _ in range(int(sys.argv[5])):
+        time.sleep(0.02)
+        lease.renew(token)
+        journal.write(f"{time.monotonic_ns()} works {token}\\n")
+    lease.release(token)
+    journal.write(f"{time.monotonic_ns()} done {token}\\n")
+"""
+
+
+def test_of_twenty_contenders_never_two_have_the_board_and_nobody_starves(tmp_path: Path) -> None:
+    """Half of them are killed at a random moment; what each did stands in its journal, on one clock."""
+    chance = random.Random(7)
+    home = tmp_path / "home"
+    agents = Path(__file__).parents[2] / "agents"
+    names = [f"user-{number:02}" for number in range(20)]
+    chance.shuffle(names)
+    program = textwrap.dedent(_CONTENDER)
+    contenders = {
+        name: subprocess.Popen(
+            [sys.executable, "-c", program, str(agents), str(home), name, str(tmp_path / name), "10"]
+        )
+        for name in names
+    }
+    doomed = set(chance.sample(names, 10))
+    journal = {name: tmp_path / name for name in names}
+    for name in doomed:  # wherever it is: in the queue, at work, or done
+        time.sleep(chance.uniform(0.0, 0.4))
+        contenders[name].kill()
+    for name, process in contenders.items():
+        assert process.wait(60) in ((0, -9) if name in doomed else (0,))
+    spans = []
+    for name in names:
+        lines = [line.split() for line in journal[name].read_text().splitlines()] if journal[name].exists() else []
+        if lines:
+            spans.append((int(lines[0][0]), int(lines[-1][0]), int(lines[0][2])))
+        if name not in doomed:
+            assert lines[-1][1] == "done"
+    spans.sort()
+    for (_, ended, token), (began, _, next_token) in pairwise(spans):
+        assert ended <= began
+        assert token < next_token
+    last = LeaseRequest(do="acquire", ticket="last", who="last")  # the board is free once the time to live is over
+    wait_until(lambda: BoardLease(Home(home)).acquire(last)["granted"])
