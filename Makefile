@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: venv profile test test-openssh check bench bench-large clean
+.PHONY: venv profile test test-openssh test-arm64 check bench bench-large clean
 
 venv: .venv/.complete
 
@@ -18,10 +18,14 @@ profile: venv
 	$(BIN)/edgebench profile
 
 test: venv
-	$(BIN)/pytest -m 'not openssh'
+	$(BIN)/pytest -m 'not openssh and not arm64'
 
 test-openssh: venv
 	$(BIN)/pytest -m openssh
+
+# A whole Debian for arm64, emulated; root, qemu-user-static, mmdebstrap and zstd are needed.
+test-arm64: venv
+	$(BIN)/pytest -m arm64
 
 check: venv
 	$(BIN)/ruff check .

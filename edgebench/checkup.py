@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from edgebench.board_pythons import DEFAULT_PYTHON
 from edgebench.device import Device
 from edgebench.errors import AuthenticationError, BoardError, ConnectionLost, DeviceError, HostKeyError
 from edgebench.lease import Holder, holder_of
@@ -84,7 +85,7 @@ def check_device(device: Device) -> Checkup:
             findings += _way_findings(device)
             agent = RemoteAgent(transport, name=device.name, python=device.python)
             agent.install()
-            findings.append(Finding("Python", f"{_version(agent.python_version)} at {device.python}"))
+            findings.append(Finding("Python", f"{_version(agent.python_version)} at {agent.python}"))
             reply = agent.probe([runtime])
             board = reply["board"]
             findings += probe_findings(device, runtime, reply)
@@ -252,26 +253,27 @@ def _lease(holder: Holder | None) -> Finding:
 def _other_load(device: Device, reply: Mapping[str, Any]) -> Finding:
     busy = RemoteAgent.busy_processes(reply)
     if busy is None:
-        return Finding("other load", "psutil, which would tell, is not installed", State.BETTER, _pip(device, "psutil"))
+        pip = f"on the board: {shlex.quote(device.python)} -m pip install psutil"
+        mend = _mend(device, device.profile.default_format.runtime, pip)
+        return Finding("other load", "psutil, which would tell, is not installed", State.BETTER, mend)
     if not busy:
         return Finding("other load", "none")
     seen = ", ".join(f"{name} {millicores / 1000:.2f} cores" for name, millicores in busy)
     return Finding("other load", seen, State.BETTER, "stop what need not run there")
 
 
-def _pip(device: Device, package: str) -> str:
-    return f"on the board: {shlex.quote(device.python)} -m pip install {package}"
+def _mend(device: Device, runtime: str, otherwise: str | None) -> str | None:
+    """Return what installs a runtime and psutil: `device setup`, unless the Python is somebody's choice."""
+    if device.is_local or device.python != DEFAULT_PYTHON:
+        return otherwise
+    runtime = "ai-edge-litert" if runtime == "tflite" else runtime
+    return f"edgebench device setup {shlex.quote(device.name)} --runtime {runtime}"
 
 
 def _runtime_findings(device: Device, runtime: str, found: Mapping[str, Any], python: str | None) -> Iterator[Finding]:
     if not found["ok"]:
-        problem, _, mend = (_text(found, "error") or "it does not work").partition("; try: ")
-        if python is not None and python.startswith("/usr/"):
-            # Debian 12 and later forbid pip to install into the system's Python.
-            mend = (
-                f"on the board: {shlex.quote(python)} -m venv bench && bench/bin/pip install numpy {runtime}; "
-                f'then python = "bench/bin/python" for {device.name} in edgebench.toml'
-            )
+        problem, _, pip = (_text(found, "error") or "it does not work").partition("; try: ")
+        mend = _mend(device, runtime, _without_setup(device, runtime, python, pip))
         yield Finding(runtime, problem, State.MEND, mend or None)
         return
     libraries = found.get("libraries")
@@ -288,10 +290,22 @@ def _runtime_findings(device: Device, runtime: str, found: Mapping[str, Any], py
         yield Finding("providers", seen)
         return
     mend = (
-        f"install a build of {runtime} with {missing[0]}, or measure the CPU: "
+        f"a build of {runtime} with {missing[0]}: edgebench device setup {shlex.quote(device.name)} --wheel FILE or "
+        f"--system-python; or measure the CPU: "
         f"edgebench device add {shlex.quote(device.name)} --profile generic-linux --replace ..."
     )
     yield Finding("providers", f"{seen}; the profile {device.profile.name} asks for {missing[0]}", State.MEND, mend)
+
+
+def _without_setup(device: Device, runtime: str, python: str | None, pip: str) -> str:
+    """Return what installs a runtime for a Python of the user's choice."""
+    if python is None or not python.startswith("/usr/"):
+        return pip
+    # Debian 12 and later forbid pip to install into the system's Python.
+    return (
+        f"on the board: {shlex.quote(python)} -m venv bench && bench/bin/pip install numpy {runtime}; "
+        f'then python = "bench/bin/python" for {device.name} in edgebench.toml'
+    )
 
 
 def cost_findings(overhead: Overhead | None, told: Sequence[str]) -> Iterator[Finding]:

@@ -16,7 +16,8 @@
     |   |-- ConnectionLost         an open session ended or fell silent; may be tried again
     |   |-- BoardError             the board lacks something: Python, runtime, memory, disk
     |   |   |-- BoardBusy          ... for now: another run is measuring there, or somebody else holds it
-    |   |   `-- LeaseLost          ... because it is somebody else's by now
+    |   |   |-- LeaseLost          ... because it is somebody else's by now
+    |   |   `-- NoWheelFits        ... and nobody has built what it lacks for such a board
     |   `-- AgentError             the agent failed, or what it sent is not valid
     |       `-- RunFailed          one run ended with a failure of its own
     |-- StoreError                 a result can't be written or read
@@ -108,6 +109,10 @@ class BoardError(DeviceError):
 
 
 class BoardBusy(BoardError):
+    pass
+
+
+class NoWheelFits(BoardError):
     pass
 
 

@@ -117,10 +117,10 @@ def _answers(
         push_artifact(agent, artifact, on_event)
         agent.push_bytes(inputs.to_bytes())
         providers = providers_for(device, artifact)
-        return _infer(agent, artifact, workload, inputs, providers=providers, runtime=runtime)
+        return infer(agent, artifact, workload, inputs, providers=providers, runtime=runtime)
 
 
-def _infer(
+def infer(
     agent: RemoteAgent,
     artifact: Artifact,
     workload: Workload,

@@ -38,7 +38,10 @@ def preflight(
     for name in runtimes:
         found = reply["runtimes"][name]
         if not found["ok"]:
-            raise BoardError(f"{device.name}: {name} does not work on the board: {found.get('error')}")
+            problem = str(found.get("error"))
+            if agent.may_be_set_up:
+                problem = f"{problem.partition('; try: ')[0]}; try: edgebench device setup {device.name}"
+            raise BoardError(f"{device.name}: {name} does not work on the board: {problem}")
     for artifact in artifacts:
         _require_provider(device, artifact, reply["runtimes"][runtime_of(artifact, runtime)].get("providers"))
     busy = [f"{name} {used / 1000:.1f} cores" for name, used in agent.busy_processes(reply) or [] if used >= _BUSY]
@@ -53,7 +56,7 @@ def preflight(
             )
     return {
         name: {
-            **board,  # first: a board does not name itself
+            **reply["runtimes"][name]["board"],  # first: a board does not name itself
             "name": device.name,
             "profile": device.profile.name,
             "runtime": name,

@@ -12,13 +12,14 @@ import time
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
+from edgebench.board_pythons import DEFAULT_PYTHON, BoardPython, board_python, find_pythons
 from edgebench.errors import (
     AgentError,
     AuthenticationError,
@@ -35,8 +36,6 @@ from edgebench.printable import printable
 from edgebench.transport.base import CommandResult, Stream, Transport
 from edgebench_agent import protocol
 
-OLDEST_PYTHON = (3, 8)
-
 #: A follower is heard every second (heartbeats); silent for so long, the connection counts as lost.
 SILENCE_S = 15.0
 RENEW_EVERY_S = 10.0
@@ -48,6 +47,8 @@ _MAX_JOURNAL_BYTES = 384 << 20
 _STOP_S = 20.0
 _MOST_SENSORS, _MOST_VALUES = 64, 256
 _CHUNK_BYTES = 1 << 18
+#: What the board's table has of each runtime.
+_TABLE = ("python", "environment", "packages", "agreement")
 
 # Runs on any Python that the board may have, even too old a one: it must be able to say so.
 _BOOTSTRAP = """
@@ -58,6 +59,13 @@ if sys.version_info < (3, 8):
     say(ok=False, kind="python_too_old", python=list(sys.version_info[:3]))
 sha, store = sys.argv[1], sys.argv[2] == "store"
 home = os.environ.get("EDGEBENCH_HOME") or os.path.expanduser("~/.edgebench")
+def served():
+    try:
+        with open(os.path.join(home, "envs", "table.json")) as file:
+            table = json.load(file)["runtimes"]
+        return {name: table[name] for name in table if os.access(table[name]["python"], os.X_OK)}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
 folder = os.path.join(home, "agents")
 path = os.path.join(folder, sha + ".pyz")
 def intact():
@@ -76,7 +84,11 @@ try:
             file.flush()
             os.fsync(file.fileno())
         os.replace(part, path)
-    say(ok=True, have=intact(), path=path, python=list(sys.version_info[:3]))
+    base = os.path.realpath(getattr(sys, "_base_executable", None) or sys.executable)
+    bits = 64 if sys.maxsize > 2 ** 32 else 32
+    version = list(sys.version_info[:3])
+    base = {"path": base, "version": version, "bits": bits}
+    say(ok=True, have=intact(), path=path, python=version, base=base, served=served())
 except OSError as error:
     say(ok=False, kind="os_error", message=str(error))
 """
@@ -149,17 +161,36 @@ class Position:
         self.ended = False
 
 
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What serves a runtime on a board since `device setup`: a Python, in an environment or the board's own.
+
+    `packages`: versions by name; `agreement`: how its numbers compared with the host's, for people; `own`: it is the
+    user's choice, a wheel or the board's own Python.
+    """
+
+    python: str
+    environment: str | None
+    packages: Mapping[str, str]
+    agreement: str
+    own: bool = False
+
+
 class RemoteAgent:
     """The agent on one board, reached through a transport. Call `install` first.
 
-    `name` is the device's, for messages; `python` the board's interpreter.
+    `name` is the device's, for messages; `python` the board's interpreter. Where that is nobody's choice, a runtime
+    that `device setup` has installed is run by the Python of its environment (`served`).
     """
 
-    def __init__(self, transport: Transport, *, name: str, python: str = "python3") -> None:
+    def __init__(self, transport: Transport, *, name: str, python: str = DEFAULT_PYTHON) -> None:
         self.transport = transport
         self.name = name
         self.python = python
+        self.may_be_set_up = python == DEFAULT_PYTHON and not transport.shares_files
+        self.served: dict[str, Served] = {}
         self.python_version: tuple[int, ...] = ()
+        self.base: BoardPython | None = None  # what `python` is, or was made of
         self.lease_token = 0  # of the board's lease that runs and pushes are under; 0: none
         self._path: str | None = None
 
@@ -181,9 +212,23 @@ class RemoteAgent:
             raise BoardError(f"{self.name}: the agent's file on the board is not what was sent; check the board's disk")
         self._path = reply["path"]
         self.python_version = tuple(reply["python"])
+        self.base = board_python(reply.get("base"))
+        if self.may_be_set_up:
+            self.served = _served(reply.get("served"))
+
+    def python_for(self, runtime: str) -> str:
+        """Return the board's interpreter that has a runtime, as far as `device setup` has installed it."""
+        names = (runtime, "ai-edge-litert", "tflite-runtime") if runtime == "tflite" else (runtime,)
+        return next((self.served[name].python for name in names if name in self.served), self.python)
 
     def _bootstrap(self, sha256: str, action: str, data: bytes) -> dict[str, Any]:
         result = self._run([self.python, "-I", "-c", _BOOTSTRAP, sha256, action], input=data, timeout_s=60)
+        lacks = result.status in (126, 127) or b'"python_too_old"' in result.stdout
+        if lacks and self.may_be_set_up and self.python == DEFAULT_PYTHON:
+            newer = next((found for found in find_pythons(self.transport) if found.is_new_enough), None)
+            if newer is not None:
+                self.python = newer.path
+                return self._bootstrap(sha256, action, data)
         if result.status in (126, 127):
             raise BoardError(
                 f"{self.name}: no Python at {self.python!r} on the board; install Python >= 3.8 there "
@@ -204,7 +249,10 @@ class RemoteAgent:
                 f"name a newer one with python = ... in edgebench.toml"
             )
         if not reply.get("ok"):
-            raise BoardError(f"{self.name}: can't put the agent on the board: {_said(reply.get('message', ''))}")
+            raise BoardError(
+                f"{self.name}: can't put the agent on the board: {_said(reply.get('message', ''))}; its user must be "
+                f"able to write ~/.edgebench there (or set EDGEBENCH_HOME to another folder)"
+            )
         if not (
             type(reply.get("have")) is bool
             and type(reply.get("path")) is str
@@ -218,9 +266,23 @@ class RemoteAgent:
     # --- commands -----------------------------------------------------------------------------------------------
 
     def probe(self, runtimes: Sequence[str] = ()) -> dict[str, Any]:
-        """Return the board's facts (`board`) and, per runtime, whether and in which version it works (`runtimes`)."""
+        """Return the board's facts (`board`) and, per runtime, whether and in which version it works (`runtimes`).
+
+        Runtimes that are served by different Pythons are probed by these; a runtime's `board` are the facts that its
+        own Python told.
+        """
+        by_python: dict[str, list[str]] = {}
+        for name in runtimes:
+            by_python.setdefault(self.python_for(name), []).append(name)
+        replies = [self._probe(python, names) for python, names in by_python.items()] or [self._probe(self.python, [])]
+        found = {
+            name: entry | {"board": reply["board"]} for reply in replies for name, entry in reply["runtimes"].items()
+        }
+        return replies[0] | {"runtimes": found}
+
+    def _probe(self, python: str, runtimes: Sequence[str]) -> dict[str, Any]:
         arguments = [argument for name in runtimes for argument in ("--runtime", name)]
-        reply = self._command(["probe", *arguments], timeout_s=300)
+        reply = self._command(["probe", *arguments], timeout_s=300, python=python)
         board, found = _cleaned(reply.get("board")), _cleaned(reply.get("runtimes"))
         valid = isinstance(board, dict) and isinstance(found, dict) and set(found) == set(runtimes)
         if not valid or not all(isinstance(entry, dict) and type(entry.get("ok")) is bool for entry in found.values()):
@@ -283,6 +345,36 @@ class RemoteAgent:
             arguments += ["--dry-run"]
         return self._command(arguments, timeout_s=120)
 
+    # --- setting up ---------------------------------------------------------------------------------------------
+
+    def make_environment(self, spec: protocol.InstallSpec, *, python: str) -> tuple[str | None, list[str]]:
+        """Make an environment for one of the board's Pythons; return its interpreter, or None and the missing wheels.
+
+        Raises:
+            BoardBusy: a run measures there.
+            BoardError: no room for it, or files of another user are in the way.
+        """
+        line = protocol.encode_object(asdict(spec))
+        reply = self._command(["install"], input=line, timeout_s=1800, python=python)
+        made, missing = reply.get("python"), reply.get("missing")
+        known = {wheel.sha256 for wheel in spec.wheel_files()}
+        if not (made is None or _is_path(made)) or type(missing) is not list or not set(missing) <= known:
+            raise AgentError(f"{self.name}: the board's answer to an installation is not valid")
+        return made, missing
+
+    def adopt(self, adoption: protocol.Adoption) -> None:
+        """Have a Python serve a runtime from now on; what served it before is removed where nothing else needs it."""
+        self._command(["adopt"], input=protocol.encode_object(asdict(adoption)), timeout_s=300)
+        self.served[adoption.runtime] = Served(
+            adoption.python, adoption.environment, adoption.packages, adoption.agreement, adoption.own
+        )
+
+    def remove(self) -> dict[str, Any]:
+        """Remove all that edgebench has put on the board, the agent included; return its list of what went."""
+        return self._command(["remove"], timeout_s=600)
+
+    # --- runs' beginning and end --------------------------------------------------------------------------------
+
     def launch(self, spec: protocol.RunSpec) -> None:
         """Start a run on the board; it goes on by itself from here. Starting the same run twice starts it once.
 
@@ -293,7 +385,7 @@ class RemoteAgent:
         """
         # The board itself ends a runtime's import that gets nowhere, after ten minutes.
         leased = replace(spec, lease_token=self.lease_token)
-        self._command(["launch"], input=leased.to_json(), timeout_s=660)
+        self._command(["launch"], input=leased.to_json(), timeout_s=660, python=self.python_for(spec.runtime))
 
     def lease(self, request: protocol.LeaseRequest) -> dict[str, Any]:
         """Ask something of the board's lease; return the agent's answer.
@@ -355,13 +447,15 @@ class RemoteAgent:
                     self.transport.reconnect()
         return entries
 
-    def _argv(self, arguments: Sequence[str]) -> list[str]:
+    def _argv(self, arguments: Sequence[str], python: str | None = None) -> list[str]:
         if self._path is None:
             raise RuntimeError("RemoteAgent.install() was not called")
-        return [self.python, self._path, *arguments]
+        return [python or self.python, self._path, *arguments]
 
-    def _command(self, arguments: Sequence[str], *, input: bytes = b"", timeout_s: float) -> dict[str, Any]:
-        result = self._run(self._argv(arguments), input=input, timeout_s=timeout_s)
+    def _command(
+        self, arguments: Sequence[str], *, input: bytes = b"", timeout_s: float, python: str | None = None
+    ) -> dict[str, Any]:
+        result = self._run(self._argv(arguments, python), input=input, timeout_s=timeout_s)
         line = result.stdout.strip().rpartition(b"\n")[2]
         if not line:
             said = _said(result.stderr)
@@ -615,6 +709,32 @@ class _Interrupted(Exception):
     def __init__(self, moved: int) -> None:
         super().__init__(moved)
         self.moved = moved
+
+
+def _is_path(value: Any) -> bool:
+    return type(value) is str and value.startswith("/") and len(value) < 4096 and value.isprintable()
+
+
+def _served(told: Any) -> dict[str, Served]:
+    """Return what serves each runtime, as a board's table tells; an entry that is not one is left out."""
+    if type(told) is not dict or len(told) > protocol.MAX_ITEMS:
+        return {}
+    found = {}
+    for runtime, entry in told.items():
+        try:
+            adoption = protocol.Adoption.from_json(
+                protocol.encode_object(
+                    {name: entry[name] for name in _TABLE} | {"runtime": runtime, "own": entry.get("own", False)}
+                )
+            )
+        except (protocol.ProtocolError, AttributeError, KeyError, TypeError, ValueError):
+            continue
+        if _is_path(adoption.python):
+            packages = {_said(name, 80): _said(version, 80) for name, version in adoption.packages.items()}
+            found[runtime] = Served(
+                adoption.python, adoption.environment, packages, _said(adoption.agreement), adoption.own
+            )
+    return found
 
 
 def failure(name: str, failed: protocol.Failed) -> RunFailed | LeaseLost:

@@ -134,6 +134,24 @@ def _clean(options: Any, home: Home, wire: int) -> None:
     _reply(wire, **clean(home, dry_run=options.dry_run, **limits))
 
 
+def _install(options: Any, home: Home, wire: int) -> None:
+    from .environments import install
+
+    _reply(wire, **install(home, sys.stdin.buffer.readline(MAX_LINE_BYTES + 1)))
+
+
+def _adopt(options: Any, home: Home, wire: int) -> None:
+    from .environments import adopt
+
+    _reply(wire, **adopt(home, sys.stdin.buffer.readline(MAX_LINE_BYTES + 1)))
+
+
+def _remove(options: Any, home: Home, wire: int) -> None:
+    from .removal import remove_all
+
+    _reply(wire, **remove_all(home))
+
+
 def _try(options: Any, home: Home, wire: int) -> None:
     from .probe import try_runtime
 
@@ -186,6 +204,9 @@ def _parser() -> argparse.ArgumentParser:
     clean.add_argument("--older-than-s", type=_count)
     clean.add_argument("--keep-bytes", type=_count)
     clean.add_argument("--dry-run", action="store_true")
+    add("install", _install)
+    add("adopt", _adopt)
+    add("remove", _remove)
     # What the agent starts itself:
     add("try", _try, name=str)
     add("supervise", _supervise, run_id=_run_id, lock=int, ready=int)

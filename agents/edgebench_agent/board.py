@@ -5,6 +5,7 @@ import platform
 import re
 import struct
 import sys
+import time
 from pathlib import Path
 from typing import Any, Dict, List, Optional
 
@@ -38,8 +39,9 @@ def board_facts(home: Home, root: Path = _ROOT) -> Dict[str, Any]:
         "swap_bytes": kilobytes(meminfo.get("SwapTotal")),
         "disk_free_bytes": _disk_free(home),
         "os": _operating_system(root),
+        "vendor_release": _vendor_release(root),
         "kernel": os.uname().release,
-        "libc": _libc(),
+        "libc": _libc(root),
         "python": platform.python_version(),
         "python_executable": sys.executable,
         "governor": ", ".join(sorted(governors)) or None,
@@ -54,6 +56,7 @@ def board_facts(home: Home, root: Path = _ROOT) -> Dict[str, Any]:
         "memory_shared_with_gpu": True if _is_jetson(root) else None,
         "clocksource": read_clocksource(root),
         "boot_id": boot_id(root),
+        "wall_clock_s": int(time.time()),
     }
 
 
@@ -98,11 +101,20 @@ def _operating_system(root: Path) -> Optional[str]:
     return name.strip("\"'") if name else None
 
 
-def _libc() -> Optional[str]:
+def _vendor_release(root: Path) -> Optional[str]:
+    """Return what a vendor calls the system that it ships: NVIDIA's L4T, Raspberry Pi's image."""
+    tegra = re.match(r"# R(\d+) \(release\), REVISION: ([\d.]+)", read_text(root / "etc/nv_tegra_release") or "")
+    if tegra:
+        return f"L4T {tegra.group(1)}.{tegra.group(2)}"
+    image = (read_text(root / "etc/rpi-issue") or "").splitlines()
+    return image[0].strip() or None if image else None
+
+
+def _libc(root: Path) -> Optional[str]:
     try:
         return os.confstr("CS_GNU_LIBC_VERSION")
     except (ValueError, OSError):
-        return " ".join(platform.libc_ver()).strip() or None
+        return "musl" if any((root / "lib").glob("ld-musl-*")) else None
 
 
 def _disk_free(home: Home) -> Optional[int]:

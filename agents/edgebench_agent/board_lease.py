@@ -42,8 +42,8 @@ class BoardLease:
 
     def __init__(self, home: Home) -> None:
         self._home = home
-        self._state = home.root / "lease.json"
-        self._renewed = home.root / "lease.renewed"
+        self._state = home.lease
+        self._renewed = home.lease_renewed
         self._boot = boot_id() or "?"
 
     # --- for those who want it ----------------------------------------------------------------------------------
@@ -145,7 +145,7 @@ class BoardLease:
     def _changing(self, *, keep: bool = True) -> Iterator[Dict[str, Any]]:
         """Give the state, alone; write it back if it is to be kept."""
         self._home.create()
-        lock = os.open(self._home.root / "lease.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        lock = os.open(self._home.lease_lock, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)
             state = self._read()

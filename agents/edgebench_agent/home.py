@@ -1,6 +1,6 @@
 """Where things lie on the board, and how the agent starts itself again.
 
-EDGEBENCH_HOME (else ~/.edgebench) holds agents/, blobs/, runs/ and `lock`, which is held while a run measures.
+EDGEBENCH_HOME (else ~/.edgebench) holds agents/, blobs/, envs/, runs/ and `lock`, which is held while a run measures.
 """
 
 import os
@@ -21,9 +21,13 @@ class Home:
         self.root = root
         self.agents = root / "agents"
         self.blobs = root / "blobs"
+        self.envs = root / "envs"
         self.runs = root / "runs"
         self.lock = root / "lock"
         self.power = root / "power.json"  # what clocks and power were before we set them
+        self.lease = root / "lease.json"
+        self.lease_renewed = root / "lease.renewed"
+        self.lease_lock = root / "lease.lock"
 
     def blob(self, sha256: str) -> Path:
         """Return the path of a blob."""
@@ -32,6 +36,14 @@ class Home:
     def run(self, run_id: str) -> "RunFolder":
         """Return the folder of a run."""
         return RunFolder(self.runs / run_id)
+
+    def folders(self) -> List[Path]:
+        """Return the folders that edgebench makes here."""
+        return [self.agents, self.blobs, self.envs, self.runs]
+
+    def files(self) -> List[Path]:
+        """Return the files that edgebench makes here, beside the folders."""
+        return [self.lock, self.power, self.lease, self.lease_renewed, self.lease_lock]
 
     def create(self) -> None:
         """Make what does not exist yet; only the owner may look inside."""
@@ -87,7 +99,8 @@ def own_sha256() -> Optional[str]:
 def own_command(*arguments: str) -> Tuple[List[str], Dict[str, str]]:
     """Return the command line and environment that run this very agent again."""
     archive = own_archive()
-    environment = dict(os.environ)
+    # From 1.29 on ONNX Runtime tells Microsoft of every model it loads, in a thread of the measured process.
+    environment = {**os.environ, "ORT_DISABLE_TELEMETRY": "1"}
     if archive is not None:
         return [sys.executable, str(archive), *arguments], environment
     folder = str(Path(next(iter(sys.modules[PACKAGE].__path__))).absolute().parent)

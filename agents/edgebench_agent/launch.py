@@ -115,21 +115,6 @@ def _first_line(folder: RunFolder) -> bytes:
         return journal.readline(MAX_LINE_BYTES)
 
 
-def running(home: Home) -> Optional[str]:
-    """Return the run that measures on this board now, or None."""
-    try:
-        lock = os.open(home.lock, os.O_RDONLY)
-    except FileNotFoundError:
-        return None
-    try:
-        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared: two that ask don't see each other
-    except BlockingIOError:
-        return os.pread(lock, 256, 0).decode("utf-8", "replace") or "another run"
-    finally:
-        os.close(lock)
-    return None
-
-
 def _check_files(home: Home, spec: RunSpec, files: List[ModelFile]) -> int:
     """Return the bytes of the model, all of whose files are there."""
     size = 0

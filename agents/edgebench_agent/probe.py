@@ -1,14 +1,12 @@
 """probe: what the board is, and which runtimes work there."""
 
-import signal
-import subprocess
 from typing import Any, Dict, List
 
 from .board import board_facts
+from .board_lock import running
 from .busy import busiest_processes
 from .failure import Failure
 from .home import Home, board_root, own_command
-from .launch import running
 from .protocol import ProtocolError, decode_object, one_line
 from .runtimes import RUNTIMES, describe, mending
 from .sensors.reading import read_board
@@ -34,6 +32,7 @@ def probe(home: Home, runtimes: List[str]) -> Dict[str, Any]:
 
 def try_runtime(name: str) -> Dict[str, Any]:
     """Import a runtime in this very process, which may die of it."""
+
     try:
         found = describe(name)
     except Failure as failure:
@@ -46,6 +45,9 @@ def _nothing(error: Any) -> Dict[str, Any]:
 
 
 def _probe_runtime(name: str) -> Dict[str, Any]:
+    import signal  # only here: a probe of the board alone is quick
+    import subprocess
+
     if name not in RUNTIMES:
         return _nothing(f"this agent knows no runtime {name!r}; it knows {', '.join(RUNTIMES)}")
     command, environment = own_command("try", name)

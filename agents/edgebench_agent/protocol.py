@@ -458,6 +458,55 @@ class RunSpec:
         return spec
 
 
+# --- environments -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class WheelFile:
+    """A wheel: a blob on the board, and its file name for messages."""
+
+    name: str = checked(_file_name)
+    sha256: str = checked(_sha256)
+
+
+@dataclass(frozen=True)
+class InstallSpec:
+    """An environment to make: the name it gets, and what it is made of."""
+
+    environment: str = checked(_sha256)
+    wheels: List[Any] = checked(_list(lambda value: isinstance(value, dict), 64))  # WheelFile objects as tables
+
+    def wheel_files(self) -> List[WheelFile]:
+        """Return the wheels."""
+        return [_from_mapping(WheelFile, entry, "a wheel") for entry in self.wheels]
+
+    @staticmethod
+    def from_json(line: bytes) -> "InstallSpec":
+        """Return the checked specification; ProtocolError: a field is missing or out of bounds."""
+        spec: InstallSpec = _from_mapping(InstallSpec, decode_object(line), "the installation")
+        spec.wheel_files()
+        return spec
+
+
+@dataclass(frozen=True)
+class Adoption:
+    """A Python serves a runtime from now on; `wheels`: blobs that are no longer needed."""
+
+    runtime: str = checked(_identifier)
+    python: str = checked(_text(4096))
+    environment: Optional[str] = checked(_or_none(_sha256))  # None: the board's own Python
+    packages: Dict[str, str] = checked(_table(_text(256), 64))  # versions by name
+    agreement: str = checked(_text(1024))  # what was compared with the host's numbers, for people
+    wheels: List[str] = checked(_list(_sha256, 64), default_factory=list)
+    own: bool = checked(_boolean, default=False)  # the user's own choice: a later setup leaves it as it is
+
+    @staticmethod
+    def from_json(line: bytes) -> "Adoption":
+        """Return the checked adoption; ProtocolError: a field is missing or out of bounds."""
+        adoption: Adoption = _from_mapping(Adoption, decode_object(line), "the adoption")
+        return adoption
+
+
 # --- the board's lease ------------------------------------------------------------------------------------------
 
 

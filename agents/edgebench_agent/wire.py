@@ -31,6 +31,7 @@ FAILURE_KINDS = (
     "model_rejected",  # the runtime refuses the file
     "inputs_rejected",  # the model wants other inputs than the workload has
     "not_found",
+    "not_permitted",  # files of another user are in the way
     "corrupt",  # bytes that don't have the hash they should
     "stuck",  # nothing came from the measuring process for so long that nothing will
     "busy",  # another run is measuring on this board

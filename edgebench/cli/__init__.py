@@ -17,7 +17,7 @@ COMMANDS = {
     "export": ("edgebench.cli.export", "Turn a checkpoint into artifact files, with a parity report."),
     "scores": ("edgebench.cli.scores", "XTREME-R: score predictions, import scores of other tools, show."),
     "compare": ("edgebench.cli.compare", "Two measurements: faster, slower or the same?"),
-    "device": ("edgebench.cli.device", "Boards: list, add, check, clean."),
+    "device": ("edgebench.cli.device", "Boards: list, add, set up, check, clean."),
     "runs": ("edgebench.cli.runs", "What is stored: list, show, export, resume."),
 }
 

@@ -1,10 +1,11 @@
-"""edgebench device: the boards that are known, adding one, checking one, cleaning one."""
+"""edgebench device: the boards that are known, adding one, setting it up, checking one, cleaning one."""
 
 from __future__ import annotations
 
 import dataclasses
 import re
 import sys
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,13 +13,22 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgebench.cli.numbers import time_span
-from edgebench.cli.output import console, json_option, to_stdout, verbosity_options, write_json
+from edgebench.cli.output import (
+    check_json_target,
+    console,
+    json_option,
+    progress_console,
+    to_stdout,
+    verbosity_options,
+    write_json,
+)
 from edgebench.errors import ConfigError, HostKeyError, UsageError
 
 if TYPE_CHECKING:
     from edgebench.checkup import Checkup
     from edgebench.cleanup import Cleanup
     from edgebench.device import Device
+    from edgebench.setup import Removal, Setup
     from edgebench.transport.known_hosts import HostKey
 
 DEFAULT_PUBLIC_KEY = "~/.ssh/id_ed25519.pub"
@@ -26,7 +36,7 @@ DEFAULT_PUBLIC_KEY = "~/.ssh/id_ed25519.pub"
 
 @click.group("device")
 def command() -> None:
-    """Boards: list, add, check, release, clean.
+    """Boards: list, add, set up, check, release, clean.
 
     \b
     Example:
@@ -152,7 +162,7 @@ def add(
             dataclasses.replace(device, host_key=settings["host_key"]), key_to_install, from_stdin=password_stdin
         )
     add_device(path, name, settings, replace=replace)
-    click.echo(f"{name} is in {path}; next: edgebench device check {name}")
+    click.echo(f"{name} is in {path}; next: edgebench device setup {name}")
 
 
 def _one_of(what: str, in_address: Any, as_option: Any) -> Any:
@@ -244,6 +254,96 @@ def _install_key(device: Device, public_key: str, *, from_stdin: bool) -> None:
         raise UsageError("--copy-id asks for a password, and there is no terminal; try: --password-stdin")
     new = install_public_key(device, public_key, password)
     click.echo(f"{device.name}: the key {'is installed' if new else 'was there already'}", err=True)
+
+
+# --- setup ------------------------------------------------------------------------------------------------------
+
+
+@command.command("setup")
+@click.argument("name")
+@click.option(
+    "--runtime",
+    "runtimes",
+    multiple=True,
+    metavar="R",
+    help="onnxruntime, ai-edge-litert or tflite-runtime; repeatable. [default: all that the board can have]",
+)
+@click.option(
+    "--wheel",
+    "wheels",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="A wheel of your own, such as a GPU build for a Jetson; repeatable.",
+)
+@click.option("--system-python", is_flag=True, help="Use the runtimes of the board's own Python; install nothing.")
+@click.option("--upgrade", is_flag=True, help="Look for newer wheels.")
+@click.option(
+    "--download",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Where wheels are kept here, and found again offline. [default: in edgebench's cache]",
+)
+@click.option("--remove", is_flag=True, help="Take everything of edgebench off the board again.")
+@json_option
+@verbosity_options
+def setup(
+    name: str,
+    runtimes: tuple[str, ...],
+    wheels: tuple[Path, ...],
+    system_python: bool,
+    upgrade: bool,
+    download: Path | None,
+    remove: bool,
+    json_target: str | None,
+) -> int:
+    """Make a bare board ready: install what measures there, without internet, root or pip on the board.
+
+    Each runtime runs a tiny model, whose numbers must be this machine's. What is there already stays. Ends with 0 if
+    all works, with 1 if not.
+
+    \b
+    Example:
+      edgebench device setup pi4
+    """
+    from edgebench.device import find_device
+    from edgebench.setup import SetupPlan, remove_setup, set_up
+
+    check_json_target(json_target)
+    if remove:
+        if runtimes or wheels or system_python or upgrade or download is not None:
+            raise UsageError("--remove takes everything off the board: leave the other options out")
+        removal = remove_setup(find_device(name))
+        write_json(json_target, removal.to_json())
+        if to_stdout(json_target):
+            _show_removal(removal)
+        return 0
+    from edgebench.cli.live import LiveDisplay
+
+    plan = SetupPlan(runtimes=runtimes, wheels=wheels, system_python=system_python, upgrade=upgrade, folder=download)
+    with LiveDisplay(progress_console()) as display:
+        done = set_up(find_device(name), plan, partial(display, ""))
+    write_json(json_target, done.to_json())
+    if to_stdout(json_target):
+        _show_setup(done)
+    return 0 if done.is_ready else 1
+
+
+def _show_setup(done: Setup) -> None:
+    from edgebench.report.table import add_plain_row, plain_table
+
+    verdict = "ready" if done.is_ready else "not all that was asked for works"
+    table = plain_table("what", "seen", "", "what mends it", title=f"{done.device}: {verdict}")
+    for finding in done.findings:
+        add_plain_row(table, finding.what, finding.seen, str(finding.state), finding.mend or "")
+    console().print(table)
+
+
+def _show_removal(removal: Removal) -> None:
+    parts = [f"{count} {kind} ({size / 1e6:,.1f} MB)" for kind, (count, size) in removal.removed.items()]
+    click.echo(f"{removal.device}: removed {', '.join(parts) or 'nothing: there was nothing'}")
+    if removal.left:
+        click.echo(f"{removal.device}: left, for they are not edgebench's: {', '.join(removal.left)}")
 
 
 # --- check ------------------------------------------------------------------------------------------------------

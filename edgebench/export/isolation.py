@@ -63,7 +63,12 @@ def run_job(job: Job, *, on_progress: Callable[[str], None]) -> dict[str, Any]:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
-            env={**os.environ, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"},
+            env={
+                **os.environ,
+                "HF_HUB_OFFLINE": "1",
+                "ORT_DISABLE_TELEMETRY": "1",
+                "TOKENIZERS_PARALLELISM": "false",
+            },
         )
         try:
             answer = _converse(child, job, on_progress)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import shutil
 import subprocess
@@ -13,6 +14,7 @@ import pytest
 
 from edgebench_agent.protocol import Done, Hello, Outputs
 from tests.agent.board import AgentBoard, of
+from tests.agent.wheel_making import make_wheel
 
 VERSIONS = ["3.8", "3.9", "3.10", "3.11", "3.12", "3.13"]
 ENVIRONMENTS = Path(__file__).parents[2] / ".venv" / "agent-pythons"
@@ -79,4 +81,13 @@ def test_the_agent_measures_and_infers_on_every_python(board_python: str, tiny_m
     assert of(Outputs, inferred)[0].names == ["embedded", "same_attention_mask"]
     assert isinstance(inferred[-1], Done)
 
+    wheels = [{"name": "thing.whl", "sha256": board.push(make_wheel({"thing.py": b"VALUE = 7\n"}))}]
+    made = board.reply("install", input=json.dumps({"environment": "a" * 64, "wheels": wheels}).encode() + b"\n")
+    said = subprocess.run(
+        [made["python"], "-I", "-c", "import thing; print(thing.VALUE)"], capture_output=True, check=True
+    )
+    assert said.stdout == b"7\n"
+
     assert board.reply("clean", "--older-than-s", 0)["ok"]
+    assert board.reply("remove")["left"] == []
+    assert not board.home.exists()

@@ -429,6 +429,20 @@ def test_the_facts_of_a_raspberry_pi(pi4: Path, tmp_path: Path) -> None:
     assert oom_kills(pi4) == 3
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "release"),
+    [
+        ("etc/nv_tegra_release", "# R36 (release), REVISION: 4.3, GCID: 38968081, BOARD: generic\n", "L4T 36.4.3"),
+        ("etc/nv_tegra_release", "# R32 (release), REVISION: 7.1, GCID: 29818004\n", "L4T 32.7.1"),
+        ("etc/nv_tegra_release", "nonsense", None),
+        ("etc/rpi-issue", "Raspberry Pi reference 2024-07-04\nGenerated ...\n", "Raspberry Pi reference 2024-07-04"),
+        ("etc/rpi-issue", "", None),
+    ],
+)
+def test_the_vendors_release_is_a_fact(tmp_path: Path, name: str, content: str, release: str | None) -> None:
+    assert board_facts(Home(tmp_path), plant({name: content}, tmp_path))["vendor_release"] == release
+
+
 def test_what_a_board_does_not_tell_is_none(tmp_path: Path) -> None:
     facts = board_facts(Home(tmp_path / "no such home"), tmp_path)
     silent = [name for name, value in facts.items() if value is None]

@@ -29,9 +29,11 @@ RUNTIME: dict[str, Any] = {
 }
 
 
-def findings(profile: str = "pi4", runtime: dict[str, Any] | None = None, **facts: Any) -> dict[str, Finding]:
+def findings(
+    profile: str = "pi4", runtime: dict[str, Any] | None = None, python: str = "python3", **facts: Any
+) -> dict[str, Finding]:
     """Return the findings about a healthy board on which these facts differ, by what they are about."""
-    device = Device(name="board", profile=load_profile(profile), host="10.0.0.4")
+    device = Device(name="board", profile=load_profile(profile), host="10.0.0.4", python=python)
     reply = {"board": HEALTHY | facts, "runtimes": {"onnxruntime": runtime or RUNTIME}, "running": None, "busiest": []}
     return {finding.what: finding for finding in probe_findings(device, "onnxruntime", reply)}
 
@@ -53,7 +55,7 @@ def test_what_keeps_the_board_busy_is_named() -> None:
     (load,) = [f for f in probe_findings(device, "onnxruntime", reply | {"busiest": busy}) if f.what == "other load"]
     assert (load.state, load.seen) == (State.BETTER, "chromium [2J 0.94 cores")
     (load,) = [f for f in probe_findings(device, "onnxruntime", reply | {"busiest": None}) if f.what == "other load"]
-    assert load.mend == "on the board: python3 -m pip install psutil"
+    assert load.mend == "edgebench device setup board --runtime onnxruntime"
 
 
 def test_a_board_that_tells_nothing_can_still_measure() -> None:
@@ -89,17 +91,21 @@ def test_what_is_amiss_says_what_mends_it(facts: dict[str, Any], what: str, stat
 
 def test_a_missing_runtime_says_the_command_that_installs_it() -> None:
     error = "/usr/bin/python3 lacks onnxruntime; try: /usr/bin/python3 -m pip install onnxruntime"
-    finding = findings(runtime={"ok": False, "error": error})["onnxruntime"]
-    assert finding == Finding(
-        "onnxruntime",
-        "/usr/bin/python3 lacks onnxruntime",
-        State.MEND,
-        "/usr/bin/python3 -m pip install onnxruntime",
-    )
+    seen = "/usr/bin/python3 lacks onnxruntime"
+    missing = {"ok": False, "error": error}
+    setup = Finding("onnxruntime", seen, State.MEND, "edgebench device setup board --runtime onnxruntime")
+    assert findings(runtime=missing)["onnxruntime"] == setup
+    # A Python of the user's choice is left to the user.
+    chosen = Finding("onnxruntime", seen, State.MEND, "/usr/bin/python3 -m pip install onnxruntime")
+    assert findings(runtime=missing, python="bench/bin/python")["onnxruntime"] == chosen
 
 
 def test_the_systems_python_is_left_alone_where_a_runtime_is_missing() -> None:
-    finding = findings(runtime={"ok": False, "error": "it lacks onnxruntime"}, python_executable="/usr/bin/python3.11")
+    finding = findings(
+        runtime={"ok": False, "error": "it lacks onnxruntime"},
+        python="python3.11",
+        python_executable="/usr/bin/python3.11",
+    )
     mend = finding["onnxruntime"].mend or ""
     assert "/usr/bin/python3.11 -m venv bench && bench/bin/pip install numpy onnxruntime" in mend
     assert 'python = "bench/bin/python" for board in edgebench.toml' in mend

@@ -3,6 +3,7 @@
 The file has `describe() -> Description` and `load(path, *, threads, providers) -> Model`; both may import the runtime.
 """
 
+import re
 import sys
 from importlib import import_module
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
@@ -61,6 +62,10 @@ RUNTIMES = {
 }
 
 
+#: How the loader says that a library of the system is missing, wherever it stands in a message.
+_LIBRARY = re.compile(r"(lib[\w+.-]+\.so[\w.]*): cannot open shared object file")
+
+
 def open_runtime(name: str) -> Any:
     """Return a runtime's module, unimported what it stands on.
 
@@ -84,6 +89,14 @@ def describe(name: str) -> Description:
     except ModuleNotFoundError as error:
         raise Failure("runtime_missing", f"{sys.executable} lacks {error.name}; try: {mending(name)}") from error
     except Exception as error:
+        lacking = _LIBRARY.search(str(error))
+        if lacking:
+            library = lacking.group(1)
+            raise Failure(
+                "runtime_broken",
+                f"{name} needs the system's library {library}, which this board lacks; "
+                f"try: install the package that has it (libstdc++.so.6: sudo apt install libstdc++6)",
+            ) from error
         raise Failure(
             "runtime_broken",
             f"{name} can't be imported by {sys.executable}: {type(error).__name__}: {error}; try: {mending(name)}",

@@ -1,0 +1,511 @@
+"""device setup: a bare board made ready. The board needs no internet, no root and no pip: all comes from here."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from edgebench.board_pythons import DEFAULT_PYTHON, BoardPython, find_pythons
+from edgebench.checkup import Finding, State
+from edgebench.device import Device
+from edgebench.errors import AgentError, BoardBusy, BoardError, ConfigError, NoWheelFits, UnknownName
+from edgebench.events import Noted, OnEvent, Pushing, ignore
+from edgebench.export import cache_folder
+from edgebench.lease import hold_board
+from edgebench.printable import printable
+from edgebench.remote_agent import RemoteAgent, Served
+from edgebench.transport import open_transport
+from edgebench.trial import Trial, try_runtime
+from edgebench.wheels import (
+    RUNTIME_REQUIREMENTS,
+    Target,
+    Wheel,
+    WheelFolder,
+    check_wheel,
+    runtime_of_package,
+    target_of,
+    unpacked_bytes,
+    versions_of,
+)
+from edgebench_agent import protocol
+
+RUNTIMES = tuple(RUNTIME_REQUIREMENTS)
+_SPARE_BYTES = 64 << 20  # left free on the board's disk for models and runs
+_CLOCK_OFF_S = 3600
+#: What a part of a name in L4T's versions means: https://developer.nvidia.com/embedded/jetpack-archive
+_JETPACKS = {"32": "4", "35": "5", "36": "6", "38": "7"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetupPlan:
+    """What is asked for. `runtimes` empty: all that have wheels for the board.
+
+    Args:
+        wheels: the user's own, instead of the ones from the package index.
+        system_python: use the runtimes that the board's own Python has; install nothing.
+        folder: where wheels are kept on this machine; None: in edgebench's cache.
+        upgrade: look for newer wheels, even where the board is set up.
+
+    Raises:
+        UnknownName, ConfigError.
+    """
+
+    runtimes: tuple[str, ...] = ()
+    wheels: tuple[Path, ...] = ()
+    system_python: bool = False
+    folder: Path | None = None
+    upgrade: bool = False
+
+    def __post_init__(self) -> None:
+        for name in self.runtimes:
+            if name not in RUNTIMES:
+                raise UnknownName("runtime", name, RUNTIMES)
+        if self.system_python and self.wheels:
+            raise ConfigError("--system-python installs nothing: leave --wheel out, or --system-python")
+        for path in self.wheels:
+            if not path.is_file():
+                raise ConfigError(f"there is no wheel at {path}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setup:
+    """What was found and done; `served`: the runtimes that are ready, and by what."""
+
+    device: str
+    findings: tuple[Finding, ...]
+    served: Mapping[str, Served] = field(default_factory=dict)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether all that was asked for works."""
+        return bool(self.served) and all(finding.state is not State.MEND for finding in self.findings)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values, as `device setup --json` writes them."""
+        return {
+            "device": self.device,
+            "ready": self.is_ready,
+            "findings": [asdict(finding) | {"state": str(finding.state)} for finding in self.findings],
+            "runtimes": {name: asdict(served) for name, served in self.served.items()},
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class _Environment:
+    """One to be there in the end: which Python it is for, the wheels in it, and the name that stands for both."""
+
+    runtime: str
+    python: BoardPython
+    wheels: tuple[Wheel, ...]
+    own: bool  # with a wheel of the user's
+
+    @property
+    def name(self) -> str:
+        text = json.dumps([self.python.path, self.python.version[:2], sorted(wheel.sha256 for wheel in self.wheels)])
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def set_up(device: Device, plan: SetupPlan, on_event: OnEvent = ignore) -> Setup:
+    """Make a board ready for the runtimes of a plan; what is there already is left as it is.
+
+    Raises:
+        ConfigError: this device is not set up so, or a wheel of the user's does not fit it.
+        BoardBusy: a run measures there.
+        BoardError: no fitting Python or libc, no room, or the wheels can't be had.
+        ConnectionFailed, ConnectionLost.
+    """
+    _refuse(device)
+    with open_transport(device) as transport:
+        agent = RemoteAgent(transport, name=device.name, python=device.python)
+        try:
+            agent.install()
+        except BoardError:
+            _fitting(device, find_pythons(transport))  # says more, where the Pythons are why
+            raise
+        with hold_board(agent, purpose="device setup", on_event=on_event):
+            return _set_up(agent, device, plan, on_event)
+
+
+def _set_up(agent: RemoteAgent, device: Device, plan: SetupPlan, on_event: OnEvent) -> Setup:
+    reply = agent.probe()
+    if isinstance(reply.get("running"), str):
+        raise BoardBusy(f"{device.name}: {printable(reply['running'])} is measuring; try again when it is done")
+    own = [agent.base] if agent.base is not None else []
+    if plan.system_python:
+        findings = list(board_findings(reply["board"], own))
+        findings += [_use_system_python(agent, device, name, on_event) for name in plan.runtimes or RUNTIMES]
+    else:
+        quick = _is_all_there(agent, device, plan, own, reply["board"])
+        pythons = own if quick else _fitting(device, find_pythons(agent.transport))
+        findings = list(board_findings(reply["board"], pythons))
+        findings += _install(agent, device, plan, pythons, reply["board"], on_event)
+    return Setup(device=device.name, findings=tuple(findings), served=dict(agent.served))
+
+
+def _refuse(device: Device) -> None:
+    if device.is_local:
+        raise ConfigError("local is this machine: its runtimes are installed with pip install 'edgebench[local]'")
+    if device.python != DEFAULT_PYTHON:
+        raise ConfigError(
+            f"{device.name}: edgebench.toml says python = {device.python!r}, which is used instead of what setup "
+            f"installs; take that line out and try again, or check that Python: edgebench device check {device.name}"
+        )
+
+
+def _fitting(device: Device, pythons: Sequence[BoardPython]) -> list[BoardPython]:
+    fitting = [python for python in pythons if python.is_new_enough]
+    if not fitting:
+        shown = ", ".join(python.shown for python in pythons)
+        raise BoardError(
+            f"{device.name}: the board has only Python {shown}, edgebench needs >= 3.8; install one beside it "
+            f"(Ubuntu 18.04: sudo apt install python3.8), or take a newer system"
+        )
+    return fitting
+
+
+# --- what the board is ------------------------------------------------------------------------------------------
+
+
+def board_findings(
+    board: Mapping[str, Any], pythons: Sequence[BoardPython], *, now_s: float | None = None
+) -> Iterator[Finding]:
+    """Yield what a board told of itself, as far as it matters here; `now_s`: the time of this machine."""
+    told = {name: printable(value) for name, value in board.items() if isinstance(value, (str, int))}
+    system = [told.get("os"), _vendor(told.get("vendor_release"))]
+    yield Finding("board", ", ".join(filter(None, (told.get("model"), told.get("arch"), *system))) or "not told")
+    if pythons:
+        yield Finding("Python", ", ".join(python.shown for python in pythons))
+    yield Finding("libc", told.get("libc", "not told"))
+    features = board.get("cpu_features")
+    listed = [printable(name) for name in features] if isinstance(features, list) else []
+    yield Finding("CPU features", printable(" ".join(listed), limit=120) or "not told")
+    for what, name in (("memory", "memory_bytes"), ("free disk", "disk_free_bytes")):
+        size = board.get(name)
+        yield Finding(what, f"{size / 1e6:,.0f} MB" if type(size) is int else "not told")
+    yield _clock(board.get("wall_clock_s"), time.time() if now_s is None else now_s)
+
+
+def _vendor(release: str | None) -> str | None:
+    if release is None or not release.startswith("L4T "):
+        return release
+    jetpack = _JETPACKS.get(release.removeprefix("L4T ").partition(".")[0])
+    return f"{release} (JetPack {jetpack})" if jetpack else release
+
+
+def _clock(told_s: Any, now_s: float) -> Finding:
+    """Nothing here depends on the board's clock; whoever reads its logs should know."""
+    if type(told_s) is not int:
+        return Finding("clock", "not told")
+    off_s = told_s - now_s
+    if abs(off_s) < _CLOCK_OFF_S:
+        return Finding("clock", "right")
+    days = abs(off_s) / 86400
+    seen = f"{days:,.1f} days {'ahead' if off_s > 0 else 'behind'}"
+    return Finding("clock", seen, State.BETTER, "on the board: sudo timedatectl set-ntp true")
+
+
+# --- the board's own Python -------------------------------------------------------------------------------------
+
+
+def _use_system_python(agent: RemoteAgent, device: Device, runtime: str, on_event: OnEvent) -> Finding:
+    served = agent.served.pop(runtime, None)  # what is looked at is the board's own
+    reply = agent.probe([runtime])
+    found, python = reply["runtimes"][runtime], reply["board"].get("python_executable")
+    if not found["ok"] or type(python) is not str:
+        if served is not None:
+            agent.served[runtime] = served
+        problem = printable(found.get("error")).partition("; try: ")[0]
+        return Finding(runtime, problem, State.MEND, f"install it there, or: edgebench device setup {device.name}")
+    trial = try_runtime(agent, device, runtime, found, on_event)
+    if trial.passed:
+        agent.adopt(
+            protocol.Adoption(
+                runtime=runtime, python=python, environment=None, packages=_libraries(runtime, found),
+                agreement=trial.agreement, own=True,
+            )
+        )  # fmt: skip
+    return trial.finding
+
+
+def _libraries(runtime: str, found: Mapping[str, Any]) -> dict[str, str]:
+    libraries = found.get("libraries")
+    told = dict(libraries) if isinstance(libraries, dict) else {}
+    return {str(name): printable(version) for name, version in ({runtime: found.get("version")} | told).items()}
+
+
+# --- environments of our own ------------------------------------------------------------------------------------
+
+
+def _install(
+    agent: RemoteAgent,
+    device: Device,
+    plan: SetupPlan,
+    pythons: Sequence[BoardPython],
+    board: Mapping[str, Any],
+    on_event: OnEvent,
+) -> list[Finding]:
+    folder = _wheel_folder(plan)
+    findings: list[Finding] = []
+    environments = []
+    for runtime, own in _own_wheels(plan, _targets(device, board, pythons)):
+        if not own and _is_kept(agent, plan, runtime):
+            findings.append(_was_there(runtime, agent.served[runtime]))
+            continue
+        try:
+            environments.append(_resolve(folder, device, board, pythons, runtime, own, plan.upgrade))
+        except NoWheelFits as none:
+            asked = runtime in plan.runtimes
+            mend = "another system on the board, or --wheel FILE" if asked else None
+            findings.append(Finding(runtime, str(none), State.MEND if asked else State.BETTER, mend))
+    new = [one for one in environments if not _is_there(agent, one)]
+    _require_room(device, folder, new, board)
+    # Also those that an interrupted setup has left there.
+    wheels = sorted({wheel.sha256 for one in environments for wheel in one.wheels})
+    for one in environments:
+        if one in new:
+            # The wheels that several environments share stay there until the last.
+            done_with = wheels if one is new[-1] else []
+            findings.append(_make_and_try(agent, device, folder, one, done_with, on_event).finding)
+        else:
+            findings.append(_was_there(one.runtime, agent.served[one.runtime]))
+    return findings
+
+
+def _is_kept(agent: RemoteAgent, plan: SetupPlan, runtime: str) -> bool:
+    """Whether what serves a runtime is the user's own choice, which only naming the runtime, or an upgrade, changes."""
+    served = agent.served.get(runtime)
+    return served is not None and served.own and runtime not in plan.runtimes and not plan.upgrade
+
+
+def _was_there(runtime: str, served: Served) -> Finding:
+    version = next((served.packages[name] for name in served.packages if runtime_of_package(name) == runtime), "")
+    whose = "your own, " if served.own else ""
+    return Finding(runtime, f"{version}, {whose}was there; numbers {served.agreement}")
+
+
+def _targets(device: Device, board: Mapping[str, Any], pythons: Sequence[BoardPython]) -> list[Target]:
+    return [_target(device, board, python) for python in pythons]
+
+
+def _target(device: Device, board: Mapping[str, Any], python: BoardPython) -> Target:
+    arch, libc = board.get("arch"), board.get("libc")
+    return target_of(
+        device.name,
+        arch=arch if type(arch) is str else None,
+        bits=python.bits,
+        python=python.version[:2],
+        libc=libc if type(libc) is str else None,
+    )
+
+
+def _own_wheels(plan: SetupPlan, targets: Sequence[Target]) -> Iterator[tuple[str, tuple[Path, ...]]]:
+    """Yield each runtime with the user's wheels for it; a wheel that is no runtime's build goes to all.
+
+    Raises:
+        ConfigError: a wheel fits none of the board's Pythons, or is of a runtime that isn't asked for.
+    """
+    packages = {path: _package_of(path, targets) for path in plan.wheels}
+    builds = {path: runtime_of_package(package) for path, package in packages.items()}
+    wanted = plan.runtimes or tuple(dict.fromkeys(name for name in builds.values() if name is not None)) or RUNTIMES
+    for path, runtime in builds.items():
+        if runtime is not None and runtime not in wanted:
+            raise ConfigError(f"{path.name} is a build of {runtime}, which is not among --runtime {', '.join(wanted)}")
+    for runtime in wanted:
+        yield runtime, tuple(path for path, build in builds.items() if build in (None, runtime))
+
+
+def _package_of(path: Path, targets: Sequence[Target]) -> str:
+    """Return the package in a wheel that fits one of the targets; the error is the one about the first."""
+    refused: ConfigError | None = None
+    for target in targets:
+        try:
+            return check_wheel(path, target)
+        except ConfigError as error:
+            refused = refused or error
+    raise refused or ConfigError(f"{path} fits nothing")
+
+
+def _resolve(
+    folder: WheelFolder,
+    device: Device,
+    board: Mapping[str, Any],
+    pythons: Sequence[BoardPython],
+    runtime: str,
+    own: Sequence[Path],
+    upgrade: bool,
+) -> _Environment:
+    """Return the environment of a runtime, for the first of the board's Pythons that there are wheels for.
+
+    Raises:
+        NoWheelFits: for none of them; the message is about the first.
+        BoardError: the wheels can't be downloaded.
+    """
+    refused: NoWheelFits | None = None
+    for python in pythons:
+        target = _target(device, board, python)
+        try:
+            for path in own:
+                check_wheel(path, target)
+            wheels = folder.resolve(runtime, target, own=own, upgrade=upgrade)
+            return _Environment(runtime, python, wheels, bool(own))
+        except NoWheelFits as none:
+            refused = refused or none
+        except ConfigError as error:
+            refused = refused or NoWheelFits(str(error))
+    raise refused or NoWheelFits(f"{runtime}: no Python to look for wheels for")
+
+
+def _is_there(agent: RemoteAgent, environment: _Environment) -> bool:
+    """Whether the very same environment serves its runtime already, numbers compared."""
+    served = agent.served.get(environment.runtime)
+    return served is not None and served.environment == environment.name
+
+
+def _is_all_there(
+    agent: RemoteAgent, device: Device, plan: SetupPlan, own: Sequence[BoardPython], board: Mapping[str, Any]
+) -> bool:
+    """Whether the board's `python3` has all that is wanted: then no other is looked for, which takes a while."""
+    wanted = plan.runtimes or RUNTIMES
+    if not own or plan.wheels or plan.upgrade or not all(name in agent.served for name in wanted):
+        return False
+    folder = _wheel_folder(plan)
+    try:
+        return all(
+            _is_kept(agent, plan, name) or _is_there(agent, _resolve(folder, device, board, own, name, (), False))
+            for name in wanted
+        )
+    except NoWheelFits:
+        return False
+
+
+def _wheel_folder(plan: SetupPlan) -> WheelFolder:
+    return WheelFolder(plan.folder or cache_folder() / "board-wheels")
+
+
+def _require_room(device: Device, folder: WheelFolder, new: Sequence[_Environment], board: Mapping[str, Any]) -> None:
+    free = board.get("disk_free_bytes")
+    wheels = {wheel.sha256: wheel for one in new for wheel in one.wheels}
+    needed = sum(wheel.bytes for wheel in wheels.values()) + sum(
+        unpacked_bytes(folder.path(wheel)) for one in new for wheel in one.wheels
+    )
+    if new and type(free) is int and free < needed + _SPARE_BYTES:
+        raise BoardError(
+            f"{device.name}: {(needed + _SPARE_BYTES) / 1e6:.0f} MB of disk are needed and {free / 1e6:.0f} MB are "
+            f"free; free some (edgebench device clean {device.name} --max-size 0), or take fewer, with --runtime"
+        )
+
+
+def _make_and_try(
+    agent: RemoteAgent,
+    device: Device,
+    folder: WheelFolder,
+    environment: _Environment,
+    done_with: Sequence[str],
+    on_event: OnEvent,
+) -> Trial:
+    """Make an environment on the board, and let it serve its runtime where that passes its trial there."""
+    python = _make(agent, device, folder, environment, on_event)
+    runtime = environment.runtime
+    packages = versions_of(environment.wheels)
+    before = agent.served.get(runtime)
+    agent.served[runtime] = Served(python, environment.name, packages, "")
+    found = agent.probe([runtime])["runtimes"][runtime]
+    if found["ok"]:
+        trial = try_runtime(agent, device, runtime, found, on_event)
+    else:
+        problem = printable(found.get("error")).partition("; try: ")[0]
+        mend = f"a build for this board: edgebench device setup {device.name} --runtime {runtime} --wheel FILE"
+        trial = Trial(False, "", Finding(runtime, problem, State.MEND, mend))
+    if trial.passed:
+        agent.adopt(
+            protocol.Adoption(
+                runtime=runtime,
+                python=python,
+                environment=environment.name,
+                packages=packages,
+                agreement=trial.agreement,
+                wheels=list(done_with),
+                own=environment.own,
+            )
+        )
+    elif before is not None:
+        agent.served[runtime] = before  # goes on as it was
+    else:
+        del agent.served[runtime]
+    return trial
+
+
+def _make(agent: RemoteAgent, device: Device, folder: WheelFolder, environment: _Environment, on_event: OnEvent) -> str:
+    spec = protocol.InstallSpec(
+        environment=environment.name,
+        wheels=[{"name": wheel.name, "sha256": wheel.sha256} for wheel in environment.wheels],
+    )
+    python, missing = agent.make_environment(spec, python=environment.python.path)
+    if python is not None:
+        return python
+    for wheel in environment.wheels:
+        if wheel.sha256 in missing:
+            _push(agent, folder.path(wheel), wheel, on_event)
+    on_event(Noted(f"{device.name}: installing {environment.runtime} for Python {environment.python.shown}"))
+    python, missing = agent.make_environment(spec, python=environment.python.path)
+    if python is None:
+        raise AgentError(f"{device.name}: {len(missing)} wheels went missing on the board; is it being cleaned?")
+    return python
+
+
+def _push(agent: RemoteAgent, path: Path, wheel: Wheel, on_event: OnEvent) -> None:
+    def tell(done: int, size: int) -> None:
+        on_event(Pushing(wheel.name, done, size))
+
+    agent.push(path, sha256=wheel.sha256, size=wheel.bytes, on_progress=tell)
+
+
+# --- removing ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Removal:
+    """What went from a board: number of things and bytes by kind; `left`: what is not edgebench's and stays."""
+
+    device: str
+    removed: Mapping[str, tuple[int, int]]
+    left: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values, as `device setup --remove --json` writes them."""
+        removed = {kind: {"count": count, "bytes": size} for kind, (count, size) in self.removed.items()}
+        return {"device": self.device, "removed": removed, "left": list(self.left)}
+
+
+def remove_setup(device: Device) -> Removal:
+    """Take everything of edgebench off a board: environments, models, journals, the agent itself.
+
+    Raises:
+        BoardBusy: a run measures there.
+        BoardError: something belongs to another user.
+        ConnectionFailed, ConnectionLost.
+    """
+    with open_transport(device) as transport:
+        agent = RemoteAgent(transport, name=device.name, python=device.python)
+        agent.install()
+        with hold_board(agent, purpose="device setup --remove"):
+            reply = agent.remove()
+    try:
+        removed = {
+            printable(kind): (_count(went["count"]), _count(went["bytes"])) for kind, went in reply["removed"].items()
+        }
+        left = tuple(printable(name) for name in reply["left"])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise AgentError(f"{device.name}: the board's answer to the removal is not valid") from error
+    return Removal(device=device.name, removed=removed, left=left)
+
+
+def _count(value: Any) -> int:
+    if type(value) is not int or value < 0:
+        raise ValueError(value)
+    return value

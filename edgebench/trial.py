@@ -1,0 +1,166 @@
+"""Trying a runtime on a board: a tiny model is run there and here, and the numbers must be the same.
+
+A build for another processor can die of an illegal instruction, or compute something else without a word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from edgebench.artifact import Artifact, Format
+from edgebench.checkup import Finding, State
+from edgebench.device import Device, find_device
+from edgebench.errors import AgentError, BoardBusy, BoardError, EdgebenchError, MissingExtra
+from edgebench.evaluation import Outputs, infer
+from edgebench.events import Noted, OnEvent
+from edgebench.export import export_model
+from edgebench.export.parity import BOUNDS, Bound
+from edgebench.inputs import settle
+from edgebench.preflight import providers_for, push_artifact
+from edgebench.printable import printable
+from edgebench.remote_agent import RemoteAgent
+from edgebench.transport import open_transport
+from edgebench.workload import EncodedInputs, Workload, random_inputs
+
+TRIAL_MODEL = "reference:tiny"
+_TOKENS = (5, 17, 32)
+#: In 32-bit numbers every kernel shows, in 8-bit ones those that differ most from processor to processor.
+_FORMATS = {
+    "onnxruntime": (Format.ONNX_FP32, Format.ONNX_INT8),
+    "ai-edge-litert": (Format.TFLITE_FP32, Format.TFLITE_INT8),
+    "tflite-runtime": (Format.TFLITE_FP32, Format.TFLITE_INT8),
+}
+#: What answers on this machine: one .tflite file computes the same in both of its runtimes.
+_HERE = {"onnxruntime": "onnxruntime", "ai-edge-litert": "ai-edge-litert", "tflite-runtime": "ai-edge-litert"}
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What a runtime did on a board: whether it may be used, how near its numbers are to ours, and what was seen."""
+
+    passed: bool
+    agreement: str
+    finding: Finding
+
+
+def try_runtime(
+    agent: RemoteAgent,
+    device: Device,
+    runtime: str,
+    found: Mapping[str, Any],
+    on_event: OnEvent,
+    *,
+    expect: Callable[[str, Format], list[Outputs]] | None = None,
+) -> Trial:
+    """Run the trial's models in a runtime that imports on the board (`found`: what `probe` told of it).
+
+    Args:
+        expect: returns what the runtime should answer in a format; default: what it answers on this machine.
+
+    Raises:
+        BoardBusy, ConnectionFailed, ConnectionLost: nothing is known.
+    """
+    version = printable(found.get("version"))
+    expect = expect or expected_here
+    distances = []
+    for format in _FORMATS[runtime]:
+        try:
+            wanted = expect(runtime, format)
+        except BoardBusy:
+            raise  # this machine measures; it would only have to be asked again
+        except (MissingExtra, BoardError) as error:
+            seen = f"{version}; its numbers could not be compared: {error}"
+            return Trial(True, "not compared", Finding(runtime, seen, State.BETTER, "see the message"))
+        on_event(Noted(f"{device.name}: trying {runtime} in {format}"))
+        try:
+            answers = _answers(agent, device, format, runtime, has=found.get("providers"))
+        except BoardBusy:
+            raise
+        except (AgentError, BoardError) as error:
+            reason = str(error).removeprefix(f"{device.name}: ")
+            return _failed(device, runtime, f"{version} fails in {format}: {reason}")
+        distance = distance_between(wanted, answers)
+        if not distance.is_within(BOUNDS[format]):
+            return _failed(device, runtime, f"{version} computes wrong numbers in {format}: {distance.shown}")
+        distances.append(f"{format} {distance.shown}")
+    agreement = f"as here: {', '.join(distances)}"
+    return Trial(True, agreement, Finding(runtime, f"{version}; numbers {agreement}"))
+
+
+def _failed(device: Device, runtime: str, seen: str) -> Trial:
+    mend = (
+        f"a build for this processor: edgebench device setup {device.name} --runtime {runtime} --wheel FILE, "
+        f"or --system-python"
+    )
+    return Trial(False, "", Finding(runtime, seen, State.MEND, mend))
+
+
+@dataclass(frozen=True, slots=True)
+class Distance:
+    """How far two lists of outputs are apart; infinite where they can't be compared."""
+
+    max_abs_diff: float
+    cosine: float
+
+    def is_within(self, bound: Bound) -> bool:
+        """Whether a format may be so far off."""
+        return self.max_abs_diff <= bound.max_abs_diff and self.cosine >= bound.mean_cosine
+
+    @property
+    def shown(self) -> str:
+        """It, for people."""
+        return f"within {self.max_abs_diff:.1g}, cosine {self.cosine:.4f}"
+
+
+def distance_between(wanted: list[Outputs], answers: list[Outputs]) -> Distance:
+    """Return the largest difference, and the smallest cosine of an example's outputs, over all examples."""
+    import numpy as np
+
+    differences, cosines = [0.0], [1.0]
+    if len(wanted) != len(answers):
+        return Distance(float("inf"), 0.0)
+    for ours, theirs in zip(wanted, answers, strict=True):
+        for name, values in ours.items():
+            other = theirs.get(name)
+            if other is None or other.shape != values.shape or not np.isfinite(other).all():
+                return Distance(float("inf"), 0.0)
+            a, b = values.astype(np.float64).ravel(), other.astype(np.float64).ravel()
+            differences.append(float(np.abs(a - b).max(initial=0.0)))
+            length = float(np.linalg.norm(a) * np.linalg.norm(b))
+            cosines.append(min(1.0, float(a @ b) / length) if length else float(not a.any() and not b.any()))
+    return Distance(max(differences), min(cosines))
+
+
+def expected_here(runtime: str, format: Format) -> list[Outputs]:
+    """Return what a runtime answers on this machine.
+
+    Raises:
+        MissingExtra, BoardError: this machine can't export the model, or has no such runtime.
+    """
+    here = find_device("local")
+    with open_transport(here) as transport:
+        agent = RemoteAgent(transport, name=here.name, python=here.python)
+        agent.install()
+        try:
+            return _answers(agent, here, format, _HERE[runtime], has=[])
+        except (MissingExtra, BoardError):
+            raise
+        except EdgebenchError as error:
+            raise BoardError(f"this machine can't run {TRIAL_MODEL} in {format}: {error}") from error
+
+
+def _answers(agent: RemoteAgent, device: Device, format: Format, runtime: str, *, has: Any) -> list[Outputs]:
+    artifact = export_model(TRIAL_MODEL, format).artifact
+    inputs = trial_inputs(artifact)
+    push_artifact(agent, artifact)
+    agent.push_bytes(inputs.to_bytes())
+    providers = [name for name in providers_for(device, artifact) if isinstance(has, list) and name in has]
+    workload = settle(artifact, Workload(seq_len=max(_TOKENS), threads=1))
+    return infer(agent, artifact, workload, inputs, providers=providers, runtime=runtime)
+
+
+def trial_inputs(artifact: Artifact) -> EncodedInputs:
+    """Return the same inputs at every call."""
+    return random_inputs(list(_TOKENS), vocab_size=artifact.vocab_size)

@@ -1,0 +1,179 @@
+"""edgebench device setup over a real SSH server: this machine as the board, with its own Python and real wheels."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import edgebench
+from edgebench.checkup import State, check_device
+from edgebench.device import Device, find_device
+from edgebench.errors import BoardError, ConfigError, EdgebenchError, UnknownName
+from edgebench.events import Event, Pushing
+from edgebench.remote_agent import RemoteAgent
+from edgebench.setup import SetupPlan, remove_setup, set_up
+from edgebench.transport import open_transport
+from edgebench.workload import RunPlan, Workload
+from tests.agent.wheel_making import make_wheel
+from tests.ssh.board import SshBoard
+
+SHORT = RunPlan(runs=1, min_count=5, min_duration_s=0.0, max_duration_s=30.0)
+ONLY_ONNX = SetupPlan(runtimes=("onnxruntime",))
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One cache for these tests, for `client_home` is another home in each."""
+    monkeypatch.setenv("EDGEBENCH_CACHE", str(tmp_path_factory.getbasetemp() / "setup-cache"))
+
+
+@pytest.mark.timeout(900)
+def test_a_board_is_set_up_used_and_left_without_a_trace(ssh_board: SshBoard, tiny_onnx: Path, tmp_path: Path) -> None:
+    # A cut in the middle of the wheels: what is there is not sent again.
+    ssh_board.proxy.cut_after(8 << 20)
+    pushed: list[Event] = []
+    done = set_up(ssh_board.device(), ONLY_ONNX, pushed.append)
+    assert done.is_ready, done.findings
+    served = done.served["onnxruntime"]
+    assert Path(served.python).is_relative_to(ssh_board.edgebench_home / "envs")
+    assert "as here" in served.agreement
+
+    again: list[Event] = []
+    second = set_up(ssh_board.device(), ONLY_ONNX, again.append)
+    assert second.served == done.served
+    assert any(isinstance(event, Pushing) for event in pushed)
+    assert not any(isinstance(event, Pushing) for event in again)
+
+    measured = edgebench.profile(
+        tiny_onnx, device=ssh_board.device(), workload=Workload(seq_len=8), plan=SHORT, store=tmp_path / "store"
+    )
+    assert measured.subject.device["python_executable"] == served.python
+    assert check_device(ssh_board.device()).board["python_executable"] == served.python
+
+    removal = remove_setup(ssh_board.device())
+    assert removal.removed["envs"][0] == 2  # the environment and the table
+    assert removal.left == ()
+    assert not ssh_board.edgebench_home.exists()
+    assert not (ssh_board.home / ".cache").exists()  # where ONNX Runtime keeps what it would tell Microsoft
+
+
+ENTRY = {"python": sys.executable, "environment": None, "packages": {}, "agreement": "as here"}
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        "nonsense",
+        "[]",
+        '{"runtimes": 7}',
+        '{"runtimes": {"onnxruntime": 7}}',
+        json.dumps({"runtimes": {"onnxruntime": ENTRY | {"python": "bin/python"}}}),
+        json.dumps({"runtimes": {"onnxruntime": ENTRY | {"python": "/nowhere/python"}}}),
+        json.dumps({"runtimes": {"onnxruntime": ENTRY | {"packages": [1]}}}),
+        json.dumps({"runtimes": {"onnxruntime": {"python": sys.executable}}}),
+        json.dumps({"runtimes": {"../x": ENTRY}}),
+    ],
+)
+def test_a_table_of_environments_that_is_not_one_serves_nothing(ssh_board: SshBoard, table: str) -> None:
+    (ssh_board.edgebench_home / "envs").mkdir(parents=True)
+    (ssh_board.edgebench_home / "envs/table.json").write_text(table)
+    assert installed(ssh_board).served == {}
+
+
+def test_a_runtime_is_run_by_the_python_that_serves_it_and_others_by_the_devices(ssh_board: SshBoard) -> None:
+    (ssh_board.edgebench_home / "envs").mkdir(parents=True)
+    table = {"runtimes": {"tflite-runtime": ENTRY}}
+    (ssh_board.edgebench_home / "envs/table.json").write_text(json.dumps(table))
+    agent = installed(ssh_board)
+    assert agent.python_for("tflite-runtime") == agent.python_for("tflite") == sys.executable
+    assert agent.python_for("onnxruntime") == "python3"
+    # A Python of the user's choice is used for all.
+    assert installed(ssh_board, python=sys.executable).served == {}
+
+
+def installed(board: SshBoard, **settings: str) -> RemoteAgent:
+    device = board.device(**settings)
+    with open_transport(device) as transport:
+        agent = RemoteAgent(transport, name=device.name, python=device.python)
+        agent.install()
+        return agent
+
+
+def test_a_wheel_for_another_machine_is_refused_before_anything_is_pushed(ssh_board: SshBoard, tmp_path: Path) -> None:
+    wheel = tmp_path / "onnxruntime_gpu-1.20.0-cp311-cp311-linux_riscv64.whl"
+    wheel.write_bytes(make_wheel({}))
+    with pytest.raises(ConfigError, match=r"is made for cp311-cp311-linux_riscv64; the board has Python 3\.\d+ on"):
+        set_up(ssh_board.device(), SetupPlan(wheels=(wheel,)))
+    assert not list(ssh_board.edgebench_home.glob("blobs/*"))
+
+
+@pytest.mark.timeout(900)
+def test_the_boards_own_python_is_tried_and_adopted(ssh_board: SshBoard, monkeypatch: pytest.MonkeyPatch) -> None:
+    # `python3` there is this very Python, which has onnxruntime and no tflite-runtime.
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    plan = SetupPlan(runtimes=("onnxruntime", "tflite-runtime"), system_python=True)
+    done = set_up(ssh_board.device(), plan)
+    assert not done.is_ready
+    assert {name: served.environment for name, served in done.served.items()} == {"onnxruntime": None}
+    assert Path(done.served["onnxruntime"].python).parent == Path(sys.executable).parent
+    (lacking,) = [one for one in done.findings if one.state is State.MEND]
+    assert lacking.what == "tflite-runtime"
+    assert "lacks tflite_runtime" in lacking.seen
+    assert "edgebench device setup board" in (lacking.mend or "")
+
+    # What the user has chosen stays, whatever else is installed later.
+    monkeypatch.setattr("edgebench.setup.RUNTIMES", ("onnxruntime",))
+    later = set_up(ssh_board.device(), SetupPlan())
+    assert later.served == {"onnxruntime": done.served["onnxruntime"]}
+    assert "your own, was there" in later.findings[-1].seen
+
+
+def test_without_internet_here_and_without_wheels_it_is_one_line(
+    ssh_board: SshBoard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
+    monkeypatch.delenv("PIP_FIND_LINKS", raising=False)
+    with pytest.raises(BoardError, match=r"can't be downloaded: .*--download DIR"):
+        set_up(ssh_board.device(), SetupPlan(runtimes=("onnxruntime",), folder=tmp_path / "empty"))
+
+
+@pytest.fixture
+def small_disk(ssh_board: SshBoard) -> Iterator[SshBoard]:
+    """The board with 50 MB of disk."""
+    if os.geteuid() != 0:
+        pytest.skip("mounting a small disk needs root")
+    ssh_board.edgebench_home.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=50m", "tmpfs", ssh_board.edgebench_home], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip(f"no small disk can be mounted here: {mounted.stderr.decode()}")
+    yield ssh_board
+    subprocess.run(["umount", "-l", ssh_board.edgebench_home], check=True)
+
+
+@pytest.mark.timeout(900)
+def test_a_full_disk_is_one_line_before_anything_is_pushed(small_disk: SshBoard) -> None:
+    with pytest.raises(BoardError, match=r"board: \d+ MB of disk are needed and \d\d MB are free; free some"):
+        set_up(small_disk.device(), ONLY_ONNX)
+    assert not list((small_disk.edgebench_home / "blobs").glob("*"))
+
+
+def test_what_can_not_be_set_up_is_refused_at_once(ssh_board: SshBoard, tmp_path: Path) -> None:
+    refused: list[tuple[type[EdgebenchError], str, Device | None, dict[str, object]]] = [
+        (ConfigError, "local is this machine", find_device("local"), {}),
+        (ConfigError, "python = 'bench/bin/python'", ssh_board.device(python="bench/bin/python"), {}),
+        (UnknownName, "did you mean 'onnxruntime'", None, {"runtimes": ("onnxruntme",)}),
+        (ConfigError, "there is no wheel at", None, {"wheels": (tmp_path / "none.whl",)}),
+    ]
+    for kind, message, device, values in refused:
+        with pytest.raises(kind, match=message):
+            set_up(device or ssh_board.device(), SetupPlan(**values))  # type: ignore[arg-type]
+    assert not ssh_board.edgebench_home.exists()
