@@ -192,7 +192,8 @@ class _Session:
         while left:
             left = self._measure(agent, left)
             unconfirmed = rates.unconfirmed(left, self._done)
-            measured += [cell for cell in left if cell not in unconfirmed]
+            again = {cell.subject.id for cell in unconfirmed}
+            measured += [cell for cell in left if cell.subject.id not in again]
             left = rates.found(unconfirmed)
         return measured
 

@@ -95,16 +95,19 @@ def test_a_model_that_fails_is_given_up_and_the_others_are_measured(
     import onnx
     from onnx import TensorProto, helper
 
-    ids = helper.make_tensor_value_info("input_ids", TensorProto.INT64, [1, "tokens"])
-    pixels = helper.make_tensor_value_info("pixels", TensorProto.FLOAT, [1, 3])
-    out = helper.make_tensor_value_info("out", TensorProto.FLOAT, [1, 3])
-    graph = helper.make_graph([helper.make_node("Identity", ["pixels"], ["out"])], "image", [ids, pixels], [out])
+    ids = helper.make_tensor_value_info("input_ids", TensorProto.INT64, ["batch", "tokens"])
+    out = helper.make_tensor_value_info("out", TensorProto.FLOAT, ["batch", "tokens", 2])
+    table = helper.make_tensor("table", TensorProto.FLOAT, [3, 2], [0.0] * 6)  # of three tokens only
+    node = helper.make_node("Gather", ["table", "input_ids"], ["out"])
+    graph = helper.make_graph([node], "short", [ids], [out], initializer=[table])
     onnx.save(
-        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8), tmp_path / "image.onnx"
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8), tmp_path / "short.onnx"
     )
-    request = Request(device=local, models=(str(tmp_path / "image.onnx"), str(tiny_onnx)), plan=SHORT)
+    request = Request(
+        device=local, models=(str(tmp_path / "short.onnx"), str(tiny_onnx)), plan=SHORT, own_cost=False, cold=False
+    )
     store = edgebench.Store(tmp_path / "store")
-    with pytest.raises(RunFailed, match=r"local: image onnx: .*pixels"):
+    with pytest.raises(RunFailed, match=r"local: short onnx: .*out of data bounds"):
         profile_all(request, store=store)
     by_name = {measurement.subject.variant.name: measurement for measurement in store.measurements()}
     assert [len(run.latencies_ns) >= 20 for run in by_name.pop(tiny_onnx.parent.name).runs] == [
@@ -112,7 +115,7 @@ def test_a_model_that_fails_is_given_up_and_the_others_are_measured(
         True,
     ]
     (failed,) = by_name.values()
-    assert [run.reasons for run in failed.runs] == [("failed: inputs_rejected",)]
+    assert [run.reasons for run in failed.runs] == [("failed: inference_failed",)]
     assert not failed.valid
 
 
