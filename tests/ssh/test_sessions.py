@@ -115,7 +115,7 @@ def test_a_model_that_fails_is_given_up_and_the_others_are_measured(
         True,
     ]
     (failed,) = by_name.values()
-    assert [run.reasons for run in failed.runs] == [("failed: inference_failed",)]
+    assert [run.reasons for run in failed.runs] == [("failed: inputs_rejected",)]
     assert not failed.valid
 
 
