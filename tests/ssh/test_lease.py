@@ -123,13 +123,13 @@ def test_the_board_of_a_killed_host_is_free_after_its_time_to_live(
     ]
     host = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     journals = ssh_board.edgebench_home / "runs"
-    wait_until(lambda: any(b'"warmup":false' in path.read_bytes() for path in journals.glob("*/journal.ndjson")))
+    wait_until(lambda: any(b'"warmup":false' in path.read_bytes() for path in journals.glob("*-001-*/journal.ndjson")))
     os.kill(host.pid, signal.SIGKILL)
     host.wait()
     state = ssh_board.edgebench_home / "lease.json"
     _let_two_minutes_pass(state)
     with agent_of(device, purpose="the next", wait_s=0):
-        (journal,) = journals.glob("*/journal.ndjson")
+        (journal,) = journals.glob("*-001-*/journal.ndjson")
         wait_until(lambda: b'"kind":"lease_lost"' in journal.read_bytes())
 
 

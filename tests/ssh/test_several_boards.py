@@ -148,7 +148,8 @@ def test_an_interrupt_ends_every_board_and_keeps_what_was_measured(
     for board in two_boards:
         wait_until(
             lambda board=board: any(
-                b'"warmup":false' in path.read_bytes() for path in board.edgebench_home.glob("runs/*/journal.ndjson")
+                b'"warmup":false' in path.read_bytes()
+                for path in board.edgebench_home.glob("runs/*-001-*/journal.ndjson")
             )
         )
     process.send_signal(signal.SIGINT)
