@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from edgebench.artifact import Format
 from edgebench.energy import energy_per_inference_j
 from edgebench.errors import ConfigError, NotComparable, TooFewRuns, UnknownName
 from edgebench.measurement import Measurement, Run
@@ -444,10 +445,12 @@ def find_pairs(store: Store, baseline: str, candidate: str) -> list[tuple[Measur
 
     Raises:
         UnknownName, UsageError: as `Store.measurement`.
-        ConfigError: no session has both, or they have no row in common.
+        ConfigError: no session has both, they have no row in common, or are the same measurement.
     """
     sides = [_named(store, name) for name in (baseline, candidate)]
     if all(len(side) == 1 for side in sides):
+        if sides[0][0].id == sides[1][0].id:
+            raise ConfigError(f"{baseline} and {candidate} are one and the same measurement")
         return [(sides[0][0], sides[1][0])]
     sessions = [{each.subject.session for each in side} for side in sides]
     if not sessions[0] & sessions[1]:
@@ -456,7 +459,8 @@ def find_pairs(store: Store, baseline: str, candidate: str) -> list[tuple[Measur
             f"or name two measurements by their ids (edgebench runs list)"
         )
     session = max(sessions[0] & sessions[1])
-    formats_differ = any(":" in name for name in (baseline, candidate))
+    # Names say formats where all that they stand for has one.
+    formats_differ = any(name.endswith(f":{format}") for name in (baseline, candidate) for format in Format)
     rows = [
         {_row(each, formats_differ=formats_differ): each for each in side if each.subject.session == session}
         for side in sides
@@ -493,13 +497,13 @@ def pairs_with_the_first(measurements: Sequence[Measurement]) -> list[tuple[Meas
 
 
 def _named(store: Store, name: str) -> list[Measurement]:
-    variant, _, format = name.partition(":")
-    measurements = [
-        each
-        for each in store.measurements(variant=variant)
-        if not format or str(each.subject.artifact.format) == format
-    ]
-    return measurements or [store.measurement(name)]
+    variant, _, format = name.rpartition(":")
+    # A name may have a colon of its own: `reference:tiny`.
+    return (
+        store.measurements(variant=name)
+        or store.measurements(variant=variant, format=format)
+        or [store.measurement(name)]
+    )
 
 
 def _row(measurement: Measurement, *, formats_differ: bool) -> tuple[Any, ...]:

@@ -17,6 +17,7 @@ import pytest
 from rich.console import Console
 
 import edgebench
+from edgebench.artifact import Format
 from edgebench.comparison import MUST_MATCH, Comparison, compare, compare_pairs, compare_rows, find_pairs
 from edgebench.errors import ConfigError, NotComparable, TooFewRuns, UnknownName
 from edgebench.measurement import Measurement, Series
@@ -436,6 +437,21 @@ def test_pairs_are_found_by_name_and_by_id(store: Path) -> None:
         assert (one.subject.variant.name, other.subject.variant.name) == ("english", "translated")
     with pytest.raises(UnknownName):
         find_pairs(Store(store), "english", "nothing")
+
+
+def test_a_name_with_a_colon_is_found_with_a_format_and_without(tmp_path: Path) -> None:
+    for number, measurement in enumerate(measured()):
+        subject = replace(
+            measurement.subject,
+            variant=replace(measurement.subject.variant, name="reference:tiny"),
+            artifact=replace(measurement.subject.artifact, format=Format(("onnx-int8", "onnx-fp32")[number])),
+        )
+        for run in measurement.runs:
+            Store(tmp_path).add_run(subject, run)
+    ((one, other),) = find_pairs(Store(tmp_path), "reference:tiny:onnx-int8", "reference:tiny:onnx-fp32")
+    assert (one.subject.artifact.format, other.subject.artifact.format) == ("onnx-int8", "onnx-fp32")
+    with pytest.raises(ConfigError, match="one and the same"):
+        find_pairs(Store(tmp_path), "reference:tiny:onnx-fp32", one.subject.id[:-1] + "1")
 
 
 def edgebench_compare(*arguments: str) -> subprocess.CompletedProcess[str]:
