@@ -132,7 +132,6 @@ def test_a_sustained_run_is_its_own_kind_of_result(tiny_onnx: Path, tmp_path: Pa
     assert "minute by minute" in shown.stdout
 
 
-@pytest.mark.parametrize("option", [("--runs", 3), ("--min-count", 5), ("--until-decided",), ("--max-duration", 5)])
 def test_until_decided_takes_no_number_of_runs_and_needs_two_rows(tiny_onnx: Path, tmp_path: Path) -> None:
     refused = command("profile", "--until-decided", "--runs", 3)
     assert (refused.returncode, "leave --runs out" in refused.stderr) == (2, True)
@@ -141,6 +140,7 @@ def test_until_decided_takes_no_number_of_runs_and_needs_two_rows(tiny_onnx: Pat
     assert not (tmp_path / "store" / "runs").exists() or not list((tmp_path / "store" / "runs").iterdir())
 
 
+@pytest.mark.parametrize("option", [("--runs", 3), ("--min-count", 5), ("--until-decided",), ("--max-duration", 5)])
 def test_a_sustained_run_takes_no_other_plan(option: tuple[object, ...]) -> None:
     refused = command("profile", "--sustained", 1, *option)
     assert refused.returncode == 2
