@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from edgebench.artifact import Format
+from edgebench.energy import energy_per_inference_j
 from edgebench.errors import ConfigError, NotComparable, TooFewRuns, UnknownName
 from edgebench.measurement import Measurement, Run
 from edgebench.printable import printable
@@ -30,12 +32,16 @@ _NS_PER_S = 1e9
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quantity:
-    """A figure of a run that is compared: its name, the words for a ratio below and above 1, and where it is."""
+    """A figure of a run that is compared: its name, the words for a ratio below and above 1, and where it is.
+
+    `kind`: what the figure is of, which must be the same on both sides; None: a measurement has none.
+    """
 
     name: str
     lower: str
     higher: str
     of: Callable[[Run], float | None]
+    kind: Callable[[Measurement], object] = lambda _: ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +86,7 @@ class Comparison:
     p95: Contrast | None
     throughput: Contrast | None
     memory: Contrast | None
+    energy: Contrast | None = None
     looks: int = 1
     comparisons: int = 1  # judged together
     differs: tuple[str, ...] = ()
@@ -99,13 +106,20 @@ class Comparison:
         return printable(
             f"{words} on {self.candidate.subject.device.get('name')}, {self.candidate.subject.label}: p50 ratio "
             f"{contrast.ratio:.{decimals}f} ({level} % {low:.{decimals}f} to {high:.{decimals}f}, margin "
-            f"±{100 * contrast.margin:g} %, {contrast.runs[0]} + {contrast.runs[1]} runs{apart})",
+            f"±{100 * contrast.margin:g} %, {contrast.runs[0]} + {contrast.runs[1]} runs{apart})"
+            + "".join(f"; {text}" for text in self.doubts),
             4000,
         )
 
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """Which of the two are not valid, and why: what is said rests on those of their runs that are."""
+        sides = [each for each in (self.candidate, self.baseline) if not each.valid]
+        return tuple(f"{_name_of(each)} is not valid: {'; '.join(each.reasons)}" for each in sides)
+
     def to_json(self) -> dict[str, Any]:
         """Return what contract.md says of `compare --json`."""
-        parts = {name: getattr(self, name) for name in ("latency", "p95", "throughput", "memory")}
+        parts = {name: getattr(self, name) for name in QUANTITIES}
         return {
             "baseline": _described(self.baseline),
             "candidate": _described(self.candidate),
@@ -200,6 +214,7 @@ def compare_pairs(
                 p95=contrasts["p95"][at],
                 throughput=contrasts["throughput"][at],
                 memory=contrasts["memory"][at],
+                energy=contrasts["energy"][at],
                 looks=looks[at],
                 comparisons=len(pairs),
                 differs=tuple(differing[at].values()),
@@ -266,11 +281,21 @@ def _peak_rss(run: Run) -> float | None:
     return run.memory.peak_rss
 
 
+def _energy_j(run: Run) -> float | None:
+    """Joules of one inference; None where something was cut: the power was that of the other processes, too."""
+    return None if run.cut else energy_per_inference_j(whole_turns(run))
+
+
+def _rails(measurement: Measurement) -> object:
+    return measurement.energy_j.rails if measurement.energy_j is not None else None
+
+
 LATENCY = Quantity(name="latency", lower="faster", higher="slower", of=_median)
 P95 = Quantity(name="p95", lower="faster", higher="slower", of=_p95)
 THROUGHPUT = Quantity(name="throughput", lower="lower", higher="higher", of=_throughput)
 PEAK_PSS = Quantity(name="memory", lower="less", higher="more", of=_peak_pss)
 PEAK_RSS = Quantity(name="memory", lower="less", higher="more", of=_peak_rss)
+ENERGY = Quantity(name="energy", lower="less", higher="more", of=_energy_j, kind=_rails)
 
 #: What is compared, by its name in the result. Of several, the first that both sides have: never PSS against RSS.
 QUANTITIES = {
@@ -278,11 +303,15 @@ QUANTITIES = {
     "p95": (P95,),
     "throughput": (THROUGHPUT,),
     "memory": (PEAK_PSS, PEAK_RSS),
+    "energy": (ENERGY,),
 }
 
 
 def _estimate(quantities: Sequence[Quantity], baseline: Measurement, candidate: Measurement) -> RatioEstimate | None:
     for quantity in quantities:
+        kinds = [quantity.kind(each) for each in (baseline, candidate)]
+        if None in kinds or kinds[0] != kinds[1]:
+            continue
         sides = [_figures(quantity, each) for each in (baseline, candidate)]
         if all(len(figures) >= 2 for figures, _ in sides):
             break
@@ -326,20 +355,23 @@ def _padded(measurement: Measurement) -> Any:
     return measurement.subject.workload.get("padding")
 
 
+_INPUTS = ("seq_len", "lang", "texts_sha256", "choices")
 #: What must be the same for a ratio to be that of the two artifacts: name -> (how it is said, where it is).
 MUST_MATCH: dict[str, tuple[str, Callable[[Measurement], Any]]] = {
     "board": ("board", _of_device("name", "model", "arch", "cpu", "cores")),
     "governor": ("clock governor", _of_device("governor")),
+    "power_mode": ("power mode", _of_device("power_mode")),
     "os": ("system", _of_device("os", "kernel")),
     "scenario": ("scenario", _of_workload("scenario")),
     "rate": ("rate of queries", _of_workload("queries_per_s")),
     "bound": ("bound of the rate's search", _of_workload("latency_bound_ms")),
     "sustained": ("length of a sustained run", _of_workload("sustained_min")),
-    "inputs": ("inputs", _of_workload("seq_len", "lang", "texts_sha256", "choices")),
+    "inputs": ("inputs", _of_workload(*_INPUTS)),
     "batch": ("batch", _of_workload("batch")),
     "threads": ("threads or cores", _of_workload("threads", "affinity")),
     "padding": ("tokens after padding", _padded),
 }
+_SEARCHED = ("scenario", "latency_bound_ms", *_INPUTS)
 _RUNTIME = "runtime"  # its version, where the library is the same
 
 
@@ -350,6 +382,8 @@ def _differing(baseline: Measurement, candidate: Measurement) -> dict[str, str]:
         one, other = value(baseline), value(candidate)
         if one != other:
             found[name] = f"another {words} ({_told(other)}, not {_told(one)})"
+    if _is_searched(baseline) and "rate" in found and "bound" not in found:
+        found["rate"] += ", for each was searched: the rates are the result"
     # The runtime belongs to the artifact, its version to the circumstances.
     one, other = (_runtime(each) for each in (baseline, candidate))
     if one[0] == other[0] and one[1] != other[1]:
@@ -388,6 +422,7 @@ def _described(measurement: Measurement) -> dict[str, Any]:
         "workload": subject.label,
         "overhead_us": asdict(measurement.overhead_us) if measurement.overhead_us is not None else None,
         "valid": measurement.valid,
+        "reasons": list(measurement.reasons),
     }
 
 
@@ -410,10 +445,12 @@ def find_pairs(store: Store, baseline: str, candidate: str) -> list[tuple[Measur
 
     Raises:
         UnknownName, UsageError: as `Store.measurement`.
-        ConfigError: no session has both, or they have no row in common.
+        ConfigError: no session has both, they have no row in common, or are the same measurement.
     """
     sides = [_named(store, name) for name in (baseline, candidate)]
     if all(len(side) == 1 for side in sides):
+        if sides[0][0].id == sides[1][0].id:
+            raise ConfigError(f"{baseline} and {candidate} are one and the same measurement")
         return [(sides[0][0], sides[1][0])]
     sessions = [{each.subject.session for each in side} for side in sides]
     if not sessions[0] & sessions[1]:
@@ -422,7 +459,8 @@ def find_pairs(store: Store, baseline: str, candidate: str) -> list[tuple[Measur
             f"or name two measurements by their ids (edgebench runs list)"
         )
     session = max(sessions[0] & sessions[1])
-    formats_differ = any(":" in name for name in (baseline, candidate))
+    # Names say formats where all that they stand for has one.
+    formats_differ = any(name.endswith(f":{format}") for name in (baseline, candidate) for format in Format)
     rows = [
         {_row(each, formats_differ=formats_differ): each for each in side if each.subject.session == session}
         for side in sides
@@ -459,17 +497,23 @@ def pairs_with_the_first(measurements: Sequence[Measurement]) -> list[tuple[Meas
 
 
 def _named(store: Store, name: str) -> list[Measurement]:
-    variant, _, format = name.partition(":")
-    measurements = [
-        each
-        for each in store.measurements(variant=variant)
-        if not format or str(each.subject.artifact.format) == format
-    ]
-    return measurements or [store.measurement(name)]
+    variant, _, format = name.rpartition(":")
+    # A name may have a colon of its own: `reference:tiny`.
+    return (
+        store.measurements(variant=name)
+        or store.measurements(variant=variant, format=format)
+        or [store.measurement(name)]
+    )
 
 
 def _row(measurement: Measurement, *, formats_differ: bool) -> tuple[Any, ...]:
     subject = measurement.subject
     workload = subject.workload
     format = None if formats_differ else str(subject.artifact.format)
-    return (subject.device.get("name"), subject.label, workload.get("threads"), workload.get("batch"), format)
+    # A rate that was searched is a result, by which rows are not told apart.
+    label = subject.label if not _is_searched(measurement) else _of_workload(*_SEARCHED)(measurement)
+    return (subject.device.get("name"), label, workload.get("threads"), workload.get("batch"), format)
+
+
+def _is_searched(measurement: Measurement) -> bool:
+    return "latency_bound_ms" in measurement.subject.workload

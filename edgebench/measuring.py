@@ -53,16 +53,21 @@ def measure_patiently(
     agent: RemoteAgent,
     cell: Cell,
     request: Request,
+    plan: RunPlan,
+    *,
     run_id: str,
     watch: Callable[[RunCollector], None],
     on_event: OnEvent,
 ) -> Run:
-    """Measure a run as soon as the board is free; somebody else's run ends by itself."""
+    """Measure a run as soon as the board is free; somebody else's run ends by itself.
+
+    `plan`: of this run, which may be shorter or longer than what the request asks for.
+    """
     deadline = time.monotonic() + _BUSY_WAIT_S
     told = False
     while True:
         try:
-            return measure_run(agent, cell, request, run_id, on_event=watch)
+            return measure_run(agent, cell, request, plan, run_id=run_id, on_event=watch)
         except BoardBusy as busy:
             if time.monotonic() > deadline:
                 raise
@@ -115,8 +120,9 @@ def measure_run(
     agent: RemoteAgent,
     cell: Cell,
     request: Request,
-    run_id: str,
+    plan: RunPlan,
     *,
+    run_id: str,
     on_event: Callable[[RunCollector], None],
 ) -> Run:
     """Measure one run from launch to its last message.
@@ -133,7 +139,7 @@ def measure_run(
         cell.inputs,
         run_id=run_id,
         providers=providers_for(request.device, artifact),
-        plan=request.plan,
+        plan=plan,
         runtime=request.runtime,
     )
     collector = RunCollector(spec, started_at=_now(), agent_sha256=agent_archive()[1])

@@ -14,6 +14,7 @@ from edgebench.request import Request
 from edgebench.stats.percentiles import MINIMUM_COUNTS
 from edgebench.stats.verdicts import LOOKS
 from edgebench.summary import batches_of_a_turn, duration_ns
+from edgebench.timeline import mean_service_s
 from edgebench.workload import RunPlan
 
 #: Of what a budget may leave of a plan: two blocks; over them 132 inferences, enough for a p95 (MINIMUM_COUNTS); and so
@@ -59,9 +60,12 @@ def cost_of(pilot: Run, seconds: float) -> RunCost | None:
     if not len(pilot.latencies_ns):
         return None
     timed_s = duration_ns(pilot) / 1e9
+    inference_s = timed_s / len(pilot.latencies_ns)
+    rate = pilot.facts.get("queries_per_s")
     return RunCost(
         start_s=max(0.0, seconds - timed_s),
-        inference_s=timed_s / len(pilot.latencies_ns),
+        # A handful of random arrivals tells little of when many come; their rate does, where they can be served.
+        inference_s=max(1 / rate, mean_service_s(pilot.trace)) if isinstance(rate, int | float) else inference_s,
         batches=batches_of_a_turn(pilot),
     )
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from edgebench.artifact import EXISTING_FORMATS, Artifact, Format
 from edgebench.device import Device
-from edgebench.errors import ConfigError, UnknownName
+from edgebench.errors import ConfigError, UnknownName, UsageError
 from edgebench.events import Noted, OnEvent
 from edgebench.export import existing_file, export_model, longest_input, unique_names
 from edgebench.inputs import encode, refuse_batch, settle
@@ -68,6 +68,10 @@ def _runtime(model: str, format: Format | None) -> str:
 def _refuse_contradiction(request: Request) -> None:
     """Refuse a format that no model can have (a file is what it is), and a runtime that no file can have."""
     files = [model for model in request.models if existing_file(model) is not None]
+    if request.until_decided and len(list(_files(request))) < 2:
+        raise UsageError(
+            "--until-decided compares rows with the first one, and there is only one: name a second --model or --format"
+        )
     if request.formats and len(files) == len(request.models):
         raise ConfigError(f"{files[0]} is profiled as it is: leave the format ({', '.join(request.formats)}) out")
     if request.runtime is None:

@@ -122,9 +122,16 @@ class RateFinder:
 
     def _measure(self, cell: Cell, plan: RunPlan, number: int) -> Run:
         run_id = f"{cell.subject.id}-probe-{secrets.token_hex(3)}"
-        request = replace(self._request, plan=plan)
         try:
-            return measure_patiently(self._agent, cell, request, run_id, self._watching(cell, number), self._on_event)
+            return measure_patiently(
+                self._agent,
+                cell,
+                self._request,
+                plan,
+                run_id=run_id,
+                watch=self._watching(cell, number),
+                on_event=self._on_event,
+            )
         except RunEnded as ended:
             raise ended.why from ended
 
@@ -146,14 +153,13 @@ def searched_id(id: str) -> str:
     return id.partition(".")[0]
 
 
-def request_at(cell: Cell, request: Request) -> Request:
-    """Return the request with time enough for the queries of a rate that was searched."""
+def plan_at(cell: Cell, plan: RunPlan) -> RunPlan:
+    """Return the plan with time enough for the queries of a rate that was searched."""
     rate = cell.workload.queries_per_s
     if cell.workload.latency_bound_ms is None or rate is None:
-        return request
-    plan = request.plan
+        return plan
     needed_s = _LONGER * plan.min_count / rate
-    return replace(request, plan=replace(plan, max_duration_s=max(plan.max_duration_s, needed_s)))
+    return replace(plan, max_duration_s=max(plan.max_duration_s, needed_s))
 
 
 def _probe_of(runs: Sequence[Run], rate: float, bound_ms: float) -> Probe:

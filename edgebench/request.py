@@ -75,6 +75,8 @@ class Request:
                 f"p99 needs {needed} queries, {self.plan.runs} runs of {self.plan.min_count} have {queries}; "
                 f"raise --min-count or --runs"
             )
+        if self.budget_s is not None:
+            raise ConfigError("how long the search of a rate takes is not known before; leave the budget out")
         if self.until_decided:
             raise ConfigError("a rate is searched, or rows are measured until they are decided, not both")
 

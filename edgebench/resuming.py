@@ -13,7 +13,19 @@ from edgebench.remote_agent import agent_archive
 from edgebench.store import Store
 
 #: What must not change between the runs of one Measurement.
-_SAME_BOARD = ("model", "arch", "cpu", "cores", "memory_bytes", "os", "kernel", "python", "governor", "runtime_version")
+_SAME_BOARD = (
+    "model",
+    "arch",
+    "cpu",
+    "cores",
+    "memory_bytes",
+    "os",
+    "kernel",
+    "python",
+    "governor",
+    "power_mode",
+    "runtime_version",
+)
 
 
 def stored_runs(store: Store, session: str, cells: Sequence[Cell]) -> dict[str, list[Run]]:

@@ -32,7 +32,7 @@ from edgebench.planning import OF_ITS_MINUTES, RunCost, Timetable, cost_of, fit_
 from edgebench.power import BoardPower, PowerState, power_to_set
 from edgebench.preflight import push_artifact, runtime_of
 from edgebench.preparing import Prepared, prepare
-from edgebench.rate_probing import RateFinders, request_at
+from edgebench.rate_probing import RateFinders, plan_at
 from edgebench.remote_agent import RemoteAgent
 from edgebench.request import DEFAULT_MODEL, Request, request_from_json, request_to_json
 from edgebench.resuming import stored_runs
@@ -206,7 +206,8 @@ class _Session:
         while left:
             left = self._measure(agent, left)
             unconfirmed = rates.unconfirmed(left, self._done)
-            measured += [cell for cell in left if cell not in unconfirmed]
+            again = {cell.subject.id for cell in unconfirmed}
+            measured += [cell for cell in left if cell.subject.id not in again]
             left = rates.found(unconfirmed)
         return measured
 
@@ -267,11 +268,18 @@ class _Session:
         What is wrong with it will be wrong with the first run that counts, which tells.
         """
         self._power.apply(cell.power)
-        short = replace(self._request, plan=pilot_plan(self._request.plan))
         began = time.monotonic()
         try:
             run_id = f"{cell.subject.id}-pilot-{secrets.token_hex(2)}"
-            run = measure_patiently(agent, cell, short, run_id, lambda _: None, self._on_event)
+            run = measure_patiently(
+                agent,
+                cell,
+                self._request,
+                pilot_plan(self._request.plan),
+                run_id=run_id,
+                watch=lambda _: None,
+                on_event=self._on_event,
+            )
         except RunEnded as ended:
             if isinstance(ended.why, RunFailed):
                 return None
@@ -295,16 +303,24 @@ class _Session:
 
     def _measure_and_keep(self, agent: RemoteAgent, cell: Cell, cooled: Mapping[str, Any]) -> Run:
         self._power.apply(cell.power)
-        request = request_at(cell, self._request)
+        plan = plan_at(cell, self._request.plan)
         runs = self._done[cell.subject.id]
         number = len(runs) + 1
         run_id = f"{cell.subject.id}-{number:03d}-{secrets.token_hex(2)}"
         try:
-            run = measure_patiently(agent, cell, request, run_id, self._watching(cell, number), self._on_event)
+            run = measure_patiently(
+                agent,
+                cell,
+                self._request,
+                plan,
+                run_id=run_id,
+                watch=self._watching(cell, number),
+                on_event=self._on_event,
+            )
         except RunEnded as ended:
             self._store.add_run(cell.subject, replace(ended.run, reasons=(ended.reason,)))
             raise ended.why from ended
-        run = judged(replace(run, facts={**run.facts, **self._idle[cell.power], **cooled}), request.plan)
+        run = judged(replace(run, facts={**run.facts, **self._idle[cell.power], **cooled}), plan)
         self._store.add_run(cell.subject, run)
         runs.append(run)
         return run

@@ -31,6 +31,12 @@ def services(trace: Trace) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     return np.maximum(trace.starts_ns, np.concatenate([trace.starts_ns[:1], ends[:-1]])), ends
 
 
+def mean_service_s(trace: Trace) -> float:
+    """Return how long an inference is worked on, on average; of a server's queries without their waiting."""
+    begun_ns, ended_ns = services(trace)
+    return float((ended_ns - begun_ns).mean()) / 1e9
+
+
 def inputs_done(run: Run, times_ns: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return how many inputs were done at each of these times; an inference that goes on counts in part.
 
@@ -62,12 +68,9 @@ def minutes_of(run: Run) -> list[Minute]:
     trace = run.trace
     if not len(trace.starts_ns):
         return []
-    ends = trace.starts_ns + trace.latencies_ns
-    began, ended = int(trace.starts_ns[0]), int(ends[-1])
-    count = min(_MOST_MINUTES, max(1, round((ended - began) / _MINUTE_NS)))
-    borders = np.array([*(began + _MINUTE_NS * number for number in range(count)), max(ended, began + 1)], np.int64)
+    borders, of = _by_minute(trace)
+    count = len(borders) - 1
     done = np.diff(inputs_done(run, borders.astype(np.float64)))
-    of = np.clip(np.searchsorted(borders, ends, side="left"), 1, count)
     return [
         _minute(
             number,
@@ -78,6 +81,29 @@ def minutes_of(run: Run) -> list[Minute]:
         )
         for number in range(1, count + 1)
     ]
+
+
+def shares_by_minute(run: Run, which: NDArray[np.bool_]) -> list[float]:
+    """Return the share of each minute's inferences that `which`, shape (inferences,), says; of empty minutes none."""
+    import numpy as np
+
+    if not len(which):
+        return []
+    _, of = _by_minute(run.trace)
+    counts = np.bincount(of)
+    shares: list[float] = (np.bincount(of, which)[counts > 0] / counts[counts > 0]).tolist()
+    return shares
+
+
+def _by_minute(trace: Trace) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the borders of the minutes, shape (minutes + 1,), and the minute that each inference ended in, from 1."""
+    import numpy as np
+
+    ends = trace.starts_ns + trace.latencies_ns
+    began, ended = int(trace.starts_ns[0]), int(ends[-1])
+    count = min(_MOST_MINUTES, max(1, round((ended - began) / _MINUTE_NS)))
+    borders = np.array([*(began + _MINUTE_NS * number for number in range(count)), max(ended, began + 1)], np.int64)
+    return borders, np.clip(np.searchsorted(borders, ends, side="left"), 1, count)
 
 
 def _minute(

@@ -18,7 +18,7 @@ from edgebench.printable import printable
 from edgebench.stats.drift import drift_of
 from edgebench.summary import batches_of_a_turn, duration_ns, has_no_whole_turn, inputs_of_a_turn, whole_turns
 from edgebench.throttling import happened_during, throttle_names
-from edgebench.timeline import services
+from edgebench.timeline import mean_service_s, services, shares_by_minute
 from edgebench.workload import RunPlan
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def _while_busy(run: Run, series: Series) -> Series:
     trace = run.trace
     if not len(trace.starts_ns):
         return Series(series.t_ns[:0], series.values[:0])
-    begun, ends = _begun_and_ended(run)
+    begun, ends = services(trace)
     pauses = np.maximum(0, begun[1:] - ends[:-1])
     pauses[pauses < _PAUSE_NS] = 0
     # Idle time up to a moment: pauses that are over, and the one that goes on in proportion.
@@ -111,14 +111,6 @@ def _while_busy(run: Run, series: Series) -> Series:
     paused = np.interp(t_ns, borders, idle) - np.interp(t_ns - _BUSY_NS, borders, idle)
     busy = within & (paused <= _MOST_IDLE_NS)
     return Series(t_ns[busy], series.values[busy])
-
-
-def _begun_and_ended(run: Run) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return when the board began to work on each inference, and when it had done: a server's queries wait first."""
-    import numpy as np
-
-    ends = run.trace.starts_ns + run.trace.latencies_ns
-    return np.maximum(run.trace.starts_ns, np.concatenate([run.trace.starts_ns[:1], ends[:-1]])), ends
 
 
 def _temperature_changed(run: Run, _: RunPlan) -> str | None:
@@ -138,7 +130,7 @@ def _not_steady(run: Run, _: RunPlan) -> str | None:
     counted = whole_turns(run)
     if not len(counted.latencies_ns) or duration_ns(counted) < _LEAST_JUDGED_NS:
         return None
-    begun, ended = _begun_and_ended(counted)
+    begun, ended = services(counted.trace)
     drift = drift_of(ended - begun, counted.trace.items, begun)
     if drift is None or abs(drift.share) <= max(_MOST_DRIFT, _SURE * drift.error):
         return None
@@ -146,9 +138,13 @@ def _not_steady(run: Run, _: RunPlan) -> str | None:
     return f"latencies {grew} by more than {100 * _MOST_DRIFT:.0f} % while they were timed"
 
 
-def _others_worked(run: Run, _: RunPlan) -> str | None:
-    """More than what could be cut."""
-    if not bool((_disturbed(run) & ~run.is_cut).any()):
+def _others_worked(run: Run, plan: RunPlan) -> str | None:
+    """More than what could be cut; of a sustained run, of which nothing is, more than that in some minute."""
+    if plan.sustained_min is not None:
+        worked = any(share > _MOST_CUT for share in shares_by_minute(run, _disturbed(run)))
+    else:
+        worked = bool((_disturbed(run) & ~run.is_cut).any())
+    if not worked:
         return None
     return f"other processes used more than {_MOST_OTHERS_MILLICORES / 1000:g} cores"
 
@@ -294,8 +290,7 @@ def utilisation(run: Run) -> float | None:
     rate = run.facts.get("queries_per_s")
     if not isinstance(rate, int | float) or not len(run.trace.starts_ns):
         return None
-    begun_ns, ended_ns = services(run.trace)
-    return float(rate) * float((ended_ns - begun_ns).mean()) / 1e9
+    return float(rate) * mean_service_s(run.trace)
 
 
 def _overloaded(run: Run, _: RunPlan) -> str | None:

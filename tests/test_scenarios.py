@@ -32,7 +32,9 @@ def board(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def profiled(model: Path, folder: Path, **changes: Any) -> edgebench.Measurement:
-    return edgebench.profile(model, store=folder / "store", **{"plan": PLAN, **changes})
+    return edgebench.profile(
+        model, store=folder / "store", **{"plan": PLAN, "own_cost": False, "cold": False, **changes}
+    )
 
 
 def command(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -75,10 +77,8 @@ def test_offline_makes_at_least_one_whole_pass_over_its_sorted_samples(tiny_onnx
 def test_the_table_says_what_a_latency_is(
     arguments: tuple[str, ...], note: str, tiny_onnx: Path, tmp_path: Path
 ) -> None:
-    plan = ("--runs", 1, "--min-count", 20, "--min-duration", 0)
-    shown = command(
-        "profile", "--model", tiny_onnx, "--scenario", *arguments, *plan, "--no-cold", "--store", tmp_path / "store"
-    )
+    plan = ("--runs", 1, "--min-count", 20, "--min-duration", 0, "--no-cold", "--no-own-cost")
+    shown = command("profile", "--model", tiny_onnx, "--scenario", *arguments, *plan, "--store", tmp_path / "store")
     assert shown.returncode in (0, 4), shown.stderr
     assert note in shown.stdout
 
@@ -87,7 +87,7 @@ def test_the_table_says_what_a_latency_is(
 
 
 def test_a_cold_start_is_told_apart_from_a_warm_one(tiny_onnx: Path, tmp_path: Path) -> None:
-    found = profiled(tiny_onnx, tmp_path)
+    found = profiled(tiny_onnx, tmp_path, cold=True)
     started = found.cold_start
     assert started is not None
     assert started.load_ns is not None and started.first_ns is not None
@@ -106,7 +106,7 @@ def test_a_cold_start_is_told_apart_from_a_warm_one(tiny_onnx: Path, tmp_path: P
 
 
 def test_runs_show_tells_of_the_cold_start(tiny_onnx: Path, tmp_path: Path) -> None:
-    found = profiled(tiny_onnx, tmp_path)
+    found = profiled(tiny_onnx, tmp_path, cold=True)
     shown = command("runs", "show", found.id, "--store", tmp_path / "store")
     assert "load and first: warm" in shown.stdout
 
@@ -130,6 +130,14 @@ def test_a_sustained_run_is_its_own_kind_of_result(tiny_onnx: Path, tmp_path: Pa
     assert found.sustained.first_to_last_ratio is None
     shown = command("runs", "show", found.id, "--store", tmp_path / "store")
     assert "minute by minute" in shown.stdout
+
+
+def test_until_decided_takes_no_number_of_runs_and_needs_two_rows(tiny_onnx: Path, tmp_path: Path) -> None:
+    refused = command("profile", "--until-decided", "--runs", 3)
+    assert (refused.returncode, "leave --runs out" in refused.stderr) == (2, True)
+    alone = command("profile", "--until-decided", "--model", tiny_onnx, "--store", tmp_path / "store")
+    assert (alone.returncode, "there is only one" in alone.stderr) == (2, True)
+    assert not (tmp_path / "store" / "runs").exists() or not list((tmp_path / "store" / "runs").iterdir())
 
 
 @pytest.mark.parametrize("option", [("--runs", 3), ("--min-count", 5), ("--until-decided",), ("--max-duration", 5)])

@@ -95,7 +95,8 @@ class _Board:
         cells = len(event.subjects)
         rows = "1 row" if cells == 1 else f"{cells} rows"
         time_left = _estimate(event)
-        self._say(f"measuring {rows}, {event.runs} runs: {time_left}")
+        runs = "1 run" if event.runs == 1 else f"{event.runs} runs"
+        self._say(f"measuring {rows}, {runs}: {time_left}")
         if self._task is not None:
             self._progress.remove_task(self._task)
         self._total, self._ended = event.runs, 0

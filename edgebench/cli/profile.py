@@ -192,7 +192,7 @@ def command(
       edgebench profile --device pi4 --model runs/xnli-multi --format onnx-int8,onnx-fp32 --lang sw,th
     """
     kind = Scenario(scenario)
-    plan = _plan(kind, runs, min_count, min_duration, max_duration, sustained)
+    plan = _plan(kind, runs, min_count, min_duration, max_duration, sustained, until_decided)
     shape = Workload(
         scenario=kind,
         queries_per_s=qps,
@@ -286,6 +286,7 @@ def _plan(
     min_duration: float,
     max_duration: float,
     sustained: float | None,
+    until_decided: bool,
 ) -> RunPlan:
     """Return the plan; of a server, with as many queries a run as its p99 needs."""
     given = click.get_current_context().get_parameter_source
@@ -295,6 +296,8 @@ def _plan(
             raise UsageError(
                 f"--sustained is one run of so many minutes; leave --{name.removesuffix('_s').replace('_', '-')} out"
             )
+    if until_decided and given("runs") is ParameterSource.COMMANDLINE:
+        raise UsageError("--until-decided looks at the data after planned numbers of runs; leave --runs out")
     if min_count is None:
         finding = click.get_current_context().params["find_qps"]
         min_count = MINIMUM_COUNTS[0.99] if finding else _FOR_P99 if kind is Scenario.SERVER else DEFAULTS.min_count

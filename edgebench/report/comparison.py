@@ -8,11 +8,20 @@ from typing import TYPE_CHECKING
 from edgebench.comparison import Comparison, Contrast
 from edgebench.report.own_cost import cost_lines
 from edgebench.report.table import add_plain_row, plain_table
+from edgebench.stats.percentiles import MINIMUM_COUNTS
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-_QUANTITIES = (("latency (p50)", "latency"), ("p95", "p95"), ("throughput", "throughput"), ("peak memory", "memory"))
+_UNMEASURED = "not measured on both sides"
+#: Title, name, and what is said where it can't be compared; nothing where a board without a sensor is the rule.
+_QUANTITIES = (
+    ("latency (p50)", "latency", _UNMEASURED),
+    ("p95", "p95", f"needs two runs of {MINIMUM_COUNTS[0.95]} inferences on both sides"),
+    ("throughput", "throughput", _UNMEASURED),
+    ("peak memory", "memory", _UNMEASURED),
+    ("energy / inference", "energy", ""),
+)
 
 
 def comparison_parts(comparisons: Sequence[Comparison]) -> Iterator[Table | str]:
@@ -22,10 +31,11 @@ def comparison_parts(comparisons: Sequence[Comparison]) -> Iterator[Table | str]
         yield from (f"  although: {text}" for text in comparison.differs)
         yield ""
         table = plain_table("", "ratio", "interval", "level", "verdict", "more runs")
-        for title, name in _QUANTITIES:
+        for title, name, absent in _QUANTITIES:
             contrast: Contrast | None = getattr(comparison, name)
             if contrast is None:
-                add_plain_row(table, title, "", "", "", "not measured on both sides", "")
+                if absent:
+                    add_plain_row(table, title, "", "", "", absent, "")
                 continue
             low, high = contrast.ci
             figures = (f"{contrast.ratio:.4f}", f"{low:.4f} to {high:.4f}", f"{100 * contrast.level:.4g} %")

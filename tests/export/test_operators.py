@@ -29,7 +29,14 @@ BUCKETS = (16, 64)
 
 def profiled(model: Path, tmp_path: Path, **changes: Any) -> edgebench.Measurement:
     return edgebench.profile(
-        model, workload=Workload(seq_len=16), plan=SHORT, store=tmp_path / "store", operators=True, **changes
+        model,
+        workload=Workload(seq_len=16),
+        plan=SHORT,
+        store=tmp_path / "store",
+        operators=True,
+        own_cost=False,
+        cold=False,
+        **changes,
     )
 
 

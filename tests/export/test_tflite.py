@@ -143,7 +143,12 @@ def test_every_head_is_converted_and_quantised(task: str, cache: Path) -> None:
     assert [output.name for output in artifact.parity.outputs] == [output.name for output in HEADS[task].outputs]
     assert artifact.choices == (2 if HEADS[task].has_choices else None)
     measured = edgebench.profile(
-        str(artifact.model_path), plan=SHORT, workload=Workload(seq_len=9), store=cache / "store"
+        str(artifact.model_path),
+        plan=SHORT,
+        workload=Workload(seq_len=9),
+        own_cost=False,
+        cold=False,
+        store=cache / "store",
     )
     assert measured.valid, measured.reasons
     assert measured.padding is not None and measured.padding.cost == pytest.approx(16 / 9)
@@ -194,7 +199,12 @@ def test_a_run_records_the_library_and_what_xnnpack_took(
 ) -> None:
     artifact = exported["tflite-fp32"].artifact
     measured = edgebench.profile(
-        str(artifact.model_path), plan=SHORT, workload=Workload(seq_len=20), store=cache / "store"
+        str(artifact.model_path),
+        plan=SHORT,
+        workload=Workload(seq_len=20),
+        own_cost=False,
+        cold=False,
+        store=cache / "store",
     )
     device, facts = measured.subject.device, measured.runs[0].facts
     assert device["runtime"] == "tflite" and str(device["runtime_version"]).startswith("ai-edge-litert ")
@@ -211,7 +221,7 @@ def test_the_older_runtime_is_measured_when_it_is_asked_for(
     monkeypatch.setenv("EDGEBENCH_CACHE", str(cache))
     measured = edgebench.profile(
         str(exported["tflite-int8"].artifact.model_path), plan=SHORT, runtime="tflite-runtime", store=cache / "store",
-        workload=Workload(seq_len=20),
+        workload=Workload(seq_len=20), own_cost=False, cold=False,
     )  # fmt: skip
     assert measured.valid
     assert measured.subject.device["runtime_version"] == "tflite-runtime 2.14.0"

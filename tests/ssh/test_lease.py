@@ -40,7 +40,7 @@ def somebody_else(board: SshBoard, *, ttl_ns: int = 120 * SECOND) -> Iterator[in
 
 def test_a_session_gives_the_board_back(ssh_board: SshBoard, tiny_onnx: Path, tmp_path: Path) -> None:
     device = ssh_board.device(python=sys.executable)
-    measured = edgebench.profile(tiny_onnx, device=device, plan=PLAN, store=tmp_path)
+    measured = edgebench.profile(tiny_onnx, device=device, plan=PLAN, own_cost=False, cold=False, store=tmp_path)
     assert len(measured.runs) == 1
     assert lease_of(device) == (None, [])
 
@@ -61,7 +61,9 @@ def test_a_board_that_somebody_has_is_waited_for(ssh_board: SshBoard, tiny_onnx:
             target=lambda: (waits.wait(DEADLINE_S), BoardLease(Home(ssh_board.edgebench_home)).release(token))
         )
         release.start()
-        measured = edgebench.profile(tiny_onnx, device=device, plan=PLAN, store=tmp_path, on_event=listen)
+        measured = edgebench.profile(
+            tiny_onnx, device=device, plan=PLAN, own_cost=False, cold=False, store=tmp_path, on_event=listen
+        )
         release.join()
     assert len(measured.runs) == 1
     assert any("board: bert@laptop (his job) has the board; waiting for at most 10 minutes" in text for text in said)
@@ -89,7 +91,9 @@ def test_a_lost_lease_ends_the_session_with_what_was_measured_kept(
             release_board(ssh_board.device(), reason="I need it now")
 
     with pytest.raises(LeaseLost, match=r"taken away by .*: I need it now"):
-        edgebench.profile(tiny_onnx, device=device, plan=endless, store=tmp_path, on_event=force)
+        edgebench.profile(
+            tiny_onnx, device=device, plan=endless, own_cost=False, cold=False, store=tmp_path, on_event=force
+        )
     (measured,) = edgebench.Store(tmp_path).measurements()
     assert len(measured.runs[0].latencies_ns) > 0
     assert measured.runs[0].reasons == ("failed: lease_lost",)
@@ -106,16 +110,26 @@ def test_the_board_of_a_killed_host_is_free_after_its_time_to_live(
         f'identity_file = "{device.identity_file}"\nhost_key = "{device.host_key}"\npython = "{sys.executable}"\n'
     )
     command = [sys.executable, "-m", "edgebench", "profile", "--device", "board", "--model", str(tiny_onnx)]
-    command += ["--runs", "1", "--min-duration", "300", "--max-duration", "600", "--store", str(tmp_path / "store")]
+    command += [
+        "--runs",
+        "1",
+        "--no-own-cost",
+        "--min-duration",
+        "300",
+        "--max-duration",
+        "600",
+        "--store",
+        str(tmp_path / "store"),
+    ]
     host = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     journals = ssh_board.edgebench_home / "runs"
-    wait_until(lambda: any(b'"warmup":false' in path.read_bytes() for path in journals.glob("*/journal.ndjson")))
+    wait_until(lambda: any(b'"warmup":false' in path.read_bytes() for path in journals.glob("*-001-*/journal.ndjson")))
     os.kill(host.pid, signal.SIGKILL)
     host.wait()
     state = ssh_board.edgebench_home / "lease.json"
     _let_two_minutes_pass(state)
     with agent_of(device, purpose="the next", wait_s=0):
-        (journal,) = journals.glob("*/journal.ndjson")
+        (journal,) = journals.glob("*-001-*/journal.ndjson")
         wait_until(lambda: b'"kind":"lease_lost"' in journal.read_bytes())
 
 

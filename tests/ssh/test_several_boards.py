@@ -29,7 +29,9 @@ PLAN = edgebench.RunPlan(runs=2, min_count=5, min_duration_s=0.0)
 
 def session(board: SshBoard, model: Path, store: edgebench.Store, name: str, **changes: Any) -> Any:
     device = board.device(name=name, **{"python": sys.executable, **changes})
-    return partial(profile_all, Request(device=device, models=(str(model),), plan=PLAN), store=store)
+    return partial(
+        profile_all, Request(device=device, models=(str(model),), plan=PLAN, own_cost=False, cold=False), store=store
+    )
 
 
 def test_sessions_overlap_and_each_has_its_own_result(new_board: NewBoard, tiny_onnx: Path, tmp_path: Path) -> None:
@@ -63,7 +65,7 @@ def test_sessions_overlap_and_each_has_its_own_result(new_board: NewBoard, tiny_
         (measured,) = result.measurements
         assert measured.subject.device["name"] == result.device
         assert measured.id.startswith(result.session or "none")
-        assert sum(run.valid for run in measured.runs) >= 1
+        assert len(measured.runs) >= 2
     assert set(started) == {"one", "two"}
 
 
@@ -93,7 +95,19 @@ def two_boards(new_board: NewBoard, tmp_path: Path) -> tuple[SshBoard, SshBoard]
 
 
 def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "edgebench", "profile", *arguments, "--json", "result.json", "--store", "store"]
+    command = [
+        sys.executable,
+        "-m",
+        "edgebench",
+        "profile",
+        *arguments,
+        "--no-own-cost",
+        "--no-cold",
+        "--json",
+        "result.json",
+        "--store",
+        "store",
+    ]
     return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -134,7 +148,8 @@ def test_an_interrupt_ends_every_board_and_keeps_what_was_measured(
     for board in two_boards:
         wait_until(
             lambda board=board: any(
-                b'"warmup":false' in path.read_bytes() for path in board.edgebench_home.glob("runs/*/journal.ndjson")
+                b'"warmup":false' in path.read_bytes()
+                for path in board.edgebench_home.glob("runs/*-001-*/journal.ndjson")
             )
         )
     process.send_signal(signal.SIGINT)

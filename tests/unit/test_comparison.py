@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import subprocess
@@ -13,11 +14,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 import edgebench
-from edgebench.comparison import MUST_MATCH, compare, compare_pairs, compare_rows, find_pairs
+from edgebench.artifact import Format
+from edgebench.comparison import MUST_MATCH, Comparison, compare, compare_pairs, compare_rows, find_pairs
 from edgebench.errors import ConfigError, NotComparable, TooFewRuns, UnknownName
-from edgebench.measurement import Measurement
+from edgebench.measurement import Measurement, Series
+from edgebench.report.comparison import comparison_parts
 from edgebench.schedule import order_of_runs
 from edgebench.stats.ratio import RatioEstimate, estimate_ratio
 from edgebench.stats.verdicts import (
@@ -39,14 +43,20 @@ NAMES = ("english", "multilingual", "translated")
 
 
 def measured(
-    factors: Sequence[float] = (1.0, 1.0), *, runs: int = 6, seed: int = 1, looks: int = 1, **board: Any
+    factors: Sequence[float] = (1.0, 1.0),
+    *,
+    runs: int = 6,
+    seed: int = 1,
+    looks: int = 1,
+    count: int = 150,
+    **board: Any,
 ) -> list[Measurement]:
     """Measure artifacts on a simulated board, interleaved as a session does it."""
     simulated = SimulatedBoard(seed=seed, **board)
     subjects = [simulated_subject(at, name=NAMES[at], planned_runs=runs, looks=looks) for at in range(len(factors))]
     kept: list[list[Any]] = [[] for _ in factors]
     for cell in order_of_runs(len(factors), runs, seed=seed):
-        kept[cell].append(simulated.run(subjects[cell], len(kept[cell]), factor=factors[cell], count=150))
+        kept[cell].append(simulated.run(subjects[cell], len(kept[cell]), factor=factors[cell], count=count))
     return [summarise(subject, of) for subject, of in zip(subjects, kept, strict=True)]
 
 
@@ -218,6 +228,97 @@ def test_runs_that_do_not_count_do_not_enter() -> None:
     assert found.latency.runs == (6, 5)
 
 
+def test_a_measurement_that_is_not_valid_says_so_in_the_sentence_and_in_the_json() -> None:
+    a, b = measured()
+    runs = tuple(replace(run, reasons=("throttled during the run",)) for run in b.runs[:3]) + b.runs[3:]
+    found = compare(a, summarise(b.subject, runs))
+    assert found.latency.runs == (6, 3)
+    assert found.verdict.endswith(
+        "; multilingual onnx-int8 is not valid: 3 of 6 planned runs are valid; throttled during the run (3 runs)"
+    )
+    document = found.to_json()
+    assert (document["baseline"]["valid"], document["candidate"]["valid"]) == (True, False)
+    assert document["candidate"]["reasons"][0] == "3 of 6 planned runs are valid"
+    assert "not valid" not in compare(a, b).verdict
+
+
+def powered(measurement: Measurement, watts: float, rail: str = "ina3221/VDD_IN") -> Measurement:
+    """Return the same with a constant power, read every 50 ms in each run."""
+    runs = []
+    for run in measurement.runs:
+        began, ended = int(run.trace.starts_ns[0]), int(run.trace.starts_ns[-1] + run.trace.latencies_ns[-1])
+        t_ns = np.arange(began, ended, 50_000_000, dtype=np.int64)
+        power = Series(t_ns, np.full(len(t_ns), round(watts * 1e6), np.int64))
+        readings = dict(run.trace.readings) | {f"power_uw/{rail}": power}
+        runs.append(replace(run, trace=replace(run.trace, readings=readings)))
+    return summarise(measurement.subject, runs)
+
+
+def test_energy_is_compared_where_both_sides_have_it() -> None:
+    """Twice the power for the same time is twice the energy; what takes as long has the ratio of the latencies else."""
+    a, b = measured(between=0.002)
+    energy = compare(powered(a, 5.0), powered(b, 10.0)).energy
+    assert energy is not None
+    assert energy.ratio == pytest.approx(2.0, rel=0.02)
+    assert (energy.verdict, energy.beyond_margin, energy.runs) == ("more", True, (6, 6))
+    halved = compare(powered(a, 5.0), powered(b, 2.5)).to_json()["energy"]
+    assert halved["verdict"] == "less"
+    assert compare(a, b).energy is None
+    assert compare(powered(a, 5.0), b).energy is None
+
+
+def test_joules_of_other_rails_are_not_compared() -> None:
+    a, b = measured()
+    assert compare(powered(a, 5.0), powered(b, 5.0, rail="rapl/psys")).energy is None
+
+
+def test_a_run_of_which_something_was_cut_has_no_energy_to_compare() -> None:
+    a, b = (powered(each, 5.0) for each in measured())
+    start = int(b.runs[0].trace.starts_ns[10])
+    cut = replace(b.runs[0], cut=((start, start + 1),))
+    energy = compare(a, summarise(b.subject, (cut, *b.runs[1:]))).energy
+    assert energy is not None
+    assert energy.runs == (6, 5)
+
+
+def printed(comparison: Comparison) -> str:
+    console = Console(file=io.StringIO(), width=120)
+    for part in comparison_parts([comparison]):
+        console.print(part)
+    return console.file.getvalue()  # type: ignore[attr-defined, no-any-return]
+
+
+def test_the_table_has_a_row_of_energy_where_it_was_measured() -> None:
+    a, b = measured()
+    assert "energy" not in printed(compare(a, b))
+    assert "energy / inference" in printed(compare(powered(a, 5.0), powered(b, 5.0)))
+
+
+def test_what_a_p95_lacks_is_said() -> None:
+    a, b = measured(count=100)
+    assert "needs two runs of 130 inferences" in printed(compare(a, b))
+
+
+def searched(measurement: Measurement, rate: float) -> Measurement:
+    workload = dict(measurement.subject.workload) | {
+        "scenario": "server",
+        "queries_per_s": rate,
+        "latency_bound_ms": 50.0,
+    }
+    subject = replace(measurement.subject, workload=workload, label=f"128 tok server {rate:g}/s")
+    return replace(measurement, subject=subject)
+
+
+def test_rows_whose_rates_were_searched_are_paired_and_the_rates_said_to_be_the_result(tmp_path: Path) -> None:
+    a, b = (searched(each, rate) for each, rate in zip(measured(), (40.5, 57.25), strict=True))
+    for each in (a, b):
+        for run in each.runs:
+            Store(tmp_path).add_run(each.subject, run)
+    pairs = find_pairs(Store(tmp_path), "english", "multilingual")
+    with pytest.raises(NotComparable, match=r"another rate of queries \(57.25, not 40.5\), for each was searched"):
+        compare_pairs(pairs)
+
+
 def test_peak_memory_is_never_pss_against_rss() -> None:
     a, b = measured()
     without_pss = tuple(replace(run, memory=replace(run.memory, peak_pss=None)) for run in b.runs)
@@ -270,6 +371,7 @@ def test_planned_looks_make_intervals_wider() -> None:
     [
         ("board", {"device": {"model": "Raspberry Pi 5"}}),
         ("governor", {"device": {"governor": "powersave"}}),
+        ("power_mode", {"device": {"power_mode": "MAXN"}}),
         ("os", {"device": {"kernel": "6.12"}}),
         ("runtime", {"device": {"runtime_version": "1.23.0"}}),
         ("threads", {"workload": {"threads": 2}}),
@@ -335,6 +437,21 @@ def test_pairs_are_found_by_name_and_by_id(store: Path) -> None:
         assert (one.subject.variant.name, other.subject.variant.name) == ("english", "translated")
     with pytest.raises(UnknownName):
         find_pairs(Store(store), "english", "nothing")
+
+
+def test_a_name_with_a_colon_is_found_with_a_format_and_without(tmp_path: Path) -> None:
+    for number, measurement in enumerate(measured()):
+        subject = replace(
+            measurement.subject,
+            variant=replace(measurement.subject.variant, name="reference:tiny"),
+            artifact=replace(measurement.subject.artifact, format=Format(("onnx-int8", "onnx-fp32")[number])),
+        )
+        for run in measurement.runs:
+            Store(tmp_path).add_run(subject, run)
+    ((one, other),) = find_pairs(Store(tmp_path), "reference:tiny:onnx-int8", "reference:tiny:onnx-fp32")
+    assert (one.subject.artifact.format, other.subject.artifact.format) == ("onnx-int8", "onnx-fp32")
+    with pytest.raises(ConfigError, match="one and the same"):
+        find_pairs(Store(tmp_path), "reference:tiny:onnx-fp32", one.subject.id[:-1] + "1")
 
 
 def edgebench_compare(*arguments: str) -> subprocess.CompletedProcess[str]:

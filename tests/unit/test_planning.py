@@ -44,6 +44,15 @@ def test_a_pilot_tells_start_and_inference_apart() -> None:
     assert pilot_plan(PLAN) == replace(PLAN, runs=1, min_count=5, min_duration_s=0.0)
 
 
+def test_a_servers_queries_come_at_their_rate_however_few_the_pilot_saw() -> None:
+    pilot = run(subject(), 0, trace([10 * MS] * 5, pause_ns=90 * MS))
+    served = replace(pilot, facts={**pilot.facts, "queries_per_s": 20.0})
+    cost, late = cost_of(served, 4.0), cost_of(replace(served, facts={"queries_per_s": 200.0}), 4.0)
+    assert cost is not None and late is not None
+    assert cost.inference_s == pytest.approx(0.05)
+    assert late.inference_s == pytest.approx(0.01)  # more than can be served
+
+
 def test_the_timetable_goes_by_the_pilots_and_then_by_the_runs() -> None:
     table = Timetable(PLAN, [FAST, SLOW], deadline_s=200.0, clock=lambda: 10.0)
     assert table.left_s([6, 6]) == pytest.approx(180.0)

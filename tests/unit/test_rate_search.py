@@ -187,6 +187,7 @@ SEARCH = Workload(scenario=Scenario.SERVER, latency_bound_ms=30)
         ({"plan": RunPlan(runs=6, min_count=110)}, "p99 needs 662 queries, 6 runs of 110 have 660"),
         ({"plan": RunPlan(sustained_min=5)}, "p99 needs 662 queries, 1 runs of 1 have 1"),
         ({"plan": RunPlan(min_count=662), "until_decided": True}, "not both"),
+        ({"plan": RunPlan(min_count=662), "budget_s": 60.0}, "leave the budget out"),
     ],
 )
 def test_a_search_that_can_not_end_well_is_refused(changes: dict[str, object], message: str) -> None:

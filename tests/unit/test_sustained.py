@@ -20,7 +20,7 @@ from edgebench.testing import Disturbance, SimulatedBoard
 from edgebench.testing.simulated_board import simulated_subject
 from edgebench.throttling import happened_during
 from edgebench.timeline import minutes_of
-from edgebench.validity import reasons_against
+from edgebench.validity import judged, reasons_against
 from edgebench.workload import RunPlan
 from tests.sample_runs import MS, START_NS, run, subject, trace
 
@@ -145,6 +145,15 @@ def test_throttling_is_the_result_and_speaks_not_against_it(throttled: Measureme
     assert (first.clock_mhz, last.clock_mhz) == (1800, 1000)
     assert last.temperature_c == 81
     assert last.throughput_per_s == pytest.approx(first.throughput_per_s / 1.5, rel=0.05)
+
+
+@pytest.mark.parametrize(("seconds", "counts"), [(5.0, True), (20.0, False)])
+def test_others_spoil_a_sustained_run_by_more_than_a_fifth_of_some_minute(seconds: float, counts: bool) -> None:
+    others = Disturbance(70.0, 70.0 + seconds, 1.0, others_millicores=900)
+    found = SimulatedBoard(seed=2, disturbances=[others], between=0.0, sensor_hz=2.0).run(OF_BOARD, 0, count=7_000)
+    told = judged(found, PLAN)
+    assert told.cut == ()
+    assert told.reasons == (() if counts else ("other processes used more than 0.5 cores",))
 
 
 def shown(measurement: Measurement) -> str:
