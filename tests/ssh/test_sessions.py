@@ -15,7 +15,7 @@ import pytest
 import edgebench
 from edgebench.device import find_device, load_profile
 from edgebench.errors import BoardError, ConfigError, RunFailed, StoreError, UsageError
-from edgebench.events import Ended, Event, Noted, Planned
+from edgebench.events import Began, Ended, Event, Noted, Planned
 from edgebench.export import export_model
 from edgebench.measuring import run_spec
 from edgebench.preflight import push_artifact
@@ -35,9 +35,10 @@ QUICK: Any = {"own_cost": False, "cold": False}
 def test_a_connection_that_is_cut_again_and_again_loses_nothing(
     ssh_board: SshBoard, tiny_onnx: Path, tmp_path: Path
 ) -> None:
-    done = threading.Event()
+    began, done = threading.Event(), threading.Event()
 
     def cut() -> None:
+        began.wait()  # a board that can't be reached at first is another matter
         for _ in range(12):
             if done.wait(0.7):
                 return
@@ -51,9 +52,11 @@ def test_a_connection_that_is_cut_again_and_again_loses_nothing(
             device=ssh_board.device(python=sys.executable),
             plan=replace(SHORT, runs=3, min_duration_s=0.4),
             store=tmp_path,
+            on_event=lambda event: began.set() if isinstance(event, Began) else None,
             **QUICK,
         )
     finally:
+        began.set()
         done.set()
         cutter.join()
     assert len(measured.runs) >= 3  # one that is not valid, on a busy machine, is repeated
