@@ -33,6 +33,7 @@ def follow(
     """
     folder = _existing(home, run_id)
     journal = os.open(folder.journal, os.O_RDONLY)
+    os.pread(journal, 1, 0)  # what can't be read is said before anybody listens, for their end ends this process
     _seek_line(journal, offset)
     threading.Thread(target=_obey, args=(folder, commands, renew), daemon=True).start()
     said_ns = time.monotonic_ns()
