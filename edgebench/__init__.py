@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from edgebench.comparison import Comparison, compare
     from edgebench.device import Device, DeviceProfile, find_device
     from edgebench.errors import EdgebenchError
+    from edgebench.evaluating import evaluate
+    from edgebench.evaluation_report import Evaluation
     from edgebench.export import export_model
     from edgebench.formats import compare_formats
     from edgebench.measurement import Measurement, Run, Score
@@ -25,6 +27,7 @@ _HOMES = {
     "Device": "device",
     "DeviceProfile": "device",
     "EdgebenchError": "errors",
+    "Evaluation": "evaluation_report",
     "Format": "artifact",
     "Lineage": "variant",
     "Measurement": "measurement",
@@ -37,6 +40,7 @@ _HOMES = {
     "Workload": "workload",
     "compare": "comparison",
     "compare_formats": "formats",
+    "evaluate": "evaluating",
     "export_model": "export",
     "find_device": "device",
     "profile": "session",
@@ -48,6 +52,7 @@ __all__ = [
     "Device",
     "DeviceProfile",
     "EdgebenchError",
+    "Evaluation",
     "Format",
     "Lineage",
     "Measurement",
@@ -61,6 +66,7 @@ __all__ = [
     "__version__",
     "compare",
     "compare_formats",
+    "evaluate",
     "export_model",
     "find_device",
     "profile",
