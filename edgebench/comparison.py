@@ -14,18 +14,15 @@ from typing import TYPE_CHECKING, Any
 from edgebench.errors import ConfigError, NotComparable, TooFewRuns, UnknownName
 from edgebench.measurement import Measurement, Run
 from edgebench.printable import printable
-from edgebench.stats.percentiles import MINIMUM_COUNTS, quantiles
 from edgebench.stats.ratio import RatioEstimate, estimate_ratio
 from edgebench.stats.verdicts import LEVEL, MARGIN, Judgement, Verdict, is_beyond, judge_all, more_runs
-from edgebench.summary import duration_ns, whole_turns
+from edgebench.summary import figures_of
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from edgebench.store import Store
-
-_NS_PER_S = 1e9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +77,7 @@ class Comparison:
     p95: Contrast | None
     throughput: Contrast | None
     memory: Contrast | None
+    energy: Contrast | None = None
     looks: int = 1
     comparisons: int = 1  # judged together
     differs: tuple[str, ...] = ()
@@ -105,7 +103,7 @@ class Comparison:
 
     def to_json(self) -> dict[str, Any]:
         """Return what contract.md says of `compare --json`."""
-        parts = {name: getattr(self, name) for name in ("latency", "p95", "throughput", "memory")}
+        parts = {name: getattr(self, name) for name in QUANTITIES}
         return {
             "baseline": _described(self.baseline),
             "candidate": _described(self.candidate),
@@ -179,7 +177,7 @@ def compare_pairs(
     looks = [max(each.subject.looks for each in pair) for pair in pairs]
     contrasts = {
         name: _contrasts(
-            quantities[0], [_estimate(quantities, *pair) for pair in pairs], max(looks), margin=margin, level=level
+            quantities[0], [_estimate(quantities, *pair) for pair in pairs], max(looks, default=1), margin=margin, level=level
         )
         for name, quantities in QUANTITIES.items()
     }
@@ -200,6 +198,7 @@ def compare_pairs(
                 p95=contrasts["p95"][at],
                 throughput=contrasts["throughput"][at],
                 memory=contrasts["memory"][at],
+                energy=contrasts["energy"][at],
                 looks=looks[at],
                 comparisons=len(pairs),
                 differs=tuple(differing[at].values()),
@@ -237,25 +236,8 @@ def _contrast(quantity: Quantity, estimate: RatioEstimate, judged: Judgement, ma
 # --- figures of a run ---------------------------------------------------------------------------------------------
 
 
-def _median(run: Run) -> float | None:
-    return _quantile(run, 0.5)
-
-
-def _p95(run: Run) -> float | None:
-    return _quantile(run, 0.95)
-
-
-def _quantile(run: Run, quantile: float) -> float | None:
-    latencies = whole_turns(run).latencies_ns
-    if len(latencies) < MINIMUM_COUNTS[quantile]:
-        return None
-    (value,) = quantiles(latencies, (quantile,))
-    return value
-
-
-def _throughput(run: Run) -> float | None:
-    timed = whole_turns(run)
-    return timed.inferences / duration_ns(timed) * _NS_PER_S if len(timed.latencies_ns) else None
+def _figure(name: str) -> Callable[[Run], float | None]:
+    return lambda run: (run.figures if run.figures is not None else figures_of(run)).get(name)
 
 
 def _peak_pss(run: Run) -> float | None:
@@ -266,11 +248,12 @@ def _peak_rss(run: Run) -> float | None:
     return run.memory.peak_rss
 
 
-LATENCY = Quantity(name="latency", lower="faster", higher="slower", of=_median)
-P95 = Quantity(name="p95", lower="faster", higher="slower", of=_p95)
-THROUGHPUT = Quantity(name="throughput", lower="lower", higher="higher", of=_throughput)
+LATENCY = Quantity(name="latency", lower="faster", higher="slower", of=_figure("p50_ns"))
+P95 = Quantity(name="p95", lower="faster", higher="slower", of=_figure("p95_ns"))
+THROUGHPUT = Quantity(name="throughput", lower="lower", higher="higher", of=_figure("throughput_per_s"))
 PEAK_PSS = Quantity(name="memory", lower="less", higher="more", of=_peak_pss)
 PEAK_RSS = Quantity(name="memory", lower="less", higher="more", of=_peak_rss)
+ENERGY = Quantity(name="energy", lower="less", higher="more", of=_figure("energy_j"))
 
 #: What is compared, by its name in the result. Of several, the first that both sides have: never PSS against RSS.
 QUANTITIES = {
@@ -278,6 +261,7 @@ QUANTITIES = {
     "p95": (P95,),
     "throughput": (THROUGHPUT,),
     "memory": (PEAK_PSS, PEAK_RSS),
+    "energy": (ENERGY,),
 }
 
 
@@ -431,6 +415,20 @@ def find_pairs(store: Store, baseline: str, candidate: str) -> list[tuple[Measur
     if not pairs:
         raise ConfigError(f"{baseline} and {candidate} have no workload in common in session {session}")
     return pairs
+
+
+def run_figures(quantity: Quantity, measurement: Measurement) -> NDArray[np.float64]:
+    """Return the quantity of each valid run that has it, shape (runs,)."""
+    return _figures(quantity, measurement)[0]
+
+
+def why_not_comparable(baseline: Measurement, candidate: Measurement) -> str | None:
+    """Return why two measurements can't be compared; None where they can."""
+    differs = _differing(baseline, candidate)
+    counts = [sum(run.valid for run in each.runs) for each in (baseline, candidate)]
+    if min(counts) < 2:
+        return f"{counts[0]} and {counts[1]} valid runs; a comparison needs two of each"
+    return "; ".join(differs.values()) or None
 
 
 def compare_rows(measurements: Sequence[Measurement], *, margin: float = MARGIN) -> list[Comparison]:

@@ -89,6 +89,7 @@ class Run:
     inferences: int  # inputs in the timed inferences: count times batch, less a short last batch
     reasons: tuple[str, ...] = ()
     cut: tuple[tuple[int, int], ...] = ()
+    figures: Mapping[str, float | None] | None = None  # of a run that was read without its trace; see `figures_of`
 
     @property
     def valid(self) -> bool:

@@ -13,7 +13,13 @@ from edgebench.report.table import add_plain_row, plain_table
 if TYPE_CHECKING:
     from rich.table import Table
 
-_QUANTITIES = (("latency (p50)", "latency"), ("p95", "p95"), ("throughput", "throughput"), ("peak memory", "memory"))
+_QUANTITIES = (
+    ("latency (p50)", "latency"),
+    ("p95", "p95"),
+    ("throughput", "throughput"),
+    ("peak memory", "memory"),
+    ("energy", "energy"),
+)
 
 
 def comparison_parts(answers: Sequence[PairedComparison]) -> Iterator[Table | str]:
