@@ -53,7 +53,7 @@ def shell(tmp_path: Path) -> Shell:
 def test_a_board_that_is_added_is_listed_with_where_it_comes_from(shell: Shell) -> None:
     added = shell.run("add", "pi4", "--host", "pi@10.0.0.4:2222", "--python", "bench/bin/python", "--host-key", KEY)
     assert (added.returncode, added.stderr) == (0, "")
-    assert "edgebench device check pi4" in added.stdout
+    assert "edgebench device setup pi4" in added.stdout
     settings = {"host": "10.0.0.4", "user": "pi", "port": 2222, "python": "bench/bin/python", "host_key": KEY}
     assert shell.devices() == {"pi4": settings}
 
