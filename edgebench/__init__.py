@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from edgebench.export import export_model
     from edgebench.formats import compare_formats
     from edgebench.measurement import Measurement, Run, Score
+    from edgebench.pairing import Paired, pair
     from edgebench.session import profile
     from edgebench.store import Store
     from edgebench.variant import Lineage, Variant
@@ -28,6 +29,7 @@ _HOMES = {
     "Format": "artifact",
     "Lineage": "variant",
     "Measurement": "measurement",
+    "Paired": "pairing",
     "Run": "measurement",
     "RunPlan": "workload",
     "Scenario": "workload",
@@ -39,6 +41,7 @@ _HOMES = {
     "compare_formats": "formats",
     "export_model": "export",
     "find_device": "device",
+    "pair": "pairing",
     "profile": "session",
 }
 
@@ -51,6 +54,7 @@ __all__ = [
     "Format",
     "Lineage",
     "Measurement",
+    "Paired",
     "Run",
     "RunPlan",
     "Scenario",
@@ -63,6 +67,7 @@ __all__ = [
     "compare_formats",
     "export_model",
     "find_device",
+    "pair",
     "profile",
 ]
 

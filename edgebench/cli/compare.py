@@ -10,6 +10,7 @@ from edgebench.cli.output import (
     check_json_target,
     console,
     json_option,
+    scores_option,
     store_option,
     to_stdout,
     verbosity_options,
@@ -26,8 +27,13 @@ _FAILING = ("slower", "worse", "inconclusive")
 @click.argument("candidate", metavar="B")
 @click.option("--margin", type=float, default=0.03, show_default=True, help="Within ±margin is equivalent.")
 @click.option("--level", type=float, default=0.95, show_default=True, help="Of the intervals.")
+@click.option("--score-margin", type=float, default=1.0, show_default=True, help="Points within which scores compare.")
+@click.option(
+    "--allow-variant-scores", is_flag=True, help="Take scores of another file of the variant, and label them so."
+)
 @click.option("--allow", multiple=True, metavar="NAME", help="Compare although this differs (repeatable): governor ...")
 @click.option("--fail-on", metavar="V[,V...]", help=f"Exit with 3 on these verdicts: {', '.join(_FAILING)}.")
+@scores_option
 @store_option
 @json_option
 @verbosity_options
@@ -36,27 +42,41 @@ def command(
     candidate: str,
     margin: float,
     level: float,
+    score_margin: float,
+    allow_variant_scores: bool,
     allow: tuple[str, ...],
     fail_on: str | None,
+    scores: Path | None,
     store: Path,
     json_target: str | None,
 ) -> int:
-    """Say whether B is faster, slower or the same as A: measurements by id, or variants by name, NAME or NAME:FORMAT.
+    """Say whether B is faster, slower or the same as A, and whether it still scores as well.
+
+    A and B are measurements by id, or variants by name, NAME or NAME:FORMAT.
 
     \b
     Example:
-      edgebench compare xnli-english xnli-multilingual --margin 0.02
+      edgebench compare xnli-english xnli-multilingual --scores scores.csv
     """
     from edgebench.comparison import compare_pairs, find_pairs
+    from edgebench.pairing import compare_with_scores
     from edgebench.store import Store
+    from edgebench.xtreme_r.scores import read_scores
 
     check_json_target(json_target)
     failing = [name.strip() for name in fail_on.split(",")] if fail_on else []
     unknown = [name for name in failing if name not in _FAILING]
     if unknown:
         raise ConfigError(f"--fail-on knows {', '.join(_FAILING)}, not {unknown[0]!r}")
+    rows = read_scores(scores) if scores is not None else []
     pairs = find_pairs(Store(store), baseline, candidate)
-    comparisons = compare_pairs(pairs, margin=margin, level=level, allow=allow)
+    comparisons = compare_with_scores(
+        compare_pairs(pairs, margin=margin, level=level, allow=allow),
+        rows,
+        margin=score_margin,
+        level=level,
+        allow_variant_scores=allow_variant_scores,
+    )
     documents = [comparison.to_json() for comparison in comparisons]
     write_json(json_target, documents[0] if len(documents) == 1 else {"comparisons": documents})
     if to_stdout(json_target):
@@ -64,4 +84,4 @@ def command(
 
         for part in comparison_parts(comparisons):
             console().print(part, markup=False)
-    return GATE_FAILED if any(each.latency.verdict in failing for each in comparisons) else 0
+    return GATE_FAILED if any(each.verdicts() & set(failing) for each in comparisons) else 0

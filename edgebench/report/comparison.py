@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from edgebench.comparison import Comparison, Contrast
+from edgebench.comparison import Contrast
+from edgebench.pairing import OF_FILE, PairedComparison, ScoreContrast
 from edgebench.report.own_cost import cost_lines
 from edgebench.report.table import add_plain_row, plain_table
 from edgebench.stats.percentiles import MINIMUM_COUNTS
@@ -24,10 +25,12 @@ _QUANTITIES = (
 )
 
 
-def comparison_parts(comparisons: Sequence[Comparison]) -> Iterator[Table | str]:
-    """Yield what to print: a sentence and a table of quantities for each comparison, then what holds for all."""
-    for comparison in comparisons:
-        yield comparison.verdict
+def comparison_parts(answers: Sequence[PairedComparison]) -> Iterator[Table | str]:
+    """Yield what to print: a sentence and tables of quantities and scores for each, then what holds for all."""
+    comparisons = [answer.comparison for answer in answers]
+    for answer in answers:
+        comparison = answer.comparison
+        yield answer.verdict
         yield from (f"  although: {text}" for text in comparison.differs)
         yield ""
         table = plain_table("", "ratio", "interval", "level", "verdict", "more runs")
@@ -44,6 +47,10 @@ def comparison_parts(comparisons: Sequence[Comparison]) -> Iterator[Table | str]
             column.justify = "right"
         yield table
         yield ""
+        if answer.scores:
+            yield score_table(answer.scores)
+            yield ""
+        yield from answer.notes
     yield "ratio: candidate / baseline, from one figure a run"
     yield from cost_lines([side for each in comparisons for side in (each.baseline, each.candidate)])
     drifts = {comparison.latency.drift for comparison in comparisons}
@@ -56,6 +63,27 @@ def comparison_parts(comparisons: Sequence[Comparison]) -> Iterator[Table | str]
         yield f"{comparisons[0].comparisons} comparisons judged together (Holm): the intervals are the corrected ones"
     if any(comparison.looks > 1 for comparison in comparisons):
         yield "measured until decided: the intervals are those of one of several planned looks, which keep the level"
+
+
+def score_table(scores: Sequence[ScoreContrast]) -> Table:
+    """Return a row per task and language, the greatest loss first."""
+    table = plain_table("task", "lang", "baseline", "candidate", "points", "interval", "level", "verdict", "whose")
+    for each in sorted(scores, key=lambda each: each.difference):
+        figures = (f"{each.baseline:.1f}", f"{each.candidate:.1f}", f"{each.difference:+.2f}")
+        interval = f"{each.ci[0]:+.2f} to {each.ci[1]:+.2f}" if each.ci else each.without_interval or ""
+        level = f"{100 * each.level:.4g} %" if each.level is not None else ""
+        whose = "" if each.whose == OF_FILE else each.whose
+        add_plain_row(table, each.task, each.lang, *figures, interval, level, score_verdict(each), whose)
+    for column in table.columns[2:5]:
+        column.justify = "right"
+    return table
+
+
+def score_verdict(score: ScoreContrast) -> str:
+    """Return the verdict in words; that it is surely no worse than the margin is said where nothing else is."""
+    if score.verdict == "inconclusive" and score.not_worse:
+        return f"inconclusive, but not worse by {score.margin:g} points"
+    return score.verdict
 
 
 def _verdict(contrast: Contrast) -> str:

@@ -41,6 +41,11 @@ class RatioEstimate:
     drift: str
 
     @property
+    def effect(self) -> float:
+        """What a verdict is about: the log ratio."""
+        return self.log_ratio
+
+    @property
     def ratio(self) -> float:
         """Candidate / baseline."""
         import math

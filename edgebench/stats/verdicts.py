@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Protocol
 
 from edgebench.stats.ratio import RatioEstimate
 
@@ -24,6 +25,23 @@ class Verdict(StrEnum):
     LOWER = "lower"  # the 1 - alpha interval lies below 1
     HIGHER = "higher"  # ... above 1
     INCONCLUSIVE = "inconclusive"
+
+
+class Estimate(Protocol):
+    """An estimated effect (a log ratio, a difference of scores) with what a verdict needs of it."""
+
+    @property
+    def effect(self) -> float:
+        """Below 0: the candidate's figure is the lower one."""
+        ...
+
+    def p_different(self) -> float:
+        """Return the p-value against no effect, two-sided."""
+        ...
+
+    def p_equivalent(self, margin: float) -> float:
+        """Return the p-value against an effect beyond the margin."""
+        ...
 
 
 def judge(estimate: RatioEstimate, *, margin: float, level: float) -> Verdict:
@@ -49,7 +67,7 @@ class Judgement:
     significant: bool
 
 
-def judge_all(estimates: Sequence[RatioEstimate], *, margin: float, level: float, looks: int = 1) -> list[Judgement]:
+def judge_all(estimates: Sequence[Estimate], *, margin: float, level: float, looks: int = 1) -> list[Judgement]:
     """Return what may be said of each of several comparisons at one of so many planned looks, equivalence first.
 
     Holm's procedure is applied to the nulls of no difference and, apart from them, to those of a difference beyond the
@@ -74,7 +92,7 @@ def judge_all(estimates: Sequence[RatioEstimate], *, margin: float, level: float
         if p_equivalent <= for_equivalence:
             judged.append(Judgement(verdict=Verdict.EQUIVALENT, level=1 - for_equivalence, significant=significant))
             continue
-        direction = Verdict.LOWER if estimate.log_ratio < 0 else Verdict.HIGHER
+        direction = Verdict.LOWER if estimate.effect < 0 else Verdict.HIGHER
         verdict = direction if significant else Verdict.INCONCLUSIVE
         judged.append(Judgement(verdict=verdict, level=1 - for_difference, significant=significant))
     return judged

@@ -1,0 +1,244 @@
+"""The difference of two scores, candidate less baseline, in points: over the same examples, and over seeds.
+
+Over examples: the paired bootstrap, corrected for bias and skewness (BCa, Efron 1987). Where the two hardly differ it
+has nothing to resample, and would say 0 ± 0 of thirty examples none of which changed. So where few examples differ, it
+draws from two more, one that the candidate gains as a whole and one that it loses (as Agresti and Min 2005 do with
+proportions). `python -m benchmarks.score_verdicts` tells what that makes of known truths.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from edgebench.errors import NotComparable
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Figures = NDArray[np.float64]
+
+_POINTS = 100.0
+RESAMPLES = 9_999
+_CHUNK = 4_000_000  # draws that are in memory at once
+_DISTINCT = 16  # up to so many distinct differences, drawing how often each comes is faster than drawing examples
+_FEW = 10  # examples that differ; of fewer, a bootstrap sees too little
+
+
+class _TwoTails:
+    """What a two-sided test is in terms of the one-sided ones."""
+
+    def p_below(self, bound: float) -> float:
+        """Return the p-value against a difference of `bound` or more: small where it is surely below."""
+        raise NotImplementedError
+
+    def p_above(self, bound: float) -> float:
+        """Return the p-value against a difference of `bound` or less."""
+        raise NotImplementedError
+
+    def p_different(self) -> float:
+        """Return the p-value against a difference of exactly 0, two-sided."""
+        return min(1.0, 2 * min(self.p_below(0.0), self.p_above(0.0)))
+
+    def p_equivalent(self, margin: float) -> float:
+        """Return the p-value against a difference outside ±margin: two one-sided tests (Schuirmann 1987)."""
+        return max(self.p_below(margin), self.p_above(-margin))
+
+
+def align(
+    baseline: tuple[Sequence[Hashable], Figures], candidate: tuple[Sequence[Hashable], Figures]
+) -> tuple[Figures, Figures]:
+    """Return both sides' figures in the order of the baseline's examples.
+
+    Args:
+        baseline, candidate: ids and figures of the examples, shape (n,) each.
+
+    Raises:
+        NotComparable: an id twice, or not the same examples on both sides.
+    """
+    import numpy as np
+
+    (ids, ours), (other_ids, theirs) = baseline, candidate
+    at = {id: position for position, id in enumerate(other_ids)}
+    if len(at) != len(other_ids) or len(set(ids)) != len(ids):
+        raise NotComparable("an example stands in the results twice")
+    if set(ids) != set(at):
+        alone = len(set(ids) ^ set(at))
+        raise NotComparable(f"scored on other examples: {alone} are on one side only")
+    return np.asarray(ours, np.float64), np.asarray(theirs, np.float64)[[at[id] for id in ids]]
+
+
+def estimate_difference(baseline: Figures, candidate: Figures, *, seed: int = 0) -> Bootstrap:
+    """Return an estimate of the difference of the means of paired examples.
+
+    Args:
+        baseline, candidate: shape (n,), 0..100 points, the same examples in the same order.
+        seed: of the resampling, so that the same results say the same twice.
+
+    Raises:
+        NotComparable: no example, not as many on both sides, or a figure that is not 0..100.
+    """
+    import numpy as np
+
+    if not len(baseline) or len(baseline) != len(candidate):
+        raise NotComparable(f"paired examples needed, got {len(baseline)} and {len(candidate)}")
+    both = np.stack([baseline, candidate]).astype(np.float64)
+    if not np.all((both >= 0) & (both <= _POINTS)):
+        raise NotComparable("the score of an example is not 0..100")
+    return _bootstrap(both[1] - both[0], seed)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bootstrap(_TwoTails):
+    """Sorted means of resampled differences, shape (RESAMPLES,), and the two constants of BCa."""
+
+    effect: float
+    n: int
+    means: Figures
+    bias: float
+    skew: float
+    method: str = field(default="paired bootstrap over examples (BCa)", init=False)
+
+    def interval(self, level: float) -> tuple[float, float]:
+        """Return the two-sided interval of the difference."""
+        tail = (1 - level) / 2
+        return self._quantile(tail), self._quantile(1 - tail)
+
+    def p_below(self, bound: float) -> float:
+        return _normal_tail(-self._z(bound, "left"))
+
+    def p_above(self, bound: float) -> float:
+        return _normal_tail(self._z(bound, "right"))
+
+    def _quantile(self, share: float) -> float:
+        import numpy as np
+        from scipy.special import ndtr, ndtri
+
+        z = self.bias + float(ndtri(share))
+        return float(np.quantile(self.means, float(ndtr(self.bias + z / (1 - self.skew * z)))))
+
+    def _z(self, bound: float, side: str) -> float:
+        """Return how far above `bound` the difference lies, in standard normal deviates: the interval, inverted."""
+        import numpy as np
+        from scipy.special import ndtri
+
+        count = len(self.means)
+        below = int(np.searchsorted(self.means, bound, side=side))  # type: ignore[call-overload]
+        share = min(max(below, 0.5), count - 0.5) / count  # as far as so many resamples can tell
+        w = float(ndtri(share)) - self.bias
+        return -(w / (1 + self.skew * w) - self.bias)
+
+
+def _bootstrap(differences: Figures, seed: int) -> Bootstrap:
+    import numpy as np
+    from scipy.special import ndtri
+
+    n = len(differences)
+    pool = differences
+    if np.count_nonzero(differences) < _FEW:
+        pool = np.concatenate([differences, [-_POINTS, _POINTS]])
+    means = np.sort(_resampled_means(pool, n, np.random.default_rng(seed)))
+    centre = float(pool.mean())
+    below = (np.searchsorted(means, centre, "left") + np.searchsorted(means, centre, "right")) / 2 / len(means)
+    from_centre = pool - centre
+    square = float((from_centre**2).sum())
+    return Bootstrap(
+        effect=float(differences.mean()),
+        n=n,
+        means=means,
+        bias=float(ndtri(min(max(below, 0.5 / len(means)), 1 - 0.5 / len(means)))),
+        skew=float((from_centre**3).sum()) / (6 * square**1.5) if square > 0 else 0.0,
+    )
+
+
+def _resampled_means(pool: Figures, n: int, random: np.random.Generator) -> Figures:
+    """Return the means of n examples drawn from the pool, shape (RESAMPLES,)."""
+    import numpy as np
+
+    values, counts = np.unique(pool, return_counts=True)
+    rows = max(1, _CHUNK // n)
+    parts = []
+    for start in range(0, RESAMPLES, rows):
+        size = min(rows, RESAMPLES - start)
+        if len(values) <= _DISTINCT:
+            parts.append(random.multinomial(n, counts / len(pool), size=size) @ values / n)
+        else:
+            parts.append(pool[random.integers(0, len(pool), (size, n))].mean(axis=1))
+    return np.concatenate(parts)
+
+
+# --- over seeds ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeedDifference(_TwoTails):
+    """The difference between two ways to train, from one score per checkpoint. `n`: of the side that has fewer.
+
+    Student's: of the differences where each seed is on both sides, else Welch's (1947).
+    """
+
+    effect: float
+    standard_error: float
+    df: float
+    n: int
+    method: str
+
+    def interval(self, level: float) -> tuple[float, float]:
+        """Return the two-sided interval of the difference."""
+        from scipy.special import stdtrit
+
+        half = float(stdtrit(self.df, (1 + level) / 2)) * self.standard_error
+        return self.effect - half, self.effect + half
+
+    def p_below(self, bound: float) -> float:
+        return self._tail(bound - self.effect)
+
+    def p_above(self, bound: float) -> float:
+        return self._tail(self.effect - bound)
+
+    def _tail(self, distance: float) -> float:
+        from scipy.special import stdtr
+
+        if self.standard_error == 0:
+            return 0.0 if distance > 0 else (0.5 if distance == 0 else 1.0)
+        return float(stdtr(self.df, -distance / self.standard_error))
+
+
+def seed_difference(baseline: Mapping[int, float], candidate: Mapping[int, float]) -> SeedDifference:
+    """Return an estimate of how far two ways to train differ, from the score of each seed's checkpoint.
+
+    Raises:
+        NotComparable: either side has fewer than two.
+    """
+    import numpy as np
+
+    sizes = (len(baseline), len(candidate))
+    if min(sizes) < 2:
+        raise NotComparable(f"two checkpoints of each side needed, got {sizes[0]} and {sizes[1]}")
+    if set(baseline) == set(candidate):
+        differences = np.array([candidate[seed] - baseline[seed] for seed in baseline])
+        return SeedDifference(
+            effect=float(differences.mean()),
+            standard_error=float(differences.std(ddof=1)) / len(differences) ** 0.5,
+            df=len(differences) - 1,
+            n=len(differences),
+            method="Student's t over pairs of seeds",
+        )
+    sides = [np.array(list(side.values())) for side in (baseline, candidate)]
+    parts = [float(side.var(ddof=1)) / len(side) for side in sides]
+    spread = sum(part**2 / (len(side) - 1) for part, side in zip(parts, sides, strict=True))
+    return SeedDifference(
+        effect=float(sides[1].mean() - sides[0].mean()),
+        standard_error=sum(parts) ** 0.5,
+        df=sum(parts) ** 2 / spread if spread else sum(sizes) - 2,
+        n=min(sizes),
+        method="Welch's t over checkpoints",
+    )
+
+
+def _normal_tail(z: float) -> float:
+    from scipy.special import ndtr
+
+    return float(ndtr(-z))
