@@ -12,22 +12,18 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from edgebench.artifact import Format
-from edgebench.energy import energy_per_inference_j
 from edgebench.errors import ConfigError, NotComparable, TooFewRuns, UnknownName
-from edgebench.measurement import Measurement, Run
+from edgebench.measurement import Measurement, Run, RunFigures
 from edgebench.printable import printable
-from edgebench.stats.percentiles import MINIMUM_COUNTS, quantiles
 from edgebench.stats.ratio import RatioEstimate, estimate_ratio
 from edgebench.stats.verdicts import LEVEL, MARGIN, Judgement, Verdict, is_beyond, judge_all, more_runs
-from edgebench.summary import duration_ns, whole_turns
+from edgebench.summary import figures_of
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from edgebench.store import Store
-
-_NS_PER_S = 1e9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,7 +189,7 @@ def compare_pairs(
     looks = [max(each.subject.looks for each in pair) for pair in pairs]
     contrasts = {
         name: _contrasts(
-            quantities[0], [_estimate(quantities, *pair) for pair in pairs], max(looks), margin=margin, level=level
+            quantities[0], [_estimate(quantities, *pair) for pair in pairs], max(looks, default=1), margin=margin, level=level
         )
         for name, quantities in QUANTITIES.items()
     }
@@ -252,25 +248,8 @@ def _contrast(quantity: Quantity, estimate: RatioEstimate, judged: Judgement, ma
 # --- figures of a run ---------------------------------------------------------------------------------------------
 
 
-def _median(run: Run) -> float | None:
-    return _quantile(run, 0.5)
-
-
-def _p95(run: Run) -> float | None:
-    return _quantile(run, 0.95)
-
-
-def _quantile(run: Run, quantile: float) -> float | None:
-    latencies = whole_turns(run).latencies_ns
-    if len(latencies) < MINIMUM_COUNTS[quantile]:
-        return None
-    (value,) = quantiles(latencies, (quantile,))
-    return value
-
-
-def _throughput(run: Run) -> float | None:
-    timed = whole_turns(run)
-    return timed.inferences / duration_ns(timed) * _NS_PER_S if len(timed.latencies_ns) else None
+def _figures_of(run: Run) -> RunFigures:
+    return run.figures if run.figures is not None else figures_of(run)
 
 
 def _peak_pss(run: Run) -> float | None:
@@ -281,21 +260,20 @@ def _peak_rss(run: Run) -> float | None:
     return run.memory.peak_rss
 
 
-def _energy_j(run: Run) -> float | None:
-    """Joules of one inference; None where something was cut: the power was that of the other processes, too."""
-    return None if run.cut else energy_per_inference_j(whole_turns(run))
-
-
 def _rails(measurement: Measurement) -> object:
-    return measurement.energy_j.rails if measurement.energy_j is not None else None
+    """Return whose power was added up; None where nothing was, or where that changed between the runs."""
+    found = {rails for run in measurement.runs if run.valid and (rails := _figures_of(run).rails) is not None}
+    return found.pop() if len(found) == 1 else None
 
 
-LATENCY = Quantity(name="latency", lower="faster", higher="slower", of=_median)
-P95 = Quantity(name="p95", lower="faster", higher="slower", of=_p95)
-THROUGHPUT = Quantity(name="throughput", lower="lower", higher="higher", of=_throughput)
+LATENCY = Quantity(name="latency", lower="faster", higher="slower", of=lambda run: _figures_of(run).p50_ns)
+P95 = Quantity(name="p95", lower="faster", higher="slower", of=lambda run: _figures_of(run).p95_ns)
+THROUGHPUT = Quantity(
+    name="throughput", lower="lower", higher="higher", of=lambda run: _figures_of(run).throughput_per_s
+)
 PEAK_PSS = Quantity(name="memory", lower="less", higher="more", of=_peak_pss)
 PEAK_RSS = Quantity(name="memory", lower="less", higher="more", of=_peak_rss)
-ENERGY = Quantity(name="energy", lower="less", higher="more", of=_energy_j, kind=_rails)
+ENERGY = Quantity(name="energy", lower="less", higher="more", of=lambda run: _figures_of(run).energy_j, kind=_rails)
 
 #: What is compared, by its name in the result. Of several, the first that both sides have: never PSS against RSS.
 QUANTITIES = {
@@ -469,6 +447,20 @@ def find_pairs(store: Store, baseline: str, candidate: str) -> list[tuple[Measur
     if not pairs:
         raise ConfigError(f"{baseline} and {candidate} have no workload in common in session {session}")
     return pairs
+
+
+def run_figures(quantity: Quantity, measurement: Measurement) -> NDArray[np.float64]:
+    """Return the quantity of each valid run that has it, shape (runs,)."""
+    return _figures(quantity, measurement)[0]
+
+
+def why_not_comparable(baseline: Measurement, candidate: Measurement) -> str | None:
+    """Return why two measurements can't be compared; None where they can."""
+    differs = _differing(baseline, candidate)
+    counts = [sum(run.valid for run in each.runs) for each in (baseline, candidate)]
+    if min(counts) < 2:
+        return f"{counts[0]} and {counts[1]} valid runs; a comparison needs two of each"
+    return "; ".join(differs.values()) or None
 
 
 def compare_rows(measurements: Sequence[Measurement], *, margin: float = MARGIN) -> list[Comparison]:

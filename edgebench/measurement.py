@@ -69,6 +69,26 @@ class Memory:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RunFigures:
+    """What comparisons need of a run, of one input where it says energy.
+
+    None: too few inferences for it, or no sensor. `rails`: whose power was added up.
+    """
+
+    p50_ns: float | None = None
+    p95_ns: float | None = None
+    throughput_per_s: float | None = None
+    energy_j: float | None = None
+    rails: tuple[str, ...] | None = None
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> RunFigures:
+        """Return what `dataclasses.asdict` became in JSON."""
+        rails = values.get("rails")
+        return cls(**{**values, "rails": tuple(rails) if rails is not None else None})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
     """One fresh process that measured one artifact under one workload.
 
@@ -89,6 +109,7 @@ class Run:
     inferences: int  # inputs in the timed inferences: count times batch, less a short last batch
     reasons: tuple[str, ...] = ()
     cut: tuple[tuple[int, int], ...] = ()
+    figures: RunFigures | None = None  # of a run that was read without its trace; see `figures_of`
 
     @property
     def valid(self) -> bool:

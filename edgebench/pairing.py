@@ -370,7 +370,7 @@ def _with_interval(contrast: ScoreContrast, estimate: Bootstrap, judged: Judgeme
 _ORDER = ("worse", "better", "comparable", "inconclusive")
 
 
-def scores_sentence(scores: Sequence[ScoreContrast]) -> str:
+def scores_sentence(scores: Sequence[ScoreContrast], *, units: str = "languages") -> str:
     """Return what is said of the scores in the combined sentence; empty where there are none."""
     if not scores:
         return ""
@@ -382,7 +382,9 @@ def scores_sentence(scores: Sequence[ScoreContrast]) -> str:
     labels = [label for label in (OF_OTHER_FILE, OF_VARIANT) if any(each.whose == label for each in scores)]
     label = f" ({', '.join(labels)})" if labels else ""
     its = f"its {names[0] + ' ' if len(names) == 1 else ''}scores{label}"
-    of = f"{len(scores)} languages" + (f" of {len(names)} tasks" if len(names) > 1 else "")
+    of = f"{len(scores)} {units if len(scores) > 1 else units.replace('languages', 'language')}" + (
+        f" of {len(names)} tasks" if len(names) > 1 else ""
+    )
     if all(each.ci is None for each in scores):
         mean = sum(each.difference for each in scores) / len(scores)
         return f"{its} differ by {mean:+.1f} points on the mean of {of}, without an interval (worst: {where})"

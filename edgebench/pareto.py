@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from edgebench.energy import energy_of
-from edgebench.measurement import Energy
+from edgebench.comparison import QUANTITIES, Quantity, run_figures
 from edgebench.pairing import LanguageScore, Paired
 from edgebench.stats.intervals import t_interval
-from edgebench.summary import whole_turns
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 _Interval = tuple[float, float]
 _QUALITY_Z = 1.959964  # of a two-sided 95 % interval
@@ -156,40 +158,27 @@ def _variance(score: LanguageScore) -> float:
     return float(values.var(ddof=1)) / len(values)
 
 
-def _latency(row: Paired) -> Figure | None:
-    latency = row.measurement.latency_ms
-    return Figure(latency.p50, latency.p50_ci) if latency.p50 is not None else None
+def _typical(quantity: Quantity) -> Callable[[Paired], Figure | None]:
+    """Return what finds a row's typical run, the geometric mean; None where a run lacks it."""
 
-
-def _peak(name: str) -> Callable[[Paired], Figure | None]:
     def find(row: Paired) -> Figure | None:
-        runs = [run for run in row.measurement.runs if run.valid]
-        return _typical([value for run in runs if (value := getattr(run.memory, name)) is not None], len(runs))
+        import numpy as np
+
+        figures = run_figures(quantity, row.measurement)
+        if not len(figures) or len(figures) < sum(run.valid for run in row.measurement.runs):
+            return None
+        return Figure(
+            float(np.exp(np.log(figures).mean())) / _SCALES.get(quantity.name, 1.0), _interval(figures, quantity)
+        )
 
     return find
 
 
-def _energy(row: Paired) -> Figure | None:
-    energy = row.measurement.energy_j
-    if energy is None:
-        return None
-    runs = [run for run in row.measurement.runs if run.valid and not run.cut and len(run.latencies_ns)]
-    each = [found.per_inference for run in runs if isinstance(found := energy_of(whole_turns(run)), Energy)]
-    return Figure(energy.per_inference, interval.ci if (interval := _typical(each, len(runs))) is not None else None)
+def _interval(figures: NDArray[np.float64], quantity: Quantity) -> _Interval | None:
+    return t_interval(figures / _SCALES.get(quantity.name, 1.0))
 
 
-def _typical(values: Sequence[float], runs: int) -> Figure | None:
-    """Return the typical run's figure, the geometric mean; None where a run has none."""
-    import numpy as np
-
-    if not values or len(values) < runs:
-        return None
-    figures = np.asarray(values, np.float64)
-    return Figure(float(np.exp(np.log(figures).mean())), t_interval(figures))
-
-
+_SCALES = {"latency": 1e6}  # nanoseconds in a millisecond
 _COSTS: Mapping[str, tuple[Callable[[Paired], Figure | None], ...]] = {
-    "latency": (_latency,),
-    "memory": (_peak("peak_pss"), _peak("peak_rss")),
-    "energy": (_energy,),
+    name: tuple(_typical(quantity) for quantity in QUANTITIES[name]) for name in _UNITS
 }

@@ -26,10 +26,10 @@ from edgebench._version import __version__
 from edgebench.artifact import Artifact
 from edgebench.conditions import CPU_ZONES, FREQUENCY, OTHERS_CPU, TEMPERATURE, THROTTLED
 from edgebench.errors import EdgebenchError, StoreError, UnknownName, UsageError, nearest
-from edgebench.measurement import FORMAT_VERSION, ColdStart, Measurement, Memory, Overhead, Run, Subject, Trace
+from edgebench.measurement import FORMAT_VERSION, ColdStart, Measurement, Memory, Overhead, Run, RunFigures, Subject, Trace
 from edgebench.operators import OperatorProfile
 from edgebench.rate_search import RateSearch
-from edgebench.summary import summarise, summarise_run
+from edgebench.summary import figures_of, summarise, summarise_run
 from edgebench.trace_file import TIMED, connect, first_line, read_traces, sql_glob, sql_text, write_trace
 from edgebench.variant import Variant
 
@@ -185,6 +185,30 @@ class Store:
             if all(value is None or _property(stored.subject, name) == value for name, value in wanted.items())
         ]
         return [self.complete(each, on_unreadable) for each in _put_together(kept, on_unreadable)]
+
+    def measurements_by_figures(self, wanted: Callable[[Subject], bool]) -> list[Measurement]:
+        """Return the wanted measurements as far as run.json tells, the oldest session first: many, and fast.
+
+        Their runs have figures to compare by and no traces; of the measurement itself, latency, throughput and energy
+        are None.
+
+        Raises:
+            StoreError: a run can't be read.
+        """
+        kept = [each for each in self._stored(None) if wanted(each.subject)]
+        runs: dict[str, list[Run]] = {}
+        for each in sorted(kept, key=lambda each: (each.run.started_at, each.run.id)):
+            runs.setdefault(each.subject.id, []).append(replace(each.run, figures=self._figures(each)))
+        subjects = {each.subject.id: each.subject for each in kept}
+        return [summarise(subjects[id], of) for id, of in runs.items()]
+
+    def _figures(self, stored: _Stored) -> RunFigures:
+        """Return a run's figures; of one that an older edgebench kept, from its trace."""
+        if stored.run.figures is not None:
+            return stored.run.figures
+        with connect() as connection:
+            ((_, run),) = _with_traces(connection, [stored], None)
+        return figures_of(run)
 
     def measurement(self, id: str) -> Measurement:
         """Return the measurement with this id, or the one whose id begins so.
@@ -393,6 +417,7 @@ def _document(subject: Subject, run: Run) -> dict[str, Any]:
             "memory": asdict(run.memory),
             "latencies_count": len(run.latencies_ns),
             "latency_ms": summarise_run(run).to_json_of_run(),
+            "figures": asdict(figures_of(run)),
         },
     }
 
@@ -437,6 +462,7 @@ def _read_run(folder: Path) -> _Stored:
                 inferences=run["inferences"],
                 reasons=tuple(run["reasons"]),
                 cut=tuple((int(began), int(ended)) for began, ended in run.get("cut", ())),
+                figures=RunFigures.from_json(figures) if (figures := run.get("figures")) else None,
             ),
             latencies_count=run["latencies_count"],
         )
@@ -515,7 +541,7 @@ def _with_traces(
             on_unreadable(error)
         return
     for each, trace in zip(batch, traces, strict=True):
-        yield each, replace(each.run, trace=trace)
+        yield each, replace(each.run, trace=trace, figures=None)
 
 
 def _check_count(stored: _Stored, trace: Trace) -> None:

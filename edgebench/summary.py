@@ -16,6 +16,7 @@ from edgebench.measurement import (
     Memory,
     PaddingCost,
     Run,
+    RunFigures,
     Score,
     Subject,
     Sustained,
@@ -149,6 +150,23 @@ def _turn(run: Run) -> tuple[list[int], list[int]]:
 def summarise_run(run: Run) -> LatencySummary:
     """Return the figures of one run's whole turns, valid or not; what they lack is None."""
     return summarise_latencies([whole_turns(run).latencies_ns] if len(run.latencies_ns) else [])
+
+
+def figures_of(run: Run) -> RunFigures:
+    """Return what comparisons need of a run: kept beside its trace, so that many runs are compared without reading it."""
+    timed = whole_turns(run)
+    if not len(timed.latencies_ns):
+        return RunFigures()
+    p50, p95 = quantiles(timed.latencies_ns, (0.5, 0.95))
+    # Where something was cut, the power was that of the other processes, too.
+    energy = energy_of(timed) if not run.cut else None
+    return RunFigures(
+        p50_ns=p50,
+        p95_ns=p95,
+        throughput_per_s=timed.inferences / duration_ns(timed) * 1e9,
+        energy_j=energy.per_inference if isinstance(energy, Energy) else None,
+        rails=energy.rails if isinstance(energy, Energy) else None,
+    )
 
 
 def summarise_latencies(latencies_ns: Sequence[NDArray[np.int64]]) -> LatencySummary:

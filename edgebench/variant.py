@@ -22,6 +22,22 @@ class TrainingKind(StrEnum):
     MLM = "mlm"
 
 
+#: The nine intermediate tasks of Phang et al. (2020), as they write them; others are kept as they are given.
+INTERMEDIATE_TASKS = (
+    "ANLI+", "MNLI", "QQP", "SQuAD 1.1", "SQuAD 2.0", "HellaSwag", "CCG", "CosmosQA", "CommonsenseQA",
+)  # fmt: skip
+
+
+def intermediate_task_name(name: str) -> str:
+    """Return the name of an intermediate task however it is spelled (`squad-1.1`, `cosmos_qa`)."""
+    known = {_plain(task): task for task in INTERMEDIATE_TASKS}
+    return known.get(_plain(name), name)
+
+
+def _plain(name: str) -> str:
+    return "".join(letter for letter in name.lower() if letter.isalnum())
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IntermediateTask:
     """One task between pretraining and the target task."""
@@ -39,6 +55,12 @@ class Lineage:
     intermediate: tuple[IntermediateTask, ...] = ()
     target: str | None = None
     seed: int | None = None
+
+    @property
+    def kind(self) -> TrainingKind | None:
+        """The kind that all intermediate tasks share: none where there is no task, None where kinds are mixed."""
+        kinds = {task.kind for task in self.intermediate} or {TrainingKind.NONE}
+        return kinds.pop() if len(kinds) == 1 else None
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Lineage:

@@ -17,6 +17,7 @@ COMMANDS = {
     "export": ("edgebench.cli.export", "Turn a checkpoint into artifact files, with a parity report."),
     "scores": ("edgebench.cli.scores", "XTREME-R: score predictions, import scores of other tools, show."),
     "compare": ("edgebench.cli.compare", "Two measurements: faster, slower or the same?"),
+    "study": ("edgebench.cli.study", "A matrix of variants, devices and workloads: run, status, report."),
     "device": ("edgebench.cli.device", "Boards: list, add, set up, check, clean."),
     "runs": ("edgebench.cli.runs", "What is stored: list, show, export, resume."),
 }

@@ -1,0 +1,154 @@
+"""edgebench study: the whole matrix of variants, formats, devices and workloads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from edgebench.cli.output import (
+    check_json_target,
+    console,
+    json_option,
+    progress_console,
+    store_option,
+    to_stdout,
+    verbosity_options,
+    write_json,
+)
+
+_FILE = click.Path(path_type=Path)
+
+
+@click.group("study")
+def command() -> None:
+    """A study: variants x formats x devices x workloads, and the contrasts to judge.
+
+    \b
+    Example:
+      edgebench study run STUDY.toml
+    """
+
+
+@command.command("run")
+@click.argument("file", type=_FILE, metavar="STUDY.toml")
+@store_option
+@json_option
+@verbosity_options
+def run(file: Path, store: Path, json_target: str | None) -> int:
+    """Measure what is missing, the variants of each device interleaved, several devices at once.
+
+    What was interrupted goes on where it was.
+
+    \b
+    Example:
+      edgebench study run STUDY.toml --store results
+    """
+    from edgebench.cli.measuring import measure_and_show
+    from edgebench.events import Event, Noted
+    from edgebench.store import Store
+    from edgebench.study import missing_sessions
+    from edgebench.study_file import read_study
+
+    def tell(event: Event) -> None:
+        if isinstance(event, Noted):
+            progress_console().print(event.text, markup=False)
+
+    check_json_target(json_target)
+    study, keep = read_study(file), Store(store)
+    sessions = missing_sessions(study, keep, on_event=tell)
+    if not sessions:
+        progress_console().print(f"nothing is missing; see: edgebench study report {file}", markup=False)
+        write_json(json_target, {"measurements": [], "failures": []})
+        return 0
+    return measure_and_show(sessions, store=keep, json_target=json_target, margin=study.margin)
+
+
+@command.command("status")
+@click.argument("file", type=_FILE, metavar="STUDY.toml")
+@store_option
+@json_option
+@verbosity_options
+def status(file: Path, store: Path, json_target: str | None) -> None:
+    """Say what is measured, what is missing, and about how long that takes.
+
+    \b
+    Example:
+      edgebench study status STUDY.toml
+    """
+    from edgebench.store import Store
+    from edgebench.study_file import read_study
+    from edgebench.study_parts import about_s, parts_of
+
+    check_json_target(json_target)
+    study = read_study(file)
+    parts = parts_of(study, Store(store))
+    left_s = about_s(study, parts)
+    document = {
+        "study": study.name,
+        "parts": [
+            {
+                "device": part.device.name,
+                "workload": part.workload.label,
+                "done": part.done,
+                "variants": list(part.have),
+                "session": part.session,
+                "took_s": part.took_s,
+            }
+            for part in parts
+        ],
+        "about_s": left_s,
+    }
+    write_json(json_target, document)
+    if to_stdout(json_target):
+        from edgebench.report.study import status_parts
+
+        for part in status_parts(study, parts, left_s):
+            console().print(part, markup=False)
+
+
+@command.command("report")
+@click.argument("file", type=_FILE, metavar="STUDY.toml")
+@click.option("--markdown", type=_FILE, metavar="FILE", help="Also write the report as Markdown.")
+@click.option(
+    "--allow-variant-scores", is_flag=True, help="Take scores of another file of the variant, and label them so."
+)
+@store_option
+@json_option
+@verbosity_options
+def report(file: Path, markdown: Path | None, allow_variant_scores: bool, store: Path, json_target: str | None) -> None:
+    """Answer each contrast with its evidence, from what is stored.
+
+    \b
+    Example:
+      edgebench study report STUDY.toml --markdown report.md
+    """
+    from edgebench.store import Store
+    from edgebench.study_answers import answer_study
+    from edgebench.study_file import read_study
+    from edgebench.study_parts import parts_of
+    from edgebench.xtreme_r.scores import read_scores
+
+    check_json_target(json_target)
+    study = read_study(file)
+    rows = read_scores(study.scores) if study.scores is not None else []
+    found = answer_study(study, parts_of(study, Store(store)), rows, allow_variant_scores=allow_variant_scores)
+    write_json(json_target, found.to_json())
+    if to_stdout(json_target):
+        from edgebench.report.study import study_parts
+
+        for part in study_parts(found):
+            console().print(part, markup=False)
+    if markdown is not None:
+        from edgebench.report.study import study_markdown
+
+        _write(markdown, study_markdown(found))
+
+
+def _write(path: Path, text: str) -> None:
+    from edgebench.errors import StoreError
+
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise StoreError(f"can't write {path}: {error.strerror}") from error

@@ -1,0 +1,195 @@
+"""A study as tables for a terminal, and as a Markdown file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from edgebench.comparison import Contrast
+from edgebench.pareto import Figure, Front
+from edgebench.printable import printable
+from edgebench.report.comparison import score_verdict
+from edgebench.report.table import add_plain_row, plain_table
+from edgebench.study_answers import Answer, StudyReport
+from edgebench.study_file import Study
+from edgebench.study_parts import Part
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+Rows = tuple[tuple[str, ...], list[tuple[str, ...]]]  # the headers, and the rows under them
+
+
+def status_parts(study: Study, parts: Sequence[Part], about_s: float | None) -> Iterator[Table | str]:
+    """Yield what to print: a row per device and workload, and how long what is missing takes."""
+    table = plain_table("device", "workload", "variants", "missing", "session", "took")
+    for part in parts:
+        lacking = [variant.name for variant in study.variants if variant.name not in part.have]
+        add_plain_row(
+            table,
+            part.device.name,
+            part.workload.label,
+            f"{len(part.have)} of {len(study.variants)}",
+            ", ".join(lacking),
+            part.session or "",
+            _span(part.took_s) if part.took_s is not None else "",
+        )
+    yield table
+    open_ = sum(not part.done for part in parts)
+    if open_:
+        about = f", about {_span(about_s)}" if about_s is not None else "; how long that takes is told as it begins"
+        yield f"{open_} of {len(parts)} missing{about}: edgebench study run {study.path}"
+    else:
+        yield "nothing is missing; `study run` also looks whether the models are still those that were measured"
+
+
+def _span(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
+
+
+def study_parts(report: StudyReport) -> Iterator[Table | str]:
+    """Yield what to print of a report."""
+    for title, content in _sections(report):
+        yield ""
+        yield title
+        for part in content:
+            yield part if isinstance(part, str) else _table(part)
+
+
+def study_markdown(report: StudyReport) -> str:
+    """Return the report as the text of a Markdown file."""
+    lines = [f"# {_escaped(report.study.name)}"]
+    for title, content in _sections(report):
+        lines += ["", f"## {_escaped(title)}"]
+        for part in content:
+            lines += ["", *([_escaped(part)] if isinstance(part, str) else _markdown_table(part))]
+    return "\n".join(lines) + "\n"
+
+
+def _sections(report: StudyReport) -> Iterator[tuple[str, list[str | Rows]]]:
+    for answer in report.answers:
+        yield answer.name, list(_of_answer(answer))
+    for where, found in report.fronts.items():
+        for front in found:
+            content: list[str | Rows] = [f"{front.scored}; 95 % intervals", _front_rows(front)]
+            if front.without:
+                content.append(f"not measured: {', '.join(front.without)}")
+            yield f"quality against {front.cost} on {where}", content
+    if report.missing:
+        yield "missing", list(report.missing)
+
+
+def _of_answer(answer: Answer) -> Iterator[str | Rows]:
+    yield answer.verdict
+    if answer.comparisons:
+        yield _cost_rows(answer)
+        yield f"{len(answer.comparisons)} comparisons judged together (Holm)"
+    scored = _score_rows(answer)
+    if scored[1]:
+        yield scored
+    yield answer.about_training
+    if answer.training:
+        yield (
+            ("format", "task", "lang", "points", "interval", "level", "seeds", "verdict"),
+            [
+                (
+                    each.format,
+                    each.task,
+                    each.lang,
+                    f"{each.difference:+.2f}",
+                    f"{each.ci[0]:+.2f} to {each.ci[1]:+.2f}",
+                    f"{100 * each.level:.4g} %",
+                    str(each.seeds),
+                    each.verdict,
+                )
+                for each in answer.training
+            ],
+        )
+    for each in answer.comparisons:
+        yield each.verdict
+    yield from answer.notes
+
+
+def _cost_rows(answer: Answer) -> Rows:
+    headers = ("candidate", "baseline", "device", "workload", "format", "latency", "verdict", "memory", "energy")
+    rows = []
+    for each in answer.comparisons:
+        comparison = each.comparison
+        sides = [side.subject for side in (comparison.candidate, comparison.baseline)]
+        rows.append(
+            (
+                *(side.variant.name for side in sides),
+                str(sides[0].device.get("name")),
+                sides[0].label,
+                str(sides[0].artifact.format),
+                _ratio(comparison.latency),
+                comparison.latency.verdict,
+                *(_judged(part) for part in (comparison.memory, comparison.energy)),
+            )
+        )
+    return headers, rows
+
+
+def _ratio(contrast: Contrast) -> str:
+    low, high = contrast.ci
+    return f"{contrast.ratio:.3f} ({low:.3f} to {high:.3f})"
+
+
+def _judged(contrast: Contrast | None) -> str:
+    return f"{contrast.ratio:.3f} {contrast.verdict}" if contrast is not None else "not measured"
+
+
+def _score_rows(answer: Answer) -> Rows:
+    headers = ("candidate", "baseline", "task", "lang", "points", "interval", "verdict", "whose")
+    rows = {}
+    for each in answer.comparisons:
+        names = [side.subject.variant.name for side in (each.comparison.candidate, each.comparison.baseline)]
+        format = str(each.comparison.candidate.subject.artifact.format)
+        for score in each.scores:
+            interval = f"{score.ci[0]:+.2f} to {score.ci[1]:+.2f}" if score.ci else score.without_interval or ""
+            rows[(*names, format, score.task, score.lang)] = (
+                *names,
+                score.task,
+                score.lang,
+                f"{score.difference:+.2f}",
+                interval,
+                score_verdict(score),
+                score.whose,
+            )
+    return headers, list(rows.values())
+
+
+def _front_rows(front: Front) -> Rows:
+    headers = ("row", "quality", f"{front.cost} ({front.unit})", "worst language", "")
+    return headers, [
+        (each.name, _figure(each.quality, 2), _figure(each.cost, 3), each.worst, each.verdict) for each in front.choices
+    ]
+
+
+def _figure(figure: Figure, digits: int) -> str:
+    def shown(value: float) -> str:
+        return f"{value:.0f}" if abs(value) >= 10_000 else f"{value:.{digits}f}"
+
+    return shown(figure.value) + (f" ({shown(figure.ci[0])} to {shown(figure.ci[1])})" if figure.ci else "")
+
+
+def _table(rows: Rows) -> Table:
+    table = plain_table(*rows[0])
+    for row in rows[1]:
+        add_plain_row(table, *row)
+    return table
+
+
+def _markdown_table(rows: Rows) -> list[str]:
+    headers, cells = rows
+    return [
+        f"| {' | '.join(headers)} |",
+        f"|{' --- |' * len(headers)}",
+        *(f"| {' | '.join(_escaped(cell) for cell in row)} |" for row in cells),
+    ]
+
+
+def _escaped(text: str) -> str:
+    """Return text from elsewhere as one line in which nothing is markup or ends a cell."""
+    clean = printable(text, 4000)
+    return "".join(f"\\{letter}" if letter in "|\\`*_<>[]#" else letter for letter in clean)
