@@ -189,7 +189,11 @@ def compare_pairs(
     looks = [max(each.subject.looks for each in pair) for pair in pairs]
     contrasts = {
         name: _contrasts(
-            quantities[0], [_estimate(quantities, *pair) for pair in pairs], max(looks, default=1), margin=margin, level=level
+            quantities[0],
+            [_estimate(quantities, *pair) for pair in pairs],
+            max(looks, default=1),
+            margin=margin,
+            level=level,
         )
         for name, quantities in QUANTITIES.items()
     }
