@@ -26,7 +26,17 @@ from edgebench._version import __version__
 from edgebench.artifact import Artifact
 from edgebench.conditions import CPU_ZONES, FREQUENCY, OTHERS_CPU, TEMPERATURE, THROTTLED
 from edgebench.errors import EdgebenchError, StoreError, UnknownName, UsageError, nearest
-from edgebench.measurement import FORMAT_VERSION, ColdStart, Measurement, Memory, Overhead, Run, RunFigures, Subject, Trace
+from edgebench.measurement import (
+    FORMAT_VERSION,
+    ColdStart,
+    Measurement,
+    Memory,
+    Overhead,
+    Run,
+    RunFigures,
+    Subject,
+    Trace,
+)
 from edgebench.operators import OperatorProfile
 from edgebench.rate_search import RateSearch
 from edgebench.summary import figures_of, summarise, summarise_run

@@ -153,7 +153,7 @@ def summarise_run(run: Run) -> LatencySummary:
 
 
 def figures_of(run: Run) -> RunFigures:
-    """Return what comparisons need of a run: kept beside its trace, so that many runs are compared without reading it."""
+    """Return what comparisons need of a run: kept beside its trace, so that comparing many runs reads none."""
     timed = whole_turns(run)
     if not len(timed.latencies_ns):
         return RunFigures()

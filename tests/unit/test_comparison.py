@@ -21,6 +21,7 @@ from edgebench.artifact import Format
 from edgebench.comparison import MUST_MATCH, Comparison, compare, compare_pairs, compare_rows, find_pairs
 from edgebench.errors import ConfigError, NotComparable, TooFewRuns, UnknownName
 from edgebench.measurement import Measurement, Series
+from edgebench.pairing import PairedComparison
 from edgebench.report.comparison import comparison_parts
 from edgebench.schedule import order_of_runs
 from edgebench.stats.ratio import RatioEstimate, estimate_ratio
@@ -283,7 +284,7 @@ def test_a_run_of_which_something_was_cut_has_no_energy_to_compare() -> None:
 
 def printed(comparison: Comparison) -> str:
     console = Console(file=io.StringIO(), width=120)
-    for part in comparison_parts([comparison]):
+    for part in comparison_parts([PairedComparison(comparison=comparison)]):
         console.print(part)
     return console.file.getvalue()  # type: ignore[attr-defined, no-any-return]
 

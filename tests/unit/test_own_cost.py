@@ -16,6 +16,7 @@ from edgebench.errors import AgentError
 from edgebench.events import Event, Noted
 from edgebench.measurement import Overhead, Run
 from edgebench.own_cost import overhead_of, own_cost, with_sensors
+from edgebench.pairing import PairedComparison
 from edgebench.remote_agent import RemoteAgent
 from edgebench.report.comparison import comparison_parts
 from edgebench.report.own_cost import cost_lines, sensors_text
@@ -112,7 +113,9 @@ def test_a_comparison_says_the_cost_too() -> None:
     sides = [summarise(each, [run(each, at, trace([10 * MS + at] * 9)) for at in range(2)]) for each in of]
     compared = compare(*sides)
     assert compared.to_json()["candidate"]["overhead_us"]["sensors_ratio_ci"] == (0.996, 1.006)
-    assert [part for part in comparison_parts([compared]) if "own cost on pi4" in str(part)] == cost_lines(sides)[:1]
+    assert [
+        part for part in comparison_parts([PairedComparison(comparison=compared)]) if "own cost on pi4" in str(part)
+    ] == cost_lines(sides)[:1]
 
 
 @pytest.fixture
