@@ -1,0 +1,114 @@
+"""TaskEvaluation: what an artifact's own answers score on a task in one language, with the score of each example."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from edgebench.errors import StoreError
+from edgebench.measurement import Score
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+_BLOCK = 1 << 22  # numbers that a resample holds in memory at a time
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskEvaluation:
+    """One metric of one task in one language, 0..100: the answers of one artifact to `n` examples.
+
+    ids: of the examples, in order; two evaluations of the same ids can be paired. per_example: shape (n,), float64,
+    0..100: each example's own value of the metric. `value` is its mean, unless there are `counts`, shape (n, 3), int64:
+    correct, predicted and expected ones of each example, whose sums `value` (F1, precision or recall) is made of.
+    `ci`: a two-sided 95 % percentile bootstrap interval over the examples; None where all examples are alike, which
+    leaves nothing to resample. protocol: all that decides the value beside the artifact.
+    """
+
+    task: str
+    lang: str
+    metric: str
+    value: float
+    n: int
+    ids: tuple[str, ...]
+    per_example: NDArray[np.float64]
+    protocol: Mapping[str, Any]
+    artifact_sha256: str
+    variant: str
+    format: str
+    device: str
+    counts: NDArray[np.int64] | None = None
+    ci: tuple[float, float] | None = None
+
+    def resampled(self, draws: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return the metric's value over each draw of examples; shape (draws,).
+
+        Args:
+            draws: shape (draws, size), positions of examples. The same ones for two evaluations of the same ids make
+                a paired bootstrap.
+        """
+        import numpy as np
+
+        rows = max(1, _BLOCK // max(1, draws.shape[1]))
+        parts = [self._over(draws[at : at + rows]) for at in range(0, len(draws), rows)]
+        return np.concatenate(parts) if parts else np.zeros(0)
+
+    def _over(self, draws: NDArray[np.int64]) -> NDArray[np.float64]:
+        import numpy as np
+
+        if self.counts is None:
+            return np.asarray(self.per_example[draws].mean(axis=1))
+        correct, predicted, expected = (self.counts[draws, column].sum(axis=1) for column in range(3))
+        # F1 = 2 c / (p + e), which is 0 where nothing is right, as the harmonic mean has it
+        over = {"precision": predicted, "recall": expected}.get(self.metric, (predicted + expected) / 2)
+        return np.asarray(100.0 * correct / np.maximum(over, 0.5))
+
+    def to_score(self) -> Score:
+        """Return the value as a measurement shows it."""
+        return Score(
+            task=self.task,
+            lang=self.lang,
+            metric=self.metric,
+            value=self.value,
+            n=self.n,
+            artifact_sha256=self.artifact_sha256,
+            source=f"edgebench evaluate on {self.device}",
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values, each example's included, as the store keeps them."""
+        return {
+            **{name: getattr(self, name) for name in self.__slots__},
+            "ids": list(self.ids),
+            "per_example": self.per_example.tolist(),
+            "protocol": dict(self.protocol),
+            "counts": None if self.counts is None else self.counts.tolist(),
+            "ci": None if self.ci is None else list(self.ci),
+        }
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> TaskEvaluation:
+        """Return what `to_json` described.
+
+        Raises:
+            StoreError: it is something else.
+        """
+        import numpy as np
+
+        try:
+            known = cls(**{name: values[name] for name in cls.__slots__})
+            made = replace(
+                known,
+                ids=tuple(values["ids"]),
+                per_example=np.asarray(values["per_example"], np.float64),
+                counts=None if values["counts"] is None else np.asarray(values["counts"], np.int64).reshape(-1, 3),
+                ci=None if values["ci"] is None else (float(values["ci"][0]), float(values["ci"][1])),
+            )
+        except (KeyError, TypeError, ValueError, IndexError) as error:
+            raise StoreError(f"this is no stored evaluation: {type(error).__name__}: {error}") from error
+        counted = made.n if made.counts is None else len(made.counts)
+        if not len(made.ids) == len(made.per_example) == counted == made.n:
+            raise StoreError(f"an evaluation of {made.task} in {made.lang} has columns of different lengths")
+        return made
