@@ -41,7 +41,7 @@ def answer(spec: RunSpec, inputs: str, outputs: Path) -> Dict[str, Any]:
     model = open_runtime(spec.runtime).load(path, threads=spec.threads, providers=spec.providers)
     try:
         batches = Batches(spec, inputs, model.inputs, model.lengths)
-        infer_all(model, batches, outputs, cast(Supervisor, _Nobody()))
+        infer_all(spec, model, batches, outputs, cast(Supervisor, _Nobody()))
     except Exception as error:
         failure = model.explain(error)
         if failure is None:

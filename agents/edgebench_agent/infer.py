@@ -4,61 +4,101 @@ import hashlib
 import io
 import time
 from pathlib import Path
-from typing import Any, BinaryIO, List
+from typing import Any, BinaryIO, List, Sequence
 
 from .failure import Failure
 from .inputs import Batches
 from .line import Supervisor, send_latencies
-from .protocol import Done, Outputs
+from .protocol import Done, Outputs, RunSpec
 from .runtimes import Model
 
 _SEND_EVERY_NS = 500_000_000
 
 
-def infer_all(model: Model, batches: Batches, path: Path, supervisor: Supervisor) -> None:
+def infer_all(spec: RunSpec, model: Model, batches: Batches, path: Path, supervisor: Supervisor) -> None:
     """Run every batch and append each of its outputs to the file `path` as one .npy record.
 
     Raises:
         Failure: model_rejected: an output is not a plain array.
     """
+    if spec.warm_shapes:
+        supervisor.enter("warmup")
+        _Timed(model, batches, supervisor, warmup=True).run(batches.shapes(), lambda index, outputs: None)
     supervisor.enter("measuring")
-    starts: List[int] = []
-    latencies: List[int] = []
-    sent, sent_at, size = 0, time.monotonic_ns(), 0
-    digest = hashlib.sha256()
     with path.open("wb") as file:
-        for index in range(len(batches)):
-            arrays = batches.arrays(index)
+        kept = _Kept(model.outputs, batches, file, spec.reduce)
+        timed = _Timed(model, batches, supervisor, warmup=False)
+        timed.run(range(len(batches)), kept.add)
+    supervisor.send(Outputs(kept.digest.hexdigest(), kept.bytes, model.outputs, len(batches)))
+    supervisor.enter("finishing")
+    supervisor.send(Done(len(batches), timed.duration_ns))
+
+
+class _Timed:
+    """Runs batches, each once, and sends when each began and how long it took."""
+
+    def __init__(self, model: Model, batches: Batches, supervisor: Supervisor, *, warmup: bool) -> None:
+        self._model = model
+        self._batches = batches
+        self._supervisor = supervisor
+        self._warmup = warmup
+        self.duration_ns = 0
+
+    def run(self, items: Sequence[int], take: Any) -> None:
+        """Run the batches `items`; `take(item, outputs)` gets the outputs of each before the next one runs."""
+        starts: List[int] = []
+        latencies: List[int] = []
+        sent, sent_at = 0, time.monotonic_ns()
+        for position, index in enumerate(items):
+            arrays = self._batches.arrays(index)
             starts.append(time.monotonic_ns())
-            outputs = model.infer(arrays)
+            outputs = self._model.infer(arrays)
             ended = time.monotonic_ns()
             latencies.append(ended - starts[-1])
-            size += _keep(outputs, model.outputs, batches.sizes[index], file, digest)
-            if ended - sent_at >= _SEND_EVERY_NS or index == len(batches) - 1:
-                items = list(range(sent, index + 1))
-                send_latencies(supervisor, starts[sent:], latencies[sent:], items, warmup=False)
-                sent, sent_at = index + 1, ended
-                supervisor.check()
-    supervisor.send(Outputs(digest.hexdigest(), size, model.outputs, len(batches)))
-    supervisor.enter("finishing")
-    supervisor.send(Done(len(latencies), starts[-1] + latencies[-1] - starts[0] if starts else 0))
+            take(index, outputs)
+            if ended - sent_at >= _SEND_EVERY_NS or position == len(items) - 1:
+                of = list(items[sent : position + 1])
+                send_latencies(self._supervisor, starts[sent:], latencies[sent:], of, warmup=self._warmup)
+                sent, sent_at = position + 1, ended
+                self._supervisor.check()
+        self.duration_ns = starts[-1] + latencies[-1] - starts[0] if starts else 0
 
 
-def _keep(outputs: List[Any], names: List[str], rows: int, file: BinaryIO, digest: Any) -> int:
-    """Write the outputs of a batch, only the rows of real inputs; return the bytes written."""
-    if not names:
-        return 0
-    import numpy as np
+class _Kept:
+    """The outputs that were written so far, only the rows of real inputs: how many bytes, and their hash."""
 
-    size = 0
-    for name, output in zip(names, outputs):
-        if not isinstance(output, np.ndarray) or output.dtype.hasobject:
-            raise Failure(
-                "model_rejected", f"the model's output {name} is no array of numbers but {type(output).__name__}"
-            )
-        record = io.BytesIO()
-        np.save(record, output[:rows] if output.ndim else output, allow_pickle=False)
-        file.write(record.getbuffer())
-        digest.update(record.getbuffer())
-        size += record.tell()
-    return size
+    def __init__(self, names: List[str], batches: Batches, file: BinaryIO, reduce: str) -> None:
+        self._names = names
+        self._batches = batches
+        self._file = file
+        self._reduce = reduce
+        self.bytes = 0
+        self.digest = hashlib.sha256()
+
+    def add(self, index: int, outputs: List[Any]) -> None:
+        """Write the outputs of a batch, one record each."""
+        if not self._names:
+            return
+        import numpy as np
+
+        rows = self._batches.sizes[index]
+        for name, output in zip(self._names, outputs):
+            if not isinstance(output, np.ndarray) or output.dtype.hasobject:
+                raise Failure(
+                    "model_rejected", f"the model's output {name} is no array of numbers but {type(output).__name__}"
+                )
+            kept = output[:rows] if output.ndim else output
+            record = io.BytesIO()
+            reduced = self._means(kept, index) if self._reduce and kept.ndim == 3 else kept
+            np.save(record, reduced, allow_pickle=False)
+            self._file.write(record.getbuffer())
+            self.digest.update(record.getbuffer())
+            self.bytes += record.tell()
+
+    def _means(self, output: Any, index: int) -> Any:
+        """Return the mean of each row over its real tokens; shape (rows, width), float32."""
+        import numpy as np
+
+        lengths = self._batches.lengths(index)
+        means = [row[:length].mean(axis=0, dtype=np.float64) for row, length in zip(output, lengths)]
+        return np.stack(means).astype(np.float32)

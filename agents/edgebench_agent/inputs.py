@@ -50,10 +50,19 @@ class Batches:
     def __len__(self) -> int:
         return len(self.sizes)
 
+    def lengths(self, index: int) -> List[int]:
+        """Return the tokens of each sequence of a batch, without padding."""
+        at = index * self._spec.batch * self._spec.choices
+        return self._spec.lengths[at : at + self.sizes[index] * self._spec.choices]
+
+    def shapes(self) -> List[int]:
+        """Return one batch of each shape that there is, those of few tokens first."""
+        found = {(self.sizes[index], self.padded_tokens(index)): index for index in range(len(self))}
+        return sorted(found.values(), key=self.padded_tokens)
+
     def padded_tokens(self, index: int) -> int:
         """Return to how many tokens the sequences of a batch are padded."""
-        at = index * self._spec.batch * self._spec.choices
-        longest = max([self._tokens, *self._spec.lengths[at : at + self.sizes[index] * self._spec.choices]])
+        longest = max([self._tokens, *self.lengths(index)])
         return next((bucket for bucket in self._buckets if bucket >= longest), longest)
 
     def arrays(self, index: int) -> Dict[str, Any]:

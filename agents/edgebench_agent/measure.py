@@ -221,8 +221,7 @@ def _warm_up(loop: TimedLoop, batches: Batches, limit_ns: int) -> bool:
     again and again: only latencies of the same work can be compared.
     """
     began = _clock()
-    shapes = {(batches.sizes[item], batches.padded_tokens(item)): item for item in range(len(batches))}
-    items = sorted(shapes.values(), key=batches.padded_tokens)
+    items = batches.shapes()
     loop.run(items, len(items), began + limit_ns)
     typical = [items[len(items) // 2]]
     medians: List[int] = []

@@ -66,7 +66,7 @@ def _run(spec: RunSpec, home: Home, supervisor: Supervisor) -> None:
     batches = Batches(spec, str(run.inputs), model.inputs, model.lengths)
     try:
         if spec.mode == "infer":
-            infer_all(model, batches, run.outputs, supervisor)
+            infer_all(spec, model, batches, run.outputs, supervisor)
         elif spec.mode == "load":
             infer_first(model, batches, supervisor)
             supervisor.enter("finishing")

@@ -424,6 +424,11 @@ class RunSpec:
     #: The numbers of the cores that the measuring process may use; empty: all that it has.
     affinity: List[int] = checked(_list(_integer(0, 4095)), default_factory=list)
     sensors: bool = checked(_boolean, default=True)  # off: to find what reading them costs a measurement
+    #: What infer keeps of outputs. mean: of each output of shape (rows, tokens, width) its mean over the real tokens,
+    #: as float32; made outside of what is timed. Empty: all.
+    reduce: str = checked(_one_of("", "mean"), default="")
+    #: infer runs one batch of each shape before, told as warm-up: a runtime prepares itself for each new shape.
+    warm_shapes: bool = checked(_boolean, default=False)
     protocol: int = checked(_integer(1, 1 << 16), default=PROTOCOL_VERSION)
 
     def model_files(self) -> List[ModelFile]:

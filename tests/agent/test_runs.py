@@ -217,6 +217,26 @@ def test_inference_returns_every_output_of_every_batch_in_order(board: AgentBoar
     assert isinstance(messages[-1], Done)
 
 
+def test_states_may_come_as_their_mean_over_the_real_tokens(board: AgentBoard, tiny_model: bytes) -> None:
+    spec = board.model_spec(tiny_model, [5, 9, 3], batch=2, mode="infer", reduce="mean")
+    means, mask, mean_last, _ = outputs_of(board, spec.run_id, board.run(spec))
+    tokens = np.arange(17) % 50 + 4
+    table = np.arange(400, dtype=np.float32).reshape(100, 4)
+    assert (means.shape, means.dtype, mask.shape) == ((2, 4), np.float32, (2, 9))
+    expected = [table[tokens[:5]].mean(axis=0), table[tokens[5:14]].mean(axis=0), table[tokens[14:]].mean(axis=0)]
+    np.testing.assert_allclose([*means, *mean_last], expected, rtol=1e-6)
+
+
+def test_each_shape_may_run_once_before_inferences_count(board: AgentBoard, tiny_model: bytes) -> None:
+    spec = board.model_spec(tiny_model, [5, 9, 5, 5], mode="infer", warm_shapes=True)
+    messages = board.run(spec)
+    blocks = of(Latencies, messages)
+    assert sorted(at for block in blocks if block.warmup for at in block.items) in ([0, 1], [1, 2], [1, 3])
+    assert [at for block in blocks if not block.warmup for at in block.items] == [0, 1, 2, 3]
+    assert messages[-1].count == 4
+    assert len(outputs_of(board, spec.run_id, messages)) == 8
+
+
 def test_all_inputs_that_encoders_ask_for_are_made_in_the_type_they_want(board: AgentBoard) -> None:
     names = ["input_ids", "attention_mask", "token_type_ids", "position_ids"]
     spec = board.model_spec(make_model(names, kind=6), [2, 4], batch=2, mode="infer")  # 6 is int32
