@@ -1,0 +1,253 @@
+"""From a task's examples to the sequences that a model is given, as the task's convention has it.
+
+The conventions are those of google-research/xtreme at 838c13b6 (its scripts and third_party) and, for questions, of
+transformers' examples/pytorch/question-answering/run_qa.py. Lengths are in tokens, special ones included; where a model
+takes less, that is the length.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from edgebench.errors import ConfigError
+from edgebench.xtreme_r.examples import Candidate, Choice, Examples, Input, Pair, Question, Words
+from edgebench.xtreme_r.tasks import Task
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+_MAX_LEN = {"xquad": 384, "mlqa": 384, "tydiqa": 384, "tatoeba": 512, "bucc2018": 512, "mewslix": 64, "lareqa": 96}
+_MAX_LEN_ELSE = 128
+_MAX_LEN_CANDIDATES = {"lareqa": 256}
+#: Written without spaces between words: what a word is, only a task that gives them can tell.
+_WITHOUT_SPACES = ("ja", "my", "th", "zh")
+_QUESTION_SHARE = 6  # 64 of 384 tokens
+_STRIDE_SHARE = 3  # 128 of 384
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What is known of one inference's tokens.
+
+    words: of tagging: the position of the first piece of each of its words. offsets: of a question's window: of each
+    token the characters of the context that it stands for, None for what is no context.
+    """
+
+    words: tuple[int, ...] = ()
+    offsets: tuple[tuple[int, int] | None, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskInputs:
+    """The sequences of a task's examples, in order.
+
+    sequences: token ids; each `choices` of them are given to the model at once. owners, windows: shape (inferences,):
+    which example one belongs to; an example may need several. truncated: sequences of which something was cut off.
+    """
+
+    sequences: list[list[int]]
+    choices: int
+    owners: list[int]
+    windows: list[Window]
+    truncated: int
+
+    def tokens_of_examples(self, count: int) -> list[int]:
+        """Return the tokens of each of `count` examples, in all of its sequences."""
+        found = [0] * count
+        for position, sequence in enumerate(self.sequences):
+            found[self.owners[position // self.choices]] += len(sequence)
+        return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fertility:
+    """How a tokenizer splits words, as Rust et al. (2021, arXiv 2012.15613) define it.
+
+    fertility: pieces per word. continued: share of the words that are split into at least two. `words`: how many.
+    """
+
+    fertility: float
+    continued: float
+    words: int
+
+
+def lengths_of(task: Task, longest: int | None) -> dict[str, int]:
+    """Return the lengths that a task's inputs are cut to, as its protocol tells them; `longest`: what a model takes."""
+    most = longest if longest is not None else 1 << 20
+    max_len = min(_MAX_LEN.get(task.name, _MAX_LEN_ELSE), most)
+    lengths = {"max_len": max_len}
+    if task.group == "qa":
+        lengths |= {"doc_stride": max_len // _STRIDE_SHARE, "max_question_len": max_len // _QUESTION_SHARE}
+    if task.name in _MAX_LEN_CANDIDATES:
+        lengths |= {"max_candidate_len": min(_MAX_LEN_CANDIDATES[task.name], most)}
+    return lengths
+
+
+def encode_examples(
+    tokenizer: Tokenizer, task: Task, examples: Examples, *, longest: int | None, prefix: str = ""
+) -> TaskInputs:
+    """Return a task's examples as TaskInputs; `prefix` goes before each text of a retrieval task."""
+    lengths = lengths_of(task, longest)
+    if task.group == "tagging":
+        return _words(tokenizer, examples, lengths["max_len"])
+    if task.group == "qa":
+        return _questions(tokenizer, examples, **lengths)
+    if task.group == "retrieval":
+        return _plain(tokenizer, [prefix + str(text) for text in examples.inputs], lengths["max_len"])
+    pairs = [pair for example in examples.inputs for pair in _pairs(example)]
+    return _plain(tokenizer, pairs, lengths["max_len"], choices=len(pairs) // len(examples))
+
+
+def encode_candidates(
+    tokenizer: Tokenizer, task: Task, candidates: Sequence[Candidate], *, longest: int | None, prefix: str = ""
+) -> TaskInputs:
+    """Return what queries are matched with as TaskInputs; LAReQA's are the sentence and, after it, its paragraph."""
+    lengths = lengths_of(task, longest)
+    texts = [prefix + (candidate.text + candidate.context).replace("\n", "") for candidate in candidates]
+    return _plain(tokenizer, texts, lengths.get("max_candidate_len", lengths["max_len"]))
+
+
+def fertility_of(tokenizer: Tokenizer, examples: Examples) -> Fertility | None:
+    """Return how the words of a task's inputs are split; None where nothing tells what its words are."""
+    if examples.lang in _WITHOUT_SPACES and not isinstance(examples.inputs[0], Words):
+        return None
+    words = Counter(word for example in examples.inputs for word in _words_in(example))
+    pieces = [max(1, len(each.ids)) for each in tokenizer.encode_batch(list(words), add_special_tokens=False)]
+    count = sum(words.values())
+    if not count:
+        return None
+    return Fertility(
+        fertility=sum(times * of for times, of in zip(words.values(), pieces, strict=True)) / count,
+        continued=sum(times for times, of in zip(words.values(), pieces, strict=True) if of > 1) / count,
+        words=count,
+    )
+
+
+def _words_in(example: Input) -> Sequence[str]:
+    match example:
+        case Words():
+            return example.words
+        case Pair():
+            return f"{example.first} {example.second}".split()
+        case Choice():
+            return " ".join((example.premise, *example.choices)).split()
+        case Question():
+            return f"{example.question} {example.context}".split()
+        case str():
+            return example.split()
+
+
+def _pairs(example: Input) -> list[tuple[str, str]]:
+    """Return the pairs of texts of one example; of XCOPA one a choice, as XTREME-R's run_xcopa.py words them."""
+    match example:
+        case Pair():
+            return [(example.first, example.second)]
+        case Choice():
+            asked = f"{example.premise} What was the {example.question}?"
+            return [(asked, choice) for choice in example.choices]
+        case _:
+            raise TypeError(f"{type(example).__name__} is no pair of texts")
+
+
+def _plain(
+    tokenizer: Tokenizer, texts: Sequence[str] | Sequence[tuple[str, str]], max_len: int, *, choices: int = 1
+) -> TaskInputs:
+    """Encode texts or pairs of them, the longer one of a pair cut first."""
+    tokenizer.enable_truncation(max_len, strategy="longest_first")
+    try:
+        encoded = tokenizer.encode_batch(list(texts))
+    finally:
+        tokenizer.no_truncation()
+    count = len(encoded) // choices
+    return TaskInputs(
+        sequences=[each.ids for each in encoded],
+        choices=choices,
+        owners=list(range(count)),
+        windows=[Window()] * count,
+        truncated=sum(bool(each.overflowing) for each in encoded),
+    )
+
+
+def _words(tokenizer: Tokenizer, examples: Examples, max_len: int) -> TaskInputs:
+    """Encode each sentence word by word; one of too many pieces in several parts, none of them within a word.
+
+    A word that the tokenizer makes nothing of is an unknown piece, for it must get a tag, too.
+    """
+    first, *_, last = special = _special_ids(tokenizer)
+    unknown = _unknown_id(tokenizer, special)
+    room = max_len - 2
+    sequences: list[list[int]] = []
+    owners: list[int] = []
+    windows: list[Window] = []
+    truncated = 0
+
+    def end(owner: int, pieces: list[int], starts: list[int]) -> None:
+        sequences.append([first, *pieces, last])
+        owners.append(owner)
+        windows.append(Window(words=tuple(starts)))
+
+    for owner, example in enumerate(examples.inputs):
+        assert isinstance(example, Words)  # noqa: S101 - read_task makes tagging's inputs
+        pieces: list[int] = []
+        starts: list[int] = []
+        for each in tokenizer.encode_batch(list(example.words), add_special_tokens=False):
+            word = each.ids[:room] or [unknown]
+            truncated += len(each.ids) > room
+            if len(pieces) + len(word) > room:
+                end(owner, pieces, starts)
+                pieces, starts = [], []
+            starts.append(len(pieces) + 1)
+            pieces += word
+        end(owner, pieces, starts)
+    return TaskInputs(sequences=sequences, choices=1, owners=owners, windows=windows, truncated=truncated)
+
+
+def _special_ids(tokenizer: Tokenizer) -> list[int]:
+    ids: list[int] = tokenizer.encode("").ids
+    if len(ids) != 2:
+        raise ConfigError(f"the tokenizer frames a text with {len(ids)} special tokens; XLM-R's has <s> and </s>")
+    return ids
+
+
+def _unknown_id(tokenizer: Tokenizer, special: Sequence[int]) -> int:
+    found: int | None = tokenizer.token_to_id("<unk>")
+    return found if found is not None else special[-1]
+
+
+def _questions(
+    tokenizer: Tokenizer, examples: Examples, max_len: int, doc_stride: int, max_question_len: int
+) -> TaskInputs:
+    """Encode questions with windows of their context, of which one and the next share `doc_stride` tokens."""
+    questions = [_cut_question(tokenizer, _question(example).question, max_question_len) for example in examples.inputs]
+    contexts = [_question(example).context for example in examples.inputs]
+    tokenizer.enable_truncation(max_len, stride=doc_stride, strategy="only_second")
+    try:
+        encoded = tokenizer.encode_batch(list(zip(questions, contexts, strict=True)))
+    finally:
+        tokenizer.no_truncation()
+    sequences, owners, windows = [], [], []
+    for owner, whole in enumerate(encoded):
+        for window in (whole, *whole.overflowing):
+            sequences.append(window.ids)
+            owners.append(owner)
+            windows.append(Window(offsets=_offsets(window)))
+    return TaskInputs(sequences=sequences, choices=1, owners=owners, windows=windows, truncated=0)
+
+
+def _question(example: Input) -> Question:
+    assert isinstance(example, Question)  # noqa: S101 - read_task makes QA's inputs
+    return example
+
+
+def _cut_question(tokenizer: Tokenizer, question: str, max_len: int) -> str:
+    """Return a question's text of at most so many tokens, without white space before it, as run_qa.py does it."""
+    question = question.lstrip()
+    offsets = tokenizer.encode(question, add_special_tokens=False).offsets
+    return question if len(offsets) <= max_len else question[: offsets[max_len - 1][1]]
+
+
+def _offsets(window: Any) -> tuple[tuple[int, int] | None, ...]:
+    return tuple(offsets if of == 1 else None for of, offsets in zip(window.sequence_ids, window.offsets, strict=True))
