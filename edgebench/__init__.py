@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from edgebench.comparison import Comparison, compare
     from edgebench.device import Device, DeviceProfile, find_device
     from edgebench.errors import EdgebenchError
+    from edgebench.evaluating import evaluate
+    from edgebench.evaluation_report import Evaluation
     from edgebench.export import export_model
     from edgebench.formats import compare_formats
     from edgebench.measurement import Measurement, Run, Score
@@ -26,6 +28,7 @@ _HOMES = {
     "Device": "device",
     "DeviceProfile": "device",
     "EdgebenchError": "errors",
+    "Evaluation": "evaluation_report",
     "Format": "artifact",
     "Lineage": "variant",
     "Measurement": "measurement",
@@ -39,6 +42,7 @@ _HOMES = {
     "Workload": "workload",
     "compare": "comparison",
     "compare_formats": "formats",
+    "evaluate": "evaluating",
     "export_model": "export",
     "find_device": "device",
     "pair": "pairing",
@@ -51,6 +55,7 @@ __all__ = [
     "Device",
     "DeviceProfile",
     "EdgebenchError",
+    "Evaluation",
     "Format",
     "Lineage",
     "Measurement",
@@ -65,6 +70,7 @@ __all__ = [
     "__version__",
     "compare",
     "compare_formats",
+    "evaluate",
     "export_model",
     "find_device",
     "pair",

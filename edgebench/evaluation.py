@@ -6,15 +6,19 @@ import hashlib
 import io
 import math
 import secrets
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from edgebench.artifact import Artifact
+from edgebench.collect import RunCollector
 from edgebench.device import Device
 from edgebench.errors import AgentError, ConfigError
 from edgebench.events import OnEvent, ignore
 from edgebench.inputs import encode, settle
 from edgebench.lease import agent_of
+from edgebench.measurement import Run
 from edgebench.measuring import run_spec
 from edgebench.preflight import preflight, providers_for, push_artifact
 from edgebench.printable import printable
@@ -115,37 +119,82 @@ def _answers(
     with agent_of(device, purpose="inference on texts", python=python, on_event=on_event) as agent:
         preflight(agent, device, [artifact], on_event, runtime=runtime)
         push_artifact(agent, artifact, on_event)
+        board = BoardModel(agent=agent, artifact=artifact, providers=providers_for(device, artifact), runtime=runtime)
+        return board.infer(workload, inputs).batches
+
+
+@dataclass(frozen=True, slots=True)
+class Inferred:
+    """What a model answered to each batch, and the run that it did it in, with every latency and reading."""
+
+    batches: list[Outputs]
+    run: Run
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BoardModel:
+    """An artifact on a board that is ours, its files there; `providers`, `runtime`: what it runs on, as for a run."""
+
+    agent: RemoteAgent
+    artifact: Artifact
+    providers: list[str]
+    runtime: str | None = None
+
+    def infer(
+        self,
+        workload: Workload,
+        inputs: EncodedInputs,
+        *,
+        reduce: Literal["", "mean"] = "",
+        warm_shapes: bool = False,
+        watch: Callable[[RunCollector], None] = lambda _: None,
+    ) -> Inferred:
+        """Run each input once, in order, as a settled workload says, and return what came out.
+
+        Args:
+            reduce, warm_shapes: as in a RunSpec of the agent's protocol.
+            watch: called with what was collected whenever something came.
+
+        Raises:
+            RunFailed, BoardError, AgentError, ConnectionLost.
+        """
+        agent = self.agent
         agent.push_bytes(inputs.to_bytes())
-        providers = providers_for(device, artifact)
-        return infer(agent, artifact, workload, inputs, providers=providers, runtime=runtime)
+        spec = run_spec(
+            agent,
+            self.artifact,
+            workload,
+            inputs,
+            run_id=f"infer-{secrets.token_hex(8)}",
+            providers=self.providers,
+            plan=None,
+            runtime=self.runtime,
+        )
+        spec = replace(spec, reduce=reduce, warm_shapes=warm_shapes)
+        collector = RunCollector(spec, started_at=datetime.now(UTC).isoformat(timespec="milliseconds"))
+        outputs: protocol.Outputs | None = None
+        with agent.running(spec) as entries:
+            for entry in entries:
+                if isinstance(entry.message, protocol.Failed):
+                    raise failure(agent.name, entry.message)
+                if isinstance(entry.message, protocol.Outputs):
+                    outputs = entry.message
+                collector.take(entry)
+                watch(collector)
+        data = self._fetch(spec.run_id, outputs)
+        count = len(inputs.lengths) // (workload.choices or 1)
+        rows = [min(workload.batch, count - at) for at in range(0, count, workload.batch)]
+        names = outputs.names if outputs is not None else []
+        return Inferred(read_outputs(data, names, rows, source=f"{agent.name}: run {spec.run_id}"), collector.run())
 
-
-def infer(
-    agent: RemoteAgent,
-    artifact: Artifact,
-    workload: Workload,
-    inputs: EncodedInputs,
-    *,
-    providers: list[str],
-    runtime: str | None,
-) -> list[Outputs]:
-    run_id = f"infer-{secrets.token_hex(8)}"
-    spec = run_spec(agent, artifact, workload, inputs, run_id=run_id, providers=providers, plan=None, runtime=runtime)
-    outputs: protocol.Outputs | None = None
-    with agent.running(spec) as entries:
-        for entry in entries:
-            if isinstance(entry.message, protocol.Failed):
-                raise failure(agent.name, entry.message)
-            if isinstance(entry.message, protocol.Outputs):
-                outputs = entry.message
-    if outputs is None or outputs.bytes > MAX_OUTPUT_BYTES:
-        raise AgentError(f"{agent.name}: run {run_id} told of no outputs, or of more than {MAX_OUTPUT_BYTES} bytes")
-    data = agent.fetch(run_id, "outputs.npy", limit=outputs.bytes)
-    if hashlib.sha256(data).hexdigest() != outputs.sha256:
-        raise AgentError(f"{agent.name}: the outputs of run {run_id} are not what the board wrote")
-    count = len(inputs.lengths) // (workload.choices or 1)
-    rows = [min(workload.batch, count - at) for at in range(0, count, workload.batch)]
-    return read_outputs(data, outputs.names, rows, source=f"{agent.name}: run {run_id}")
+    def _fetch(self, run_id: str, outputs: protocol.Outputs | None) -> bytes:
+        name = self.agent.name
+        if outputs is None or outputs.bytes > MAX_OUTPUT_BYTES:
+            raise AgentError(f"{name}: run {run_id} told of no outputs, or of more than {MAX_OUTPUT_BYTES} bytes")
+        data = self.agent.fetch(run_id, "outputs.npy", limit=outputs.bytes)
+        if hashlib.sha256(data).hexdigest() != outputs.sha256:
+            raise AgentError(f"{name}: the outputs of run {run_id} are not what the board wrote")
+        return data
 
 
 def read_outputs(data: bytes, names: Sequence[str], rows: Sequence[int], *, source: str) -> list[Outputs]:

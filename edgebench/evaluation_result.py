@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from edgebench.errors import StoreError
@@ -112,3 +112,93 @@ class TaskEvaluation:
         if not len(made.ids) == len(made.per_example) == counted == made.n:
             raise StoreError(f"an evaluation of {made.task} in {made.lang} has columns of different lengths")
         return made
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LanguageCost:
+    """What the examples of a language cost, from the pass that answered them; what was not measured is None.
+
+    latency_ms: of an example, all of its inferences together, or of a `batch` where that is more than one: mean, p50,
+    p95 (None for fewer than 130) and max; each shape ran once before. tokens: of an example, mean. fertility,
+    continued_words, words: as Rust et al. (2021) define them. padded_tokens: that the model works on, of an example.
+    energy_j: of an example. english_tokens: of the English text that stands for an example, where the task has it
+    beside (Tatoeba).
+    """
+
+    examples: int
+    inferences: int
+    batch: int
+    latency_ms: Mapping[str, float | None]
+    tokens: float
+    padded_tokens: float | None
+    buckets: tuple[int, ...]
+    truncated: int
+    fertility: float | None
+    continued_words: float | None
+    words: int | None
+    energy_j: float | None
+    energy_absent: str | None
+    english_tokens: float | None = None
+
+    @property
+    def padding_cost(self) -> float | None:
+        """How many times as many tokens the model works on as there are."""
+        return None if self.padded_tokens is None else self.padded_tokens / self.tokens
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LanguageEvaluation:
+    """One task in one language: its scores, what was answered, and what that cost.
+
+    scores: one a metric, of the same examples. predictions: of each example, as the task has them. tokens: shape (n,),
+    int64, of each example.
+    """
+
+    id: str
+    started_at: str  # the host's clock, UTC, ISO 8601
+    scores: tuple[TaskEvaluation, ...]
+    predictions: tuple[Any, ...]
+    tokens: NDArray[np.int64]
+    cost: LanguageCost
+
+    @property
+    def task(self) -> str:
+        """The task's name."""
+        return self.scores[0].task
+
+    @property
+    def lang(self) -> str:
+        """The language."""
+        return self.scores[0].lang
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values, as the store keeps them."""
+        return {
+            "id": self.id,
+            "started_at": self.started_at,
+            "scores": [score.to_json() for score in self.scores],
+            "predictions": list(self.predictions),
+            "tokens": self.tokens.tolist(),
+            "cost": asdict(self.cost) | {"buckets": list(self.cost.buckets)},
+        }
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> LanguageEvaluation:
+        """Return what `to_json` described.
+
+        Raises:
+            StoreError: it is something else.
+        """
+        import numpy as np
+
+        try:
+            return cls(
+                id=values["id"],
+                started_at=values["started_at"],
+                scores=tuple(TaskEvaluation.from_json(score) for score in values["scores"]),
+                predictions=tuple(values["predictions"]),
+                tokens=np.asarray(values["tokens"], np.int64),
+                cost=LanguageCost(**values["cost"] | {"buckets": tuple(values["cost"]["buckets"])}),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise StoreError(f"this is no stored evaluation: {type(error).__name__}: {error}") from error

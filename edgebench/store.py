@@ -4,6 +4,7 @@
     runs/<run_id>/trace.parquet   every latency, warm-up included, and every reading (see trace_file.py)
     sessions/<id>.json            what a session planned, for resuming; opaque here
     operators/<id>.json, cold_starts/<id>.json, searches/<id>.json      what belongs to a measurement beside its runs
+    evaluations/<id>.json         what an artifact answered to a task's examples in one language, and its scores
 
 All appear by rename, complete or not at all; names that begin with a dot are unfinished and ignored. There is no
 catalogue: the folder is the truth, and may be copied, merged and synchronised as it is.
@@ -26,6 +27,7 @@ from edgebench._version import __version__
 from edgebench.artifact import Artifact
 from edgebench.conditions import CPU_ZONES, FREQUENCY, OTHERS_CPU, TEMPERATURE, THROTTLED
 from edgebench.errors import EdgebenchError, StoreError, UnknownName, UsageError, nearest
+from edgebench.evaluation_result import LanguageEvaluation
 from edgebench.measurement import (
     FORMAT_VERSION,
     ColdStart,
@@ -75,6 +77,7 @@ class Store:
         self._operators = self.folder / "operators"
         self._cold_starts = self.folder / "cold_starts"
         self._searches = self.folder / "searches"
+        self._evaluations = self.folder / "evaluations"
 
     # --- writing ------------------------------------------------------------------------------------------------
 
@@ -147,6 +150,15 @@ class Store:
             StoreError: the id can't name a file, or the store can't be written.
         """
         self._write_json(self._searches, id, {"format_version": FORMAT_VERSION} | search.to_json())
+
+    def write_evaluation(self, evaluation: LanguageEvaluation) -> None:
+        """Keep what an artifact's answers score on a task in one language; what was there under this id is replaced.
+
+        Raises:
+            StoreError: the id can't name a file, or the store can't be written.
+        """
+        values = {"format_version": FORMAT_VERSION} | evaluation.to_json()
+        self._write_json(self._evaluations, evaluation.id, values)
 
     def _write_json(self, folder: Path, id: str, values: Mapping[str, Any]) -> None:
         target = folder / f"{_checked_id(id)}.json"
@@ -258,13 +270,32 @@ class Store:
         """
         return self._read_beside(self._searches, id.partition(".")[0], RateSearch.from_json)
 
+    def evaluation(self, id: str) -> LanguageEvaluation | None:
+        """Return the evaluation of that id; None where there is none.
+
+        Raises:
+            StoreError: it can't be read.
+        """
+        return self._read_beside(self._evaluations, id, LanguageEvaluation.from_json)
+
+    def evaluations(self, *, artifact_sha256: str | None = None) -> list[LanguageEvaluation]:
+        """Return the stored evaluations, of that artifact or of all, by id.
+
+        Raises:
+            StoreError: one can't be read.
+        """
+        ids = sorted(path.stem for path in self._evaluations.glob("[!.]*.json"))
+        found = [each for each in map(self.evaluation, ids) if each is not None]
+        return [each for each in found if artifact_sha256 in (None, each.scores[0].artifact_sha256)]
+
     def _read_beside(self, folder: Path, id: str, parse: Callable[[dict[str, Any]], T]) -> T | None:
         path = folder / f"{id}.json"
         if not path.is_file():
             return None
+        values = _read_json(path)
         try:
-            return parse(_read_json(path))
-        except (KeyError, TypeError, ValueError) as error:
+            return parse(values)
+        except (KeyError, TypeError, ValueError, StoreError) as error:
             raise StoreError(f"{path} is damaged: {error}; remove it to go on without it") from error
 
     def complete(self, measurement: Measurement, on_unreadable: OnUnreadable | None = None) -> Measurement:

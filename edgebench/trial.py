@@ -13,7 +13,7 @@ from edgebench.artifact import Artifact, Format
 from edgebench.checkup import Finding, State
 from edgebench.device import Device, find_device
 from edgebench.errors import AgentError, BoardBusy, BoardError, EdgebenchError, MissingExtra
-from edgebench.evaluation import Outputs, infer
+from edgebench.evaluation import BoardModel, Outputs
 from edgebench.events import Noted, OnEvent
 from edgebench.export import export_model
 from edgebench.export.parity import BOUNDS, Bound
@@ -155,10 +155,10 @@ def _answers(agent: RemoteAgent, device: Device, format: Format, runtime: str, *
     artifact = export_model(TRIAL_MODEL, format).artifact
     inputs = trial_inputs(artifact)
     push_artifact(agent, artifact)
-    agent.push_bytes(inputs.to_bytes())
     providers = [name for name in providers_for(device, artifact) if isinstance(has, list) and name in has]
     workload = settle(artifact, Workload(seq_len=max(_TOKENS), threads=1))
-    return infer(agent, artifact, workload, inputs, providers=providers, runtime=runtime)
+    board = BoardModel(agent=agent, artifact=artifact, providers=providers, runtime=runtime)
+    return board.infer(workload, inputs).batches
 
 
 def trial_inputs(artifact: Artifact) -> EncodedInputs:

@@ -15,6 +15,7 @@ from edgebench.printable import printable
 COMMANDS = {
     "profile": ("edgebench.cli.profile", "Export (if needed), push, measure, store, show."),
     "export": ("edgebench.cli.export", "Turn a checkpoint into artifact files, with a parity report."),
+    "evaluate": ("edgebench.cli.evaluate", "Answer XTREME-R's tasks on a board, and score the answers."),
     "scores": ("edgebench.cli.scores", "XTREME-R: score predictions, import scores of other tools, show."),
     "compare": ("edgebench.cli.compare", "Two measurements: faster, slower or the same?"),
     "study": ("edgebench.cli.study", "A matrix of variants, devices and workloads: run, status, report."),

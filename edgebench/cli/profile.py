@@ -211,7 +211,7 @@ def command(
         )
     if tune is not None and (len(devices) > 1 or "all" in devices):
         raise UsageError("one board is tuned at a time; name one with --device")
-    boards = [_device(name, host, host_key) for name in _named(devices)] or [_device(None, host, host_key)]
+    boards = [named_device(name, host, host_key) for name in _named(devices)] or [named_device(None, host, host_key)]
 
     from edgebench.cli.measuring import measure_and_show
     from edgebench.request import DEFAULT_MODEL, Request
@@ -263,7 +263,7 @@ def _named(devices: tuple[str, ...]) -> list[str]:
     return list(dict.fromkeys([*(name for name in devices if name != "all"), *known]))
 
 
-def _device(name: str | None, host: str | None, host_key: str | None) -> Device:
+def named_device(name: str | None, host: str | None, host_key: str | None) -> Device:
     """Return the board of that name, at `host` where one is given; without a name, a board known only by its host."""
     from edgebench.device import Device, configured_devices, find_device, load_profile, parse_address, profile_names
 

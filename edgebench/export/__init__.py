@@ -6,6 +6,15 @@ from edgebench.export.cache import cache_folder
 from edgebench.export.existing import existing_file
 from edgebench.export.names import unique_names
 from edgebench.export.pipeline import Exported, export_model, longest_input
-from edgebench.export.tokens import encode_texts
+from edgebench.export.tokens import encode_texts, open_tokenizer
 
-__all__ = ["Exported", "cache_folder", "encode_texts", "existing_file", "export_model", "longest_input", "unique_names"]
+__all__ = [
+    "Exported",
+    "cache_folder",
+    "encode_texts",
+    "existing_file",
+    "export_model",
+    "longest_input",
+    "open_tokenizer",
+    "unique_names",
+]

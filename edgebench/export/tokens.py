@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edgebench.artifact import Artifact
 from edgebench.errors import CheckpointError, ConfigError, MissingExtra
 from edgebench.workload import EncodedInputs
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 
 def encode_texts(
@@ -82,3 +86,52 @@ def _encode_fast(path: Path, texts: Sequence[str]) -> list[list[int]]:
     fast.no_truncation()
     fast.no_padding()
     return [encoding.ids for encoding in fast.encode_batch(list(texts))]
+
+
+def open_tokenizer(artifact: Artifact) -> Tokenizer:
+    """Return the tokenizer of the checkpoint that an artifact was made from, cutting and padding nothing.
+
+    Raises:
+        ConfigError: the artifact has none, or it belongs to another checkpoint: it has more pieces than the model has
+            embeddings, or another padding.
+        CheckpointError: it can't be read.
+        MissingExtra: its library is not installed.
+    """
+    if artifact.tokenizer is None:
+        raise ConfigError(
+            f"{artifact.model_path} has no tokenizer, and examples are encoded with the checkpoint's own; "
+            f"try --model with the checkpoint's folder"
+        )
+    tokenizer = _open(artifact.tokenizer)
+    pieces, pad = tokenizer.get_vocab_size(with_added_tokens=True), tokenizer.token_to_id("<pad>")
+    if artifact.vocab_size is not None and pieces > artifact.vocab_size:
+        raise ConfigError(
+            f"the tokenizer in {artifact.tokenizer} has {pieces} pieces and the model {artifact.vocab_size} embeddings:"
+            f" it belongs to another checkpoint; put the model's own there"
+        )
+    if pad not in (None, artifact.pad_token_id):
+        raise ConfigError(
+            f"the tokenizer in {artifact.tokenizer} pads with {pad} and the model with {artifact.pad_token_id}: "
+            f"it belongs to another checkpoint; put the model's own there"
+        )
+    return tokenizer
+
+
+def _open(folder: str) -> Tokenizer:
+    path = Path(folder) / "tokenizer.json"
+    try:
+        from tokenizers import Tokenizer
+
+        if path.is_file():
+            tokenizer = Tokenizer.from_file(str(path))
+        else:
+            from transformers import AutoTokenizer
+
+            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True).backend_tokenizer
+    except ImportError as error:
+        raise MissingExtra(error.name or "tokenizers", "export", "encoding examples") from error
+    except Exception as error:  # the tokenizers library raises nothing narrower
+        raise CheckpointError(f"{folder}: its tokenizer can't be used: {' '.join(str(error).split())[:200]}") from error
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer

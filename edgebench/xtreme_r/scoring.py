@@ -197,12 +197,9 @@ class _Files:
 
 
 def _score_language(task: Task, lang: str, predictions: Path, labels: Path, *, seqeval: str) -> Iterator[LanguageScore]:
-    score, convention = _SCORERS[task.name]
+    score, _ = _SCORERS[task.name]
     scored = score(_Files(task, lang, predictions, labels), seqeval)
-    protocol = {
-        "definition": REFERENCE if task.name != "lareqa" else "LAReQA, arXiv 2004.05484",
-        "convention": convention.format(seqeval=seqeval, lang=lang),
-        "scorer": f"edgebench {__version__}",
+    protocol = convention_of(task, lang, seqeval=seqeval) | {
         "predictions_sha256": _sha256(predictions),
         "labels_sha256": _sha256(labels),
     }
@@ -297,6 +294,16 @@ def _rankings(files: _Files, _: str) -> _Scored:
 def _refuse_empty(files: _Files, labels: object) -> None:
     if not labels:
         raise ScoresError(f"{files.labels} is empty: there is nothing to score {files.task.name} in {files.lang} by")
+
+
+def convention_of(task: Task, lang: str, *, seqeval: str = SEQEVAL_VERSIONS[0]) -> dict[str, str]:
+    """Return how a task is scored, as the protocol of a score tells it."""
+    _, convention = _SCORERS[task.name]
+    return {
+        "definition": REFERENCE if task.name != "lareqa" else "LAReQA, arXiv 2004.05484",
+        "convention": convention.format(seqeval=seqeval, lang=lang),
+        "scorer": f"edgebench {__version__}",
+    }
 
 
 @cache

@@ -1,0 +1,180 @@
+"""Evaluation: what an artifact scores on tasks in several languages, beside the fp32 artifact's answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from edgebench._version import __version__
+from edgebench.artifact import Artifact
+from edgebench.errors import NotComparable
+from edgebench.evaluation_result import LanguageEvaluation, TaskEvaluation
+from edgebench.measurement import FORMAT_VERSION
+from edgebench.stats.resampling import bootstrap_interval
+from edgebench.variant import Variant
+from edgebench.xtreme_r.scores import task_scores
+from edgebench.xtreme_r.tasks import XTREME_R, tasks, tasks_of
+
+#: Tasks whose test sets are translations of one another, example by example.
+_PARALLEL = ("xnli", "pawsx", "xquad", "lareqa")
+_PIVOT = "en"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """What an artifact's answers differ by from another's to the same examples.
+
+    difference: of the metric's values, points. ci: its two-sided 95 % paired bootstrap interval over the examples; None
+    where no example differs, which leaves nothing to resample. agreement: share of the same answers (tagging: of the
+    same tags).
+    """
+
+    task: str
+    lang: str
+    metric: str
+    difference: float
+    ci: tuple[float, float] | None
+    agreement: float
+    n: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation:
+    """What one artifact scores on one device.
+
+    languages: one for each task and language. reference: the same of the fp32 artifact on the host; empty where that
+    was not asked for. missing: languages of each task that were not evaluated. is_limited: not whole test sets.
+    """
+
+    variant: Variant
+    artifact: Artifact
+    device: Mapping[str, Any]
+    languages: tuple[LanguageEvaluation, ...]
+    reference: tuple[LanguageEvaluation, ...]
+    missing: Mapping[str, tuple[str, ...]]
+    is_limited: bool
+
+    @property
+    def scores(self) -> tuple[TaskEvaluation, ...]:
+        """Every metric of every task and language."""
+        return tuple(score for each in self.languages for score in each.scores)
+
+    @property
+    def tasks(self) -> dict[str, float]:
+        """The mean over the languages that were evaluated, of each task; QA: of the mean of F1 and EM."""
+        return {name: score.value for name, score in task_scores([score.to_score() for score in self.scores]).items()}
+
+    @property
+    def overall(self) -> float | None:
+        """The mean over XTREME-R's ten tasks; None unless all are there, whole, in all their languages."""
+        values, names = self.tasks, [task.name for task in tasks_of(XTREME_R)]
+        if self.is_limited or not set(names) <= set(values) or set(names) & set(self.missing):
+            return None
+        return sum(values[name] for name in names) / len(names)
+
+    def premium(self, each: LanguageEvaluation) -> float | None:
+        """Return how many times as many tokens as in English the same examples take (Petrov et al. 2023).
+
+        None where English was not evaluated, or the task's languages are no translations of each other.
+        """
+        if each.cost.english_tokens is not None:
+            return each.cost.tokens / each.cost.english_tokens
+        if each.task not in _PARALLEL:
+            return None
+        english = next((other for other in self.languages if (other.task, other.lang) == (each.task, _PIVOT)), None)
+        if english is None:
+            return None
+        theirs = dict(zip(english.scores[0].ids, english.tokens.tolist(), strict=True))
+        mine = dict(zip(each.scores[0].ids, each.tokens.tolist(), strict=True))
+        common = [id for id in mine if id in theirs]
+        return float(sum(mine[id] for id in common) / sum(theirs[id] for id in common)) if common else None
+
+    def differences(self) -> list[Difference]:
+        """Return what the artifact's answers differ by from the reference's; empty without one."""
+        found = {(each.task, each.lang): each for each in self.reference}
+        return [
+            difference
+            for each in self.languages
+            if (other := found.get((each.task, each.lang))) is not None
+            for difference in differences(each, other)
+        ]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what `evaluate --json` writes."""
+        return {
+            "format_version": FORMAT_VERSION,
+            "edgebench_version": __version__,
+            "variant": self.variant.to_json(),
+            "artifact": self.artifact.to_result(),
+            "device": dict(self.device),
+            "scores": [_score_to_json(score) for score in self.scores],
+            "tasks": self.tasks,
+            "overall": self.overall,
+            "partial": {task: list(langs) for task, langs in self.missing.items()},
+            "languages": [self._language_to_json(each) for each in self.languages],
+            "reference": [_score_to_json(score) for each in self.reference for score in each.scores],
+            "differences": [asdict(difference) for difference in self.differences()],
+        }
+
+    def _language_to_json(self, each: LanguageEvaluation) -> dict[str, Any]:
+        cost = asdict(each.cost) | {"buckets": list(each.cost.buckets), "padding_cost": each.cost.padding_cost}
+        return {
+            "task": each.task,
+            "lang": each.lang,
+            "evaluation": each.id,
+            "started_at": each.started_at,
+            **cost,
+            "token_premium": self.premium(each),
+        }
+
+
+def differences(each: LanguageEvaluation, other: LanguageEvaluation) -> list[Difference]:
+    """Return, for each metric of the task, what one's answers differ by from the other's to the same examples.
+
+    Raises:
+        NotComparable: they are answers to other examples.
+    """
+    found = []
+    for score, theirs in zip(each.scores, other.scores, strict=True):
+        if (score.ids, score.metric) != (theirs.ids, theirs.metric):
+            raise NotComparable(f"{each.task} in {each.lang}: the two answer other examples, and can't be paired")
+        ci = bootstrap_interval(score.n, lambda draws, a=score, b=theirs: a.resampled(draws) - b.resampled(draws))  # type: ignore[misc]
+        found.append(
+            Difference(
+                task=each.task,
+                lang=each.lang,
+                metric=score.metric,
+                difference=score.value - theirs.value,
+                ci=ci,
+                agreement=_agreement(each, other),
+                n=score.n,
+            )
+        )
+    return found
+
+
+def _agreement(each: LanguageEvaluation, other: LanguageEvaluation) -> float:
+    pairs = list(zip(each.predictions, other.predictions, strict=True))
+    group = tasks()[each.task].group
+    if group == "tagging":
+        pairs = [pair for mine, theirs in pairs for pair in zip(mine, theirs, strict=True)]
+    if group == "retrieval":
+        pairs = [(mine[:1], theirs[:1]) for mine, theirs in pairs]
+    return sum(mine == theirs for mine, theirs in pairs) / len(pairs)
+
+
+def _score_to_json(score: TaskEvaluation) -> dict[str, Any]:
+    return {
+        "task": score.task,
+        "lang": score.lang,
+        "metric": score.metric,
+        "value": score.value,
+        "n": score.n,
+        "ci": list(score.ci) if score.ci is not None else None,
+        "artifact_sha256": score.artifact_sha256,
+        "variant": score.variant,
+        "format": score.format,
+        "device": score.device,
+        "protocol": dict(score.protocol),
+    }

@@ -1,0 +1,105 @@
+"""What an artifact scores, and what its answers cost, as tables: one a task, a row a language."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from edgebench.report.table import add_plain_row, plain_table
+from edgebench.xtreme_r.tasks import tasks
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from edgebench.evaluation_report import Difference, Evaluation
+    from edgebench.evaluation_result import LanguageEvaluation, TaskEvaluation
+
+
+def evaluation_parts(evaluation: Evaluation) -> Iterator[Table | str]:
+    """Yield what to print of an evaluation: a table a task, then what must be known of it."""
+    differences = {(each.task, each.lang, each.metric): each for each in evaluation.differences()}
+    for name in dict.fromkeys(each.task for each in evaluation.languages):
+        mine = [each for each in evaluation.languages if each.task == name]
+        yield f"{tasks()[name].title}: {evaluation.variant.name}, {evaluation.artifact.format}, {_where(evaluation)}"
+        yield _table(evaluation, mine, differences)
+        yield from _below(evaluation, name, mine)
+    if evaluation.overall is not None:
+        yield f"overall (XTREME-R, mean of ten tasks): {evaluation.overall:.2f}"
+
+
+def _where(evaluation: Evaluation) -> str:
+    device = evaluation.device
+    return f"{device.get('name')} ({device.get('runtime')} {device.get('runtime_version')})"
+
+
+def _table(
+    evaluation: Evaluation, mine: list[LanguageEvaluation], differences: dict[tuple[str, str, str], Difference]
+) -> Table:
+    task = tasks()[mine[0].task]
+    metrics = [score.metric for score in mine[0].scores if score.metric in task.metrics]
+    of_fp32 = ["fp32 agrees", "minus fp32 [95 %]"] if evaluation.reference else []
+    columns = ["lang", *(f"{metric} [95 %]" for metric in metrics), "n", *of_fp32]
+    columns += ["p50 ms", "p95 ms", "tokens", "premium", "pieces/word", "continued", "padding", "J"]
+    table = plain_table(*columns)
+    for position in range(1, len(columns)):
+        table.columns[position].justify = "right"
+    for each in mine:
+        scores = {score.metric: score for score in each.scores}
+        cost = each.cost
+        cells = [each.lang, *(_score(scores[metric]) for metric in metrics), str(scores[metrics[0]].n)]
+        if evaluation.reference:
+            difference = differences.get((each.task, each.lang, metrics[0]))
+            cells += [_share(difference.agreement), _difference(difference)] if difference else ["-", "-"]
+        cells += [
+            _number(cost.latency_ms["p50"], ".2f"),
+            _number(cost.latency_ms["p95"], ".2f"),
+            _number(cost.tokens, ".1f"),
+            _number(evaluation.premium(each), ".2f"),
+            _number(cost.fertility, ".2f"),
+            _share(cost.continued_words),
+            _number(cost.padding_cost, ".2f"),
+            _number(cost.energy_j, ".3g"),
+        ]
+        add_plain_row(table, *cells)
+    return table
+
+
+def _below(evaluation: Evaluation, name: str, mine: list[LanguageEvaluation]) -> Iterator[str]:
+    task = tasks()[name]
+    protocol = mine[0].scores[0].protocol
+    absent = evaluation.missing.get(name, ())
+    of = f"{len(mine)} of {len(task.langs)} languages{' (partial)' if absent else ''}"
+    metric = " and ".join(task.metrics)
+    worst = min(mine, key=lambda each: each.scores[0].value)
+    yield (
+        f"mean over {of}: {evaluation.tasks[name]:.2f} ({metric}; {protocol['convention']}); "
+        f"worst: {worst.lang} {worst.scores[0].value:.1f}"
+    )
+    batch = mine[0].cost.batch
+    yield (
+        f"latency: {'of an example' if batch == 1 else f'of a batch of {batch}'}, model only, each shape run once "
+        f"before; p95 from 130 on; max length {protocol['max_len']} tokens; padding: tokens worked on per token"
+    )
+    if (cut := sum(each.cost.truncated for each in mine)) > 0:
+        yield f"{cut} sequences were longer and were cut"
+    if any(score.ci is None for each in mine for score in each.scores):
+        yield "no interval: all examples are alike, which leaves nothing to resample"
+
+
+def _score(score: TaskEvaluation) -> str:
+    interval = f" [{score.ci[0]:.1f}, {score.ci[1]:.1f}]" if score.ci is not None else ""
+    return f"{score.value:.2f}{interval}"
+
+
+def _difference(difference: Difference) -> str:
+    ci = difference.ci
+    interval = f" [{ci[0]:+.1f}, {ci[1]:+.1f}]" if ci is not None else ""
+    return f"{difference.difference:+.2f}{interval}"
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.1f} %"
+
+
+def _number(value: float | None, how: str) -> str:
+    return "-" if value is None else format(value, how)
