@@ -161,7 +161,7 @@ def _agreement(each: LanguageEvaluation, other: LanguageEvaluation) -> float:
         pairs = [pair for mine, theirs in pairs for pair in zip(mine, theirs, strict=True)]
     if group == "retrieval":
         pairs = [(mine[:1], theirs[:1]) for mine, theirs in pairs]
-    return sum(mine == theirs for mine, theirs in pairs) / len(pairs)
+    return sum(bool(mine == theirs) for mine, theirs in pairs) / len(pairs)
 
 
 def _score_to_json(score: TaskEvaluation) -> dict[str, Any]:

@@ -98,7 +98,7 @@ def command(
 
     \b
     Example:
-      edgebench evaluate --device pi4 --model runs/xnli-multi --format onnx-int8 --task xnli --lang sw,th --data download
+      edgebench evaluate --device pi4 --model runs/xnli-multi --task xnli --lang sw,th --data download
     """
     from edgebench.cli.profile import named_device
     from edgebench.evaluating import EvaluationRequest, evaluate_all
