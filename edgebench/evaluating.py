@@ -61,6 +61,10 @@ if TYPE_CHECKING:
 
 HOST_FP32 = "host-fp32"
 _STATES = "last_hidden_state"
+_NOT_ANSWERED = {
+    "bucc2018": "which pairs are mined depends on a threshold that is fitted on other pairs; "
+    "score pairs that were mined: edgebench scores eval"
+}
 _MS = 1e6
 _TELL_EVERY = 500  # inferences
 
@@ -155,23 +159,22 @@ def evaluate(
 def evaluate_all(request: EvaluationRequest, *, store: Store, on_event: OnEvent = ignore) -> Evaluation:
     """Carry out a request; see `evaluate`."""
     store.check_writable()
+    if request.also_host and existing_file(request.model) is not None:
+        raise ConfigError(f"{request.model} has no fp32 artifact to compare with; name the checkpoint's folder")
     parts, missing = _parts(request)
-    exported = _export(request, request.format, on_event)
-    _refuse_head(exported.artifact, parts)
-    answered, facts = _on_device(request, request.device, exported, parts, store, on_event)
+    subject = _subject(request, request.format or request.device.profile.default_format, parts, on_event)
+    fp32 = _subject(request, Format.ONNX_FP32, parts, on_event) if request.also_host else None
+    languages, facts = _on_device(request, request.device, subject, parts, store, on_event)
     reference: tuple[LanguageEvaluation, ...] = ()
-    if request.also_host:
-        if existing_file(request.model) is not None:
-            raise ConfigError(f"{request.model} has no fp32 artifact to compare with; name the checkpoint's folder")
-        fp32 = _export(request, Format.ONNX_FP32, on_event)
-        here = replace(request, batch=request.batch, runtime=None)
+    if fp32 is not None:
+        here = replace(request, runtime=None)
         reference, _ = _on_device(here, find_device("local"), fp32, parts, store, on_event)
     return Evaluation(
-        variant=exported.variant,
-        artifact=exported.artifact,
+        variant=subject.exported.variant,
+        artifact=subject.exported.artifact,
         device=facts,
-        languages=tuple(answered),
-        reference=tuple(reference),
+        languages=languages,
+        reference=reference,
         missing=missing,
         is_limited=request.limit is not None or request.split != "test",
     )
@@ -195,6 +198,8 @@ def _parts(request: EvaluationRequest) -> tuple[list[_Part], dict[str, tuple[str
         raise ConfigError(f"{request.data} is not a folder; --data takes the folder download/ of XTREME's scripts")
     parts, missing = [], {}
     for task in dict.fromkeys(find_task(name) for name in request.tasks):
+        if task.name in _NOT_ANSWERED:
+            raise ConfigError(f"{task.title} can't be evaluated on a device: {_NOT_ANSWERED[task.name]}")
         langs = request.langs or _langs_there(request, task)
         for lang in dict.fromkeys(langs):
             parts.append(_Part(task, _examples(request, task, lang)))
@@ -228,35 +233,50 @@ def _no_labels(request: EvaluationRequest, task: Task, lang: str) -> str:
     )
 
 
-def _export(request: EvaluationRequest, format: Format | None, on_event: OnEvent) -> Exported:
-    chosen = format or request.device.profile.default_format
-    return export_model(request.model, chosen, on_progress=lambda text: on_event(Noted(text)))
+@dataclass(frozen=True, slots=True)
+class _Subject:
+    """What answers: the artifact, its checkpoint's tokenizer, and by task what each of its labels means."""
+
+    exported: Exported
+    tokenizer: Tokenizer
+    labels: Mapping[str, tuple[str, ...]]
 
 
-def _refuse_head(artifact: Artifact, parts: Sequence[_Part]) -> None:
-    for part in parts:
-        wanted, task = head_for(part.task)
-        if artifact.head != wanted:
-            has = artifact.head or "a head that the file doesn't tell"
-            hint = (
-                f"; try: edgebench export --task {task} --out DIR, and --model with the folder that it writes"
-                if part.task.group == "retrieval"
-                else ""
-            )
-            raise ConfigError(f"{part.task.title} needs {wanted}; {artifact.model_path} has {has}{hint}")
+def _subject(request: EvaluationRequest, format: Format, parts: Sequence[_Part], on_event: OnEvent) -> _Subject:
+    """Export a model, and make sure that its head, tokenizer and labels fit the tasks."""
+    exported = export_model(request.model, format, on_progress=lambda text: on_event(Noted(text)))
+    artifact = exported.artifact
+    wanted = dict.fromkeys(part.task for part in parts)
+    for task in wanted:
+        _refuse_head(artifact, task)
+    tokenizer = open_tokenizer(artifact)
+    assert artifact.tokenizer is not None  # noqa: S101 - open_tokenizer has refused that
+    folder = Path(artifact.tokenizer)
+    labels = {task.name: labels_of_checkpoint(folder, task) for task in wanted if task.labels and task.name != "xcopa"}
+    return _Subject(exported, tokenizer, labels)
+
+
+def _refuse_head(artifact: Artifact, task: Task) -> None:
+    wanted, name = head_for(task)
+    if artifact.head == wanted:
+        return
+    has = artifact.head or "a head that the file does not tell"
+    hint = f"; try: edgebench export --task {name} --out DIR, and --model with the folder that it writes"
+    raise ConfigError(
+        f"{task.title} needs {wanted}; {artifact.model_path} has {has}{hint if task.group == 'retrieval' else ''}"
+    )
 
 
 def _on_device(
     request: EvaluationRequest,
     device: Device,
-    exported: Exported,
+    subject: _Subject,
     parts: Sequence[_Part],
     store: Store,
     on_event: OnEvent,
 ) -> tuple[tuple[LanguageEvaluation, ...], Mapping[str, Any]]:
     """Return what an artifact answers on a device, from the store where it is there; and the device's facts."""
-    artifact = exported.artifact
-    tokenizer = open_tokenizer(artifact)
+    artifact = subject.exported.artifact
     with agent_of(device, purpose="evaluate", wait_s=request.wait_s, on_event=on_event) as agent:
         facts = preflight(agent, device, [artifact], on_event, runtime=request.runtime)
         told = facts[runtime_of(artifact, request.runtime)]
@@ -264,7 +284,7 @@ def _on_device(
         board = BoardModel(
             agent=agent, artifact=artifact, providers=providers_for(device, artifact), runtime=request.runtime
         )
-        evaluator = _Evaluator(request, device, exported, told, tokenizer, board, on_event)
+        evaluator = _Evaluator(request, device, subject, told, board, on_event)
         answered = []
         for part in parts:
             id, protocol = evaluator.identity(part)
@@ -285,9 +305,8 @@ class _Evaluator:
 
     request: EvaluationRequest
     device: Device
-    exported: Exported
+    subject: _Subject
     facts: Mapping[str, Any]
-    tokenizer: Tokenizer
     board: BoardModel
     on_event: OnEvent
     vectors: dict[str, tuple[NDArray[np.float32], list[int]]] = field(default_factory=dict)
@@ -295,12 +314,12 @@ class _Evaluator:
     def identity(self, part: _Part) -> tuple[str, dict[str, Any]]:
         """Return the id of an evaluation and the protocol that, with artifact and device, it stands for."""
         protocol = self._protocol(part)
-        artifact = self.exported.artifact
+        artifact = self.subject.exported.artifact
         key = json.dumps([artifact.sha256, self.device.name, part.task.name, part.lang, protocol], sort_keys=True)
         return hashlib.sha256(key.encode()).hexdigest()[:40], protocol
 
     def _protocol(self, part: _Part) -> dict[str, Any]:
-        request, artifact, task = self.request, self.exported.artifact, part.task
+        request, artifact, task = self.request, self.subject.exported.artifact, part.task
         values: dict[str, Any] = {
             **convention_of(task, part.lang, seqeval=request.seqeval),
             "split": request.split,
@@ -332,7 +351,11 @@ class _Evaluator:
         """Let the model answer a task's examples in one language, and score that."""
         task, examples = part.task, part.examples
         inputs = encode_examples(
-            self.tokenizer, task, examples, longest=self.exported.artifact.max_seq_len, prefix=self.request.prefix
+            self.subject.tokenizer,
+            task,
+            examples,
+            longest=self.subject.exported.artifact.max_seq_len,
+            prefix=self.request.prefix,
         )
         self.on_event(Noted(f"{task.name} {part.lang}: {len(examples)} examples, {len(inputs.owners)} inferences"))
         told = self._infer(inputs, reduce=task.group == "retrieval", name=f"{task.name} {part.lang}")
@@ -340,7 +363,7 @@ class _Evaluator:
         if task.group == "retrieval":
             predictions, english = self._retrieve(part, told)
         else:
-            labels = self._labels(task)
+            labels = self.subject.labels.get(task.name, ())
             predictions = decode(task, examples, inputs, list(_rows(told)), labels)
         scores = score_predictions(task, examples, predictions, seqeval=self.request.seqeval)
         return LanguageEvaluation(
@@ -352,14 +375,8 @@ class _Evaluator:
             cost=self._cost(part, inputs, told.run, english),
         )
 
-    def _labels(self, task: Task) -> tuple[str, ...]:
-        if not task.labels or task.name == "xcopa":
-            return ()
-        assert self.exported.artifact.tokenizer is not None  # noqa: S101 - open_tokenizer has refused that
-        return labels_of_checkpoint(Path(self.exported.artifact.tokenizer), task)
-
     def _infer(self, inputs: TaskInputs, *, reduce: bool, name: str) -> Inferred:
-        artifact = self.exported.artifact
+        artifact = self.subject.exported.artifact
         encoded = _encoded(inputs.sequences)
         self._refuse_ids(encoded)
         workload = settle(
@@ -387,10 +404,10 @@ class _Evaluator:
         return watch
 
     def _refuse_ids(self, encoded: EncodedInputs) -> None:
-        vocabulary, highest = self.exported.artifact.vocab_size, int(encoded.ids.max())
+        vocabulary, highest = self.subject.exported.artifact.vocab_size, int(encoded.ids.max())
         if vocabulary is not None and highest >= vocabulary:
             raise ConfigError(
-                f"the tokenizer in {self.exported.artifact.tokenizer} gives the id {highest} and the model has "
+                f"the tokenizer in {self.subject.exported.artifact.tokenizer} gives the id {highest} and the model has "
                 f"{vocabulary} embeddings: it belongs to another checkpoint; put the model's own there"
             )
 
@@ -400,7 +417,7 @@ class _Evaluator:
 
         examples = part.examples
         vectors, tokens = self._candidates(part.task, examples.candidates)
-        rankings = rank(part.task, examples, _vectors(told, self.exported.artifact), vectors)
+        rankings = rank(part.task, examples, _vectors(told, self.subject.exported.artifact), vectors)
         if part.task.name != "tatoeba" or examples.labels is None:
             return rankings, None
         position = {candidate.id: at for at, candidate in enumerate(examples.candidates)}
@@ -411,9 +428,9 @@ class _Evaluator:
         key = hashlib.sha256("\0".join(f"{each.text}\0{each.context}" for each in candidates).encode()).hexdigest()
         if (found := self.vectors.get(key)) is not None:
             return found
-        artifact = self.exported.artifact
+        artifact = self.subject.exported.artifact
         inputs = encode_candidates(
-            self.tokenizer, task, candidates, longest=artifact.max_seq_len, prefix=self.request.prefix
+            self.subject.tokenizer, task, candidates, longest=artifact.max_seq_len, prefix=self.request.prefix
         )
         self.on_event(Noted(f"{task.name}: {len(candidates)} candidates"))
         told = self._infer(inputs, reduce=True, name=f"{task.name} candidates")
@@ -431,16 +448,16 @@ class _Evaluator:
             per_example=score.per_example,
             counts=score.counts,
             protocol=protocol,
-            artifact_sha256=self.exported.artifact.sha256,
-            variant=self.exported.variant.name,
-            format=str(self.exported.artifact.format),
+            artifact_sha256=self.subject.exported.artifact.sha256,
+            variant=self.subject.exported.variant.name,
+            format=str(self.subject.exported.artifact.format),
             device=self.device.name,
         )
         return replace(made, ci=bootstrap_interval(made.n, made.resampled, seed=self.request.seed))
 
     def _cost(self, part: _Part, inputs: TaskInputs, run: Run, english: float | None) -> LanguageCost:
         count = len(part.examples)
-        split = fertility_of(self.tokenizer, part.examples)
+        split = fertility_of(self.subject.tokenizer, part.examples)
         energy = energy_of(run)
         padded = run.facts.get("batch_padded_tokens")
         return LanguageCost(
