@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -521,7 +521,10 @@ def _int_array(values: Sequence[int]) -> NDArray[np.int64]:
 
 
 def _data_sha256(examples: Examples) -> str:
-    return hashlib.sha256(json.dumps(asdict(examples), ensure_ascii=False).encode()).hexdigest()
+    # Not asdict: it copies each of a million candidates.
+    values = {name: getattr(examples, name) for name in examples.__slots__}
+    text = json.dumps(values, ensure_ascii=False, default=lambda one: [getattr(one, name) for name in one.__slots__])
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _tokenizer_sha256(artifact: Artifact) -> str:

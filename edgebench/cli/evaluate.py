@@ -100,6 +100,7 @@ def command(
     Example:
       edgebench evaluate --device pi4 --model runs/xnli-multi --task xnli --lang sw,th --data download
     """
+    from edgebench.cli.measuring import terminated_like_interrupted
     from edgebench.cli.profile import named_device
     from edgebench.evaluating import EvaluationRequest, evaluate_all
     from edgebench.events import Event, Noted
@@ -132,7 +133,12 @@ def command(
         if isinstance(event, Noted):
             progress.print(event.text, markup=False)
 
-    evaluation = evaluate_all(request, store=Store(store), on_event=tell)
+    try:
+        with terminated_like_interrupted():
+            evaluation = evaluate_all(request, store=Store(store), on_event=tell)
+    except KeyboardInterrupt:
+        click.echo(f"edgebench: the languages that were answered are in {store}; the same command goes on", err=True)
+        raise
     if to_stdout(json_target):
         from edgebench.report.evaluation import evaluation_parts
 

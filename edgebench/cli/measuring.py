@@ -46,7 +46,7 @@ def measure_and_show(
         KeyboardInterrupt, EdgebenchError: after showing what was measured and the command to resume.
     """
     check_json_target(json_target)
-    with _terminated_like_interrupted(), LiveDisplay(progress_console(), tuple(sessions)) as display:
+    with terminated_like_interrupted(), LiveDisplay(progress_console(), tuple(sessions)) as display:
         results = measure_all(sessions, on_event=display)
     failed = [result for result in results if result.error is not None]
     for result in failed:
@@ -157,7 +157,7 @@ def tuned_lines(measurements: Sequence[Measurement], margin: float = MARGIN) -> 
 
 
 @contextmanager
-def _terminated_like_interrupted() -> Iterator[None]:
+def terminated_like_interrupted() -> Iterator[None]:
     """A CI job that is cancelled gets SIGTERM: end the run on the board and keep what was measured, as for Ctrl-C."""
 
     def interrupt(_signal: int, _frame: FrameType | None) -> None:
