@@ -7,14 +7,14 @@ refused: a file may score well and another one of the same checkpoint run fast.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from edgebench.comparison import Comparison
 from edgebench.errors import ConfigError, NotComparable
 from edgebench.measurement import Measurement
 from edgebench.printable import printable
-from edgebench.stats.paired import Bootstrap, align, estimate_difference
+from edgebench.stats.paired import Bootstrap, align, estimate_difference, estimate_f1_difference
 from edgebench.stats.verdicts import LEVEL, Judgement, Verdict, holm_alphas, judge_all
 from edgebench.xtreme_r.scores import ScoreRow, scores_of
 from edgebench.xtreme_r.tasks import tasks
@@ -33,7 +33,11 @@ NO_EXAMPLES = "no results per example: a difference without an interval"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExampleScores:
-    """What each example of a task in one language scored, in one metric. ids, values: shape (n,), 0..100 points."""
+    """What each example of a task in one language scored, in one metric. ids, values: shape (n,), 0..100 points.
+
+    counts: shape (n, 3), of each example how many are correct, predicted and expected, where the metric is the F1 of
+    their sums. protocol: what decides the score beside the artifact, as far as both sides must have it alike.
+    """
 
     artifact_sha256: str
     task: str
@@ -41,6 +45,8 @@ class ExampleScores:
     metric: str
     ids: Sequence[str]
     values: NDArray[np.float64]
+    counts: NDArray[np.int64] | None = None
+    protocol: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +58,7 @@ class LanguageScore:
     value: float
     whose: str
     n: int | None
-    examples: tuple[Sequence[str], NDArray[np.float64]] | None = None
+    examples: ExampleScores | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,13 +183,15 @@ def _by_language(
             )
 
 
-def _mean_of_metrics(parts: Sequence[ExampleScores]) -> tuple[Sequence[str], NDArray[np.float64]]:
+def _mean_of_metrics(parts: Sequence[ExampleScores]) -> ExampleScores:
     """Return the mean of an example's metrics: of QA, F1 and EM."""
-    ids, total = parts[0].ids, 0 * parts[0].values
+    if len(parts) == 1:
+        return parts[0]
+    first, total = parts[0], 0 * parts[0].values
     for part in parts:
-        _, values = align((ids, total), (part.ids, part.values))
+        _, values = align((first.ids, total), (part.ids, part.values))
         total = total + values / len(parts)
-    return ids, total
+    return replace(first, metric=" + ".join(part.metric for part in parts), values=total, counts=None)
 
 
 # --- two of them --------------------------------------------------------------------------------------------------
@@ -331,12 +339,18 @@ def _estimated(baseline: LanguageScore, candidate: LanguageScore) -> Bootstrap |
     """Return the estimate, or why there is none."""
     if baseline.examples is None or candidate.examples is None:
         return NO_EXAMPLES
-    for side in (baseline, candidate):
-        assert side.examples is not None  # noqa: S101 - seen above
-        if abs(float(side.examples[1].mean()) - side.value) > _ROUNDING:
-            return "the metric is no mean over examples: a difference without an interval"
+    one, other = baseline.examples, candidate.examples
+    if one.protocol != other.protocol:
+        names = sorted(one.protocol.keys() | other.protocol.keys())
+        differs = next(name for name in names if one.protocol.get(name) != other.protocol.get(name))
+        return f"{differs} is {other.protocol.get(differs)!r} and {one.protocol.get(differs)!r}: not the same question"
     try:
-        return estimate_difference(*align(baseline.examples, candidate.examples))
+        if one.metric == other.metric == "f1" and one.counts is not None and other.counts is not None:
+            return estimate_f1_difference(*align((one.ids, one.counts), (other.ids, other.counts)))
+        for side, score in ((one, baseline), (other, candidate)):
+            if abs(float(side.values.mean()) - score.value) > _ROUNDING:
+                return "the metric is no mean over examples: a difference without an interval"
+        return estimate_difference(*align((one.ids, one.values), (other.ids, other.values)))
     except NotComparable as error:
         return str(error)
 

@@ -144,7 +144,7 @@ def _quality(row: Paired, common: set[tuple[str, str]]) -> Figure:
         (score, 1 / (len(counts) * counts[score.task])) for score in row.scores if (score.task, score.lang) in common
     ]
     value = sum(weight * score.value for score, weight in weighed)
-    if any(score.examples is None or len(score.examples[1]) < 2 for score, _ in weighed):
+    if any(score.examples is None or len(score.examples.ids) < 2 for score, _ in weighed):
         return Figure(value)
     variance = sum(weight**2 * _variance(score) for score, weight in weighed)
     half = _QUALITY_Z * variance**0.5
@@ -152,9 +152,13 @@ def _quality(row: Paired, common: set[tuple[str, str]]) -> Figure:
 
 
 def _variance(score: LanguageScore) -> float:
-    """Return the variance of a score as the mean over its examples, drawn independently."""
+    """Return the variance of a score over examples that are drawn independently; of an F1, to first order."""
     assert score.examples is not None  # noqa: S101 - the caller looked
-    values = score.examples[1]
+    values, counts = score.examples.values, score.examples.counts
+    if counts is not None:
+        # F1 = 2 c / (p + e): how far it moves with each example (the delta method)
+        correct, both = counts[:, 0], counts[:, 1] + counts[:, 2]
+        values = (200.0 * correct - score.value * both) / max(float(both.mean()), 1e-9)
     return float(values.var(ddof=1)) / len(values)
 
 

@@ -52,7 +52,8 @@ def command(
 ) -> int:
     """Say whether B is faster, slower or the same as A, and whether it still scores as well.
 
-    A and B are measurements by id, or variants by name, NAME or NAME:FORMAT.
+    A and B are measurements by id, or variants by name, NAME or NAME:FORMAT. Scores are those that `edgebench evaluate`
+    kept of the files that were timed; those of --scores come before them.
 
     \b
     Example:
@@ -61,6 +62,7 @@ def command(
     from edgebench.comparison import compare_pairs, find_pairs
     from edgebench.pairing import compare_with_scores
     from edgebench.store import Store
+    from edgebench.stored_scores import stored_scores, with_stored
     from edgebench.xtreme_r.scores import read_scores
 
     check_json_target(json_target)
@@ -69,10 +71,13 @@ def command(
     if unknown:
         raise ConfigError(f"--fail-on knows {', '.join(_FAILING)}, not {unknown[0]!r}")
     rows = read_scores(scores) if scores is not None else []
-    pairs = find_pairs(Store(store), baseline, candidate)
+    kept = Store(store)
+    pairs = find_pairs(kept, baseline, candidate)
+    stored, examples = stored_scores(kept, [side for sides in pairs for side in sides])
     comparisons = compare_with_scores(
         compare_pairs(pairs, margin=margin, level=level, allow=allow),
-        rows,
+        with_stored(rows, stored),
+        examples=examples,
         margin=score_margin,
         level=level,
         allow_variant_scores=allow_variant_scores,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edgebench.errors import NotComparable
 
@@ -19,11 +19,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Figures = NDArray[np.float64]
+    AnyArray = NDArray[Any]
+    Counts = NDArray[np.int64]
 
 _POINTS = 100.0
 RESAMPLES = 9_999
 _CHUNK = 4_000_000  # draws that are in memory at once
 _DISTINCT = 16  # up to so many distinct differences, drawing how often each comes is faster than drawing examples
+_BLOCKS = 2000  # that many examples are summed up to, where F1 is resampled
 _FEW = 10  # examples that differ; of fewer, a bootstrap sees too little
 
 
@@ -48,12 +51,12 @@ class _TwoTails:
 
 
 def align(
-    baseline: tuple[Sequence[Hashable], Figures], candidate: tuple[Sequence[Hashable], Figures]
-) -> tuple[Figures, Figures]:
+    baseline: tuple[Sequence[Hashable], AnyArray], candidate: tuple[Sequence[Hashable], AnyArray]
+) -> tuple[AnyArray, AnyArray]:
     """Return both sides' figures in the order of the baseline's examples.
 
     Args:
-        baseline, candidate: ids and figures of the examples, shape (n,) each.
+        baseline, candidate: ids and figures of the examples, shape (n, ...) each.
 
     Raises:
         NotComparable: an id twice, or not the same examples on both sides.
@@ -67,7 +70,7 @@ def align(
     if set(ids) != set(at):
         alone = len(set(ids) ^ set(at))
         raise NotComparable(f"scored on other examples: {alone} are on one side only")
-    return np.asarray(ours, np.float64), np.asarray(theirs, np.float64)[[at[id] for id in ids]]
+    return np.asarray(ours), np.asarray(theirs)[[at[id] for id in ids]]
 
 
 def estimate_difference(baseline: Figures, candidate: Figures, *, seed: int = 0) -> Bootstrap:
@@ -151,6 +154,77 @@ def _bootstrap(differences: Figures, seed: int) -> Bootstrap:
         bias=float(ndtri(min(max(below, 0.5 / len(means)), 1 - 0.5 / len(means)))),
         skew=float((from_centre**3).sum()) / (6 * square**1.5) if square > 0 else 0.0,
     )
+
+
+def estimate_f1_difference(baseline: Counts, candidate: Counts, *, seed: int = 0) -> Bootstrap:
+    """Return an estimate of the difference of two F1 over paired examples, which are no means over these.
+
+    Args:
+        baseline, candidate: shape (n, 3): of each example, in the same order, how many are correct, predicted and
+            expected.
+        seed: of the resampling, so that the same results say the same twice.
+
+    Raises:
+        NotComparable: no example, not as many on both sides, or fewer predicted or expected than correct.
+    """
+    import numpy as np
+    from scipy.special import ndtri
+
+    n = len(baseline)
+    if not n or baseline.shape != candidate.shape:
+        raise NotComparable(f"paired examples needed, got {n} and {len(candidate)}")
+    both = np.concatenate([baseline, candidate], axis=1).astype(np.float64)
+    if np.any(both < 0) or np.any(both[:, [0, 0, 3, 3]] > both[:, [1, 2, 4, 5]]):
+        raise NotComparable("an example has more that is correct than is predicted or expected")
+    blocks = _in_blocks(both, np.random.default_rng([seed, 1]))
+    pool = blocks
+    if np.count_nonzero((both[:, :3] != both[:, 3:]).any(axis=1)) < _FEW:
+        size = float(blocks[:, 2].mean())
+        right, wrong = [size, size, size], [0.0, size, size]
+        pool = np.concatenate([blocks, [right + wrong, wrong + right]])
+    random, rows = np.random.default_rng(seed), max(1, _CHUNK // (len(blocks) * both.shape[1]))
+    values = np.sort(
+        np.concatenate(
+            [
+                _f1_difference(
+                    pool[random.integers(0, len(pool), (min(rows, RESAMPLES - at), len(blocks)))].sum(axis=1)
+                )
+                for at in range(0, RESAMPLES, rows)
+            ]
+        )
+    )
+    centre = float(_f1_difference(pool.sum(axis=0)))
+    below = (np.searchsorted(values, centre, "left") + np.searchsorted(values, centre, "right")) / 2 / len(values)
+    without = _f1_difference(pool.sum(axis=0) - pool)  # the jackknife: each left out
+    away = without.mean() - without
+    square = float((away**2).sum())
+    return Bootstrap(
+        effect=float(_f1_difference(both.sum(axis=0))),
+        n=n,
+        means=values,
+        bias=float(ndtri(min(max(below, 0.5 / len(values)), 1 - 0.5 / len(values)))),
+        skew=float((away**3).sum()) / (6 * square**1.5) if square > 0 else 0.0,
+    )
+
+
+def _in_blocks(both: Figures, random: np.random.Generator) -> Figures:
+    """Return the sums of at most `_BLOCKS` random groups of examples, as good to resample as the examples are."""
+    import numpy as np
+
+    if len(both) <= _BLOCKS:
+        return both
+    shuffled = both[random.permutation(len(both))]
+    return np.add.reduceat(shuffled, np.linspace(0, len(both), _BLOCKS, endpoint=False).astype(np.int64), axis=0)
+
+
+def _f1_difference(sums: Figures) -> Figures:
+    """Return candidate less baseline, points; sums: shape (..., 6), the counts of the baseline, then the candidate."""
+    import numpy as np
+
+    baseline, candidate = (
+        2 * _POINTS * side[..., 0] / np.maximum(side[..., 1] + side[..., 2], 1) for side in np.split(sums, 2, axis=-1)
+    )
+    return np.asarray(candidate - baseline)
 
 
 def _resampled_means(pool: Figures, n: int, random: np.random.Generator) -> Figures:

@@ -129,8 +129,10 @@ def test_a_follower_does_not_wait_for_a_journal_that_is_gone_with_its_run(board:
     follower = board.start("follow", run_id, 0)
     assert follower.stdout is not None and follower.stdout.readline()
     folder = journal_of(board, run_id).readlink().parent
+    follower.send_signal(signal.SIGSTOP)  # so that it sees both at once, not a run that ended and left its journal
     os.kill(int((board.home / "runs" / run_id / "pid").read_text()), signal.SIGKILL)
     journal_place.remove_place(folder)
+    follower.send_signal(signal.SIGCONT)
     assert follower.wait(60) == 1  # its input stays open: it ends by itself
     assert follower.stderr is not None and b"was in memory" in follower.stderr.read()
     follower.communicate()

@@ -27,7 +27,7 @@ from edgebench.pairing import (
     pair,
 )
 from edgebench.pareto import fronts
-from edgebench.stats.paired import align, estimate_difference, seed_difference
+from edgebench.stats.paired import align, estimate_difference, estimate_f1_difference, seed_difference
 from edgebench.store import Store
 from edgebench.xtreme_r.scores import ScoreRow
 from tests.unit.test_comparison import edgebench_compare, measured
@@ -300,3 +300,52 @@ def test_the_command_refuses_scores_of_another_file(store: Path) -> None:
     done = edgebench_compare("english", "multilingual", "--store", str(store), "--scores", str(file))
     assert (done.returncode, len(done.stderr.strip().splitlines())) == (2, 1)
     assert "--allow-variant-scores" in done.stderr
+
+
+# --- F1 over the counts of examples -----------------------------------------------------------------------------------
+
+
+def tagged(n: int, share: float, seed: int) -> Any:
+    """Return counts, shape (n, 3): ten expected and predicted of each example, about `share` of them right."""
+    random = np.random.default_rng(seed)
+    return np.stack([random.binomial(10, share, n), np.full(n, 10), np.full(n, 10)], axis=1)
+
+
+def test_the_difference_of_two_f1_is_that_of_the_sums_and_its_interval_that_of_the_delta_method() -> None:
+    one, other = tagged(1000, 0.8, 1), tagged(1000, 0.75, 2)
+    found = estimate_f1_difference(one, other)
+    assert found.effect == pytest.approx(100 * (other[:, 0].sum() - one[:, 0].sum()) / 10_000)
+    # As many of each are expected and predicted: the F1 is a mean over examples, and its error that of a mean.
+    half = 1.96 * float(np.std(10.0 * (other[:, 0] - one[:, 0]))) / 1000**0.5
+    low, high = found.interval(0.95)
+    assert (low, high) == pytest.approx((found.effect - half, found.effect + half), abs=0.1 * half)
+
+
+def test_an_f1_over_many_examples_is_resampled_in_blocks_to_the_same_interval() -> None:
+    one, other = tagged(9000, 0.8, 1), tagged(9000, 0.8, 2)
+    half = 1.96 * float(np.std(10.0 * (other[:, 0] - one[:, 0]))) / 9000**0.5
+    low, high = estimate_f1_difference(one, other).interval(0.95)
+    assert high - low == pytest.approx(2 * half, rel=0.1)
+
+
+def test_an_f1_of_which_nothing_changed_is_no_proof_of_thirty_examples() -> None:
+    counts = tagged(30, 0.8, 1)
+    low, high = estimate_f1_difference(counts, counts).interval(0.95)
+    assert low < -2 < 2 < high
+
+
+def test_more_that_is_correct_than_there_is_is_refused() -> None:
+    with pytest.raises(NotComparable, match="more that is correct"):
+        estimate_f1_difference(np.array([[3, 2, 3]]), np.array([[1, 2, 3]]))
+
+
+def test_answers_to_another_question_are_not_paired() -> None:
+    sides = measured()
+    paired = []
+    for side, prefix in zip(sides, ("", "query: "), strict=True):
+        one = replace(examples(side, [True, False] * 20), protocol={"prefix": prefix})
+        name, sha256 = side.subject.variant.name, side.subject.artifact.sha256
+        paired.append(pair(side, [row(50.0, variant=name, artifact_sha256=sha256)], examples=[one]))
+    (contrast,) = compare_scores([(paired[0], paired[1])])[0]
+    assert contrast.ci is None
+    assert contrast.without_interval == "prefix is 'query: ' and '': not the same question"
