@@ -208,6 +208,28 @@ def _parts(request: EvaluationRequest) -> tuple[list[_Part], dict[str, tuple[str
     return parts, missing
 
 
+def _question(request: EvaluationRequest, part: _Part) -> dict[str, Any]:
+    """Return what of a protocol is the same for every artifact and board."""
+    values: dict[str, Any] = {
+        **convention_of(part.task, part.lang, seqeval=request.seqeval),
+        "split": request.split,
+        "limit": request.limit,
+        "seed": request.seed if request.limit is not None else None,
+        "data_sha256": _data_sha256(part.examples),
+    }
+    return values | ({"prefix": request.prefix} if part.task.group == "retrieval" else {})
+
+
+def questions_of(request: EvaluationRequest) -> dict[tuple[str, str], dict[str, Any]]:
+    """Return what of the protocol is the same for every artifact and board, by task and language.
+
+    Raises:
+        EdgebenchError: examples or their labels are not there, or can't be read.
+    """
+    parts, _ = _parts(request)
+    return {(part.task.name, part.lang): _question(request, part) for part in parts}
+
+
 def _langs_there(request: EvaluationRequest, task: Task) -> tuple[str, ...]:
     found = find_data(request.data, split=request.split)[task.name]
     if not found.langs:
@@ -321,11 +343,7 @@ class _Evaluator:
     def _protocol(self, part: _Part) -> dict[str, Any]:
         request, artifact, task = self.request, self.subject.exported.artifact, part.task
         values: dict[str, Any] = {
-            **convention_of(task, part.lang, seqeval=request.seqeval),
-            "split": request.split,
-            "limit": request.limit,
-            "seed": request.seed if request.limit is not None else None,
-            "data_sha256": _data_sha256(part.examples),
+            **_question(request, part),
             **lengths_of(task, artifact.max_seq_len),
             "batch": request.batch,
             "padding": "bucket" if artifact.format.runtime == "tflite" else "longest",
@@ -340,7 +358,7 @@ class _Evaluator:
         if task.group == "qa":
             values |= {"n_best": N_BEST, "max_answer_len": MAX_ANSWER_LEN, "spans": "run_qa.py of transformers"}
         if task.group == "retrieval":
-            values |= {"pooling": "mean over all tokens of the last layer", "prefix": request.prefix}
+            values["pooling"] = "mean over all tokens of the last layer"
         return values
 
     @property

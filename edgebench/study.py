@@ -54,6 +54,8 @@ def _request(study: Study, device: Device, workloads: tuple[Workload, ...]) -> R
         plan=study.plan,
         seed=study.seed,
         margin=study.margin,
+        own_cost=study.own_cost,
+        cold=study.cold,
     )
 
 

@@ -10,6 +10,7 @@ from edgebench.comparison import compare_pairs, why_not_comparable
 from edgebench.errors import NotComparable
 from edgebench.pairing import (
     WORDS,
+    ExampleScores,
     Paired,
     PairedComparison,
     ScoreContrast,
@@ -106,18 +107,26 @@ class StudyReport:
 
 
 def answer_study(
-    study: Study, parts: Sequence[Part], rows: Sequence[ScoreRow], *, allow_variant_scores: bool = False
+    study: Study,
+    parts: Sequence[Part],
+    rows: Sequence[ScoreRow],
+    *,
+    examples: Sequence[ExampleScores] = (),
+    missing: Sequence[str] = (),
+    allow_variant_scores: bool = False,
 ) -> StudyReport:
     """Return what a study answers, from what of it is measured.
 
     Args:
         rows: scores, by the study's names of variants.
+        examples: what single examples scored, of the timed files.
+        missing: what is not scored yet.
 
     Raises:
         NotComparable: a variant's scores are all of other files.
     """
     paired = {
-        (at, each.id): pair(each, rows, allow_variant_scores=allow_variant_scores)
+        (at, each.id): pair(each, rows, examples=examples, allow_variant_scores=allow_variant_scores)
         for at, part in enumerate(parts)
         for each in part.measurements
     }
@@ -130,7 +139,7 @@ def answer_study(
         study=study,
         answers=tuple(_answer(study, contrast, of_parts) for contrast in study.contrasts),
         fronts={where: each for where, each in shown.items() if each},
-        missing=tuple(_missing(study, part) for part in parts if not part.done),
+        missing=(*(_missing(study, part) for part in parts if not part.done), *missing),
     )
 
 

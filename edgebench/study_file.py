@@ -15,11 +15,20 @@
     [[workload]]
     lang = ["sw", "th"]                   # one workload for each
 
+    [[task]]                              # answered and scored by the files that were timed
+    name = "xnli"
+    data = "download"                     # beside the file, or an absolute path
+    lang = ["sw", "th"]                   # left out: all that are there
+
     [[contrast]]
     baseline = {kind = "english"}
     candidate = {kind = "multilingual"}
 
-Also: study.seed, margin, score_margin, level; [plan] with runs, min_count, min_duration_s, max_duration_s.
+A task also takes labels, split, limit, seed, prefix and batch, as `edgebench evaluate` does, and devices: which of the
+study's answer it, by itself the first.
+
+Also: study.seed, margin, score_margin, level, and own_cost = false or cold = false to leave these measurements out;
+[plan] with runs, min_count, min_duration_s, max_duration_s.
 """
 
 from __future__ import annotations
@@ -36,6 +45,7 @@ from edgebench.errors import ConfigError, EdgebenchError, UnknownName
 from edgebench.stats.verdicts import LEVEL, MARGIN
 from edgebench.variant import REFERENCE_PREFIX, Lineage, TrainingKind, Variant, intermediate_task_name
 from edgebench.workload import RunPlan, Scenario, Workload
+from edgebench.xtreme_r.tasks import find_task
 
 SCORE_MARGIN = 1.0  # points
 
@@ -50,6 +60,22 @@ class StudyContrast:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StudyTask:
+    """What is evaluated of each variant; see EvaluationRequest. devices: where; langs empty: all that are in `data`."""
+
+    name: str
+    data: Path
+    devices: tuple[Device, ...]
+    langs: tuple[str, ...] = ()
+    labels: Path | None = None
+    split: str = "test"
+    limit: int | None = None
+    seed: int = 0
+    prefix: str = ""
+    batch: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Study:
     """What a STUDY.toml asks for. `formats` empty: each device's own. A variant's source is its model."""
 
@@ -59,6 +85,7 @@ class Study:
     devices: tuple[Device, ...]
     formats: tuple[Format, ...]
     workloads: tuple[Workload, ...]
+    tasks: tuple[StudyTask, ...]
     contrasts: tuple[StudyContrast, ...]
     plan: RunPlan
     seed: int | None
@@ -66,6 +93,8 @@ class Study:
     margin: float
     score_margin: float
     level: float
+    own_cost: bool = True
+    cold: bool = True
 
 
 def read_study(path: Path) -> Study:
@@ -88,13 +117,18 @@ def read_study(path: Path) -> Study:
     scores = path.parent / study["scores"] if "scores" in study else None
     if scores is not None and not scores.is_file():
         raise ConfigError(f"{where}: [study]: scores: {scores} is not there")
+    devices = tuple(_said(where, "devices", find_device, name) for name in lists["devices"] or ["local"])
     return Study(
         path=path,
         name=_required(study, "name", where=f"{where}: [study]"),
         variants=variants,
-        devices=tuple(_said(where, "devices", find_device, name) for name in lists["devices"] or ["local"]),
+        devices=devices,
         formats=tuple(_said(where, "formats", parse_format, name) for name in lists["formats"]),
         workloads=_workloads(values, where=where) or (Workload(),),
+        tasks=tuple(
+            _task(table, devices, folder=path.parent, where=f"{where}: [[task]] {number}")
+            for number, table in enumerate(_tables(values, "task", where=where), start=1)
+        ),
         contrasts=tuple(
             _contrast(table, variants, where=f"{where}: [[contrast]] {number}")
             for number, table in enumerate(_tables(values, "contrast", where=where), start=1)
@@ -105,12 +139,14 @@ def read_study(path: Path) -> Study:
         margin=_between(study, "margin", MARGIN, 0, 1, where=where),
         score_margin=_between(study, "score_margin", SCORE_MARGIN, 0, 100, where=where),
         level=_between(study, "level", LEVEL, 0.5, 1, where=where),
+        own_cost=study.get("own_cost", True),
+        cold=study.get("cold", True),
     )
 
 
 _TEXT, _WHOLE, _NUMBER, _ANY = "text", "a whole number", "a number", ""
-_TEXTS = "text or a list of texts"
-_TOP = ("study", "variant", "devices", "formats", "workload", "plan", "contrast")
+_TEXTS, _FLAG = "text or a list of texts", "true or false"
+_TOP = ("study", "variant", "devices", "formats", "workload", "task", "plan", "contrast")
 _STUDY = {
     "name": _TEXT,
     "seed": _WHOLE,
@@ -120,6 +156,8 @@ _STUDY = {
     "margin": _NUMBER,
     "score_margin": _NUMBER,
     "level": _NUMBER,
+    "own_cost": _FLAG,
+    "cold": _FLAG,
 }
 _PLAN = {"runs": _WHOLE, "min_count": _WHOLE, "min_duration_s": _NUMBER, "max_duration_s": _NUMBER}
 _VARIANT = {"name": _TEXT, "model": _TEXT, "lineage": _ANY}
@@ -140,6 +178,18 @@ _WORKLOAD = {
     "threads": _WHOLE,
     "choices": _WHOLE,
     "queries_per_s": _NUMBER,
+}
+_TASK = {
+    "name": _TEXT,
+    "data": _TEXT,
+    "lang": _TEXTS,
+    "labels": _TEXT,
+    "split": _TEXT,
+    "limit": _WHOLE,
+    "seed": _WHOLE,
+    "prefix": _TEXT,
+    "batch": _WHOLE,
+    "devices": _TEXTS,
 }
 _CONTRAST = {"name": _TEXT, "baseline": _ANY, "candidate": _ANY}
 _TASKS = ("none", "single", "multi")
@@ -225,6 +275,27 @@ def _workloads(values: Mapping[str, Any], *, where: str) -> tuple[Workload, ...]
     return tuple(found)
 
 
+def _task(table: Any, devices: Sequence[Device], *, folder: Path, where: str) -> StudyTask:
+    values = _table(table, _TASK, where=where)
+    task = _said(where, "", find_task, _required(values, "name", where=where))
+    langs = tuple(_listed(values.pop("lang", None)))
+    for lang in langs:
+        if lang not in task.langs:
+            raise UnknownName("language", lang, task.langs, hint=where)
+    names = _listed(values.pop("devices", None)) or [devices[0].name]
+    for name in names:
+        if name not in [device.name for device in devices]:
+            raise UnknownName("device", name, [device.name for device in devices], hint=where)
+    for key in ("data", "labels"):
+        if key in values:
+            values[key] = folder / values[key]
+            if not values[key].is_dir():
+                raise ConfigError(f"{where}: {key}: {values[key]} is not a folder")
+    _required(values, "data", where=where)
+    chosen = tuple(device for device in devices if device.name in names)
+    return StudyTask(**{**values, "name": task.name, "langs": langs, "devices": chosen})
+
+
 def _contrast(table: Any, variants: Sequence[Variant], *, where: str) -> StudyContrast:
     values = _table(table, _CONTRAST, where=where)
     sides = {side: _chosen(_required(values, side, where=where), variants, where=f"{where}: {side}") for side in _SIDES}
@@ -292,6 +363,7 @@ def _table(value: Any, known: Mapping[str, str], *, where: str) -> dict[str, Any
             _WHOLE: type(entry) is int,
             _NUMBER: type(entry) in (int, float),
             _TEXTS: all(isinstance(part, str) for part in _listed(entry)),
+            _FLAG: isinstance(entry, bool),
             _ANY: True,
         }[known[key]]
         if not right:

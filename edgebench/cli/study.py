@@ -36,7 +36,8 @@ def command() -> None:
 @json_option
 @verbosity_options
 def run(file: Path, store: Path, json_target: str | None) -> int:
-    """Measure what is missing, the variants of each device interleaved, several devices at once.
+    """Measure what is missing, the variants of each device interleaved, several devices at once; then let the files
+    that were timed answer the study's tasks.
 
     What was interrupted goes on where it was.
 
@@ -44,11 +45,13 @@ def run(file: Path, store: Path, json_target: str | None) -> int:
     Example:
       edgebench study run STUDY.toml --store results
     """
-    from edgebench.cli.measuring import measure_and_show
+    from edgebench.cli.measuring import measure_and_show, terminated_like_interrupted
     from edgebench.events import Event, Noted
     from edgebench.store import Store
     from edgebench.study import missing_sessions
     from edgebench.study_file import read_study
+    from edgebench.study_parts import parts_of
+    from edgebench.study_scores import answer, unanswered
 
     def tell(event: Event) -> None:
         if isinstance(event, Noted):
@@ -57,11 +60,19 @@ def run(file: Path, store: Path, json_target: str | None) -> int:
     check_json_target(json_target)
     study, keep = read_study(file), Store(store)
     sessions = missing_sessions(study, keep, on_event=tell)
-    if not sessions:
+    code = 0
+    if sessions:
+        code = measure_and_show(sessions, store=keep, json_target=json_target, margin=study.margin)
+    else:
+        write_json(json_target, {"measurements": [], "failures": {}})
+    missing = unanswered(study, parts_of(study, keep), keep)
+    with terminated_like_interrupted():
+        errors = answer(missing, keep, tell)
+    if errors:
+        raise errors[0]
+    if not sessions and not missing:
         progress_console().print(f"nothing is missing; see: edgebench study report {file}", markup=False)
-        write_json(json_target, {"measurements": [], "failures": []})
-        return 0
-    return measure_and_show(sessions, store=keep, json_target=json_target, margin=study.margin)
+    return code
 
 
 @command.command("status")
@@ -79,11 +90,13 @@ def status(file: Path, store: Path, json_target: str | None) -> None:
     from edgebench.store import Store
     from edgebench.study_file import read_study
     from edgebench.study_parts import about_s, parts_of
+    from edgebench.study_scores import unanswered
 
     check_json_target(json_target)
-    study = read_study(file)
-    parts = parts_of(study, Store(store))
+    study, keep = read_study(file), Store(store)
+    parts = parts_of(study, keep)
     left_s = about_s(study, parts)
+    missing = unanswered(study, parts, keep)
     document = {
         "study": study.name,
         "parts": [
@@ -98,12 +111,22 @@ def status(file: Path, store: Path, json_target: str | None) -> None:
             for part in parts
         ],
         "about_s": left_s,
+        "unanswered": [
+            {
+                "device": each.device.name,
+                "variant": each.variant.name,
+                "format": str(each.artifact.format),
+                "task": each.task.name,
+                "langs": list(each.langs),
+            }
+            for each in missing
+        ],
     }
     write_json(json_target, document)
     if to_stdout(json_target):
         from edgebench.report.study import status_parts
 
-        for part in status_parts(study, parts, left_s):
+        for part in status_parts(study, parts, left_s, [str(each) for each in missing]):
             console().print(part, markup=False)
 
 
@@ -124,15 +147,26 @@ def report(file: Path, markdown: Path | None, allow_variant_scores: bool, store:
       edgebench study report STUDY.toml --markdown report.md
     """
     from edgebench.store import Store
+    from edgebench.stored_scores import stored_scores, with_stored
     from edgebench.study_answers import answer_study
     from edgebench.study_file import read_study
     from edgebench.study_parts import parts_of
+    from edgebench.study_scores import unanswered
     from edgebench.xtreme_r.scores import read_scores
 
     check_json_target(json_target)
-    study = read_study(file)
+    study, keep = read_study(file), Store(store)
     rows = read_scores(study.scores) if study.scores is not None else []
-    found = answer_study(study, parts_of(study, Store(store)), rows, allow_variant_scores=allow_variant_scores)
+    parts = parts_of(study, keep)
+    stored, examples = stored_scores(keep, [each for part in parts for each in part.measurements])
+    found = answer_study(
+        study,
+        parts,
+        with_stored(rows, stored),
+        examples=examples,
+        missing=[str(each) for each in unanswered(study, parts, keep)],
+        allow_variant_scores=allow_variant_scores,
+    )
     write_json(json_target, found.to_json())
     if to_stdout(json_target):
         from edgebench.report.study import study_parts

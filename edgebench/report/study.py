@@ -20,8 +20,10 @@ if TYPE_CHECKING:
 Rows = tuple[tuple[str, ...], list[tuple[str, ...]]]  # the headers, and the rows under them
 
 
-def status_parts(study: Study, parts: Sequence[Part], about_s: float | None) -> Iterator[Table | str]:
-    """Yield what to print: a row per device and workload, and how long what is missing takes."""
+def status_parts(
+    study: Study, parts: Sequence[Part], about_s: float | None, unanswered: Sequence[str] = ()
+) -> Iterator[Table | str]:
+    """Yield what to print: a row per device and workload, how long what is missing takes, and what is not scored."""
     table = plain_table("device", "workload", "variants", "missing", "session", "took")
     for part in parts:
         lacking = [variant.name for variant in study.variants if variant.name not in part.have]
@@ -35,10 +37,13 @@ def status_parts(study: Study, parts: Sequence[Part], about_s: float | None) -> 
             _span(part.took_s) if part.took_s is not None else "",
         )
     yield table
+    yield from (f"not answered yet: {each}" for each in unanswered)
     open_ = sum(not part.done for part in parts)
     if open_:
         about = f", about {_span(about_s)}" if about_s is not None else "; how long that takes is told as it begins"
         yield f"{open_} of {len(parts)} missing{about}: edgebench study run {study.path}"
+    elif unanswered:
+        yield f"all is measured, not all answered: edgebench study run {study.path}"
     else:
         yield "nothing is missing; `study run` also looks whether the models are still those that were measured"
 

@@ -100,7 +100,7 @@ def test_a_study_says_what_is_measured_and_asked(tmp_path: Path) -> None:
     [
         (HEAD.replace("name", "nam"), r"\[study\]: unknown key 'nam'; did you mean 'name'"),
         (HEAD, r"no \[\[variant\]\]"),
-        (HEAD + '[[task]]\nname = "xnli"\n', "unknown key 'task'"),
+        (HEAD + '[[tasks]]\nname = "xnli"\n', "unknown key 'tasks'; did you mean 'task'"),
         (HEAD + '[[variant]]\nname = "a"\nmodle = "b"\n', "unknown key 'modle'; did you mean 'model'"),
         (HEAD + '[[variant]]\nname = "a"\nmodel = "./nowhere/model.onnx"\n', "model.onnx is not there"),
         (HEAD + variant("english", 1) * 2, "two variants have the name 'english-1'"),
@@ -241,7 +241,8 @@ def edgebench_study(*arguments: str, timeout: int = 300) -> subprocess.Completed
 def test_a_real_study_is_measured_once_and_answered(tmp_path: Path, tiny_onnx: Path) -> None:
     for name in ("english", "multilingual"):
         shutil.copy(tiny_onnx, tmp_path / f"{name}.onnx")
-    text = 'devices = ["local"]\n[study]\nname = "tiny"\n[plan]\nruns = 2\nmin_count = 5\nmin_duration_s = 0.0\n'
+    text = 'devices = ["local"]\n[study]\nname = "tiny"\nown_cost = false\ncold = false\n'
+    text += '[plan]\nruns = 2\nmin_count = 5\nmin_duration_s = 0.0\n'
     for name in ("english", "multilingual"):
         text += f'[[variant]]\nname = "{name}"\nmodel = "{name}.onnx"\nlineage = {{kind = "{name}", seed = 1}}\n'
     file, store = tmp_path / "STUDY.toml", str(tmp_path / "store")
