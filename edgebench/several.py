@@ -25,6 +25,7 @@ class BoardResult:
     measurements: list[Measurement] = field(default_factory=list)
     session: str | None = None
     error: BaseException | None = None
+    ended: threading.Event = field(default_factory=threading.Event, repr=False)
 
 
 def measure_all(sessions: Mapping[str, Measure], *, on_event: Callable[[str, Event], None]) -> list[BoardResult]:
@@ -48,17 +49,18 @@ def measure_all(sessions: Mapping[str, Measure], *, on_event: Callable[[str, Eve
     for work in works:
         work.start()
     try:
-        _join(works)
+        _wait_for(results)
     except KeyboardInterrupt:
         interrupted.set()
-        _join(works)
+        _wait_for(results)
     return results
 
 
-def _join(works: list[threading.Thread]) -> None:
-    for work in works:
-        while work.is_alive():
-            work.join(0.2)  # with a bound: an interrupt gets through
+def _wait_for(results: list[BoardResult]) -> None:
+    # Not Thread.join: interrupted, it takes the thread for ended (Python 3.11, https://github.com/python/cpython/issues/90882).
+    for result in results:
+        while not result.ended.wait(0.2):  # with a bound: an interrupt gets through
+            pass
 
 
 def _carry_out(
@@ -84,3 +86,5 @@ def _carry_out(
         result.measurements = measure(on_event=tell)
     except BaseException as error:  # noqa: BLE001 - the other boards go on; whoever asked for all gets to know it
         result.error = error
+    finally:
+        result.ended.set()

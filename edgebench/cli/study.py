@@ -64,7 +64,7 @@ def run(file: Path, store: Path, json_target: str | None) -> int:
     if sessions:
         code = measure_and_show(sessions, store=keep, json_target=json_target, margin=study.margin)
     else:
-        write_json(json_target, {"measurements": [], "failures": {}})
+        write_json(json_target, {"measurements": [], "failures": []})
     missing = unanswered(study, parts_of(study, keep), keep)
     with terminated_like_interrupted():
         errors = answer(missing, keep, tell)

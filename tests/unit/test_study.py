@@ -242,7 +242,7 @@ def test_a_real_study_is_measured_once_and_answered(tmp_path: Path, tiny_onnx: P
     for name in ("english", "multilingual"):
         shutil.copy(tiny_onnx, tmp_path / f"{name}.onnx")
     text = 'devices = ["local"]\n[study]\nname = "tiny"\nown_cost = false\ncold = false\n'
-    text += '[plan]\nruns = 2\nmin_count = 5\nmin_duration_s = 0.0\n'
+    text += "[plan]\nruns = 2\nmin_count = 5\nmin_duration_s = 0.0\n"
     for name in ("english", "multilingual"):
         text += f'[[variant]]\nname = "{name}"\nmodel = "{name}.onnx"\nlineage = {{kind = "{name}", seed = 1}}\n'
     file, store = tmp_path / "STUDY.toml", str(tmp_path / "store")
