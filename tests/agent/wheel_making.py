@@ -17,14 +17,23 @@ def record_line(path: str, data: bytes) -> str:
     return f"{path},sha256={digest},{len(data)}\n"
 
 
-def make_wheel(files: Mapping[str, bytes], *, record: str | None = None, requires: str = "") -> bytes:
-    """Return a wheel of these files with METADATA, and a RECORD of them all unless one is given."""
-    metadata = f"Metadata-Version: 2.1\nName: thing\nVersion: 1.0\n{requires}".encode()
-    content = {**files, f"{INFO}/METADATA": metadata}
+def make_wheel(
+    files: Mapping[str, bytes],
+    *,
+    record: str | None = None,
+    requires: str = "",
+    name: str = "thing",
+    version: str = "1.0",
+) -> bytes:
+    """Return a wheel of these files with METADATA and WHEEL, and a RECORD of them all unless one is given."""
+    info = f"{name}-{version}.dist-info"
+    metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{requires}".encode()
+    wheel = b"Wheel-Version: 1.0\nGenerator: hand\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+    content = {**files, f"{info}/METADATA": metadata, f"{info}/WHEEL": wheel}
     if record is None:
-        record = "".join(record_line(path, data) for path, data in content.items()) + f"{INFO}/RECORD,,\n"
+        record = "".join(record_line(path, data) for path, data in content.items()) + f"{info}/RECORD,,\n"
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for path, data in {**content, f"{INFO}/RECORD": record.encode()}.items():
+        for path, data in {**content, f"{info}/RECORD": record.encode()}.items():
             archive.writestr(path, data)
     return buffer.getvalue()

@@ -12,7 +12,7 @@ from pathlib import Path
 from tests.boards.arm64_root import USER, USER_ID, register_emulator, unpack_root
 from tests.ssh.board import write_key
 
-#: Of a Pi 4. With QEMU's default ("max") ai-edge-litert answers wrong numbers.
+#: Of a Pi 4. With QEMU 7.2's default ("max") ai-edge-litert was seen to answer wrong numbers.
 CPU = "cortex-a72"
 _FEATURES = "fp asimd evtstrm crc32 cpuid"
 _CORES = 2
@@ -53,8 +53,8 @@ class EmulatedBoard:
         RuntimeError: its SSH server does not start; its log is in the message.
     """
 
-    def __init__(self, folder: Path, *, cpu: str | None = CPU) -> None:
-        """Unpack the root into a new folder and start it; `cpu` None: QEMU's default."""
+    def __init__(self, folder: Path) -> None:
+        """Unpack the root into a new folder and start it."""
         self.root = folder / "root"
         self.user = USER
         self.home = self.root / "home" / USER
@@ -72,9 +72,9 @@ class EmulatedBoard:
         keys = self.root / "etc/ssh/test_authorized"
         keys.write_text(write_key(self.identity_file) + "\n")
         self.port = _free_port()
-        self._start(cpu)
+        self._start()
 
-    def _start(self, cpu: str | None) -> None:
+    def _start(self) -> None:
         settings = [
             f"Port {self.port}",
             "ListenAddress 127.0.0.1",
@@ -85,10 +85,10 @@ class EmulatedBoard:
             "PasswordAuthentication no",
             "MaxStartups 100",
             "Subsystem sftp internal-sftp",
-            *([f"SetEnv QEMU_CPU={cpu}"] if cpu else []),
+            f"SetEnv QEMU_CPU={CPU}",
         ]
         (self.root / "etc/ssh/test_config").write_text("\n".join(settings) + "\n")
-        environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", **({"QEMU_CPU": cpu} if cpu else {})}
+        environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "QEMU_CPU": CPU}
         self._process = subprocess.Popen(
             # Processes of its own: they all end with the first of them, and that one with the test, however it ends.
             [

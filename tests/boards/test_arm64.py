@@ -18,12 +18,11 @@ import pytest
 
 from edgebench.artifact import Format
 from edgebench.device import Device, find_device
-from edgebench.evaluation import Outputs, infer
+from edgebench.evaluation import BoardModel, Outputs
 from edgebench.export import export_model
 from edgebench.inputs import settle
+from edgebench.lease import agent_of
 from edgebench.preflight import preflight, push_artifact
-from edgebench.remote_agent import RemoteAgent
-from edgebench.transport import open_transport
 from edgebench.workload import Workload, random_inputs
 from tests.boards.arm64_root import why_not
 from tests.boards.emulated import EmulatedBoard
@@ -64,12 +63,12 @@ class Desk:
         return find_device("pi4", folder=self.folder)
 
 
-def new_desk(folder: Path, **options: Any) -> Desk:
+def new_desk(folder: Path) -> Desk:
     """Start a board and add it as a user does."""
     reason = why_not()
     if reason is not None:
         pytest.skip(reason)
-    board = EmulatedBoard(folder, **options)
+    board = EmulatedBoard(folder)
     project = folder / "project"
     project.mkdir()
     desk = Desk(project, board)
@@ -174,25 +173,10 @@ def answers(device: Device, format: Format, runtime: str | None) -> list[Outputs
     artifact = export_model("reference:tiny", format).artifact
     inputs = random_inputs([3, 11, 30], vocab_size=artifact.vocab_size, seed=7)
     workload = settle(artifact, Workload(seq_len=30, threads=1))
-    with open_transport(device) as transport:
-        agent = RemoteAgent(transport, name=device.name, python=device.python)
+    with agent_of(device, purpose="test") as agent:
         preflight(agent, device, [artifact], runtime=runtime)
         push_artifact(agent, artifact)
-        agent.push_bytes(inputs.to_bytes())
-        return infer(agent, artifact, workload, inputs, providers=[], runtime=runtime)
-
-
-def test_wrong_numbers_are_a_finding_and_the_runtime_is_not_used(tmp_path: Path) -> None:
-    """With QEMU's default processor ai-edge-litert loads, runs and answers nonsense."""
-    desk = new_desk(tmp_path, cpu=None)
-    try:
-        done = desk.document("device", "setup", "pi4", "--runtime", "ai-edge-litert", code=1)
-        (finding,) = [one for one in done["findings"] if one["what"] == "ai-edge-litert"]
-        assert finding["state"] == "to mend"
-        assert "wrong numbers" in finding["seen"]
-        assert done["runtimes"] == {}
-    finally:
-        desk.board.close()
+        return BoardModel(agent=agent, artifact=artifact, providers=[], runtime=runtime).infer(workload, inputs).batches
 
 
 def test_the_home_of_a_board_that_can_not_be_written_is_one_line(desk: Desk) -> None:

@@ -113,6 +113,34 @@ def test_a_wheel_for_another_machine_is_refused_before_anything_is_pushed(ssh_bo
     assert not list(ssh_board.edgebench_home.glob("blobs/*"))
 
 
+#: A build of ONNX Runtime that loads, runs and answers twice what it should.
+WRONG_BUILD = """
+_real = {folder!r}
+__path__ = [_real]
+with open(_real + "/__init__.py") as _file:
+    exec(compile(_file.read(), _real + "/__init__.py", "exec"))
+_Session = InferenceSession
+class InferenceSession(_Session):
+    def run(self, *arguments, **options):
+        return [2 * each for each in super().run(*arguments, **options)]
+"""
+
+
+@pytest.mark.timeout(900)
+def test_wrong_numbers_are_a_finding_and_the_runtime_is_not_used(ssh_board: SshBoard, tmp_path: Path) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime")
+    module = WRONG_BUILD.format(folder=str(Path(onnxruntime.__file__).parent)).encode()
+    wheel = tmp_path / "onnxruntime-99.0-py3-none-any.whl"
+    files = {"onnxruntime/__init__.py": module}
+    wheel.write_bytes(make_wheel(files, name="onnxruntime", version="99.0", requires="Requires-Dist: numpy\n"))
+    done = set_up(ssh_board.device(), SetupPlan(wheels=(wheel,)))
+    assert not done.is_ready
+    assert done.served == {}
+    (finding,) = [one for one in done.findings if one.state is State.MEND]
+    assert finding.what == "onnxruntime"
+    assert "computes wrong numbers in onnx-fp32: within" in finding.seen
+
+
 @pytest.mark.timeout(900)
 def test_the_boards_own_python_is_tried_and_adopted(ssh_board: SshBoard, monkeypatch: pytest.MonkeyPatch) -> None:
     # `python3` there is this very Python, which has onnxruntime and no tflite-runtime.
