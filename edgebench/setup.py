@@ -17,8 +17,10 @@ from edgebench.errors import AgentError, BoardBusy, BoardError, ConfigError, NoW
 from edgebench.events import Noted, OnEvent, Pushing, ignore
 from edgebench.export import cache_folder
 from edgebench.lease import hold_board
+from edgebench.preparing import TFLITE_RUNTIMES
 from edgebench.printable import printable
 from edgebench.remote_agent import RemoteAgent, Served
+from edgebench.request import Request
 from edgebench.transport import open_transport
 from edgebench.trial import Trial, try_runtime
 from edgebench.wheels import (
@@ -129,6 +131,22 @@ def set_up(device: Device, plan: SetupPlan, on_event: OnEvent = ignore) -> Setup
             raise
         with hold_board(agent, purpose="device setup", on_event=on_event):
             return _set_up(agent, device, plan, on_event)
+
+
+def set_up_for(request: Request, on_event: OnEvent = ignore) -> None:
+    """Make a request's board ready for what it measures, and for no more; where it is ready, nothing is done.
+
+    Raises:
+        EdgebenchError: as `set_up`; or a runtime that is needed does not work there.
+    """
+    formats = {format.runtime for format in request.formats or (request.device.profile.default_format,)}
+    of_files = {".onnx": {"onnxruntime"}, ".tflite": {"tflite"}}
+    kinds = {kind for model in request.models for kind in of_files.get(Path(model).suffix, formats)}
+    wanted = sorted((request.runtime or TFLITE_RUNTIMES[0]) if kind == "tflite" else kind for kind in kinds)
+    done = set_up(request.device, SetupPlan(runtimes=tuple(wanted)), on_event)
+    for finding in done.findings:
+        if finding.state is State.MEND:
+            raise BoardError(f"{done.device}: {finding.what}: {finding.seen}; try: {finding.mend}")
 
 
 def _set_up(agent: RemoteAgent, device: Device, plan: SetupPlan, on_event: OnEvent) -> Setup:

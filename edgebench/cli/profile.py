@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -20,6 +21,11 @@ from edgebench.workload import RunPlan, Scenario, Workload
 
 if TYPE_CHECKING:
     from edgebench.device import Device
+    from edgebench.events import OnEvent
+    from edgebench.measurement import Measurement
+    from edgebench.request import Request
+    from edgebench.store import Store
+    from edgebench.xtreme_r.scores import ScoreRow
 
 DEFAULTS = RunPlan()
 #: MLPerf's for a query of a multi-stream; offline, as many in a batch.
@@ -83,6 +89,7 @@ _FOR_P99 = -(-MINIMUM_COUNTS[0.99] // DEFAULTS.runs)
     show_default=True,
     help="First measure, in some seconds, what edgebench itself costs on the board.",
 )
+@click.option("--setup", is_flag=True, help="First make a bare board ready for these formats, as `device setup` does.")
 @click.option("--threads", metavar="N[,N...]", help="Threads of the runtime; several make a sweep.")
 @click.option("--cores", metavar="N[,N...]", help="Cores that the measuring process keeps to. [default: all]")
 @click.option(
@@ -176,6 +183,7 @@ def command(
     max_duration: float,
     sustained: float | None,
     until_decided: bool,
+    setup: bool,
     wait_s: int,
     margin: float,
     budget_s: int | None,
@@ -242,13 +250,24 @@ def command(
         for board in boards
     ]
     keep = Store(store)
+    measure = _set_up_and_profile if setup else profile_all
     return measure_and_show(
-        {each.device.name: partial(profile_all, each, store=keep, scores=rows) for each in requests},
+        {each.device.name: partial(measure, each, store=keep, scores=rows) for each in requests},
         store=keep,
         json_target=json_target,
         scores=rows,
         margin=margin,
     )
+
+
+def _set_up_and_profile(
+    request: Request, *, store: Store, scores: Sequence[ScoreRow], on_event: OnEvent
+) -> list[Measurement]:
+    from edgebench.session import profile_all
+    from edgebench.setup import set_up_for
+
+    set_up_for(request, on_event)
+    return profile_all(request, store=store, scores=scores, on_event=on_event)
 
 
 def _named(devices: tuple[str, ...]) -> list[str]:

@@ -7,17 +7,20 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import edgebench
+from edgebench.artifact import Format
 from edgebench.checkup import State, check_device
 from edgebench.device import Device, find_device
 from edgebench.errors import BoardError, ConfigError, EdgebenchError, UnknownName
 from edgebench.events import Event, Pushing
 from edgebench.remote_agent import RemoteAgent
-from edgebench.setup import SetupPlan, remove_setup, set_up
+from edgebench.request import Request
+from edgebench.setup import SetupPlan, remove_setup, set_up, set_up_for
 from edgebench.transport import open_transport
 from edgebench.workload import RunPlan, Workload
 from tests.agent.wheel_making import make_wheel
@@ -61,6 +64,19 @@ def test_a_board_is_set_up_used_and_left_without_a_trace(ssh_board: SshBoard, ti
     assert removal.left == ()
     assert not ssh_board.edgebench_home.exists()
     assert not (ssh_board.home / ".cache").exists()  # where ONNX Runtime keeps what it would tell Microsoft
+
+
+@pytest.mark.timeout(900)
+def test_a_bare_board_is_set_up_for_what_a_request_needs_and_no_more(ssh_board: SshBoard) -> None:
+    pytest.importorskip("onnxruntime")
+    request = Request(
+        device=ssh_board.device(), models=("reference:tiny",), formats=(Format.ONNX_FP32, Format.ONNX_INT8)
+    )
+    set_up_for(request)
+    assert set(installed(ssh_board).served) == {"onnxruntime"}
+    pushed: list[Event] = []
+    set_up_for(replace(request, models=("/nowhere/any.onnx",), formats=(Format.TFLITE_INT8,)), pushed.append)
+    assert not any(isinstance(event, Pushing) for event in pushed)  # an .onnx file has its runtime already
 
 
 ENTRY = {"python": sys.executable, "environment": None, "packages": {}, "agreement": "as here"}
