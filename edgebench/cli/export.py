@@ -98,6 +98,8 @@ def export_command(
     if texts is not None or text_prefix or truncate:
         raise ConfigError("--texts, --text-prefix and --truncate belong to --compare-formats")
     chosen = chosen or [Format.ONNX_INT8]
+    if lengths is not None and all(format.runtime != "tflite" for format in chosen):
+        raise ConfigError("--buckets are the lengths of .tflite files, and none is asked for; try --format tflite-int8")
     progress = progress_console()
     exported = []
     for model in models:

@@ -57,6 +57,7 @@ def test_the_table_is_the_result_and_progress_is_not(classifier: Path, cache: Pa
         (("--model", "reference:tiny", "--format", "onnx-int7"), 2, "did you mean 'onnx-int8'"),
         (("--model", "reference:tiny", "--max-seq-len", "513"), 2, "max_seq_len must be 1..512"),
         (("--model", "{tmp}"), 1, "it has no config.json"),
+        (("--model", "reference:tiny", "--buckets", "32"), 2, "--buckets are the lengths of .tflite files"),
         ((), 2, "--model"),
     ],
 )
