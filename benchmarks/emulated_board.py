@@ -36,10 +36,8 @@ def main() -> None:
         sys.exit(reason)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        export = [sys.executable, "-m", "edgebench", "export", *MODEL[:4], "--out", str(folder / "x")]
+        export = [sys.executable, "-m", "edgebench", "export", *MODEL[:4], "--out", str(folder / "exported")]
         subprocess.run(export, check=True)
-            [sys.executable, "-m", "edgebench", "export", *MODEL[:4], "--out", str(folder / "x")], check=True
-        )
         desks = []
         try:
             for at in ("rehearsal", "bare"):

@@ -76,6 +76,8 @@ def measured(
         formats=formats,
         workloads=(Workload(seq_len=SEQ_LEN, threads=threads),),
         plan=plan,
+        own_cost=False,
+        cold=False,
     )
     return compare_rows(profile_all(request, store=store))
 
