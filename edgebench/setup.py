@@ -129,6 +129,8 @@ def set_up(device: Device, plan: SetupPlan, on_event: OnEvent = ignore) -> Setup
         except BoardError:
             _fitting(device, find_pythons(transport))  # says more, where the Pythons are why
             raise
+        if (ready := _ready_already(agent, device, plan)) is not None:
+            return ready  # looking needs no lease
         with hold_board(agent, purpose="device setup", on_event=on_event):
             return _set_up(agent, device, plan, on_event)
 
@@ -158,8 +160,7 @@ def _set_up(agent: RemoteAgent, device: Device, plan: SetupPlan, on_event: OnEve
         findings = list(board_findings(reply["board"], own))
         findings += [_use_system_python(agent, device, name, on_event) for name in plan.runtimes or RUNTIMES]
     else:
-        quick = _is_all_there(agent, device, plan, own, reply["board"])
-        pythons = own if quick else _fitting(device, find_pythons(agent.transport))
+        pythons = _fitting(device, find_pythons(agent.transport))
         findings = list(board_findings(reply["board"], pythons))
         findings += _install(agent, device, plan, pythons, reply["board"], on_event)
     return Setup(device=device.name, findings=tuple(findings), served=dict(agent.served))
@@ -384,21 +385,24 @@ def _is_there(agent: RemoteAgent, environment: _Environment) -> bool:
     return served is not None and served.environment == environment.name
 
 
-def _is_all_there(
-    agent: RemoteAgent, device: Device, plan: SetupPlan, own: Sequence[BoardPython], board: Mapping[str, Any]
-) -> bool:
-    """Whether the board's `python3` has all that is wanted: then no other is looked for, which takes a while."""
-    wanted = plan.runtimes or RUNTIMES
-    if not own or plan.wheels or plan.upgrade or not all(name in agent.served for name in wanted):
-        return False
-    folder = _wheel_folder(plan)
+def _ready_already(agent: RemoteAgent, device: Device, plan: SetupPlan) -> Setup | None:
+    """Return what is there, if that is all that is wanted, for the board's `python3`; None where it is not."""
+    wanted, own = plan.runtimes or RUNTIMES, agent.base
+    changes = plan.system_python or plan.wheels or plan.upgrade
+    if own is None or changes or not all(name in agent.served for name in wanted):
+        return None
+    board, folder = agent.probe()["board"], _wheel_folder(plan)
     try:
-        return all(
-            _is_kept(agent, plan, name) or _is_there(agent, _resolve(folder, device, board, own, name, (), False))
+        all_there = all(
+            _is_kept(agent, plan, name) or _is_there(agent, _resolve(folder, device, board, [own], name, (), False))
             for name in wanted
         )
     except NoWheelFits:
-        return False
+        return None
+    if not all_there:
+        return None
+    findings = [*board_findings(board, [own]), *(_was_there(name, agent.served[name]) for name in wanted)]
+    return Setup(device=device.name, findings=tuple(findings), served=dict(agent.served))
 
 
 def _wheel_folder(plan: SetupPlan) -> WheelFolder:
