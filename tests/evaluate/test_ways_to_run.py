@@ -81,7 +81,7 @@ def test_a_mention_is_matched_with_the_entity_that_is_nearest(new_checkpoint: Ne
         for at, text in enumerate(entities)
     ]
     write(tmp_path / "data" / "mewslix" / "candidate_set_entities.jsonl", "\n".join(map(json.dumps, described)) + "\n")
-    (each,) = run(folder, tmp_path, tasks=["mewslix"], data=tmp_path / "data").languages
+    (each,) = run(folder, tmp_path, tasks=["mewslix"], langs=["de"], data=tmp_path / "data").languages
 
     def vector(ids: list[int]) -> Any:
         mean = answer(folder, ENCODER, ids)["last_hidden_state"].mean(axis=0)
