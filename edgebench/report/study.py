@@ -145,7 +145,7 @@ def _judged(contrast: Contrast | None) -> str:
 
 
 def _score_rows(answer: Answer) -> Rows:
-    headers = ("candidate", "baseline", "task", "lang", "points", "interval", "verdict", "whose")
+    headers = ("candidate", "baseline", "format", "task", "lang", "points", "interval", "verdict", "whose")
     rows = {}
     for each in answer.comparisons:
         names = [side.subject.variant.name for side in (each.comparison.candidate, each.comparison.baseline)]
@@ -154,6 +154,7 @@ def _score_rows(answer: Answer) -> Rows:
             interval = f"{score.ci[0]:+.2f} to {score.ci[1]:+.2f}" if score.ci else score.without_interval or ""
             rows[(*names, format, score.task, score.lang)] = (
                 *names,
+                format,
                 score.task,
                 score.lang,
                 f"{score.difference:+.2f}",
@@ -165,15 +166,23 @@ def _score_rows(answer: Answer) -> Rows:
 
 
 def _front_rows(front: Front) -> Rows:
-    headers = ("row", "quality", f"{front.cost} ({front.unit})", "worst language", "")
+    unit, scale = ("MB", 1e6) if front.unit == "bytes" else (front.unit, 1.0)
+    headers = ("row", "quality", f"{front.cost} ({unit})", "worst language", "")
     return headers, [
-        (each.name, _figure(each.quality, 2), _figure(each.cost, 3), each.worst, each.verdict) for each in front.choices
+        (
+            each.name,
+            _figure(each.quality, 2),
+            _figure(each.cost, 1 if unit == "MB" else 3, scale),
+            each.worst,
+            each.verdict,
+        )
+        for each in front.choices
     ]
 
 
-def _figure(figure: Figure, digits: int) -> str:
+def _figure(figure: Figure, digits: int, scale: float = 1.0) -> str:
     def shown(value: float) -> str:
-        return f"{value:.0f}" if abs(value) >= 10_000 else f"{value:.{digits}f}"
+        return f"{value / scale:.{digits}f}"
 
     return shown(figure.value) + (f" ({shown(figure.ci[0])} to {shown(figure.ci[1])})" if figure.ci else "")
 
