@@ -136,19 +136,39 @@ def set_up(device: Device, plan: SetupPlan, on_event: OnEvent = ignore) -> Setup
 
 
 def set_up_for(request: Request, on_event: OnEvent = ignore) -> None:
-    """Make a request's board ready for what it measures, and for no more; where it is ready, nothing is done.
+    """Make a request's board ready for what it measures, and for no more.
+
+    What is served there already is taken as it is, and needs no package index. Of TFLite's runtimes the first that fits
+    the board is taken, unless the request names one.
 
     Raises:
         EdgebenchError: as `set_up`; or a runtime that is needed does not work there.
     """
+    _refuse(request.device)
     formats = {format.runtime for format in request.formats or (request.device.profile.default_format,)}
     of_files = {".onnx": {"onnxruntime"}, ".tflite": {"tflite"}}
     kinds = {kind for model in request.models for kind in of_files.get(Path(model).suffix, formats)}
-    wanted = sorted((request.runtime or TFLITE_RUNTIMES[0]) if kind == "tflite" else kind for kind in kinds)
-    done = set_up(request.device, SetupPlan(runtimes=tuple(wanted)), on_event)
-    for finding in done.findings:
-        if finding.state is State.MEND:
-            raise BoardError(f"{done.device}: {finding.what}: {finding.seen}; try: {finding.mend}")
+    for kind in sorted(kinds):
+        of_tflite = (request.runtime,) if request.runtime is not None else TFLITE_RUNTIMES
+        _set_up_one_of(request.device, of_tflite if kind == "tflite" else (kind,), on_event)
+
+
+def _set_up_one_of(device: Device, runtimes: Sequence[str], on_event: OnEvent) -> None:
+    """Make sure that a board has the first of some runtimes that works there."""
+    with open_transport(device) as transport:
+        agent = RemoteAgent(transport, name=device.name, python=device.python)
+        agent.install()
+    if any(name in agent.served for name in runtimes):
+        return
+    for name in runtimes:
+        findings = set_up(device, SetupPlan(runtimes=(name,)), on_event).findings
+        lacking = next((finding for finding in findings if finding.state is State.MEND), None)
+        if lacking is None:
+            return
+        seen = f"{device.name}: {lacking.what}: {lacking.seen}"
+        if name == runtimes[-1]:
+            raise BoardError(f"{seen}; try: {lacking.mend}")
+        on_event(Noted(seen))
 
 
 def _set_up(agent: RemoteAgent, device: Device, plan: SetupPlan, on_event: OnEvent) -> Setup:

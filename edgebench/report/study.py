@@ -166,16 +166,10 @@ def _score_rows(answer: Answer) -> Rows:
 
 
 def _front_rows(front: Front) -> Rows:
-    unit, scale = ("MB", 1e6) if front.unit == "bytes" else (front.unit, 1.0)
+    unit, scale, digits = ("MB", 1e6, 1) if front.unit == "bytes" else (front.unit, 1.0, 3)
     headers = ("row", "quality", f"{front.cost} ({unit})", "worst language", "")
     return headers, [
-        (
-            each.name,
-            _figure(each.quality, 2),
-            _figure(each.cost, 1 if unit == "MB" else 3, scale),
-            each.worst,
-            each.verdict,
-        )
+        (each.name, _figure(each.quality, 2), _figure(each.cost, digits, scale), each.worst, each.verdict)
         for each in front.choices
     ]
 
