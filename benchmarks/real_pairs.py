@@ -2,7 +2,7 @@
 
     python -m benchmarks.real_pairs [--model reference:minilm] [--tries 20] [--runs 6] [--bare-runs 12]
 
-Every verdict is that of `edgebench compare` on what `edgebench profile` measured, interleaved. One thread by default:
+The same file is compared in so many tries of fixed runs; equal geometries as `profile --until-decided` does. Every verdict is that of `edgebench compare` on what `edgebench profile` measured, interleaved. One thread by default:
 two threads on two cores of a virtual machine wait for each other whenever the host takes one away.
 """
 
@@ -57,7 +57,12 @@ def main() -> None:
             print(f"the same file: {comparison.verdict}", flush=True)
         print(f"the same file against itself, {options.tries} tries: {dict(said)}", flush=True)
         for comparison in measured(
-            other_weights(options.model, Path(folder)), (Format.ONNX_INT8,), plan, options.threads, store
+            other_weights(options.model, Path(folder)),
+            (Format.ONNX_INT8,),
+            plan,
+            options.threads,
+            store,
+            until_decided=True,
         ):
             print(f"equal geometry, other weights: {comparison.verdict}", flush=True)
         formats = (Format.ONNX_FP32, Format.ONNX_INT8)
@@ -67,7 +72,13 @@ def main() -> None:
 
 
 def measured(
-    models: Sequence[str], formats: tuple[Format, ...], plan: RunPlan, threads: int, store: edgebench.Store
+    models: Sequence[str],
+    formats: tuple[Format, ...],
+    plan: RunPlan,
+    threads: int,
+    store: edgebench.Store,
+    *,
+    until_decided: bool = False,
 ) -> list[Comparison]:
     """Return what is said of each model or format against the first, measured in one session."""
     request = Request(
@@ -76,6 +87,7 @@ def measured(
         formats=formats,
         workloads=(Workload(seq_len=SEQ_LEN, threads=threads),),
         plan=plan,
+        until_decided=until_decided,
         own_cost=False,
         cold=False,
     )

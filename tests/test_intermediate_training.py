@@ -116,6 +116,12 @@ def test_what_is_exported_scores_what_the_example_says_in_torch(
     assert {score.lang: score.value for score in evaluation.scores} == pytest.approx(in_torch)
 
 
+def overlap(first: str, second: str) -> bool:
+    """Return whether a quarter to three quarters of the second text end or begin the first."""
+    parts = range(len(second) // 4, 3 * len(second) // 4 + 1)
+    return any(first.endswith(second[:at]) or first.startswith(second[at:]) for at in parts)
+
+
 def test_held_out_articles_are_in_no_training_text(study: Path, parallel: Path) -> None:
     articles = json.loads(parallel.read_text())["articles"]
     for lang in ("en", "sw", "zh"):  # ko is none of XNLI's
@@ -125,7 +131,8 @@ def test_held_out_articles_are_in_no_training_text(study: Path, parallel: Path) 
         for first, second, label in tested:
             (home,) = [text for text in held_out if first in text]
             assert (second in first) == (label == "entailment")
-            assert (second in home) == (label != "contradiction")
+            assert overlap(first, second) == (label == "neutral")
+            assert second in home or label == "contradiction"
     trained = {row["first"] for name in ("spans.jsonl", "next.translated.jsonl") for row in rows(study, name)}
     trained |= {row["text"] for row in rows(study, "text.jsonl")}
     for at in (2, 5, 8):

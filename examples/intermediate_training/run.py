@@ -66,7 +66,7 @@ def write_study(options: argparse.Namespace, folders: Sequence[Path]) -> Path:
             }
             for folder in folders
         ],
-        "workload": [{"lang": options.langs}],
+        "workload": [{"lang": options.langs} | ({"threads": options.threads} if options.threads else {})],
         "task": [{"name": options.evaluate, "data": "data", "lang": options.langs}],
         "contrast": [
             {
@@ -93,10 +93,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--task", nargs="+", default=["next"], help="the intermediate tasks (next)")
     parser.add_argument("--mlm", action="store_true", help="masked words beside the intermediate tasks")
     parser.add_argument("--target", default="spans", help="(spans)")
-    parser.add_argument("--intermediate-steps", type=int, default=150, help="(150)")
-    parser.add_argument("--target-steps", type=int, default=150, help="(150)")
+    parser.add_argument("--intermediate-steps", type=int, default=100, help="(100)")
+    parser.add_argument("--target-steps", type=int, default=200, help="(200)")
     parser.add_argument("--evaluate", default="xnli", help="the task whose test files are in data/ (xnli)")
     parser.add_argument("--langs", nargs="+", default=["en", "sw", "th", "zh"], help="of the study (en sw th zh)")
+    parser.add_argument("--threads", type=int, help="of an inference on the board (the runtime's choice)")
     parser.add_argument("--formats", nargs="+", default=["onnx-int8", "tflite-int8"])
     parser.add_argument("--device", default="local", help="a name of edgebench.toml (local)")
     options, more = parser.parse_known_args(arguments)

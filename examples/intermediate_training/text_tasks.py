@@ -76,7 +76,7 @@ class Drawer:
             raise SystemExit("too few articles are long enough; give more text")
 
     def target(self) -> Pair:
-        """The second span is a part of the first, or another part of its article, or of another article."""
+        """The second span is a part of the first, in part, or not at all, of the same article or of another."""
         label = self.random.choice(("entailment", "neutral", "contradiction"))
         article, first, second = self._lengths()
         if label == "entailment":
@@ -84,8 +84,8 @@ class Drawer:
             part = start + self.random.randint(0, first - second)
             return self._pair(article, (start, first), article, (part, second), label)
         if label == "neutral":
-            return self._apart(article, first, second, label)
-        return self._elsewhere(article, first, second, label)
+            return self._overlapping(article, first, second, label)
+        return self.random.choice((self._apart, self._elsewhere))(article, first, second, label)
 
     def next(self) -> Pair:
         """The second span goes on where the first ends, or is of another article: BERT's next sentence prediction."""
@@ -120,6 +120,14 @@ class Drawer:
         if self.random.random() < 0.5:
             return self._pair(article, (begin, first), article, (begin + first + gap, second), label)
         return self._pair(article, (begin + second + gap, first), article, (begin, second), label)
+
+    def _overlapping(self, article: int, first: int, second: int, label: str) -> Pair:
+        """Half of the second span is in the first, the other half before or after it."""
+        beyond = second // 2
+        begin = self._start(article, first + beyond)
+        if self.random.random() < 0.5:
+            return self._pair(article, (begin, first), article, (begin + first + beyond - second, second), label)
+        return self._pair(article, (begin + beyond, first), article, (begin, second), label)
 
     def _elsewhere(self, article: int, first: int, second: int, label: str) -> Pair:
         other = self.random.choice([each for each in self.among if each != article])
