@@ -37,7 +37,7 @@ def tflite_runtime_python(
     Raises:
         BoardError: no Python of this machine fits, or the packages can't be installed.
     """
-    folder = cache / "environments" / f"tflite-runtime-{version}"
+    folder = _folder(version, cache)
     python = folder / "bin" / "python"
     if (folder / _COMPLETE).is_file():
         return python
@@ -50,6 +50,15 @@ def tflite_runtime_python(
     except OSError as error:
         raise BoardError(f"can't make an environment in {folder}: {error.strerror}") from error
     return python
+
+
+def ready_tflite_runtimes(cache: Path) -> list[str]:
+    """Return the versions of tflite-runtime whose environments are there; none is made."""
+    return [version for version in TFLITE_RUNTIMES if (_folder(version, cache) / _COMPLETE).is_file()]
+
+
+def _folder(version: str, cache: Path) -> Path:
+    return cache / "environments" / f"tflite-runtime-{version}"
 
 
 def _make(folder: Path, version: str, on_progress: Callable[[str], None]) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from edgebench.artifact import Artifact, ArtifactFile, Format, Parity, hash_file, parse_format
-from edgebench.environments import TFLITE_RUNTIMES, tflite_runtime_python
+from edgebench.environments import TFLITE_RUNTIMES, ready_tflite_runtimes, tflite_runtime_python
 from edgebench.errors import CheckpointError, ConfigError, EdgebenchError
 from edgebench.export import cache as artifacts
 from edgebench.export import hub, reference
@@ -174,11 +174,19 @@ def _export(
     checkpoint: Checkpoint, format: Format, shapes: Shapes, *, name: str | None, cache: Path, say: Say
 ) -> Exported:
     lineage = read_lineage(checkpoint.folder) if checkpoint.folder else None
-    key = artifacts.key_of(_identity(checkpoint, format, cache, say) | asdict(shapes))
+    tflite = format.runtime == "tflite"
+    identity = _identity(checkpoint, format, cache, say) | asdict(shapes)
+    key = _key(identity, ready_tflite_runtimes(cache) if tflite else [])
     found = artifacts.find_artifact(cache, key)
+    if found is None and tflite:
+        elsewhere = _other_runtimes(cache, say)
+        key = _key(identity, [version for version, _ in elsewhere])
+        found = artifacts.find_artifact(cache, key)
+    else:
+        elsewhere = []
     cached = found is not None
     if found is None:
-        _make(checkpoint, format, shapes, cache=cache, key=key, say=say)
+        _make(checkpoint, format, shapes, elsewhere, cache=cache, key=key, say=say)
         found = artifacts.find_artifact(cache, key)
     if found is None:
         raise CheckpointError(f"{checkpoint.source}: the artifact in {cache} was removed while it was made; try again")
@@ -190,6 +198,11 @@ def _export(
         parameters=record["parameters"],
     )
     return Exported(variant=variant, artifact=replace(artifact, tokenizer=checkpoint.tokenizer), cached=cached)
+
+
+def _key(identity: dict[str, Any], checked_in: Sequence[str]) -> str:
+    """Return an artifact's key. A file is made again once a further runtime is there to check it in."""
+    return artifacts.key_of(identity | ({"checked_in": list(checked_in)} if checked_in else {}))
 
 
 def _identity(checkpoint: Checkpoint, format: Format, cache: Path, say: Say) -> dict[str, Any]:
@@ -240,12 +253,20 @@ def _tokenizer_hash(checkpoint: Checkpoint, cache: Path, say: Say) -> str | None
     return artifacts.remembered_hash(cache, next(path for path in files if path.is_file()), on_progress=say)
 
 
-def _make(checkpoint: Checkpoint, format: Format, shapes: Shapes, *, cache: Path, key: str, say: Say) -> None:
-    """Export into the cache."""
+def _make(
+    checkpoint: Checkpoint,
+    format: Format,
+    shapes: Shapes,
+    elsewhere: Sequence[tuple[str, str]],
+    *,
+    cache: Path,
+    key: str,
+    say: Say,
+) -> None:
+    """Export into the cache. elsewhere: see `_other_runtimes`."""
     base = None
     if (source := RECIPES[format].made_from) is not None:
         base = _export(checkpoint, source, shapes, name=None, cache=cache, say=say)
-    elsewhere = _other_runtimes(cache, say) if format.runtime == "tflite" else []
     start = time.perf_counter()
     with artifacts.temporary_folder(cache) as folder:
         job = Job(

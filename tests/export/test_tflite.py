@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -109,6 +110,28 @@ def test_parity_is_told_for_every_runtime(exported: dict[str, Exported], old_run
             f"tflite-runtime {version}" for version in old_runtimes
         ]
         assert all(parity.mean_cosine > 0.98 for parity in (artifact.parity, *artifact.parity_elsewhere))
+
+
+def test_a_file_is_made_again_once_a_further_runtime_can_check_it(
+    tagger: Path, cache: Path, old_runtimes: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def export() -> Exported:
+        return export_model(tagger, "tflite-fp32", buckets=(16,), cache=tmp_path)
+
+    with monkeypatch.context() as offline:
+        offline.setenv("PIP_CONFIG_FILE", os.devnull)
+        offline.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
+        offline.setenv("PIP_RETRIES", "0")
+        offline.delenv("PIP_FIND_LINKS", raising=False)
+        unchecked = export()
+        assert unchecked.artifact.parity_elsewhere == ()
+        assert export().cached
+    (tmp_path / "environments").rename(tmp_path / "none")
+    (tmp_path / "environments").symlink_to(cache / "environments")
+    checked = export()
+    assert not checked.cached
+    assert len(checked.artifact.parity_elsewhere) == len(old_runtimes)
+    assert export().cached
 
 
 def test_a_file_has_one_signature_a_bucket_and_its_weights_once(exported: dict[str, Exported]) -> None:
