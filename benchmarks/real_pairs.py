@@ -2,8 +2,9 @@
 
     python -m benchmarks.real_pairs [--model reference:minilm] [--tries 20] [--runs 6] [--bare-runs 12]
 
-The same file is compared in so many tries of fixed runs; equal geometries as `profile --until-decided` does. Every verdict is that of `edgebench compare` on what `edgebench profile` measured, interleaved. One thread by default:
-two threads on two cores of a virtual machine wait for each other whenever the host takes one away.
+The same file is compared in so many tries of fixed runs; equal geometries as `profile --until-decided` does. Every
+verdict is that of `edgebench compare` on what `edgebench profile` measured, interleaved. One thread by default: two
+threads on two cores of a virtual machine wait for each other whenever the host takes one away.
 """
 
 from __future__ import annotations

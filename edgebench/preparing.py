@@ -9,7 +9,7 @@ from edgebench.artifact import EXISTING_FORMATS, Artifact, Format
 from edgebench.device import Device
 from edgebench.errors import ConfigError, UnknownName, UsageError
 from edgebench.events import Noted, OnEvent
-from edgebench.export import existing_file, export_model, longest_input, unique_names
+from edgebench.export import existing_file, export_model, longest_input, refuse_texts, unique_names
 from edgebench.inputs import encode, refuse_batch, settle
 from edgebench.request import Request
 from edgebench.variant import Variant
@@ -95,6 +95,8 @@ def _refuse_misfits(model: str, format: Format | None, workloads: Sequence[Workl
                 f"{workload.label}: an input of {needed} tokens, but {model} takes at most {longest}; "
                 f"try --seq-len {longest}"
             )
+        if format is not None and workload.texts and not workload.truncate:
+            refuse_texts(model, format, workload.texts)
 
 
 def _common_choices(request: Request) -> int | None:

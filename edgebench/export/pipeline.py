@@ -19,6 +19,7 @@ from edgebench.export.existing import existing_file, existing_onnx, existing_tfl
 from edgebench.export.isolation import Job, run_job
 from edgebench.export.recipes import RECIPES, versions
 from edgebench.export.tflite_file import DEFAULT_CHOICES, choose_buckets
+from edgebench.export.tokens import encode_with, refuse_long
 from edgebench.variant import REFERENCE_PREFIX, Variant
 
 #: Part of every artifact's key: raise it when the same checkpoint would give another file.
@@ -103,6 +104,24 @@ def longest_input(source: str | Path) -> int | None:
     if existing_file(source) is not None:
         return None
     return find_checkpoint(str(source), task=None).geometry.max_seq_len
+
+
+def refuse_texts(source: str | Path, format: Format, texts: Sequence[str]) -> None:
+    """Refuse texts that are longer than what a checkpoint's export takes; of an existing file only its inputs tell.
+
+    Raises:
+        ConfigError: some are too long.
+        UsageError, CheckpointError, MissingExtra: as for `export_model`.
+    """
+    if existing_file(source) is not None:
+        return
+    checkpoint = find_checkpoint(str(source), task=None)
+    if checkpoint.tokenizer is None:
+        raise ConfigError(f"{source} has no tokenizer: texts can't be encoded; try --seq-len or --lang")
+    longest = checkpoint.geometry.max_seq_len
+    buckets = _shapes(checkpoint, format, longest, buckets=None, choices=None).buckets
+    lengths = [len(ids) for ids in encode_with(checkpoint.tokenizer, texts)]
+    refuse_long(lengths, max(buckets, default=longest), buckets=buckets)
 
 
 def find_checkpoint(source: str, *, task: str | None, say: Say = lambda _: None) -> Checkpoint:

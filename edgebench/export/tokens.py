@@ -40,14 +40,20 @@ def encode_texts(
     if truncate and limit is not None:
         encoded = [ids if len(ids) <= limit else [*ids[: limit - 1], ids[-1]] for ids in encoded]
         lengths = [len(ids) for ids in encoded]
-    if limit is not None and max(lengths) > limit:
-        what = "the longest that the file is made for" if artifact.buckets else "what the model takes"
-        long = [position for position, length in enumerate(lengths) if length > limit]
+    if limit is not None:
+        refuse_long(lengths, limit, buckets=artifact.buckets)
+    return EncodedInputs(np.concatenate([np.array(ids, np.int32) for ids in encoded]), np.array(lengths, np.int32))
+
+
+def refuse_long(lengths: Sequence[int], limit: int, *, buckets: Sequence[int] = ()) -> None:
+    """Raise ConfigError where some texts, of so many tokens, are longer than a model or its file takes."""
+    long = [position for position, length in enumerate(lengths) if length > limit]
+    if long:
+        what = "the longest that the file is made for" if buckets else "what the model takes"
         raise ConfigError(
-            f"{len(long)} of {len(texts)} texts are longer than {limit} tokens, {what}"
+            f"{len(long)} of {len(lengths)} texts are longer than {limit} tokens, {what}"
             f" (the first: number {long[0] + 1}; the longest: {max(lengths)} tokens); shorten them, or try --truncate"
         )
-    return EncodedInputs(np.concatenate([np.array(ids, np.int32) for ids in encoded]), np.array(lengths, np.int32))
 
 
 def encode_with(tokenizer: str, texts: Sequence[str]) -> list[list[int]]:

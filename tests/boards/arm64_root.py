@@ -29,7 +29,7 @@ _REGISTRATION = Path("/usr/lib/binfmt.d/qemu-aarch64.conf")
 
 
 def why_not() -> str | None:
-    """Return why this machine can't have an emulated board, or None where it can."""
+    """Return why this machine can't have an emulated board, or None where it can (and its kernel knows QEMU now)."""
     if platform.system() != "Linux":
         return "an emulated board needs Linux"
     if os.geteuid() != 0:
@@ -37,14 +37,20 @@ def why_not() -> str | None:
     if platform.machine() != "aarch64" and not (_QEMU.exists() and _REGISTRATION.exists()):
         return "qemu-user-static is not installed; try: apt install qemu-user-static"
     missing = [name for name in ("mmdebstrap", "zstd", "unshare", "setpriv", "chroot") if shutil.which(name) is None]
-    return f"{', '.join(missing)} is not installed; try: apt install mmdebstrap zstd" if missing else None
+    if missing:
+        return f"{', '.join(missing)} is not installed; try: apt install mmdebstrap zstd"
+    try:
+        register_emulator()
+    except (OSError, subprocess.CalledProcessError) as error:
+        return f"this kernel can't be told to start arm64 programs with QEMU: {error}"
+    return None
 
 
 def register_emulator() -> None:
     """Have the kernel start arm64 programs with QEMU, where no systemd has done so.
 
     Raises:
-        OSError: the kernel has no binfmt_misc.
+        OSError, CalledProcessError: the kernel has no binfmt_misc, or does not let us.
     """
     if platform.machine() == "aarch64":
         return

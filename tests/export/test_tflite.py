@@ -349,6 +349,17 @@ def test_texts_longer_than_the_largest_bucket_are_counted_or_cut(exported: dict[
     assert cut.ids[63] == cut.ids[-1] == 2  # </s> ends what was cut, too
 
 
+@pytest.mark.parametrize("format", ["onnx-int8", "tflite-int8"])
+def test_a_session_refuses_texts_that_are_too_long_before_it_exports(
+    tagger: Path, format: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDGEBENCH_CACHE", str(tmp_path / "cache"))
+    workload = Workload(texts=("a", "b" * 80))
+    with pytest.raises(ConfigError, match="1 of 2 texts are longer than 64 tokens"):
+        edgebench.profile(tagger, format=format, workload=workload, store=tmp_path / "store")
+    assert not list((tmp_path / "cache").glob("**/*.onnx"))
+
+
 def test_tflite_takes_one_input_at_a_time(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="tflite-int8 takes one input at a time, not batches of 2"):
         edgebench.profile("reference:tiny", format="tflite-int8", workload=Workload(batch=2), store=tmp_path)
