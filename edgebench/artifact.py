@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -103,7 +103,8 @@ class Artifact:
     What isn't known of an existing file (its vocabulary, its longest sequence) is None. `buckets`: the lengths in
     tokens that the file has a signature for (TFLite), ascending; an input is padded to the smallest that holds it.
     `choices`: sequences of one example where the file fixes it (multiple choice in TFLite).
-    `parity` is that of this machine's runtime, `parity_elsewhere` that of other runtimes which boards have.
+    `parity` is that of this machine's runtime, `parity_elsewhere` that of other runtimes which boards have;
+    `refused_by` names those that can't read the file, with what they said.
     """
 
     format: Format
@@ -111,6 +112,7 @@ class Artifact:
     path: Path
     parity: Parity | None = None
     parity_elsewhere: tuple[Parity, ...] = ()
+    refused_by: Mapping[str, str] = field(default_factory=dict)
     buckets: tuple[int, ...] = ()
     choices: int | None = None
     max_seq_len: int | None = None  # tokens, special ones included
@@ -150,6 +152,7 @@ class Artifact:
             "path": str(self.path),
             "parity": asdict(self.parity) if self.parity else None,
             "parity_elsewhere": [asdict(parity) for parity in self.parity_elsewhere],
+            "refused_by": dict(self.refused_by),
             "buckets": list(self.buckets),
         }
         return values
@@ -168,6 +171,7 @@ class Artifact:
             "path": path if path is not None else Path(values["path"]),
             "parity": Parity.from_json(values["parity"]) if values.get("parity") else None,
             "parity_elsewhere": tuple(Parity.from_json(parity) for parity in values.get("parity_elsewhere", ())),
+            "refused_by": dict(values.get("refused_by", {})),
             "buckets": tuple(values.get("buckets", ())),
         }
         return cls(**known)

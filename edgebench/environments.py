@@ -37,28 +37,24 @@ def tflite_runtime_python(
     Raises:
         BoardError: no Python of this machine fits, or the packages can't be installed.
     """
-    folder = _folder(version, cache)
+    folder = cache / "environments" / f"tflite-runtime-{version}"
     python = folder / "bin" / "python"
-    if (folder / _COMPLETE).is_file():
+    if _is_whole(folder):
         return python
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with (folder.parent / f"{folder.name}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)  # who comes second finds it whole
-            if not (folder / _COMPLETE).is_file():
+            if not _is_whole(folder):
                 _make(folder, version, on_progress)
     except OSError as error:
         raise BoardError(f"can't make an environment in {folder}: {error.strerror}") from error
     return python
 
 
-def ready_tflite_runtimes(cache: Path) -> list[str]:
-    """Return the versions of tflite-runtime whose environments are there; none is made."""
-    return [version for version in TFLITE_RUNTIMES if (_folder(version, cache) / _COMPLETE).is_file()]
-
-
-def _folder(version: str, cache: Path) -> Path:
-    return cache / "environments" / f"tflite-runtime-{version}"
+def _is_whole(folder: Path) -> bool:
+    """Return whether an environment is there, and the Python that it was made from still is."""
+    return (folder / _COMPLETE).is_file() and (folder / "bin" / "python").exists()
 
 
 def _make(folder: Path, version: str, on_progress: Callable[[str], None]) -> None:

@@ -85,14 +85,14 @@ def _refuse_contradiction(request: Request) -> None:
 
 def _refuse_misfits(model: str, format: Format | None, workloads: Sequence[Workload]) -> None:
     """Refuse inputs that the model or the format can't take before anything is exported or contacted."""
-    longest = longest_input(model)
+    longest = longest_input(model, format)
     for workload in workloads:
         if _runtime(model, format) == "tflite":
             refuse_batch(str(format or model), workload)
         needed = max(workload.token_counts(), default=0)
         if longest is not None and needed > longest:
             raise ConfigError(
-                f"{workload.label}: an input of {needed} tokens, but {model} takes at most {longest}; "
+                f"{workload.label}: an input of {needed} tokens, but {model} takes at most {longest} in {format}; "
                 f"try --seq-len {longest}"
             )
         if format is not None and workload.texts and not workload.truncate:

@@ -55,7 +55,8 @@ def main() -> int:
     try:
         reply = answer(RunSpec.from_json(sys.stdin.buffer.readline()), sys.argv[1], Path(sys.argv[2]))
     except (Failure, ProtocolError) as error:
-        reply = {"ok": False, "message": one_line(str(error))}
+        kind = error.kind if isinstance(error, Failure) else "protocol"
+        reply = {"ok": False, "kind": kind, "message": one_line(str(error))}
     sys.stdout.write(json.dumps(reply) + "\n")
     return 0 if reply["ok"] else 1
 

@@ -91,6 +91,16 @@ def keep_artifact(cache: Path, key: str, folder: Path, record: Mapping[str, Any]
                 raise
 
 
+def tell_artifact(cache: Path, key: str, record: Mapping[str, Any]) -> None:
+    """Replace what is recorded of a kept artifact."""
+    write_whole(cache / "artifacts" / key / RECORD, json.dumps(record, indent=2).encode())
+
+
+def drop_artifact(cache: Path, key: str) -> None:
+    """Keep an artifact no longer."""
+    shutil.rmtree(cache / "artifacts" / key, ignore_errors=True)
+
+
 def write_whole(path: Path, content: bytes) -> None:
     """Write a small file so that nobody ever sees a part of it."""
     with writing(path):

@@ -29,20 +29,22 @@ class Job:
     """What the child does; paths as strings. `checkpoint` None: the reference model that `source` names.
 
     `skeleton` (ONNX) and `expected` (what torch answers) are made if they are not there. TFLite: `made_from` is the
-    float32 file, `elsewhere` the further runtimes to check in, as (version of tflite-runtime, Python).
+    float32 file, `elsewhere` the further runtimes to check in, as (version of tflite-runtime, Python); with
+    `only_elsewhere` the file is in the folder, and nothing else is done.
     """
 
     source: str
     checkpoint: str | None
     task: str
     format: str
-    skeleton: str
     expected: str
     folder: str  # for the files; exists
+    skeleton: str = ""
     made_from: str | None = None
     buckets: tuple[int, ...] = ()
     choices: int | None = None
     elsewhere: tuple[tuple[str, str], ...] = ()
+    only_elsewhere: bool = False
 
 
 def want_of_memory(source: str, what: str) -> str:
@@ -51,7 +53,8 @@ def want_of_memory(source: str, what: str) -> str:
 
 
 def run_job(job: Job, *, on_progress: Callable[[str], None]) -> dict[str, Any]:
-    """Return the child's result: `parity`, `parity_elsewhere`, `parameters`, `peak_rss_bytes`.
+    """Return the child's result: `parity`, `parity_elsewhere`, `refused_by`, `parameters`, `peak_rss_bytes`; with
+    `only_elsewhere` the second and third.
 
     Raises:
         ExportError: the export failed, or the child was killed.

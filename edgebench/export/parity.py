@@ -55,16 +55,16 @@ BOUNDS = {
 _RANDOM_INT8 = Bound(mean_cosine=0.5, padding_neutral=False)
 
 _EXAMPLES = 40  # at least 32, whatever the texts
-_CHOICES = 2
+_CHOICES = 2  # of a file that takes any number
 _PADDED_BATCH = 4
 #: Of an output with more labels than this (a vocabulary), only some tokens are compared: it is a megabyte a token.
 _MOST_LABELS = 4096
 _SAMPLED_TOKENS = 4
 
 
-def parity_inputs(checkpoint: Checkpoint, *, longest: int) -> list[Ids]:
+def parity_inputs(checkpoint: Checkpoint, *, longest: int, choices: int | None = None) -> list[Ids]:
     """Return examples of varied length: multilingual text where there is a tokenizer, else seeded random ids; the last
-    one of `longest` tokens, none of more."""
+    one of `longest` tokens, none of more. choices: sequences of an example, where the file fixes it."""
     import numpy as np
 
     if checkpoint.tokenizer is not None:
@@ -77,14 +77,14 @@ def parity_inputs(checkpoint: Checkpoint, *, longest: int) -> list[Ids]:
         low = min(checkpoint.geometry.pad_token_id + 1, checkpoint.geometry.vocab_size - 1)
         inputs = [stream.integers(low, checkpoint.geometry.vocab_size, length) for length in lengths]
     inputs.append(np.resize(np.concatenate(inputs), longest))
-    return [_with_choices(ids) for ids in inputs] if checkpoint.head.has_choices else inputs
+    return [_with_choices(ids, choices or _CHOICES) for ids in inputs] if checkpoint.head.has_choices else inputs
 
 
-def _with_choices(ids: Ids) -> Ids:
+def _with_choices(ids: Ids, choices: int) -> Ids:
     """Return an example of several sequences: the ids, and the same turned round."""
     import numpy as np
 
-    return np.stack([np.roll(ids[::-1], turn) if turn else ids for turn in range(_CHOICES)])
+    return np.stack([np.roll(ids[::-1], turn) if turn else ids for turn in range(choices)])
 
 
 def expected_outputs(checkpoint: Checkpoint, inputs: Sequence[Ids], folder: Path, key: str) -> list[Outputs]:

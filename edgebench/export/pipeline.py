@@ -4,27 +4,30 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from edgebench.artifact import Artifact, ArtifactFile, Format, Parity, hash_file, parse_format
-from edgebench.environments import TFLITE_RUNTIMES, ready_tflite_runtimes, tflite_runtime_python
-from edgebench.errors import CheckpointError, ConfigError, EdgebenchError
+from edgebench.environments import TFLITE_RUNTIMES, tflite_runtime_python
+from edgebench.errors import CheckpointError, ConfigError, EdgebenchError, ParityError
 from edgebench.export import cache as artifacts
 from edgebench.export import hub, reference
 from edgebench.export.checkpoint import TOKENIZER_FILES, Checkpoint, open_checkpoint, read_lineage, reference_checkpoint
 from edgebench.export.existing import existing_file, existing_onnx, existing_tflite, exported_before
 from edgebench.export.isolation import Job, run_job
 from edgebench.export.recipes import RECIPES, versions
-from edgebench.export.tflite_file import DEFAULT_CHOICES, choose_buckets
+from edgebench.export.tflite_file import DEFAULT_CHOICES, choose_buckets, default_buckets
 from edgebench.export.tokens import encode_with, refuse_long
 from edgebench.variant import REFERENCE_PREFIX, Variant
 
 #: Part of every artifact's key: raise it when the same checkpoint would give another file.
 EXPORTER_VERSION = 4
+_TRY_AGAIN_S = 3600  # to make an environment that could not be made
 
+#: An artifact and its record.
+Found: TypeAlias = tuple[Artifact, dict[str, Any]]
 Say = Callable[[str], None]
 
 
@@ -88,6 +91,8 @@ def export_model(
         chosen = parse_format(str(format))
         checkpoint = find_checkpoint(source, task=task, say=say)
         longest = _checked_length(checkpoint, max_seq_len)
+        if buckets is None and max_seq_len is not None:
+            buckets = default_buckets(longest, reach=longest)
         shapes = _shapes(checkpoint, chosen, longest, buckets=buckets, choices=choices)
         exported = _export(checkpoint, chosen, shapes, name=name, cache=cache, say=say)
         longest = max(shapes.buckets, default=longest)
@@ -95,15 +100,17 @@ def export_model(
     return exported if out is None else _copy_out(exported, out)
 
 
-def longest_input(source: str | Path) -> int | None:
-    """Return how many tokens a model takes, from its config alone; None for an existing file, which doesn't tell.
+def longest_input(source: str | Path, format: Format | None = None) -> int | None:
+    """Return how many tokens a model takes in a format, from its config alone; None for an existing file, which doesn't
+    tell.
 
     Raises:
         UsageError, CheckpointError: as for `export_model`.
     """
     if existing_file(source) is not None:
         return None
-    return find_checkpoint(str(source), task=None).geometry.max_seq_len
+    longest = find_checkpoint(str(source), task=None).geometry.max_seq_len
+    return max(default_buckets(longest)) if format is not None and format.runtime == "tflite" else longest
 
 
 def refuse_texts(source: str | Path, format: Format, texts: Sequence[str]) -> None:
@@ -193,20 +200,14 @@ def _export(
     checkpoint: Checkpoint, format: Format, shapes: Shapes, *, name: str | None, cache: Path, say: Say
 ) -> Exported:
     lineage = read_lineage(checkpoint.folder) if checkpoint.folder else None
-    tflite = format.runtime == "tflite"
-    identity = _identity(checkpoint, format, cache, say) | asdict(shapes)
-    key = _key(identity, ready_tflite_runtimes(cache) if tflite else [])
+    key = artifacts.key_of(_identity(checkpoint, format, cache, say) | asdict(shapes))
     found = artifacts.find_artifact(cache, key)
-    if found is None and tflite:
-        elsewhere = _other_runtimes(cache, say)
-        key = _key(identity, [version for version, _ in elsewhere])
-        found = artifacts.find_artifact(cache, key)
-    else:
-        elsewhere = []
     cached = found is not None
     if found is None:
-        _make(checkpoint, format, shapes, elsewhere, cache=cache, key=key, say=say)
+        _make(checkpoint, format, shapes, cache=cache, key=key, say=say)
         found = artifacts.find_artifact(cache, key)
+    elif format.runtime == "tflite":
+        found = _checked_further(checkpoint, shapes, found, cache=cache, key=key, say=say)
     if found is None:
         raise CheckpointError(f"{checkpoint.source}: the artifact in {cache} was removed while it was made; try again")
     artifact, record = found
@@ -217,11 +218,6 @@ def _export(
         parameters=record["parameters"],
     )
     return Exported(variant=variant, artifact=replace(artifact, tokenizer=checkpoint.tokenizer), cached=cached)
-
-
-def _key(identity: dict[str, Any], checked_in: Sequence[str]) -> str:
-    """Return an artifact's key. A file is made again once a further runtime is there to check it in."""
-    return artifacts.key_of(identity | ({"checked_in": list(checked_in)} if checked_in else {}))
 
 
 def _identity(checkpoint: Checkpoint, format: Format, cache: Path, say: Say) -> dict[str, Any]:
@@ -272,34 +268,18 @@ def _tokenizer_hash(checkpoint: Checkpoint, cache: Path, say: Say) -> str | None
     return artifacts.remembered_hash(cache, next(path for path in files if path.is_file()), on_progress=say)
 
 
-def _make(
-    checkpoint: Checkpoint,
-    format: Format,
-    shapes: Shapes,
-    elsewhere: Sequence[tuple[str, str]],
-    *,
-    cache: Path,
-    key: str,
-    say: Say,
-) -> None:
-    """Export into the cache. elsewhere: see `_other_runtimes`."""
+def _make(checkpoint: Checkpoint, format: Format, shapes: Shapes, *, cache: Path, key: str, say: Say) -> None:
+    """Export into the cache."""
     base = None
     if (source := RECIPES[format].made_from) is not None:
         base = _export(checkpoint, source, shapes, name=None, cache=cache, say=say)
+    elsewhere = _other_runtimes(TFLITE_RUNTIMES, cache, say) if format.runtime == "tflite" else []
     start = time.perf_counter()
     with artifacts.temporary_folder(cache) as folder:
-        job = Job(
-            source=checkpoint.source,
-            checkpoint=str(checkpoint.folder) if checkpoint.folder else None,
-            task=checkpoint.head.task,
-            format=str(format),
+        job = replace(
+            _job(checkpoint, format, shapes, folder, elsewhere, cache, say),
             skeleton=str(cache / "skeletons" / f"{artifacts.key_of(_graph_identity(checkpoint, format))}.onnx"),
-            expected=str(cache / "expected" / f"{_expected_key(checkpoint, cache, say)}.npz"),
-            folder=str(folder),
             made_from=str(base.artifact.model_path) if base else None,
-            buckets=shapes.buckets,
-            choices=shapes.choices,
-            elsewhere=tuple(elsewhere),
         )
         result = run_job(job, on_progress=say)
         names = sorted(path.name for path in folder.iterdir())  # model.onnx sorts before model.onnx.data
@@ -313,6 +293,7 @@ def _make(
             path=folder,
             parity=Parity.from_json(result["parity"]),
             parity_elsewhere=tuple(Parity.from_json(parity) for parity in result["parity_elsewhere"]),
+            refused_by=result["refused_by"],
             buckets=shapes.buckets,
             choices=shapes.choices,
             max_seq_len=checkpoint.geometry.max_seq_len,
@@ -327,16 +308,84 @@ def _make(
         artifacts.keep_artifact(cache, key, folder, artifact.to_json() | {"parameters": parameters})
 
 
-def _other_runtimes(cache: Path, say: Say) -> list[tuple[str, str]]:
-    """Return the Pythons of the TFLite runtimes that older boards have, as (version, path), made where they are not
-    there yet. A machine that can't make one checks without it, and says so."""
+def _job(
+    checkpoint: Checkpoint,
+    format: Format,
+    shapes: Shapes,
+    folder: Path,
+    elsewhere: Sequence[tuple[str, str]],
+    cache: Path,
+    say: Say,
+) -> Job:
+    """Return what a child is to know of a file that lies, or is to lie, in a folder."""
+    return Job(
+        source=checkpoint.source,
+        checkpoint=str(checkpoint.folder) if checkpoint.folder else None,
+        task=checkpoint.head.task,
+        format=str(format),
+        expected=str(cache / "expected" / f"{_expected_key(checkpoint, cache, say)}.npz"),
+        folder=str(folder),
+        buckets=shapes.buckets,
+        choices=shapes.choices,
+        elsewhere=tuple(elsewhere),
+    )
+
+
+def _checked_further(
+    checkpoint: Checkpoint, shapes: Shapes, found: Found, *, cache: Path, key: str, say: Say
+) -> Found | None:
+    """Return a kept .tflite file, checked in those runtimes, too, that were not there when it was made.
+
+    Raises:
+        ParityError: one of them answers something else; the file is no longer kept.
+    """
+    artifact, record = found
+    told = {parity.runtime for parity in artifact.parity_elsewhere} | set(artifact.refused_by)
+    missing = [version for version in TFLITE_RUNTIMES if f"tflite-runtime {version}" not in told]
+    elsewhere = _other_runtimes(missing, cache, say)
+    if not elsewhere:
+        return found
+    job = _job(checkpoint, artifact.format, shapes, artifact.path, elsewhere, cache, say)
+    try:
+        result = run_job(replace(job, only_elsewhere=True), on_progress=say)
+    except ParityError:
+        artifacts.drop_artifact(cache, key)
+        raise
+    further = tuple(Parity.from_json(parity) for parity in result["parity_elsewhere"])
+    checked = replace(
+        artifact,
+        parity_elsewhere=(*artifact.parity_elsewhere, *further),
+        refused_by={**artifact.refused_by, **result["refused_by"]},
+    )
+    artifacts.tell_artifact(cache, key, record | checked.to_json())
+    return artifacts.find_artifact(cache, key)
+
+
+def _other_runtimes(versions: Iterable[str], cache: Path, say: Say) -> list[tuple[str, str]]:
+    """Return the Pythons of these TFLite runtimes, which older boards have, as (version, path), made where they are not
+    there yet. A machine that can't make one checks without it, and says so; it tries again an hour later."""
     found = []
-    for version in TFLITE_RUNTIMES:
+    for version in versions:
+        failed = cache / "environments" / f"tflite-runtime-{version}.failed"
         try:
-            found.append((version, str(tflite_runtime_python(version, cache=cache, on_progress=say))))
+            reason = _failed_lately(failed)
+            if reason is None:
+                found.append((version, str(tflite_runtime_python(version, cache=cache, on_progress=say))))
+                failed.unlink(missing_ok=True)
         except EdgebenchError as error:
-            say(f"not checked in tflite-runtime {version}: {error}")
+            reason = str(error)
+            artifacts.write_whole(failed, reason.encode())
+        if reason is not None:
+            say(f"not checked in tflite-runtime {version}: {reason}")
     return found
+
+
+def _failed_lately(note: Path) -> str | None:
+    """Return why an environment could not be made, where that is not long ago."""
+    try:
+        return note.read_text(encoding="utf-8") if time.time() - note.stat().st_mtime < _TRY_AGAIN_S else None
+    except OSError:
+        return None
 
 
 def _highest(*values: int | None) -> int | None:

@@ -29,6 +29,10 @@ _NOBODY = "0" * 64  # the hash of what nothing checks here: the files are given 
 _MOST_TOKENS = 2048  # of one child: masked language models answer with a megabyte a token
 
 
+class Refused(ExportError):
+    """The runtime can't read the file, whatever memory it has."""
+
+
 class TFLiteRuntime:
     """A runtime by the agent's name for it, in the Python that has it.
 
@@ -47,7 +51,8 @@ class TFLiteRuntime:
             inputs: token ids of shape (tokens,), or (choices, tokens) for a head with choices.
 
         Raises:
-            ExportError: the runtime can't load or run the file.
+            Refused: the runtime can't read the file.
+            ExportError: it did not answer, for another reason: it is not there any more, or was killed.
         """
         for part in _parts(inputs):
             with tempfile.TemporaryDirectory() as folder:
@@ -78,13 +83,16 @@ class TFLiteRuntime:
             max_duration_ns=protocol.MAX_INT,
             lease_ns=protocol.MAX_INT,
         )
-        done = subprocess.run(
-            [self.python, "-m", "edgebench_agent.answers", folder / "inputs", folder / "outputs.npy"],
-            input=spec.to_json(),
-            capture_output=True,
-            env={**os.environ, "PYTHONPATH": _agent_path(), "PYTHONSAFEPATH": "1"},
-            check=False,
-        )
+        try:
+            done = subprocess.run(
+                [self.python, "-m", "edgebench_agent.answers", folder / "inputs", folder / "outputs.npy"],
+                input=spec.to_json(),
+                capture_output=True,
+                env={**os.environ, "PYTHONPATH": _agent_path(), "PYTHONSAFEPATH": "1"},
+                check=False,
+            )
+        except OSError as error:
+            raise ExportError(f"{self.name}: {self.python} does not start: {error.strerror}") from error
         return self._reply(done, path)
 
     def _reply(self, done: subprocess.CompletedProcess[bytes], path: Path) -> list[str]:
@@ -96,7 +104,8 @@ class TFLiteRuntime:
             how = f"died of signal {-done.returncode}" if done.returncode < 0 else f"ended with {done.returncode}"
             raise ExportError(f"{self.name} {how} over {path.name}: {said}") from None
         if not reply["ok"]:
-            raise ExportError(f"{self.name}: {reply['message']}")
+            refused = reply["kind"] == "model_rejected"
+            raise (Refused if refused else ExportError)(f"{self.name}: {reply['message']}")
         self.version = str(reply["version"])
         return list(reply["outputs"])
 

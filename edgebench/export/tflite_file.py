@@ -48,14 +48,17 @@ def choose_buckets(asked: Sequence[int] | None, longest: int, *, where: str) -> 
         ConfigError: one that was asked for is longer than the model allows, or below 1.
     """
     if asked is None:
-        return tuple(
-            sorted({*(bucket for bucket in DEFAULT_BUCKETS if bucket < longest), min(longest, DEFAULT_BUCKETS[-1])})
-        )
+        return default_buckets(longest)
     wrong = [bucket for bucket in asked if not 1 <= bucket <= longest]
     if wrong or not asked:
         got = ", ".join(map(str, wrong)) or "none"
         raise ConfigError(f"{where}: buckets must be 1..{longest} tokens, the model's positions; got {got}")
     return tuple(sorted(set(asked)))
+
+
+def default_buckets(longest: int, *, reach: int = DEFAULT_BUCKETS[-1]) -> tuple[int, ...]:
+    """Return DEFAULT_BUCKETS as far as a model of `longest` tokens goes, and its end, at most `reach`."""
+    return tuple(sorted({*(bucket for bucket in DEFAULT_BUCKETS if bucket < longest), min(longest, reach)}))
 
 
 def convert(checkpoint: Checkpoint, buckets: Sequence[int], choices: int | None, path: Path) -> int:

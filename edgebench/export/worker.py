@@ -25,7 +25,7 @@ from edgebench.export.checkpoint import Checkpoint, open_checkpoint, reference_c
 from edgebench.export.isolation import Job, want_of_memory
 from edgebench.export.parity import Ids, Outputs, check, check_onnx, expected_outputs, parity_inputs
 from edgebench.export.skeleton import INPUTS, static_shape, trace
-from edgebench.export.tflite_answers import TFLiteRuntime
+from edgebench.export.tflite_answers import Refused, TFLiteRuntime
 from edgebench.export.weights import open_weights
 
 Say = Callable[[str], None]
@@ -46,6 +46,8 @@ _NO_MEMORY = (
     "not enough memory",
 )
 
+#: Of the longest example, in tokens, of a file that takes any length: attention takes the square of it in memory.
+_LONGEST = 512
 #: In further runtimes a part of the examples is enough to know a broken kernel by: each n-th, and the longest.
 _ELSEWHERE_EACH = 4
 
@@ -55,28 +57,34 @@ def export(job: Job, say: Say) -> dict[str, Any]:
     checkpoint = _open(job)
     format = Format(job.format)
     tflite = format.runtime == "tflite"
+    if job.only_elsewhere:
+        return _elsewhere(job, checkpoint, say)
     with writing(Path(job.folder)):
         parameters = _write_tflite(job, checkpoint, say) if tflite else _write_onnx(job, checkpoint, say)
     gc.collect()  # graphs are cycles, and hold the checkpoint's mapped files
     say("checking parity with torch")
-    inputs = parity_inputs(checkpoint, longest=max(job.buckets, default=checkpoint.geometry.max_seq_len))
-    expected_at = Path(job.expected)
-    expected = expected_outputs(checkpoint, inputs, expected_at.parent, expected_at.stem)
-    elsewhere: list[Parity] = []
+    inputs, expected = _examples(job, checkpoint)
     if tflite:
         path = Path(job.folder) / tflite_file.MODEL_NAME
         parity = _check_tflite(
             TFLiteRuntime("ai-edge-litert", Path(sys.executable)), path, checkpoint, format, inputs, expected
         )
-        elsewhere = _check_elsewhere(job, path, checkpoint, inputs, expected, say)
     else:
         parity = check_onnx(Path(job.folder) / onnx_file.MODEL_NAME, checkpoint, format, inputs, expected)
     return {
         "parity": asdict(parity),
-        "parity_elsewhere": [asdict(other) for other in elsewhere],
+        **_elsewhere(job, checkpoint, say),
         "parameters": parameters,
         "peak_rss_bytes": _peak_rss_bytes(),
     }
+
+
+def _examples(job: Job, checkpoint: Checkpoint) -> tuple[list[Ids], list[Outputs]]:
+    """Return the inputs of the parity check, and what torch answers to them."""
+    longest = max(job.buckets, default=min(checkpoint.geometry.max_seq_len, _LONGEST))
+    inputs = parity_inputs(checkpoint, longest=longest, choices=job.choices)
+    expected_at = Path(job.expected)
+    return inputs, expected_outputs(checkpoint, inputs, expected_at.parent, expected_at.stem)
 
 
 def _open(job: Job) -> Checkpoint:
@@ -126,34 +134,33 @@ def _check_tflite(
     return check(answers, checkpoint, format, expected, runtime=lambda: runtime.version or runtime.name)
 
 
-def _check_elsewhere(
-    job: Job, path: Path, checkpoint: Checkpoint, inputs: Sequence[Ids], expected: Sequence[Outputs], say: Say
-) -> list[Parity]:
-    """Return the parity in each further runtime that reads the file.
+def _elsewhere(job: Job, checkpoint: Checkpoint, say: Say) -> dict[str, Any]:
+    """Return the parity in each further runtime that reads the file, and what each that can't read it says.
+
+    A runtime that does not answer for another reason (killed, not there any more) is in neither: it is asked again by
+    whoever needs the file next.
 
     Raises:
         ParityError: one reads it and answers something else.
     """
+    path = Path(job.folder) / tflite_file.MODEL_NAME
+    inputs, expected = _examples(job, checkpoint) if job.elsewhere else ([], [])
     some = [*range(0, len(inputs) - 1, _ELSEWHERE_EACH), len(inputs) - 1]
-    found = []
+    found, refused = [], {}
     for version, python in job.elsewhere:
         say(f"checking parity in tflite-runtime {version}")
+        runtime = TFLiteRuntime("tflite-runtime", Path(python))
+        few, right = [inputs[i] for i in some], [expected[i] for i in some]
         try:
-            found.append(
-                _check_tflite(
-                    TFLiteRuntime("tflite-runtime", Path(python)),
-                    path,
-                    checkpoint,
-                    Format(job.format),
-                    [inputs[i] for i in some],
-                    [expected[i] for i in some],
-                )
-            )
+            found.append(asdict(_check_tflite(runtime, path, checkpoint, Format(job.format), few, right)))
         except ParityError:
             raise
+        except Refused as error:
+            say(f"tflite-runtime {version} can't read this file: {error}")
+            refused[f"tflite-runtime {version}"] = str(error)
         except ExportError as error:
-            say(f"tflite-runtime {version} can't run this file: {error}")
-    return found
+            say(f"not checked in tflite-runtime {version}: {error}")
+    return {"parity_elsewhere": found, "refused_by": refused}
 
 
 def _peak_rss_bytes() -> int | None:

@@ -114,6 +114,7 @@ def _facts(measurement: Measurement) -> Iterator[tuple[str, Any]]:
     plain = subject.artifact.to_json()
     yield "parity", plain["parity"]
     yield from (("parity elsewhere", parity) for parity in plain["parity_elsewhere"])
+    yield from ((f"refused by {runtime}", reason) for runtime, reason in plain["refused_by"].items())
     yield from (("workload " + name, value) for name, value in subject.workload.items())
     yield from (("device " + name, value) for name, value in subject.device.items())
     told = measurement.runs[0].facts if measurement.runs else {}

@@ -112,26 +112,61 @@ def test_parity_is_told_for_every_runtime(exported: dict[str, Exported], old_run
         assert all(parity.mean_cosine > 0.98 for parity in (artifact.parity, *artifact.parity_elsewhere))
 
 
-def test_a_file_is_made_again_once_a_further_runtime_can_check_it(
+def test_a_file_is_checked_in_further_runtimes_once_they_are_there(
     tagger: Path, cache: Path, old_runtimes: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def export() -> Exported:
-        return export_model(tagger, "tflite-fp32", buckets=(16,), cache=tmp_path)
+    said: list[str] = []
+
+    def export() -> Artifact:
+        return export_model(tagger, "tflite-fp32", buckets=(16,), cache=tmp_path, on_progress=said.append).artifact
 
     with monkeypatch.context() as offline:
         offline.setenv("PIP_CONFIG_FILE", os.devnull)
         offline.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
         offline.setenv("PIP_RETRIES", "0")
-        offline.delenv("PIP_FIND_LINKS", raising=False)
+        for name in ("PIP_FIND_LINKS", "PIP_EXTRA_INDEX_URL"):
+            offline.delenv(name, raising=False)
         unchecked = export()
-        assert unchecked.artifact.parity_elsewhere == ()
-        assert export().cached
-    (tmp_path / "environments").rename(tmp_path / "none")
+        assert unchecked.parity_elsewhere == ()
+        said.clear()
+        assert export() == unchecked
+        assert [line for line in said if line.startswith("not checked in tflite-runtime 2.14.0: can't install")]
+    shutil.rmtree(tmp_path / "environments")
     (tmp_path / "environments").symlink_to(cache / "environments")
     checked = export()
-    assert not checked.cached
-    assert len(checked.artifact.parity_elsewhere) == len(old_runtimes)
-    assert export().cached
+    assert checked.files == unchecked.files
+    assert checked.model_path.stat().st_mtime_ns == unchecked.model_path.stat().st_mtime_ns
+    assert len(checked.parity_elsewhere) == len(old_runtimes)
+    assert export() == checked
+
+
+def test_a_runtime_that_does_not_answer_is_asked_again(
+    tagger: Path, cache: Path, old_runtimes: dict[str, Path], tmp_path: Path
+) -> None:
+    def export() -> Artifact:
+        return export_model(tagger, "tflite-fp32", buckets=(16,), cache=tmp_path).artifact
+
+    environments = tmp_path / "environments"
+    for version in old_runtimes:  # one whose library does not load
+        folder = environments / f"tflite-runtime-{version}" / "bin"
+        folder.mkdir(parents=True)
+        (folder / "python").symlink_to(sys.executable)
+        (folder.parent / ".complete").touch()
+    broken = export()
+    assert (broken.parity_elsewhere, broken.refused_by) == ((), {})
+    shutil.rmtree(environments)
+    environments.symlink_to(cache / "environments")
+    assert len(export().parity_elsewhere) == len(old_runtimes)
+
+
+def test_an_environment_without_its_python_is_made_anew(old_runtimes: dict[str, Path], cache: Path) -> None:
+    version, python = next(iter(old_runtimes.items()))
+    target = python.readlink()
+    python.unlink()
+    python.symlink_to("/nowhere/python")
+    assert tflite_runtime_python(version, cache=cache) == python
+    assert python.exists()
+    assert python.readlink() == target
 
 
 def test_a_file_has_one_signature_a_bucket_and_its_weights_once(exported: dict[str, Exported]) -> None:
@@ -323,6 +358,15 @@ def test_a_file_that_is_no_tflite_model_is_refused(tmp_path: Path, cache: Path, 
 # --- what is refused --------------------------------------------------------------------------------------------
 
 
+def test_a_file_reaches_as_far_as_is_asked(tmp_path: Path, cache: Path) -> None:
+    folder = tmp_path / "long"
+    build("XLMRobertaForSequenceClassification", max_position_embeddings=602).save_pretrained(folder)
+    artifact = export_model(folder, "tflite-fp32", max_seq_len=600, cache=cache).artifact
+    assert artifact.buckets == (32, 64, 128, 256, 512, 600)
+    with pytest.raises(ConfigError, match=r"an input of 600 tokens, but .* takes at most 512 in tflite-int8"):
+        edgebench.profile(folder, format="tflite-int8", workload=Workload(seq_len=600), store=tmp_path / "store")
+
+
 def test_buckets_reach_as_far_as_the_model() -> None:
     assert choose_buckets(None, 512, where="m") == (32, 64, 128, 256, 512)
     assert choose_buckets(None, 4096, where="m") == (32, 64, 128, 256, 512)
@@ -379,6 +423,22 @@ def test_what_does_not_go_together_is_refused(
     monkeypatch.setenv("EDGEBENCH_CACHE", str(cache))
     with pytest.raises(EdgebenchError, match=message):
         edgebench.profile("reference:tiny", store=tmp_path, **wanted)
+
+
+def test_a_file_for_another_number_of_choices_answers_as_torch_does(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDGEBENCH_CACHE", str(cache))
+    folder = tmp_path / "choosing"
+    build("XLMRobertaForMultipleChoice").save_pretrained(folder)
+    artifact = export_model(folder, "tflite-fp32", buckets=(16,), choices=3, cache=cache).artifact
+    assert artifact.choices == 3
+    assert artifact.parity is not None
+    assert artifact.parity.max_abs_diff < 1e-4
+    workload = Workload(seq_len=9, choices=3)
+    measured = edgebench.profile(artifact.path, workload=workload, plan=SHORT, store=tmp_path / "store")
+    assert measured.padding is not None
+    assert measured.padding.tokens == 27
 
 
 def test_an_artifact_of_other_choices_is_refused(exported: dict[str, Exported]) -> None:
