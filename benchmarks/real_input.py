@@ -23,6 +23,7 @@ from rich.table import Table
 
 import edgebench
 from edgebench.environments import TFLITE_RUNTIMES, tflite_runtime_python
+from edgebench.errors import BoardError
 from edgebench.evaluation import sentence_vectors
 from edgebench.export import cache_folder, encode_texts, export_model
 from edgebench.workload import EncodedInputs
@@ -47,7 +48,11 @@ def cases(formats: Sequence[str], *, old_runtimes: bool) -> Iterator[Case]:
         yield Case(format, format)
         if old_runtimes and format.startswith("tflite"):
             for version in TFLITE_RUNTIMES:
-                python = tflite_runtime_python(version, cache=cache_folder(), on_progress=print)
+                try:
+                    python = tflite_runtime_python(version, cache=cache_folder(), on_progress=print)
+                except BoardError as error:
+                    print(f"left out: {error}")
+                    continue
                 yield Case(format, f"{format}, tflite-runtime {version}", str(python))
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 import edgebench
+import edgebench_agent
 from edgebench import RunPlan, Workload
 from edgebench.artifact import Artifact, Format
 from edgebench.device import find_device
@@ -110,6 +111,24 @@ def test_parity_is_told_for_every_runtime(exported: dict[str, Exported], old_run
             f"tflite-runtime {version}" for version in old_runtimes
         ]
         assert all(parity.mean_cosine > 0.98 for parity in (artifact.parity, *artifact.parity_elsewhere))
+
+
+def test_a_library_that_does_not_load_leaves_the_older_one_to_serve(
+    old_runtimes: dict[str, Path], tmp_path: Path
+) -> None:
+    (tmp_path / "ai_edge_litert").mkdir()
+    (tmp_path / "ai_edge_litert" / "__init__.py").touch()
+    (tmp_path / "ai_edge_litert" / "interpreter.py").write_text("raise ImportError('GLIBC_2.34 not found')")
+    path = os.pathsep.join([str(tmp_path), str(Path(edgebench_agent.__file__).parent.parent)])
+    ask = "from edgebench_agent.runtimes import describe; print(describe('tflite').version)"
+
+    def said_by(python: str | Path) -> subprocess.CompletedProcess[str]:
+        environment = {**os.environ, "PYTHONPATH": path}
+        return subprocess.run([python, "-c", ask], env=environment, capture_output=True, text=True, check=False)
+
+    for version, python in old_runtimes.items():
+        assert said_by(python).stdout == f"tflite-runtime {version}\n"
+    assert "GLIBC_2.34 not found" in said_by(sys.executable).stderr
 
 
 def test_a_file_is_checked_in_further_runtimes_once_they_are_there(

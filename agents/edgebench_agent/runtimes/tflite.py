@@ -35,12 +35,17 @@ def bind(modules: Sequence[str]) -> Tuple[Callable[[], Description], Callable[..
 
 
 def interpreter_module(modules: Sequence[str]) -> Tuple[str, Any]:
-    for name in modules[:-1]:
+    """Return the first that can be imported; where none can, what is wrong with one that is there is what is told."""
+    wrong: Optional[ImportError] = None
+    for name in modules:
         try:
             return name, import_module(name + ".interpreter")
-        except ModuleNotFoundError:
-            continue
-    return modules[-1], import_module(modules[-1] + ".interpreter")
+        except ImportError as error:
+            is_there = not isinstance(error, ModuleNotFoundError)
+            if wrong is None or (is_there and isinstance(wrong, ModuleNotFoundError)):
+                wrong = error
+    assert wrong is not None, "there is a module to try"
+    raise wrong
 
 
 def _describe(modules: Sequence[str]) -> Description:
