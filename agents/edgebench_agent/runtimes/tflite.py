@@ -36,15 +36,14 @@ def bind(modules: Sequence[str]) -> Tuple[Callable[[], Description], Callable[..
 
 def interpreter_module(modules: Sequence[str]) -> Tuple[str, Any]:
     """Return the first that can be imported; where none can, what is wrong with one that is there is what is told."""
-    wrong: Optional[ImportError] = None
+    wrong = ImportError()
     for name in modules:
         try:
             return name, import_module(name + ".interpreter")
         except ImportError as error:
-            is_there = not isinstance(error, ModuleNotFoundError)
-            if wrong is None or (is_there and isinstance(wrong, ModuleNotFoundError)):
+            absent = isinstance(error, ModuleNotFoundError)
+            if name == modules[0] or (isinstance(wrong, ModuleNotFoundError) and not absent):
                 wrong = error
-    assert wrong is not None, "there is a module to try"
     raise wrong
 
 
