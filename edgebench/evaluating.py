@@ -48,7 +48,15 @@ from edgebench.xtreme_r.encoding import (
     fertility_of,
     lengths_of,
 )
-from edgebench.xtreme_r.examples import SPLITS, Candidate, Examples, find_data, mewslix_candidates, read_task
+from edgebench.xtreme_r.examples import (
+    SPLITS,
+    Candidate,
+    Examples,
+    NoExamples,
+    find_data,
+    mewslix_candidates,
+    read_task,
+)
 from edgebench.xtreme_r.metrics import SEQEVAL_VERSIONS
 from edgebench.xtreme_r.scoring import convention_of
 from edgebench.xtreme_r.subsets import limited
@@ -200,12 +208,28 @@ def _parts(request: EvaluationRequest) -> tuple[list[_Part], dict[str, tuple[str
     for task in dict.fromkeys(find_task(name) for name in request.tasks):
         if task.name in _NOT_ANSWERED:
             raise ConfigError(f"{task.title} can't be evaluated on a device: {_NOT_ANSWERED[task.name]}")
-        langs = request.langs or _langs_there(request, task)
-        for lang in dict.fromkeys(langs):
-            parts.append(_Part(task, _examples(request, task, lang)))
-        if absent := tuple(lang for lang in task.langs if lang not in langs):
+        answered = list(_parts_of(request, task))
+        parts += answered
+        there = {part.lang for part in answered}
+        if absent := tuple(lang for lang in task.langs if lang not in there):
             missing[task.name] = absent
     return parts, missing
+
+
+def _parts_of(request: EvaluationRequest, task: Task) -> Iterator[_Part]:
+    """Yield a task's examples in each language that is asked for, or else that has some."""
+    empty: NoExamples | None = None
+    is_none = True
+    for lang in dict.fromkeys(request.langs or _langs_there(request, task)):
+        try:
+            yield _Part(task, _examples(request, task, lang))
+            is_none = False
+        except NoExamples as error:
+            if request.langs:
+                raise
+            empty = error
+    if is_none and empty is not None:
+        raise empty
 
 
 def _question(request: EvaluationRequest, part: _Part) -> dict[str, Any]:

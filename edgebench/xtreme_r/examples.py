@@ -23,6 +23,10 @@ SPLITS = ("test", "dev")
 _PIVOT = "en"
 
 
+class NoExamples(ScoresError):
+    """The file that a task's languages share (Mewsli-X) holds nothing in one of them."""
+
+
 @dataclass(frozen=True, slots=True)
 class Pair:
     """XNLI: premise and hypothesis. PAWS-X: two sentences."""
@@ -132,7 +136,8 @@ def read_task(data: Path, task: str, lang: str, *, split: str = "test", labels: 
             raise ScoresError(f"{known.title} in {lang} is missing: no {path}; XTREME's download scripts make it")
     examples = layout.read(known, lang, files)
     if not examples.ids:
-        raise ScoresError(f"{files[0]} has no examples of {known.title} in {lang}")
+        is_shared = layout.files(data, known.langs[0], split) == layout.files(data, known.langs[-1], split)
+        raise (NoExamples if is_shared else ScoresError)(f"{files[0]} has no examples of {known.title} in {lang}")
     if labels is not None:
         examples = replace(examples, labels=_given_labels(examples, known, labels))
     return examples

@@ -81,7 +81,10 @@ def test_a_mention_is_matched_with_the_entity_that_is_nearest(new_checkpoint: Ne
         for at, text in enumerate(entities)
     ]
     write(tmp_path / "data" / "mewslix" / "candidate_set_entities.jsonl", "\n".join(map(json.dumps, described)) + "\n")
-    (each,) = run(folder, tmp_path, tasks=["mewslix"], langs=["de"], data=tmp_path / "data").languages
+    evaluation = run(folder, tmp_path, tasks=["mewslix"], data=tmp_path / "data")
+    (each,) = evaluation.languages
+    assert "de" not in evaluation.missing["mewslix"]  # and no other language has a mention in the file
+    assert len(evaluation.missing["mewslix"]) == 10
 
     def vector(ids: list[int]) -> Any:
         mean = answer(folder, ENCODER, ids)["last_hidden_state"].mean(axis=0)
