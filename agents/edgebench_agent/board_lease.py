@@ -2,7 +2,9 @@
 
 Whoever holds it renews it; without renewal it ends after its time to live, counted on CLOCK_BOOTTIME (which goes on
 while the board sleeps and which nobody can set) within one boot. Each grant has a number of its own, larger than all
-before: a run carries it, and ends once the board's lease has another.
+before: a run carries it, and ends once the board's lease has another. Where there is no state to count on from
+(`remove` takes it away), numbers begin at the nanoseconds since boot: whoever held the board before, and was asleep
+meanwhile, meets no number that was his.
 
 Waiting is asking again: a ticket that nobody asks for any more leaves the queue, so that a killed waiter holds up
 nobody.
@@ -15,6 +17,7 @@ nobody.
 import fcntl
 import json
 import os
+import re
 import time
 from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
@@ -32,9 +35,10 @@ _ASK_AGAIN_AT_MOST_NS = 5_000_000_000
 _MOST_WAITERS = 256
 _TTL_OF_UNKNOWN_NS = 120_000_000_000
 _KEPT_RECORDS = 20
-#: After a state that could not be read, numbers go on from here above what is still known: none is ever given twice.
+#: Without a state, numbers go on from here above what is still known: none is ever given twice.
 _LEAP = 1 << 20
 _MOST_BYTES = 1 << 20
+_RENEWAL_BYTES = 128
 
 
 class BoardLease:
@@ -144,15 +148,29 @@ class BoardLease:
     @contextmanager
     def _changing(self, *, keep: bool = True) -> Iterator[Dict[str, Any]]:
         """Give the state, alone; write it back if it is to be kept."""
-        self._home.create()
-        lock = os.open(self._home.lease_lock, os.O_RDWR | os.O_CREAT, 0o600)
+        lock = self._locked()
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
             state = self._read()
             yield state
             if keep:
                 self._write(state)
         finally:
+            os.close(lock)
+
+    def _locked(self) -> int:
+        """Return the lock's file, locked and still there: `remove` may have taken it away while we waited."""
+        while True:
+            self._home.create()
+            lock = os.open(self._home.lease_lock, os.O_RDWR | os.O_CREAT, 0o600)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                if os.path.samestat(os.fstat(lock), self._home.lease_lock.stat()):
+                    return lock
+            except FileNotFoundError:
+                pass
+            except BaseException:
+                os.close(lock)
+                raise
             os.close(lock)
 
     def _read(self) -> Dict[str, Any]:
@@ -161,10 +179,10 @@ class BoardLease:
             with self._state.open("rb") as file:
                 return _checked(decode_object(file.read(_MOST_BYTES)))
         except FileNotFoundError:
-            return {"next_token": self._last_renewed_token() + 1, "holder": None, "queue": [], "taken": []}
+            return {"next_token": self._unused_token(), "holder": None, "queue": [], "taken": []}
         except (ProtocolError, KeyError, TypeError, ValueError):
-            token = self._last_renewed_token()
-            return {"next_token": token + _LEAP, "holder": self._last_renewing(token), "queue": [], "taken": []}
+            holder = self._last_renewing(self._last_renewed_token())
+            return {"next_token": self._unused_token(), "holder": holder, "queue": [], "taken": []}
 
     def _write(self, state: Dict[str, Any]) -> None:
         part = self._state.with_name(self._state.name + ".part")
@@ -254,16 +272,18 @@ class BoardLease:
     def _write_renewal(self, token: int) -> None:
         file = os.open(self._renewed, os.O_WRONLY | os.O_CREAT, 0o600)
         try:
-            os.pwrite(file, f"{_now_ns():020} {self._boot} {token:020}".encode(), 0)
+            length = os.pwrite(file, f"{_now_ns():020} {self._boot} {token:020}".encode(), 0)
+            os.ftruncate(file, length)  # else what was longer, e.g. an editor's, would end every renewal for good
         finally:
             os.close(file)
 
     def _renewal(self) -> Tuple[int, str, int]:
         try:
-            renewed, boot, token = self._renewed.read_text().split()
-            return int(renewed), boot, int(token)
-        except (OSError, ValueError):
-            return 0, "", 0
+            with self._renewed.open("rb") as file:
+                found = re.fullmatch(rb"([0-9]{20}) (\S{1,64}) ([0-9]{20})\s*", file.read(_RENEWAL_BYTES))
+        except OSError:
+            found = None
+        return (int(found[1]), found[2].decode("utf-8", "replace"), int(found[3])) if found else (0, "", 0)
 
     def _last_renewing(self, token: int) -> Optional[Dict[str, Any]]:
         """Return the holder whom a damaged state has lost, so that his run goes on; None: nobody renewed anything."""
@@ -272,6 +292,11 @@ class BoardLease:
             return None
         unknown = {"ticket": "?", "who": "somebody", "purpose": "the lease's file was damaged", "since": "?"}
         return {**unknown, "token": token, "ttl_ns": _TTL_OF_UNKNOWN_NS, "granted_ns": renewed_ns, "boot": boot}
+
+    def _unused_token(self) -> int:
+        """Return a number above all that were given, though there is no state that tells which those were."""
+        # Of this boot none was above its nanoseconds when it was given; of an earlier one the last renewal tells.
+        return max(_now_ns(), self._last_renewed_token() + _LEAP)
 
     def _last_renewed_token(self) -> int:
         token = self._renewal()[2]
