@@ -13,7 +13,7 @@ from typing import Any, Dict, List, Optional
 
 from .failure import Failure
 from .home import Home
-from .kernel_files import boot_id, read_text
+from .kernel_files import boot_id, read_int, read_text
 from .protocol import encode_object, one_line
 from .sensors.command import find_command
 from .sensors.cpufreq import cpu_folders
@@ -31,8 +31,6 @@ class Power:
         self._found = home.power
         self._root = root
         self._boot = boot_id() or "?"
-        files = [folder / "cpufreq/scaling_governor" for folder in cpu_folders(root)]
-        self._files = [file for file in files if read_text(file) is not None]
 
     def show(self) -> Dict[str, Any]:
         """Return what is in force, what there is to choose from, and why it may not be set (None: it may)."""
@@ -55,9 +53,10 @@ class Power:
         """
         found = self._keep_found(token)
         mode = power_mode if power_mode is not None else found["power_mode"]
-        self._set_power_mode(mode)  # first: it may have a say in the clocks
-        for file, before in found["governors"].items():
-            self._set_governor(Path(file), governor or before)
+        self._set_power_mode(mode)  # first: it may have a say in the clocks, and in which cores there are
+        found = self._keep_new_cores(found)
+        for file in self._files():
+            self._set_governor(file, governor or found["governors"].get(str(file)) or read_text(file) or "")
         return {"governor": self._governor(), "power_mode": power_mode_number(self._root)}
 
     def restore(self) -> bool:
@@ -69,10 +68,10 @@ class Power:
         found = self._read_found()
         if found is None:
             return False
+        with suppress(Failure):  # cores that the mode is about to switch off: they would come back as they went
+            self._put_governors_back(found)
         self._set_power_mode(found["power_mode"])
-        if found["boot"] == self._boot:  # the board starts with governors of its own
-            for file, before in found["governors"].items():
-                self._set_governor(Path(file), before)
+        self._put_governors_back(found)
         self._found.unlink()
         return True
 
@@ -89,6 +88,14 @@ class Power:
             return one_line(f"the board's clocks are not as an earlier session found them: {error}")
         return None
 
+    def _put_governors_back(self, found: Dict[str, Any]) -> None:
+        """Put back the governors of the cores that are on now."""
+        if found["boot"] != self._boot:  # the board starts with governors of its own
+            return
+        for file in self._files():
+            if str(file) in found["governors"]:
+                self._set_governor(file, found["governors"][str(file)])
+
     # --- the record ---------------------------------------------------------------------------------------------
 
     def _keep_found(self, token: int) -> Dict[str, Any]:
@@ -103,17 +110,28 @@ class Power:
             else {
                 "token": token,
                 "boot": self._boot,
-                "governors": {str(file): read_text(file) or "" for file in self._files},
+                "governors": {str(file): read_text(file) or "" for file in self._files()},
                 "power_mode": power_mode_number(self._root),
             }
         )
+        self._write_found(found)
+        return found
+
+    def _keep_new_cores(self, found: Dict[str, Any]) -> Dict[str, Any]:
+        """Return what was found with the cores that a power mode has switched on, as they came."""
+        new = {str(file): read_text(file) or "" for file in self._files() if str(file) not in found["governors"]}
+        if new:
+            found = {**found, "governors": {**found["governors"], **new}}
+            self._write_found(found)
+        return found
+
+    def _write_found(self, found: Dict[str, Any]) -> None:
         part = self._found.with_suffix(".part")
         with part.open("wb") as file:
             file.write(encode_object(found))
             file.flush()
             os.fsync(file.fileno())
         part.replace(self._found)
-        return found
 
     def _read_found(self) -> Optional[Dict[str, Any]]:
         """Return what was found before the first change; None: nothing was changed, or nobody knows what was there."""
@@ -136,22 +154,29 @@ class Power:
 
     # --- the governor -------------------------------------------------------------------------------------------
 
+    def _files(self) -> List[Path]:
+        """Return the governor's file of each core that is on just now: a power mode switches cores on and off."""
+        on = [folder for folder in cpu_folders(self._root) if read_int(folder / "online") != 0]
+        files = [folder / "cpufreq/scaling_governor" for folder in on]
+        return [file for file in files if read_text(file) is not None]
+
     def _governor(self) -> Optional[str]:
-        return ", ".join(sorted({read_text(file) or "?" for file in self._files})) or None
+        return ", ".join(sorted({read_text(file) or "?" for file in self._files()})) or None
 
     def _governors(self) -> List[str]:
         """Return those that every core has."""
         offered = [
-            set((read_text(file.with_name("scaling_available_governors")) or "").split()) for file in self._files
+            set((read_text(file.with_name("scaling_available_governors")) or "").split()) for file in self._files()
         ]
         return sorted(set.intersection(*offered)) if offered else []
 
     def _why_no_governor(self) -> Optional[str]:
         """Try it with what is in force already, which changes nothing."""
-        if not self._files:
+        files = self._files()
+        if not files:
             return "the board has no clock governor"
         try:
-            for file in self._files[:_MOST_CORES]:
+            for file in files[:_MOST_CORES]:
                 self._set_governor(file, read_text(file) or "")
         except Failure as failure:
             return str(failure)

@@ -42,6 +42,42 @@ def jetson(board: AgentBoard, tmp_path: Path) -> Path:
     return with_root(board, root)
 
 
+#: Modes 0 and 1 have eight cores and four. A core that goes takes its governor's file along; the kernel brings it back
+#: as it went (`cpufreq.gone`), or, the first time, at its default.
+CORES_OF_MODES = """
+cpus={root}/sys/devices/system/cpu
+for core in 4 5 6 7; do
+    cpu=$cpus/cpu$core
+    if [ "$2" = 0 ] && [ ! -e $cpu/cpufreq ]; then
+        echo 1 > $cpu/online; mv $cpu/cpufreq.gone $cpu/cpufreq
+    elif [ "$2" = 1 ] && [ -e $cpu/cpufreq ]; then
+        echo 0 > $cpu/online; mv $cpu/cpufreq $cpu/cpufreq.gone
+    fi
+done
+printf "pmode:%04d\\n" "$2" > {root}/var/lib/nvpmodel/status
+"""
+
+
+@pytest.fixture(params=[0, 1])
+def xavier(board: AgentBoard, tmp_path: Path, request: pytest.FixtureRequest) -> Path:
+    """The root of a Jetson whose power modes have eight cores and four; it is in one of them."""
+    found = request.param
+    cores = {
+        f"{CPU}/cpu{core}/{'cpufreq' if core < 4 or found == 0 else 'cpufreq.gone'}/{name}": value
+        for core in range(8)
+        for name, value in {
+            "scaling_governor": "schedutil\n",
+            "scaling_available_governors": "performance schedutil\n",
+        }.items()
+    }
+    states = {f"{CPU}/cpu{core}/online": f"{int(core < 4 or found == 0)}\n" for core in range(8)}
+    modes = "< POWER_MODEL ID=0 NAME=MAXN >\n< POWER_MODEL ID=1 NAME=10W >\n"
+    mode_now = {"etc/nvpmodel.conf": modes, "var/lib/nvpmodel/status": f"pmode:{found:04}\n"}
+    root = plant(JETSON_NANO_POWER | cores | states | mode_now, tmp_path / "root")
+    plant_command(root / "usr/sbin/nvpmodel", CORES_OF_MODES.format(root=root))
+    return with_root(board, root)
+
+
 def with_root(board: AgentBoard, root: Path) -> Path:
     board.environment["EDGEBENCH_ROOT"] = str(root)
     return root
@@ -146,6 +182,31 @@ def test_a_power_mode_is_set_and_put_back(board: AgentBoard, jetson: Path) -> No
     assert mode(jetson) == "pmode:0000"
     assert power(board, "restore", token)["restored"] is True
     assert mode(jetson) == "pmode:0001"
+
+
+def cores_on(root: Path) -> list[str]:
+    """Return the governor of each core that is on."""
+    return [file.read_text().strip() for file in sorted(root.glob(f"{CPU}/cpu*/cpufreq/scaling_governor"))]
+
+
+def test_cores_that_a_power_mode_switches_are_set_and_put_back(board: AgentBoard, xavier: Path) -> None:
+    found = len(cores_on(xavier))
+    before, other, others = (0, 1, 4) if found == 8 else (1, 0, 8)
+    token = lease(board)["token"]
+    for _ in range(2):
+        reply = power(board, "set", token, governor="performance", power_mode=other)
+        assert (reply["ok"], reply["governor"], reply["power_mode"]) == (True, "performance", other), reply
+        assert cores_on(xavier) == ["performance"] * others
+        reply = power(board, "set", token, governor="performance")
+        assert (reply["ok"], reply["governor"], reply["power_mode"]) == (True, "performance", before), reply
+        assert cores_on(xavier) == ["performance"] * found
+    assert power(board, "set", token, power_mode=other)["governor"] == "schedutil"
+    assert cores_on(xavier) == ["schedutil"] * others
+    power(board, "set", token, governor="performance", power_mode=other)
+    assert power(board, "restore", token)["restored"] is True
+    assert cores_on(xavier) == ["schedutil"] * found
+    every = xavier.glob(f"{CPU}/cpu*/cpufreq*/scaling_governor")  # of those that are off, too
+    assert {file.read_text().strip() for file in every} == {"schedutil"}
 
 
 def test_a_power_mode_that_needs_a_reboot_is_refused(board: AgentBoard, jetson: Path) -> None:
