@@ -9,7 +9,7 @@ meanwhile, meets no number that was his.
 Waiting is asking again: a ticket that nobody asks for any more leaves the queue, so that a killed waiter holds up
 nobody.
 
-    lease.json      who holds it, who waits, what was taken away by force
+    lease.json      who holds it, who waits, what was taken away by force, which tickets were given back
     lease.renewed   `<nanoseconds since boot> <boot id> <token>`: written in place, which works on a full disk, too
     lease.lock      held for the moment in which either changes
 """
@@ -28,13 +28,15 @@ from .home import Home
 from .kernel_files import boot_id
 from .protocol import MAX_INT, LeaseRequest, ProtocolError, decode_object, encode_object
 
-#: A ticket that was not asked for so long leaves the queue. Waiters are told to ask far more often.
+#: A ticket that was not asked for so long leaves the queue. Waiters are told to ask at least three times as often.
 _FORGOTTEN_NS = 30_000_000_000
-_ASK_AGAIN_NS = 500_000_000
-_ASK_AGAIN_AT_MOST_NS = 5_000_000_000
+#: Each question is a Python that starts on the board, beside the measurement that is waited for: the first in the queue
+#: asks more often than the others. The host believes no more than ten seconds.
+_ASK_AGAIN_NS, _OTHERS_ASK_AGAIN_NS = 5_000_000_000, 9_000_000_000
 _MOST_WAITERS = 256
 _TTL_OF_UNKNOWN_NS = 120_000_000_000
 _KEPT_RECORDS = 20
+_KEPT_LEFT = 64
 #: Without a state, numbers go on from here above what is still known: none is ever given twice.
 _LEAP = 1 << 20
 _MOST_BYTES = 1 << 20
@@ -58,9 +60,11 @@ class BoardLease:
         The same ticket may ask again, e.g. after the connection broke: what it was given, it keeps.
 
         Raises:
-            Failure: busy: too many wait already.
+            Failure: busy: too many wait already; lease_lost: the ticket was given back.
         """
         with self._changing() as state:
+            if request.ticket in state["left"]:
+                raise Failure("lease_lost", "this session has given up the board already")
             now = _now_ns()
             self._forget_the_dead(state, now)
             holder = state["holder"]
@@ -74,13 +78,19 @@ class BoardLease:
                 "granted": False,
                 "ahead": position,
                 "holder": self._shown(holder),
-                "ask_again_ns": min(_ASK_AGAIN_AT_MOST_NS, _ASK_AGAIN_NS * (position + 1)),
+                "ask_again_ns": _OTHERS_ASK_AGAIN_NS if position else _ASK_AGAIN_NS,
             }
 
     def leave_queue(self, ticket: str) -> None:
-        """Give a ticket back that has not been served."""
+        """Give a ticket back, and the board with it: whoever was interrupted at the grant has not heard of it.
+
+        A question that is still under way with this ticket is answered no more.
+        """
         with self._changing() as state:
             state["queue"] = [waiter for waiter in state["queue"] if waiter["ticket"] != ticket]
+            state["left"] = [*(left for left in state["left"] if left != ticket), ticket][-_KEPT_LEFT:]
+            if state["holder"] is not None and state["holder"]["ticket"] == ticket:
+                state["holder"] = None
 
     def renew(self, token: int) -> None:
         """Say that the holder still wants the board.
@@ -98,12 +108,20 @@ class BoardLease:
             if state["holder"] is not None and state["holder"]["token"] == token:
                 state["holder"] = None
 
-    def release_by_force(self, who: str, reason: str) -> Dict[str, Any]:
-        """Take the board from whoever holds it; who did that, and why, is kept and told to the holder."""
+    def release_by_force(self, who: str, reason: str, token: int = 0) -> Dict[str, Any]:
+        """Take the board from whoever holds it; who did that, and why, is kept and told to the holder.
+
+        `token`: only from the holder who was seen with it; 0: whoever it is.
+
+        Raises:
+            Failure: busy: somebody else holds it by now.
+        """
         with self._changing() as state:
             holder = state["holder"]
             if holder is None:
                 return {"released": None}
+            if token not in (0, holder["token"]):
+                raise Failure("busy", f"{self._told(holder)} has this board by now; nothing was taken away")
             record = {"token": holder["token"], "who": holder["who"], "by": who, "reason": reason, "at": _wall_clock()}
             state["taken"] = [*state["taken"], record][-_KEPT_RECORDS:]
             state["holder"] = None
@@ -179,10 +197,12 @@ class BoardLease:
             with self._state.open("rb") as file:
                 return _checked(decode_object(file.read(_MOST_BYTES)))
         except FileNotFoundError:
-            return {"next_token": self._unused_token(), "holder": None, "queue": [], "taken": []}
+            return self._new_state(None)
         except (ProtocolError, KeyError, TypeError, ValueError):
-            holder = self._last_renewing(self._last_renewed_token())
-            return {"next_token": self._unused_token(), "holder": holder, "queue": [], "taken": []}
+            return self._new_state(self._last_renewing(self._last_renewed_token()))
+
+    def _new_state(self, holder: Optional[Dict[str, Any]]) -> Dict[str, Any]:
+        return {"next_token": self._unused_token(), "holder": holder, "queue": [], "taken": [], "left": []}
 
     def _write(self, state: Dict[str, Any]) -> None:
         part = self._state.with_name(self._state.name + ".part")
@@ -332,7 +352,10 @@ def _checked(state: Dict[str, Any]) -> Dict[str, Any]:
             raise TypeError(entries)
         for entry in entries:
             _check_columns(entry, columns)
-    return {name: state[name] for name in ("next_token", "holder", "queue", "taken")}
+    left = state.get("left", [])  # of an agent that is older than this one: it keeps none
+    if type(left) is not list or any(type(ticket) is not str for ticket in left):
+        raise TypeError(left)
+    return {**{name: state[name] for name in ("next_token", "holder", "queue", "taken")}, "left": left}
 
 
 def _check_columns(entry: Any, columns: Dict[str, Any]) -> None:

@@ -78,6 +78,32 @@ def test_whoever_came_first_is_served_first(board: AgentBoard) -> None:
     assert acquire(board, "bert")["granted"]
 
 
+def test_a_ticket_given_back_gives_the_board_back_with_it(board: AgentBoard) -> None:
+    acquire(board, "anna")
+    acquire(board, "bert")
+    ask(board, "leave", ticket="anna")  # who was interrupted before the answer came
+    assert acquire(board, "anna")["kind"] == "lease_lost"  # a question that was still under way
+    assert acquire(board, "bert")["granted"]
+    ask(board, "leave", ticket="carl")  # who was interrupted before the question came
+    assert acquire(board, "carl")["kind"] == "lease_lost"
+    assert ask(board, "show")["waiting"] == []
+
+
+def test_a_state_that_an_older_agent_wrote_is_read(board: AgentBoard) -> None:
+    token = token_of(acquire(board, "anna"))
+    state = json.loads((board.home / "lease.json").read_text())
+    del state["left"]
+    (board.home / "lease.json").write_text(json.dumps(state))
+    assert ask(board, "show")["holder"]["token"] == token
+    assert acquire(board, "bert")["holder"]["who"] == "anna@host"
+
+
+def test_waiters_ask_seldom_and_often_enough_to_keep_their_place(board: AgentBoard) -> None:
+    acquire(board, "anna")
+    pauses = [acquire(board, name)["ask_again_ns"] for name in ("bert", "carl", "dora")]
+    assert pauses == [5 * SECOND, 9 * SECOND, 9 * SECOND]
+
+
 def test_a_waiter_that_leaves_or_is_forgotten_holds_up_nobody(board: AgentBoard) -> None:
     token = token_of(acquire(board, "anna"))
     for name in ("bert", "carl", "dora"):
@@ -144,6 +170,17 @@ def test_what_is_taken_by_force_is_told_to_whoever_had_it(board: AgentBoard) -> 
     assert lost["message"] == "the board's lease was taken away by admin@desk: the job hangs"
     (taken,) = ask(board, "show")["taken"]
     assert (taken["by"], taken["reason"]) == ("admin@desk", "the job hangs")
+
+
+def test_force_takes_nothing_from_another_than_was_seen(board: AgentBoard) -> None:
+    seen = token_of(acquire(board, "anna"))
+    ask(board, "release", token=seen)
+    token = token_of(acquire(board, "bert"))
+    refused = ask(board, "force", who="admin@desk", reason="it hangs", token=seen)
+    assert (refused["kind"], "bert@host (a test, since " in refused["message"]) == ("busy", True)
+    assert ask(board, "renew", token=token)["ok"]
+    assert ask(board, "force", who="admin@desk", reason="it hangs", token=token)["released"]["who"] == "bert@host"
+    assert ask(board, "force", who="admin@desk", reason="it hangs", token=token)["released"] is None
 
 
 @pytest.mark.parametrize(
