@@ -11,7 +11,7 @@ import re
 from typing import Any, Callable, List, NoReturn, Optional
 
 from .failure import DISK_FULL, Failure
-from .home import Home, find_home
+from .home import Home, find_home, is_in_our_way, not_permitted
 from .wire import MAX_INT, MAX_LINE_BYTES, MAX_SPEC_BYTES, encode_object, one_line
 
 
@@ -31,12 +31,21 @@ def main(arguments: Optional[List[str]] = None) -> int:
     except KeyboardInterrupt:
         _fail(wire, speaks_lines, "interrupted", "the command was interrupted")
     except OSError as error:
-        _print_traceback(speaks_lines)
-        _fail(wire, speaks_lines, "out_of_disk" if error.errno in DISK_FULL else "crashed", str(error))
+        found = _explained(error)
+        if found.kind != "not_permitted":
+            _print_traceback(speaks_lines)
+        _fail(wire, speaks_lines, found.kind, str(found))
     except Exception as error:  # noqa: BLE001 - the host gets an answer, whatever happens
         _print_traceback(speaks_lines)
         _fail(wire, speaks_lines, "crashed", f"{type(error).__name__}: {error}")
     return 1
+
+
+def _explained(error: OSError) -> Failure:
+    """Return what stands for an error of the system that no command has expected."""
+    if isinstance(error, PermissionError) and is_in_our_way(find_home(), error):
+        return not_permitted(find_home(), error)
+    return Failure("out_of_disk" if error.errno in DISK_FULL else "crashed", str(error))
 
 
 def _reply(wire: int, **values: Any) -> None:

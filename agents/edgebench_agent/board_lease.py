@@ -205,7 +205,7 @@ class BoardLease:
         return {"next_token": self._unused_token(), "holder": holder, "queue": [], "taken": [], "left": []}
 
     def _write(self, state: Dict[str, Any]) -> None:
-        part = self._state.with_name(self._state.name + ".part")
+        part = self._home.lease_part
         try:
             part.write_bytes(encode_object(state))
             part.replace(self._state)

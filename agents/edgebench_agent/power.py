@@ -28,7 +28,7 @@ class Power:
     """The governor and the power mode of the board whose files are below `root`."""
 
     def __init__(self, home: Home, root: Path) -> None:
-        self._found = home.power
+        self._found, self._part = home.power, home.power_part
         self._root = root
         self._boot = boot_id() or "?"
 
@@ -126,12 +126,11 @@ class Power:
         return found
 
     def _write_found(self, found: Dict[str, Any]) -> None:
-        part = self._found.with_suffix(".part")
-        with part.open("wb") as file:
+        with self._part.open("wb") as file:
             file.write(encode_object(found))
             file.flush()
             os.fsync(file.fileno())
-        part.replace(self._found)
+        self._part.replace(self._found)
 
     def _read_found(self) -> Optional[Dict[str, Any]]:
         """Return what was found before the first change; None: nothing was changed, or nobody knows what was there."""

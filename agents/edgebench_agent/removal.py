@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any, Dict, List
 
 from .board_lock import take
-from .environments import not_permitted
-from .home import Home, board_root
+from .home import Home, board_root, not_permitted
 from .journal_place import leave_place
 from .power import Power
 
