@@ -84,9 +84,11 @@ def _probe(options: Any, home: Home, wire: int) -> None:
 def _temperatures(options: Any, home: Home, wire: int) -> None:
     from pathlib import Path
 
+    from .in_time import ask_in_time
     from .sensors.thermal import read_temperatures
 
-    _reply(wire, temperature_mc=read_temperatures(Path("/")))
+    asked = ask_in_time({"temperature_mc": lambda: read_temperatures(Path("/"))})
+    _reply(wire, temperature_mc=asked["temperature_mc"] or {})
 
 
 def _receive(options: Any, home: Home, wire: int) -> None:
