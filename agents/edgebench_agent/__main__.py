@@ -169,6 +169,12 @@ def _try(options: Any, home: Home, wire: int) -> None:
     _reply(wire, **try_runtime(options.name))
 
 
+def _guard(options: Any, home: Home, wire: int) -> None:
+    from .guard import guard
+
+    guard(home, options.token)
+
+
 def _supervise(options: Any, home: Home, wire: int) -> int:
     from .supervisor import supervise
 
@@ -220,6 +226,7 @@ def _parser() -> argparse.ArgumentParser:
     add("remove", _remove)
     # What the agent starts itself:
     add("try", _try, name=str)
+    add("guard", _guard, token=_count)
     add("supervise", _supervise, run_id=_run_id, lock=int, ready=int)
     add("measure", _measure, run_id=_run_id, messages=int, go=int)
     return parser

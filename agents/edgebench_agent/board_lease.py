@@ -21,7 +21,7 @@ import re
 import time
 from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
-from typing import Any, Dict, Iterator, List, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 from .failure import Failure
 from .home import Home
@@ -126,6 +126,21 @@ class BoardLease:
             state["taken"] = [*state["taken"], record][-_KEPT_RECORDS:]
             state["holder"] = None
             return {"released": self._shown(holder)}
+
+    def end_overdue(self, token: int, grace_ns: int, clean_up: Callable[[], object]) -> bool:
+        """End the lease of a holder who is late by more than `grace_ns`; clean up before anybody else can have it.
+
+        False: it is not over. Of a lease that is another's by now, or nobody's, only the latter is cleaned up after.
+        """
+        with self._changing() as state:
+            holder = state["holder"]
+            if holder is not None and holder["token"] != token:
+                return True
+            if holder is not None and self._left_ns(holder, _now_ns()) + grace_ns > 0:
+                return False
+            state["holder"] = None
+            clean_up()
+            return True
 
     def describe(self) -> Dict[str, Any]:
         """Return who holds the board, who waits, and what was taken away by force."""

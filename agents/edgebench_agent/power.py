@@ -1,7 +1,7 @@
 """The board's clock governor and power mode: what may be set is set for a while, and put back.
 
 What was found is written into power.json before anything is changed. It is put back when the session ends, or, where
-its host died, by whoever has the board's lease next. Nothing ever asks for a password.
+its host died, by whoever has the board's lease next, or by the session's guard. Nothing ever asks for a password.
 """
 
 import json
@@ -63,7 +63,7 @@ class Power:
         """Put back what was found; say whether there was anything to put back.
 
         Raises:
-            Failure: refused; what was found stays on record.
+            Failure: refused: what was found stays on record; corrupt: nobody knows what it was.
         """
         found = self._read_found()
         if found is None:
@@ -72,19 +72,22 @@ class Power:
             self._put_governors_back(found)
         self._set_power_mode(found["power_mode"])
         self._put_governors_back(found)
-        self._found.unlink()
+        self.forget()
         return True
 
-    def restore_after(self, token: int) -> Optional[str]:
+    def restore_after(self, token: int, *, is_told: bool = True) -> Optional[str]:
         """Put back what another than the holder of lease `token` left; return why that failed, None where it did not.
 
-        `token` 0: nobody holds the board.
+        `token` 0: nobody holds the board. `is_told`: somebody hears what we return; else a damaged record stays, to be
+        told to the next who asks.
         """
         try:
             found = self._read_found()
             if found is not None and (not token or found["token"] != token):
                 self.restore()
         except (Failure, OSError) as error:
+            if is_told and isinstance(error, Failure) and error.kind == "corrupt":
+                self.forget()
             return one_line(f"the board's clocks are not as an earlier session found them: {error}")
         return None
 
@@ -95,6 +98,30 @@ class Power:
         for file in self._files():
             if str(file) in found["governors"]:
                 self._set_governor(file, found["governors"][str(file)])
+
+    def keep(self, token: int) -> bool:
+        """Note what is in force now, before lease `token` changes anything; say whether that is new.
+
+        Raises:
+            Failure: corrupt: nobody knows any more what was in force before the first change.
+        """
+        if self.token_on_record() == token:
+            return False
+        self._keep_found(token)
+        return True
+
+    def token_on_record(self) -> Optional[int]:
+        """Return the lease under which something is set; None: nothing is, or the record is damaged."""
+        try:
+            found = self._read_found()
+        except Failure:
+            return None
+        return None if found is None else int(found["token"])
+
+    def forget(self) -> None:
+        """Remove the record: all of it is put back, or nothing of it can be."""
+        with suppress(FileNotFoundError):
+            self._found.unlink()
 
     # --- the record ---------------------------------------------------------------------------------------------
 
@@ -133,7 +160,11 @@ class Power:
         self._part.replace(self._found)
 
     def _read_found(self) -> Optional[Dict[str, Any]]:
-        """Return what was found before the first change; None: nothing was changed, or nobody knows what was there."""
+        """Return what was found before the first change; None: nothing was changed.
+
+        Raises:
+            Failure: corrupt: the record is none.
+        """
         try:
             found = json.loads(self._found.read_bytes())
             if (
@@ -146,9 +177,13 @@ class Power:
         except FileNotFoundError:
             return None
         except (ValueError, KeyError, TypeError, AttributeError):
-            with suppress(OSError):
-                self._found.unlink()
-            return None
+            mode = power_mode_number(self._root)
+            now = f"governor {self._governor() or 'none'}" + ("" if mode is None else f", power mode {mode}")
+            raise Failure(
+                "corrupt",
+                f"{self._found} said what clocks and power mode were before edgebench set them, and is damaged; "
+                f"they stay as they are ({now}): set them by hand, or start the board again",
+            ) from None
         return dict(found)
 
     # --- the governor -------------------------------------------------------------------------------------------

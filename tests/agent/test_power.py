@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from edgebench_agent.board_lease import BoardLease
 from edgebench_agent.home import Home
 from edgebench_agent.power import Power
 from edgebench_agent.protocol import Hello, LeaseRequest, PowerRequest
-from tests.agent.board import SECOND, AgentBoard
+from tests.agent.board import SECOND, AgentBoard, wait_until
 from tests.agent.trees import JETSON_NANO_POWER, PI4, plant, plant_command
 
 CPU = "sys/devices/system/cpu"
@@ -276,12 +278,107 @@ def test_after_a_reboot_only_the_power_mode_is_put_back(tmp_path: Path) -> None:
     assert not (home.root / "power.json").exists()
 
 
-def test_a_damaged_record_holds_up_nobody(board: AgentBoard, pi4: Path) -> None:
+DAMAGED = (b"", b"{", b"[]", b'{"token": 1, "boot": "x", "power_mode": null, "governors": {"/etc/x": 7}}')
+
+
+def test_a_damaged_record_is_told_once_and_holds_up_nobody(board: AgentBoard, pi4: Path) -> None:
     token = lease(board)["token"]
     power(board, "set", token, governor="performance")
-    for damaged in (b"", b"{", b"[]", b'{"token": 1, "boot": "x", "power_mode": null, "governors": {"/etc/x": 7}}'):
+    for damaged in DAMAGED:
         (board.home / "power.json").write_bytes(damaged)
+        reply = power(board, "restore", token)
+        assert (reply["ok"], reply["restored"]) == (True, False)
+        assert (
+            "power.json said what clocks and power mode were before edgebench set them, and is damaged" in reply["note"]
+        )
+        assert "they stay as they are (governor performance)" in reply["note"]
         assert power(board, "restore", token) == {"ok": True, "restored": False}
+
+
+def test_a_damaged_record_is_told_to_whoever_sets_or_comes_next(board: AgentBoard, pi4: Path) -> None:
+    token = lease(board)["token"]
+    power(board, "set", token, governor="performance")
+    (board.home / "power.json").write_bytes(b"{")
+    assert power(board, "set", token, governor="powersave")["kind"] == "corrupt"
+    assert power(board, "set", token, governor="powersave")["ok"]
+    (board.home / "power.json").write_bytes(b"{")
+    assert board.launch(board.spec(sensors=False, lease_token=token))["ok"]
+    state = json.loads((board.home / "lease.json").read_text())
+    (board.home / "lease.json").write_text(json.dumps(state | {"holder": None}))
+    assert "and is damaged" in lease(board, ticket="the-next")["note"]
+    (board.home / "power.json").write_bytes(b"{")
+    replies: list[dict[str, Any]] = []
+
+    def removed() -> bool:
+        replies.append(board.reply("remove"))  # refused while the run is still ending
+        return bool(replies[-1]["ok"])
+
+    wait_until(removed)
+    assert "and is damaged" in replies[-1]["note"]
+    assert not board.home.exists()
+
+
+# --- the guard --------------------------------------------------------------------------------------------------
+
+
+def guards(board: AgentBoard) -> list[int]:
+    """Return the processes that guard what is set on a board."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (folder / "cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if str(board.archive).encode() in words and b"guard" in words:
+            found.append(int(folder.name))
+    return found
+
+
+def let_time_pass(board: AgentBoard, seconds: int) -> None:
+    path = board.home / "lease.json"
+    state = json.loads(path.read_text())
+    state["holder"]["granted_ns"] -= seconds * SECOND
+    path.write_text(json.dumps(state))
+    (board.home / "lease.renewed").unlink(missing_ok=True)
+
+
+def test_the_clocks_of_a_dead_host_are_put_back_though_nobody_comes(board: AgentBoard, pi4: Path) -> None:
+    token = lease(board)["token"]
+    power(board, "set", token, governor="powersave")
+    power(board, "set", token, governor="performance")
+    (guard,) = guards(board)
+    assert os.getsid(guard) == guard  # what ends the connection's processes does not end it
+    let_time_pass(board, 3600)
+    wait_until(lambda: governors(pi4) == ["ondemand"] * 4)
+    wait_until(lambda: not guards(board))
+    assert not (board.home / "power.json").exists()
+    assert lease(board, "renew", token=token)["kind"] == "lease_lost"  # it would measure with other clocks than it set
+
+
+def test_clocks_are_left_as_they_are_while_a_host_may_come_back_or_a_run_measures(board: AgentBoard, pi4: Path) -> None:
+    home = Home(board.home)
+    token = lease(board)["token"]
+    power(board, "set", token, governor="performance")
+    let_time_pass(board, 300)  # the lease is over, and a host that lost its connection may still look for the board
+    assert not BoardLease(home).end_overdue(token, 600 * SECOND, lambda: None)
+    run = board.spec(mode="idle", min_duration_ns=600 * SECOND, lease_token=token)
+    board.launch_well(run)
+    let_time_pass(board, 3600)
+    time.sleep(7)  # the guard looks every five seconds
+    assert governors(pi4) == ["performance"] * 4
+    board.end_runs()
+    wait_until(lambda: governors(pi4) == ["ondemand"] * 4)
+
+
+def test_a_guard_ends_when_the_board_is_given_back(board: AgentBoard, pi4: Path) -> None:
+    token = lease(board)["token"]
+    power(board, "set", token, governor="performance")
+    assert guards(board)
+    lease(board, "release", token=token)
+    assert lease(board, ticket="another")["granted"]
+    power(board, "set", lease(board, ticket="another")["token"], governor="powersave")
+    wait_until(lambda: len(guards(board)) == 1)
+    assert governors(pi4) == ["powersave"] * 4  # which is the other's
 
 
 # --- cores ------------------------------------------------------------------------------------------------------
