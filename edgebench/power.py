@@ -68,7 +68,9 @@ def power_to_set(agent: RemoteAgent, *, is_wanted: bool, on_event: OnEvent = ign
         yield BoardPower(agent, states_of(shown))
     finally:
         try:
-            agent.power(protocol.PowerRequest(do="restore"))
+            note = agent.power(protocol.PowerRequest(do="restore")).get("note")
+            if isinstance(note, str):
+                on_event(Noted(f"{agent.name}: {printable(note, 1000)}"))
         except DeviceError as error:
             on_event(Noted(f"{agent.name}: {error}; the next session there puts the clocks back as they were"))
 

@@ -52,7 +52,7 @@ _TABLE = ("python", "environment", "packages", "agreement")
 
 # Runs on any Python that the board may have, even too old a one: it must be able to say so.
 _BOOTSTRAP = """
-import sys, os, json, hashlib
+import sys, os, json, hashlib, errno
 def say(**values):
     sys.stdout.write(json.dumps(values) + "\\n"); sys.stdout.flush(); sys.exit(0)
 if sys.version_info < (3, 8):
@@ -74,22 +74,40 @@ def intact():
             return hashlib.sha256(file.read()).hexdigest() == sha
     except OSError:
         return False
-try:
-    if store:
-        os.makedirs(home, 0o700, exist_ok=True)
-        os.makedirs(folder, 0o700, exist_ok=True)
-        part = path + "." + str(os.getpid()) + ".part"
+def put():
+    os.makedirs(home, 0o700, exist_ok=True)
+    os.makedirs(folder, 0o700, exist_ok=True)
+    part = path + "." + str(os.getpid()) + ".part"
+    try:
         with open(part, "wb") as file:
             file.write(sys.stdin.buffer.read())
             file.flush()
             os.fsync(file.fileno())
         os.replace(part, path)
+    finally:
+        if os.path.lexists(part):
+            os.unlink(part)
+def takes(name):
+    seen = {}
+    for place, _, files in os.walk(os.path.join(home, name)):
+        for file in files:
+            try:
+                found = os.lstat(os.path.join(place, file))
+            except OSError:
+                continue
+            seen[found.st_dev, found.st_ino] = found.st_blocks * 512
+    return sum(seen.values())
+try:
+    if store:
+        put()
     base = os.path.realpath(getattr(sys, "_base_executable", None) or sys.executable)
     bits = 64 if sys.maxsize > 2 ** 32 else 32
     version = list(sys.version_info[:3])
     base = {"path": base, "version": version, "bits": bits}
     say(ok=True, have=intact(), path=path, python=version, base=base, served=served())
 except OSError as error:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        say(ok=False, kind="out_of_disk", message=str(error), home=home, own={n: takes(n) for n in ("blobs", "runs")})
     say(ok=False, kind="os_error", message=str(error))
 """
 
@@ -248,6 +266,8 @@ class RemoteAgent:
                 f"{self.name}: {self.python!r} on the board is Python {version}, the agent needs >= 3.8; "
                 f"name a newer one with python = ... in edgebench.toml"
             )
+        if reply.get("kind") == "out_of_disk":
+            raise BoardError(f"{self.name}: can't put the agent on the board: {_what_to_free(reply)}")
         if not reply.get("ok"):
             raise BoardError(
                 f"{self.name}: can't put the agent on the board: {_said(reply.get('message', ''))}; its user must be "
@@ -713,6 +733,17 @@ class _Interrupted(Exception):
 
 def _is_path(value: Any) -> bool:
     return type(value) is str and value.startswith("/") and len(value) < 4096 and value.isprintable()
+
+
+def _what_to_free(reply: Mapping[str, Any]) -> str:
+    """Return what to say of a board whose disk has no room for the agent, by the answer to the bootstrap."""
+    home, own = _said(reply.get("home", "~/.edgebench"), 400), reply.get("own")
+    sizes = {name: own.get(name) for name in ("blobs", "runs")} if isinstance(own, dict) else {}
+    names = {"blobs": "models, which are pushed again when needed", "runs": "journals of runs"}
+    known = {name: size for name, size in sizes.items() if type(size) is int and size > len(agent_archive()[0])}
+    ours = [f"rm -r {home}/{name} ({size / 1e6:,.1f} MB of {names[name]})" for name, size in known.items()]
+    mending = f"; try there, while nothing measures: {', '.join(ours)}" if ours else "; free some of it"
+    return f"its disk, or what its user may have of it, is full{mending}, or set EDGEBENCH_HOME to another disk"
 
 
 def _served(told: Any) -> dict[str, Served]:

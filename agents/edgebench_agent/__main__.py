@@ -11,7 +11,7 @@ import re
 from typing import Any, Callable, List, NoReturn, Optional
 
 from .failure import DISK_FULL, Failure
-from .home import Home, find_home
+from .home import Home, find_home, is_in_our_way, not_permitted
 from .wire import MAX_INT, MAX_LINE_BYTES, MAX_SPEC_BYTES, encode_object, one_line
 
 
@@ -31,12 +31,21 @@ def main(arguments: Optional[List[str]] = None) -> int:
     except KeyboardInterrupt:
         _fail(wire, speaks_lines, "interrupted", "the command was interrupted")
     except OSError as error:
-        _print_traceback(speaks_lines)
-        _fail(wire, speaks_lines, "out_of_disk" if error.errno in DISK_FULL else "crashed", str(error))
+        found = _explained(error)
+        if found.kind != "not_permitted":
+            _print_traceback(speaks_lines)
+        _fail(wire, speaks_lines, found.kind, str(found))
     except Exception as error:  # noqa: BLE001 - the host gets an answer, whatever happens
         _print_traceback(speaks_lines)
         _fail(wire, speaks_lines, "crashed", f"{type(error).__name__}: {error}")
     return 1
+
+
+def _explained(error: OSError) -> Failure:
+    """Return what stands for an error of the system that no command has expected."""
+    if isinstance(error, PermissionError) and is_in_our_way(find_home(), error):
+        return not_permitted(find_home(), error)
+    return Failure("out_of_disk" if error.errno in DISK_FULL else "crashed", str(error))
 
 
 def _reply(wire: int, **values: Any) -> None:
@@ -75,9 +84,11 @@ def _probe(options: Any, home: Home, wire: int) -> None:
 def _temperatures(options: Any, home: Home, wire: int) -> None:
     from pathlib import Path
 
+    from .in_time import ask_in_time
     from .sensors.thermal import read_temperatures
 
-    _reply(wire, temperature_mc=read_temperatures(Path("/")))
+    asked = ask_in_time({"temperature_mc": lambda: read_temperatures(Path("/"))})
+    _reply(wire, temperature_mc=asked["temperature_mc"] or {})
 
 
 def _receive(options: Any, home: Home, wire: int) -> None:
@@ -158,6 +169,12 @@ def _try(options: Any, home: Home, wire: int) -> None:
     _reply(wire, **try_runtime(options.name))
 
 
+def _guard(options: Any, home: Home, wire: int) -> None:
+    from .guard import guard
+
+    guard(home, options.token)
+
+
 def _supervise(options: Any, home: Home, wire: int) -> int:
     from .supervisor import supervise
 
@@ -209,6 +226,7 @@ def _parser() -> argparse.ArgumentParser:
     add("remove", _remove)
     # What the agent starts itself:
     add("try", _try, name=str)
+    add("guard", _guard, token=_count)
     add("supervise", _supervise, run_id=_run_id, lock=int, ready=int)
     add("measure", _measure, run_id=_run_id, messages=int, go=int)
     return parser

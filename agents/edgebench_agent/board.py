@@ -7,9 +7,10 @@ import struct
 import sys
 import time
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Optional
 
 from .home import Home
+from .in_time import ask_in_time
 from .kernel_files import boot_id, kilobytes, read_int, read_table, read_text
 from .sensors.cpufreq import allowed_clocks, cpu_folders
 from .sensors.kernel import read_clocksource
@@ -21,42 +22,52 @@ _ROOT = Path("/")
 
 
 def board_facts(home: Home, root: Path = _ROOT) -> Dict[str, Any]:
-    """Return the facts that decide what a measurement here means; `root` is where /proc and /sys are."""
-    cpuinfo = read_table(root / "proc/cpuinfo")
-    meminfo = read_table(root / "proc/meminfo")
-    clocks = [folder / "cpufreq" for folder in cpu_folders(root)]
-    governors = {text for text in (read_text(folder / "scaling_governor") for folder in clocks) if text}
+    """Return the facts that decide what a measurement here means; `root` is where /proc and /sys are.
+
+    One that does not come soon, e.g. of a driver that hangs, is None.
+    """
+    return {**_own_facts(), **ask_in_time(_facts(home, root))}
+
+
+def _own_facts() -> Dict[str, Any]:
+    """Return what this process knows by itself: nothing to wait for."""
     return {
-        "model": _model(root, cpuinfo),
         "arch": os.uname().machine,
         "python_bits": struct.calcsize("P") * 8,
         "cores": os.cpu_count(),
         "usable_cores": len(os.sched_getaffinity(0)),
-        "cpu": cpuinfo.get("model name") or cpuinfo.get("Processor"),
-        "cpu_features": sorted((cpuinfo.get("Features") or cpuinfo.get("flags") or "").split()) or None,
-        "memory_bytes": kilobytes(meminfo.get("MemTotal")),
-        "memory_available_bytes": memory_available(root),
-        "swap_bytes": kilobytes(meminfo.get("SwapTotal")),
-        "disk_free_bytes": _disk_free(home),
-        "os": _operating_system(root),
-        "vendor_release": _vendor_release(root),
         "kernel": os.uname().release,
-        "libc": _libc(root),
         "python": platform.python_version(),
         "python_executable": sys.executable,
-        "governor": ", ".join(sorted(governors)) or None,
-        "core_capacities": core_capacities(root),
-        "clock_min_khz": _extreme(min, clocks, "scaling_min_freq"),
-        "clock_max_khz": _extreme(max, clocks, "scaling_max_freq"),
-        "clock_allowed_khz": allowed_clocks(root) or None,
-        "clock_hardware_max_khz": _extreme(max, clocks, "cpuinfo_max_freq"),
-        "temperature_mc": read_temperatures(root) or None,
-        "throttled": read_throttled(root),
-        "power_mode": read_power_mode(root),
-        "memory_shared_with_gpu": True if _is_jetson(root) else None,
-        "clocksource": read_clocksource(root),
-        "boot_id": boot_id(root),
         "wall_clock_s": int(time.time()),
+    }
+
+
+def _facts(home: Home, root: Path) -> Dict[str, Callable[[], Any]]:
+    """Return how each fact is found that a file or a command tells."""
+    return {
+        "model": lambda: _model(root),
+        "cpu": lambda: _cpu(root),
+        "cpu_features": lambda: _cpu_features(root),
+        "memory_bytes": lambda: _memory(root, "MemTotal"),
+        "memory_available_bytes": lambda: memory_available(root),
+        "swap_bytes": lambda: _memory(root, "SwapTotal"),
+        "disk_free_bytes": lambda: _disk_free(home),
+        "os": lambda: _operating_system(root),
+        "vendor_release": lambda: _vendor_release(root),
+        "libc": lambda: _libc(root),
+        "governor": lambda: _governor(root),
+        "core_capacities": lambda: core_capacities(root),
+        "clock_min_khz": lambda: _extreme(min, root, "scaling_min_freq"),
+        "clock_max_khz": lambda: _extreme(max, root, "scaling_max_freq"),
+        "clock_allowed_khz": lambda: allowed_clocks(root) or None,
+        "clock_hardware_max_khz": lambda: _extreme(max, root, "cpuinfo_max_freq"),
+        "temperature_mc": lambda: read_temperatures(root) or None,
+        "throttled": lambda: read_throttled(root),
+        "power_mode": lambda: read_power_mode(root),
+        "memory_shared_with_gpu": lambda: True if _is_jetson(root) else None,
+        "clocksource": lambda: read_clocksource(root),
+        "boot_id": lambda: boot_id(root),
     }
 
 
@@ -81,7 +92,7 @@ def _is_jetson(root: Path) -> bool:
 
 def memory_available(root: Path = _ROOT) -> Optional[int]:
     """Return the bytes that a new process can have without swapping, as the kernel estimates it."""
-    return kilobytes(read_table(root / "proc/meminfo").get("MemAvailable"))
+    return _memory(root, "MemAvailable")
 
 
 def oom_kills(root: Path = _ROOT) -> Optional[int]:
@@ -90,9 +101,35 @@ def oom_kills(root: Path = _ROOT) -> Optional[int]:
     return int(found.group(1)) if found else None
 
 
-def _model(root: Path, cpuinfo: Dict[str, str]) -> Optional[str]:
+def _cpuinfo(root: Path) -> Dict[str, str]:
+    return read_table(root / "proc/cpuinfo")
+
+
+def _memory(root: Path, name: str) -> Optional[int]:
+    return kilobytes(read_table(root / "proc/meminfo").get(name))
+
+
+def _cpu(root: Path) -> Optional[str]:
+    cpuinfo = _cpuinfo(root)
+    return cpuinfo.get("model name") or cpuinfo.get("Processor")
+
+
+def _cpu_features(root: Path) -> Optional[List[str]]:
+    cpuinfo = _cpuinfo(root)
+    return sorted((cpuinfo.get("Features") or cpuinfo.get("flags") or "").split()) or None
+
+
+def _governor(root: Path) -> Optional[str]:
+    governors = {read_text(folder / "cpufreq/scaling_governor") for folder in cpu_folders(root)}
+    return ", ".join(sorted(governor for governor in governors if governor)) or None
+
+
+def _model(root: Path) -> Optional[str]:
     tree = read_text(root / "proc/device-tree/model") or read_text(root / "sys/firmware/devicetree/base/model")
-    return tree or cpuinfo.get("Model") or cpuinfo.get("model name") or cpuinfo.get("Hardware")
+    if tree:
+        return tree
+    cpuinfo = _cpuinfo(root)
+    return cpuinfo.get("Model") or cpuinfo.get("model name") or cpuinfo.get("Hardware")
 
 
 def _operating_system(root: Path) -> Optional[str]:
@@ -128,6 +165,7 @@ def _disk_free(home: Home) -> Optional[int]:
     return disk.f_bavail * disk.f_frsize
 
 
-def _extreme(choose: Any, folders: List[Path], name: str) -> Optional[int]:
-    values = [value for value in (read_int(folder / name) for folder in folders) if value is not None]
+def _extreme(choose: Any, root: Path, name: str) -> Optional[int]:
+    found = [read_int(folder / "cpufreq" / name) for folder in cpu_folders(root)]
+    values = [value for value in found if value is not None]
     return choose(values) if values else None

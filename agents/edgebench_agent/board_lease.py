@@ -2,12 +2,14 @@
 
 Whoever holds it renews it; without renewal it ends after its time to live, counted on CLOCK_BOOTTIME (which goes on
 while the board sleeps and which nobody can set) within one boot. Each grant has a number of its own, larger than all
-before: a run carries it, and ends once the board's lease has another.
+before: a run carries it, and ends once the board's lease has another. Where there is no state to count on from
+(`remove` takes it away), numbers begin at the nanoseconds since boot: whoever held the board before, and was asleep
+meanwhile, meets no number that was his.
 
 Waiting is asking again: a ticket that nobody asks for any more leaves the queue, so that a killed waiter holds up
 nobody.
 
-    lease.json      who holds it, who waits, what was taken away by force
+    lease.json      who holds it, who waits, what was taken away by force, which tickets were given back
     lease.renewed   `<nanoseconds since boot> <boot id> <token>`: written in place, which works on a full disk, too
     lease.lock      held for the moment in which either changes
 """
@@ -15,26 +17,30 @@ nobody.
 import fcntl
 import json
 import os
+import re
 import time
 from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
-from typing import Any, Dict, Iterator, List, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 from .failure import Failure
 from .home import Home
 from .kernel_files import boot_id
 from .protocol import MAX_INT, LeaseRequest, ProtocolError, decode_object, encode_object
 
-#: A ticket that was not asked for so long leaves the queue. Waiters are told to ask far more often.
+#: A ticket that was not asked for so long leaves the queue. Waiters are told to ask at least three times as often.
 _FORGOTTEN_NS = 30_000_000_000
-_ASK_AGAIN_NS = 500_000_000
-_ASK_AGAIN_AT_MOST_NS = 5_000_000_000
+#: Each question is a Python that starts on the board, beside the measurement that is waited for: the first in the queue
+#: asks more often than the others. The host believes no more than ten seconds.
+_ASK_AGAIN_NS, _OTHERS_ASK_AGAIN_NS = 5_000_000_000, 9_000_000_000
 _MOST_WAITERS = 256
 _TTL_OF_UNKNOWN_NS = 120_000_000_000
 _KEPT_RECORDS = 20
-#: After a state that could not be read, numbers go on from here above what is still known: none is ever given twice.
+_KEPT_LEFT = 64
+#: Without a state, numbers go on from here above what is still known: none is ever given twice.
 _LEAP = 1 << 20
 _MOST_BYTES = 1 << 20
+_RENEWAL_BYTES = 128
 
 
 class BoardLease:
@@ -54,9 +60,11 @@ class BoardLease:
         The same ticket may ask again, e.g. after the connection broke: what it was given, it keeps.
 
         Raises:
-            Failure: busy: too many wait already.
+            Failure: busy: too many wait already; lease_lost: the ticket was given back.
         """
         with self._changing() as state:
+            if request.ticket in state["left"]:
+                raise Failure("lease_lost", "this session has given up the board already")
             now = _now_ns()
             self._forget_the_dead(state, now)
             holder = state["holder"]
@@ -70,13 +78,19 @@ class BoardLease:
                 "granted": False,
                 "ahead": position,
                 "holder": self._shown(holder),
-                "ask_again_ns": min(_ASK_AGAIN_AT_MOST_NS, _ASK_AGAIN_NS * (position + 1)),
+                "ask_again_ns": _OTHERS_ASK_AGAIN_NS if position else _ASK_AGAIN_NS,
             }
 
     def leave_queue(self, ticket: str) -> None:
-        """Give a ticket back that has not been served."""
+        """Give a ticket back, and the board with it: whoever was interrupted at the grant has not heard of it.
+
+        A question that is still under way with this ticket is answered no more.
+        """
         with self._changing() as state:
             state["queue"] = [waiter for waiter in state["queue"] if waiter["ticket"] != ticket]
+            state["left"] = [*(left for left in state["left"] if left != ticket), ticket][-_KEPT_LEFT:]
+            if state["holder"] is not None and state["holder"]["ticket"] == ticket:
+                state["holder"] = None
 
     def renew(self, token: int) -> None:
         """Say that the holder still wants the board.
@@ -94,16 +108,39 @@ class BoardLease:
             if state["holder"] is not None and state["holder"]["token"] == token:
                 state["holder"] = None
 
-    def release_by_force(self, who: str, reason: str) -> Dict[str, Any]:
-        """Take the board from whoever holds it; who did that, and why, is kept and told to the holder."""
+    def release_by_force(self, who: str, reason: str, token: int = 0) -> Dict[str, Any]:
+        """Take the board from whoever holds it; who did that, and why, is kept and told to the holder.
+
+        `token`: only from the holder who was seen with it; 0: whoever it is.
+
+        Raises:
+            Failure: busy: somebody else holds it by now.
+        """
         with self._changing() as state:
             holder = state["holder"]
             if holder is None:
                 return {"released": None}
+            if token not in (0, holder["token"]):
+                raise Failure("busy", f"{self._told(holder)} has this board by now; nothing was taken away")
             record = {"token": holder["token"], "who": holder["who"], "by": who, "reason": reason, "at": _wall_clock()}
             state["taken"] = [*state["taken"], record][-_KEPT_RECORDS:]
             state["holder"] = None
             return {"released": self._shown(holder)}
+
+    def end_overdue(self, token: int, grace_ns: int, clean_up: Callable[[], object]) -> bool:
+        """End the lease of a holder who is late by more than `grace_ns`; clean up before anybody else can have it.
+
+        False: it is not over. Of a lease that is another's by now, or nobody's, only the latter is cleaned up after.
+        """
+        with self._changing() as state:
+            holder = state["holder"]
+            if holder is not None and holder["token"] != token:
+                return True
+            if holder is not None and self._left_ns(holder, _now_ns()) + grace_ns > 0:
+                return False
+            state["holder"] = None
+            clean_up()
+            return True
 
     def describe(self) -> Dict[str, Any]:
         """Return who holds the board, who waits, and what was taken away by force."""
@@ -144,15 +181,29 @@ class BoardLease:
     @contextmanager
     def _changing(self, *, keep: bool = True) -> Iterator[Dict[str, Any]]:
         """Give the state, alone; write it back if it is to be kept."""
-        self._home.create()
-        lock = os.open(self._home.lease_lock, os.O_RDWR | os.O_CREAT, 0o600)
+        lock = self._locked()
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
             state = self._read()
             yield state
             if keep:
                 self._write(state)
         finally:
+            os.close(lock)
+
+    def _locked(self) -> int:
+        """Return the lock's file, locked and still there: `remove` may have taken it away while we waited."""
+        while True:
+            self._home.create()
+            lock = os.open(self._home.lease_lock, os.O_RDWR | os.O_CREAT, 0o600)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                if os.path.samestat(os.fstat(lock), self._home.lease_lock.stat()):
+                    return lock
+            except FileNotFoundError:
+                pass
+            except BaseException:
+                os.close(lock)
+                raise
             os.close(lock)
 
     def _read(self) -> Dict[str, Any]:
@@ -161,13 +212,15 @@ class BoardLease:
             with self._state.open("rb") as file:
                 return _checked(decode_object(file.read(_MOST_BYTES)))
         except FileNotFoundError:
-            return {"next_token": self._last_renewed_token() + 1, "holder": None, "queue": [], "taken": []}
+            return self._new_state(None)
         except (ProtocolError, KeyError, TypeError, ValueError):
-            token = self._last_renewed_token()
-            return {"next_token": token + _LEAP, "holder": self._last_renewing(token), "queue": [], "taken": []}
+            return self._new_state(self._last_renewing(self._last_renewed_token()))
+
+    def _new_state(self, holder: Optional[Dict[str, Any]]) -> Dict[str, Any]:
+        return {"next_token": self._unused_token(), "holder": holder, "queue": [], "taken": [], "left": []}
 
     def _write(self, state: Dict[str, Any]) -> None:
-        part = self._state.with_name(self._state.name + ".part")
+        part = self._home.lease_part
         try:
             part.write_bytes(encode_object(state))
             part.replace(self._state)
@@ -254,16 +307,18 @@ class BoardLease:
     def _write_renewal(self, token: int) -> None:
         file = os.open(self._renewed, os.O_WRONLY | os.O_CREAT, 0o600)
         try:
-            os.pwrite(file, f"{_now_ns():020} {self._boot} {token:020}".encode(), 0)
+            length = os.pwrite(file, f"{_now_ns():020} {self._boot} {token:020}".encode(), 0)
+            os.ftruncate(file, length)  # else what was longer, e.g. an editor's, would end every renewal for good
         finally:
             os.close(file)
 
     def _renewal(self) -> Tuple[int, str, int]:
         try:
-            renewed, boot, token = self._renewed.read_text().split()
-            return int(renewed), boot, int(token)
-        except (OSError, ValueError):
-            return 0, "", 0
+            with self._renewed.open("rb") as file:
+                found = re.fullmatch(rb"([0-9]{20}) (\S{1,64}) ([0-9]{20})\s*", file.read(_RENEWAL_BYTES))
+        except OSError:
+            found = None
+        return (int(found[1]), found[2].decode("utf-8", "replace"), int(found[3])) if found else (0, "", 0)
 
     def _last_renewing(self, token: int) -> Optional[Dict[str, Any]]:
         """Return the holder whom a damaged state has lost, so that his run goes on; None: nobody renewed anything."""
@@ -272,6 +327,11 @@ class BoardLease:
             return None
         unknown = {"ticket": "?", "who": "somebody", "purpose": "the lease's file was damaged", "since": "?"}
         return {**unknown, "token": token, "ttl_ns": _TTL_OF_UNKNOWN_NS, "granted_ns": renewed_ns, "boot": boot}
+
+    def _unused_token(self) -> int:
+        """Return a number above all that were given, though there is no state that tells which those were."""
+        # Of this boot none was above its nanoseconds when it was given; of an earlier one the last renewal tells.
+        return max(_now_ns(), self._last_renewed_token() + _LEAP)
 
     def _last_renewed_token(self) -> int:
         token = self._renewal()[2]
@@ -307,7 +367,10 @@ def _checked(state: Dict[str, Any]) -> Dict[str, Any]:
             raise TypeError(entries)
         for entry in entries:
             _check_columns(entry, columns)
-    return {name: state[name] for name in ("next_token", "holder", "queue", "taken")}
+    left = state.get("left", [])  # of an agent that is older than this one: it keeps none
+    if type(left) is not list or any(type(ticket) is not str for ticket in left):
+        raise TypeError(left)
+    return {**{name: state[name] for name in ("next_token", "holder", "queue", "taken")}, "left": left}
 
 
 def _check_columns(entry: Any, columns: Dict[str, Any]) -> None:

@@ -4,9 +4,12 @@ EDGEBENCH_HOME (else ~/.edgebench) holds agents/, blobs/, envs/, runs/ and `lock
 """
 
 import os
+import pwd
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Dict, List, Optional, Sequence, Tuple
+
+from .failure import Failure
 
 if TYPE_CHECKING:
     from .protocol import ModelFile  # not loaded by every command
@@ -25,7 +28,9 @@ class Home:
         self.runs = root / "runs"
         self.lock = root / "lock"
         self.power = root / "power.json"  # what clocks and power were before we set them
+        self.power_part = root / "power.part"
         self.lease = root / "lease.json"
+        self.lease_part = root / "lease.json.part"
         self.lease_renewed = root / "lease.renewed"
         self.lease_lock = root / "lease.lock"
 
@@ -43,7 +48,8 @@ class Home:
 
     def files(self) -> List[Path]:
         """Return the files that edgebench makes here, beside the folders."""
-        return [self.lock, self.power, self.lease, self.lease_renewed, self.lease_lock]
+        files = [self.lock, self.power, self.lease, self.lease_renewed, self.lease_lock]
+        return [*files, self.power_part, self.lease_part]
 
     def create(self) -> None:
         """Make what does not exist yet; only the owner may look inside."""
@@ -69,6 +75,48 @@ class RunFolder:
     def model_paths(self, files: Sequence["ModelFile"]) -> List[Path]:
         """Return where the model's files are: in the folder, or on this machine where they lie."""
         return [Path(file.path) if file.path is not None else self.model / file.name for file in files]
+
+
+def is_in_our_way(home: Home, error: PermissionError) -> bool:
+    """Say whether it is about something below the home, or about making it."""
+    if error.filename is None:
+        return False
+    path = Path(os.fsdecode(error.filename))
+    return home.root in (path, *path.parents) or path in home.root.parents
+
+
+def not_permitted(home: Home, error: PermissionError) -> Failure:
+    """Return what to say where files of another user are in the way, or our own that we may not write."""
+    path = Path(os.fsdecode(error.filename or home.root))
+    where = path
+    while not os.path.lexists(where) and where != where.parent:
+        where = where.parent  # what can't be made: the folder is in the way
+    owner = _owner(where)
+    if owner == os.geteuid():
+        why, mending = f"the permissions of {where} forbid it", f"chmod -R u+rwX {home.root}"
+    else:
+        theirs = "another user" if owner is None else _name(owner)
+        why = f"{where} belongs to {theirs}, and we are {_name(os.geteuid())}"
+        mending = f'sudo chown -R "$USER" {home.root}'
+    return Failure(
+        "not_permitted",
+        f"{path} can't be opened or written: {why}; try on the board: {mending}, "
+        f"or set EDGEBENCH_HOME to a folder of this user",
+    )
+
+
+def _owner(path: Path) -> Optional[int]:
+    try:
+        return path.lstat().st_uid
+    except OSError:
+        return None
+
+
+def _name(user: int) -> str:
+    try:
+        return pwd.getpwuid(user).pw_name
+    except (KeyError, OSError):
+        return f"user {user}"
 
 
 def find_home() -> Home:

@@ -39,7 +39,7 @@ def launch(home: Home, line: bytes) -> Dict[str, Any]:
         raise Failure("bad_request", str(error)) from error
     home.create()
     BoardLease(home).require(spec.lease_token)
-    Power(home, board_root()).restore_after(spec.lease_token)
+    Power(home, board_root()).restore_after(spec.lease_token, is_told=False)
     folder = home.run(spec.run_id)
     lock = _take_lock(home, folder, spec)
     if lock is None:

@@ -31,7 +31,8 @@ def obey(home: Home, line: bytes) -> Dict[str, Any]:
         lease.renew(request.token)
     elif request.do == "release":
         lease.release(request.token)
-    released = lease.release_by_force(request.who, request.reason) if request.do == "force" else None
+    force = (request.who, request.reason, request.token)
+    released = lease.release_by_force(*force) if request.do == "force" else None
     now = lease.describe()
     if request.do in ("release", "force"):
         _put_power_back(home, now["holder"]["token"] if now["holder"] is not None else 0)

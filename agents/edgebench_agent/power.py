@@ -1,7 +1,7 @@
 """The board's clock governor and power mode: what may be set is set for a while, and put back.
 
 What was found is written into power.json before anything is changed. It is put back when the session ends, or, where
-its host died, by whoever has the board's lease next. Nothing ever asks for a password.
+its host died, by whoever has the board's lease next, or by the session's guard. Nothing ever asks for a password.
 """
 
 import json
@@ -13,7 +13,7 @@ from typing import Any, Dict, List, Optional
 
 from .failure import Failure
 from .home import Home
-from .kernel_files import boot_id, read_text
+from .kernel_files import boot_id, read_int, read_text
 from .protocol import encode_object, one_line
 from .sensors.command import find_command
 from .sensors.cpufreq import cpu_folders
@@ -28,11 +28,9 @@ class Power:
     """The governor and the power mode of the board whose files are below `root`."""
 
     def __init__(self, home: Home, root: Path) -> None:
-        self._found = home.power
+        self._found, self._part = home.power, home.power_part
         self._root = root
         self._boot = boot_id() or "?"
-        files = [folder / "cpufreq/scaling_governor" for folder in cpu_folders(root)]
-        self._files = [file for file in files if read_text(file) is not None]
 
     def show(self) -> Dict[str, Any]:
         """Return what is in force, what there is to choose from, and why it may not be set (None: it may)."""
@@ -55,39 +53,75 @@ class Power:
         """
         found = self._keep_found(token)
         mode = power_mode if power_mode is not None else found["power_mode"]
-        self._set_power_mode(mode)  # first: it may have a say in the clocks
-        for file, before in found["governors"].items():
-            self._set_governor(Path(file), governor or before)
+        self._set_power_mode(mode)  # first: it may have a say in the clocks, and in which cores there are
+        found = self._keep_new_cores(found)
+        for file in self._files():
+            self._set_governor(file, governor or found["governors"].get(str(file)) or read_text(file) or "")
         return {"governor": self._governor(), "power_mode": power_mode_number(self._root)}
 
     def restore(self) -> bool:
         """Put back what was found; say whether there was anything to put back.
 
         Raises:
-            Failure: refused; what was found stays on record.
+            Failure: refused: what was found stays on record; corrupt: nobody knows what it was.
         """
         found = self._read_found()
         if found is None:
             return False
+        with suppress(Failure):  # cores that the mode is about to switch off: they would come back as they went
+            self._put_governors_back(found)
         self._set_power_mode(found["power_mode"])
-        if found["boot"] == self._boot:  # the board starts with governors of its own
-            for file, before in found["governors"].items():
-                self._set_governor(Path(file), before)
-        self._found.unlink()
+        self._put_governors_back(found)
+        self.forget()
         return True
 
-    def restore_after(self, token: int) -> Optional[str]:
+    def restore_after(self, token: int, *, is_told: bool = True) -> Optional[str]:
         """Put back what another than the holder of lease `token` left; return why that failed, None where it did not.
 
-        `token` 0: nobody holds the board.
+        `token` 0: nobody holds the board. `is_told`: somebody hears what we return; else a damaged record stays, to be
+        told to the next who asks.
         """
         try:
             found = self._read_found()
             if found is not None and (not token or found["token"] != token):
                 self.restore()
         except (Failure, OSError) as error:
+            if is_told and isinstance(error, Failure) and error.kind == "corrupt":
+                self.forget()
             return one_line(f"the board's clocks are not as an earlier session found them: {error}")
         return None
+
+    def _put_governors_back(self, found: Dict[str, Any]) -> None:
+        """Put back the governors of the cores that are on now."""
+        if found["boot"] != self._boot:  # the board starts with governors of its own
+            return
+        for file in self._files():
+            if str(file) in found["governors"]:
+                self._set_governor(file, found["governors"][str(file)])
+
+    def keep(self, token: int) -> bool:
+        """Note what is in force now, before lease `token` changes anything; say whether that is new.
+
+        Raises:
+            Failure: corrupt: nobody knows any more what was in force before the first change.
+        """
+        if self.token_on_record() == token:
+            return False
+        self._keep_found(token)
+        return True
+
+    def token_on_record(self) -> Optional[int]:
+        """Return the lease under which something is set; None: nothing is, or the record is damaged."""
+        try:
+            found = self._read_found()
+        except Failure:
+            return None
+        return None if found is None else int(found["token"])
+
+    def forget(self) -> None:
+        """Remove the record: all of it is put back, or nothing of it can be."""
+        with suppress(FileNotFoundError):
+            self._found.unlink()
 
     # --- the record ---------------------------------------------------------------------------------------------
 
@@ -103,20 +137,34 @@ class Power:
             else {
                 "token": token,
                 "boot": self._boot,
-                "governors": {str(file): read_text(file) or "" for file in self._files},
+                "governors": {str(file): read_text(file) or "" for file in self._files()},
                 "power_mode": power_mode_number(self._root),
             }
         )
-        part = self._found.with_suffix(".part")
-        with part.open("wb") as file:
+        self._write_found(found)
+        return found
+
+    def _keep_new_cores(self, found: Dict[str, Any]) -> Dict[str, Any]:
+        """Return what was found with the cores that a power mode has switched on, as they came."""
+        new = {str(file): read_text(file) or "" for file in self._files() if str(file) not in found["governors"]}
+        if new:
+            found = {**found, "governors": {**found["governors"], **new}}
+            self._write_found(found)
+        return found
+
+    def _write_found(self, found: Dict[str, Any]) -> None:
+        with self._part.open("wb") as file:
             file.write(encode_object(found))
             file.flush()
             os.fsync(file.fileno())
-        part.replace(self._found)
-        return found
+        self._part.replace(self._found)
 
     def _read_found(self) -> Optional[Dict[str, Any]]:
-        """Return what was found before the first change; None: nothing was changed, or nobody knows what was there."""
+        """Return what was found before the first change; None: nothing was changed.
+
+        Raises:
+            Failure: corrupt: the record is none.
+        """
         try:
             found = json.loads(self._found.read_bytes())
             if (
@@ -129,29 +177,40 @@ class Power:
         except FileNotFoundError:
             return None
         except (ValueError, KeyError, TypeError, AttributeError):
-            with suppress(OSError):
-                self._found.unlink()
-            return None
+            mode = power_mode_number(self._root)
+            now = f"governor {self._governor() or 'none'}" + ("" if mode is None else f", power mode {mode}")
+            raise Failure(
+                "corrupt",
+                f"{self._found} said what clocks and power mode were before edgebench set them, and is damaged; "
+                f"they stay as they are ({now}): set them by hand, or start the board again",
+            ) from None
         return dict(found)
 
     # --- the governor -------------------------------------------------------------------------------------------
 
+    def _files(self) -> List[Path]:
+        """Return the governor's file of each core that is on just now: a power mode switches cores on and off."""
+        on = [folder for folder in cpu_folders(self._root) if read_int(folder / "online") != 0]
+        files = [folder / "cpufreq/scaling_governor" for folder in on]
+        return [file for file in files if read_text(file) is not None]
+
     def _governor(self) -> Optional[str]:
-        return ", ".join(sorted({read_text(file) or "?" for file in self._files})) or None
+        return ", ".join(sorted({read_text(file) or "?" for file in self._files()})) or None
 
     def _governors(self) -> List[str]:
         """Return those that every core has."""
         offered = [
-            set((read_text(file.with_name("scaling_available_governors")) or "").split()) for file in self._files
+            set((read_text(file.with_name("scaling_available_governors")) or "").split()) for file in self._files()
         ]
         return sorted(set.intersection(*offered)) if offered else []
 
     def _why_no_governor(self) -> Optional[str]:
         """Try it with what is in force already, which changes nothing."""
-        if not self._files:
+        files = self._files()
+        if not files:
             return "the board has no clock governor"
         try:
-            for file in self._files[:_MOST_CORES]:
+            for file in files[:_MOST_CORES]:
                 self._set_governor(file, read_text(file) or "")
         except Failure as failure:
             return str(failure)

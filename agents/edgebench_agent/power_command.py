@@ -4,6 +4,7 @@ from typing import Any, Dict
 
 from .board_lease import BoardLease
 from .failure import Failure
+from .guard import start_guard
 from .home import Home, board_root
 from .power import Power
 from .protocol import PowerRequest, ProtocolError
@@ -13,7 +14,7 @@ def obey(home: Home, line: bytes) -> Dict[str, Any]:
     """Do what a request says; return the reply.
 
     Raises:
-        Failure: refused, lease_lost, busy, bad_request.
+        Failure: refused, corrupt, lease_lost, busy, bad_request.
     """
     try:
         request = PowerRequest.from_json(line)
@@ -27,5 +28,23 @@ def obey(home: Home, line: bytes) -> Dict[str, Any]:
     if not request.token:
         raise Failure("bad_request", f"to {request.do} takes the board's lease")
     if request.do == "restore":
-        return {"restored": power.restore()}
+        return _restore(power)
+    try:
+        if power.keep(request.token):
+            start_guard(request.token)
+    except Failure as failure:
+        if failure.kind == "corrupt":
+            power.forget()  # told now; the next time what is in force counts as found
+        raise
     return power.set(request.token, request.governor, request.power_mode)
+
+
+def _restore(power: Power) -> Dict[str, Any]:
+    """Put back what was found; a record that is damaged is told, and holds up nobody."""
+    try:
+        return {"restored": power.restore()}
+    except Failure as failure:
+        if failure.kind != "corrupt":
+            raise
+        power.forget()
+        return {"restored": False, "note": str(failure)}

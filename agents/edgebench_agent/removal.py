@@ -4,11 +4,11 @@ import os
 import shutil
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Optional
 
 from .board_lock import take
-from .environments import not_permitted
-from .home import Home, board_root
+from .failure import Failure
+from .home import Home, board_root, not_permitted
 from .journal_place import leave_place
 from .power import Power
 
@@ -17,7 +17,8 @@ def remove_all(home: Home) -> Dict[str, Any]:
     """Remove all that edgebench has put under its home, and the home where nothing else is in it.
 
     Returns:
-        `removed`: number of things and bytes by kind; `left`: names of what is not edgebench's, which stays.
+        `removed`: number of things and bytes by kind; `left`: names of what is not edgebench's, which stays; where the
+        board's clocks could not be put back, `note`: why.
 
     Raises:
         Failure: busy: a run measures; not_permitted: something belongs to another user.
@@ -28,7 +29,7 @@ def remove_all(home: Home) -> Dict[str, Any]:
         lock = os.open(home.lock, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             take(home, lock, "the removal")
-            Power(home, board_root()).restore()
+            note = _put_power_back(home)
             for run in home.runs.iterdir() if home.runs.is_dir() else ():
                 leave_place(run)
             removed = {}
@@ -41,9 +42,20 @@ def remove_all(home: Home) -> Dict[str, Any]:
                     file.unlink()
         finally:
             os.close(lock)
-        return {"removed": removed, "left": _leave(home.root)}
+        return {"removed": removed, "left": _leave(home.root), **({} if note is None else {"note": note})}
     except PermissionError as error:
         raise not_permitted(home, error) from error
+
+
+def _put_power_back(home: Home) -> Optional[str]:
+    """Put back clocks and power mode; return why nobody can any more, None where it was done."""
+    try:
+        Power(home, board_root()).restore()
+    except Failure as failure:
+        if failure.kind != "corrupt":
+            raise
+        return str(failure)
+    return None
 
 
 def _size(folder: Path) -> Dict[str, int]:

@@ -400,19 +400,19 @@ def release(name: str, force: bool, reason: str | None, json_target: str | None)
     """
     from edgebench.device import find_device
     from edgebench.errors import BoardBusy
-    from edgebench.lease import lease_of, own_name, release_board
+    from edgebench.release import release_seen, see_lease
 
     device = find_device(name)
-    holder, waiting = lease_of(device)
-    is_ours = holder is not None and holder.who == own_name()
-    if holder is not None and not is_ours and not force:
+    seen = see_lease(device)
+    holder, waiting = seen.holder, list(seen.waiting)
+    if holder is not None and not seen.is_ours and not force:
         raise BoardBusy(
             f"{name}: {holder} has the board since {holder.since}; to end that: "
             f"edgebench device release {name} --force --reason '...'"
         )
-    if holder is not None and not is_ours and not reason:
+    if holder is not None and not seen.is_ours and not reason:
         raise UsageError("--force takes a --reason: it is told to whoever has the board")
-    released = release_board(device, reason=reason or "released by its own user") if holder is not None else None
+    released = release_seen(device, seen, reason=reason or "released by its own user")
     write_json(
         json_target,
         {"device": name, "released": dataclasses.asdict(released) if released else None, "waiting": waiting},

@@ -16,6 +16,7 @@ def board(tmp_path: Path) -> Iterator[AgentBoard]:
     board = AgentBoard(tmp_path)
     yield board
     board.end_runs()
+    (board.home / "power.json").unlink(missing_ok=True)  # which ends the guard of clocks that a test has set
 
 
 @pytest.fixture(scope="session")

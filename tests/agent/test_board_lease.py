@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 import random
 import subprocess
 import sys
@@ -44,6 +46,14 @@ def age_lease(board: AgentBoard, seconds: int) -> None:
     (board.home / "lease.renewed").unlink(missing_ok=True)
 
 
+def age_granted(board: AgentBoard, seconds: int) -> None:
+    """Let the grant, and nothing else, be so much older."""
+    path = board.home / "lease.json"
+    state = json.loads(path.read_text())
+    state["holder"]["granted_ns"] -= seconds * SECOND
+    path.write_text(json.dumps(state))
+
+
 # --- who has it ---------------------------------------------------------------------------------------------------
 
 
@@ -66,6 +76,32 @@ def test_whoever_came_first_is_served_first(board: AgentBoard) -> None:
     ask(board, "release", token=token)
     assert not acquire(board, "dora")["granted"]
     assert acquire(board, "bert")["granted"]
+
+
+def test_a_ticket_given_back_gives_the_board_back_with_it(board: AgentBoard) -> None:
+    acquire(board, "anna")
+    acquire(board, "bert")
+    ask(board, "leave", ticket="anna")  # who was interrupted before the answer came
+    assert acquire(board, "anna")["kind"] == "lease_lost"  # a question that was still under way
+    assert acquire(board, "bert")["granted"]
+    ask(board, "leave", ticket="carl")  # who was interrupted before the question came
+    assert acquire(board, "carl")["kind"] == "lease_lost"
+    assert ask(board, "show")["waiting"] == []
+
+
+def test_a_state_that_an_older_agent_wrote_is_read(board: AgentBoard) -> None:
+    token = token_of(acquire(board, "anna"))
+    state = json.loads((board.home / "lease.json").read_text())
+    del state["left"]
+    (board.home / "lease.json").write_text(json.dumps(state))
+    assert ask(board, "show")["holder"]["token"] == token
+    assert acquire(board, "bert")["holder"]["who"] == "anna@host"
+
+
+def test_waiters_ask_seldom_and_often_enough_to_keep_their_place(board: AgentBoard) -> None:
+    acquire(board, "anna")
+    pauses = [acquire(board, name)["ask_again_ns"] for name in ("bert", "carl", "dora")]
+    assert pauses == [5 * SECOND, 9 * SECOND, 9 * SECOND]
 
 
 def test_a_waiter_that_leaves_or_is_forgotten_holds_up_nobody(board: AgentBoard) -> None:
@@ -136,11 +172,86 @@ def test_what_is_taken_by_force_is_told_to_whoever_had_it(board: AgentBoard) -> 
     assert (taken["by"], taken["reason"]) == ("admin@desk", "the job hangs")
 
 
+def test_force_takes_nothing_from_another_than_was_seen(board: AgentBoard) -> None:
+    seen = token_of(acquire(board, "anna"))
+    ask(board, "release", token=seen)
+    token = token_of(acquire(board, "bert"))
+    refused = ask(board, "force", who="admin@desk", reason="it hangs", token=seen)
+    assert (refused["kind"], "bert@host (a test, since " in refused["message"]) == ("busy", True)
+    assert ask(board, "renew", token=token)["ok"]
+    assert ask(board, "force", who="admin@desk", reason="it hangs", token=token)["released"]["who"] == "bert@host"
+    assert ask(board, "force", who="admin@desk", reason="it hangs", token=token)["released"] is None
+
+
 @pytest.mark.parametrize(
     "line", [b"", b"{}\n", b'{"do":"steal"}\n', b'{"do":"acquire"}\n', b'{"do":"acquire","ticket":"../x"}\n']
 )
 def test_a_request_that_is_none_is_refused(board: AgentBoard, line: bytes) -> None:
     assert board.reply("lease", input=line)["kind"] == "bad_request"
+
+
+@pytest.mark.parametrize("content", [b"x" * 400, b"9" * 20 + b" a b c d " * 9, b"\xff\xfe" * 90, b"1 2", b""])
+def test_a_damaged_renewal_is_mended_by_the_next_one(board: AgentBoard, content: bytes) -> None:
+    token = token_of(acquire(board, "anna", ttl_ns=60 * SECOND))
+    (board.home / "lease.renewed").write_bytes(content)
+    age_granted(board, 3600)
+    assert ask(board, "renew", token=token)["ok"]
+    assert not acquire(board, "bert")["granted"]
+    (board.home / "lease.json").write_bytes(b"{")  # and what is left tells who has the board
+    assert not acquire(board, "bert")["granted"]
+    assert ask(board, "renew", token=token)["ok"]
+
+
+# --- numbers are never given twice --------------------------------------------------------------------------------
+
+
+def test_a_holder_who_slept_through_a_removal_has_lost_the_board(board: AgentBoard) -> None:
+    slept = token_of(acquire(board, "anna"))
+    assert board.reply("remove")["ok"]
+    token = token_of(acquire(board, "bert"))
+    assert token > slept
+    assert ask(board, "renew", token=slept)["kind"] == "lease_lost"
+    assert board.launch(board.spec(lease_token=slept))["kind"] == "lease_lost"
+    assert ask(board, "renew", token=token)["ok"]
+
+
+def test_a_number_does_not_come_again_where_nothing_tells_what_was_given(board: AgentBoard) -> None:
+    tokens = []
+    for content in (None, b"{", None, b"{"):
+        tokens.append(token_of(acquire(board, f"user-{len(tokens)}")))
+        (board.home / "lease.renewed").unlink(missing_ok=True)
+        (board.home / "lease.json").unlink()
+        if content is not None:
+            (board.home / "lease.json").write_bytes(content)
+    assert tokens == sorted(set(tokens))
+
+
+def test_who_waited_for_the_lock_while_all_was_removed_waits_for_the_one_that_is_there(board: AgentBoard) -> None:
+    acquire(board, "anna")
+    lock = board.home / "lease.lock"
+    with lock.open("r") as old:
+        fcntl.flock(old, fcntl.LOCK_EX)
+        waiting = board.start("lease")
+        assert waiting.stdin is not None
+        waiting.stdin.write(LeaseRequest(do="acquire", ticket="bert", who="bert@host").to_json())
+        waiting.stdin.close()
+        waiting.stdin = None
+        wait_until(lambda: is_waiting_for(waiting.pid, old.fileno()))
+        assert board.reply("remove")["ok"]
+        acquire(board, "carl")
+        new = lock.open("r")
+        fcntl.flock(new, fcntl.LOCK_EX)
+    with new:
+        wait_until(lambda: waiting.poll() is not None or is_waiting_for(waiting.pid, new.fileno()))
+        assert waiting.poll() is None
+    assert json.loads(waiting.communicate(timeout=60)[0])["holder"]["who"] == "carl@host"
+
+
+def is_waiting_for(pid: int, lock: int) -> bool:
+    """Say whether a process waits for the lock of an open file."""
+    entries = [line.split() for line in Path("/proc/locks").read_text().splitlines()]
+    inode = str(os.fstat(lock).st_ino)
+    return any("->" in entry and str(pid) in entry and entry[-3].endswith(f":{inode}") for entry in entries)
 
 
 # --- runs under it ------------------------------------------------------------------------------------------------

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 import venv
 from pathlib import Path
@@ -192,3 +194,46 @@ def test_probe_names_a_process_that_keeps_the_board_busy(board: AgentBoard) -> N
     finally:
         spinning.kill()
         spinning.wait()
+
+
+# --- another user's files -----------------------------------------------------------------------------------------
+
+NOBODY = 65534
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make files of another user")
+@pytest.mark.parametrize("theirs", ["lease.json", "lease.lock", "lease.renewed", "lock", "blobs", "."])
+def test_files_of_another_user_are_named_with_their_owner_and_what_mends_it(theirs: str) -> None:
+    """As after `sudo edgebench`: some of the home is root's."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        board = AgentBoard(Path(folder), "/usr/bin/python3")
+        spec = board.spec()
+        ask = protocol.LeaseRequest(do="acquire", ticket="a", who="a").to_json()
+        token = board.reply("lease", input=ask)["token"]
+        board.reply("lease", input=protocol.LeaseRequest(do="renew", token=token).to_json())
+        (board.home / "lock").touch()
+        mine = {"user": NOBODY, "group": NOBODY}
+        subprocess.run(["chown", "-R", str(NOBODY), board.home], check=True)
+        path = board.home / theirs
+        os.chown(path, 0, 0)
+        path.chmod(0o600)
+        asked = {
+            "lease": ask,
+            "launch": dataclasses.replace(spec, lease_token=token).to_json(),
+            f"receive {'0' * 64} 1 --lease {token}": b"x",
+        }
+        replies = [board.replies(*command.split(), input=line, **mine)[-1] for command, line in asked.items()]
+        refused = [reply for reply in replies if not reply["ok"] and reply["kind"] == "not_permitted"]
+        assert refused, replies
+        assert not [reply for reply in replies if reply.get("kind") == "crashed"]
+        for reply in refused:
+            assert f"{path} belongs to root, and we are nobody" in reply["message"]
+            assert f'sudo chown -R "$USER" {board.home}, or set EDGEBENCH_HOME to' in reply["message"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_home_that_may_not_be_written_is_told(board: AgentBoard) -> None:
+    board.home.mkdir(mode=0o500)
+    reply = board.reply("lease", input=protocol.LeaseRequest(do="acquire", ticket="a", who="a").to_json())
+    assert (reply["kind"], "chmod -R u+rwX" in reply["message"]) == ("not_permitted", True)

@@ -242,6 +242,8 @@ def test_removal_is_refused_by_a_run_that_really_measures(board: AgentBoard, tin
 def test_removal_keeps_what_is_not_ours(board: AgentBoard) -> None:
     install(board, make_wheel(GOOD))
     (board.home / "notes.txt").write_text("mine")
+    for name in ("lease.json.part", "power.part"):  # what an agent leaves that is killed while it writes
+        (board.home / name).write_text("{")
     assert board.reply("remove")["left"] == ["notes.txt"]
     assert [path.name for path in board.home.iterdir()] == ["notes.txt"]
 

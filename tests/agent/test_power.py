@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from edgebench_agent.board_lease import BoardLease
 from edgebench_agent.home import Home
 from edgebench_agent.power import Power
 from edgebench_agent.protocol import Hello, LeaseRequest, PowerRequest
-from tests.agent.board import SECOND, AgentBoard
+from tests.agent.board import SECOND, AgentBoard, wait_until
 from tests.agent.trees import JETSON_NANO_POWER, PI4, plant, plant_command
 
 CPU = "sys/devices/system/cpu"
@@ -39,6 +41,42 @@ def jetson(board: AgentBoard, tmp_path: Path) -> Path:
     modes = "< POWER_MODEL ID=0 NAME=MAXN >\n< POWER_MODEL ID=1 NAME=5W >\n< POWER_MODEL ID=2 NAME=SUPER >\n"
     root = plant(JETSON_NANO_POWER | {"etc/nvpmodel.conf": modes}, tmp_path / "root")
     plant_command(root / "usr/sbin/nvpmodel", NVPMODEL.format(root=root))
+    return with_root(board, root)
+
+
+#: Modes 0 and 1 have eight cores and four. A core that goes takes its governor's file along; the kernel brings it back
+#: as it went (`cpufreq.gone`), or, the first time, at its default.
+CORES_OF_MODES = """
+cpus={root}/sys/devices/system/cpu
+for core in 4 5 6 7; do
+    cpu=$cpus/cpu$core
+    if [ "$2" = 0 ] && [ ! -e $cpu/cpufreq ]; then
+        echo 1 > $cpu/online; mv $cpu/cpufreq.gone $cpu/cpufreq
+    elif [ "$2" = 1 ] && [ -e $cpu/cpufreq ]; then
+        echo 0 > $cpu/online; mv $cpu/cpufreq $cpu/cpufreq.gone
+    fi
+done
+printf "pmode:%04d\\n" "$2" > {root}/var/lib/nvpmodel/status
+"""
+
+
+@pytest.fixture(params=[0, 1])
+def xavier(board: AgentBoard, tmp_path: Path, request: pytest.FixtureRequest) -> Path:
+    """The root of a Jetson whose power modes have eight cores and four; it is in one of them."""
+    found = request.param
+    cores = {
+        f"{CPU}/cpu{core}/{'cpufreq' if core < 4 or found == 0 else 'cpufreq.gone'}/{name}": value
+        for core in range(8)
+        for name, value in {
+            "scaling_governor": "schedutil\n",
+            "scaling_available_governors": "performance schedutil\n",
+        }.items()
+    }
+    states = {f"{CPU}/cpu{core}/online": f"{int(core < 4 or found == 0)}\n" for core in range(8)}
+    modes = "< POWER_MODEL ID=0 NAME=MAXN >\n< POWER_MODEL ID=1 NAME=10W >\n"
+    mode_now = {"etc/nvpmodel.conf": modes, "var/lib/nvpmodel/status": f"pmode:{found:04}\n"}
+    root = plant(JETSON_NANO_POWER | cores | states | mode_now, tmp_path / "root")
+    plant_command(root / "usr/sbin/nvpmodel", CORES_OF_MODES.format(root=root))
     return with_root(board, root)
 
 
@@ -148,6 +186,31 @@ def test_a_power_mode_is_set_and_put_back(board: AgentBoard, jetson: Path) -> No
     assert mode(jetson) == "pmode:0001"
 
 
+def cores_on(root: Path) -> list[str]:
+    """Return the governor of each core that is on."""
+    return [file.read_text().strip() for file in sorted(root.glob(f"{CPU}/cpu*/cpufreq/scaling_governor"))]
+
+
+def test_cores_that_a_power_mode_switches_are_set_and_put_back(board: AgentBoard, xavier: Path) -> None:
+    found = len(cores_on(xavier))
+    before, other, others = (0, 1, 4) if found == 8 else (1, 0, 8)
+    token = lease(board)["token"]
+    for _ in range(2):
+        reply = power(board, "set", token, governor="performance", power_mode=other)
+        assert (reply["ok"], reply["governor"], reply["power_mode"]) == (True, "performance", other), reply
+        assert cores_on(xavier) == ["performance"] * others
+        reply = power(board, "set", token, governor="performance")
+        assert (reply["ok"], reply["governor"], reply["power_mode"]) == (True, "performance", before), reply
+        assert cores_on(xavier) == ["performance"] * found
+    assert power(board, "set", token, power_mode=other)["governor"] == "schedutil"
+    assert cores_on(xavier) == ["schedutil"] * others
+    power(board, "set", token, governor="performance", power_mode=other)
+    assert power(board, "restore", token)["restored"] is True
+    assert cores_on(xavier) == ["schedutil"] * found
+    every = xavier.glob(f"{CPU}/cpu*/cpufreq*/scaling_governor")  # of those that are off, too
+    assert {file.read_text().strip() for file in every} == {"schedutil"}
+
+
 def test_a_power_mode_that_needs_a_reboot_is_refused(board: AgentBoard, jetson: Path) -> None:
     token = lease(board)["token"]
     reply = power(board, "set", token, power_mode=2)
@@ -215,12 +278,107 @@ def test_after_a_reboot_only_the_power_mode_is_put_back(tmp_path: Path) -> None:
     assert not (home.root / "power.json").exists()
 
 
-def test_a_damaged_record_holds_up_nobody(board: AgentBoard, pi4: Path) -> None:
+DAMAGED = (b"", b"{", b"[]", b'{"token": 1, "boot": "x", "power_mode": null, "governors": {"/etc/x": 7}}')
+
+
+def test_a_damaged_record_is_told_once_and_holds_up_nobody(board: AgentBoard, pi4: Path) -> None:
     token = lease(board)["token"]
     power(board, "set", token, governor="performance")
-    for damaged in (b"", b"{", b"[]", b'{"token": 1, "boot": "x", "power_mode": null, "governors": {"/etc/x": 7}}'):
+    for damaged in DAMAGED:
         (board.home / "power.json").write_bytes(damaged)
+        reply = power(board, "restore", token)
+        assert (reply["ok"], reply["restored"]) == (True, False)
+        assert (
+            "power.json said what clocks and power mode were before edgebench set them, and is damaged" in reply["note"]
+        )
+        assert "they stay as they are (governor performance)" in reply["note"]
         assert power(board, "restore", token) == {"ok": True, "restored": False}
+
+
+def test_a_damaged_record_is_told_to_whoever_sets_or_comes_next(board: AgentBoard, pi4: Path) -> None:
+    token = lease(board)["token"]
+    power(board, "set", token, governor="performance")
+    (board.home / "power.json").write_bytes(b"{")
+    assert power(board, "set", token, governor="powersave")["kind"] == "corrupt"
+    assert power(board, "set", token, governor="powersave")["ok"]
+    (board.home / "power.json").write_bytes(b"{")
+    assert board.launch(board.spec(sensors=False, lease_token=token))["ok"]
+    state = json.loads((board.home / "lease.json").read_text())
+    (board.home / "lease.json").write_text(json.dumps(state | {"holder": None}))
+    assert "and is damaged" in lease(board, ticket="the-next")["note"]
+    (board.home / "power.json").write_bytes(b"{")
+    replies: list[dict[str, Any]] = []
+
+    def removed() -> bool:
+        replies.append(board.reply("remove"))  # refused while the run is still ending
+        return bool(replies[-1]["ok"])
+
+    wait_until(removed)
+    assert "and is damaged" in replies[-1]["note"]
+    assert not board.home.exists()
+
+
+# --- the guard --------------------------------------------------------------------------------------------------
+
+
+def guards(board: AgentBoard) -> list[int]:
+    """Return the processes that guard what is set on a board."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (folder / "cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if str(board.archive).encode() in words and b"guard" in words:
+            found.append(int(folder.name))
+    return found
+
+
+def let_time_pass(board: AgentBoard, seconds: int) -> None:
+    path = board.home / "lease.json"
+    state = json.loads(path.read_text())
+    state["holder"]["granted_ns"] -= seconds * SECOND
+    path.write_text(json.dumps(state))
+    (board.home / "lease.renewed").unlink(missing_ok=True)
+
+
+def test_the_clocks_of_a_dead_host_are_put_back_though_nobody_comes(board: AgentBoard, pi4: Path) -> None:
+    token = lease(board)["token"]
+    power(board, "set", token, governor="powersave")
+    power(board, "set", token, governor="performance")
+    (guard,) = guards(board)
+    assert os.getsid(guard) == guard  # what ends the connection's processes does not end it
+    let_time_pass(board, 3600)
+    wait_until(lambda: governors(pi4) == ["ondemand"] * 4)
+    wait_until(lambda: not guards(board))
+    assert not (board.home / "power.json").exists()
+    assert lease(board, "renew", token=token)["kind"] == "lease_lost"  # it would measure with other clocks than it set
+
+
+def test_clocks_are_left_as_they_are_while_a_host_may_come_back_or_a_run_measures(board: AgentBoard, pi4: Path) -> None:
+    home = Home(board.home)
+    token = lease(board)["token"]
+    power(board, "set", token, governor="performance")
+    let_time_pass(board, 300)  # the lease is over, and a host that lost its connection may still look for the board
+    assert not BoardLease(home).end_overdue(token, 600 * SECOND, lambda: None)
+    run = board.spec(mode="idle", min_duration_ns=600 * SECOND, lease_token=token)
+    board.launch_well(run)
+    let_time_pass(board, 3600)
+    time.sleep(7)  # the guard looks every five seconds
+    assert governors(pi4) == ["performance"] * 4
+    board.end_runs()
+    wait_until(lambda: governors(pi4) == ["ondemand"] * 4)
+
+
+def test_a_guard_ends_when_the_board_is_given_back(board: AgentBoard, pi4: Path) -> None:
+    token = lease(board)["token"]
+    power(board, "set", token, governor="performance")
+    assert guards(board)
+    lease(board, "release", token=token)
+    assert lease(board, ticket="another")["granted"]
+    power(board, "set", lease(board, ticket="another")["token"], governor="powersave")
+    wait_until(lambda: len(guards(board)) == 1)
+    assert governors(pi4) == ["powersave"] * 4  # which is the other's
 
 
 # --- cores ------------------------------------------------------------------------------------------------------

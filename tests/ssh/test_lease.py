@@ -19,6 +19,7 @@ from edgebench.device import Device
 from edgebench.errors import BoardBusy, LeaseLost
 from edgebench.events import Event, Noted
 from edgebench.lease import agent_of, lease_of, own_name, release_board
+from edgebench.release import release_seen, see_lease
 from edgebench_agent.board_lease import BoardLease
 from edgebench_agent.home import Home
 from edgebench_agent.protocol import LeaseRequest
@@ -164,6 +165,19 @@ def test_release_takes_nothing_from_others_unless_forced_with_a_reason(ssh_board
         assert json.loads(forced.stdout)["released"]["who"] == "bert@laptop"
         lost = BoardLease(Home(ssh_board.edgebench_home)).why_lost(token)
     assert lost == f"the board's lease was taken away by {own_name()}: it hangs"
+
+
+def test_release_takes_nothing_from_whoever_came_since_we_looked(ssh_board: SshBoard) -> None:
+    device, lease = ssh_board.device(), BoardLease(Home(ssh_board.edgebench_home))
+    ours = lease.acquire(LeaseRequest(do="acquire", ticket="ours", who=own_name(), purpose="a dead session"))["token"]
+    seen = see_lease(device)
+    assert (seen.is_ours, seen.token, seen.waiting) == (True, ours, ())
+    lease.release(ours)
+    with somebody_else(ssh_board) as token:
+        with pytest.raises(BoardBusy, match=r"board: bert@laptop \(his job, since .*\) has this board by now"):
+            release_seen(device, seen, reason="released by its own user")
+        lease.renew(token)
+    assert release_seen(device, see_lease(device), reason="nobody had it") is None
 
 
 def test_check_says_who_has_the_board(ssh_board: SshBoard, tmp_path: Path) -> None:

@@ -1,14 +1,17 @@
 """A command of the board that tells a sensor's value: bounded in time and in what it may say."""
 
 import os
+import select
 import shutil
 import signal
 import subprocess
+import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Optional, Sequence
+from typing import Any, Optional, Sequence
 
 _TIMEOUT_S = 2
+_GONE_S = 1  # how long a killed one is waited for
 _MOST_BYTES = 1 << 16
 
 
@@ -19,7 +22,10 @@ def find_command(root: Path, places: Sequence[str]) -> Optional[str]:
 
 
 def command_output(*command: str) -> Optional[str]:
-    """Return what a command prints; None where it fails or doesn't end soon (then it is killed, with its children)."""
+    """Return what a command prints.
+
+    None where it fails, says more than any sensor has to say, or doesn't end soon; then it is killed with its children.
+    """
     try:
         process = subprocess.Popen(
             command,
@@ -31,10 +37,34 @@ def command_output(*command: str) -> Optional[str]:
     except OSError:
         return None
     try:
-        printed, _ = process.communicate(timeout=_TIMEOUT_S)
-    except subprocess.TimeoutExpired:
+        printed = _read(process, time.monotonic() + _TIMEOUT_S)
+        return printed.decode("utf-8", "replace") if printed is not None and process.returncode == 0 else None
+    finally:
+        _end(process)
+
+
+def _read(process: Any, deadline: float) -> Optional[bytes]:
+    """Return all that a process prints until it has ended; None where that is too much, or takes too long."""
+    printed = b""
+    while len(printed) <= _MOST_BYTES:
+        left = deadline - time.monotonic()
+        if left <= 0 or not select.select([process.stdout], [], [], left)[0]:
+            return None
+        data = os.read(process.stdout.fileno(), 1 << 14)
+        printed += data
+        if not data:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(max(0.0, deadline - time.monotonic()))
+                return printed
+            return None
+    return None
+
+
+def _end(process: Any) -> None:
+    """Kill a process that still runs, with its children; one that hangs in the kernel is left behind."""
+    process.stdout.close()
+    if process.returncode is None:
         with suppress(OSError):
             os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
-        return None
-    return printed[:_MOST_BYTES].decode("utf-8", "replace") if process.returncode == 0 else None
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(_GONE_S)
