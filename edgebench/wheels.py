@@ -43,6 +43,7 @@ _OLDEST_GLIBC = {"x86_64": 5, "i686": 5}  # of manylinux tags; 17 for all others
 _LEGACY = {(2, 5): "manylinux1", (2, 12): "manylinux2010", (2, 17): "manylinux2014"}
 _ON_32_BITS = {"aarch64": "armv7l", "armv8l": "armv7l", "x86_64": "i686"}
 _OFFLINE = re.compile(r"Retrying \(|NewConnectionError|ConnectionError|Temporary failure in name resolution|timed out")
+_ELSEWHERE = "edgebench device setup NAME --download DIR"
 _ROUNDS = 5
 #: How long it is believed that nobody has built a wheel for a kind of board.
 _NONE_FITS_S = 7 * 86400
@@ -85,7 +86,8 @@ def target_of(name: str, *, arch: str | None, bits: int, python: tuple[int, int]
     if glibc is None:
         raise BoardError(
             f"{name}: its C library is {libc or 'unknown'}, and the runtimes are built for glibc only; take a system "
-            f"with glibc (Raspberry Pi OS, Debian, Ubuntu), or --system-python with runtimes that you build there"
+            f"with glibc (Raspberry Pi OS, Debian, Ubuntu), or build the runtimes there, then: "
+            f"edgebench device setup {name} --system-python"
         )
     machine = arch or "unknown"
     return Target(
@@ -174,7 +176,7 @@ class WheelFolder:
                     kept = self._ask_again(runtime, target, own, kept)
                     _write(lock, {"runtime": runtime, "target": asdict(target), **kept})
         except OSError as error:
-            raise BoardError(f"can't keep wheels in {self.folder}: {error.strerror}; try: --download DIR") from error
+            raise BoardError(f"can't keep wheels in {self.folder}: {error.strerror}; try: {_ELSEWHERE}") from error
         if kept["none"] is not None:
             raise NoWheelFits(kept["none"])
         return tuple(Wheel(**entry) for entry in kept["wheels"])
@@ -282,7 +284,7 @@ def _pip_download(runtime: str, requirements: Sequence[str], target: Target, fol
     if _OFFLINE.search(said):
         raise BoardError(
             f"{runtime}: its wheels for {target.shown} are not here and can't be downloaded: {reason}; connect this "
-            f"machine to the internet once, or name a folder that has them with --download DIR"
+            f"machine to the internet once, or name a folder that has them: {_ELSEWHERE}"
         )
     if "No matching distribution" in said:
         raise NoWheelFits(f"{runtime}: no wheel fits {target.shown}: {reason}")
