@@ -174,8 +174,11 @@ def _set_up_one_of(request: Request, runtimes: Sequence[str], on_event: OnEvent)
         agent = RemoteAgent(transport, name=device.name, python=device.python)
         agent.install()
         used = [name for name in runtimes if name in agent.served][:1]  # as `python_for` picks it
-        if used and not _broken(agent, used):
+        broken = _broken(agent, used)
+        if used and not broken:
             return
+        if used and agent.served[used[0]].own:
+            raise _as_error(device, _kept(agent, device, used[0], broken[used[0]]))  # not replaced without being asked
     order = list(dict.fromkeys([*used, *runtimes]))
     for name in order:
         try:
@@ -195,7 +198,11 @@ def _set_up_alone(request: Request, runtime: str, on_event: OnEvent) -> None:
     findings = set_up(device, SetupPlan(runtimes=(runtime,), wait_s=request.wait_s), on_event).findings
     lacking = next((finding for finding in findings if finding.state is State.MEND), None)
     if lacking is not None:
-        raise BoardError(f"{device.name}: {lacking.what}: {lacking.seen}; try: {lacking.mend}")
+        raise _as_error(device, lacking)
+
+
+def _as_error(device: Device, lacking: Finding) -> BoardError:
+    return BoardError(f"{device.name}: {lacking.what}: {lacking.seen}; try: {lacking.mend}")
 
 
 def _set_up(agent: RemoteAgent, device: Device, plan: SetupPlan, on_event: OnEvent) -> Setup:

@@ -155,6 +155,17 @@ def test_a_runtime_is_run_by_the_python_that_serves_it_and_others_by_the_devices
     assert installed(ssh_board, python=sys.executable).served == {}
 
 
+def test_what_a_user_chose_and_no_longer_works_is_not_replaced_by_the_way(ssh_board: SshBoard) -> None:
+    (ssh_board.edgebench_home / "envs").mkdir(parents=True)
+    table = {"runtimes": {"onnxruntime": ENTRY | {"python": "/bin/false", "own": True}}}
+    (ssh_board.edgebench_home / "envs/table.json").write_text(json.dumps(table))
+    request = Request(device=ssh_board.device(), formats=(Format.ONNX_INT8,))
+    own = r"your own no longer works: .*edgebench device setup board --runtime onnxruntime, with --wheel FILE"
+    with pytest.raises(BoardError, match=rf"^board: onnxruntime: {own}"):
+        set_up_for(request)
+    assert installed(ssh_board).served["onnxruntime"].own
+
+
 def installed(board: SshBoard, **settings: str) -> RemoteAgent:
     device = board.device(**settings)
     with open_transport(device) as transport:
