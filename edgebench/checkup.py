@@ -10,8 +10,8 @@ from typing import Any
 
 from edgebench.board_pythons import DEFAULT_PYTHON
 from edgebench.device import Device
-from edgebench.errors import AuthenticationError, BoardError, ConnectionLost, DeviceError, HostKeyError
-from edgebench.lease import Holder, holder_of
+from edgebench.errors import AuthenticationError, BoardBusy, BoardError, ConnectionLost, DeviceError, HostKeyError
+from edgebench.lease import Holder, hold_board, holder_of
 from edgebench.measurement import Overhead
 from edgebench.own_cost import own_cost
 from edgebench.printable import printable
@@ -92,11 +92,21 @@ def check_device(device: Device) -> Checkup:
             findings.append(_lease(holder_of(agent.lease(LeaseRequest(do="show")))))
             if all(finding.state is not State.MEND for finding in findings):
                 told: list[str] = []
-                overhead = own_cost(agent, tell=told.append)
+                overhead = _own_cost(agent, device, told)
                 findings += cost_findings(overhead, told)
     except DeviceError as error:
         findings.append(Finding(_place_of(error, findings), str(error).removeprefix(f"{device.name}: "), State.MEND))
     return Checkup(device=device.name, findings=tuple(findings), board=board, overhead_us=overhead)
+
+
+def _own_cost(agent: RemoteAgent, device: Device, told: list[str]) -> Overhead | None:
+    """Measure it while the board is ours; `told` gets why that was not possible."""
+    try:
+        with hold_board(agent, device, purpose="device check", wait_s=0, advice="try again when it is given back"):
+            return own_cost(agent, tell=told.append)
+    except BoardBusy as busy:
+        told.append(f"own cost not measured: {str(busy).removeprefix(f'{device.name}: ')}")
+        return None
 
 
 def _way_findings(device: Device) -> Iterator[Finding]:

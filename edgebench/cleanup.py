@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from edgebench.device import Device
-from edgebench.errors import AgentError
+from edgebench.errors import AgentError, BoardError
+from edgebench.lease import hold_board
 from edgebench.remote_agent import RemoteAgent
 from edgebench.transport import open_transport
 
@@ -44,12 +47,14 @@ def clean_device(
     What is in use stays. Without either limit nothing goes.
 
     Raises:
+        BoardBusy: somebody has the board, whose next run may need what would go.
         DeviceError: the board can't be reached, or its agent doesn't answer as it should.
     """
     with open_transport(device) as transport:
         agent = RemoteAgent(transport, name=device.name, python=device.python)
         agent.install()
-        reply = agent.clean(older_than_s=older_than_s, keep_bytes=keep_bytes, dry_run=dry_run)
+        with _held(agent, device) if not dry_run else nullcontext():
+            reply = agent.clean(older_than_s=older_than_s, keep_bytes=keep_bytes, dry_run=dry_run)
     try:
         return Cleanup(
             device=device.name,
@@ -61,6 +66,20 @@ def clean_device(
         )
     except (KeyError, TypeError, ValueError) as error:
         raise AgentError(f"{device.name}: the board's answer to clean is not valid") from error
+
+
+@contextmanager
+def _held(agent: RemoteAgent, device: Device) -> Iterator[None]:
+    with ExitStack() as stack:
+        try:
+            advice = "try again when it is given back"
+            stack.enter_context(hold_board(agent, device, purpose="device clean", wait_s=0, advice=advice))
+        except BoardError as error:
+            # A full disk takes no new lease, and cleaning is what mends it. The agent still refuses to clean where
+            # somebody else has the board.
+            if error.kind != "out_of_disk":
+                raise
+        yield
 
 
 def _removed(entry: dict[str, Any]) -> Removed:

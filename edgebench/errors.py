@@ -105,7 +105,11 @@ class ConnectionLost(DeviceError):
 
 
 class BoardError(DeviceError):
-    pass
+    """The board lacks something; `kind` is the agent's word for what, empty where it was not the agent that said so."""
+
+    def __init__(self, message: str, *, kind: str = "") -> None:
+        super().__init__(message)
+        self.kind = kind
 
 
 class BoardBusy(BoardError):

@@ -6,6 +6,7 @@ import getpass
 import os
 import secrets
 import socket
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -13,16 +14,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgebench.device import Device
-from edgebench.errors import AgentError, BoardBusy, DeviceError
+from edgebench.errors import AgentError, BoardBusy, DeviceError, LeaseLost
 from edgebench.events import Noted, OnEvent, ignore
 from edgebench.printable import printable
-from edgebench.remote_agent import RemoteAgent
+from edgebench.remote_agent import BUSY_WAIT_S, RemoteAgent
 from edgebench.request import WAIT_S
 from edgebench.transport import open_transport
 from edgebench_agent import protocol
 
-#: Without renewal for so long, the board is free: a killed host holds it no longer. Renewed at least every 10 s.
+#: Without renewal for so long, the board is free: a killed host holds it no longer.
 TTL_NS = 120 * 1_000_000_000
+#: What nothing else has renewed for so long is renewed in a thread of its own; and again so soon where that failed.
+_RENEW_AFTER_S, _AGAIN_S = 20.0, 5.0
 #: What a CI system calls the job that runs here, for those who find the board taken.
 _CI_JOBS = ("GITHUB_RUN_ID", "CI_JOB_ID", "BUILD_TAG")
 
@@ -58,27 +61,72 @@ def agent_of(
     with open_transport(device) as transport:
         agent = RemoteAgent(transport, name=device.name, python=python or device.python)
         agent.install()
-        with hold_board(agent, purpose=purpose, wait_s=wait_s, on_event=on_event):
+        with hold_board(agent, device, purpose=purpose, wait_s=wait_s, on_event=on_event):
             yield agent
 
 
 @contextmanager
 def hold_board(
-    agent: RemoteAgent, *, purpose: str, wait_s: float = WAIT_S, ttl_ns: int = TTL_NS, on_event: OnEvent = ignore
+    agent: RemoteAgent,
+    device: Device,
+    *,
+    purpose: str,
+    wait_s: float = WAIT_S,
+    advice: str = "try --wait 30m",
+    renew_after_s: float = _RENEW_AFTER_S,
+    ttl_ns: int = TTL_NS,
+    on_event: OnEvent = ignore,
 ) -> Iterator[None]:
     """Hold the board's lease: what the agent is asked to run meanwhile runs under it.
 
+    It is renewed until the end, whatever this machine does meanwhile: `renew_after_s` after anything else did that.
+
     Raises:
-        BoardBusy: somebody else still had it after `wait_s`.
+        BoardBusy: somebody else still had it after `wait_s`; the message ends with `advice`.
         LeaseLost: from whatever is asked of the agent once the lease is lost.
     """
-    agent.lease_token = _acquire(agent, purpose=purpose, wait_s=wait_s, ttl_ns=ttl_ns, on_event=on_event)
+    agent.lease_token = _acquire(agent, purpose=purpose, wait_s=wait_s, advice=advice, ttl_ns=ttl_ns, on_event=on_event)
+    agent.renewed_s = time.monotonic()
+    agent.patience_s, agent.tell = BUSY_WAIT_S, lambda text: on_event(Noted(text))
+    ended = threading.Event()
+    # A daemon: a host that is interrupted while its board does not answer ends all the same.
+    threading.Thread(
+        target=_keep_renewed, args=(agent, device, renew_after_s, ended), name=f"lease-{device.name}", daemon=True
+    ).start()
     try:
         yield
     finally:
-        token, agent.lease_token = agent.lease_token, 0
+        ended.set()
+        token, agent.lease_token, agent.patience_s = agent.lease_token, 0, 0.0
         with suppress(DeviceError):  # it ends by itself
             agent.lease(protocol.LeaseRequest(do="release", token=token))
+
+
+def _keep_renewed(agent: RemoteAgent, device: Device, after_s: float, ended: threading.Event) -> None:
+    """Renew a lease until `ended`, or until it is lost, by a way to the board of our own.
+
+    The agent's own way is its thread's, which may be waiting on it, or opening it again. Ours is opened when it is
+    first needed, and again where it breaks. While a run is measured its follower renews, and nothing is done here.
+    """
+    transport = open_transport(device)
+    beside = agent.beside(transport)
+    try:
+        while not ended.wait(max(0.0, agent.renewed_s + after_s - time.monotonic())):
+            if time.monotonic() < agent.renewed_s + after_s:
+                continue  # something else did it meanwhile
+            try:
+                transport.connect()
+                beside.keep_lease()
+                agent.renewed_s = max(agent.renewed_s, beside.renewed_s)
+            except LeaseLost:
+                return  # whatever is asked next of the agent says so
+            except DeviceError:
+                transport.close()
+                if ended.wait(min(_AGAIN_S, after_s)):
+                    return
+    finally:
+        with suppress(DeviceError):
+            transport.close()
 
 
 def lease_of(device: Device) -> tuple[Holder | None, list[str]]:
@@ -130,7 +178,7 @@ def _holder(told: Any) -> Holder | None:
     return Holder(**words, left_s=left / 1e9 if type(left) is int else 0.0)
 
 
-def _acquire(agent: RemoteAgent, *, purpose: str, wait_s: float, ttl_ns: int, on_event: OnEvent) -> int:
+def _acquire(agent: RemoteAgent, *, purpose: str, wait_s: float, advice: str, ttl_ns: int, on_event: OnEvent) -> int:
     job = next((f", job {os.environ[name]}" for name in _CI_JOBS if os.environ.get(name)), "")
     request = protocol.LeaseRequest(
         do="acquire",
@@ -151,7 +199,7 @@ def _acquire(agent: RemoteAgent, *, purpose: str, wait_s: float, ttl_ns: int, on
             text = _waiting(agent, reply)
             if time.monotonic() >= deadline:
                 raise BoardBusy(
-                    f"{text}; try --wait 30m, or, if that is nobody's any more: "
+                    f"{text}; {advice}, or, if that is nobody's any more: "
                     f"edgebench device release {agent.name} --force --reason '...'"
                 )
             if text != told:

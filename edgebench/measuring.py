@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import time
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,7 +11,6 @@ from datetime import UTC, datetime
 from edgebench.artifact import Artifact
 from edgebench.collect import RunCollector
 from edgebench.errors import BoardBusy, EdgebenchError
-from edgebench.events import Noted, OnEvent
 from edgebench.measurement import Run, Subject
 from edgebench.power import AS_FOUND, PowerState
 from edgebench.preflight import model_files, providers_for, runtime_of
@@ -25,8 +23,6 @@ from edgebench_agent import protocol
 _MOST, _MOST_SUSTAINED = 1 << 18, 1 << 23
 LEASE_NS = 600 * 1_000_000_000  # a run that nobody renews ends after ten minutes
 INTERRUPTED = "interrupted before its end"
-_BUSY_WAIT_S = 600.0
-_BUSY_POLL_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,34 +43,6 @@ class RunEnded(Exception):
         self.run = run
         self.reason = reason
         self.why = why
-
-
-def measure_patiently(
-    agent: RemoteAgent,
-    cell: Cell,
-    request: Request,
-    plan: RunPlan,
-    *,
-    run_id: str,
-    watch: Callable[[RunCollector], None],
-    on_event: OnEvent,
-) -> Run:
-    """Measure a run as soon as the board is free; somebody else's run ends by itself.
-
-    `plan`: of this run, which may be shorter or longer than what the request asks for.
-    """
-    deadline = time.monotonic() + _BUSY_WAIT_S
-    told = False
-    while True:
-        try:
-            return measure_run(agent, cell, request, plan, run_id=run_id, on_event=watch)
-        except BoardBusy as busy:
-            if time.monotonic() > deadline:
-                raise
-            if not told:
-                on_event(Noted(f"{busy}; waiting for at most {_BUSY_WAIT_S / 60:.0f} minutes"))
-                told = True
-            time.sleep(_BUSY_POLL_S)
 
 
 def run_spec(
@@ -123,12 +91,14 @@ def measure_run(
     plan: RunPlan,
     *,
     run_id: str,
-    on_event: Callable[[RunCollector], None],
+    watch: Callable[[RunCollector], None],
 ) -> Run:
-    """Measure one run from launch to its last message.
+    """Measure one run from launch to its last message; `watch` gets what was collected whenever something came.
+
+    `plan`: of this run, which may be shorter or longer than what the request asks for.
 
     Raises:
-        BoardBusy: another run is measuring there.
+        BoardBusy: another run is measuring there, for longer than the agent has patience.
         ConnectionLost, AgentError, BoardError: the run is ended on the board, as far as it can be reached.
     """
     artifact = cell.subject.artifact
@@ -142,13 +112,18 @@ def measure_run(
         plan=plan,
         runtime=request.runtime,
     )
+    return agent.patiently(lambda: _measure_once(agent, cell, spec, watch))
+
+
+def _measure_once(agent: RemoteAgent, cell: Cell, spec: protocol.RunSpec, watch: Callable[[RunCollector], None]) -> Run:
+    run_id = spec.run_id
     collector = RunCollector(spec, started_at=_now(), agent_sha256=agent_archive()[1])
     position = Position()
     try:
         agent.launch(spec)
         for entry in agent.follow(run_id, position=position):
             collector.take(entry)
-            on_event(collector)
+            watch(collector)
     except BoardBusy:
         raise
     except KeyboardInterrupt as interrupt:
@@ -159,7 +134,7 @@ def measure_run(
         agent.stop(run_id, position=position)
         raise
     if collector.failed is not None:
-        failed = failure(f"{agent.name}: {cell.subject.variant.name} {artifact.format}", collector.failed)
+        failed = failure(f"{agent.name}: {cell.subject.variant.name} {cell.subject.artifact.format}", collector.failed)
         raise RunEnded(collector.run(), f"failed: {collector.failed.kind}", failed)
     return collector.run()
 

@@ -10,7 +10,7 @@ from edgebench.collect import RunCollector
 from edgebench.errors import NotValid
 from edgebench.events import Noted, OnEvent
 from edgebench.measurement import Run
-from edgebench.measuring import Cell, RunEnded, measure_patiently
+from edgebench.measuring import Cell, RunEnded, measure_run
 from edgebench.rate_search import Probe, RateSearch
 from edgebench.remote_agent import RemoteAgent
 from edgebench.request import Request
@@ -123,14 +123,13 @@ class RateFinder:
     def _measure(self, cell: Cell, plan: RunPlan, number: int) -> Run:
         run_id = f"{cell.subject.id}-probe-{secrets.token_hex(3)}"
         try:
-            return measure_patiently(
+            return measure_run(
                 self._agent,
                 cell,
                 self._request,
                 plan,
                 run_id=run_id,
                 watch=self._watching(cell, number),
-                on_event=self._on_event,
             )
         except RunEnded as ended:
             raise ended.why from ended

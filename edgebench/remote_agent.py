@@ -17,7 +17,7 @@ from functools import cache
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from edgebench.board_pythons import DEFAULT_PYTHON, BoardPython, board_python, find_pythons
 from edgebench.errors import (
@@ -36,9 +36,14 @@ from edgebench.printable import printable
 from edgebench.transport.base import CommandResult, Stream, Transport
 from edgebench_agent import protocol
 
+_T = TypeVar("_T")
+
 #: A follower is heard every second (heartbeats); silent for so long, the connection counts as lost.
 SILENCE_S = 15.0
 RENEW_EVERY_S = 10.0
+#: How long a launch waits for a run that measures on a board that is ours: it is somebody's without a lease, and short.
+BUSY_WAIT_S = 600.0
+_BUSY_POLL_S = 2.0
 RECONNECT_ATTEMPTS = 8
 #: How long a run that goes on by itself is looked for again: about as long as it waits for us.
 RECONNECT_S = 600.0
@@ -210,6 +215,9 @@ class RemoteAgent:
         self.python_version: tuple[int, ...] = ()
         self.base: BoardPython | None = None  # what `python` is, or was made of
         self.lease_token = 0  # of the board's lease that runs and pushes are under; 0: none
+        self.renewed_s = 0.0  # when the lease was renewed last, by whatever we do; time.monotonic
+        self.patience_s = 0.0  # that a launch has where another run measures
+        self.tell: Callable[[str], None] = lambda _: None  # gets what a person who waits should know
         self._path: str | None = None
 
     # --- installing ---------------------------------------------------------------------------------------------
@@ -363,7 +371,7 @@ class RemoteAgent:
             arguments += ["--keep-bytes", str(keep_bytes)]
         if dry_run:
             arguments += ["--dry-run"]
-        return self._command(arguments, timeout_s=120)
+        return self._command([*arguments, *self._under_lease()], timeout_s=120)
 
     # --- setting up ---------------------------------------------------------------------------------------------
 
@@ -372,10 +380,11 @@ class RemoteAgent:
 
         Raises:
             BoardBusy: a run measures there.
+            LeaseLost: the board is somebody else's by now.
             BoardError: no room for it, or files of another user are in the way.
         """
         line = protocol.encode_object(asdict(spec))
-        reply = self._command(["install"], input=line, timeout_s=1800, python=python)
+        reply = self._command(["install", *self._under_lease()], input=line, timeout_s=1800, python=python)
         made, missing = reply.get("python"), reply.get("missing")
         known = {wheel.sha256 for wheel in spec.wheel_files()}
         if not (made is None or _is_path(made)) or type(missing) is not list or not set(missing) <= known:
@@ -384,14 +393,20 @@ class RemoteAgent:
 
     def adopt(self, adoption: protocol.Adoption) -> None:
         """Have a Python serve a runtime from now on; what served it before is removed where nothing else needs it."""
-        self._command(["adopt"], input=protocol.encode_object(asdict(adoption)), timeout_s=300)
+        line = protocol.encode_object(asdict(adoption))
+        self._command(["adopt", *self._under_lease()], input=line, timeout_s=300)
         self.served[adoption.runtime] = Served(
             adoption.python, adoption.environment, adoption.packages, adoption.agreement, adoption.own
         )
 
+    def drop(self, wheels: Sequence[str]) -> None:
+        """Remove wheels from the board, by their hash, and the environments that serve no runtime."""
+        line = protocol.encode_object(asdict(protocol.Leftovers(list(wheels))))
+        self._command(["drop", *self._under_lease()], input=line, timeout_s=300)
+
     def remove(self) -> dict[str, Any]:
         """Remove all that edgebench has put on the board, the agent included; return its list of what went."""
-        return self._command(["remove"], timeout_s=600)
+        return self._command(["remove", *self._under_lease()], timeout_s=600)
 
     # --- runs' beginning and end --------------------------------------------------------------------------------
 
@@ -406,6 +421,26 @@ class RemoteAgent:
         # The board itself ends a runtime's import that gets nowhere, after ten minutes.
         leased = replace(spec, lease_token=self.lease_token)
         self._command(["launch"], input=leased.to_json(), timeout_s=660, python=self.python_for(spec.runtime))
+        self.renewed_s = time.monotonic()
+
+    def patiently(self, begin: Callable[[], _T]) -> _T:
+        """Return what `begin` returns, which launches a run; where another one measures, again, as `patience_s` says.
+
+        Raises:
+            BoardBusy: it still measures there.
+        """
+        deadline = time.monotonic() + self.patience_s
+        told = False
+        while True:
+            try:
+                return begin()
+            except BoardBusy as busy:
+                if time.monotonic() >= deadline:
+                    raise
+                if not told:
+                    self.tell(f"{busy}; waiting for at most {self.patience_s / 60:.0f} minutes")
+                    told = True
+                time.sleep(_BUSY_POLL_S)
 
     def lease(self, request: protocol.LeaseRequest) -> dict[str, Any]:
         """Ask something of the board's lease; return the agent's answer.
@@ -432,20 +467,36 @@ class RemoteAgent:
         """
         if self.lease_token:
             self.lease(protocol.LeaseRequest(do="renew", token=self.lease_token))
+            self.renewed_s = time.monotonic()
+
+    def beside(self, transport: Transport) -> RemoteAgent:
+        """Return the same agent by another way to the board, for another thread: a way is one thread's."""
+        twin = RemoteAgent(transport, name=self.name, python=self.python)
+        twin._path, twin.lease_token = self._path, self.lease_token
+        return twin
 
     def _under_lease(self) -> list[str]:
         return ["--lease", str(self.lease_token)] if self.lease_token else []
 
     @contextmanager
     def running(self, spec: protocol.RunSpec) -> Iterator[Iterator[protocol.Entry]]:
-        """Launch a run and give its messages, as `follow` does; whatever goes wrong, the run is ended on the board."""
+        """Launch a run, patiently, and give its messages, as `follow` does; whatever goes wrong, the board ends it."""
         position = Position()
+        self.patiently(lambda: self._launch_or_stop(spec))
         try:
-            self.launch(spec)
             yield self.follow(spec.run_id, position=position)
         except BaseException:
             if not position.ended:
                 self.stop(spec.run_id, position=position)
+            raise
+
+    def _launch_or_stop(self, spec: protocol.RunSpec) -> None:
+        try:
+            self.launch(spec)
+        except BoardBusy:
+            raise  # it is not there to be ended
+        except BaseException:
+            self.stop(spec.run_id)
             raise
 
     def stop(self, run_id: str, *, position: Position | None = None) -> list[protocol.Entry]:
@@ -511,7 +562,7 @@ class RemoteAgent:
         if kind == "lease_lost":
             raise LeaseLost(f"{self.name}: {message}")
         if kind in protocol.FAILURE_KINDS and kind not in ("crashed", "bad_request"):
-            raise BoardError(f"{self.name}: {message}")
+            raise BoardError(f"{self.name}: {message}", kind=str(kind))
         raise AgentError(f"{self.name}: the agent failed: {message}")
 
     # --- blobs --------------------------------------------------------------------------------------------------
@@ -573,6 +624,7 @@ class RemoteAgent:
                     while chunk := file.read(_CHUNK_BYTES):
                         stream.write(chunk)
                         moved += len(chunk)
+                        self.renewed_s = time.monotonic()  # `receive` renews while bytes come
                         if on_progress is not None:
                             on_progress(have + moved, size)
                     stream.end_input()
@@ -650,7 +702,7 @@ class RemoteAgent:
                     raise TimeoutError("no end in time")
                 if now - renewed >= RENEW_EVERY_S:
                     stream.write(protocol.RENEW)
-                    renewed = now
+                    renewed = self.renewed_s = now
                 line = lines.line(timeout_s=min(SILENCE_S, deadline - now))
                 if not line:
                     self._explain_end(stream, run_id)

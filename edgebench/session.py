@@ -25,7 +25,7 @@ from edgebench.export import cache_folder
 from edgebench.idle import measure_idle
 from edgebench.lease import agent_of
 from edgebench.measurement import Measurement, Run, Score, Subject
-from edgebench.measuring import Cell, RunEnded, measure_patiently
+from edgebench.measuring import Cell, RunEnded, measure_run
 from edgebench.operator_profiling import has_fallen_back, profile_and_keep
 from edgebench.own_cost import cost_of_session
 from edgebench.planning import OF_ITS_MINUTES, RunCost, Timetable, cost_of, fit_into, pilot_plan, what_budget_costs
@@ -271,14 +271,13 @@ class _Session:
         began = time.monotonic()
         try:
             run_id = f"{cell.subject.id}-pilot-{secrets.token_hex(2)}"
-            run = measure_patiently(
+            run = measure_run(
                 agent,
                 cell,
                 self._request,
                 pilot_plan(self._request.plan),
                 run_id=run_id,
                 watch=lambda _: None,
-                on_event=self._on_event,
             )
         except RunEnded as ended:
             if isinstance(ended.why, RunFailed):
@@ -308,14 +307,13 @@ class _Session:
         number = len(runs) + 1
         run_id = f"{cell.subject.id}-{number:03d}-{secrets.token_hex(2)}"
         try:
-            run = measure_patiently(
+            run = measure_run(
                 agent,
                 cell,
                 self._request,
                 plan,
                 run_id=run_id,
                 watch=self._watching(cell, number),
-                on_event=self._on_event,
             )
         except RunEnded as ended:
             self._store.add_run(cell.subject, replace(ended.run, reasons=(ended.reason,)))

@@ -6,6 +6,7 @@ import hashlib
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,14 +14,25 @@ from typing import Any
 from edgebench.board_pythons import DEFAULT_PYTHON, BoardPython, find_pythons
 from edgebench.checkup import Finding, State
 from edgebench.device import Device
-from edgebench.errors import AgentError, BoardBusy, BoardError, ConfigError, NoWheelFits, UnknownName
+from edgebench.errors import (
+    AgentError,
+    BoardBusy,
+    BoardError,
+    ConfigError,
+    ConnectionFailed,
+    ConnectionLost,
+    DeviceError,
+    LeaseLost,
+    NoWheelFits,
+    UnknownName,
+)
 from edgebench.events import Noted, OnEvent, Pushing, ignore
 from edgebench.export import cache_folder
 from edgebench.lease import hold_board
 from edgebench.preparing import TFLITE_RUNTIMES
 from edgebench.printable import printable
 from edgebench.remote_agent import RemoteAgent, Served
-from edgebench.request import Request
+from edgebench.request import WAIT_S, Request
 from edgebench.transport import open_transport
 from edgebench.trial import Trial, try_runtime
 from edgebench.wheels import (
@@ -48,6 +60,7 @@ class SetupPlan:
     """What is asked for. `runtimes` empty: all that have wheels for the board.
 
     Args:
+        wait_s: at most so long for a board that somebody else holds.
         wheels: the user's own, instead of the ones from the package index.
         system_python: use the runtimes that the board's own Python has; install nothing.
         folder: where wheels are kept on this machine; None: in edgebench's cache.
@@ -62,6 +75,7 @@ class SetupPlan:
     system_python: bool = False
     folder: Path | None = None
     upgrade: bool = False
+    wait_s: float = WAIT_S
 
     def __post_init__(self) -> None:
         for name in self.runtimes:
@@ -117,7 +131,7 @@ def set_up(device: Device, plan: SetupPlan, on_event: OnEvent = ignore) -> Setup
 
     Raises:
         ConfigError: this device is not set up so, or a wheel of the user's does not fit it.
-        BoardBusy: a run measures there.
+        BoardBusy: a run measures there, or somebody else still has the board.
         BoardError: no fitting Python or libc, no room, or the wheels can't be had.
         ConnectionFailed, ConnectionLost.
     """
@@ -131,7 +145,7 @@ def set_up(device: Device, plan: SetupPlan, on_event: OnEvent = ignore) -> Setup
             raise
         if (ready := _ready_already(agent, device, plan)) is not None:
             return ready  # looking needs no lease
-        with hold_board(agent, purpose="device setup", on_event=on_event):
+        with hold_board(agent, device, purpose="device setup", wait_s=plan.wait_s, on_event=on_event):
             return _set_up(agent, device, plan, on_event)
 
 
@@ -150,25 +164,45 @@ def set_up_for(request: Request, on_event: OnEvent = ignore) -> None:
     kinds = {kind for model in request.models for kind in of_files.get(Path(model).suffix, formats)}
     for kind in sorted(kinds):
         of_tflite = (request.runtime,) if request.runtime is not None else TFLITE_RUNTIMES
-        _set_up_one_of(request.device, of_tflite if kind == "tflite" else (kind,), on_event)
+        _set_up_one_of(request, of_tflite if kind == "tflite" else (kind,), on_event)
 
 
-def _set_up_one_of(device: Device, runtimes: Sequence[str], on_event: OnEvent) -> None:
+def _set_up_one_of(request: Request, runtimes: Sequence[str], on_event: OnEvent) -> None:
     """Make sure that a board has the first of some runtimes that works there."""
+    device = request.device
     with open_transport(device) as transport:
         agent = RemoteAgent(transport, name=device.name, python=device.python)
         agent.install()
-    if any(name in agent.served for name in runtimes):
-        return
-    for name in runtimes:
-        findings = set_up(device, SetupPlan(runtimes=(name,)), on_event).findings
-        lacking = next((finding for finding in findings if finding.state is State.MEND), None)
-        if lacking is None:
+        used = [name for name in runtimes if name in agent.served][:1]  # as `python_for` picks it
+        broken = _broken(agent, used)
+        if used and not broken:
             return
-        seen = f"{device.name}: {lacking.what}: {lacking.seen}"
-        if name == runtimes[-1]:
-            raise BoardError(f"{seen}; try: {lacking.mend}")
-        on_event(Noted(seen))
+        if used and agent.served[used[0]].own:
+            raise _as_error(device, _kept(agent, device, used[0], broken[used[0]]))  # not replaced without being asked
+    order = list(dict.fromkeys([*used, *runtimes]))
+    for name in order:
+        try:
+            _set_up_alone(request, name, on_event)
+            return
+        except (BoardBusy, LeaseLost):
+            raise
+        except BoardError as error:
+            if name == order[-1]:
+                raise
+            on_event(Noted(str(error)))
+
+
+def _set_up_alone(request: Request, runtime: str, on_event: OnEvent) -> None:
+    """Make sure that a board has one runtime; BoardError: it can't be had, or does not work there."""
+    device = request.device
+    findings = set_up(device, SetupPlan(runtimes=(runtime,), wait_s=request.wait_s), on_event).findings
+    lacking = next((finding for finding in findings if finding.state is State.MEND), None)
+    if lacking is not None:
+        raise _as_error(device, lacking)
+
+
+def _as_error(device: Device, lacking: Finding) -> BoardError:
+    return BoardError(f"{device.name}: {lacking.what}: {lacking.seen}; try: {lacking.mend}")
 
 
 def _set_up(agent: RemoteAgent, device: Device, plan: SetupPlan, on_event: OnEvent) -> Setup:
@@ -245,7 +279,8 @@ def _clock(told_s: Any, now_s: float) -> Finding:
         return Finding("clock", "right")
     days = abs(off_s) / 86400
     seen = f"{days:,.1f} days {'ahead' if off_s > 0 else 'behind'}"
-    return Finding("clock", seen, State.BETTER, "on the board: sudo timedatectl set-ntp true")
+    mend = f"on the board: sudo timedatectl set-ntp true, or, without internet there: sudo date -s @{now_s:.0f}"
+    return Finding("clock", seen, State.BETTER, mend)
 
 
 # --- the board's own Python -------------------------------------------------------------------------------------
@@ -258,8 +293,9 @@ def _use_system_python(agent: RemoteAgent, device: Device, runtime: str, on_even
     if not found["ok"] or type(python) is not str:
         if served is not None:
             agent.served[runtime] = served
-        problem = printable(found.get("error")).partition("; try: ")[0]
-        return Finding(runtime, problem, State.MEND, f"install it there, or: edgebench device setup {device.name}")
+        return Finding(
+            runtime, _problem(found), State.MEND, f"install it there, or: edgebench device setup {device.name}"
+        )
     trial = try_runtime(agent, device, runtime, found, on_event)
     if trial.passed:
         agent.adopt(
@@ -289,36 +325,103 @@ def _install(
     on_event: OnEvent,
 ) -> list[Finding]:
     folder = _wheel_folder(plan)
+    wanted = list(_own_wheels(plan, _targets(device, board, pythons)))
+    broken = _broken(agent, [runtime for runtime, _ in wanted])
     findings: list[Finding] = []
-    environments = []
-    for runtime, own in _own_wheels(plan, _targets(device, board, pythons)):
+    environments: list[_Environment] = []
+    refused: list[BoardError] = []
+    for runtime, own in wanted:
         if not own and _is_kept(agent, plan, runtime):
-            findings.append(_was_there(runtime, agent.served[runtime]))
+            findings.append(_kept(agent, device, runtime, broken.get(runtime)))
             continue
         try:
             environments.append(_resolve(folder, device, board, pythons, runtime, own, plan.upgrade))
         except NoWheelFits as none:
-            asked = runtime in plan.runtimes
-            mend = "another system on the board, or --wheel FILE" if asked else None
-            findings.append(Finding(runtime, str(none), State.MEND if asked else State.BETTER, mend))
-    new = [one for one in environments if not _is_there(agent, one)]
-    _require_room(device, folder, new, board)
-    # Also those that an interrupted setup has left there.
-    wheels = sorted({wheel.sha256 for one in environments for wheel in one.wheels})
-    for one in environments:
-        if one in new:
-            # The wheels that several environments share stay there until the last.
-            done_with = wheels if one is new[-1] else []
-            findings.append(_make_and_try(agent, device, folder, one, done_with, on_event).finding)
-        else:
-            findings.append(_was_there(one.runtime, agent.served[one.runtime]))
+            findings.append(_no_wheel(device, none, runtime, is_asked=runtime in plan.runtimes))
+        except BoardError as error:
+            if runtime in plan.runtimes or own:
+                raise
+            refused.append(error)
+            findings.append(_not_had(agent, runtime, broken, error))
+    if refused and not environments and not agent.served:
+        raise refused[0]
+    there = [_whole_there(agent, one) if one.runtime not in broken else None for one in environments]
+    new = [one for one, served in zip(environments, there, strict=True) if served is None]
+    _require_room(agent, device, folder, new, board)
+    with _leaving_no_wheels(agent, environments if new else []):
+        for one, served in zip(environments, there, strict=True):
+            if served is not None:
+                findings.append(_was_there(one.runtime, served))
+            else:
+                findings.append(_make_and_try(agent, device, folder, one, on_event).finding)
     return findings
+
+
+def _broken(agent: RemoteAgent, runtimes: Sequence[str]) -> dict[str, str]:
+    """Return which of these runtimes the board's table names that do not import there, and why."""
+    broken = {}
+    for name in runtimes:
+        if name in agent.served:
+            try:
+                found = agent.probe([name])["runtimes"][name]
+            except AgentError as error:  # what is damaged may take the agent with it
+                found = {"ok": False, "error": str(error)}
+            if not found["ok"]:
+                broken[name] = _problem(found)
+    return broken
+
+
+def _problem(found: Mapping[str, Any]) -> str:
+    return printable(found.get("error")).partition("; try: ")[0]
+
+
+def _no_wheel(device: Device, none: NoWheelFits, runtime: str, *, is_asked: bool) -> Finding:
+    seen = str(none).removeprefix(f"{runtime}: ")
+    if not is_asked:
+        return Finding(runtime, seen, State.BETTER)
+    own = f"edgebench device setup {device.name} --runtime {runtime} --wheel FILE"
+    return Finding(runtime, seen, State.MEND, f"another system on the board, or a build of your own: {own}")
+
+
+def _not_had(agent: RemoteAgent, runtime: str, broken: Mapping[str, str], error: BoardError) -> Finding:
+    """Return what to say of a runtime that nobody named and whose wheels can't be had now."""
+    if runtime in agent.served and runtime not in broken:
+        return _was_there(runtime, agent.served[runtime])
+    return Finding(runtime, str(error).removeprefix(f"{runtime}: "), State.BETTER, "see the message")
+
+
+@contextmanager
+def _leaving_no_wheels(agent: RemoteAgent, environments: Sequence[_Environment]) -> Iterator[None]:
+    """Take the wheels of these environments off the board at the end, and environments that serve nothing.
+
+    Several share some, and an interrupted setup may have left others. Where the board can't be reached, or is no longer
+    ours, they stay: the next setup goes on with them.
+    """
+    wheels = sorted({wheel.sha256 for one in environments for wheel in one.wheels})
+    try:
+        yield
+    except (KeyboardInterrupt, ConnectionFailed, ConnectionLost, LeaseLost):
+        raise
+    except BaseException:
+        with suppress(DeviceError):  # why it failed is what is told
+            agent.drop(wheels)
+        raise
+    if wheels:
+        agent.drop(wheels)
 
 
 def _is_kept(agent: RemoteAgent, plan: SetupPlan, runtime: str) -> bool:
     """Whether what serves a runtime is the user's own choice, which only naming the runtime, or an upgrade, changes."""
     served = agent.served.get(runtime)
     return served is not None and served.own and runtime not in plan.runtimes and not plan.upgrade
+
+
+def _kept(agent: RemoteAgent, device: Device, runtime: str, problem: str | None) -> Finding:
+    if problem is None:
+        return _was_there(runtime, agent.served[runtime])
+    setup = f"edgebench device setup {device.name} --runtime {runtime}"
+    mend = f"{setup}, with --wheel FILE or --system-python for your own again"
+    return Finding(runtime, f"your own no longer works: {problem}", State.MEND, mend)
 
 
 def _was_there(runtime: str, served: Served) -> Finding:
@@ -399,25 +502,29 @@ def _resolve(
     raise refused or NoWheelFits(f"{runtime}: no Python to look for wheels for")
 
 
-def _is_there(agent: RemoteAgent, environment: _Environment) -> bool:
-    """Whether the very same environment serves its runtime already, numbers compared."""
+def _whole_there(agent: RemoteAgent, environment: _Environment) -> Served | None:
+    """Return what serves a runtime, if it is the very same environment, numbers compared, and no file is cut short."""
     served = agent.served.get(environment.runtime)
-    return served is not None and served.environment == environment.name
+    if served is None or served.environment != environment.name:
+        return None
+    python, _ = agent.make_environment(_spec(environment, ask=True), python=environment.python.path)
+    return served if python is not None else None
 
 
 def _ready_already(agent: RemoteAgent, device: Device, plan: SetupPlan) -> Setup | None:
     """Return what is there, if that is all that is wanted, for the board's `python3`; None where it is not."""
     wanted, own = plan.runtimes or RUNTIMES, agent.base
     changes = plan.system_python or plan.wheels or plan.upgrade
-    if own is None or changes or not all(name in agent.served for name in wanted):
+    if own is None or changes or not all(name in agent.served for name in wanted) or _broken(agent, wanted):
         return None
     board, folder = agent.probe()["board"], _wheel_folder(plan)
     try:
         all_there = all(
-            _is_kept(agent, plan, name) or _is_there(agent, _resolve(folder, device, board, [own], name, (), False))
+            _is_kept(agent, plan, name)
+            or _whole_there(agent, _resolve(folder, device, board, [own], name, (), False)) is not None
             for name in wanted
         )
-    except NoWheelFits:
+    except BoardError:
         return None
     if not all_there:
         return None
@@ -429,16 +536,26 @@ def _wheel_folder(plan: SetupPlan) -> WheelFolder:
     return WheelFolder(plan.folder or cache_folder() / "board-wheels")
 
 
-def _require_room(device: Device, folder: WheelFolder, new: Sequence[_Environment], board: Mapping[str, Any]) -> None:
+def _require_room(
+    agent: RemoteAgent,
+    device: Device,
+    folder: WheelFolder,
+    new: Sequence[_Environment],
+    board: Mapping[str, Any],
+) -> None:
+    """Make sure that what is to come fits: wheels that are on the board already take no more room."""
     free = board.get("disk_free_bytes")
-    wheels = {wheel.sha256: wheel for one in new for wheel in one.wheels}
-    needed = sum(wheel.bytes for wheel in wheels.values()) + sum(
-        unpacked_bytes(folder.path(wheel)) for one in new for wheel in one.wheels
-    )
-    if new and type(free) is int and free < needed + _SPARE_BYTES:
+    if not new or type(free) is not int:
+        return
+    absent = {sha256 for one in new for sha256 in agent.make_environment(_spec(one, ask=True), python=agent.python)[1]}
+    wheels = {wheel.sha256: wheel for one in new for wheel in one.wheels if wheel.sha256 in absent}
+    needed = _SPARE_BYTES + sum(wheel.bytes for wheel in wheels.values())
+    needed += sum(unpacked_bytes(folder.path(wheel)) for one in new for wheel in one.wheels)
+    if free < needed:
+        fewer = ", or take fewer, with --runtime" if len(new) > 1 else ""
         raise BoardError(
-            f"{device.name}: {(needed + _SPARE_BYTES) / 1e6:.0f} MB of disk are needed and {free / 1e6:.0f} MB are "
-            f"free; free some (edgebench device clean {device.name} --max-size 0), or take fewer, with --runtime"
+            f"{device.name}: {needed / 1e6:.0f} MB of disk are needed and {free / 1e6:.0f} MB are "
+            f"free; free some (edgebench device clean {device.name} --max-size 0){fewer}"
         )
 
 
@@ -447,7 +564,6 @@ def _make_and_try(
     device: Device,
     folder: WheelFolder,
     environment: _Environment,
-    done_with: Sequence[str],
     on_event: OnEvent,
 ) -> Trial:
     """Make an environment on the board, and let it serve its runtime where that passes its trial there."""
@@ -460,9 +576,8 @@ def _make_and_try(
     if found["ok"]:
         trial = try_runtime(agent, device, runtime, found, on_event)
     else:
-        problem = printable(found.get("error")).partition("; try: ")[0]
         mend = f"a build for this board: edgebench device setup {device.name} --runtime {runtime} --wheel FILE"
-        trial = Trial(False, "", Finding(runtime, problem, State.MEND, mend))
+        trial = Trial(False, "", Finding(runtime, _problem(found), State.MEND, mend))
     if trial.passed:
         agent.adopt(
             protocol.Adoption(
@@ -471,7 +586,6 @@ def _make_and_try(
                 environment=environment.name,
                 packages=packages,
                 agreement=trial.agreement,
-                wheels=list(done_with),
                 own=environment.own,
             )
         )
@@ -482,11 +596,15 @@ def _make_and_try(
     return trial
 
 
+def _spec(environment: _Environment, *, ask: bool = False, anew: bool = False) -> protocol.InstallSpec:
+    wheels = [{"name": wheel.name, "sha256": wheel.sha256} for wheel in environment.wheels]
+    return protocol.InstallSpec(environment=environment.name, wheels=wheels, ask=ask, anew=anew)
+
+
 def _make(agent: RemoteAgent, device: Device, folder: WheelFolder, environment: _Environment, on_event: OnEvent) -> str:
-    spec = protocol.InstallSpec(
-        environment=environment.name,
-        wheels=[{"name": wheel.name, "sha256": wheel.sha256} for wheel in environment.wheels],
-    )
+    served = agent.served.get(environment.runtime)
+    # What the table names and is made all the same does not work, whole as it may look.
+    spec = _spec(environment, anew=served is not None and served.environment == environment.name)
     python, missing = agent.make_environment(spec, python=environment.python.path)
     if python is not None:
         return python
@@ -524,18 +642,18 @@ class Removal:
         return {"device": self.device, "removed": removed, "left": list(self.left)}
 
 
-def remove_setup(device: Device) -> Removal:
+def remove_setup(device: Device, *, wait_s: float = WAIT_S) -> Removal:
     """Take everything of edgebench off a board: environments, models, journals, the agent itself.
 
     Raises:
-        BoardBusy: a run measures there.
+        BoardBusy: a run measures there, or somebody else still had the board after `wait_s`.
         BoardError: something belongs to another user.
         ConnectionFailed, ConnectionLost.
     """
     with open_transport(device) as transport:
         agent = RemoteAgent(transport, name=device.name, python=device.python)
         agent.install()
-        with hold_board(agent, purpose="device setup --remove"):
+        with hold_board(agent, device, purpose="device setup --remove", wait_s=wait_s):
             reply = agent.remove()
     try:
         removed = {

@@ -5,27 +5,31 @@ A build for another processor can die of an illegal instruction, or compute some
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from edgebench.artifact import Artifact, Format
 from edgebench.checkup import Finding, State
 from edgebench.device import Device, find_device
-from edgebench.errors import AgentError, BoardBusy, BoardError, EdgebenchError, MissingExtra
+from edgebench.errors import BoardBusy, BoardError, EdgebenchError, MissingExtra, RunFailed
 from edgebench.evaluation import BoardModel, Outputs
-from edgebench.events import Noted, OnEvent
+from edgebench.events import Noted, OnEvent, ignore
 from edgebench.export import export_model
 from edgebench.export.parity import BOUNDS, Bound
 from edgebench.inputs import settle
 from edgebench.preflight import providers_for, push_artifact
 from edgebench.printable import printable
-from edgebench.remote_agent import RemoteAgent
+from edgebench.remote_agent import BUSY_WAIT_S, RemoteAgent
 from edgebench.transport import open_transport
 from edgebench.workload import EncodedInputs, Workload, random_inputs
 
 TRIAL_MODEL = "reference:tiny"
 _TOKENS = (5, 17, 32)
+#: How a run ends that a build is to blame for, in the agent's words.
+_OF_THE_BUILD = ("killed", "runtime_missing", "runtime_broken", "model_rejected", "inputs_rejected", "stuck", "crashed")
 #: In 32-bit numbers every kernel shows, in 8-bit ones those that differ most from processor to processor.
 _FORMATS = {
     "onnxruntime": (Format.ONNX_FP32, Format.ONNX_INT8),
@@ -34,6 +38,9 @@ _FORMATS = {
 }
 #: What answers on this machine: one .tflite file computes the same in both of its runtimes.
 _HERE = {"onnxruntime": "onnxruntime", "ai-edge-litert": "ai-edge-litert", "tflite-runtime": "ai-edge-litert"}
+#: One thread at a time runs the trial here: this machine measures one run at a time, as any board.
+_HERE_ALONE = threading.Lock()
+_ANSWERED_HERE: dict[tuple[str, Format], list[Outputs]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,25 +67,25 @@ def try_runtime(
         expect: returns what the runtime should answer in a format; default: what it answers on this machine.
 
     Raises:
-        BoardBusy, ConnectionFailed, ConnectionLost: nothing is known.
+        DeviceError: nothing is known of the runtime: the board is somebody else's by now, out of reach, full ...
     """
     version = printable(found.get("version"))
-    expect = expect or expected_here
+    expect = expect or partial(expected_here, on_event=on_event)
     distances = []
     for format in _FORMATS[runtime]:
         try:
             wanted = expect(runtime, format)
         except BoardBusy:
-            raise  # this machine measures; it would only have to be asked again
+            raise  # this machine still measures; it would only have to be asked again
         except (MissingExtra, BoardError) as error:
             seen = f"{version}; its numbers could not be compared: {error}"
             return Trial(True, "not compared", Finding(runtime, seen, State.BETTER, "see the message"))
         on_event(Noted(f"{device.name}: trying {runtime} in {format}"))
         try:
             answers = _answers(agent, device, format, runtime, has=found.get("providers"))
-        except BoardBusy:
-            raise
-        except (AgentError, BoardError) as error:
+        except (RunFailed, BoardError) as error:
+            if error.kind not in _OF_THE_BUILD:
+                raise
             reason = str(error).removeprefix(f"{device.name}: ")
             return _failed(device, runtime, f"{version} fails in {format}: {reason}")
         distance = distance_between(wanted, answers)
@@ -133,18 +140,28 @@ def distance_between(wanted: list[Outputs], answers: list[Outputs]) -> Distance:
     return Distance(max(differences), min(cosines))
 
 
-def expected_here(runtime: str, format: Format) -> list[Outputs]:
-    """Return what a runtime answers on this machine.
+def expected_here(runtime: str, format: Format, on_event: OnEvent = ignore) -> list[Outputs]:
+    """Return what a runtime answers on this machine, which is asked once: several boards may be set up at a time.
 
     Raises:
+        BoardBusy: somebody measures here, and did not end in ten minutes.
         MissingExtra, BoardError: this machine can't export the model, or has no such runtime.
     """
+    with _HERE_ALONE:
+        name = _HERE[runtime]
+        if (name, format) not in _ANSWERED_HERE:
+            _ANSWERED_HERE[name, format] = _answer_here(name, format, on_event)
+        return _ANSWERED_HERE[name, format]
+
+
+def _answer_here(runtime: str, format: Format, on_event: OnEvent) -> list[Outputs]:
     here = find_device("local")
     with open_transport(here) as transport:
         agent = RemoteAgent(transport, name=here.name, python=here.python)
+        agent.patience_s, agent.tell = BUSY_WAIT_S, lambda text: on_event(Noted(text))
         agent.install()
         try:
-            return _answers(agent, here, format, _HERE[runtime], has=[])
+            return _answers(agent, here, format, runtime, has=[])
         except (MissingExtra, BoardError):
             raise
         except EdgebenchError as error:

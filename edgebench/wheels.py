@@ -15,6 +15,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import time
 import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -42,7 +43,10 @@ _OLDEST_GLIBC = {"x86_64": 5, "i686": 5}  # of manylinux tags; 17 for all others
 _LEGACY = {(2, 5): "manylinux1", (2, 12): "manylinux2010", (2, 17): "manylinux2014"}
 _ON_32_BITS = {"aarch64": "armv7l", "armv8l": "armv7l", "x86_64": "i686"}
 _OFFLINE = re.compile(r"Retrying \(|NewConnectionError|ConnectionError|Temporary failure in name resolution|timed out")
+_ELSEWHERE = "edgebench device setup NAME --download DIR"
 _ROUNDS = 5
+#: How long it is believed that nobody has built a wheel for a kind of board.
+_NONE_FITS_S = 7 * 86400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +86,8 @@ def target_of(name: str, *, arch: str | None, bits: int, python: tuple[int, int]
     if glibc is None:
         raise BoardError(
             f"{name}: its C library is {libc or 'unknown'}, and the runtimes are built for glibc only; take a system "
-            f"with glibc (Raspberry Pi OS, Debian, Ubuntu), or --system-python with runtimes that you build there"
+            f"with glibc (Raspberry Pi OS, Debian, Ubuntu), or build the runtimes there, then: "
+            f"edgebench device setup {name} --system-python"
         )
     machine = arch or "unknown"
     return Target(
@@ -153,7 +158,8 @@ class WheelFolder:
     ) -> tuple[Wheel, ...]:
         """Return the wheels that a runtime needs on a board, those of the user (`own`) taken as they are.
 
-        pip is asked only where that was never done for such a board, or the answer is no longer whole; or to `upgrade`.
+        pip is asked only where that was never done for such a board, or the answer is no longer whole; or to `upgrade`;
+        and again each week where no wheel fitted.
 
         Raises:
             NoWheelFits: there are none for such a board.
@@ -166,14 +172,25 @@ class WheelFolder:
             with lock.with_suffix(".busy").open("w") as busy:
                 fcntl.flock(busy, fcntl.LOCK_EX)  # who comes second finds it done
                 kept = None if upgrade else self._read(lock)
-                if kept is None:
-                    kept = self._ask(runtime, target, own)
+                if kept is None or (kept["none"] is not None and _is_stale(lock)):
+                    kept = self._ask_again(runtime, target, own, kept)
                     _write(lock, {"runtime": runtime, "target": asdict(target), **kept})
         except OSError as error:
-            raise BoardError(f"can't keep wheels in {self.folder}: {error.strerror}; try: --download DIR") from error
+            raise BoardError(f"can't keep wheels in {self.folder}: {error.strerror}; try: {_ELSEWHERE}") from error
         if kept["none"] is not None:
             raise NoWheelFits(kept["none"])
         return tuple(Wheel(**entry) for entry in kept["wheels"])
+
+    def _ask_again(
+        self, runtime: str, target: Target, own: Sequence[Path], kept: dict[str, Any] | None
+    ) -> dict[str, Any]:
+        """Ask pip; where that is not possible now, what it said before still stands."""
+        try:
+            return self._ask(runtime, target, own)
+        except BoardError:
+            if kept is None:
+                raise
+            return {"none": kept["none"], "wheels": []}
 
     def _read(self, lock: Path) -> dict[str, Any] | None:
         """Return what a lock says, if all its wheels are still there, unchanged."""
@@ -210,6 +227,10 @@ def _key(runtime: str, target: Target, own: Sequence[Path]) -> str:
     hashes = sorted(hashlib.sha256(path.read_bytes()).hexdigest() for path in own)
     text = json.dumps([RUNTIME_REQUIREMENTS[runtime], asdict(target), hashes])
     return f"{runtime}-{hashlib.sha256(text.encode()).hexdigest()[:24]}"
+
+
+def _is_stale(lock: Path) -> bool:
+    return abs(time.time() - lock.stat().st_mtime) > _NONE_FITS_S
 
 
 def _write(path: Path, values: dict[str, Any]) -> None:
@@ -263,7 +284,7 @@ def _pip_download(runtime: str, requirements: Sequence[str], target: Target, fol
     if _OFFLINE.search(said):
         raise BoardError(
             f"{runtime}: its wheels for {target.shown} are not here and can't be downloaded: {reason}; connect this "
-            f"machine to the internet once, or name a folder that has them with --download DIR"
+            f"machine to the internet once, or name a folder that has them: {_ELSEWHERE}"
         )
     if "No matching distribution" in said:
         raise NoWheelFits(f"{runtime}: no wheel fits {target.shown}: {reason}")

@@ -138,9 +138,24 @@ def _renewer(options: Any, home: Home) -> Callable[[], None]:
     return lambda: lease.renew(options.lease)
 
 
+def _require_lease(options: Any, home: Home) -> None:
+    """Make sure that the board is ours, by the token that was given, or nobody's."""
+    from .board_lease import BoardLease
+    from .environments import not_permitted
+
+    if not home.root.is_dir():
+        return  # nothing is there to be lost, and nothing should be made
+    try:
+        BoardLease(home).require(options.lease)
+    except PermissionError as error:
+        raise not_permitted(home, error) from error
+
+
 def _clean(options: Any, home: Home, wire: int) -> None:
     from .blobs import clean
 
+    if not options.dry_run:
+        _require_lease(options, home)
     limits = {"older_than_s": options.older_than_s, "keep_bytes": options.keep_bytes}
     _reply(wire, **clean(home, dry_run=options.dry_run, **limits))
 
@@ -148,18 +163,25 @@ def _clean(options: Any, home: Home, wire: int) -> None:
 def _install(options: Any, home: Home, wire: int) -> None:
     from .environments import install
 
-    _reply(wire, **install(home, sys.stdin.buffer.readline(MAX_LINE_BYTES + 1)))
+    _reply(wire, **install(home, sys.stdin.buffer.readline(MAX_LINE_BYTES + 1), options.lease))
 
 
 def _adopt(options: Any, home: Home, wire: int) -> None:
     from .environments import adopt
 
-    _reply(wire, **adopt(home, sys.stdin.buffer.readline(MAX_LINE_BYTES + 1)))
+    _reply(wire, **adopt(home, sys.stdin.buffer.readline(MAX_LINE_BYTES + 1), options.lease))
+
+
+def _drop(options: Any, home: Home, wire: int) -> None:
+    from .environments import drop
+
+    _reply(wire, **drop(home, sys.stdin.buffer.readline(MAX_LINE_BYTES + 1), options.lease))
 
 
 def _remove(options: Any, home: Home, wire: int) -> None:
     from .removal import remove_all
 
+    _require_lease(options, home)
     _reply(wire, **remove_all(home))
 
 
@@ -214,16 +236,17 @@ def _parser() -> argparse.ArgumentParser:
     add("lease", _lease)
     add("power", _power)
     follow = add("follow", _follow, run_id=_run_id, offset=_count)
-    for renewing in (receive, follow):
-        renewing.add_argument("--lease", type=_count, default=0)
     add("fetch", _fetch, run_id=_run_id, name=str, offset=_count)
     clean = add("clean", _clean)
     clean.add_argument("--older-than-s", type=_count)
     clean.add_argument("--keep-bytes", type=_count)
     clean.add_argument("--dry-run", action="store_true")
-    add("install", _install)
-    add("adopt", _adopt)
-    add("remove", _remove)
+    install = add("install", _install)
+    adopt = add("adopt", _adopt)
+    drop = add("drop", _drop)
+    remove = add("remove", _remove)
+    for leased in (receive, follow, clean, install, adopt, drop, remove):
+        leased.add_argument("--lease", type=_count, default=0)
     # What the agent starts itself:
     add("try", _try, name=str)
     add("guard", _guard, token=_count)

@@ -476,10 +476,16 @@ class WheelFile:
 
 @dataclass(frozen=True)
 class InstallSpec:
-    """An environment to make: the name it gets, and what it is made of."""
+    """An environment to make: the name it gets, and what it is made of.
+
+    `ask`: only say whether it is there and which wheels are not. `anew`: make it even where it is there, for it is
+    known not to work.
+    """
 
     environment: str = checked(_sha256)
     wheels: List[Any] = checked(_list(lambda value: isinstance(value, dict), 64))  # WheelFile objects as tables
+    ask: bool = checked(_boolean, default=False)
+    anew: bool = checked(_boolean, default=False)
 
     def wheel_files(self) -> List[WheelFile]:
         """Return the wheels."""
@@ -495,14 +501,13 @@ class InstallSpec:
 
 @dataclass(frozen=True)
 class Adoption:
-    """A Python serves a runtime from now on; `wheels`: blobs that are no longer needed."""
+    """A Python serves a runtime from now on."""
 
     runtime: str = checked(_identifier)
     python: str = checked(_text(4096))
     environment: Optional[str] = checked(_or_none(_sha256))  # None: the board's own Python
     packages: Dict[str, str] = checked(_table(_text(256), 64))  # versions by name
     agreement: str = checked(_text(1024))  # what was compared with the host's numbers, for people
-    wheels: List[str] = checked(_list(_sha256, 64), default_factory=list)
     own: bool = checked(_boolean, default=False)  # the user's own choice: a later setup leaves it as it is
 
     @staticmethod
@@ -510,6 +515,19 @@ class Adoption:
         """Return the checked adoption; ProtocolError: a field is missing or out of bounds."""
         adoption: Adoption = _from_mapping(Adoption, decode_object(line), "the adoption")
         return adoption
+
+
+@dataclass(frozen=True)
+class Leftovers:
+    """What a setup leaves on the board and nothing needs any more: wheels, by their hash."""
+
+    wheels: List[str] = checked(_list(_sha256, 256))
+
+    @staticmethod
+    def from_json(line: bytes) -> "Leftovers":
+        """Return the checked leftovers; ProtocolError: a field is missing or out of bounds."""
+        leftovers: Leftovers = _from_mapping(Leftovers, decode_object(line), "the leftovers")
+        return leftovers
 
 
 # --- the board's lease ------------------------------------------------------------------------------------------

@@ -284,6 +284,15 @@ def _install_key(device: Device, public_key: str, *, from_stdin: bool) -> None:
     metavar="DIR",
     help="Where wheels are kept here, and found again offline. [default: in edgebench's cache]",
 )
+@click.option(
+    "--wait",
+    "wait_s",
+    callback=time_span,
+    default="10m",
+    show_default=True,
+    metavar="TIME",
+    help="For a board that somebody else has, at most so long.",
+)
 @click.option("--remove", is_flag=True, help="Take everything of edgebench off the board again.")
 @json_option
 @verbosity_options
@@ -294,6 +303,7 @@ def setup(
     system_python: bool,
     upgrade: bool,
     download: Path | None,
+    wait_s: int,
     remove: bool,
     json_target: str | None,
 ) -> int:
@@ -313,14 +323,21 @@ def setup(
     if remove:
         if runtimes or wheels or system_python or upgrade or download is not None:
             raise UsageError("--remove takes everything off the board: leave the other options out")
-        removal = remove_setup(find_device(name))
+        removal = remove_setup(find_device(name), wait_s=wait_s)
         write_json(json_target, removal.to_json())
         if to_stdout(json_target):
             _show_removal(removal)
         return 0
     from edgebench.cli.live import LiveDisplay
 
-    plan = SetupPlan(runtimes=runtimes, wheels=wheels, system_python=system_python, upgrade=upgrade, folder=download)
+    plan = SetupPlan(
+        runtimes=runtimes,
+        wheels=wheels,
+        system_python=system_python,
+        upgrade=upgrade,
+        folder=download,
+        wait_s=wait_s,
+    )
     with LiveDisplay(progress_console()) as display:
         done = set_up(find_device(name), plan, partial(display, ""))
     write_json(json_target, done.to_json())

@@ -6,6 +6,7 @@ import fcntl
 import hashlib
 import json
 import os
+import signal
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
@@ -14,6 +15,9 @@ from typing import Any
 
 import pytest
 
+from edgebench_agent.board_lease import BoardLease
+from edgebench_agent.home import Home
+from edgebench_agent.protocol import LeaseRequest
 from tests.agent.board import AgentBoard, wait_until
 from tests.agent.wheel_making import INFO, make_wheel, record_line
 
@@ -34,10 +38,16 @@ def open_folder() -> Iterator[Path]:
         yield Path(folder)
 
 
-def install(board: AgentBoard, *wheels: bytes, name: str = "a") -> dict[str, Any]:
+def install(board: AgentBoard, *wheels: bytes, name: str = "a", anew: bool = False) -> dict[str, Any]:
     """Push wheels and make an environment of them; return the reply."""
     entries = [{"name": f"w{at}.whl", "sha256": board.push(wheel)} for at, wheel in enumerate(wheels)]
-    return board.reply("install", input=line({"environment": name * 64, "wheels": entries}))
+    return board.reply("install", input=line({"environment": name * 64, "wheels": entries, "anew": anew}))
+
+
+def ask(board: AgentBoard, *wheels: bytes) -> dict[str, Any]:
+    """Ask whether the environment of some wheels is there."""
+    entries = [{"name": f"w{at}.whl", "sha256": hashlib.sha256(wheel).hexdigest()} for at, wheel in enumerate(wheels)]
+    return board.reply("install", input=line({"environment": "a" * 64, "wheels": entries, "ask": True}))
 
 
 def line(values: dict[str, Any]) -> bytes:
@@ -114,6 +124,40 @@ def test_an_environment_whose_python_is_gone_is_made_anew(board: AgentBoard) -> 
     assert python_says(str(python), "import thing; print(thing.VALUE)") == "from the wheel"
 
 
+@pytest.mark.parametrize("damage", ["cut", "gone"])
+def test_an_environment_of_which_a_file_is_damaged_is_made_anew(board: AgentBoard, damage: str) -> None:
+    wheel = make_wheel(GOOD)
+    python = install(board, wheel)["python"]
+    (table,) = (board.home / "envs").rglob("table.bin")
+    assert ask(board, wheel)["python"] == python
+    if damage == "cut":
+        os.truncate(table, 4096)
+    else:
+        table.unlink()
+    assert ask(board, wheel)["python"] is None
+    assert install(board, wheel)["python"] == python
+    assert table.read_bytes() == GOOD["thing/data/table.bin"]
+
+
+def test_an_environment_that_is_known_not_to_work_is_made_anew_however_whole_it_looks(board: AgentBoard) -> None:
+    wheel = make_wheel(GOOD)
+    python = install(board, wheel)["python"]
+    (module,) = (board.home / "envs").rglob("thing/__init__.py")
+    module.write_bytes(bytes(len(CODE)))  # of the right size, and not what it was
+    assert install(board, wheel)["python"] == python
+    assert module.read_bytes() == bytes(len(CODE))
+    install(board, wheel, anew=True)
+    assert python_says(python, "import thing; print(thing.VALUE)") == "from the wheel"
+
+
+def test_who_only_asks_gets_to_know_which_wheels_are_missing_and_changes_nothing(board: AgentBoard) -> None:
+    here, absent = board.push(make_wheel(GOOD)), "f" * 64
+    entries = [{"name": "a.whl", "sha256": here}, {"name": "b.whl", "sha256": absent}]
+    reply = board.reply("install", input=line({"environment": "a" * 64, "wheels": entries, "ask": True}))
+    assert (reply["python"], reply["missing"]) == (None, [absent])
+    assert not (board.home / "envs").exists()
+
+
 def test_libraries_apart_from_the_rest_are_put_with_it_and_scripts_are_left_out(board: AgentBoard) -> None:
     files = {
         "thing-1.0.data/purelib/pure.py": b"A = 1\n",
@@ -169,14 +213,27 @@ def test_adopting_notes_what_serves_a_runtime_and_removes_what_served_it_before(
     old = install(board, wheel)["python"]
     assert adopt(board, old)["ok"]
     new = install(board, wheel, make_wheel({"other.py": b""}), name="b")["python"]
-    sha256 = hashlib.sha256(wheel).hexdigest()
-    reply = adopt(board, new, environment="b" * 64, wheels=[sha256])
+    reply = adopt(board, new, environment="b" * 64)
     assert reply["removed"] == ["a" * 64]
     assert not Path(old).exists()
     assert Path(new).exists()
-    assert not board.blob(wheel).exists()
     table = json.loads((board.home / "envs/table.json").read_text())
     assert table["runtimes"]["onnxruntime"]["python"] == new
+
+
+def test_what_a_setup_leaves_is_dropped_and_what_serves_a_runtime_stays(board: AgentBoard) -> None:
+    wheel, other = make_wheel(GOOD), make_wheel({"other.py": b""})
+    kept = install(board, wheel)["python"]
+    assert adopt(board, kept)["ok"]
+    failed = install(board, wheel, other, name="b")["python"]
+    hashes = [hashlib.sha256(each).hexdigest() for each in (wheel, other)]
+    part = board.home / "blobs" / (hashes[1] + ".part")
+    part.touch()
+    reply = board.reply("drop", input=line({"wheels": [*hashes, "f" * 64]}))
+    assert reply["removed"] == ["b" * 64]
+    assert not Path(failed).exists()
+    assert Path(kept).exists()
+    assert not list((board.home / "blobs").iterdir())
 
 
 def test_an_environment_that_serves_another_runtime_stays(board: AgentBoard) -> None:
@@ -199,15 +256,62 @@ def test_a_table_that_is_garbage_is_written_anew(board: AgentBoard) -> None:
     assert list(json.loads((board.home / "envs/table.json").read_text())["runtimes"]) == ["onnxruntime"]
 
 
-@pytest.mark.parametrize("command", ["install", "adopt", "remove"])
+CHANGES = {
+    "install": line({"environment": "a" * 64, "wheels": []}),
+    "adopt": line({"runtime": "null", "python": "/bin/sh", "environment": None, "packages": {}, "agreement": ""}),
+    "drop": line({"wheels": []}),
+    "clean": b"",
+    "remove": b"",
+}
+
+
+def leased(board: AgentBoard, ticket: str) -> int:
+    """Take the board's lease; return its token."""
+    request = LeaseRequest(do="acquire", ticket=ticket, who="bert@laptop", purpose="his job")
+    token: int = BoardLease(Home(board.home)).acquire(request)["token"]
+    return token
+
+
+@pytest.mark.parametrize("command", list(CHANGES))
+def test_nothing_is_changed_on_a_board_that_is_somebody_elses(board: AgentBoard, command: str) -> None:
+    ours = leased(board, "ours")
+    BoardLease(Home(board.home)).release_by_force("bert", "I need it")
+    theirs = leased(board, "theirs")
+    before = sorted(board.home.rglob("*"))
+    for token, kind in ((ours, "lease_lost"), (0, "busy")):
+        reply = board.reply(command, "--lease", token, input=CHANGES[command])
+        assert (reply["ok"], reply["kind"]) == (False, kind)
+    assert {path for path in board.home.rglob("*") if path.name not in ("envs", "lock")} == {
+        path for path in before if path.name not in ("envs", "lock")
+    }
+    assert board.reply(command, "--lease", theirs, input=CHANGES[command])["ok"]
+
+
+def test_an_installation_whose_lease_is_lost_meanwhile_puts_nothing_in_place(board: AgentBoard) -> None:
+    ours = leased(board, "ours")
+    wheel = make_wheel({f"thing/m{number}.py": CODE for number in range(10_000)})
+    entries = [{"name": "w.whl", "sha256": board.push(wheel)}]
+    part = board.home / "envs" / ("a" * 64 + ".part")
+    with board.start("install", "--lease", ours) as process:
+        assert process.stdin and process.stdout
+        process.stdin.write(line({"environment": "a" * 64, "wheels": entries}))
+        process.stdin.close()
+        wait_until(part.exists)
+        process.send_signal(signal.SIGSTOP)  # the host is gone; the board goes on, and then somebody else has it
+        assert part.exists()
+        BoardLease(Home(board.home)).release_by_force("bert", "I need it")
+        leased(board, "theirs")
+        process.send_signal(signal.SIGCONT)
+        reply = json.loads(process.stdout.read())
+    assert (reply["ok"], reply["kind"]) == (False, "lease_lost")
+    assert list((board.home / "envs").iterdir()) == []
+
+
+@pytest.mark.parametrize("command", ["install", "adopt", "drop", "remove"])
 def test_nothing_is_changed_while_a_run_measures(board: AgentBoard, command: str) -> None:
     board.home.mkdir()
     (board.home / "lock").write_text("run-7")
-    spec = {
-        "install": line({"environment": "a" * 64, "wheels": []}),
-        "adopt": line({"runtime": "null", "python": "/bin/sh", "environment": None, "packages": {}, "agreement": ""}),
-        "remove": b"",
-    }[command]
+    spec = CHANGES[command]
     with (board.home / "lock").open("r") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         reply = board.reply(command, input=spec)

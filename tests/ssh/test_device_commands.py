@@ -20,6 +20,7 @@ import pytest
 
 from edgebench.transport.known_hosts import HostKey, lookup_name
 from tests.ssh.board import SshBoard, write_key
+from tests.ssh.test_lease import somebody_else
 
 
 @dataclass
@@ -39,7 +40,8 @@ class Shell:
         return f"{self.board.server.user}@127.0.0.1:{self.board.proxy.port}"
 
     def command(self, *arguments: str) -> dict[str, Any]:
-        environment = {"HOME": str(self.home), "PATH": os.environ["PATH"], "COLUMNS": "200"}
+        kept = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}  # the code beside us
+        environment = {**kept, "HOME": str(self.home), "COLUMNS": "200"}
         return {
             "args": [sys.executable, "-m", "edgebench", "device", *arguments],
             "cwd": self.folder,
@@ -211,6 +213,16 @@ def test_another_run_on_the_board_is_a_finding(shell: Shell) -> None:
     assert "20261122T220000-abc-001 is measuring now" in found["other runs"]["seen"]
 
 
+def test_a_board_that_somebody_has_is_not_measured_by_a_check(shell: Shell) -> None:
+    shell.add()
+    with somebody_else(shell.board):
+        code, found, document = shell.check()
+    assert code == 0
+    assert found["own cost"]["seen"].startswith("own cost not measured: bert@laptop (his job) has the board")
+    assert document["overhead_us"] is None
+    assert not list((shell.board.edgebench_home / "runs").iterdir())
+
+
 def test_the_table_says_the_same(shell: Shell) -> None:
     shell.add(python="/nowhere/python3")
     result = shell.run("check", "pi4")
@@ -302,6 +314,18 @@ def test_a_dry_run_only_says_what_would_go(shell: Shell, blobs: Path) -> None:
     result = shell.run("clean", "pi4", "--older-than", "5d", "--dry-run")
     assert "pi4: would remove 2 things, 2.0 MB" in result.stdout
     assert left(blobs) == "abc"
+
+
+def test_nothing_goes_while_somebody_has_the_board(shell: Shell, blobs: Path) -> None:
+    with somebody_else(shell.board):
+        refused = shell.run("clean", "pi4", "--max-size", "0")
+        assert refused.returncode == 1
+        assert "pi4: bert@laptop (his job) has the board; try again when it is given back" in refused.stderr
+        assert "--wait" not in refused.stderr
+        assert left(blobs) == "abc"
+        assert shell.run("clean", "pi4", "--max-size", "0", "--dry-run").returncode == 0
+    assert shell.run("clean", "pi4", "--max-size", "0").returncode == 0
+    assert left(blobs) == ""
 
 
 def test_the_oldest_go_until_it_is_small_enough(shell: Shell, blobs: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
@@ -18,8 +19,11 @@ import edgebench
 from edgebench.device import Device
 from edgebench.errors import BoardBusy, LeaseLost
 from edgebench.events import Event, Noted
-from edgebench.lease import agent_of, lease_of, own_name, release_board
+from edgebench.lease import agent_of, hold_board, lease_of, own_name, release_board
+from edgebench.own_cost import own_cost
 from edgebench.release import release_seen, see_lease
+from edgebench.remote_agent import RemoteAgent
+from edgebench.transport import open_transport
 from edgebench_agent.board_lease import BoardLease
 from edgebench_agent.home import Home
 from edgebench_agent.protocol import LeaseRequest
@@ -98,6 +102,65 @@ def test_a_lost_lease_ends_the_session_with_what_was_measured_kept(
     (measured,) = edgebench.Store(tmp_path).measurements()
     assert len(measured.runs[0].latencies_ns) > 0
     assert measured.runs[0].reasons == ("failed: lease_lost",)
+
+
+def test_a_lease_is_renewed_whatever_the_host_does_meanwhile(ssh_board: SshBoard) -> None:
+    device = ssh_board.device()
+    renewed = ssh_board.edgebench_home / "lease.renewed"
+    with open_transport(device) as transport:
+        agent = RemoteAgent(transport, name=device.name)
+        agent.install()
+        with hold_board(agent, device, purpose="a test", renew_after_s=0.1):
+            wait_until(renewed.exists)
+            for _ in range(2):  # also after a cut, which nobody but the renewal meets
+                before = renewed.read_text()
+                wait_until(lambda before=before: renewed.read_text() != before)
+                ssh_board.cut()
+            (thread,) = _renewing()
+            assert thread.daemon
+        wait_until(lambda: not _renewing())
+    assert lease_of(device) == (None, [])
+
+
+def test_a_lost_lease_is_not_renewed_and_what_is_asked_next_says_so(ssh_board: SshBoard) -> None:
+    device = ssh_board.device()
+    with open_transport(device) as transport:
+        agent = RemoteAgent(transport, name=device.name)
+        agent.install()
+        with hold_board(agent, device, purpose="a test", renew_after_s=0.1):
+            release_board(device, reason="I need it now")
+            wait_until(lambda: not _renewing())
+            with pytest.raises(LeaseLost, match="I need it now"):
+                agent.keep_lease()
+
+
+def _renewing() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "lease-board"]
+
+
+def test_a_run_of_somebody_without_a_lease_is_waited_for(ssh_board: SshBoard) -> None:
+    device = ssh_board.device(python=sys.executable)
+    with open_transport(device) as transport:
+        agent = RemoteAgent(transport, name=device.name, python=device.python)
+        agent.install()
+        waits: list[str] = []
+        (ssh_board.edgebench_home / "lock").touch()
+        with (ssh_board.edgebench_home / "lock").open("r+") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            lock.write("another-run")
+            lock.flush()
+
+            def listen(event: Event) -> None:
+                if isinstance(event, Noted):
+                    waits.append(event.text)
+                    fcntl.flock(lock, fcntl.LOCK_UN)
+
+            with hold_board(agent, device, purpose="a test", on_event=listen):
+                cost = own_cost(agent, tell=waits.append)
+    assert waits == [
+        "board: run another-run is measuring on this board; try again when it is done; waiting for at most 10 minutes"
+    ]
+    assert cost is not None
 
 
 def test_the_board_of_a_killed_host_is_free_after_its_time_to_live(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 import zipfile
 from pathlib import Path
 
@@ -162,6 +163,27 @@ def test_that_none_fits_is_remembered_until_an_upgrade(stocked: Path, tmp_path: 
     with pytest.raises(NoWheelFits):
         folder.resolve("tflite-runtime", trixie)
     assert versions_of(folder.resolve("tflite-runtime", trixie, upgrade=True))["tflite-runtime"] == "2.15.0"
+
+
+def test_that_none_fits_is_asked_again_after_a_week(
+    stocked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = WheelFolder(tmp_path / "cache")
+    trixie = Target(arch="aarch64", python=(3, 13), glibc=(2, 41))
+    with pytest.raises(NoWheelFits):
+        folder.resolve("tflite-runtime", trixie)
+    for name in ("tflite_runtime-2.15.0-cp313-cp313-manylinux2014_aarch64.whl", "numpy-1.26.4-py3-none-any.whl"):
+        named(stocked, name)
+    (lock,) = (tmp_path / "cache" / "locks").glob("*.json")
+    os.utime(lock, times=(time.time() - 8 * 86400,) * 2)
+    with monkeypatch.context() as offline:
+        offline.delenv("PIP_NO_INDEX")
+        offline.delenv("PIP_FIND_LINKS")
+        offline.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")  # nobody listens there
+        with pytest.raises(NoWheelFits):  # what was said before still stands
+            folder.resolve("tflite-runtime", trixie)
+    os.utime(lock, times=(time.time() - 8 * 86400,) * 2)
+    assert versions_of(folder.resolve("tflite-runtime", trixie))["tflite-runtime"] == "2.15.0"
 
 
 def test_a_kept_wheel_that_was_changed_is_fetched_again(stocked: Path, tmp_path: Path) -> None:
