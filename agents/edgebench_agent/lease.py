@@ -24,7 +24,7 @@ class Lease:
         # In place and of one length: that works on a full disk, too.
         file = os.open(self._path, os.O_WRONLY | os.O_CREAT, 0o600)
         try:
-            os.pwrite(file, f"{_now_ns():020} {self._boot}".encode(), 0)
+            os.ftruncate(file, os.pwrite(file, f"{_now_ns():020} {self._boot}".encode(), 0))
         finally:
             os.close(file)
 

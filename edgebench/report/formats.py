@@ -53,6 +53,9 @@ def formats_table(rows: Sequence[Row]) -> Iterator[Table | str]:
     runtimes = sorted({parity.runtime or "?" for _, made, _, _ in rows if made for parity in made.parity_elsewhere})
     if runtimes:
         yield f"others: {', '.join(runtimes)}; the lowest is shown"
+    for format, made, _, _ in rows:
+        for runtime, reason in made.refused_by.items() if made is not None else ():
+            yield f"{format}: {runtime} can't read it: {reason}"
     for _, _, retrieval, _ in rows:
         if retrieval is not None:
             step = 100 / retrieval.n
