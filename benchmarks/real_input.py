@@ -110,12 +110,13 @@ def tables_of(
     options: argparse.Namespace, languages: list[str], texts: list[str], device: edgebench.Device
 ) -> list[Table]:
     """Run every case on the device; return sizes and times, and the accuracy per language."""
-    speed = Table("", "size MB", "load ms", "p50 ms", "p95 ms", "PSS MB", "padded x", box=SIMPLE)
+    speed = Table("", "size MB", "load ms", "p50 ms", "p95 ms", "PSS MB", "padded x", "p50 x the first", box=SIMPLE)
     quality = Table("", "least cosine", "mean cosine", "to the runtime above", "top-1 as torch %", box=SIMPLE)
     accuracies = Table("top-1 %", *languages, "mean but en", box=SIMPLE, padding=(0, 1, 0, 0))
     timed = texts[:: len(texts) // options.timed_texts] if options.timed_texts else texts
     reference: Vectors | None = None
     first: dict[str, Vectors] = {}  # of each format
+    first_ms: float | None = None
     for case in cases(options.formats.split(","), old_runtimes=not options.no_old_runtimes):
         print(case.label, flush=True)
         artifact = export_model(options.checkpoint, case.format).artifact
@@ -132,15 +133,17 @@ def tables_of(
             plan=edgebench.RunPlan(runs=options.runs, min_count=len(timed)),
             store=options.store,
         )
-        padding = measured.padding
+        padding, p50_ms = measured.padding, measured.latency_ms.p50
+        first_ms = first_ms or p50_ms
         speed.add_row(
             case.label,
             f"{artifact.bytes / 1e6:.0f}",
             _figure(measured.load_ms, 0),
-            _figure(measured.latency_ms.p50, 2),
+            _figure(p50_ms, 2),
             _figure(measured.latency_ms.p95, 2),
             _figure(measured.memory_bytes.peak_pss, 0, 1e6),
             _figure(padding.cost if padding is not None else None, 2),
+            _figure(p50_ms / first_ms if p50_ms is not None and first_ms is not None else None, 2),
         )
         cosines = (vectors * reference).sum(axis=1)
         above = (vectors * first.setdefault(case.format, vectors)).sum(axis=1)
