@@ -207,9 +207,12 @@ def test_a_damaged_renewal_is_mended_by_the_next_one(board: AgentBoard, content:
 
 def test_a_holder_who_slept_through_a_removal_has_lost_the_board(board: AgentBoard) -> None:
     slept = token_of(acquire(board, "anna"))
-    assert board.reply("remove")["ok"]
-    token = token_of(acquire(board, "bert"))
-    assert token > slept
+    assert board.reply("remove")["kind"] == "busy"
+    assert ask(board, "force", who="bert@host", reason="anna sleeps")["ok"]
+    remover = token_of(acquire(board, "bert"))
+    assert board.reply("remove", "--lease", str(remover))["ok"]
+    token = token_of(acquire(board, "carl"))
+    assert token > remover > slept
     assert ask(board, "renew", token=slept)["kind"] == "lease_lost"
     assert board.launch(board.spec(lease_token=slept))["kind"] == "lease_lost"
     assert ask(board, "renew", token=token)["ok"]
@@ -237,7 +240,8 @@ def test_who_waited_for_the_lock_while_all_was_removed_waits_for_the_one_that_is
         waiting.stdin.close()
         waiting.stdin = None
         wait_until(lambda: is_waiting_for(waiting.pid, old.fileno()))
-        assert board.reply("remove")["ok"]
+        for name in ("lease.json", "lease.lock"):  # as a removal does, which waits for the lock itself
+            (board.home / name).unlink()
         acquire(board, "carl")
         new = lock.open("r")
         fcntl.flock(new, fcntl.LOCK_EX)
