@@ -129,33 +129,6 @@ def _keep_renewed(agent: RemoteAgent, device: Device, after_s: float, ended: thr
             transport.close()
 
 
-def lease_of(device: Device) -> tuple[Holder | None, list[str]]:
-    """Return who holds a device, and who waits for it.
-
-    Raises:
-        DeviceError: the board can't be reached, or its agent doesn't answer as it should.
-    """
-    with open_transport(device) as transport:
-        agent = RemoteAgent(transport, name=device.name, python=device.python)
-        agent.install()
-        reply = agent.lease(protocol.LeaseRequest(do="show"))
-    waiting = reply.get("waiting")
-    return holder_of(reply), [printable(str(who)) for who in waiting[:100]] if isinstance(waiting, list) else []
-
-
-def release_board(device: Device, *, reason: str) -> Holder | None:
-    """Take a device from whoever holds it, who is told the reason; return who that was, None where it was free.
-
-    Raises:
-        DeviceError: the board can't be reached, or its agent doesn't answer as it should.
-    """
-    with open_transport(device) as transport:
-        agent = RemoteAgent(transport, name=device.name, python=device.python)
-        agent.install()
-        request = protocol.LeaseRequest(do="force", who=own_name(), reason=printable(reason, 400))
-        return _holder(agent.lease(request).get("released"))
-
-
 def own_name() -> str:
     """Return what others see of us: user@host."""
     try:

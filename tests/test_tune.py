@@ -149,14 +149,15 @@ def test_an_interrupt_puts_everything_back(root: Path, tiny_onnx: Path) -> None:
 
 def test_after_a_killed_host_the_next_session_puts_everything_back(root: Path, tiny_onnx: Path) -> None:
     from edgebench.device import find_device
-    from edgebench.lease import release_board
+    from edgebench.release import release_seen, see_lease
 
     session = start(tiny_onnx)
     wait_for(lambda: measures_at_performance(root))
     session.kill()
     session.communicate()
     assert not found_again(root)
-    released = release_board(find_device("local"), reason="its host is dead")  # instead of waiting for two minutes
+    device = find_device("local")
+    released = release_seen(device, see_lease(device), reason="its host is dead")  # instead of waiting for two minutes
     assert released is not None
     assert found_again(root)
 

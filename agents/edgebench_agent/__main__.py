@@ -141,7 +141,6 @@ def _renewer(options: Any, home: Home) -> Callable[[], None]:
 def _require_lease(options: Any, home: Home) -> None:
     """Make sure that the board is ours, by the token that was given, or nobody's."""
     from .board_lease import BoardLease
-    from .environments import not_permitted
 
     if not home.root.is_dir():
         return  # nothing is there to be lost, and nothing should be made

@@ -18,7 +18,7 @@ from typing import Any, Dict, Iterator, List
 from .board_lease import BoardLease
 from .board_lock import take
 from .failure import Failure
-from .home import Home
+from .home import Home, not_permitted
 from .protocol import Adoption, InstallSpec, Leftovers, ProtocolError, WheelFile
 from .wheel_files import unpack_wheel, unpacked_bytes
 
@@ -145,15 +145,6 @@ def _alone(home: Home, token: int) -> Iterator[None]:
             os.close(lock)
     except PermissionError as error:
         raise not_permitted(home, error) from error
-
-
-def not_permitted(home: Home, error: PermissionError) -> Failure:
-    """Return what to say where files of another user are in the way."""
-    return Failure(
-        "not_permitted",
-        f"{error.filename or home.root} can't be written: it belongs to another user; "
-        f'try on the board: sudo chown -R "$USER" {home.root}',
-    )
 
 
 def _make(home: Home, folder: Path, wheels: List[WheelFile], token: int) -> None:

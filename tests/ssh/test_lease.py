@@ -19,9 +19,9 @@ import edgebench
 from edgebench.device import Device
 from edgebench.errors import BoardBusy, LeaseLost
 from edgebench.events import Event, Noted
-from edgebench.lease import agent_of, hold_board, lease_of, own_name, release_board
+from edgebench.lease import agent_of, hold_board, own_name
 from edgebench.own_cost import own_cost
-from edgebench.release import release_seen, see_lease
+from edgebench.release import SeenLease, release_seen, see_lease
 from edgebench.remote_agent import RemoteAgent
 from edgebench.transport import open_transport
 from edgebench_agent.board_lease import BoardLease
@@ -31,6 +31,7 @@ from tests.agent.board import DEADLINE_S, SECOND, wait_until
 from tests.ssh.board import SshBoard
 
 PLAN = edgebench.RunPlan(runs=1, min_count=5, min_duration_s=0.0)
+FREE = SeenLease(holder=None, token=0, waiting=())
 
 
 @contextmanager
@@ -47,7 +48,7 @@ def test_a_session_gives_the_board_back(ssh_board: SshBoard, tiny_onnx: Path, tm
     device = ssh_board.device(python=sys.executable)
     measured = edgebench.profile(tiny_onnx, device=device, plan=PLAN, own_cost=False, cold=False, store=tmp_path)
     assert len(measured.runs) == 1
-    assert lease_of(device) == (None, [])
+    assert see_lease(device) == FREE
 
 
 def test_a_board_that_somebody_has_is_waited_for(ssh_board: SshBoard, tiny_onnx: Path, tmp_path: Path) -> None:
@@ -82,7 +83,7 @@ def test_a_board_that_stays_taken_is_one_clear_line(ssh_board: SshBoard) -> None
         agent_of(device, purpose="a test", wait_s=0),
     ):
         pass
-    assert lease_of(device) == (None, [])  # and nobody waits any more
+    assert see_lease(device) == FREE  # and nobody waits any more
 
 
 def test_a_lost_lease_ends_the_session_with_what_was_measured_kept(
@@ -93,7 +94,7 @@ def test_a_lost_lease_ends_the_session_with_what_was_measured_kept(
 
     def force(event: Event) -> None:
         if getattr(event, "phase", None) == "measuring" and getattr(event, "count", 0):
-            release_board(ssh_board.device(), reason="I need it now")
+            release_seen(ssh_board.device(), see_lease(ssh_board.device()), reason="I need it now")
 
     with pytest.raises(LeaseLost, match=r"taken away by .*: I need it now"):
         edgebench.profile(
@@ -119,7 +120,7 @@ def test_a_lease_is_renewed_whatever_the_host_does_meanwhile(ssh_board: SshBoard
             (thread,) = _renewing()
             assert thread.daemon
         wait_until(lambda: not _renewing())
-    assert lease_of(device) == (None, [])
+    assert see_lease(device) == FREE
 
 
 def test_a_lost_lease_is_not_renewed_and_what_is_asked_next_says_so(ssh_board: SshBoard) -> None:
@@ -128,7 +129,7 @@ def test_a_lost_lease_is_not_renewed_and_what_is_asked_next_says_so(ssh_board: S
         agent = RemoteAgent(transport, name=device.name)
         agent.install()
         with hold_board(agent, device, purpose="a test", renew_after_s=0.1):
-            release_board(device, reason="I need it now")
+            release_seen(device, see_lease(device), reason="I need it now")
             wait_until(lambda: not _renewing())
             with pytest.raises(LeaseLost, match="I need it now"):
                 agent.keep_lease()

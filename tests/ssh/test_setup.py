@@ -25,7 +25,7 @@ from edgebench.cleanup import clean_device
 from edgebench.device import Device, find_device
 from edgebench.errors import BoardBusy, BoardError, ConfigError, EdgebenchError, LeaseLost, UnknownName
 from edgebench.events import Event, Noted, Pushing
-from edgebench.lease import release_board
+from edgebench.release import release_seen, see_lease
 from edgebench.remote_agent import RemoteAgent
 from edgebench.request import Request
 from edgebench.setup import SetupPlan, remove_setup, set_up, set_up_for
@@ -222,7 +222,7 @@ def wrong_build(folder: Path) -> Path:
 def test_a_lease_that_is_lost_during_the_trial_is_not_blamed_on_the_build(ssh_board: SshBoard, tmp_path: Path) -> None:
     def force(event: Event) -> None:
         if isinstance(event, Noted) and "trying onnxruntime" in event.text:
-            release_board(ssh_board.device(), reason="I need it now")
+            release_seen(ssh_board.device(), see_lease(ssh_board.device()), reason="I need it now")
 
     with pytest.raises(LeaseLost, match=r"taken away by .*: I need it now"):
         set_up(ssh_board.device(), SetupPlan(wheels=(wrong_build(tmp_path),)), force)
