@@ -305,12 +305,13 @@ def test_a_damaged_record_is_told_to_whoever_sets_or_comes_next(board: AgentBoar
     assert board.launch(board.spec(sensors=False, lease_token=token))["ok"]
     state = json.loads((board.home / "lease.json").read_text())
     (board.home / "lease.json").write_text(json.dumps(state | {"holder": None}))
-    assert "and is damaged" in lease(board, ticket="the-next")["note"]
+    following = lease(board, ticket="the-next")
+    assert "and is damaged" in following["note"]
     (board.home / "power.json").write_bytes(b"{")
     replies: list[dict[str, Any]] = []
 
     def removed() -> bool:
-        replies.append(board.reply("remove"))  # refused while the run is still ending
+        replies.append(board.reply("remove", "--lease", str(following["token"])))  # refused while the run still ends
         return bool(replies[-1]["ok"])
 
     wait_until(removed)
