@@ -20,6 +20,7 @@ from edgebench.cli.output import (
     progress_console,
     to_stdout,
     verbosity_options,
+    wait_option,
     write_json,
 )
 from edgebench.errors import ConfigError, HostKeyError, UsageError
@@ -284,15 +285,7 @@ def _install_key(device: Device, public_key: str, *, from_stdin: bool) -> None:
     metavar="DIR",
     help="Where wheels are kept here, and found again offline. [default: in edgebench's cache]",
 )
-@click.option(
-    "--wait",
-    "wait_s",
-    callback=time_span,
-    default="10m",
-    show_default=True,
-    metavar="TIME",
-    help="For a board that somebody else has, at most so long.",
-)
+@wait_option
 @click.option("--remove", is_flag=True, help="Take everything of edgebench off the board again.")
 @json_option
 @verbosity_options

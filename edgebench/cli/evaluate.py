@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from edgebench.artifact import EXPORT_FORMATS, parse_format
-from edgebench.cli.numbers import parts, time_span
+from edgebench.cli.numbers import parts
 from edgebench.cli.output import (
     check_json_target,
     console,
@@ -16,6 +16,7 @@ from edgebench.cli.output import (
     store_option,
     to_stdout,
     verbosity_options,
+    wait_option,
     write_json,
 )
 
@@ -56,15 +57,7 @@ _FOLDER = click.Path(path_type=Path)
     help="Whose reading of tags counts: 0.0.12 (XTREME's own figures) or 1.2.2 (today's).",
 )
 @click.option("--again", is_flag=True, help="Answer anew what the store has already.")
-@click.option(
-    "--wait",
-    "wait_s",
-    callback=time_span,
-    default="10m",
-    show_default=True,
-    metavar="TIME",
-    help="For a board that somebody else has: 90s, 30m, 0.",
-)
+@wait_option
 @store_option
 @json_option
 @verbosity_options

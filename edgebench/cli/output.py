@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from edgebench.cli.numbers import time_span
 from edgebench.errors import StoreError
 
 if TYPE_CHECKING:
@@ -41,6 +42,19 @@ def json_option(function: Decorated) -> Decorated:
     """Add `--json FILE`, passed as `json_target: str | None`; `-` is standard output."""
     return click.option(
         "--json", "json_target", metavar="FILE", help="Write the result as JSON; - is standard output."
+    )(function)
+
+
+def wait_option(function: Decorated) -> Decorated:
+    """Add `--wait TIME`, passed as `wait_s: int`."""
+    return click.option(
+        "--wait",
+        "wait_s",
+        callback=time_span,
+        default="10m",
+        show_default=True,
+        metavar="TIME",
+        help="For a board that somebody else has, at most so long: 90s, 30m, 0.",
     )(function)
 
 

@@ -13,7 +13,7 @@ from click.core import ParameterSource
 
 from edgebench.artifact import EXPORT_FORMATS, parse_format
 from edgebench.cli.numbers import parts, time_span, whole_numbers
-from edgebench.cli.output import json_option, scores_option, store_option, verbosity_options
+from edgebench.cli.output import json_option, scores_option, store_option, verbosity_options, wait_option
 from edgebench.errors import ConfigError, UsageError
 from edgebench.request import PARAMETERS
 from edgebench.stats.percentiles import MINIMUM_COUNTS
@@ -118,15 +118,7 @@ _FOR_P99 = -(-MINIMUM_COUNTS[0.99] // DEFAULTS.runs)
     is_flag=True,
     help="More runs, at planned looks (6, 12, 20, 40), until every row is faster, slower or equivalent to the first.",
 )
-@click.option(
-    "--wait",
-    "wait_s",
-    callback=time_span,
-    default="10m",
-    show_default=True,
-    metavar="TIME",
-    help="For a board that somebody else has: 90s, 30m, 0.",
-)
+@wait_option
 @click.option("--margin", type=float, default=0.03, show_default=True, help="With it: within ±margin is equivalent.")
 @click.option(
     "--budget",

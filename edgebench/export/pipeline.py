@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from edgebench.artifact import Artifact, ArtifactFile, Format, Parity, hash_file, parse_format
 from edgebench.environments import TFLITE_RUNTIMES, tflite_runtime_python
-from edgebench.errors import CheckpointError, ConfigError, EdgebenchError, ParityError
+from edgebench.errors import CheckpointError, ConfigError, EdgebenchError, ExportError, ParityError
 from edgebench.export import cache as artifacts
 from edgebench.export import hub, reference
 from edgebench.export.checkpoint import TOKENIZER_FILES, Checkpoint, open_checkpoint, read_lineage, reference_checkpoint
@@ -331,10 +332,10 @@ def _job(
     )
 
 
-def _checked_further(
-    checkpoint: Checkpoint, shapes: Shapes, found: Found, *, cache: Path, key: str, say: Say
-) -> Found | None:
+def _checked_further(checkpoint: Checkpoint, shapes: Shapes, found: Found, *, cache: Path, key: str, say: Say) -> Found:
     """Return a kept .tflite file, checked in those runtimes, too, that were not there when it was made.
+
+    A check that can't be had now, for want of memory say, takes nothing from a file that was good before.
 
     Raises:
         ParityError: one of them answers something else; the file is no longer kept.
@@ -351,14 +352,19 @@ def _checked_further(
     except ParityError:
         artifacts.drop_artifact(cache, key)
         raise
+    except ExportError as error:
+        say(f"not checked in tflite-runtime {', '.join(version for version, _ in elsewhere)}: {error}")
+        return found
     further = tuple(Parity.from_json(parity) for parity in result["parity_elsewhere"])
     checked = replace(
         artifact,
         parity_elsewhere=(*artifact.parity_elsewhere, *further),
         refused_by={**artifact.refused_by, **result["refused_by"]},
     )
-    artifacts.tell_artifact(cache, key, record | checked.to_json())
-    return artifacts.find_artifact(cache, key)
+    record = record | checked.to_json()
+    with suppress(ExportError):  # a cache that can't be written
+        artifacts.tell_artifact(cache, key, record)
+    return checked, record
 
 
 def _other_runtimes(versions: Iterable[str], cache: Path, say: Say) -> list[tuple[str, str]]:
@@ -374,7 +380,8 @@ def _other_runtimes(versions: Iterable[str], cache: Path, say: Say) -> list[tupl
                 failed.unlink(missing_ok=True)
         except EdgebenchError as error:
             reason = str(error)
-            artifacts.write_whole(failed, reason.encode())
+            with suppress(ExportError):  # a cache that can't be written
+                artifacts.write_whole(failed, reason.encode())
         if reason is not None:
             say(f"not checked in tflite-runtime {version}: {reason}")
     return found

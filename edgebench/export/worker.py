@@ -58,7 +58,7 @@ def export(job: Job, say: Say) -> dict[str, Any]:
     format = Format(job.format)
     tflite = format.runtime == "tflite"
     if job.only_elsewhere:
-        return _elsewhere(job, checkpoint, say)
+        return _elsewhere(job, checkpoint, *_examples(job, checkpoint), say)
     with writing(Path(job.folder)):
         parameters = _write_tflite(job, checkpoint, say) if tflite else _write_onnx(job, checkpoint, say)
     gc.collect()  # graphs are cycles, and hold the checkpoint's mapped files
@@ -73,7 +73,7 @@ def export(job: Job, say: Say) -> dict[str, Any]:
         parity = check_onnx(Path(job.folder) / onnx_file.MODEL_NAME, checkpoint, format, inputs, expected)
     return {
         "parity": asdict(parity),
-        **_elsewhere(job, checkpoint, say),
+        **_elsewhere(job, checkpoint, inputs, expected, say),
         "parameters": parameters,
         "peak_rss_bytes": _peak_rss_bytes(),
     }
@@ -134,7 +134,9 @@ def _check_tflite(
     return check(answers, checkpoint, format, expected, runtime=lambda: runtime.version or runtime.name)
 
 
-def _elsewhere(job: Job, checkpoint: Checkpoint, say: Say) -> dict[str, Any]:
+def _elsewhere(
+    job: Job, checkpoint: Checkpoint, inputs: Sequence[Ids], expected: Sequence[Outputs], say: Say
+) -> dict[str, Any]:
     """Return the parity in each further runtime that reads the file, and what each that can't read it says.
 
     A runtime that does not answer for another reason (killed, not there any more) is in neither: it is asked again by
@@ -144,7 +146,6 @@ def _elsewhere(job: Job, checkpoint: Checkpoint, say: Say) -> dict[str, Any]:
         ParityError: one reads it and answers something else.
     """
     path = Path(job.folder) / tflite_file.MODEL_NAME
-    inputs, expected = _examples(job, checkpoint) if job.elsewhere else ([], [])
     some = [*range(0, len(inputs) - 1, _ELSEWHERE_EACH), len(inputs) - 1]
     found, refused = [], {}
     for version, python in job.elsewhere:

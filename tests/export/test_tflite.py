@@ -152,6 +152,8 @@ def test_a_file_is_checked_in_further_runtimes_once_they_are_there(
         assert [line for line in said if line.startswith("not checked in tflite-runtime 2.14.0: can't install")]
     shutil.rmtree(tmp_path / "environments")
     (tmp_path / "environments").symlink_to(cache / "environments")
+    killed = export_model(tagger, "tflite-fp32", buckets=(16,), cache=tmp_path, on_progress=kill_exports)
+    assert killed.artifact == unchecked  # and what was good before still is
     checked = export()
     assert checked.files == unchecked.files
     assert checked.model_path.stat().st_mtime_ns == unchecked.model_path.stat().st_mtime_ns
@@ -475,15 +477,8 @@ def test_an_artifact_of_other_choices_is_refused(exported: dict[str, Exported]) 
 
 
 def test_a_converter_that_is_killed_says_so_and_leaves_nothing(tagger: Path, tmp_path: Path) -> None:
-    psutil = pytest.importorskip("psutil")
-
-    def kill(_: str) -> None:
-        for child in psutil.Process().children():
-            if "edgebench.export.worker" in child.cmdline():
-                child.send_signal(signal.SIGKILL)
-
     with pytest.raises(ExportError, match="killed by signal 9, probably for want of memory"):
-        export_model(tagger, "tflite-int8", buckets=[16], cache=tmp_path, on_progress=kill)
+        export_model(tagger, "tflite-int8", buckets=[16], cache=tmp_path, on_progress=kill_exports)
     assert not list((tmp_path / "artifacts").iterdir())
 
 
@@ -492,6 +487,14 @@ def test_a_missing_converter_is_named_with_its_extra() -> None:
 
     with pytest.raises(EdgebenchError, match=r"no-such-converter.*pip install 'edgebench\[tflite\]'"):
         versions(("no-such-converter",), extra="tflite")
+
+
+def kill_exports(_: str) -> None:
+    """Kill the children that export, as the kernel does for want of memory."""
+    psutil = pytest.importorskip("psutil")
+    for child in psutil.Process().children():
+        if "edgebench.export.worker" in child.cmdline():
+            child.send_signal(signal.SIGKILL)
 
 
 def read(artifact: Artifact) -> Any:
