@@ -15,6 +15,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -46,15 +47,16 @@ feed = {"input_ids": ids, "attention_mask": np.ones_like(ids)}
 for _ in range(spec["warmup"]):
     session.run(None, feed)
 gc.disable()
-latencies = []
+latencies, starts = [], []
 began = time.perf_counter_ns()
 while len(latencies) < spec["min_count"] or time.perf_counter_ns() - began < spec["min_duration_ns"]:
     start = time.perf_counter_ns()
     session.run(None, feed)
     latencies.append(time.perf_counter_ns() - start)
+    starts.append(start)
 with open("/proc/self/smaps_rollup") as file:
     pss = next(int(line.split()[1]) * 1024 for line in file if line.startswith("Pss:"))
-print(json.dumps({"p50_ns": float(np.median(latencies)), "pss_bytes": pss, "count": len(latencies)}))
+print(json.dumps({"p50_ns": float(np.median(latencies)), "pss_bytes": pss, "starts": starts, "latencies": latencies}))
 """
 
 
@@ -96,8 +98,15 @@ class Bench:
             raise failure(self.agent.name, collector.failed)
         return collector
 
-    def bare(self) -> dict[str, float]:
-        """Run the bare loop, with as many warm-up inferences as the agent last found enough."""
+    def bare(self) -> dict[str, Any]:
+        """Run the bare loop, with as many warm-up inferences as the agent last found enough; return what it says."""
+        found: dict[str, float] = json.loads(
+            subprocess.run(self.bare_command(), check=True, capture_output=True).stdout
+        )
+        return found
+
+    def bare_command(self) -> list[str]:
+        """Return the command of the bare loop."""
         spec = {
             "model": str(self.artifact.model_path),
             "threads": self.threads,
@@ -106,9 +115,7 @@ class Bench:
             "min_count": self.plan.min_count,
             "min_duration_ns": round(self.plan.min_duration_s * 1e9),
         }
-        command = [sys.executable, "-c", BARE_LOOP, json.dumps(spec)]
-        found: dict[str, float] = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
-        return found
+        return [sys.executable, "-c", BARE_LOOP, json.dumps(spec)]
 
     def p50(self) -> float:
         """Return the median latency that edgebench measures, ns."""
@@ -129,12 +136,17 @@ class Bench:
 
 def _pss_of(run_id: str) -> int:
     """Return the PSS of every process that has the run's name in its command line, followers not counted."""
-    total = 0
+    return sum(process.memory_full_info().pss for process in processes_of(run_id))
+
+
+def processes_of(run_id: str) -> list[psutil.Process]:
+    """Return every process that has the run's name in its command line, followers not counted."""
+    found = []
     for process in psutil.process_iter(["cmdline"]):
         words = process.info["cmdline"] or []
         if any(run_id in word for word in words) and "follow" not in words:
-            total += process.memory_full_info().pss
-    return total
+            found.append(process)
+    return found
 
 
 def command_seconds(*command: str) -> float:

@@ -1,35 +1,42 @@
 """Verdicts on this machine where the truth is known: the same file, equal geometries, int8 against fp32, a bare loop.
 
-    python -m benchmarks.real_pairs [--model reference:minilm] [--tries 20] [--runs 6] [--bare-runs 12]
+    python -m benchmarks.real_pairs [--model reference:minilm] [--tries 20] [--runs 6] [--equal-runs N]
 
-The same file is compared in so many tries of fixed runs; equal geometries as `profile --until-decided` does. Every
-verdict is that of `edgebench compare` on what `edgebench profile` measured, interleaved. One thread by default: two
+The same file is compared in so many tries of fixed runs; equal geometries as `profile --until-decided` does, or with
+N runs each. Every verdict is that of `edgebench compare` on what `edgebench profile` measured, interleaved; a bare loop
+is compared in turns of a quarter of a second, by the same verdict at ±1 %. One thread by default: two
 threads on two cores of a virtual machine wait for each other whenever the host takes one away.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import signal
+import subprocess
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict
-from datetime import UTC, datetime
+from contextlib import suppress
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
+import psutil
+from numpy.typing import NDArray
 
 import edgebench
-from benchmarks.overhead import Bench
+from benchmarks.overhead import Bench, processes_of
 from edgebench.artifact import Format
+from edgebench.collect import RunCollector
 from edgebench.comparison import Comparison, compare_rows
 from edgebench.export import export_model
 from edgebench.export.reference import find_reference
 from edgebench.remote_agent import RemoteAgent
 from edgebench.request import Request
-from edgebench.schedule import order_of_runs
 from edgebench.session import profile_all
-from edgebench.stats.ratio import estimate_ratio
+from edgebench.stats.ratio import RatioEstimate
 from edgebench.stats.verdicts import LEVEL, judge
 from edgebench.transport import open_transport
 from edgebench.workload import RunPlan, Workload, random_inputs
@@ -43,7 +50,10 @@ def main() -> None:
     parser.add_argument("--model", default="reference:minilm")
     parser.add_argument("--tries", type=int, default=20)
     parser.add_argument("--runs", type=int, default=6)
-    parser.add_argument("--bare-runs", type=int, default=12)
+    parser.add_argument("--equal-runs", type=int, help="fixed runs for equal geometries (else: until decided)")
+    parser.add_argument("--bare-pairs", type=int, default=12)
+    parser.add_argument("--bare-duration", type=float, default=40.0, help="wall time of a pair, s: half of it each")
+    parser.add_argument("--turn", type=float, default=0.25, help="s")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--min-duration", type=float, default=2.0)
     options = parser.parse_args()
@@ -60,16 +70,19 @@ def main() -> None:
         for comparison in measured(
             other_weights(options.model, Path(folder)),
             (Format.ONNX_INT8,),
-            plan,
+            replace(plan, runs=options.equal_runs or plan.runs),
             options.threads,
             store,
-            until_decided=True,
+            until_decided=options.equal_runs is None,
         ):
             print(f"equal geometry, other weights: {comparison.verdict}", flush=True)
         formats = (Format.ONNX_FP32, Format.ONNX_INT8)
         for comparison in measured([options.model], formats, plan, options.threads, store):
             print(f"int8 against fp32: {comparison.verdict}", flush=True)
-    print(against_a_bare_loop(options.model, plan, options.threads, options.bare_runs), flush=True)
+    said_of_loop = against_a_bare_loop(
+        options.model, options.threads, options.bare_pairs, options.bare_duration, options.turn
+    )
+    print(said_of_loop, flush=True)
 
 
 def measured(
@@ -109,34 +122,98 @@ def other_weights(model: str, folder: Path) -> list[str]:
     return folders
 
 
-def against_a_bare_loop(model: str, plan: RunPlan, threads: int, runs: int) -> str:
-    """Return how our own p50 stands to that of a bare loop: our order of runs, our model of the drift, our verdict."""
+def against_a_bare_loop(model: str, threads: int, pairs: int, run_s: float, turn_s: float) -> str:
+    """Return how our own p50 stands to that of a bare loop, each in fresh processes, two at a time in short turns.
+
+    Of the two processes of a pair one is stopped while the other goes on, and the inferences that a stop fell into are
+    left out. A neighbour that comes and goes within seconds so meets both alike: one run after the other, it is most of
+    their ratio.
+    """
     device = edgebench.find_device("local")
     artifact = export_model(model).artifact
     inputs = random_inputs([SEQ_LEN], vocab_size=artifact.vocab_size)
+    plan = RunPlan(runs=1, min_duration_s=run_s)
     with open_transport(device) as transport:
         agent = RemoteAgent(transport, name=device.name, python=device.python)
         agent.install()
         agent.push_bytes(inputs.to_bytes())
         bench = Bench(agent, artifact, inputs, plan, threads)
-        bench.p50()  # not counted: it also tells how much warm-up is enough
-        figures: list[list[float]] = [[], []]
-        times: list[list[float]] = [[], []]
-        for side in order_of_runs(2, runs, seed=1):
-            times[side].append(datetime.now(UTC).timestamp())
-            figures[side].append(bench.p50() if side else bench.bare()["p50_ns"])
-    estimate = estimate_ratio(
-        np.array(figures[0]),
-        np.array(figures[1]),
-        baseline_times=np.array(times[0]),
-        candidate_times=np.array(times[1]),
+        Bench(agent, artifact, inputs, replace(plan, min_duration_s=2.0), threads).p50()  # not counted
+        found = []
+        for number in range(pairs):
+            bare, ours, kept = pair_in_turns(bench, turn_s)
+            found.append(np.log(ours / bare))
+            print(
+                f"pair {number + 1}: bare {bare / 1e6:.3f} ms, edgebench {ours / 1e6:.3f} ms, "
+                f"of {kept[0]} and {kept[1]} inferences",
+                flush=True,
+            )
+    logs = np.array(found)
+    estimate = RatioEstimate(
+        log_ratio=float(logs.mean()),
+        standard_error=float(logs.std(ddof=1) / np.sqrt(pairs)),
+        df=pairs - 1,
+        spread=float(logs.std(ddof=1)),
+        runs=(pairs, pairs),
+        drift="none",
     )
     low, high = estimate.interval(LEVEL)
     return (
         f"p50 by edgebench is {judge(estimate, margin=BARE_MARGIN, level=LEVEL)} to that of a bare loop: ratio "
         f"{estimate.ratio:.4f} ({100 * LEVEL:g} % {low:.4f} to {high:.4f}, margin ±{100 * BARE_MARGIN:g} %, "
-        f"{runs} + {runs} runs)"
+        f"{pairs} + {pairs} runs, turns of {turn_s:g} s)"
     )
+
+
+def pair_in_turns(bench: Bench, turn_s: float) -> tuple[float, float, tuple[int, int]]:
+    """Return the p50 of a bare loop and of our own run, ns, and of how many inferences each."""
+    spec = bench.spec()
+    bench.agent.launch(spec)
+    loop = subprocess.Popen(bench.bare_command(), stdout=subprocess.PIPE)
+    sides = ([psutil.Process(loop.pid)], processes_of(spec.run_id))
+    stopped: tuple[list[int], list[int]] = ([], [])  # when each side was told to stop
+    going, resting = 0, 1
+    try:
+        while all(_is_alive(process) for side in sides for process in side):
+            stopped[resting].append(time.monotonic_ns())
+            _signal(sides[resting], signal.SIGSTOP)
+            _signal(sides[going], signal.SIGCONT)
+            time.sleep(turn_s)
+            going, resting = resting, going
+    finally:
+        over = time.monotonic_ns()
+        for side in sides:
+            _signal(side, signal.SIGCONT)
+    collector = RunCollector(spec, started_at="")
+    for entry in bench.agent.follow(spec.run_id):
+        collector.take(entry)
+    trace = collector.run().trace
+    said = json.loads(loop.communicate()[0])
+    series = (
+        (np.array(said["starts"], np.int64), np.array(said["latencies"], np.int64)),
+        (trace.starts_ns, trace.latencies_ns),
+    )
+    began = max(int(starts[0]) for starts, _ in series)
+    kept = [
+        latencies[(starts >= began) & (starts + latencies < over) & ~_is_cut(starts, latencies, np.array(stops))]
+        for (starts, latencies), stops in zip(series, stopped, strict=True)
+    ]
+    return float(np.median(kept[0])), float(np.median(kept[1])), (len(kept[0]), len(kept[1]))
+
+
+def _is_cut(starts: NDArray[np.int64], latencies: NDArray[np.int64], stops: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return which inferences were going on when their process was told to stop."""
+    return np.searchsorted(stops, starts) != np.searchsorted(stops, starts + latencies)
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+
+
+def _signal(processes: Sequence[psutil.Process], number: signal.Signals) -> None:
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            process.send_signal(number)
 
 
 if __name__ == "__main__":
