@@ -16,6 +16,13 @@ class Noted:
 
 
 @dataclass(frozen=True, slots=True)
+class Waiting:
+    """Somebody else has the board: it is asked again for at most `left_s` more. Told every second or so."""
+
+    left_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Began:
     """From here on there is something to resume."""
 
@@ -77,7 +84,7 @@ class Ended:
     left_s: float | None = None
 
 
-Event = Noted | Began | Planned | Pushing | Cooling | Running | Ended
+Event = Noted | Waiting | Began | Planned | Pushing | Cooling | Running | Ended
 OnEvent = Callable[[Event], None]
 
 

@@ -15,9 +15,9 @@ from typing import Any
 
 from edgebench.device import Device
 from edgebench.errors import AgentError, BoardBusy, DeviceError, LeaseLost
-from edgebench.events import Noted, OnEvent, ignore
+from edgebench.events import Noted, OnEvent, Waiting, ignore
 from edgebench.printable import printable
-from edgebench.remote_agent import BUSY_WAIT_S, RemoteAgent
+from edgebench.remote_agent import RemoteAgent
 from edgebench.request import WAIT_S
 from edgebench.transport import open_transport
 from edgebench_agent import protocol
@@ -85,9 +85,9 @@ def hold_board(
         BoardBusy: somebody else still had it after `wait_s`; the message ends with `advice`.
         LeaseLost: from whatever is asked of the agent once the lease is lost.
     """
+    agent.be_patient(lambda text: on_event(Noted(text)), lambda left_s: on_event(Waiting(left_s)))
     agent.lease_token = _acquire(agent, purpose=purpose, wait_s=wait_s, advice=advice, ttl_ns=ttl_ns, on_event=on_event)
     agent.renewed_s = time.monotonic()
-    agent.patience_s, agent.tell = BUSY_WAIT_S, lambda text: on_event(Noted(text))
     ended = threading.Event()
     # A daemon: a host that is interrupted while its board does not answer ends all the same.
     threading.Thread(
@@ -180,7 +180,7 @@ def _acquire(agent: RemoteAgent, *, purpose: str, wait_s: float, advice: str, tt
                 told = text
             again_ns = reply.get("ask_again_ns")
             pause_s = again_ns / 1e9 if type(again_ns) is int and 0 < again_ns < 10e9 else 2.0
-            time.sleep(max(0.0, min(pause_s, deadline - time.monotonic())))
+            agent.wait(pause_s, until_s=deadline)
     except BaseException:
         with suppress(DeviceError):  # the ticket is forgotten by itself
             agent.lease(protocol.LeaseRequest(do="leave", ticket=request.ticket))

@@ -218,6 +218,7 @@ class RemoteAgent:
         self.renewed_s = 0.0  # when the lease was renewed last, by whatever we do; time.monotonic
         self.patience_s = 0.0  # that a launch has where another run measures
         self.tell: Callable[[str], None] = lambda _: None  # gets what a person who waits should know
+        self.still_waiting: Callable[[float], None] = lambda _: None  # gets every second how many more are waited
         self._path: str | None = None
 
     # --- installing ---------------------------------------------------------------------------------------------
@@ -440,7 +441,18 @@ class RemoteAgent:
                 if not told:
                     self.tell(f"{busy}; waiting for at most {self.patience_s / 60:.0f} minutes")
                     told = True
-                time.sleep(_BUSY_POLL_S)
+                self.wait(_BUSY_POLL_S, until_s=deadline)
+
+    def wait(self, seconds: float, *, until_s: float) -> None:
+        """Sleep, not beyond `until_s` (time.monotonic); who hears every second that we wait may raise an interrupt."""
+        wakes_s = min(time.monotonic() + seconds, until_s)
+        while (now_s := time.monotonic()) < wakes_s:
+            self.still_waiting(until_s - now_s)
+            time.sleep(min(1.0, wakes_s - now_s))
+
+    def be_patient(self, tell: Callable[[str], None], still_waiting: Callable[[float], None]) -> None:
+        """From here on, a launch waits for another's run to end; these hear of it."""
+        self.patience_s, self.tell, self.still_waiting = BUSY_WAIT_S, tell, still_waiting
 
     def lease(self, request: protocol.LeaseRequest) -> dict[str, Any]:
         """Ask something of the board's lease; return the agent's answer.

@@ -642,7 +642,7 @@ class Removal:
         return {"device": self.device, "removed": removed, "left": list(self.left)}
 
 
-def remove_setup(device: Device, *, wait_s: float = WAIT_S) -> Removal:
+def remove_setup(device: Device, *, wait_s: float = WAIT_S, on_event: OnEvent = ignore) -> Removal:
     """Take everything of edgebench off a board: environments, models, journals, the agent itself.
 
     Raises:
@@ -653,7 +653,7 @@ def remove_setup(device: Device, *, wait_s: float = WAIT_S) -> Removal:
     with open_transport(device) as transport:
         agent = RemoteAgent(transport, name=device.name, python=device.python)
         agent.install()
-        with hold_board(agent, device, purpose="device setup --remove", wait_s=wait_s):
+        with hold_board(agent, device, purpose="device setup --remove", wait_s=wait_s, on_event=on_event):
             reply = agent.remove()
     try:
         removed = {

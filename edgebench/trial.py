@@ -16,13 +16,13 @@ from edgebench.checkup import Finding, State
 from edgebench.device import Device, find_device
 from edgebench.errors import BoardBusy, BoardError, EdgebenchError, MissingExtra, RunFailed
 from edgebench.evaluation import BoardModel, Outputs
-from edgebench.events import Noted, OnEvent, ignore
+from edgebench.events import Noted, OnEvent, Waiting, ignore
 from edgebench.export import export_model
 from edgebench.export.parity import BOUNDS, Bound
 from edgebench.inputs import settle
 from edgebench.preflight import providers_for, push_artifact
 from edgebench.printable import printable
-from edgebench.remote_agent import BUSY_WAIT_S, RemoteAgent
+from edgebench.remote_agent import RemoteAgent
 from edgebench.transport import open_transport
 from edgebench.workload import EncodedInputs, Workload, random_inputs
 
@@ -158,7 +158,7 @@ def _answer_here(runtime: str, format: Format, on_event: OnEvent) -> list[Output
     here = find_device("local")
     with open_transport(here) as transport:
         agent = RemoteAgent(transport, name=here.name, python=here.python)
-        agent.patience_s, agent.tell = BUSY_WAIT_S, lambda text: on_event(Noted(text))
+        agent.be_patient(lambda text: on_event(Noted(text)), lambda left_s: on_event(Waiting(left_s)))
         agent.install()
         try:
             return _answers(agent, here, format, runtime, has=[])

@@ -309,6 +309,7 @@ def setup(
     Example:
       edgebench device setup pi4
     """
+    from edgebench.cli.live import LiveDisplay
     from edgebench.device import find_device
     from edgebench.setup import SetupPlan, remove_setup, set_up
 
@@ -316,12 +317,12 @@ def setup(
     if remove:
         if runtimes or wheels or system_python or upgrade or download is not None:
             raise UsageError("--remove takes everything off the board: leave the other options out")
-        removal = remove_setup(find_device(name), wait_s=wait_s)
+        with LiveDisplay(progress_console()) as display:
+            removal = remove_setup(find_device(name), wait_s=wait_s, on_event=partial(display, ""))
         write_json(json_target, removal.to_json())
         if to_stdout(json_target):
             _show_removal(removal)
         return 0
-    from edgebench.cli.live import LiveDisplay
 
     plan = SetupPlan(
         runtimes=runtimes,

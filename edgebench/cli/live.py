@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 from rich.text import Text
 
-from edgebench.events import Cooling, Ended, Event, Noted, Planned, Pushing, Running
+from edgebench.events import Cooling, Ended, Event, Noted, Planned, Pushing, Running, Waiting
 from edgebench.printable import printable
 
 _MS = 1e6
@@ -71,6 +71,8 @@ class _Board:
                 self._plan(event)
             case Pushing():
                 self._push(event)
+            case Waiting(left_s):
+                self._set_line(f"waiting for the board, for at most {_duration(left_s)} more")
             case Cooling():
                 self._set_line(
                     f"cooling down: {event.temperature_mc / 1000:.1f} °C, to {event.target_mc / 1000:.0f} °C, "

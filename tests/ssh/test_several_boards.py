@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import pytest
 import edgebench
 from edgebench.errors import BoardError
 from edgebench.events import Event, Running
+from edgebench.lease import agent_of
 from edgebench.request import Request
 from edgebench.session import profile_all
 from edgebench.several import measure_all
@@ -159,3 +161,22 @@ def test_an_interrupt_ends_every_board_and_keeps_what_was_measured(
     stored = edgebench.Store(tmp_path / "store").measurements()
     assert {each.subject.device["name"] for each in stored} == {"one", "two"}
     assert all(len(each.runs[0].latencies_ns) for each in stored)
+
+
+def test_an_interrupt_ends_the_wait_for_boards_that_somebody_else_has(
+    two_boards: tuple[SshBoard, SshBoard], tiny_onnx: Path, tmp_path: Path
+) -> None:
+    with ExitStack() as others:
+        for board in two_boards:
+            others.enter_context(agent_of(board.device(), purpose="somebody's work"))
+        process = start(tmp_path, "--device", "all", "--wait", "60m", "--model", str(tiny_onnx), "--runs", "1")
+        assert process.stderr is not None
+        said = ""
+        while said.count("waiting for at most 60 minutes") < 2:
+            line = process.stderr.readline()
+            assert line, said
+            said += line
+        process.send_signal(signal.SIGINT)
+        _, rest = process.communicate(timeout=DEADLINE_S)  # less than the wait
+    assert process.returncode == 130, said + rest
+    assert "Traceback" not in rest
