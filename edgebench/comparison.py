@@ -341,6 +341,8 @@ _INPUTS = ("seq_len", "lang", "texts_sha256", "choices")
 #: What must be the same for a ratio to be that of the two artifacts: name -> (how it is said, where it is).
 MUST_MATCH: dict[str, tuple[str, Callable[[Measurement], Any]]] = {
     "board": ("board", _of_device("name", "model", "arch", "cpu", "cores")),
+    # Virtual machines give processors with and without int8 products one name.
+    "instructions": ("instruction set", lambda each: frozenset(each.subject.device.get("cpu_features") or ())),
     "governor": ("clock governor", _of_device("governor")),
     "power_mode": ("power mode", _of_device("power_mode")),
     "os": ("system", _of_device("os", "kernel")),
@@ -363,7 +365,7 @@ def _differing(baseline: Measurement, candidate: Measurement) -> dict[str, str]:
     for name, (words, value) in MUST_MATCH.items():
         one, other = value(baseline), value(candidate)
         if one != other:
-            found[name] = f"another {words} ({_told(other)}, not {_told(one)})"
+            found[name] = f"another {words} ({_told_apart(one, other)})"
     if _is_searched(baseline) and "rate" in found and "bound" not in found:
         found["rate"] += ", for each was searched: the rates are the result"
     # The runtime belongs to the artifact, its version to the circumstances.
@@ -380,6 +382,19 @@ def _runtime(measurement: Measurement) -> tuple[Any, Any]:
     if isinstance(version, str) and " " in version:
         name, version = version.split(" ", 1)
     return name, version
+
+
+def _told_apart(one: Any, other: Any) -> str:
+    """Return in words what the candidate's value is, and is not; of sets, how they differ."""
+    if not isinstance(one, frozenset):
+        return f"{_told(other)}, not {_told(one)}"
+    parts = (("with", other - one), ("without", one - other))
+    return ", ".join(f"{word} {_listed(sorted(names))}" for word, names in parts if names)
+
+
+def _listed(names: Sequence[str], most: int = 6) -> str:
+    more = len(names) - most
+    return " ".join(map(printable, names[:most])) + (f" and {more} more" if more > 0 else "")
 
 
 def _told(value: Any) -> str:

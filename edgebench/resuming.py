@@ -17,6 +17,7 @@ _SAME_BOARD = (
     "model",
     "arch",
     "cpu",
+    "cpu_features",
     "cores",
     "memory_bytes",
     "os",

@@ -371,6 +371,7 @@ def test_planned_looks_make_intervals_wider() -> None:
     ("name", "change"),
     [
         ("board", {"device": {"model": "Raspberry Pi 5"}}),
+        ("instructions", {"device": {"cpu_features": ["avx2", "avx512_vnni"]}}),
         ("governor", {"device": {"governor": "powersave"}}),
         ("power_mode", {"device": {"power_mode": "MAXN"}}),
         ("os", {"device": {"kernel": "6.12"}}),
@@ -397,6 +398,15 @@ def test_what_must_match_is_refused_unless_it_is_allowed(name: str, change: dict
     allowed = compare(a, other, allow=[name])
     assert len(allowed.differs) == 1
     assert {*MUST_MATCH, "runtime"} >= {name}
+
+
+def test_two_processors_of_one_name_are_told_apart_by_what_they_can() -> None:
+    a, b = (
+        replace(each, subject=replace(each.subject, device=dict(each.subject.device) | {"cpu_features": features}))
+        for each, features in zip(measured(), (["avx2", "sse4a"], ["avx2", "avx512_vnni"]), strict=True)
+    )
+    with pytest.raises(NotComparable, match=r"another instruction set \(with avx512_vnni, without sse4a\)"):
+        compare(a, b)
 
 
 def test_an_int8_file_of_another_runtime_may_be_compared() -> None:
