@@ -51,9 +51,9 @@ def main() -> None:
             for desk in desks:
                 desk.board.close()
     print(f"bare board to first measurement, profile --setup: {first:.0f} s")
-    print(f"device setup again, one runtime: {', '.join(f'{each:.1f}' for each in again)} s")
+    print(f"device setup again, one runtime, named: {', '.join(f'{each:.1f}' for each in again)} s")
     print(f"device setup of the two other runtimes: {every:.0f} s")
-    print(f"device setup again, three runtimes: {', '.join(f'{each:.1f}' for each in all_again)} s")
+    print(f"device setup again: {', '.join(f'{each:.1f}' for each in all_again)} s")
 
 
 if __name__ == "__main__":

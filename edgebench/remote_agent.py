@@ -62,7 +62,7 @@ def say(**values):
     sys.stdout.write(json.dumps(values) + "\\n"); sys.stdout.flush(); sys.exit(0)
 if sys.version_info < (3, 8):
     say(ok=False, kind="python_too_old", python=list(sys.version_info[:3]))
-sha, store = sys.argv[1], sys.argv[2] == "store"
+sha, action = sys.argv[1], sys.argv[2]
 home = os.environ.get("EDGEBENCH_HOME") or os.path.expanduser("~/.edgebench")
 def served():
     try:
@@ -71,6 +71,19 @@ def served():
         return {name: table[name] for name in table if os.access(table[name]["python"], os.X_OK)}
     except (OSError, ValueError, KeyError, TypeError):
         return {}
+def is_whole(entry):
+    try:
+        root = os.path.join(home, "envs", entry["environment"])
+        with open(os.path.join(root, "sizes.json")) as file:
+            sizes = json.load(file)
+        return all(os.stat(os.path.join(root, name)).st_size == sizes[name] for name in sizes)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return False
+def libc():
+    try:
+        return os.confstr("CS_GNU_LIBC_VERSION")
+    except (OSError, ValueError):
+        return None
 folder = os.path.join(home, "agents")
 path = os.path.join(folder, sha + ".pyz")
 def intact():
@@ -103,13 +116,16 @@ def takes(name):
             seen[found.st_dev, found.st_ino] = found.st_blocks * 512
     return sum(seen.values())
 try:
-    if store:
+    if action == "store":
         put()
     base = os.path.realpath(getattr(sys, "_base_executable", None) or sys.executable)
     bits = 64 if sys.maxsize > 2 ** 32 else 32
     version = list(sys.version_info[:3])
     base = {"path": base, "version": version, "bits": bits}
-    say(ok=True, have=intact(), path=path, python=version, base=base, served=served())
+    table = served()
+    whole = [name for name in table if action == "inspect" and is_whole(table[name])]
+    system = {"arch": os.uname().machine, "libc": libc()}
+    say(ok=True, have=intact(), path=path, python=version, base=base, served=table, whole=whole, system=system)
 except OSError as error:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         say(ok=False, kind="out_of_disk", message=str(error), home=home, own={n: takes(n) for n in ("blobs", "runs")})
@@ -214,6 +230,8 @@ class RemoteAgent:
         self.served: dict[str, Served] = {}
         self.python_version: tuple[int, ...] = ()
         self.base: BoardPython | None = None  # what `python` is, or was made of
+        self.system: dict[str, Any] = {}  # `arch` and `libc`, as far as the board tells
+        self.whole: frozenset[str] = frozenset()  # of what is served, where no file is cut short; if `install` looked
         self.lease_token = 0  # of the board's lease that runs and pushes are under; 0: none
         self.renewed_s = 0.0  # when the lease was renewed last, by whatever we do; time.monotonic
         self.patience_s = 0.0  # that a launch has where another run measures
@@ -223,8 +241,8 @@ class RemoteAgent:
 
     # --- installing ---------------------------------------------------------------------------------------------
 
-    def install(self) -> None:
-        """Put the agent on the board, unless it is there.
+    def install(self, *, inspect: bool = False) -> None:
+        """Put the agent on the board, unless it is there; `inspect`: look at every file of what is served, too.
 
         Raises:
             BoardError: no Python there, or one that is too old, or its disk can't take the agent.
@@ -232,7 +250,7 @@ class RemoteAgent:
         """
         self.transport.connect()
         data, sha256 = agent_archive()
-        reply = self._bootstrap(sha256, "look", b"")
+        reply = self._bootstrap(sha256, "inspect" if inspect else "look", b"")
         if not reply["have"]:
             reply = self._bootstrap(sha256, "store", data)
         if not reply["have"]:
@@ -242,6 +260,9 @@ class RemoteAgent:
         self.base = board_python(reply.get("base"))
         if self.may_be_set_up:
             self.served = _served(reply.get("served"))
+        whole, system = reply.get("whole"), _cleaned(reply.get("system"))
+        self.whole = frozenset(name for name in self.served if isinstance(whole, list) and name in whole)
+        self.system = system if isinstance(system, dict) else {}
 
     def python_for(self, runtime: str) -> str:
         """Return the board's interpreter that has a runtime, as far as `device setup` has installed it."""

@@ -139,7 +139,7 @@ def set_up(device: Device, plan: SetupPlan, on_event: OnEvent = ignore) -> Setup
     with open_transport(device) as transport:
         agent = RemoteAgent(transport, name=device.name, python=device.python)
         try:
-            agent.install()
+            agent.install(inspect=True)
         except BoardError:
             _fitting(device, find_pythons(transport))  # says more, where the Pythons are why
             raise
@@ -512,23 +512,32 @@ def _whole_there(agent: RemoteAgent, environment: _Environment) -> Served | None
 
 
 def _ready_already(agent: RemoteAgent, device: Device, plan: SetupPlan) -> Setup | None:
-    """Return what is there, if that is all that is wanted, for the board's `python3`; None where it is not."""
+    """Return what is there, if that is all that is wanted, for the board's `python3`; None where it is not.
+
+    Nothing more is asked of the board than its agent's installation told: that every file of an environment which
+    passed its trial there is as long as it was. A runtime that is named is imported, too: so `device check` tells to
+    mend one that no longer works.
+    """
     wanted, own = plan.runtimes or RUNTIMES, agent.base
     changes = plan.system_python or plan.wheels or plan.upgrade
-    if own is None or changes or not all(name in agent.served for name in wanted) or _broken(agent, wanted):
+    if own is None or changes or not agent.whole.issuperset(wanted) or _broken(agent, plan.runtimes):
         return None
-    board, folder = agent.probe()["board"], _wheel_folder(plan)
     try:
-        all_there = all(
-            _is_kept(agent, plan, name)
-            or _whole_there(agent, _resolve(folder, device, board, [own], name, (), False)) is not None
-            for name in wanted
-        )
+        for name in wanted:
+            if _is_kept(agent, plan, name):
+                continue
+            environment = _resolve(_wheel_folder(plan), device, agent.system, [own], name, (), False)
+            if environment.name != agent.served[name].environment:
+                return None
     except BoardError:
         return None
-    if not all_there:
-        return None
-    findings = [*board_findings(board, [own]), *(_was_there(name, agent.served[name]) for name in wanted)]
+    told = {name: printable(value) for name, value in agent.system.items() if isinstance(value, str)}
+    findings = [
+        Finding("board", told.get("arch", "not told")),
+        Finding("Python", own.shown),
+        Finding("libc", told.get("libc", "not told")),
+        *(_was_there(name, agent.served[name]) for name in wanted),
+    ]
     return Setup(device=device.name, findings=tuple(findings), served=dict(agent.served))
 
 

@@ -114,6 +114,12 @@ def test_a_damaged_environment_is_mended_by_the_command_that_messages_name(ssh_b
     os.truncate(metadata, 100)
     assert set_up(device, ONLY_ONNX).is_ready
     assert metadata.stat().st_size > 100
+    # What has its size and does not work is seen by an import, where the runtime is named as `device check` says.
+    (module,) = envs.rglob("onnxruntime/__init__.py")
+    content = module.read_bytes()
+    module.write_bytes(b"raise ImportError\n".ljust(len(content), b"#"))
+    assert set_up(device, ONLY_ONNX).is_ready
+    assert module.read_bytes() == content
     # The agent itself falls over this one. `profile --setup` mends what it needs, too.
     (psutil,) = envs.rglob("psutil/__init__.py")
     os.truncate(psutil, 100)
