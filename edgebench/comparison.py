@@ -337,12 +337,16 @@ def _padded(measurement: Measurement) -> Any:
     return measurement.subject.workload.get("padding")
 
 
+def _set_or_none(value: Any) -> frozenset[str] | None:
+    return frozenset(map(str, value)) if isinstance(value, (list, tuple)) else None
+
+
 _INPUTS = ("seq_len", "lang", "texts_sha256", "choices")
 #: What must be the same for a ratio to be that of the two artifacts: name -> (how it is said, where it is).
 MUST_MATCH: dict[str, tuple[str, Callable[[Measurement], Any]]] = {
     "board": ("board", _of_device("name", "model", "arch", "cpu", "cores")),
     # Virtual machines give processors with and without int8 products one name.
-    "instructions": ("instruction set", lambda each: frozenset(each.subject.device.get("cpu_features") or ())),
+    "instructions": ("instruction set", lambda each: _set_or_none(each.subject.device.get("cpu_features"))),
     "governor": ("clock governor", _of_device("governor")),
     "power_mode": ("power mode", _of_device("power_mode")),
     "os": ("system", _of_device("os", "kernel")),
@@ -386,7 +390,8 @@ def _runtime(measurement: Measurement) -> tuple[Any, Any]:
 
 def _told_apart(one: Any, other: Any) -> str:
     """Return in words what the candidate's value is, and is not; of sets, how they differ."""
-    if not isinstance(one, frozenset):
+    if not isinstance(one, frozenset) or not isinstance(other, frozenset):
+        one, other = (_listed(sorted(each)) if isinstance(each, frozenset) else each for each in (one, other))
         return f"{_told(other)}, not {_told(one)}"
     parts = (("with", other - one), ("without", one - other))
     return ", ".join(f"{word} {_listed(sorted(names))}" for word, names in parts if names)
