@@ -24,6 +24,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from edgebench.alternation import with_ratios
 from edgebench.comparison import Contrast, compare, compare_rows
 from edgebench.course import Course
 from edgebench.measurement import Run, Subject
@@ -32,13 +33,14 @@ from edgebench.stats.verdicts import LEVEL, LOOKS, Judgement, Verdict, is_decide
 from edgebench.summary import summarise
 from edgebench.testing import Disturbance, SimulatedBoard
 from edgebench.testing.simulated_board import simulated_subject
-from edgebench.validity import reasons_against
+from edgebench.validity import judged_together, reasons_against
 from edgebench.workload import RunPlan
 
 CELLS = ((0.01, 0.03), (0.02, 0.03), (0.01, 0.01), (0.03, 0.03))
 DRIFTS = (0.0, 0.05)
 INFERENCES = 100
 Said = TypeVar("Said")
+SomeTruth = TypeVar("SomeTruth", bound="Truth")
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +172,49 @@ def whole_session(truth: Truth, seed: int, looks: Sequence[int]) -> tuple[Outcom
     return outcome, bool(agrees)
 
 
+#: Neighbours outside of the board's sight, as on a virtual machine that shares its host.
+SWING, SWING_S = 0.09, 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SwungTruth(Truth):
+    """With such neighbours; `alternating`: both models in one process, one inference each in turn."""
+
+    alternating: bool
+
+
+def swung_session(truth: SwungTruth, seed: int, looks: Sequence[int]) -> Outcome:
+    """Go through one session of whole runs, with the rules and the comparison as a user gets it."""
+    board = SimulatedBoard(seed=seed, between=truth.between, drift=truth.drift, swing=SWING, swing_s=SWING_S)
+    subjects = _subjects(2)
+    rows = [subjects] if truth.alternating else [[subject] for subject in subjects]
+    factors = {subjects[0].id: 1.0, subjects[1].id: truth.ratio}
+    done: dict[str, list[Run]] = {subject.id: [] for subject in subjects}
+    plan = RunPlan(runs=looks[0])
+
+    def measure(index: int) -> None:
+        row = rows[index]
+        number = len(done[row[0].id])
+        runs = board.runs(row, number, factors=[factors[subject.id] for subject in row], count=INFERENCES)
+        for subject, run in zip(row, with_ratios(judged_together(runs, plan)), strict=True):
+            done[subject.id].append(run)
+
+    leaders = [row[0] for row in rows]
+    Course(subjects=leaders, done=done, looks=looks, seed=seed, measure=measure).run()
+    latency = compare_rows([summarise(subject, done[subject.id]) for subject in subjects], margin=truth.margin)[
+        0
+    ].latency
+    words = {"faster": Verdict.LOWER, "slower": Verdict.HIGHER}
+    verdict = words.get(latency.verdict) or Verdict(latency.verdict)
+    low, high = latency.ci
+    return Outcome((verdict,), low <= truth.ratio <= high, math.log(latency.ratio), latency.runs[0])
+
+
+def _swung_sessions(work: tuple[SwungTruth, tuple[int, ...], int, int]) -> list[Outcome]:
+    truth, looks, first, count = work
+    return [swung_session(truth, seed, looks) for seed in range(first, first + count)]
+
+
 def _sessions(work: tuple[Truth, tuple[int, ...], int, int]) -> list[Outcome]:
     truth, looks, first, count = work
     return [session(truth, seed, looks) for seed in range(first, first + count)]
@@ -182,8 +227,8 @@ def _whole_sessions(work: tuple[Truth, tuple[int, ...], int, int]) -> list[tuple
 
 def in_parallel(
     pool: ProcessPoolExecutor,
-    carry_out: Callable[[tuple[Truth, tuple[int, ...], int, int]], list[Said]],
-    truth: Truth,
+    carry_out: Callable[[tuple[SomeTruth, tuple[int, ...], int, int]], list[Said]],
+    truth: SomeTruth,
     looks: tuple[int, ...],
     sessions: int,
 ) -> list[Said]:
@@ -221,6 +266,16 @@ def rows_of_whole_sessions(pool: ProcessPoolExecutor, sessions: int) -> Iterator
                 found = in_parallel(pool, _whole_sessions, truth, looks, sessions)
                 agreeing = sum(agrees for _, agrees in found)
                 yield [*_row([outcome for outcome, _ in found], truth, looks), f"{agreeing} of {len(found)}"]
+
+
+def rows_with_neighbours(pool: ProcessPoolExecutor, sessions: int) -> Iterator[list[str]]:
+    """Simulate neighbours that swing all latencies by 9 % for seconds: models by themselves, and alternating."""
+    for alternating in (False, True):
+        for ratio in (1.0, 1.03):
+            truth = SwungTruth(0.003, 0.03, DRIFTS[0], ratio, alternating=alternating)
+            looks = (LOOKS[0],)
+            found = in_parallel(pool, _swung_sessions, truth, looks, sessions)
+            yield ["alternating" if alternating else "by themselves", *_row(found, truth, looks)]
 
 
 HEADERS = (
@@ -301,6 +356,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sessions", type=int, default=10_000)
     parser.add_argument("--whole-sessions", type=int, default=200)
+    parser.add_argument("--swung-sessions", type=int, default=2000)
     parser.add_argument("--throttled-runs", type=int, default=4000)
     options = parser.parse_args()
     began = time.monotonic()
@@ -311,6 +367,11 @@ def main() -> None:
         print(f"\n{options.sessions // 5} sessions a row, {time.monotonic() - began:.0f} s in all\n")
         print_markdown((*HEADERS, "medians say the same"), rows_of_whole_sessions(pool, options.whole_sessions))
         print(f"\n{options.whole_sessions} sessions a row of whole runs, {time.monotonic() - began:.0f} s in all\n")
+        print_markdown(("models", *HEADERS), rows_with_neighbours(pool, options.swung_sessions))
+        print(
+            f"\n{options.swung_sessions} sessions a row of whole runs, neighbours swing all latencies by "
+            f"{100 * SWING:.0f} % for {SWING_S:g} s, {time.monotonic() - began:.0f} s in all\n"
+        )
     for flags in (True, False):
         throttled, found, good, lost = throttling(options.throttled_runs, flags=flags)
         print(

@@ -25,11 +25,25 @@ _MOST_LOG_LINES = 100
 class RunCollector:
     """Takes the messages of one run as they come; `run` puts them together at the end.
 
-    `spec` is what the run was asked to do; `agent_sha256` the agent that was asked.
+    `spec` is what the run was asked to do; `agent_sha256` the agent that was asked. Where several models alternate in
+    a process, each has a run with an `id` of its own: `spec` is then the `model`-th part of what the process was asked,
+    of `models`.
     """
 
-    def __init__(self, spec: protocol.RunSpec, *, started_at: str, agent_sha256: str | None = None) -> None:
+    def __init__(
+        self,
+        spec: protocol.RunSpec,
+        *,
+        started_at: str,
+        agent_sha256: str | None = None,
+        id: str | None = None,
+        model: int = 0,
+        models: int = 1,
+    ) -> None:
         self.run_id = spec.run_id
+        self._id = id or spec.run_id
+        self._model = model
+        self._models = models
         self.started_at = started_at
         self.phase = "starting"
         self.last_reading: dict[str, int] = {}
@@ -53,6 +67,8 @@ class RunCollector:
             "batch_tokens": self._batch_tokens,
             "batch_sizes": self._batch_sizes,
         }
+        if models > 1:
+            self._facts["alternating"] = {"process": spec.run_id, "models": models}
         if spec.rate_mhz:
             self._facts["queries_per_s"] = spec.rate_mhz / 1000
         self._load_ns: int | None = None
@@ -61,6 +77,8 @@ class RunCollector:
     def take(self, entry: protocol.Entry) -> None:
         """Add one message."""
         message = entry.message
+        if getattr(message, "model", self._model) != self._model:
+            return
         match message:
             case protocol.Latencies():
                 if max(message.items, default=0) >= len(self._batch_sizes):
@@ -75,7 +93,7 @@ class RunCollector:
             case protocol.Loaded():
                 self._load_ns = message.load_ns
                 loaded = asdict(message)
-                del loaded["load_ns"]
+                del loaded["load_ns"], loaded["model"]
                 self._facts |= loaded | {"batch_padded_tokens": self._padded(sorted(message.lengths))}
             case protocol.First():
                 self._first_ns = message.first_ns
@@ -121,7 +139,7 @@ class RunCollector:
         )
         executed = np.bincount(trace.items, minlength=len(self._batch_sizes))[: len(self._batch_sizes)]
         return Run(
-            id=self.run_id,
+            id=self._id,
             started_at=self.started_at,
             trace=trace,
             load_ns=self._load_ns,
@@ -164,6 +182,9 @@ class RunCollector:
             self._rss_at.setdefault(self.phase, rss)
 
     def _memory(self) -> Memory:
+        if self._models > 1:
+            return Memory()  # what a process of several models takes is nobody's own
+
         def highest(*names: str) -> int | None:
             peaks = [max(self._readings[name][1]) for name in names if name in self._readings]
             return max(peaks, default=None)

@@ -11,11 +11,12 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from edgebench.alternation import is_alternating
 from edgebench.artifact import Format
 from edgebench.errors import ConfigError, NotComparable, TooFewRuns, UnknownName
 from edgebench.measurement import Measurement, Run, RunFigures
 from edgebench.printable import printable
-from edgebench.stats.ratio import RatioEstimate, estimate_ratio
+from edgebench.stats.ratio import PAIRS, RatioEstimate, estimate_paired_ratio, estimate_ratio
 from edgebench.stats.verdicts import LEVEL, MARGIN, Judgement, Verdict, is_beyond, judge_all, more_runs
 from edgebench.summary import figures_of
 
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
 class Quantity:
     """A figure of a run that is compared: its name, the words for a ratio below and above 1, and where it is.
 
-    `kind`: what the figure is of, which must be the same on both sides; None: a measurement has none.
+    `kind`: what the figure is of, which must be the same on both sides; None: a measurement has none. `paired`: the
+    log ratio of two runs that alternated, candidate / baseline; left out: that of their figures.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Quantity:
     higher: str
     of: Callable[[Run], float | None]
     kind: Callable[[Measurement], object] = lambda _: ""
+    paired: Callable[[Run, Run], float | None] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +62,9 @@ class Contrast:
     beyond_margin: bool
     runs: tuple[int, int]
     more_runs: int | None
-    drift: str  # in the model: `time + time^2`, or `none`, where the two were not measured interleaved
+    #: In the model: `time + time^2`; `none`, where the two were not measured interleaved; `pairs`, where they
+    #: alternated within each run: the ratio is then the typical one of two inferences of one input, side by side.
+    drift: str
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""
@@ -98,11 +103,15 @@ class Comparison:
         low, high = contrast.ci
         level = f"{100 * contrast.level:.4g}"
         decimals = _decimals(high - low)
-        apart = "" if self.baseline.subject.session == self.candidate.subject.session else ", measured apart"
+        what, how = "p50 ratio", ""
+        if contrast.drift == PAIRS:
+            what, how = "ratio of pairs", ", alternating"
+        elif self.baseline.subject.session != self.candidate.subject.session:
+            how = ", measured apart"
         return printable(
-            f"{words} on {self.candidate.subject.device.get('name')}, {self.candidate.subject.label}: p50 ratio "
+            f"{words} on {self.candidate.subject.device.get('name')}, {self.candidate.subject.label}: {what} "
             f"{contrast.ratio:.{decimals}f} ({level} % {low:.{decimals}f} to {high:.{decimals}f}, margin "
-            f"±{100 * contrast.margin:g} %, {contrast.runs[0]} + {contrast.runs[1]} runs{apart})"
+            f"±{100 * contrast.margin:g} %, {contrast.runs[0]} + {contrast.runs[1]} runs{how})"
             + "".join(f"; {text}" for text in self.doubts),
             4000,
         )
@@ -256,6 +265,10 @@ def _figures_of(run: Run) -> RunFigures:
     return run.figures if run.figures is not None else figures_of(run)
 
 
+def _ratio_of_pairs(baseline: Run, candidate: Run) -> float | None:
+    return candidate.beside.get(baseline.id)
+
+
 def _peak_pss(run: Run) -> float | None:
     return run.memory.peak_pss
 
@@ -270,7 +283,9 @@ def _rails(measurement: Measurement) -> object:
     return found.pop() if len(found) == 1 else None
 
 
-LATENCY = Quantity(name="latency", lower="faster", higher="slower", of=lambda run: _figures_of(run).p50_ns)
+LATENCY = Quantity(
+    name="latency", lower="faster", higher="slower", of=lambda run: _figures_of(run).p50_ns, paired=_ratio_of_pairs
+)
 P95 = Quantity(name="p95", lower="faster", higher="slower", of=lambda run: _figures_of(run).p95_ns)
 THROUGHPUT = Quantity(
     name="throughput", lower="lower", higher="higher", of=lambda run: _figures_of(run).throughput_per_s
@@ -290,6 +305,8 @@ QUANTITIES = {
 
 
 def _estimate(quantities: Sequence[Quantity], baseline: Measurement, candidate: Measurement) -> RatioEstimate | None:
+    if pairs := _alternated(baseline, candidate):
+        return _estimate_of_pairs(quantities[0], pairs)
     for quantity in quantities:
         kinds = [quantity.kind(each) for each in (baseline, candidate)]
         if None in kinds or kinds[0] != kinds[1]:
@@ -307,6 +324,27 @@ def _estimate(quantities: Sequence[Quantity], baseline: Measurement, candidate: 
         baseline_times=baseline_times if interleaved else None,
         candidate_times=candidate_times if interleaved else None,
     )
+
+
+def _alternated(baseline: Measurement, candidate: Measurement) -> list[tuple[Run, Run]]:
+    """Return the valid runs of both that alternated with each other, (baseline's, candidate's)."""
+    theirs = {run.process: run for run in candidate.runs if run.valid and run.alternates}
+    return [(run, theirs[run.process]) for run in baseline.runs if run.valid and run.process in theirs]
+
+
+def _estimate_of_pairs(quantity: Quantity, pairs: Sequence[tuple[Run, Run]]) -> RatioEstimate | None:
+    import numpy as np
+
+    found = []
+    for one, other in pairs:
+        figures = [figure for run in (one, other) if (figure := quantity.of(run)) is not None and figure > 0]
+        if quantity.paired is not None:
+            ratio = quantity.paired(one, other)
+        else:
+            ratio = float(np.log(figures[1] / figures[0])) if len(figures) == len((one, other)) else None
+        if ratio is not None:
+            found.append(ratio)
+    return estimate_paired_ratio(np.array(found)) if len(found) > 1 else None
 
 
 def _figures(quantity: Quantity, measurement: Measurement) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -341,6 +379,11 @@ def _set_or_none(value: Any) -> frozenset[str] | None:
     return frozenset(map(str, value)) if isinstance(value, (list, tuple)) else None
 
 
+def _way(measurement: Measurement) -> str:
+    """Models that alternate leave each other other caches than a model leaves itself."""
+    return "alternating" if is_alternating(measurement.subject) else "by itself"
+
+
 _INPUTS = ("seq_len", "lang", "texts_sha256", "choices")
 #: What must be the same for a ratio to be that of the two artifacts: name -> (how it is said, where it is).
 MUST_MATCH: dict[str, tuple[str, Callable[[Measurement], Any]]] = {
@@ -354,6 +397,7 @@ MUST_MATCH: dict[str, tuple[str, Callable[[Measurement], Any]]] = {
     "rate": ("rate of queries", _of_workload("queries_per_s")),
     "bound": ("bound of the rate's search", _of_workload("latency_bound_ms")),
     "sustained": ("length of a sustained run", _of_workload("sustained_min")),
+    "alternation": ("way of measuring", _way),
     "inputs": ("inputs", _of_workload(*_INPUTS)),
     "batch": ("batch", _of_workload("batch")),
     "threads": ("threads or cores", _of_workload("threads", "affinity")),

@@ -96,6 +96,10 @@ class Run:
     `reasons` says why a run is not valid; empty where it is. `cut`: inferences that count for nothing, because other
     processes kept the board busy meanwhile: those that began from `cut[i][0]` on and before `cut[i][1]`, nanoseconds on
     the board's clock. The trace has them all the same.
+
+    Several models may alternate in one process (`facts["alternating"]`): then each has a Run of its own, whose n-th
+    inference is of the n-th input of all of them, one after the other. `beside`: by the id of each other such run, the
+    median over these inferences of log(latency here / latency there).
     """
 
     id: str
@@ -110,11 +114,23 @@ class Run:
     reasons: tuple[str, ...] = ()
     cut: tuple[tuple[int, int], ...] = ()
     figures: RunFigures | None = None  # of a run that was read without its trace; see `figures_of`
+    beside: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def valid(self) -> bool:
         """Whether it counts."""
         return not self.reasons
+
+    @property
+    def process(self) -> str:
+        """The id of the process that measured it, the same for runs of models that alternate."""
+        told = self.facts.get("alternating")
+        return str(told["process"]) if isinstance(told, Mapping) else self.id
+
+    @property
+    def alternates(self) -> bool:
+        """Whether other models had their inferences between those of this run."""
+        return "alternating" in self.facts
 
     @property
     def is_cut(self) -> NDArray[np.bool_]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 
 from edgebench.artifact import Artifact
@@ -36,11 +36,11 @@ class Cell:
 
 
 class RunEnded(Exception):
-    """A run ended before its time; `run` is what it had measured, `why` what is to be raised once that is kept."""
+    """A process ended before its time; `runs`: what it had measured, `why`: what is to be raised once that is kept."""
 
-    def __init__(self, run: Run, reason: str, why: BaseException) -> None:
-        super().__init__(run.id)
-        self.run = run
+    def __init__(self, runs: Sequence[Run], reason: str, why: BaseException) -> None:
+        super().__init__(runs[0].id)
+        self.runs = runs
         self.reason = reason
         self.why = why
 
@@ -98,45 +98,93 @@ def measure_run(
     `plan`: of this run, which may be shorter or longer than what the request asks for.
 
     Raises:
+        As `measure_runs`.
+    """
+    return measure_runs(agent, [cell], request, plan, run_ids=[run_id], watch=watch)[0]
+
+
+def measure_runs(
+    agent: RemoteAgent,
+    cells: Sequence[Cell],
+    request: Request,
+    plan: RunPlan,
+    *,
+    run_ids: Sequence[str],
+    watch: Callable[[RunCollector], None],
+) -> list[Run]:
+    """Measure a run of each cell in one process, in which their models alternate; return the runs in this order.
+
+    `watch` gets what was collected of the first one. `run_ids`: of each cell; the first is that of the process, too.
+
+    Raises:
         BoardBusy: another run is measuring there, for longer than the agent has patience.
         ConnectionLost, AgentError, BoardError: the run is ended on the board, as far as it can be reached.
+        RunEnded: interrupted, or the board failed at it.
     """
-    artifact = cell.subject.artifact
-    spec = run_spec(
-        agent,
-        artifact,
-        cell.workload,
-        cell.inputs,
-        run_id=run_id,
-        providers=providers_for(request.device, artifact),
-        plan=plan,
-        runtime=request.runtime,
-    )
-    return agent.patiently(lambda: _measure_once(agent, cell, spec, watch))
+    specs = [
+        run_spec(
+            agent,
+            cell.subject.artifact,
+            cell.workload,
+            cell.inputs,
+            run_id=run_ids[0],
+            providers=providers_for(request.device, cell.subject.artifact),
+            plan=plan,
+            runtime=request.runtime,
+        )
+        for cell in cells
+    ]
+    spec = replace(specs[0], beside=[{name: getattr(each, name) for name in _BESIDE} for each in specs[1:]])
+    archive = agent_archive()[1]
+
+    def measure_once() -> list[Run]:
+        collectors = [
+            RunCollector(part, started_at=_now(), agent_sha256=archive, id=id, model=number, models=len(specs))
+            for number, (part, id) in enumerate(zip(spec.parts(), run_ids, strict=True))
+        ]
+        _collect(agent, spec, collectors, watch, named=_named(cells))
+        return [collector.run() for collector in collectors]
+
+    return agent.patiently(measure_once)
 
 
-def _measure_once(agent: RemoteAgent, cell: Cell, spec: protocol.RunSpec, watch: Callable[[RunCollector], None]) -> Run:
-    run_id = spec.run_id
-    collector = RunCollector(spec, started_at=_now(), agent_sha256=agent_archive()[1])
-    position = Position()
+#: What differs between the models of one process.
+_BESIDE = tuple(slot.name for slot in fields(protocol.Beside))
+
+
+def _named(cells: Sequence[Cell]) -> str:
+    return " and ".join(f"{cell.subject.variant.name} {cell.subject.artifact.format}" for cell in cells)
+
+
+def _collect(
+    agent: RemoteAgent,
+    spec: protocol.RunSpec,
+    collectors: Sequence[RunCollector],
+    watch: Callable[[RunCollector], None],
+    *,
+    named: str,
+) -> None:
+    run_id, position = spec.run_id, Position()
     try:
         agent.launch(spec)
         for entry in agent.follow(run_id, position=position):
-            collector.take(entry)
-            watch(collector)
+            for collector in collectors:
+                collector.take(entry)
+            watch(collectors[0])
     except BoardBusy:
         raise
     except KeyboardInterrupt as interrupt:
         for entry in agent.stop(run_id, position=position):
-            collector.take(entry)
-        raise RunEnded(collector.run(), INTERRUPTED, interrupt) from interrupt
+            for collector in collectors:
+                collector.take(entry)
+        raise RunEnded([each.run() for each in collectors], INTERRUPTED, interrupt) from interrupt
     except EdgebenchError:
         agent.stop(run_id, position=position)
         raise
-    if collector.failed is not None:
-        failed = failure(f"{agent.name}: {cell.subject.variant.name} {cell.subject.artifact.format}", collector.failed)
-        raise RunEnded(collector.run(), f"failed: {collector.failed.kind}", failed)
-    return collector.run()
+    failed = collectors[0].failed
+    if failed is not None:
+        error = failure(f"{agent.name}: {named}", failed)
+        raise RunEnded([each.run() for each in collectors], f"failed: {failed.kind}", error)
 
 
 def _now() -> str:

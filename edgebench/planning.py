@@ -13,7 +13,7 @@ from edgebench.measurement import Run
 from edgebench.request import Request
 from edgebench.stats.percentiles import MINIMUM_COUNTS
 from edgebench.stats.verdicts import LOOKS
-from edgebench.summary import batches_of_a_turn, duration_ns
+from edgebench.summary import batches_of_a_turn, duration_ns, whole_turns
 from edgebench.timeline import mean_service_s
 from edgebench.workload import RunPlan
 
@@ -51,6 +51,32 @@ class RunCost:
         return self.start_s + self.inferences(plan) * self.inference_s
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SharedCost:
+    """What the pilot of a process took in which models alternate: `start_s`, and what each of them costs."""
+
+    start_s: float
+    models: tuple[RunCost, ...]
+
+    def inferences(self, plan: RunPlan) -> int:
+        """Return how many a process of this plan has of each model; durations are of a model's share."""
+        turn = RunCost(start_s=0.0, inference_s=self._turn_s, batches=self.models[0].batches)
+        count = len(self.models)
+        return turn.inferences(
+            replace(plan, min_duration_s=count * plan.min_duration_s, max_duration_s=count * plan.max_duration_s)
+        )
+
+    def seconds(self, plan: RunPlan) -> float:
+        """Return how long a process of this plan takes, in seconds."""
+        return self.start_s + self.inferences(plan) * self._turn_s
+
+    @property
+    def _turn_s(self) -> float:
+        return sum(cost.inference_s for cost in self.models)
+
+
+Cost = RunCost | SharedCost
+
 #: Of a sustained run, which takes the minutes that it is to take, however fast its inferences are.
 OF_ITS_MINUTES = RunCost(start_s=0.0, inference_s=1.0, batches=1)
 
@@ -70,6 +96,18 @@ def cost_of(pilot: Run, seconds: float) -> RunCost | None:
     )
 
 
+def shared_cost_of(pilots: Sequence[Run], seconds: float) -> Cost | None:
+    """Return what a pilot process of these runs tells, which took so long; None where it timed nothing."""
+    if len(pilots) == 1:
+        return cost_of(pilots[0], seconds)
+    costs = [cost_of(whole_turns(pilot), 0.0) for pilot in pilots]
+    known = tuple(cost for cost in costs if cost is not None)
+    if len(known) < len(pilots):
+        return None
+    timed_s = sum(float(pilot.latencies_ns.sum()) for pilot in pilots) / 1e9
+    return SharedCost(start_s=max(0.0, seconds - timed_s), models=known)
+
+
 @dataclass(slots=True)
 class Timetable:
     """How long runs take: as the pilots say at first, then as those that ended did. Seconds.
@@ -78,7 +116,7 @@ class Timetable:
     """
 
     plan: RunPlan
-    costs: Sequence[RunCost | None]
+    costs: Sequence[Cost | None]
     deadline_s: float | None = None
     clock: Callable[[], float] = time.monotonic
     _took_s: dict[int, list[float]] = field(init=False, default_factory=dict)
@@ -110,7 +148,7 @@ def _all_told(each: Sequence[tuple[int, float | None]]) -> bool:
     return all(run_s is not None for _, run_s in each)
 
 
-def fit_into(request: Request, costs: Sequence[RunCost | None], *, spent_s: float) -> Request:
+def fit_into(request: Request, costs: Sequence[Cost | None], *, spent_s: float) -> Request:
     """Return the request with what fits into its budget, of which so much is spent: looks, runs, counts, durations.
 
     Never more than was asked for. Inferences become fewer first, for runs are what certainty comes from. Time for
@@ -144,7 +182,7 @@ def fit_into(request: Request, costs: Sequence[RunCost | None], *, spent_s: floa
     )
 
 
-def _needed_s(costs: Sequence[RunCost], plan: RunPlan, runs: int) -> float:
+def _needed_s(costs: Sequence[Cost], plan: RunPlan, runs: int) -> float:
     return (runs + 1) * sum(cost.seconds(plan) for cost in costs)
 
 
@@ -164,7 +202,7 @@ def _reduced(plan: RunPlan, share: float) -> RunPlan:
     )
 
 
-def what_budget_costs(asked: Request, planned: Request, costs: Sequence[RunCost | None]) -> str:
+def what_budget_costs(asked: Request, planned: Request, costs: Sequence[Cost | None]) -> str:
     """Say what was planned for a budget, and what it costs in certainty."""
     was, now = asked.looks[-1], planned.looks[-1]
     plan = planned.plan

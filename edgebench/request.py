@@ -43,9 +43,12 @@ class Request:
     cool_wait_s: float = 600.0  # for which at most
     seed: int | None = None  # of the order of runs; None: drawn when the session begins, and kept with it
     cold: bool = True  # also start each row once with its files out of the page cache
+    alternate: bool = False  # measure models in one process, one inference each in turn
 
     def __post_init__(self) -> None:
         self._check_tune()
+        if self.alternate:
+            self._check_alternate()
         if any(workload.latency_bound_ms is not None for workload in self.workloads):
             self._check_search()
         count, longest_s = self.plan.min_count, self.plan.max_duration_s
@@ -67,6 +70,16 @@ class Request:
             raise ConfigError("threads are what is tuned: leave their number out")
         if self.tune and self.workloads[0].latency_bound_ms is not None:
             raise ConfigError("a rate is searched, or settings are tuned, not both")
+
+    def _check_alternate(self) -> None:
+        if len(self.models) * max(1, len(self.formats)) < 2:
+            raise ConfigError("one model in one format has nothing to alternate with; name two models, or two formats")
+        if self.tune:
+            raise ConfigError("models alternate, or settings are tuned, not both")
+        if self.plan.sustained_min is not None:
+            raise ConfigError("a sustained run is of one model, which alternates with none")
+        if any(workload.scenario is Scenario.SERVER for workload in self.workloads):
+            raise ConfigError("a server's queries don't wait for another model's: servers can't alternate")
 
     def _check_search(self) -> None:
         needed, queries = MINIMUM_COUNTS[0.99], self.plan.runs * self.plan.min_count
@@ -109,6 +122,7 @@ def request_to_json(request: Request) -> dict[str, Any]:
         "cool_wait_s": request.cool_wait_s,
         "seed": request.seed,
         "cold": request.cold,
+        "alternate": request.alternate,
     }
 
 
@@ -149,6 +163,7 @@ def request_from_json(values: dict[str, Any]) -> Request:
             cool_wait_s=values.get("cool_wait_s", 600.0),
             seed=values["seed"],
             cold=values.get("cold", True),
+            alternate=values.get("alternate", False),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise StoreError(f"the stored session can't be read: {error}") from error

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from edgebench.alternation import in_order, marked, rows_of, with_ratios
 from edgebench.artifact import Format, parse_format
 from edgebench.cold_start import start_cold_and_keep
 from edgebench.collect import RunCollector
@@ -25,10 +26,18 @@ from edgebench.export import cache_folder
 from edgebench.idle import measure_idle
 from edgebench.lease import agent_of
 from edgebench.measurement import Measurement, Run, Score, Subject
-from edgebench.measuring import Cell, RunEnded, measure_run
+from edgebench.measuring import Cell, RunEnded, measure_runs
 from edgebench.operator_profiling import has_fallen_back, profile_and_keep
 from edgebench.own_cost import cost_of_session
-from edgebench.planning import OF_ITS_MINUTES, RunCost, Timetable, cost_of, fit_into, pilot_plan, what_budget_costs
+from edgebench.planning import (
+    OF_ITS_MINUTES,
+    Cost,
+    Timetable,
+    fit_into,
+    pilot_plan,
+    shared_cost_of,
+    what_budget_costs,
+)
 from edgebench.power import BoardPower, PowerState, power_to_set
 from edgebench.preflight import push_artifact, runtime_of
 from edgebench.preparing import Prepared, prepare
@@ -39,7 +48,7 @@ from edgebench.resuming import stored_runs
 from edgebench.store import Store
 from edgebench.summary import summarise
 from edgebench.sweep import Condition, conditions_of, settings_of
-from edgebench.validity import judged
+from edgebench.validity import judged_together
 from edgebench.variant import Variant
 from edgebench.workload import RunPlan, Workload
 from edgebench.xtreme_r.scores import ScoreRow, read_scores, scores_of
@@ -182,7 +191,7 @@ class _Session:
         request = self._request
         artifacts = list({row.artifact.sha256: row.artifact for row in prepared}.values())
         conditions = conditions_of(agent, self._power, request, artifacts, self._on_event)
-        cells = _cells(prepared, request, self._id, conditions)
+        cells = marked(_cells(prepared, request, self._id, conditions), request)
         for artifact in artifacts:
             push_artifact(agent, artifact, self._on_event)
         for cell in cells:
@@ -214,34 +223,37 @@ class _Session:
     def _measure(self, agent: RemoteAgent, cells: Sequence[Cell]) -> list[Cell]:
         """Measure the planned runs of these cells, interleaved, as far as they are not done; return them as planned."""
         self._done = {cell.subject.id: [] for cell in cells} | self._done
-        costs = self._pilots(agent, cells)
+        costs = self._pilots(agent, rows_of(cells, self._request))
         cells = self._planned(cells, costs)
         request = self._request
+        rows = rows_of(cells, request)
         deadline_s = self._began_s + request.budget_s if request.budget_s is not None else None
         timetable = Timetable(request.plan, costs, deadline_s)
-        first, last = (self._left(cells, runs) for runs in (request.looks[0], request.looks[-1]))
+        first, last = (self._left(rows, runs) for runs in (request.looks[0], request.looks[-1]))
         subjects = tuple(cell.subject for cell in cells)
-        self._on_event(Planned(self._id, subjects, sum(last), timetable.left_s(first), timetable.left_s(last)))
+        runs = sum(count * len(row) for count, row in zip(last, rows, strict=True))
+        self._on_event(Planned(self._id, subjects, runs, timetable.left_s(first), timetable.left_s(last)))
         cool_down = _cool_down(agent, request, self._on_event)
 
         def measure(index: int) -> None:
-            spare_s = timetable.spare_s(self._left(cells, request.looks[0]))
+            spare_s = timetable.spare_s(self._left(rows, request.looks[0]))
             began = time.monotonic()
             cooled = cool_down.wait(at_most_s=spare_s)
-            run = self._measure_and_keep(agent, cells[index], cooled)
+            measured = self._measure_and_keep(agent, rows[index], cooled)
             timetable.ended(index, time.monotonic() - began)
-            next_look = next((left for look in request.looks if any(left := self._left(cells, look))), [])
-            self._on_event(Ended(cells[index].subject, run, timetable.left_s(next_look)))
+            next_look = next((left for look in request.looks if any(left := self._left(rows, look))), [])
+            for cell, run in zip(rows[index], measured, strict=True):
+                self._on_event(Ended(cell.subject, run, timetable.left_s(next_look)))
 
         def has_time(index: int) -> bool:
             """Say whether one more run of a row has room, beside what the first look still needs of the others."""
-            left = self._left(cells, request.looks[0])
+            left = self._left(rows, request.looks[0])
             left[index] = 0
             spare_s = timetable.spare_s(left)
             return spare_s is None or spare_s >= (timetable.run_s(index) or 0.0)
 
         Course(
-            subjects=subjects,
+            subjects=tuple(row[0].subject for row in rows),
             done=self._done,
             looks=request.looks,
             repeats=request.plan.sustained_min is None,
@@ -253,39 +265,38 @@ class _Session:
         ).run()
         return list(cells)
 
-    def _pilots(self, agent: RemoteAgent, cells: Sequence[Cell]) -> list[RunCost | None]:
+    def _pilots(self, agent: RemoteAgent, rows: Sequence[Sequence[Cell]]) -> list[Cost | None]:
         """Return what a run costs of each row that has some left to be made; of a sustained one its minutes tell."""
-        left = self._left(cells, self._request.looks[-1])
+        left = self._left(rows, self._request.looks[-1])
         if self._request.plan.sustained_min is not None:
-            return [OF_ITS_MINUTES for _ in cells]
+            return [OF_ITS_MINUTES for _ in rows]
         if any(left):
             self._on_event(Noted("timing a short run of each row, which does not count"))
-        return [self._pilot(agent, cell) if runs else None for cell, runs in zip(cells, left, strict=True)]
+        return [self._pilot(agent, row) if runs else None for row, runs in zip(rows, left, strict=True)]
 
-    def _pilot(self, agent: RemoteAgent, cell: Cell) -> RunCost | None:
+    def _pilot(self, agent: RemoteAgent, row: Sequence[Cell]) -> Cost | None:
         """Make a short run that does not count; return what it says of the time of others, None where it failed.
 
         What is wrong with it will be wrong with the first run that counts, which tells.
         """
-        self._power.apply(cell.power)
+        self._power.apply(row[0].power)
         began = time.monotonic()
         try:
-            run_id = f"{cell.subject.id}-pilot-{secrets.token_hex(2)}"
-            run = measure_run(
+            runs = measure_runs(
                 agent,
-                cell,
+                row,
                 self._request,
                 pilot_plan(self._request.plan),
-                run_id=run_id,
+                run_ids=[f"{cell.subject.id}-pilot-{secrets.token_hex(2)}" for cell in row],
                 watch=lambda _: None,
             )
         except RunEnded as ended:
             if isinstance(ended.why, RunFailed):
                 return None
             raise ended.why from ended
-        return cost_of(run, time.monotonic() - began)
+        return shared_cost_of(runs, time.monotonic() - began)
 
-    def _planned(self, cells: Sequence[Cell], costs: Sequence[RunCost | None]) -> list[Cell]:
+    def _planned(self, cells: Sequence[Cell], costs: Sequence[Cost | None]) -> list[Cell]:
         """Fit the request into its budget, unless there are runs that were planned already; return the cells so."""
         if self._request.budget_s is not None and not any(self._done.values()):
             asked = self._request
@@ -296,32 +307,37 @@ class _Session:
         looks = self._request.looks
         return [replace(cell, subject=replace(cell.subject, planned_runs=looks[0], looks=len(looks))) for cell in cells]
 
-    def _left(self, cells: Sequence[Cell], runs: int) -> list[int]:
+    def _left(self, rows: Sequence[Sequence[Cell]], runs: int) -> list[int]:
         """Return how many runs of each row are still to be made up to a look."""
-        return [max(0, runs - sum(run.valid for run in self._done[cell.subject.id])) for cell in cells]
+        return [max(0, runs - sum(run.valid for run in self._done[row[0].subject.id])) for row in rows]
 
-    def _measure_and_keep(self, agent: RemoteAgent, cell: Cell, cooled: Mapping[str, Any]) -> Run:
-        self._power.apply(cell.power)
-        plan = plan_at(cell, self._request.plan)
-        runs = self._done[cell.subject.id]
-        number = len(runs) + 1
-        run_id = f"{cell.subject.id}-{number:03d}-{secrets.token_hex(2)}"
+    def _measure_and_keep(self, agent: RemoteAgent, row: Sequence[Cell], cooled: Mapping[str, Any]) -> list[Run]:
+        """Measure a run of each of the row's cells, which alternate where it has several; return them in its order."""
+        self._power.apply(row[0].power)
+        plan = plan_at(row[0], self._request.plan)
+        number = len(self._done[row[0].subject.id]) + 1
+        order = in_order(row, number)
         try:
-            run = measure_run(
+            runs = measure_runs(
                 agent,
-                cell,
+                order,
                 self._request,
                 plan,
-                run_id=run_id,
-                watch=self._watching(cell, number),
+                run_ids=[f"{cell.subject.id}-{number:03d}-{secrets.token_hex(2)}" for cell in order],
+                watch=self._watching(order[0], number),
             )
         except RunEnded as ended:
-            self._store.add_run(cell.subject, replace(ended.run, reasons=(ended.reason,)))
+            for cell, run in zip(order, ended.runs, strict=True):
+                self._store.add_run(cell.subject, replace(run, reasons=(ended.reason,)))
             raise ended.why from ended
-        run = judged(replace(run, facts={**run.facts, **self._idle[cell.power], **cooled}), plan)
-        self._store.add_run(cell.subject, run)
-        runs.append(run)
-        return run
+        idle = self._idle[row[0].power]
+        judged = judged_together([replace(run, facts={**run.facts, **idle, **cooled}) for run in runs], plan)
+        found = dict(zip((cell.subject.id for cell in order), with_ratios(judged), strict=True))
+        # The first last: a session that is killed in between goes on by what the store has of the first.
+        for cell in reversed(row):
+            self._store.add_run(cell.subject, found[cell.subject.id])
+            self._done[cell.subject.id].append(found[cell.subject.id])
+        return [found[cell.subject.id] for cell in row]
 
     def _is_decided(self, cells: Sequence[Cell]) -> bool:
         """Whether nothing is left inconclusive between the first row of each workload and the others."""

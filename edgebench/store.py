@@ -459,7 +459,8 @@ def _document(subject: Subject, run: Run) -> dict[str, Any]:
             "latencies_count": len(run.latencies_ns),
             "latency_ms": summarise_run(run).to_json_of_run(),
             "figures": asdict(figures_of(run)),
-        },
+        }
+        | ({"beside": dict(run.beside)} if run.beside else {}),
     }
 
 
@@ -504,6 +505,7 @@ def _read_run(folder: Path) -> _Stored:
                 reasons=tuple(run["reasons"]),
                 cut=tuple((int(began), int(ended)) for began, ended in run.get("cut", ())),
                 figures=RunFigures.from_json(figures) if (figures := run.get("figures")) else None,
+                beside={str(other): float(ratio) for other, ratio in run.get("beside", {}).items()},
             ),
             latencies_count=run["latencies_count"],
         )

@@ -56,6 +56,7 @@ def _request(study: Study, device: Device, workloads: tuple[Workload, ...]) -> R
         margin=study.margin,
         own_cost=study.own_cost,
         cold=study.cold,
+        alternate=study.alternate,
     )
 
 

@@ -27,7 +27,8 @@
 A task also takes labels, split, limit, seed, prefix and batch, as `edgebench evaluate` does, and devices: which of the
 study's answer it, by itself the first.
 
-Also: study.seed, margin, score_margin, level, and own_cost = false or cold = false to leave these measurements out;
+Also: study.seed, margin, score_margin, level; alternate = true, as `edgebench profile --alternate` does; own_cost =
+false or cold = false to leave these measurements out;
 [plan] with runs, min_count, min_duration_s, max_duration_s.
 """
 
@@ -95,6 +96,7 @@ class Study:
     level: float
     own_cost: bool = True
     cold: bool = True
+    alternate: bool = False
 
 
 def read_study(path: Path) -> Study:
@@ -141,6 +143,7 @@ def read_study(path: Path) -> Study:
         level=_between(study, "level", LEVEL, 0.5, 1, where=where),
         own_cost=study.get("own_cost", True),
         cold=study.get("cold", True),
+        alternate=study.get("alternate", False),
     )
 
 
@@ -158,6 +161,7 @@ _STUDY = {
     "level": _NUMBER,
     "own_cost": _FLAG,
     "cold": _FLAG,
+    "alternate": _FLAG,
 }
 _PLAN = {"runs": _WHOLE, "min_count": _WHOLE, "min_duration_s": _NUMBER, "max_duration_s": _NUMBER}
 _VARIANT = {"name": _TEXT, "model": _TEXT, "lineage": _ANY}

@@ -12,6 +12,7 @@ from datetime import datetime
 from itertools import pairwise
 from statistics import median
 
+from edgebench.alternation import is_alternating
 from edgebench.device import Device
 from edgebench.measurement import Measurement, Subject
 from edgebench.store import Store
@@ -91,7 +92,12 @@ def _part(
     for each in measured:
         if each.subject.device.get("name") == device.name and _is_of(workload, each) and _is_current(each, artifacts):
             sessions.setdefault(each.subject.session, []).append(each)
-    found = [(session, mine, _complete(study, mine)) for session, mine in sessions.items()]
+    found = [
+        (session, mine, _complete(study, mine))
+        for session, mine in sessions.items()
+        # A file that is the only one of its runtime is by itself in a session where others alternate.
+        if any(is_alternating(each.subject) for each in mine) == study.alternate
+    ]
     whole = [(session, mine) for session, mine, names in found if len(names) == len(study.variants)]
     session, mine = whole[-1] if whole else (None, max((mine for _, mine, _ in found), key=len, default=[]))
     return Part(

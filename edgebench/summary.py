@@ -78,9 +78,10 @@ def whole_turns(run: Run) -> Run:
 
     Texts differ in length, and each must weigh the same. As it is where the turn has one batch, where not even one was
     completed (`has_no_whole_turn`; such a run does not count), and where the run does not tell what its turn is: runs
-    stored by older edgebenches. Where something was cut, later inferences move up, as if there had been no such time.
+    stored by older edgebenches. Where something was cut, or other models had their inferences, later ones move up, as
+    if there had been no such time.
     """
-    run = _without_cut(run)
+    run = _moved_up(_without_cut(run))
     sizes, tokens = _turn(run)
     kept = len(run.latencies_ns) // len(sizes) * len(sizes) if sizes else 0
     if kept in (0, len(run.latencies_ns)):
@@ -113,6 +114,17 @@ def _without_cut(run: Run) -> Run:
     return replace(
         run, trace=kept, inferences=int(sizes[kept.items].sum()), tokens=int(tokens[kept.items].sum()), cut=()
     )
+
+
+def _moved_up(run: Run) -> Run:
+    """Return a run of a model that alternated with others as if each inference had followed on the one before."""
+    import numpy as np
+
+    if not run.alternates or not len(run.trace.starts_ns):
+        return run
+    taken = np.cumsum(run.trace.latencies_ns)
+    starts = run.trace.starts_ns[0] + taken - run.trace.latencies_ns
+    return replace(run, trace=replace(run.trace, starts_ns=starts))
 
 
 def _inferences(trace: Trace, which: slice | NDArray[np.bool_]) -> Trace:
@@ -158,8 +170,8 @@ def figures_of(run: Run) -> RunFigures:
     if not len(timed.latencies_ns):
         return RunFigures()
     p50, p95 = quantiles(timed.latencies_ns, (0.5, 0.95))
-    # Where something was cut, the power was that of the other processes, too.
-    energy = energy_of(timed) if not run.cut else None
+    # Where something was cut, the power was that of the other processes, too; and of other models that had their turn.
+    energy = energy_of(timed) if not run.cut and not run.alternates else None
     return RunFigures(
         p50_ns=p50,
         p95_ns=p95,
@@ -238,6 +250,8 @@ def _energy(valid: Sequence[Run]) -> tuple[Energy | None, str | None]:
     All but those of which something was cut: the power was that of the other processes, too.
     """
     timed = [run for run in valid if len(run.latencies_ns)]
+    if any(run.alternates for run in timed):
+        return None, "other models had their inferences in between"
     found = [energy_of(whole_turns(run)) for run in timed if not run.cut]
     reasons = [each for each in found if isinstance(each, str)]
     energies = [each for each in found if isinstance(each, Energy)]

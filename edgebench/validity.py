@@ -8,14 +8,14 @@ figure of this one run in it, so that the same trouble in several runs reads the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from edgebench.conditions import FREQUENCY, OTHERS_CPU, THROTTLED, cpu_temperatures, highest
 from edgebench.measurement import Run, Series
 from edgebench.printable import printable
-from edgebench.stats.drift import drift_of
+from edgebench.stats.drift import Drift, drift_of
 from edgebench.summary import batches_of_a_turn, duration_ns, has_no_whole_turn, inputs_of_a_turn, whole_turns
 from edgebench.throttling import happened_during, throttle_names
 from edgebench.timeline import mean_service_s, services, shares_by_minute
@@ -102,6 +102,8 @@ def _while_busy(run: Run, series: Series) -> Series:
     begun, ends = services(trace)
     pauses = np.maximum(0, begun[1:] - ends[:-1])
     pauses[pauses < _PAUSE_NS] = 0
+    if run.alternates:
+        pauses[:] = 0  # the other models keep the board busy
     # Idle time up to a moment: pauses that are over, and the one that goes on in proportion.
     borders = np.concatenate([[begun[0]], np.stack([ends[:-1], begun[1:]], axis=1).ravel(), [ends[-1]]])
     idle = np.concatenate([[0], np.stack([np.cumsum(pauses) - pauses, np.cumsum(pauses)], axis=1).ravel()])
@@ -131,11 +133,33 @@ def _not_steady(run: Run, _: RunPlan) -> str | None:
     if not len(counted.latencies_ns) or duration_ns(counted) < _LEAST_JUDGED_NS:
         return None
     begun, ended = services(counted.trace)
-    drift = drift_of(ended - begun, counted.trace.items, begun)
+    grew = _how_they_drift(drift_of(ended - begun, counted.trace.items, begun))
+    return f"latencies {grew} by more than {100 * _MOST_DRIFT:.0f} % while they were timed" if grew else None
+
+
+def _how_they_drift(drift: Drift | None) -> str | None:
     if drift is None or abs(drift.share) <= max(_MOST_DRIFT, _SURE * drift.error):
         return None
-    grew = "grew" if drift.share > 0 else "fell"
-    return f"latencies {grew} by more than {100 * _MOST_DRIFT:.0f} % while they were timed"
+    return "grew" if drift.share > 0 else "fell"
+
+
+def _drifts_apart(run: Run, together: Sequence[Run]) -> str | None:
+    """Models that alternate are there to be compared: what slows all of them down alike is no reason."""
+    import numpy as np
+
+    counted = [whole_turns(each) for each in together]
+    count = min(len(each.latencies_ns) for each in counted)
+    mine = whole_turns(run)
+    if not count or duration_ns(mine) < _LEAST_JUDGED_NS:
+        return None
+    typical = np.exp(np.mean([np.log(np.maximum(1, each.latencies_ns[:count])) for each in counted], axis=0))
+    relative = mine.latencies_ns[:count] / typical * np.median(typical)
+    grew = _how_they_drift(drift_of(relative, mine.trace.items[:count], mine.trace.starts_ns[:count]))
+    return (
+        f"latencies {grew} by more than {100 * _MOST_DRIFT:.0f} % beside those of the models that it alternated with"
+        if grew
+        else None
+    )
 
 
 def _others_worked(run: Run, plan: RunPlan) -> str | None:
@@ -329,32 +353,63 @@ _SHOWN_BY_SUSTAINED = ("throttled", "clock_too_low", "temperature_changed", "war
 
 def reasons_against(run: Run, plan: RunPlan) -> tuple[str, ...]:
     """Return why this run does not count, in the order of the table; empty where it does."""
-    left_out = _SHOWN_BY_SUSTAINED if plan.sustained_min is not None else ()
+    left_out: Collection[str] = _SHOWN_BY_SUSTAINED if plan.sustained_min is not None else ()
+    if run.alternates:
+        left_out = ("not_steady",)  # `judged_together` asks whether they drift apart
     found = (rule(run, plan) for name, rule in RULES.items() if name not in left_out)
     return tuple(reason for reason in found if reason is not None)
 
 
 def judged(run: Run, plan: RunPlan) -> Run:
     """Return the run with what is to be cut of it, and the reasons why it does not count all the same."""
-    cut = replace(run, cut=_cut(run, plan))
-    return replace(cut, reasons=reasons_against(cut, plan))
+    return judged_together([run], plan)[0]
 
 
-def _cut(run: Run, plan: RunPlan) -> tuple[tuple[int, int], ...]:
-    """Return what to cut: whole turns that others disturbed, if they are few and enough is left; else nothing.
+def judged_together(runs: Sequence[Run], plan: RunPlan) -> list[Run]:
+    """Return the runs of models that alternated, judged: what is cut of one is cut of all, and one that does not count
+    takes the others with it, for it is each other that they are compared with."""
+    cut = _cut(runs, plan)
+    found = [replace(run, cut=_spans(run, cut)) for run in runs]
+    reasons = [reasons_against(run, plan) for run in found]
+    if len(found) > 1:
+        apart = [_drifts_apart(run, found) for run in found]
+        reasons = [(*told, *filter(None, [drifts])) for told, drifts in zip(reasons, apart, strict=True)]
+    shared = tuple(dict.fromkeys(reason for of_run in reasons for reason in of_run))
+    return [
+        replace(run, reasons=own or tuple(f"beside it: {reason}" for reason in shared))
+        for run, own in zip(found, reasons, strict=True)
+    ]
+
+
+def _cut(runs: Sequence[Run], plan: RunPlan) -> NDArray[np.bool_]:
+    """Return which inferences to cut, shape (inferences,): whole turns that others disturbed, if they are few and
+    enough is left; else none.
 
     Nothing of a server, whose later queries waited for the disturbed ones, nor of a sustained run, which shows it all.
     """
     import numpy as np
 
-    if "queries_per_s" in run.facts or plan.sustained_min is not None:
-        return ()
-    starts, batches = run.trace.starts_ns, batches_of_a_turn(run)
-    turn = np.arange(len(starts)) // batches
-    cut = np.isin(turn, turn[_disturbed(run)])
+    count = min(len(run.trace.starts_ns) for run in runs)
+    nothing = np.zeros(count, bool)
+    if any("queries_per_s" in run.facts for run in runs) or plan.sustained_min is not None:
+        return nothing
+    disturbed = np.any([_disturbed(run)[:count] for run in runs], axis=0)
+    batches = batches_of_a_turn(runs[0])
+    turn = np.arange(count) // batches
+    cut = np.isin(turn, turn[disturbed])
     left = int((~cut).sum()) // batches * batches
     if not cut.any() or cut.mean() > _MOST_CUT or left < max(1, plan.min_count):
-        return ()
+        return nothing
+    return cut
+
+
+def _spans(run: Run, cut: NDArray[np.bool_]) -> tuple[tuple[int, int], ...]:
+    """Return from which inference's start to which one's each stretch of cut inferences goes."""
+    import numpy as np
+
+    starts = run.trace.starts_ns
     edges = np.flatnonzero(np.diff(cut.astype(np.int8), prepend=0, append=0))
+    if not len(edges):
+        return ()
     borders = np.append(starts, starts[-1] + 1)[edges]
     return tuple((int(began), int(ended)) for began, ended in borders.reshape(-1, 2))

@@ -319,8 +319,9 @@ def _release_dead_runs(home: Home) -> None:
 
 def release_blobs(run: Path) -> None:
     """Drop a run folder's links to blobs: it doesn't need them any more."""
-    _remove(run / "model")
-    _remove(run / "inputs")
+    for pattern in ("model*", "inputs*"):
+        for path in run.glob(pattern):
+            _remove(path)
 
 
 def _remove(path: Path) -> None:

@@ -69,12 +69,18 @@ class RunFolder:
         self.outputs = path / "outputs.npy"
         self.renewed = path / "renewed"
         self.stop = path / "stop"
-        self.model = path / "model"
-        self.inputs = path / "inputs"
 
-    def model_paths(self, files: Sequence["ModelFile"]) -> List[Path]:
-        """Return where the model's files are: in the folder, or on this machine where they lie."""
-        return [Path(file.path) if file.path is not None else self.model / file.name for file in files]
+    def model(self, number: int = 0) -> Path:
+        """Return the folder of the run's own model, or of one that it alternates with."""
+        return self.path / (f"model-{number}" if number else "model")
+
+    def inputs(self, number: int = 0) -> Path:
+        """Return the inputs of the run's own model, or of one that it alternates with."""
+        return self.path / (f"inputs-{number}" if number else "inputs")
+
+    def model_paths(self, files: Sequence["ModelFile"], number: int = 0) -> List[Path]:
+        """Return where a model's files are: in its folder, or on this machine where they lie."""
+        return [Path(file.path) if file.path is not None else self.model(number) / file.name for file in files]
 
 
 def is_in_our_way(home: Home, error: PermissionError) -> bool:

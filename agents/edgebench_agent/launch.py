@@ -49,11 +49,11 @@ def launch(home: Home, line: bytes) -> Dict[str, Any]:
     os.ftruncate(lock, 0)
     os.pwrite(lock, spec.run_id.encode(), 0)
     open_runtime(spec.runtime)
-    files = spec.model_files()
-    _check_memory(_check_files(home, spec, files))
+    parts = spec.parts()
+    _check_memory(sum(_check_files(home, part, part.model_files()) for part in parts))
     sweep(home)
     _check_disk(home)
-    _fill(home, folder, spec, files)
+    _fill(home, folder, spec, parts)
     return _start(folder, spec.run_id, lock)
 
 
@@ -141,7 +141,7 @@ def _check_memory(needed: int) -> None:
     if available is not None and needed > available:
         raise Failure(
             "out_of_memory",
-            f"the model is {needed} bytes and {available} bytes of memory are free; "
+            f"what is to be loaded has {needed} bytes and {available} bytes of memory are free; "
             f"take a smaller format, or end other programs on the board",
         )
 
@@ -153,19 +153,20 @@ def _check_disk(home: Home) -> None:
         raise Failure("out_of_disk", f"{free} bytes of disk are free at {home.root}, a run needs {_FREE_DISK_BYTES}")
 
 
-def _fill(home: Home, folder: RunFolder, spec: RunSpec, files: List[ModelFile]) -> None:
+def _fill(home: Home, folder: RunFolder, spec: RunSpec, parts: List[RunSpec]) -> None:
     """Make the run's folder, with hard links to its blobs: they stay for as long as it needs them."""
     folder.path.mkdir(mode=0o700)
     try:
-        folder.model.mkdir()
-        for file in files:
-            if file.path is None:
-                _link(home.blob(file.sha256), folder.model / file.name)
-        _link(home.blob(spec.inputs_sha256), folder.inputs)
+        for number, part in enumerate(parts):
+            folder.model(number).mkdir()
+            for file in part.model_files():
+                if file.path is None:
+                    _link(home.blob(file.sha256), folder.model(number) / file.name)
+            _link(home.blob(part.inputs_sha256), folder.inputs(number))
         Lease(folder.renewed).renew()
-        part = folder.spec.with_suffix(".part")
-        part.write_bytes(spec.to_json())
-        part.rename(folder.spec)  # another launch may look: it is whole from the first
+        unfinished = folder.spec.with_suffix(".part")
+        unfinished.write_bytes(spec.to_json())
+        unfinished.rename(folder.spec)  # another launch may look: it is whole from the first
     except BaseException:
         shutil.rmtree(folder.path, ignore_errors=True)
         raise

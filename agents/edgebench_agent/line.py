@@ -55,9 +55,9 @@ class Supervisor:
 
 
 def send_latencies(
-    supervisor: Supervisor, starts: List[int], latencies: List[int], items: List[int], warmup: bool
+    supervisor: Supervisor, starts: List[int], latencies: List[int], items: List[int], warmup: bool, model: int = 0
 ) -> None:
     """Send columns of any length, in as many messages as it takes."""
     for at in range(0, len(starts), MAX_BLOCK):
         part = slice(at, at + MAX_BLOCK)
-        supervisor.send(Latencies(warmup, starts[part], latencies[part], items[part]))
+        supervisor.send(Latencies(warmup, starts[part], latencies[part], items[part], model))

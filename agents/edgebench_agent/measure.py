@@ -7,9 +7,10 @@ send what was measured.
 import gc
 import time
 from array import array
+from dataclasses import replace
 from random import Random
 from statistics import median
-from typing import Any, Callable, Iterator, List, Sequence, Tuple
+from typing import Any, Callable, Iterator, List, Sequence, Tuple, Union
 
 from .failure import Failure
 from .inputs import Batches
@@ -40,46 +41,54 @@ _ARRIVALS = 4096  # drawn at a time
 _clock = time.monotonic_ns
 
 
-def infer_first(model: Model, batches: Batches, supervisor: Supervisor) -> None:
-    """Run one inference, and send how long it took: with loading, that is how a process starts."""
-    first = batches.arrays(0)
+def infer_first(loaded: Sequence[Tuple[Model, Batches]], supervisor: Supervisor) -> None:
+    """Run one inference of each model, and send how long it took: with loading, that is how a process starts."""
+    first = [batches.arrays(0) for _, batches in loaded]
     supervisor.enter("first")
-    began = _clock()
-    model.infer(first)
-    supervisor.send(First(_clock() - began))
+    for number, (model, _) in enumerate(loaded):
+        began = _clock()
+        model.infer(first[number])
+        supervisor.send(First(_clock() - began, number))
 
 
-def measure(spec: RunSpec, model: Model, batches: Batches, supervisor: Supervisor) -> None:
-    """Measure the model as the specification says, and send what is found.
+def measure(spec: RunSpec, loaded: Sequence[Tuple[Model, Batches]], supervisor: Supervisor) -> None:
+    """Measure the models as the specification says, several of them in rotation, and send what is found.
 
     Raises:
         Stopped: the supervisor asked for the end; what was measured so far has been sent.
     """
-    arrays = [batches.arrays(index) for index in range(len(batches))]
-    infer_first(model, batches, supervisor)
+    loops = [_loop_for(spec, number, *each, supervisor) for number, each in enumerate(loaded)]
+    infer_first(loaded, supervisor)
     gc.collect()
     gc.freeze()
     gc.disable()
-    loop = _loop_for(spec, model, arrays, supervisor)
     supervisor.enter("warmup")
-    steady = _warm_up(loop, batches, spec.max_duration_ns)
-    supervisor.send(WarmedUp(steady, loop.count))
+    for number, (loop, (_, batches)) in enumerate(zip(loops, loaded)):
+        steady = _warm_up(loop, batches, spec.max_duration_ns)
+        supervisor.send(WarmedUp(steady, loop.count, number))
     supervisor.enter("measuring")
-    loop.start_over()
-    _timed(loop, spec, len(arrays))
-    for text in _cut_short(loop, spec, len(arrays)):
+    timed, distinct = Rotation(loops, supervisor) if len(loops) > 1 else loops[0], len(loaded[0][1])
+    shared = replace(
+        spec, min_duration_ns=len(loops) * spec.min_duration_ns, max_duration_ns=len(loops) * spec.max_duration_ns
+    )
+    timed.start_over()
+    _timed(timed, shared, distinct)
+    for text in _cut_short(timed, shared, distinct):
         supervisor.send(Log(text))
     supervisor.enter("finishing")
-    supervisor.send(Done(loop.count, loop.last_ns - loop.first_ns))
+    supervisor.send(Done(timed.count, timed.last_ns - timed.first_ns))
 
 
 class TimedLoop:
-    """Runs inferences in turn, and sends when each began and how long it took once it rests."""
+    """Runs inferences of a model in turn, and sends when each began and how long it took once it rests."""
 
-    def __init__(self, infer: Callable[[Any], Any], arrays: Sequence[Any], supervisor: Supervisor) -> None:
-        self._infer = infer
-        self._arrays = arrays
+    def __init__(
+        self, infer: Callable[[Any], Any], arrays: Sequence[Any], supervisor: Supervisor, number: int = 0
+    ) -> None:
+        self.infer = infer
+        self.arrays = arrays
         self._supervisor = supervisor
+        self._number = number
         self._starts = array("q", bytes(8 * _BUFFER))
         self._ends = array("q", bytes(8 * _BUFFER))
         self._warmup = True
@@ -101,21 +110,20 @@ class TimedLoop:
         Raises:
             Stopped: after what was measured has been sent.
         """
-        count = self._block([self._arrays[item] for item in items], min(limit, _BUFFER), until_ns)
+        count = self._block([self.arrays[item] for item in items], min(limit, _BUFFER), until_ns)
         if not self.count:
             self.first_ns = self._starts[0]
         self.last_ns = self._ends[count - 1]
         self.count += count
         starts = self._starts[:count].tolist()
         latencies = [ended - began for began, ended in zip(starts, self._ends)]
-        send_latencies(
-            self._supervisor, starts, latencies, [items[at % len(items)] for at in range(count)], self._warmup
-        )
+        ran = [items[at % len(items)] for at in range(count)]
+        send_latencies(self._supervisor, starts, latencies, ran, self._warmup, self._number)
         self._supervisor.check()
         return count, int(median(latencies))
 
     def _block(self, arrays: Sequence[Any], limit: int, until_ns: int) -> int:
-        infer, starts, ends, clock = self._infer, self._starts, self._ends, _clock
+        infer, starts, ends, clock = self.infer, self._starts, self._ends, _clock
         distinct = len(arrays)
         count = position = 0
         while count < limit:
@@ -161,7 +169,7 @@ class ServedLoop(TimedLoop):
         if self._warmup:
             return super()._block(arrays, limit, until_ns)
         self._draw()
-        infer, starts, ends, clock = self._infer, self._starts, self._ends, _clock
+        infer, starts, ends, clock = self.infer, self._starts, self._ends, _clock
         distinct = len(arrays)
         count = position = 0
         ended = clock()
@@ -198,6 +206,64 @@ class ServedLoop(TimedLoop):
             pass
 
 
+class Rotation:
+    """Runs inferences of several models in rotation, each batch by all of them before the next.
+
+    What slows the board down for longer than a few inferences meets all models alike, so what they tell of each other
+    is in what they take for the same batch. Each finds the processor's caches as another one left them.
+    """
+
+    def __init__(self, loops: Sequence[TimedLoop], supervisor: Supervisor) -> None:
+        self._loops = loops
+        self._supervisor = supervisor
+        self._most = _BUFFER // len(loops)
+        self._starts = array("q", bytes(8 * _BUFFER))
+        self._ends = array("q", bytes(8 * _BUFFER))
+        self.count = 0  # of each model
+        self.first_ns = 0
+        self.last_ns = 0
+
+    def start_over(self) -> None:
+        """Count from zero."""
+        self.count = 0
+
+    def run(self, items: Sequence[int], limit: int, until_ns: int) -> None:
+        """Run the batches `items` in turn until `limit` of them are done or a rotation ends after `until_ns`.
+
+        Raises:
+            Stopped: after what was measured has been sent.
+        """
+        models = len(self._loops)
+        turn = [[(loop.infer, loop.arrays[item]) for loop in self._loops] for item in items]
+        done = models * self._block(turn, min(limit, self._most), until_ns)
+        if not self.count:
+            self.first_ns = self._starts[0]
+        self.last_ns = self._ends[done - 1]
+        self.count += done // models
+        ran = [items[at % len(items)] for at in range(done // models)]
+        for number in range(models):
+            starts = self._starts[number:done:models].tolist()
+            latencies = [ended - began for began, ended in zip(starts, self._ends[number:done:models])]
+            send_latencies(self._supervisor, starts, latencies, ran, False, number)
+        self._supervisor.check()
+
+    def _block(self, turn: Sequence[Sequence[Tuple[Callable[[Any], Any], Any]]], limit: int, until_ns: int) -> int:
+        starts, ends, clock = self._starts, self._ends, _clock
+        distinct = len(turn)
+        count = at = 0
+        ended = 0
+        while count < limit and ended < until_ns:
+            for infer, batch in turn[count % distinct]:
+                began = clock()
+                infer(batch)
+                ended = clock()
+                starts[at] = began
+                ends[at] = ended
+                at += 1
+            count += 1
+        return count
+
+
 def gaps_ns(rate_mhz: int, seed: int) -> Iterator[int]:
     """Yield the times between arrivals of a Poisson process of that rate (per 1000 s): exponential, from the seed."""
     random = Random(seed)  # noqa: S311 - arrivals, no secrets
@@ -206,9 +272,10 @@ def gaps_ns(rate_mhz: int, seed: int) -> Iterator[int]:
         yield max(1, round(random.expovariate(per_ns)))
 
 
-def _loop_for(spec: RunSpec, model: Model, arrays: Sequence[Any], supervisor: Supervisor) -> TimedLoop:
+def _loop_for(spec: RunSpec, number: int, model: Model, batches: Batches, supervisor: Supervisor) -> TimedLoop:
+    arrays = [batches.arrays(index) for index in range(len(batches))]
     if spec.scenario != "server":
-        return TimedLoop(model.infer, arrays, supervisor)
+        return TimedLoop(model.infer, arrays, supervisor, number)
     if not spec.rate_mhz:
         raise Failure("bad_request", "a server needs a rate of queries")
     return ServedLoop(model.infer, arrays, supervisor, spec.rate_mhz, spec.seed)
@@ -244,7 +311,7 @@ def has_settled(medians: Sequence[int]) -> bool:
     return overlap or abs(median(newer) - median(older)) <= _SAME * median(older)
 
 
-def _timed(loop: TimedLoop, spec: RunSpec, distinct: int) -> None:
+def _timed(loop: Union[TimedLoop, Rotation], spec: RunSpec, distinct: int) -> None:
     """Run batches in turn until both minima are reached, or the largest count; then to the end of the turn.
 
     Batches differ, e.g. in length: only whole turns weigh all of them the same. The longest time ends it anywhere.
@@ -263,7 +330,7 @@ def _timed(loop: TimedLoop, spec: RunSpec, distinct: int) -> None:
         loop.run([*range(turn, distinct), *range(turn)], limit, min(began + longest, now + _SEND_EVERY_NS))
 
 
-def _cut_short(loop: TimedLoop, spec: RunSpec, distinct: int) -> Iterator[str]:
+def _cut_short(loop: Union[TimedLoop, Rotation], spec: RunSpec, distinct: int) -> Iterator[str]:
     """Yield what a person should know of an end that is not the one which was asked for."""
     seconds = (loop.last_ns - loop.first_ns) / 1e9
     wanted = min(spec.min_duration_ns, spec.max_duration_ns) / 1e9

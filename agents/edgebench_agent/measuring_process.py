@@ -7,10 +7,10 @@ it waits for the go-ahead.
 import os
 import time
 import traceback
-from typing import List
+from typing import List, Tuple
 
 from .failure import DISK_FULL, Failure
-from .home import Home
+from .home import Home, RunFolder
 from .infer import infer_all
 from .inputs import Batches, lengths_taken
 from .line import Stopped, Supervisor
@@ -62,17 +62,17 @@ def _run(spec: RunSpec, home: Home, supervisor: Supervisor) -> None:
     if spec.mode == "operators":
         _profile(spec, home, supervisor)
         return
-    model = _load(spec, home, supervisor)
-    batches = Batches(spec, str(run.inputs), model.inputs, model.lengths)
+    loaded = [_load(part, number, run, supervisor) for number, part in enumerate(spec.parts())]
+    model, batches = loaded[0]
     try:
         if spec.mode == "infer":
             infer_all(spec, model, batches, run.outputs, supervisor)
         elif spec.mode == "load":
-            infer_first(model, batches, supervisor)
+            infer_first(loaded, supervisor)
             supervisor.enter("finishing")
             supervisor.send(Done(0, 0))
         else:
-            measure(spec, model, batches, supervisor)
+            measure(spec, loaded, supervisor)
     except Exception as error:
         failure = model.explain(error)
         if failure is None:
@@ -105,11 +105,11 @@ def _rest(duration_ns: int, supervisor: Supervisor) -> None:
 def _profile(spec: RunSpec, home: Home, supervisor: Supervisor) -> None:
     run = home.run(spec.run_id)
     profiler = open_profiler(
-        spec.runtime, _path(spec, home), threads=spec.threads, providers=spec.providers, folder=run.inputs.parent
+        spec.runtime, _path(spec, run), threads=spec.threads, providers=spec.providers, folder=run.path
     )
     model = profiler.model
     try:
-        batches = Batches(spec, str(run.inputs), model.inputs, model.lengths)
+        batches = Batches(spec, str(run.inputs()), model.inputs, model.lengths)
         profile_operators(profiler, batches, supervisor)
     except Exception as error:
         failure = model.explain(error)
@@ -118,19 +118,20 @@ def _profile(spec: RunSpec, home: Home, supervisor: Supervisor) -> None:
         raise failure from error
 
 
-def _path(spec: RunSpec, home: Home) -> str:
+def _path(spec: RunSpec, run: RunFolder, number: int = 0) -> str:
     """Return where the model file is; empty for a runtime that needs none."""
-    paths = home.run(spec.run_id).model_paths(spec.model_files())
+    paths = run.model_paths(spec.model_files(), number)
     return str(paths[0]) if paths else ""
 
 
-def _load(spec: RunSpec, home: Home, supervisor: Supervisor) -> Model:
-    path = _path(spec, home)
+def _load(spec: RunSpec, number: int, run: RunFolder, supervisor: Supervisor) -> Tuple[Model, Batches]:
+    """Load one of the run's models; return it with its inputs."""
+    path = _path(spec, run, number)
     began = time.monotonic_ns()
     model: Model = open_runtime(spec.runtime).load(path, threads=spec.threads, providers=spec.providers)
     load_ns = time.monotonic_ns() - began
     names = [tensor.name for tensor in model.inputs]
     notes = [one_line(note) for note in model.notes]
     lengths = lengths_taken(model.inputs, model.lengths)
-    supervisor.send(Loaded(load_ns, model.providers, model.nodes, names, model.outputs, notes, lengths))
-    return model
+    supervisor.send(Loaded(load_ns, model.providers, model.nodes, names, model.outputs, notes, lengths, number))
+    return model, Batches(spec, str(run.inputs(number)), model.inputs, model.lengths)

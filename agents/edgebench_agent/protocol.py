@@ -17,7 +17,7 @@ Nothing that arrives is trusted: `decode_message` and `RunSpec.from_json` check 
 
 import json
 import re
-from dataclasses import MISSING, asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from typing import Any, Callable, Dict, List, Optional, Type, Union
 
 # Who imports `protocol` finds all of it there.
@@ -39,6 +39,7 @@ PROTOCOL_VERSION = 1
 MAX_BLOCK = 4096  # latencies in one message
 MAX_ITEMS = 4096  # entries in any other list or table
 MAX_TEXT = 1 << 16
+MAX_MODELS = 16  # in one run
 
 
 class ProtocolError(ValueError):
@@ -104,6 +105,8 @@ def _file_name(value: Any) -> bool:
 _facts = _table(lambda value: _scalar(value) or _list(_scalar)(value) or _table(_scalar)(value))
 _sha256 = _matches("[0-9a-f]{64}")
 _identifier = _matches("[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
+#: Which of the run's models a message is about: 0, or the position in `beside` from 1 on.
+_model = _integer(0, MAX_MODELS - 1)
 
 
 def checked(check: Check, **options: Any) -> Any:
@@ -167,6 +170,7 @@ class Loaded:
     outputs: List[str] = checked(_list(_text(256)))
     notes: List[str] = checked(_list(_text(1024)), default_factory=list)
     lengths: List[int] = checked(_list(_integer(1, 1 << 20)), default_factory=list)
+    model: int = checked(_model, default=0)
 
 
 @dataclass(frozen=True)
@@ -174,6 +178,7 @@ class First:
     """The first inference after loading; not part of the latencies."""
 
     first_ns: int = checked(_integer())
+    model: int = checked(_model, default=0)
 
 
 @dataclass(frozen=True)
@@ -184,6 +189,7 @@ class Latencies:
     start_ns: List[int] = checked(_list(_integer(), MAX_BLOCK))
     latency_ns: List[int] = checked(_list(_integer(), MAX_BLOCK))
     items: List[int] = checked(_list(_integer(), MAX_BLOCK))  # position of the input (batch) that was run
+    model: int = checked(_model, default=0)
 
 
 @dataclass(frozen=True)
@@ -192,6 +198,7 @@ class WarmedUp:
 
     steady: bool = checked(_boolean)
     count: int = checked(_integer())
+    model: int = checked(_model, default=0)
 
 
 @dataclass(frozen=True)
@@ -248,7 +255,8 @@ class Log:
 
 @dataclass(frozen=True)
 class Done:
-    """The run ended well. `count`: timed inferences; `duration_ns`: from the first one's start to the last's end."""
+    """The run ended well. `count`: timed inferences (of each model); `duration_ns`: from the first one's start to the
+    last's end."""
 
     count: int = checked(_integer())
     duration_ns: int = checked(_integer())
@@ -388,6 +396,16 @@ class ModelFile:
 
 
 @dataclass(frozen=True)
+class Beside:
+    """Another model that a run alternates with, and its inputs: as many as the run's own, one for one."""
+
+    files: List[Any] = checked(_list(lambda value: isinstance(value, dict), 64))  # ModelFile objects as tables
+    inputs_sha256: str = checked(_sha256)
+    lengths: List[int] = checked(_list(_integer(1, 1 << 20), 1 << 20))
+    pad_token_id: int = checked(_integer())
+
+
+@dataclass(frozen=True)
 class RunSpec:
     """What one run does.
 
@@ -429,11 +447,22 @@ class RunSpec:
     reduce: str = checked(_one_of("", "mean"), default="")
     #: infer runs one batch of each shape before, told as warm-up: a runtime prepares itself for each new shape.
     warm_shapes: bool = checked(_boolean, default=False)
+    #: Beside objects as tables: models that are loaded, too, and measured in rotation, one inference each. Durations
+    #: are then of each model's share.
+    beside: List[Any] = checked(_list(lambda value: isinstance(value, dict), MAX_MODELS - 1), default_factory=list)
     protocol: int = checked(_integer(1, 1 << 16), default=PROTOCOL_VERSION)
 
     def model_files(self) -> List[ModelFile]:
         """Return the files, the model itself first."""
         return [_from_mapping(ModelFile, entry, "a model file") for entry in self.files]
+
+    def parts(self) -> "List[RunSpec]":
+        """Return a specification for each model, the run's own first: what it would be by itself."""
+        others = [_from_mapping(Beside, entry, "a model beside") for entry in self.beside]
+        alone = [replace(self, beside=[])]
+        return alone + [
+            replace(alone[0], **{slot.name: getattr(it, slot.name) for slot in fields(it)}) for it in others
+        ]
 
     def to_json(self) -> bytes:
         """Return the specification as one line."""
@@ -459,7 +488,12 @@ class RunSpec:
             raise ProtocolError(f"batches of {spec.batch} can't be made of {len(spec.lengths)} inputs")
         if len(spec.lengths) % spec.choices:
             raise ProtocolError(f"{len(spec.lengths)} sequences can't be told into examples of {spec.choices}")
-        spec.model_files()
+        for part in spec.parts():
+            part.model_files()
+            if len(part.lengths) != len(spec.lengths):
+                raise ProtocolError(f"a model beside has {len(part.lengths)} inputs, the run has {len(spec.lengths)}")
+        if spec.beside and (spec.mode != "measure" or spec.scenario == "server"):
+            raise ProtocolError("several models alternate in mode measure only, and not as a server")
         return spec
 
 

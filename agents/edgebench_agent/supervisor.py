@@ -182,7 +182,8 @@ class _Supervision:
 
     def _page_cache(self) -> Dict[str, Optional[int]]:
         """Return how much of the model is in memory before it is loaded; for a cold start, it is dropped from there."""
-        paths = self._folder.model_paths(self._spec.model_files())
+        parts = enumerate(self._spec.parts())
+        paths = [path for number, part in parts for path in self._folder.model_paths(part.model_files(), number)]
         if self._spec.mode == "load":
             page_cache.drop(paths)
         return page_cache.residency(paths) if paths else {}

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from edgebench.alternation import is_alternating
 from edgebench.cli.live import LiveDisplay
 from edgebench.cli.output import check_json_target, console, progress_console, to_stdout, write_json
 from edgebench.errors import EdgebenchError
@@ -141,10 +142,12 @@ def _show(measurements: list[Measurement], json_target: str | None, margin: floa
 
 
 def _decided(measurements: Sequence[Measurement], margin: float) -> Iterator[str]:
-    """Yield the verdicts of rows that were measured until they were decided."""
+    """Yield the verdicts of rows that were measured until they were decided, or alternated."""
     from edgebench.comparison import compare_rows
 
-    compared = compare_rows([each for each in measurements if each.subject.looks > 1], margin=margin)
+    compared = compare_rows(
+        [each for each in measurements if each.subject.looks > 1 or is_alternating(each.subject)], margin=margin
+    )
     if compared:
         yield ""
         yield from (each.verdict for each in compared)

@@ -118,6 +118,12 @@ _FOR_P99 = -(-MINIMUM_COUNTS[0.99] // DEFAULTS.runs)
     is_flag=True,
     help="More runs, at planned looks (6, 12, 20, 40), until every row is faster, slower or equivalent to the first.",
 )
+@click.option(
+    "--alternate",
+    is_flag=True,
+    help="Measure the models of each workload in one process, one inference each in turn: for machines whose "
+    "neighbours come and go. Memory and energy are then nobody's own, and not told.",
+)
 @wait_option
 @click.option("--margin", type=float, default=0.03, show_default=True, help="With it: within ±margin is equivalent.")
 @click.option(
@@ -175,6 +181,7 @@ def command(
     max_duration: float,
     sustained: float | None,
     until_decided: bool,
+    alternate: bool,
     setup: bool,
     wait_s: int,
     margin: float,
@@ -238,6 +245,7 @@ def command(
             budget_s=budget_s,
             cool_below_c=cool_below,
             cool_wait_s=cool_wait_s,
+            alternate=alternate,
         )
         for board in boards
     ]

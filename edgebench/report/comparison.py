@@ -10,6 +10,7 @@ from edgebench.pairing import OF_FILE, PairedComparison, ScoreContrast
 from edgebench.report.own_cost import cost_lines
 from edgebench.report.table import add_plain_row, plain_table
 from edgebench.stats.percentiles import MINIMUM_COUNTS
+from edgebench.stats.ratio import PAIRS
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -51,9 +52,15 @@ def comparison_parts(answers: Sequence[PairedComparison]) -> Iterator[Table | st
             yield score_table(answer.scores)
             yield ""
         yield from answer.notes
-    yield "ratio: candidate / baseline, from one figure a run"
-    yield from cost_lines([side for each in comparisons for side in (each.baseline, each.candidate)])
     drifts = {comparison.latency.drift for comparison in comparisons}
+    if drifts != {PAIRS}:
+        yield "ratio: candidate / baseline, from one figure a run"
+    if PAIRS in drifts:
+        yield (
+            "alternating: the ratio of latencies is the typical one of two inferences of one input, side by side; its "
+            "interval is from one figure a run"
+        )
+    yield from cost_lines([side for each in comparisons for side in (each.baseline, each.candidate)])
     if "none" in drifts:
         yield (
             "not measured interleaved, or in too few runs to tell drift from difference: what changed on the board "

@@ -20,7 +20,9 @@ class Drift(NamedTuple):
     error: float
 
 
-def drift_of(latencies_ns: NDArray[np.int64], items: NDArray[np.int64], begun_ns: NDArray[np.int64]) -> Drift | None:
+def drift_of(
+    latencies_ns: NDArray[np.int64] | NDArray[np.float64], items: NDArray[np.int64], begun_ns: NDArray[np.int64]
+) -> Drift | None:
     """Return the drift of window medians; None where there are too few inferences to tell.
 
     Args:
@@ -48,7 +50,9 @@ def drift_of(latencies_ns: NDArray[np.int64], items: NDArray[np.int64], begun_ns
     return Drift(slope * length, error * length)
 
 
-def _medians(latencies_ns: NDArray[np.int64], position: NDArray[np.int64], distinct: int) -> NDArray[np.float64]:
+def _medians(
+    latencies_ns: NDArray[np.int64] | NDArray[np.float64], position: NDArray[np.int64], distinct: int
+) -> NDArray[np.float64]:
     import numpy as np
 
     if distinct == 1:

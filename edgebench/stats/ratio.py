@@ -3,7 +3,7 @@
 Two artifacts are measured interleaved, while the board warms up: log(figure) ~ artifact + time + time^2, by least
 squares over the runs of both. Welch's interval on the same data takes a 5 % drift for noise and covers 99.5 to 100 %.
 Where the two were not interleaved, time can't be told from the artifact, and Welch's interval (Welch 1947) is what is
-left; whatever changed between the two is then in the ratio.
+left; whatever changed between the two is then in the ratio. Where they alternated within each run, runs are pairs.
 """
 
 from __future__ import annotations
@@ -24,13 +24,16 @@ if TYPE_CHECKING:
 _LEAST_DF = 4
 #: By the number of its terms.
 _DRIFTS = ("none", "time", "time + time^2")
+#: What is said of the drift where both sides of each pair were measured at once: it is in both.
+PAIRS = "pairs"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RatioEstimate:
     """An estimate of log(candidate / baseline): its standard error, degrees of freedom, and the drift in its model.
 
-    `spread` is the standard deviation of the runs of one artifact, on the log scale, drift apart.
+    `spread` is the standard deviation of the runs of one artifact, on the log scale, drift apart; of pairs, what is
+    left of it in their ratio.
     """
 
     log_ratio: float
@@ -113,6 +116,35 @@ def estimate_ratio(
     if terms < 1 or np.ptp(times) == 0 or not _overlap(baseline_times, candidate_times):
         return _welch(*logs)
     return _with_drift(*logs, times, terms)
+
+
+def estimate_paired_ratio(log_ratios: Figures) -> RatioEstimate:
+    """Return an estimate of candidate / baseline from the log ratio of each pair of runs, measured side by side.
+
+    Args:
+        log_ratios: shape (pairs,).
+
+    Raises:
+        TooFewRuns: fewer than two pairs.
+
+    The mean, with Student's interval: what the machine did meanwhile is in both sides of a pair, so there is no drift
+    to tell from the artifact.
+    """
+    import numpy as np
+
+    count = len(log_ratios)
+    if count < 2:
+        raise TooFewRuns(f"a ratio needs two pairs of runs, got {count}")
+    logs = np.asarray(log_ratios, np.float64)
+    deviation = float(logs.std(ddof=1))
+    return RatioEstimate(
+        log_ratio=float(logs.mean()),
+        standard_error=deviation / float(np.sqrt(count)),
+        df=count - 1,
+        spread=deviation / float(np.sqrt(2)),
+        runs=(count, count),
+        drift=PAIRS,
+    )
 
 
 def _with_drift(baseline: Figures, candidate: Figures, times: Figures, terms: int) -> RatioEstimate:

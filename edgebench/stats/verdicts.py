@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Protocol
 
-from edgebench.stats.ratio import RatioEstimate
+from edgebench.stats.ratio import PAIRS, RatioEstimate
 
 LEVEL, MARGIN = 0.95, 0.03
 #: Runs of each side at which `--until-decided` looks at the data, and the alpha of each of these looks: Pocock's for
@@ -137,10 +137,12 @@ def more_runs(estimate: RatioEstimate, *, margin: float, level: float) -> int | 
     runs = min(estimate.runs)
     if judge(estimate, margin=margin, level=level) is not Verdict.INCONCLUSIVE:
         return 0
-    used = sum(estimate.runs) - estimate.df
+    # What a run more of each side adds: an observation each, or the one of the pair.
+    added = 1 if estimate.drift == PAIRS else 2
     for count in range(runs + 1, MOST_RUNS + 1):
         shrunk = estimate.standard_error * math.sqrt(runs / count)
-        planned = replace(estimate, standard_error=shrunk, df=max(1.0, 2 * count - used), runs=(count, count))
+        df = max(1.0, estimate.df + added * count - (runs if added == 1 else sum(estimate.runs)))
+        planned = replace(estimate, standard_error=shrunk, df=df, runs=(count, count))
         if judge(planned, margin=margin, level=level) is not Verdict.INCONCLUSIVE:
             return count - runs
     return None

@@ -53,7 +53,9 @@ class SimulatedBoard:
     The logarithm of a latency is that of `typical_ms` times the artifact's own factor, plus a process's effect (normal,
     sd `between`), plus the drift, plus noise (normal, sd `within`, each inference correlated with the one before by
     `correlation`). A share `tail_share` of inferences takes up to a few times as long (Pareto, shape 2.5).
-    `drift`: by how much the board is slower in the end, approached with the time constant `drift_s`.
+    `drift`: by how much the board is slower in the end, approached with the time constant `drift_s`. `swing`: what
+    neighbours outside of the board's sight do to all latencies alike (normal, of this sd; at times t apart it is
+    correlated by exp(-t / `swing_s`)).
     """
 
     seed: int
@@ -64,17 +66,22 @@ class SimulatedBoard:
     tail_share: float = 0.01
     drift: float = 0.0
     drift_s: float = 60.0
+    swing: float = 0.0
+    swing_s: float = 5.0
     pause_s: float = 1.0  # between runs: start, load, warm-up
     sensor_hz: float = 2.0
     disturbances: Sequence[Disturbance] = ()
     now_s: float = 0.0
     _warm: float = field(init=False, default=0.0)  # between cool (0) and hot (1), for `work` and `rest`
     _random: Any = field(init=False, default=None)
+    _swung: float = field(init=False, default=0.0)  # what the neighbours do now, on the log scale
 
     def __post_init__(self) -> None:
         import numpy as np
 
         self._random = np.random.default_rng(self.seed)
+        if self.swing:
+            self._swung = self._random.normal(0.0, self.swing)
 
     def work(self, seconds: float) -> None:
         """Move the clock on, the board getting hot."""
@@ -92,20 +99,34 @@ class SimulatedBoard:
 
     def latencies_ns(self, count: int, *, factor: float = 1.0) -> NDArray[np.int64]:
         """Return so many latencies of a fresh process, shape (count,), and move the clock on; no disturbances."""
+        found: NDArray[np.int64] = self.alternating_ns(count, factors=[factor])[0]
+        return found
+
+    def alternating_ns(self, count: int, *, factors: Sequence[float]) -> NDArray[np.int64]:
+        """Return so many latencies of each of several models in rotation, in a fresh process: shape (models, count).
+
+        Each has its own effect of the process, its own noise and tail; the drift and the neighbours are of the moment.
+        """
         import numpy as np
 
         self.now_s += self.pause_s
-        log_typical = np.log(self.typical_ms * _MS * factor) + self._random.normal(0.0, self.between)
-        drift = self._drift(self.now_s + np.arange(count) * self.typical_ms / 1000)
-        latencies = np.exp(log_typical + drift + self._noise(count))
-        slow = self._random.random(count) < self.tail_share
+        models = len(factors)
+        step_s = self.typical_ms / 1000
+        shape = (count, models)
+        times_s = self.now_s + np.arange(count * models, dtype=np.float64) * step_s
+        moments = (self._drift(times_s) + self._swings(count * models)).reshape(shape)
+        logs = np.log(self.typical_ms * _MS * np.asarray(factors)) + moments
+        for model in range(models):
+            logs[:, model] += self._random.normal(0.0, self.between) + self._noise(count)
+        latencies = np.exp(logs)
+        slow = self._random.random(shape) < self.tail_share
         latencies[slow] *= 1 + self._random.pareto(2.5, int(slow.sum()))
-        found: NDArray[np.int64] = latencies.astype(np.int64)
+        found: NDArray[np.int64] = latencies.T.astype(np.int64)
         self.now_s += float(found.sum()) / _NS
         return found
 
     def median_ns(self, count: int, *, factor: float = 1.0) -> float:
-        """Return the median of so many latencies of a fresh process, and move the clock on; no disturbances.
+        """Return the median of so many latencies of a fresh process, and move the clock on; no disturbances, no swing.
 
         It stands for that of `latencies_ns`, a hundred times as fast: what noise makes of a median is drawn from many
         that were taken so, and the drift is that of the middle of the run.
@@ -124,10 +145,15 @@ class SimulatedBoard:
 
     def run(self, subject: Subject, number: int, *, factor: float = 1.0, count: int = 100) -> Run:
         """Return a run of so many inferences, disturbances and readings included."""
+        return self.runs([subject], number, factors=[factor], count=count)[0]
+
+    def runs(self, subjects: Sequence[Subject], number: int, *, factors: Sequence[float], count: int) -> list[Run]:
+        """Return the runs of a process in which these alternate, one by itself included; as `run`."""
         import numpy as np
 
         started_s = self.now_s
-        latencies = self.latencies_ns(count, factor=factor)
+        # In the order in which they ran.
+        latencies = self.alternating_ns(count, factors=factors).T.ravel()
         began_s = started_s + self.pause_s
         starts = began_s + np.concatenate([[0.0], np.cumsum(latencies[:-1])]) / _NS
         for each in self.disturbances:
@@ -136,31 +162,59 @@ class SimulatedBoard:
             starts = began_s + np.concatenate([[0.0], np.cumsum(latencies[:-1])]) / _NS
         self.now_s = float(starts[-1]) + float(latencies[-1]) / _NS
         empty = np.empty(0, np.int64)
-        trace = Trace(
-            starts_ns=(starts * _NS).astype(np.int64),
-            latencies_ns=latencies,
-            items=np.zeros(count, np.int64),
-            warmup_starts_ns=empty,
-            warmup_latencies_ns=empty,
-            warmup_items=empty,
-            readings=dict(self._readings(began_s, self.now_s)),
-        )
-        return Run(
-            id=f"{subject.id}-{number:03d}",
-            started_at=(_EPOCH + timedelta(seconds=started_s)).isoformat(),
-            trace=trace,
-            load_ns=400 * _MS,
-            first_ns=int(latencies[0]),
-            memory=Memory(peak_rss=300_000_000, peak_pss=280_000_000),
-            facts={"warmup_steady": True, "board": {"clock_allowed_khz": {"policy0": _CLOCK_KHZ}}},
-            tokens=128 * count,
-            inferences=count,
-        )
+        readings = dict(self._readings(began_s, self.now_s))
+        facts: dict[str, Any] = {"warmup_steady": True, "board": {"clock_allowed_khz": {"policy0": _CLOCK_KHZ}}}
+        memory = Memory(peak_rss=300_000_000, peak_pss=280_000_000)
+        if len(subjects) > 1:
+            facts["alternating"] = {"process": f"{subjects[0].id}-{number:03d}", "models": len(subjects)}
+            memory = Memory()
+        found = []
+        for at, subject in enumerate(subjects):
+            own = slice(at, None, len(subjects))
+            trace = Trace(
+                starts_ns=(starts[own] * _NS).astype(np.int64),
+                latencies_ns=latencies[own],
+                items=np.zeros(count, np.int64),
+                warmup_starts_ns=empty,
+                warmup_latencies_ns=empty,
+                warmup_items=empty,
+                readings=readings,
+            )
+            found.append(
+                Run(
+                    id=f"{subject.id}-{number:03d}",
+                    started_at=(_EPOCH + timedelta(seconds=started_s)).isoformat(),
+                    trace=trace,
+                    load_ns=400 * _MS,
+                    first_ns=int(latencies[at]),
+                    memory=memory,
+                    facts=facts,
+                    tokens=128 * count,
+                    inferences=count,
+                )
+            )
+        return found
 
     def _drift(self, times_s: NDArray[np.float64]) -> NDArray[np.float64]:
         import numpy as np
 
         return np.asarray(np.log1p(self.drift * (1 - np.exp(-times_s / self.drift_s))))
+
+    def _swings(self, count: int) -> NDArray[np.float64]:
+        """Return what the neighbours do to so many inferences that follow each other, after a pause."""
+        import numpy as np
+        from scipy.signal import lfilter
+
+        if not self.swing:
+            return np.zeros(count)
+        fresh = self._random.normal(0.0, self.swing, count)
+        kept = np.full(count, math.exp(-self.typical_ms / 1000 / self.swing_s))
+        kept[0] = math.exp(-self.pause_s / self.swing_s)
+        fresh *= np.sqrt(1 - kept**2)
+        fresh[0] += kept[0] * self._swung
+        swings: NDArray[np.float64] = lfilter([1.0], [1.0, -kept[-1]], fresh)
+        self._swung = float(swings[-1])
+        return swings
 
     def _noise(self, count: int) -> NDArray[np.float64]:
         from scipy.signal import lfilter
