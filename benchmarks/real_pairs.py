@@ -1,11 +1,12 @@
 """Verdicts on this machine where the truth is known: the same file, equal geometries, int8 against fp32, a bare loop.
 
-    python -m benchmarks.real_pairs [--model reference:minilm] [--tries 20] [--runs 6] [--equal-runs N]
+    python -m benchmarks.real_pairs [--model reference:minilm] [--tries 20] [--runs 6] [--by-themselves]
 
 The same file is compared in so many tries of fixed runs; equal geometries as `profile --until-decided` does, or with
-N runs each. Every verdict is that of `edgebench compare` on what `edgebench profile` measured, interleaved; a bare loop
-is compared in turns of a quarter of a second, by the same verdict at ±1 %. One thread by default: two
-threads on two cores of a virtual machine wait for each other whenever the host takes one away.
+`--equal-runs` each. Every verdict is that of `edgebench compare` on what `edgebench profile --alternate` measured (by
+themselves: without `--alternate`, runs interleaved); a bare loop is compared in turns of a quarter of a second, by the
+same verdict at ±1 %. One thread by default: two threads on two cores of a virtual machine wait for each other whenever
+the host takes one away.
 """
 
 from __future__ import annotations
@@ -50,6 +51,7 @@ def main() -> None:
     parser.add_argument("--model", default="reference:minilm")
     parser.add_argument("--tries", type=int, default=20)
     parser.add_argument("--runs", type=int, default=6)
+    parser.add_argument("--by-themselves", action="store_true", help="each model in processes of its own")
     parser.add_argument("--equal-runs", type=int, help="fixed runs for equal geometries (else: until decided)")
     parser.add_argument("--bare-pairs", type=int, default=12)
     parser.add_argument("--bare-duration", type=float, default=40.0, help="wall time of a pair, s: half of it each")
@@ -58,12 +60,13 @@ def main() -> None:
     parser.add_argument("--min-duration", type=float, default=2.0)
     options = parser.parse_args()
     plan = RunPlan(runs=options.runs, min_duration_s=options.min_duration)
+    alternate = not options.by_themselves
     with tempfile.TemporaryDirectory() as folder:
         store = edgebench.Store(Path(folder) / "store")
         int8 = str(export_model(options.model).artifact.model_path)
         said: Counter[str] = Counter()
         for _ in range(options.tries):
-            (comparison,) = measured([int8, int8], (), plan, options.threads, store)
+            (comparison,) = measured([int8, int8], (), plan, options.threads, store, alternate=alternate)
             said[comparison.latency.verdict] += 1
             print(f"the same file: {comparison.verdict}", flush=True)
         print(f"the same file against itself, {options.tries} tries: {dict(said)}", flush=True)
@@ -74,10 +77,11 @@ def main() -> None:
             options.threads,
             store,
             until_decided=options.equal_runs is None,
+            alternate=alternate,
         ):
             print(f"equal geometry, other weights: {comparison.verdict}", flush=True)
         formats = (Format.ONNX_FP32, Format.ONNX_INT8)
-        for comparison in measured([options.model], formats, plan, options.threads, store):
+        for comparison in measured([options.model], formats, plan, options.threads, store, alternate=alternate):
             print(f"int8 against fp32: {comparison.verdict}", flush=True)
     said_of_loop = against_a_bare_loop(
         options.model, options.threads, options.bare_pairs, options.bare_duration, options.turn
@@ -93,6 +97,7 @@ def measured(
     store: edgebench.Store,
     *,
     until_decided: bool = False,
+    alternate: bool,
 ) -> list[Comparison]:
     """Return what is said of each model or format against the first, measured in one session."""
     request = Request(
@@ -102,6 +107,7 @@ def measured(
         workloads=(Workload(seq_len=SEQ_LEN, threads=threads),),
         plan=plan,
         until_decided=until_decided,
+        alternate=alternate,
         own_cost=False,
         cold=False,
     )

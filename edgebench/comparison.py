@@ -329,7 +329,8 @@ def _estimate(quantities: Sequence[Quantity], baseline: Measurement, candidate: 
 def _alternated(baseline: Measurement, candidate: Measurement) -> list[tuple[Run, Run]]:
     """Return the valid runs of both that alternated with each other, (baseline's, candidate's)."""
     theirs = {run.process: run for run in candidate.runs if run.valid and run.alternates}
-    return [(run, theirs[run.process]) for run in baseline.runs if run.valid and run.process in theirs]
+    ours = [run for run in baseline.runs if run.valid and run.process in theirs]
+    return [(run, theirs[run.process]) for run in ours if theirs[run.process].id != run.id]
 
 
 def _estimate_of_pairs(quantity: Quantity, pairs: Sequence[tuple[Run, Run]]) -> RatioEstimate | None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
 from edgebench.errors import StoreError
 from edgebench.measurement import Measurement, Run
@@ -43,7 +44,17 @@ def stored_runs(store: Store, session: str, cells: Sequence[Cell]) -> dict[str, 
         if changed:
             raise StoreError(f"session {session} can't go on: {changed} changed since it began; start a new one")
         done.setdefault(stored.id, []).extend(run for run in stored.runs if INTERRUPTED not in run.reasons)
-    return done
+    return _without_orphans(done)
+
+
+def _without_orphans(done: Mapping[str, Sequence[Run]]) -> dict[str, list[Run]]:
+    """Leave out what a session that was killed kept of some of the models that alternated, and not of all."""
+    kept = Counter(run.process for runs in done.values() for run in runs)
+
+    def is_whole(run: Run) -> bool:
+        return not run.alternates or kept[run.process] == run.facts["alternating"].get("models")
+
+    return {id: [run for run in runs if is_whole(run)] for id, runs in done.items()}
 
 
 def _what_changed(cell: Cell, stored: Measurement) -> str | None:

@@ -327,15 +327,18 @@ class _Session:
                 watch=self._watching(order[0], number),
             )
         except RunEnded as ended:
-            for cell, run in zip(order, ended.runs, strict=True):
-                self._store.add_run(cell.subject, replace(run, reasons=(ended.reason,)))
+            self._store.add_runs(
+                [
+                    (cell.subject, replace(run, reasons=(ended.reason,)))
+                    for cell, run in zip(order, ended.runs, strict=True)
+                ]
+            )
             raise ended.why from ended
         idle = self._idle[row[0].power]
         judged = judged_together([replace(run, facts={**run.facts, **idle, **cooled}) for run in runs], plan)
         found = dict(zip((cell.subject.id for cell in order), with_ratios(judged), strict=True))
-        # The first last: a session that is killed in between goes on by what the store has of the first.
-        for cell in reversed(row):
-            self._store.add_run(cell.subject, found[cell.subject.id])
+        self._store.add_runs([(cell.subject, found[cell.subject.id]) for cell in row])
+        for cell in row:
             self._done[cell.subject.id].append(found[cell.subject.id])
         return [found[cell.subject.id] for cell in row]
 

@@ -100,24 +100,34 @@ class Store:
         Raises:
             StoreError: the store has a run of that id, the id can't name a folder, or the store can't be written.
         """
-        target = self._runs / _checked_id(run.id)
-        temporary = self._runs / f".{run.id}.{secrets.token_hex(4)}"
-        if target.exists():
-            raise StoreError(f"{target} exists; a stored run is never changed")
+        return self.add_runs([(subject, run)])[0]
+
+    def add_runs(self, runs: Sequence[tuple[Subject, Run]]) -> list[Path]:
+        """Keep runs that belong together, complete and for good; return their folders.
+
+        They appear one after the other, within the moment that it takes to rename them.
+
+        Raises:
+            StoreError: as `add_run`.
+        """
+        targets = {
+            self._runs / _checked_id(run.id): self._runs / f".{run.id}.{secrets.token_hex(4)}" for _, run in runs
+        }
+        for target in targets:
+            if target.exists():
+                raise StoreError(f"{target} exists; a stored run is never changed")
         with self._writing():
-            temporary.mkdir(parents=True)
             try:
-                write_trace(temporary / "trace.parquet", run.trace)
-                text = json.dumps(_document(subject, run), indent=1, ensure_ascii=False, allow_nan=False)
-                (temporary / "run.json").write_text(text + "\n", encoding="utf-8")
-                for path in (temporary / "trace.parquet", temporary / "run.json", temporary):
-                    _sync(path)
-                temporary.rename(target)
+                for (subject, run), temporary in zip(runs, targets.values(), strict=True):
+                    _write_run(temporary, subject, run)
+                for target, temporary in targets.items():
+                    temporary.rename(target)
             except BaseException:
-                shutil.rmtree(temporary, ignore_errors=True)
+                for temporary in targets.values():
+                    shutil.rmtree(temporary, ignore_errors=True)
                 raise
             _sync(self._runs)
-        return target
+        return list(targets)
 
     def write_session(self, id: str, values: Mapping[str, Any]) -> None:
         """Keep what a session needs to be resumed; what was there under this id is replaced.
@@ -428,6 +438,15 @@ class Store:
 
 
 # --- run.json ---------------------------------------------------------------------------------------------------
+
+
+def _write_run(folder: Path, subject: Subject, run: Run) -> None:
+    folder.mkdir(parents=True)
+    write_trace(folder / "trace.parquet", run.trace)
+    text = json.dumps(_document(subject, run), indent=1, ensure_ascii=False, allow_nan=False)
+    (folder / "run.json").write_text(text + "\n", encoding="utf-8")
+    for path in (folder / "trace.parquet", folder / "run.json", folder):
+        _sync(path)
 
 
 def _document(subject: Subject, run: Run) -> dict[str, Any]:
