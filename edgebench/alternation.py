@@ -13,7 +13,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from edgebench.errors import ConfigError
-from edgebench.measurement import Run, Subject
+from edgebench.measurement import Run
+from edgebench.preflight import providers_for
 from edgebench.summary import whole_turns
 from edgebench_agent.protocol import MAX_MODELS
 
@@ -22,15 +23,11 @@ if TYPE_CHECKING:
     from edgebench.request import Request
 
 
-def is_alternating(subject: Subject) -> bool:
-    """Whether its runs are of a model that alternated with others."""
-    return bool(subject.workload.get("alternating"))
-
-
 def rows_of(cells: Sequence[Cell], request: Request) -> list[tuple[Cell, ...]]:
     """Return the cells that are measured together: each by itself, unless the request lets models alternate.
 
-    Together are those of one workload under one state of the board, in one runtime: they share a process.
+    Together are those of one workload under one state of the board, in one runtime on the same providers: they share a
+    process.
 
     Raises:
         ConfigError: no two cells could be measured together, or more than a process takes.
@@ -40,14 +37,14 @@ def rows_of(cells: Sequence[Cell], request: Request) -> list[tuple[Cell, ...]]:
     together: dict[Any, list[Cell]] = {}
     for cell in cells:
         workload = cell.subject.workload
-        runtime = cell.subject.device.get("runtime")
+        runtime = (cell.subject.device.get("runtime"), *providers_for(request.device, cell.subject.artifact))
         key = (cell.subject.label, workload.get("threads"), workload.get("batch"), cell.power, runtime)
         together.setdefault(key, []).append(cell)
     rows = [tuple(row) for row in together.values()]
     if all(len(row) < 2 for row in rows):
         raise ConfigError(
-            "no two models run in one runtime, so none can alternate; leave --alternate out, or name formats of one "
-            "runtime"
+            "no two models run in one runtime on one provider, so none can alternate; leave --alternate out, or name "
+            "formats of one runtime"
         )
     most = max(len(row) for row in rows)
     if most > MAX_MODELS:
@@ -56,23 +53,33 @@ def rows_of(cells: Sequence[Cell], request: Request) -> list[tuple[Cell, ...]]:
 
 
 def marked(cells: Sequence[Cell], request: Request) -> list[Cell]:
-    """Return the cells, in their order, those that alternate with others as such.
+    """Return the cells, in their order, those that alternate with others as such: with the hashes of the row's files.
 
     Raises:
         ConfigError: as `rows_of`.
     """
-    shared = {cell.subject.id for row in rows_of(cells, request) if len(row) > 1 for cell in row}
-    return [
-        replace(cell, subject=replace(cell.subject, workload={**cell.subject.workload, "alternating": True}))
-        if cell.subject.id in shared
-        else cell
-        for cell in cells
-    ]
+    files = {
+        cell.subject.id: sorted(each.subject.artifact.sha256 for each in row)
+        for row in rows_of(cells, request)
+        if len(row) > 1
+        for cell in row
+    }
+    return [_with(cell, files[cell.subject.id]) if cell.subject.id in files else cell for cell in cells]
 
 
-def in_order(row: Sequence[Cell], number: int) -> list[Cell]:
-    """Return in which order the models of a run are loaded and have their turn: in every second one backwards."""
-    return list(row) if number % 2 else list(reversed(row))
+def _with(cell: Cell, files: Sequence[str]) -> Cell:
+    workload = {**cell.subject.workload, "alternating": list(files)}
+    return replace(cell, subject=replace(cell.subject, workload=workload))
+
+
+def in_order(row: Sequence[Cell], runs: int) -> list[Cell]:
+    """Return in which order the models are loaded and have their turn, after so many runs that count.
+
+    Every second run goes backwards, and each two begin with another model: nobody follows on the same one always.
+    """
+    first = runs // 2 % len(row)
+    order = [*row[first:], *row[:first]]
+    return order[::-1] if runs % 2 else order
 
 
 def with_ratios(runs: Sequence[Run]) -> list[Run]:
@@ -84,11 +91,13 @@ def _ratios(run: Run, runs: Sequence[Run]) -> dict[str, float]:
     import numpy as np
 
     found = {}
-    mine = whole_turns(run).latencies_ns
+    mine = whole_turns(run).trace
     for other in runs:
-        theirs = whole_turns(other).latencies_ns
-        # A clock too coarse for the model gives zeros, of which there is no ratio.
-        if other is run or len(mine) != len(theirs) or not len(mine) or min(mine.min(), theirs.min()) <= 0:
+        theirs = whole_turns(other).trace
+        if other is run or not np.array_equal(mine.items, theirs.items):
             continue
-        found[other.id] = float(np.median(np.log(mine / theirs)))
+        # A clock too coarse for the model gives zeros, of which there is no ratio.
+        told = (mine.latencies_ns > 0) & (theirs.latencies_ns > 0)
+        if 2 * told.sum() > len(told):
+            found[other.id] = float(np.median(np.log(mine.latencies_ns[told] / theirs.latencies_ns[told])))
     return found

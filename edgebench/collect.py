@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 #: More than any board has; a trace of more would fill the host's memory.
 _MOST_SENSORS = 256
 _MOST_LOG_LINES = 100
+#: Messages that say which of the run's models they are about.
+_OF_A_MODEL = (protocol.Loaded, protocol.First, protocol.Latencies, protocol.WarmedUp)
 
 
 class RunCollector:
@@ -77,7 +79,9 @@ class RunCollector:
     def take(self, entry: protocol.Entry) -> None:
         """Add one message."""
         message = entry.message
-        if getattr(message, "model", self._model) != self._model:
+        if isinstance(message, _OF_A_MODEL) and message.model != self._model:
+            if message.model >= self._models:
+                raise AgentError(f"run {self.run_id}: the board reports a model that it was not given")
             return
         match message:
             case protocol.Latencies():

@@ -11,7 +11,6 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from edgebench.alternation import is_alternating
 from edgebench.artifact import Format
 from edgebench.errors import ConfigError, NotComparable, TooFewRuns, UnknownName
 from edgebench.measurement import Measurement, Run, RunFigures
@@ -210,10 +209,12 @@ def compare_pairs(
     for at, (baseline, candidate) in enumerate(pairs):
         latency = contrasts["latency"][at]
         if latency is None:
-            counts = [sum(run.valid for run in each.runs) for each in (baseline, candidate)]
+            counts = [len(_figures(LATENCY, each)[0]) for each in (baseline, candidate)]
+            if pairs_left := _alternated(baseline, candidate):
+                counts = [sum(_ratio_of_pairs(*pair) is not None for pair in pairs_left)] * 2
             raise TooFewRuns(
-                f"{_name_of(candidate)} and {_name_of(baseline)} have {counts[1]} and {counts[0]} valid runs; "
-                f"a comparison needs two of each"
+                f"{_name_of(candidate)} and {_name_of(baseline)} have {counts[1]} and {counts[0]} valid runs "
+                f"with a median latency; a comparison needs two of each"
             )
         compared.append(
             Comparison(
@@ -382,7 +383,8 @@ def _set_or_none(value: Any) -> frozenset[str] | None:
 
 def _way(measurement: Measurement) -> str:
     """Models that alternate leave each other other caches than a model leaves itself."""
-    return "alternating" if is_alternating(measurement.subject) else "by itself"
+    files = measurement.subject.alternates_with
+    return f"alternating: {' '.join(file[:8] for file in files)}" if files else "by itself"
 
 
 _INPUTS = ("seq_len", "lang", "texts_sha256", "choices")
@@ -538,11 +540,7 @@ def compare_rows(measurements: Sequence[Measurement], *, margin: float = MARGIN)
     Rows with fewer than two valid runs are left out, for they must not keep the others from being decided; what must
     match and does not is said, not refused: these rows were asked for beside each other.
     """
-    pairs = [
-        pair
-        for pair in pairs_with_the_first(measurements)
-        if all(len(_figures(LATENCY, each)[0]) >= 2 for each in pair)
-    ]
+    pairs = [pair for pair in pairs_with_the_first(measurements) if _estimate((LATENCY,), *pair) is not None]
     return compare_pairs(pairs, margin=margin, allow=(*MUST_MATCH, _RUNTIME)) if pairs else []
 
 
@@ -573,7 +571,14 @@ def _row(measurement: Measurement, *, formats_differ: bool) -> tuple[Any, ...]:
     format = None if formats_differ else str(subject.artifact.format)
     # A rate that was searched is a result, by which rows are not told apart.
     label = subject.label if not _is_searched(measurement) else _of_workload(*_SEARCHED)(measurement)
-    return (subject.device.get("name"), label, workload.get("threads"), workload.get("batch"), format)
+    return (
+        subject.device.get("name"),
+        label,
+        workload.get("threads"),
+        workload.get("batch"),
+        format,
+        _way(measurement),
+    )
 
 
 def _is_searched(measurement: Measurement) -> bool:

@@ -189,6 +189,11 @@ class Subject:
     overhead_us: Overhead | None = None  # None: it could not be measured, or by an older edgebench
     seed: int | None = None  # of the order in which the session's runs were made
 
+    @property
+    def alternates_with(self) -> tuple[str, ...]:
+        """The hashes of the model files that alternated in each of its runs, its own included; else empty."""
+        return tuple(map(str, self.workload.get("alternating", ())))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LatencySummary:

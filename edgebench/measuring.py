@@ -16,6 +16,7 @@ from edgebench.power import AS_FOUND, PowerState
 from edgebench.preflight import model_files, providers_for, runtime_of
 from edgebench.remote_agent import Position, RemoteAgent, agent_archive, failure
 from edgebench.request import Request
+from edgebench.validity import BESIDE
 from edgebench.workload import EncodedInputs, RunPlan, Workload
 from edgebench_agent import protocol
 
@@ -38,10 +39,9 @@ class Cell:
 class RunEnded(Exception):
     """A process ended before its time; `runs`: what it had measured, `why`: what is to be raised once that is kept."""
 
-    def __init__(self, runs: Sequence[Run], reason: str, why: BaseException) -> None:
+    def __init__(self, runs: Sequence[Run], why: BaseException) -> None:
         super().__init__(runs[0].id)
         self.runs = runs
-        self.reason = reason
         self.why = why
 
 
@@ -142,18 +142,18 @@ def measure_runs(
             RunCollector(part, started_at=_now(), agent_sha256=archive, id=id, model=number, models=len(specs))
             for number, (part, id) in enumerate(zip(spec.parts(), run_ids, strict=True))
         ]
-        _collect(agent, spec, collectors, watch, named=_named(cells))
+        _collect(agent, spec, collectors, watch, [_named(cell) for cell in cells])
         return [collector.run() for collector in collectors]
 
     return agent.patiently(measure_once)
 
 
-#: What differs between the models of one process.
+#: What differs between the models of one process; all else is the same, or they would not share one.
 _BESIDE = tuple(slot.name for slot in fields(protocol.Beside))
 
 
-def _named(cells: Sequence[Cell]) -> str:
-    return " and ".join(f"{cell.subject.variant.name} {cell.subject.artifact.format}" for cell in cells)
+def _named(cell: Cell) -> str:
+    return f"{cell.subject.variant.name} {cell.subject.artifact.format}"
 
 
 def _collect(
@@ -161,8 +161,7 @@ def _collect(
     spec: protocol.RunSpec,
     collectors: Sequence[RunCollector],
     watch: Callable[[RunCollector], None],
-    *,
-    named: str,
+    names: Sequence[str],
 ) -> None:
     run_id, position = spec.run_id, Position()
     try:
@@ -177,14 +176,17 @@ def _collect(
         for entry in agent.stop(run_id, position=position):
             for collector in collectors:
                 collector.take(entry)
-        raise RunEnded([each.run() for each in collectors], INTERRUPTED, interrupt) from interrupt
+        raise RunEnded([replace(each.run(), reasons=(INTERRUPTED,)) for each in collectors], interrupt) from interrupt
     except EdgebenchError:
         agent.stop(run_id, position=position)
         raise
     failed = collectors[0].failed
     if failed is not None:
-        error = failure(f"{agent.name}: {named}", failed)
-        raise RunEnded([each.run() for each in collectors], f"failed: {failed.kind}", error)
+        at_fault = [failed.model] if failed.model is not None else range(len(names))
+        error = failure(f"{agent.name}: {' and '.join(names[number] for number in at_fault)}", failed)
+        reasons = [("" if number in at_fault else BESIDE) + f"failed: {failed.kind}" for number in range(len(names))]
+        runs = [replace(each.run(), reasons=(why,)) for each, why in zip(collectors, reasons, strict=True)]
+        raise RunEnded(runs, error)
 
 
 def _now() -> str:

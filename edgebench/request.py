@@ -73,7 +73,9 @@ class Request:
 
     def _check_alternate(self) -> None:
         if len(self.models) * max(1, len(self.formats)) < 2:
-            raise ConfigError("one model in one format has nothing to alternate with; name two models, or two formats")
+            raise ConfigError(
+                "one model in one format has nothing to alternate with; name two different models, or two formats"
+            )
         if self.tune:
             raise ConfigError("models alternate, or settings are tuned, not both")
         if self.plan.sustained_min is not None:

@@ -315,8 +315,9 @@ class _Session:
         """Measure a run of each of the row's cells, which alternate where it has several; return them in its order."""
         self._power.apply(row[0].power)
         plan = plan_at(row[0], self._request.plan)
-        number = len(self._done[row[0].subject.id]) + 1
-        order = in_order(row, number)
+        done = self._done[row[0].subject.id]
+        number = len(done) + 1
+        order = in_order(row, sum(run.valid for run in done))
         try:
             runs = measure_runs(
                 agent,
@@ -327,12 +328,7 @@ class _Session:
                 watch=self._watching(order[0], number),
             )
         except RunEnded as ended:
-            self._store.add_runs(
-                [
-                    (cell.subject, replace(run, reasons=(ended.reason,)))
-                    for cell, run in zip(order, ended.runs, strict=True)
-                ]
-            )
+            self._store.add_runs([(cell.subject, run) for cell, run in zip(order, ended.runs, strict=True)])
             raise ended.why from ended
         idle = self._idle[row[0].power]
         judged = judged_together([replace(run, facts={**run.facts, **idle, **cooled}) for run in runs], plan)

@@ -412,11 +412,18 @@ class Store:
             if not (folder.name.startswith(prefix) and folder.is_dir()):
                 continue
             try:
-                yield _read_run(folder)
+                yield self._with_partners(_read_run(folder))
             except StoreError as error:
                 if on_unreadable is None:
                     raise
                 on_unreadable(error)
+
+    def _with_partners(self, stored: _Stored) -> _Stored:
+        """Return a run as it is; one of a model whose partners' runs are not there does not count."""
+        if all((self._runs / other).is_dir() for other in stored.run.beside if _ID.fullmatch(other)):
+            return stored
+        reasons = (*stored.run.reasons, "the run of a model that it alternated with is missing")
+        return replace(stored, run=replace(stored.run, reasons=reasons))
 
     def _stored_of(self, ids: Sequence[str]) -> list[_Stored]:
         """Return the runs of these measurements; others that can't be read don't matter."""

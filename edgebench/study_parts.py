@@ -12,7 +12,6 @@ from datetime import datetime
 from itertools import pairwise
 from statistics import median
 
-from edgebench.alternation import is_alternating
 from edgebench.device import Device
 from edgebench.measurement import Measurement, Subject
 from edgebench.store import Store
@@ -96,7 +95,7 @@ def _part(
         (session, mine, _complete(study, mine))
         for session, mine in sessions.items()
         # A file that is the only one of its runtime is by itself in a session where others alternate.
-        if any(is_alternating(each.subject) for each in mine) == study.alternate
+        if any(each.subject.alternates_with for each in mine) == study.alternate
     ]
     whole = [(session, mine) for session, mine, names in found if len(names) == len(study.variants)]
     session, mine = whole[-1] if whole else (None, max((mine for _, mine, _ in found), key=len, default=[]))
@@ -146,8 +145,10 @@ def _counts(study: Study, measurement: Measurement) -> bool:
 
 
 def _took_s(measured: Sequence[Measurement]) -> float | None:
-    """Return how long these runs took: the typical time from a run to the next, for each of them."""
-    starts = sorted(datetime.fromisoformat(run.started_at).timestamp() for each in measured for run in each.runs)
+    """Return how long these runs took: the typical time from a process to the next, for each of them."""
+    runs = [run for each in measured for run in each.runs]
+    processes = {run.process: datetime.fromisoformat(run.started_at).timestamp() for run in runs}
+    starts = sorted(processes.values())
     steps = [later - earlier for earlier, later in pairwise(starts)]
     return median(steps) * len(starts) if steps else None
 

@@ -250,14 +250,14 @@ def _energy(valid: Sequence[Run]) -> tuple[Energy | None, str | None]:
     All but those of which something was cut: the power was that of the other processes, too.
     """
     timed = [run for run in valid if len(run.latencies_ns)]
-    if any(run.alternates for run in timed):
-        return None, "other models had their inferences in between"
     found = [energy_of(whole_turns(run)) for run in timed if not run.cut]
     reasons = [each for each in found if isinstance(each, str)]
     energies = [each for each in found if isinstance(each, Energy)]
     if not found or reasons:
         disturbed = "other processes worked in every run" if timed else "no run is valid"
         return None, reasons[0] if reasons else disturbed
+    if any(run.alternates for run in timed):
+        return None, "other models had their inferences in between"
     mean = mean_energy(energies)
     return mean, None if mean is not None else "the power sensors changed from run to run"
 

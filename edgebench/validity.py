@@ -143,23 +143,24 @@ def _how_they_drift(drift: Drift | None) -> str | None:
     return "grew" if drift.share > 0 else "fell"
 
 
-def _drifts_apart(run: Run, together: Sequence[Run]) -> str | None:
-    """Models that alternate are there to be compared: what slows all of them down alike is no reason."""
+def _drift_apart(together: Sequence[Run]) -> str | None:
+    """Models that alternate are there to be compared: what slows all of them down alike is no reason.
+
+    Each is held against the typical one of the others.
+    """
     import numpy as np
 
     counted = [whole_turns(each) for each in together]
     count = min(len(each.latencies_ns) for each in counted)
-    mine = whole_turns(run)
-    if not count or duration_ns(mine) < _LEAST_JUDGED_NS:
+    if not count or sum(duration_ns(each) for each in counted) < _LEAST_JUDGED_NS:
         return None
-    typical = np.exp(np.mean([np.log(np.maximum(1, each.latencies_ns[:count])) for each in counted], axis=0))
-    relative = mine.latencies_ns[:count] / typical * np.median(typical)
-    grew = _how_they_drift(drift_of(relative, mine.trace.items[:count], mine.trace.starts_ns[:count]))
-    return (
-        f"latencies {grew} by more than {100 * _MOST_DRIFT:.0f} % beside those of the models that it alternated with"
-        if grew
-        else None
-    )
+    logs = np.array([np.log(np.maximum(1, each.latencies_ns[:count])) for each in counted])
+    beside = logs - (logs.sum(axis=0) - logs) / (len(logs) - 1)
+    typical = np.median(logs, axis=1, keepdims=True) - np.median(beside, axis=1, keepdims=True)
+    for run, relative in zip(counted, np.exp(beside + typical), strict=True):
+        if _how_they_drift(drift_of(relative, run.trace.items[:count], run.trace.starts_ns[:count])):
+            return f"the models that alternated drifted apart by more than {100 * _MOST_DRIFT:.0f} %"
+    return None
 
 
 def _others_worked(run: Run, plan: RunPlan) -> str | None:
@@ -268,22 +269,28 @@ def _warm_up_not_ended(run: Run, _: RunPlan) -> str | None:
 def _too_few(run: Run, plan: RunPlan) -> str | None:
     if len(run.latencies_ns) < plan.min_count:
         return (
-            f"fewer than {plan.min_count} inferences in {plan.max_duration_s:g} s; "
+            f"fewer than {plan.min_count} inferences in {_longest_s(run, plan):g} s; "
             "raise --max-duration or lower --min-count"
         )
     if len(whole_turns(run).latencies_ns) < plan.min_count:
         return (
             f"fewer than {plan.min_count} inferences in whole turns of the {inputs_of_a_turn(run)} inputs in "
-            f"{plan.max_duration_s:g} s; raise --max-duration or lower --min-count"
+            f"{_longest_s(run, plan):g} s; raise --max-duration or lower --min-count"
         )
     return None
+
+
+def _longest_s(run: Run, plan: RunPlan) -> float:
+    """Return how long a run may take; models that alternate share a time that is as many times as long."""
+    told = run.facts.get("alternating")
+    return plan.max_duration_s * (told["models"] if isinstance(told, Mapping) else 1)
 
 
 def _no_whole_turn(run: Run, plan: RunPlan) -> str | None:
     if not has_no_whole_turn(run):
         return None
     return (
-        f"not one whole turn of the {inputs_of_a_turn(run)} inputs in at most {plan.max_duration_s:g} s; "
+        f"not one whole turn of the {inputs_of_a_turn(run)} inputs in at most {_longest_s(run, plan):g} s; "
         "raise --max-duration"
     )
 
@@ -347,6 +354,8 @@ RULES: dict[str, Rule] = {
 }
 
 
+#: Before a reason that is another model's, which the run alternated with.
+BESIDE = "beside it: "
 #: A sustained run is there to show what a board does when it gets hot.
 _SHOWN_BY_SUSTAINED = ("throttled", "clock_too_low", "temperature_changed", "warm_up_not_ended", "not_steady")
 
@@ -371,12 +380,11 @@ def judged_together(runs: Sequence[Run], plan: RunPlan) -> list[Run]:
     cut = _cut(runs, plan)
     found = [replace(run, cut=_spans(run, cut)) for run in runs]
     reasons = [reasons_against(run, plan) for run in found]
-    if len(found) > 1:
-        apart = [_drifts_apart(run, found) for run in found]
-        reasons = [(*told, *filter(None, [drifts])) for told, drifts in zip(reasons, apart, strict=True)]
+    if len(found) > 1 and (apart := _drift_apart(found)) is not None:
+        reasons = [(*told, apart) for told in reasons]
     shared = tuple(dict.fromkeys(reason for of_run in reasons for reason in of_run))
     return [
-        replace(run, reasons=own or tuple(f"beside it: {reason}" for reason in shared))
+        replace(run, reasons=own or tuple(f"{BESIDE}{reason}" for reason in shared))
         for run, own in zip(found, reasons, strict=True)
     ]
 

@@ -1,6 +1,7 @@
 """Failure: the one exception that the agent raises on purpose."""
 
 import errno
+from typing import Optional
 
 from .wire import FAILURE_KINDS
 
@@ -9,7 +10,12 @@ DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class Failure(Exception):
-    """Something failed; `kind` is one of FAILURE_KINDS, the message is one line that says what, where, what to try."""
+    """Something failed; `kind` is one of FAILURE_KINDS, the message is one line that says what, where, what to try.
+
+    `model`: which of the run's models it is about, where that is known.
+    """
+
+    model: Optional[int] = None
 
     def __init__(self, kind: str, message: str) -> None:
         if kind not in FAILURE_KINDS:

@@ -34,7 +34,7 @@ def run_measurement(home: Home, run_id: str, messages: int, go: int) -> int:
     except BrokenPipeError:
         return 1  # the supervisor is gone: there is nobody to tell
     except Failure as failure:
-        supervisor.send(Failed(failure.kind, one_line(str(failure)), _trace()))
+        supervisor.send(Failed(failure.kind, one_line(str(failure)), _trace(), failure.model))
     except MemoryError:
         supervisor.send(Failed("out_of_memory", "there is not enough memory for the run", _trace()))
     except OSError as error:
@@ -62,7 +62,13 @@ def _run(spec: RunSpec, home: Home, supervisor: Supervisor) -> None:
     if spec.mode == "operators":
         _profile(spec, home, supervisor)
         return
-    loaded = [_load(part, number, run, supervisor) for number, part in enumerate(spec.parts())]
+    loaded = []
+    for number, part in enumerate(spec.parts()):
+        try:
+            loaded.append(_load(part, number, run, supervisor))
+        except Failure as rejected:
+            rejected.model = number
+            raise
     model, batches = loaded[0]
     try:
         if spec.mode == "infer":

@@ -269,6 +269,7 @@ class Failed:
     kind: str = checked(_one_of(*FAILURE_KINDS))
     message: str = checked(_text(4096))
     traceback: str = checked(_text(MAX_TEXT), default="")
+    model: Optional[int] = checked(_or_none(_model), default=None)  # which of the run's models is at fault, if known
 
 
 Message = Union[Hello, Phase, Loaded, First, Latencies, WarmedUp, Readings, Outputs, Operators, Log, Done, Failed]
@@ -447,8 +448,8 @@ class RunSpec:
     reduce: str = checked(_one_of("", "mean"), default="")
     #: infer runs one batch of each shape before, told as warm-up: a runtime prepares itself for each new shape.
     warm_shapes: bool = checked(_boolean, default=False)
-    #: Beside objects as tables: models that are loaded, too, and measured in rotation, one inference each. Durations
-    #: are then of each model's share.
+    #: Beside objects as tables: models that are loaded, too, and measured in rotation, one inference each; the run is
+    #: then as many times as long.
     beside: List[Any] = checked(_list(lambda value: isinstance(value, dict), MAX_MODELS - 1), default_factory=list)
     protocol: int = checked(_integer(1, 1 << 16), default=PROTOCOL_VERSION)
 

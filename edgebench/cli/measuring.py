@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgebench.alternation import is_alternating
 from edgebench.cli.live import LiveDisplay
 from edgebench.cli.output import check_json_target, console, progress_console, to_stdout, write_json
 from edgebench.errors import EdgebenchError
@@ -146,7 +145,7 @@ def _decided(measurements: Sequence[Measurement], margin: float) -> Iterator[str
     from edgebench.comparison import compare_rows
 
     compared = compare_rows(
-        [each for each in measurements if each.subject.looks > 1 or is_alternating(each.subject)], margin=margin
+        [each for each in measurements if each.subject.looks > 1 or each.subject.alternates_with], margin=margin
     )
     if compared:
         yield ""

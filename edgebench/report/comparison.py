@@ -53,13 +53,9 @@ def comparison_parts(answers: Sequence[PairedComparison]) -> Iterator[Table | st
             yield ""
         yield from answer.notes
     drifts = {comparison.latency.drift for comparison in comparisons}
-    if drifts != {PAIRS}:
-        yield "ratio: candidate / baseline, from one figure a run"
+    yield "ratio: candidate / baseline, from one figure a run"
     if PAIRS in drifts:
-        yield (
-            "alternating: the ratio of latencies is the typical one of two inferences of one input, side by side; its "
-            "interval is from one figure a run"
-        )
+        yield "alternating: the figure of latency is the typical ratio of two inferences of one input, side by side"
     yield from cost_lines([side for each in comparisons for side in (each.baseline, each.candidate)])
     if "none" in drifts:
         yield (

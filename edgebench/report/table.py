@@ -12,7 +12,6 @@ from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
-from edgebench.alternation import is_alternating
 from edgebench.energy import has_power
 from edgebench.measurement import Measurement
 from edgebench.printable import printable
@@ -268,8 +267,11 @@ def _notes(measurements: Sequence[Measurement]) -> Iterable[str]:
                 f"padding: {row}: {padding.tokens:.0f} tokens an inference become {padding.padded_tokens:.0f} "
                 f"({padding.cost:.2f} times as many)"
             )
-    if any(is_alternating(each.subject) for each in measurements):
-        yield "alternating: the models shared a process, so its memory and energy are nobody's own"
+    if any(each.subject.alternates_with for each in measurements):
+        yield (
+            "alternating: the models shared a process, so its memory and energy are nobody's own, and how long loading "
+            "and the first inference take depends on who came first"
+        )
     yield from dict.fromkeys(_energy_notes(measurements))
     for each in measurements:
         if cut := cut_text(each):

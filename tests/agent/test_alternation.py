@@ -77,7 +77,7 @@ def test_a_model_that_can_not_be_read_ends_the_run_whichever_it_is(board: AgentB
     spec = board.model_spec(tiny_model)
     failed = board.run(replace(spec, beside=[beside(board, b"not a model", [8])]))[-1]
     assert isinstance(failed, Failed)
-    assert failed.kind == "model_rejected"
+    assert (failed.kind, failed.model) == ("model_rejected", 1)
 
 
 def test_a_model_that_is_not_there_is_said_at_once(board: AgentBoard, tiny_model: bytes) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,11 +13,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgebench.alternation import with_ratios
+from edgebench.alternation import in_order, marked, rows_of, with_ratios
+from edgebench.artifact import Format
 from edgebench.comparison import compare, compare_rows
-from edgebench.device import find_device
+from edgebench.device import Device, find_device, load_profile
 from edgebench.errors import ConfigError, NotComparable, TooFewRuns
 from edgebench.measurement import Measurement, Run
+from edgebench.measuring import Cell
 from edgebench.planning import RunCost, SharedCost, shared_cost_of
 from edgebench.request import Request
 from edgebench.stats.ratio import estimate_paired_ratio
@@ -26,11 +29,12 @@ from edgebench.summary import duration_ns, summarise, whole_turns
 from edgebench.testing import Disturbance, SimulatedBoard
 from edgebench.testing.simulated_board import simulated_subject
 from edgebench.validity import judged_together
-from edgebench.workload import RunPlan, Scenario, Workload
+from edgebench.workload import RunPlan, Scenario, Workload, random_inputs
 from tests.sample_runs import MS
 
 PLAN = RunPlan(runs=6)
 NAMES = ("english", "multilingual", "none")
+HASHES = [f"{number:064x}" for number in range(len(NAMES))]
 
 
 def alternated(
@@ -39,7 +43,7 @@ def alternated(
     """Return measurements of models that alternated, on a board whose neighbours swing everything by 9 %."""
     board = board or SimulatedBoard(seed=4, between=0.002, swing=0.09)
     subjects = [
-        replace(subject, workload={**subject.workload, "alternating": True})
+        replace(subject, workload={**subject.workload, "alternating": HASHES[: len(factors)]})
         for number, name in zip(range(len(factors)), NAMES, strict=False)
         for subject in [simulated_subject(number, name=name, planned_runs=runs)]
     ]
@@ -114,7 +118,7 @@ def test_memory_and_energy_of_a_shared_process_are_not_told() -> None:
     a, b = alternated()
     assert (a.memory_bytes.peak_pss, a.memory_bytes.peak_rss) == (None, None)
     assert a.energy_j is None
-    assert a.energy_absent == "other models had their inferences in between"
+    assert a.energy_absent == "the board has no power sensor that this user may read"
     found = compare(a, b)
     assert (found.memory, found.energy) == (None, None)
 
@@ -134,8 +138,17 @@ def test_a_model_by_itself_is_not_compared_with_one_that_alternated() -> None:
     alone = replace(
         b, subject=replace(b.subject, workload={k: v for k, v in b.subject.workload.items() if k != "alternating"})
     )
-    with pytest.raises(NotComparable, match=r"another way of measuring \(by itself, not alternating\)"):
+    with pytest.raises(NotComparable, match=r"another way of measuring \(by itself, not alternating: 0000000"):
         compare(a, alone)
+    assert compare_rows([alone, a, b])[0].baseline is a  # nor in a session that has both
+
+
+def test_a_model_is_not_compared_with_one_that_alternated_with_others() -> None:
+    a, _ = alternated()
+    _, _, c = alternated((1.0, 1.0, 1.0))
+    elsewhere = replace(c, subject=replace(c.subject, session="20250102T000000-513a1a"))
+    with pytest.raises(NotComparable, match="another way of measuring"):
+        compare(a, elsewhere)
 
 
 def test_what_was_kept_compares_as_what_was_measured(tmp_path: Path) -> None:
@@ -186,18 +199,88 @@ def test_what_slows_all_of_them_down_alike_is_no_reason_but_drifting_apart_is() 
     assert not any(run.reasons for run in judged_together(runs, PLAN))
     alone = replace(runs[0], facts={name: value for name, value in runs[0].facts.items() if name != "alternating"})
     assert judged_together([alone], PLAN)[0].reasons == ("latencies grew by more than 5 % while they were timed",)
-    slower = runs[1].latencies_ns * np.linspace(1.0, 1.4, 200)
-    apart = replace(runs[1], trace=replace(runs[1].trace, latencies_ns=slower.astype(np.int64)))
-    (grown,) = judged_together([runs[0], apart], PLAN)[1].reasons
-    assert grown == "latencies grew by more than 5 % beside those of the models that it alternated with"
 
 
-def test_a_clock_too_coarse_for_the_model_gives_no_ratio() -> None:
+@pytest.mark.parametrize("models", [2, 3])
+def test_drifting_apart_is_a_reason(models: int) -> None:
+    board = SimulatedBoard(seed=1, within=0.01, tail_share=0.0)
+    subjects = [simulated_subject(number, name=NAMES[number], planned_runs=1) for number in range(models)]
+    runs = board.runs(subjects, 0, factors=[1.0] * models, count=200)
+
+    def judged_with(growth: float) -> list[tuple[str, ...]]:
+        slower = runs[1].latencies_ns * np.linspace(1.0, 1 + growth, 200)
+        drifting = replace(runs[1], trace=replace(runs[1].trace, latencies_ns=slower.astype(np.int64)))
+        return [run.reasons for run in judged_together([runs[0], drifting, *runs[2:]], PLAN)]
+
+    assert judged_with(0.02) == [()] * models
+    assert judged_with(0.08) == [("the models that alternated drifted apart by more than 5 %",)] * models
+
+
+def test_of_a_zero_there_is_no_ratio_but_of_the_other_pairs_there_is() -> None:
     board = SimulatedBoard(seed=1)
     subjects = [simulated_subject(number, name=NAMES[number], planned_runs=1) for number in range(2)]
     one, other = board.runs(subjects, 0, factors=(1.0, 1.0), count=100)
-    zero = replace(other, trace=replace(other.trace, latencies_ns=other.trace.latencies_ns * 0))
-    assert [run.beside for run in with_ratios([one, zero])] == [{}, {}]
+
+    def with_zeros(count: int) -> Run:
+        zeros = np.where(np.arange(100) < count, 0, other.latencies_ns)
+        return replace(other, trace=replace(other.trace, latencies_ns=zeros))
+
+    (ratio,) = with_ratios([one, with_zeros(3)])[1].beside.values()
+    assert ratio == pytest.approx(float(np.median(np.log(other.latencies_ns[3:] / one.latencies_ns[3:]))))
+    assert [run.beside for run in with_ratios([one, with_zeros(60)])] == [{}, {}]
+
+
+def test_inferences_of_other_inputs_are_no_pairs() -> None:
+    board = SimulatedBoard(seed=1)
+    subjects = [simulated_subject(number, name=NAMES[number], planned_runs=1) for number in range(2)]
+    one, other = board.runs(subjects, 0, factors=(1.0, 1.0), count=100)
+    elsewhere = replace(other, trace=replace(other.trace, items=other.trace.items + 1))
+    assert [run.beside for run in with_ratios([one, elsewhere])] == [{}, {}]
+
+
+def test_runs_without_ratios_are_too_few() -> None:
+    a, b = (replace(each, runs=tuple(replace(run, beside={}) for run in each.runs)) for each in alternated())
+    with pytest.raises(TooFewRuns, match="have 0 and 0 valid runs with a median latency"):
+        compare(a, b)
+    assert compare_rows([a, b]) == []
+
+
+# --- which models share a process ---------------------------------------------------------------------------------
+
+
+def cells(*formats: Format) -> list[Cell]:
+    subjects = [simulated_subject(number, name=NAMES[number], planned_runs=6) for number in range(len(formats))]
+    return [
+        Cell(
+            replace(subject, artifact=replace(subject.artifact, format=format)),
+            Workload(),
+            random_inputs([8], vocab_size=9),
+        )
+        for subject, format in zip(subjects, formats, strict=True)
+    ]
+
+
+def asked(profile: str) -> Request:
+    device = Device(name="board", profile=load_profile(profile))
+    return Request(device=device, models=("one", "two"), alternate=True)
+
+
+def test_models_on_other_providers_share_no_process() -> None:
+    int8, fp16, again = cells(Format.ONNX_INT8, Format.ONNX_FP16, Format.ONNX_FP16)
+    assert rows_of([int8, fp16, again], asked("jetson-orin-nano")) == [(int8,), (fp16, again)]
+    assert rows_of([int8, fp16, again], asked("pi4")) == [(int8, fp16, again)]
+    with pytest.raises(ConfigError, match="one runtime on one provider"):
+        rows_of([int8, fp16], asked("jetson-orin-nano"))
+    marks = [each.subject.alternates_with for each in marked([int8, fp16, again], asked("jetson-orin-nano"))]
+    assert marks == [(), tuple(HASHES[1:]), tuple(HASHES[1:])]
+
+
+def test_every_model_comes_first_and_follows_every_other() -> None:
+    row = cells(*[Format.ONNX_INT8] * 3)
+    orders = [[cell.subject.variant.name for cell in in_order(row, runs)] for runs in range(6)]
+    assert Counter(order[0] for order in orders) == dict.fromkeys(NAMES, 2)
+    follows = Counter(pair for order in orders for pair in zip(order, [*order[1:], order[0]], strict=True))
+    assert set(follows.values()) == {3}
 
 
 # --- what is asked ------------------------------------------------------------------------------------------------
@@ -206,7 +289,7 @@ def test_a_clock_too_coarse_for_the_model_gives_no_ratio() -> None:
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
-        ({"models": ("reference:tiny",)}, "has nothing to alternate with; name two models, or two formats"),
+        ({"models": ("reference:tiny",)}, "has nothing to alternate with; name two different models, or two formats"),
         ({"plan": RunPlan(sustained_min=1)}, "a sustained run is of one model"),
         ({"workloads": (Workload(scenario=Scenario.SERVER, queries_per_s=5),)}, "servers can't alternate"),
     ],
