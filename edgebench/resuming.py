@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 
+from edgebench.agent_archive import agent_archive
 from edgebench.errors import StoreError
 from edgebench.measurement import Measurement, Run
 from edgebench.measuring import INTERRUPTED, Cell
 from edgebench.rate_probing import searched_id
-from edgebench.remote_agent import agent_archive
 from edgebench.store import Store
 
 #: What must not change between the runs of one Measurement.

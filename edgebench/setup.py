@@ -31,8 +31,9 @@ from edgebench.export import cache_folder
 from edgebench.lease import hold_board
 from edgebench.preparing import TFLITE_RUNTIMES
 from edgebench.printable import printable
-from edgebench.remote_agent import RemoteAgent, Served
+from edgebench.remote_agent import RemoteAgent
 from edgebench.request import WAIT_S, Request
+from edgebench.served import Served
 from edgebench.transport import open_transport
 from edgebench.trial import Trial, try_runtime
 from edgebench.wheels import (
