@@ -113,20 +113,21 @@ class Installed:
     system: Mapping[str, Any]
 
 
-def put_agent(agent: AgentCommands, *, inspect: bool, is_python_free: bool) -> Installed:
+def put_agent(agent: AgentCommands, *, inspect: bool, may_be_set_up: bool) -> Installed:
     """Put the agent on a board, unless it is there; see `RemoteAgent.install`.
 
     Args:
         inspect: look at every file of what is served, too.
-        is_python_free: nobody has chosen the board's Python; then `agent.python` becomes another where it won't do.
+        may_be_set_up: its Python is nobody's choice: then `device setup`'s table is read, and `agent.python` becomes
+            another where `python3` won't do.
     """
     data, sha256 = agent_archive()
-    reply = _tell(agent, [sha256, "inspect" if inspect else "look"], b"", is_python_free)
+    reply = _tell(agent, [sha256, "inspect" if inspect else "look"], b"", may_be_set_up)
     if not reply["have"]:
-        reply = _tell(agent, [sha256, "store"], data, is_python_free)
+        reply = _tell(agent, [sha256, "store"], data, may_be_set_up)
     if not reply["have"]:
         raise BoardError(f"{agent.name}: the agent's file on the board is not what was sent; check the board's disk")
-    served = served_runtimes(reply.get("served")) if is_python_free else {}
+    served = served_runtimes(reply.get("served")) if may_be_set_up else {}
     whole, system = reply.get("whole"), plain_facts(reply.get("system"))
     return Installed(
         path=reply["path"],
@@ -138,11 +139,11 @@ def put_agent(agent: AgentCommands, *, inspect: bool, is_python_free: bool) -> I
     )
 
 
-def _tell(agent: AgentCommands, arguments: list[str], data: bytes, is_python_free: bool) -> dict[str, Any]:
+def _tell(agent: AgentCommands, arguments: list[str], data: bytes, may_be_set_up: bool) -> dict[str, Any]:
     """Run the lines on the board and return what they tell, once that is checked."""
     result = _run(agent, arguments, data)
     lacks = result.status in (126, 127) or b'"python_too_old"' in result.stdout
-    if lacks and is_python_free and agent.python == DEFAULT_PYTHON:
+    if lacks and may_be_set_up and agent.python == DEFAULT_PYTHON:
         newer = next((found for found in find_pythons(agent.transport) if found.is_new_enough), None)
         if newer is not None:
             agent.python = newer.path

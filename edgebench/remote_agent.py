@@ -57,7 +57,7 @@ class RemoteAgent(AgentCommands):
             ConnectionFailed, ConnectionLost.
         """
         self.transport.connect()
-        there = put_agent(self, inspect=inspect, is_python_free=self.may_be_set_up)
+        there = put_agent(self, inspect=inspect, may_be_set_up=self.may_be_set_up)
         self.path = there.path
         self.python_version, self.base, self.system = there.python_version, there.base, dict(there.system)
         self.served, self.whole = dict(there.served), there.whole
