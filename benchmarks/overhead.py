@@ -25,8 +25,9 @@ from benchmarks.pairs import interleaved
 from edgebench.artifact import Artifact
 from edgebench.collect import RunCollector
 from edgebench.export import export_model
+from edgebench.following import failure
 from edgebench.measuring import run_spec
-from edgebench.remote_agent import RemoteAgent, failure
+from edgebench.remote_agent import RemoteAgent
 from edgebench.transport import open_transport
 from edgebench.workload import EncodedInputs, RunPlan, Workload, random_inputs
 from edgebench_agent import protocol

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from edgebench.board_facts import busy_processes, sensors_of
 from edgebench.board_pythons import DEFAULT_PYTHON
 from edgebench.device import Device
 from edgebench.errors import AuthenticationError, BoardBusy, BoardError, ConnectionLost, DeviceError, HostKeyError
@@ -141,7 +142,7 @@ def probe_findings(device: Device, runtime: str, reply: Mapping[str, Any]) -> It
     throttled = _number(board, "throttled")
     if throttled is not None:
         yield _throttle_flags(throttled)
-    yield from sensor_findings(device, RemoteAgent.sensors(reply))
+    yield from sensor_findings(device, sensors_of(reply))
     yield _other_run(reply)
     yield _other_load(device, reply)
 
@@ -261,7 +262,7 @@ def _lease(holder: Holder | None) -> Finding:
 
 
 def _other_load(device: Device, reply: Mapping[str, Any]) -> Finding:
-    busy = RemoteAgent.busy_processes(reply)
+    busy = busy_processes(reply)
     if busy is None:
         pip = f"on the board: {shlex.quote(device.python)} -m pip install psutil"
         mend = _mend(device, device.profile.default_format.runtime, pip)

@@ -16,13 +16,14 @@ from edgebench.collect import RunCollector
 from edgebench.device import Device
 from edgebench.errors import AgentError, ConfigError
 from edgebench.events import OnEvent, ignore
+from edgebench.following import failure
 from edgebench.inputs import encode, settle
 from edgebench.lease import agent_of
 from edgebench.measurement import Run
 from edgebench.measuring import run_spec
 from edgebench.preflight import preflight, providers_for, push_artifact
 from edgebench.printable import printable
-from edgebench.remote_agent import RemoteAgent, failure
+from edgebench.remote_agent import RemoteAgent
 from edgebench.workload import EncodedInputs, Workload
 from edgebench.xtreme_r.retrieval import pooled
 from edgebench_agent import protocol

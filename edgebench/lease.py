@@ -16,6 +16,7 @@ from typing import Any
 from edgebench.device import Device
 from edgebench.errors import AgentError, BoardBusy, DeviceError, LeaseLost
 from edgebench.events import Noted, OnEvent, Waiting, ignore
+from edgebench.patience import NO_PATIENCE, Patience
 from edgebench.printable import printable
 from edgebench.remote_agent import RemoteAgent
 from edgebench.request import WAIT_S
@@ -85,7 +86,9 @@ def hold_board(
         BoardBusy: somebody else still had it after `wait_s`; the message ends with `advice`.
         LeaseLost: from whatever is asked of the agent once the lease is lost.
     """
-    agent.be_patient(lambda text: on_event(Noted(text)), lambda left_s: on_event(Waiting(left_s)))
+    agent.patience = Patience(
+        tell=lambda text: on_event(Noted(text)), still_waiting=lambda left_s: on_event(Waiting(left_s))
+    )
     agent.lease_token = _acquire(agent, purpose=purpose, wait_s=wait_s, advice=advice, ttl_ns=ttl_ns, on_event=on_event)
     agent.renewed_s = time.monotonic()
     ended = threading.Event()
@@ -97,7 +100,7 @@ def hold_board(
         yield
     finally:
         ended.set()
-        token, agent.lease_token, agent.patience_s = agent.lease_token, 0, 0.0
+        token, agent.lease_token, agent.patience = agent.lease_token, 0, NO_PATIENCE
         with suppress(DeviceError):  # it ends by itself
             agent.lease(protocol.LeaseRequest(do="release", token=token))
 
@@ -180,7 +183,7 @@ def _acquire(agent: RemoteAgent, *, purpose: str, wait_s: float, advice: str, tt
                 told = text
             again_ns = reply.get("ask_again_ns")
             pause_s = again_ns / 1e9 if type(again_ns) is int and 0 < again_ns < 10e9 else 2.0
-            agent.wait(pause_s, until_s=deadline)
+            agent.patience.wait(pause_s, until_s=deadline)
     except BaseException:
         with suppress(DeviceError):  # the ticket is forgotten by itself
             agent.lease(protocol.LeaseRequest(do="leave", ticket=request.ticket))

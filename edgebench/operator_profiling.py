@@ -8,12 +8,13 @@ from dataclasses import replace
 
 from edgebench.errors import AgentError, RunFailed
 from edgebench.events import Noted, OnEvent
+from edgebench.following import failure
 from edgebench.measurement import Run
 from edgebench.measuring import Cell, run_spec
 from edgebench.operators import Operator, OperatorProfile
 from edgebench.preflight import providers_for
 from edgebench.printable import printable
-from edgebench.remote_agent import RemoteAgent, failure
+from edgebench.remote_agent import RemoteAgent
 from edgebench.request import Request
 from edgebench.store import Store
 from edgebench_agent import protocol

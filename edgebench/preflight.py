@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from edgebench.artifact import Artifact, Format
+from edgebench.board_facts import busy_processes, sensors_of
 from edgebench.device import Device
 from edgebench.energy import POWER
 from edgebench.errors import BoardError
@@ -44,7 +45,7 @@ def preflight(
             raise BoardError(f"{device.name}: {name} does not work on the board: {problem}")
     for artifact in artifacts:
         _require_provider(device, artifact, reply["runtimes"][runtime_of(artifact, runtime)].get("providers"))
-    busy = [f"{name} {used / 1000:.1f} cores" for name, used in agent.busy_processes(reply) or [] if used >= _BUSY]
+    busy = [f"{name} {used / 1000:.1f} cores" for name, used in busy_processes(reply) or [] if used >= _BUSY]
     if busy:
         on_event(Noted(f"{device.name} is busy, which disturbs what is measured: {', '.join(busy)}"))
     available = board.get("memory_available_bytes")
@@ -61,7 +62,7 @@ def preflight(
             "profile": device.profile.name,
             "runtime": name,
             "runtime_version": reply["runtimes"][name].get("version"),
-            "power_rails_ms": power_rails_ms(agent.sensors(reply) or {}),
+            "power_rails_ms": power_rails_ms(sensors_of(reply) or {}),
         }
         for name in runtimes
     }

@@ -6,11 +6,11 @@ import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from edgebench.agent_archive import agent_archive
 from edgebench.errors import StoreError
 from edgebench.measurement import Measurement, Run
 from edgebench.measuring import INTERRUPTED, Cell
 from edgebench.rate_probing import searched_id
-from edgebench.remote_agent import agent_archive
 from edgebench.store import Store
 
 #: What must not change between the runs of one Measurement.

@@ -20,6 +20,7 @@ from edgebench.events import Noted, OnEvent, Waiting, ignore
 from edgebench.export import export_model
 from edgebench.export.parity import BOUNDS, Bound
 from edgebench.inputs import settle
+from edgebench.patience import Patience
 from edgebench.preflight import providers_for, push_artifact
 from edgebench.printable import printable
 from edgebench.remote_agent import RemoteAgent
@@ -158,7 +159,9 @@ def _answer_here(runtime: str, format: Format, on_event: OnEvent) -> list[Output
     here = find_device("local")
     with open_transport(here) as transport:
         agent = RemoteAgent(transport, name=here.name, python=here.python)
-        agent.be_patient(lambda text: on_event(Noted(text)), lambda left_s: on_event(Waiting(left_s)))
+        agent.patience = Patience(
+            tell=lambda text: on_event(Noted(text)), still_waiting=lambda left_s: on_event(Waiting(left_s))
+        )
         agent.install()
         try:
             return _answers(agent, here, format, runtime, has=[])

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from edgebench.checkup import Checkup
     from edgebench.cleanup import Cleanup
     from edgebench.device import Device
-    from edgebench.setup import Removal, Setup
+    from edgebench.removal import Removal
+    from edgebench.setup import Setup
     from edgebench.transport.known_hosts import HostKey
 
 DEFAULT_PUBLIC_KEY = "~/.ssh/id_ed25519.pub"
@@ -311,7 +312,9 @@ def setup(
     """
     from edgebench.cli.live import LiveDisplay
     from edgebench.device import find_device
-    from edgebench.setup import SetupPlan, remove_setup, set_up
+    from edgebench.removal import remove_setup
+    from edgebench.setup import set_up
+    from edgebench.setup_plan import SetupPlan
 
     check_json_target(json_target)
     if remove:

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from edgebench.agent_archive import agent_archive
 from edgebench.device import find_device
 from edgebench.errors import BoardError
-from edgebench.remote_agent import RemoteAgent, agent_archive
+from edgebench.remote_agent import RemoteAgent
 from edgebench.transport import open_transport
 
 

@@ -27,8 +27,11 @@ from edgebench.errors import BoardBusy, BoardError, ConfigError, EdgebenchError,
 from edgebench.events import Event, Noted, Pushing
 from edgebench.release import release_seen, see_lease
 from edgebench.remote_agent import RemoteAgent
+from edgebench.removal import remove_setup
 from edgebench.request import Request
-from edgebench.setup import SetupPlan, remove_setup, set_up, set_up_for
+from edgebench.request_setup import set_up_for
+from edgebench.setup import set_up
+from edgebench.setup_plan import SetupPlan
 from edgebench.transport import open_transport
 from edgebench.trial import expected_here
 from edgebench.workload import RunPlan, Workload
@@ -249,7 +252,7 @@ def test_the_boards_own_python_is_tried_and_adopted(ssh_board: SshBoard, monkeyp
     assert "edgebench device setup board" in (lacking.mend or "")
 
     # What the user has chosen stays, whatever else is installed later.
-    monkeypatch.setattr("edgebench.setup.RUNTIMES", ("onnxruntime",))
+    monkeypatch.setattr("edgebench.setup_plan.RUNTIMES", ("onnxruntime",))
     later = set_up(ssh_board.device(), SetupPlan())
     assert later.served == {"onnxruntime": done.served["onnxruntime"]}
     assert "your own, was there" in later.findings[-1].seen
