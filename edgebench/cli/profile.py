@@ -121,8 +121,8 @@ _FOR_P99 = -(-MINIMUM_COUNTS[0.99] // DEFAULTS.runs)
 @click.option(
     "--alternate",
     is_flag=True,
-    help="Measure the models of each workload in one process, one inference each in turn: for machines whose "
-    "neighbours come and go. Memory and energy are then nobody's own, and not told.",
+    help="Measure the models of each workload in one process, one inference each in turn: for virtual machines, whose "
+    "neighbours on the host come and go. Memory and energy are then nobody's own, and not told.",
 )
 @wait_option
 @click.option("--margin", type=float, default=0.03, show_default=True, help="With it: within ±margin is equivalent.")

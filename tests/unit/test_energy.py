@@ -13,7 +13,7 @@ from rich.console import Console
 from edgebench.energy import IDLE_FACT, energy_of, energy_per_inference_j, idle_power_uw, rails_of
 from edgebench.measurement import Energy, Run, Series
 from edgebench.report.table import measurement_table
-from edgebench.summary import summarise
+from edgebench.summary import figures_of, summarise
 from tests.sample_runs import MS, START_NS, run, subject, trace
 
 W = 1_000_000  # microwatts
@@ -158,3 +158,13 @@ def test_the_table_has_joules_only_where_they_were_measured() -> None:
     assert "J/inf: the Jetson module, without the carrier board (ina3221/VDD_IN); idle it takes 3 W" in with_energy
     assert "/inf" not in table_of(run(OF, 0, trace([100 * MS] * 20)))
     assert "raise --min-duration" in table_of(powered({"pmic/A": [W] * 3}))
+
+
+def test_the_energy_of_a_process_of_several_models_is_nobodys_own() -> None:
+    runs = [powered({"ina3221/VDD_IN": [5 * W] * 21}, number=number) for number in range(2)]
+    shared = [replace(each, facts={**each.facts, "alternating": {"process": each.id, "models": 2}}) for each in runs]
+    found = summarise(OF, shared)
+    assert found.energy_j is None
+    assert found.energy_absent == "other models had their inferences in between"
+    assert figures_of(shared[0]).energy_j is None
+    assert summarise(OF, runs).energy_j is not None
