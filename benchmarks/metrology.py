@@ -183,8 +183,8 @@ class SwungTruth(Truth):
     alternating: bool
 
 
-def swung_session(truth: SwungTruth, seed: int, looks: Sequence[int]) -> Outcome:
-    """Go through one session of whole runs, with the rules and the comparison as a user gets it."""
+def swung_session(truth: SwungTruth, seed: int, looks: Sequence[int]) -> Outcome | None:
+    """Go through one session of whole runs, with the rules and the comparison as a user gets it; None: too few count."""
     board = SimulatedBoard(seed=seed, between=truth.between, drift=truth.drift, swing=SWING, swing_s=SWING_S)
     subjects = _subjects(2)
     rows = [subjects] if truth.alternating else [[subject] for subject in subjects]
@@ -201,16 +201,17 @@ def swung_session(truth: SwungTruth, seed: int, looks: Sequence[int]) -> Outcome
 
     leaders = [row[0] for row in rows]
     Course(subjects=leaders, done=done, looks=looks, seed=seed, measure=measure).run()
-    latency = compare_rows([summarise(subject, done[subject.id]) for subject in subjects], margin=truth.margin)[
-        0
-    ].latency
+    compared = compare_rows([summarise(subject, done[subject.id]) for subject in subjects], margin=truth.margin)
+    if not compared:
+        return None
+    latency = compared[0].latency
     words = {"faster": Verdict.LOWER, "slower": Verdict.HIGHER}
     verdict = words.get(latency.verdict) or Verdict(latency.verdict)
     low, high = latency.ci
     return Outcome((verdict,), low <= truth.ratio <= high, math.log(latency.ratio), latency.runs[0])
 
 
-def _swung_sessions(work: tuple[SwungTruth, tuple[int, ...], int, int]) -> list[Outcome]:
+def _swung_sessions(work: tuple[SwungTruth, tuple[int, ...], int, int]) -> list[Outcome | None]:
     truth, looks, first, count = work
     return [swung_session(truth, seed, looks) for seed in range(first, first + count)]
 
@@ -274,8 +275,10 @@ def rows_with_neighbours(pool: ProcessPoolExecutor, sessions: int) -> Iterator[l
         for ratio in (1.0, 1.03):
             truth = SwungTruth(0.003, 0.03, DRIFTS[0], ratio, alternating=alternating)
             looks = (LOOKS[0],)
-            found = in_parallel(pool, _swung_sessions, truth, looks, sessions)
-            yield ["alternating" if alternating else "by themselves", *_row(found, truth, looks)]
+            said = in_parallel(pool, _swung_sessions, truth, looks, sessions)
+            found = [each for each in said if each is not None]
+            way = "alternating" if alternating else "by themselves"
+            yield [way, *_row(found, truth, looks), f"{100 * (1 - len(found) / len(said)):.1f}"]
 
 
 HEADERS = (
@@ -367,7 +370,7 @@ def main() -> None:
         print(f"\n{options.sessions // 5} sessions a row, {time.monotonic() - began:.0f} s in all\n")
         print_markdown((*HEADERS, "medians say the same"), rows_of_whole_sessions(pool, options.whole_sessions))
         print(f"\n{options.whole_sessions} sessions a row of whole runs, {time.monotonic() - began:.0f} s in all\n")
-        print_markdown(("models", *HEADERS), rows_with_neighbours(pool, options.swung_sessions))
+        print_markdown(("models", *HEADERS, "too few valid runs %"), rows_with_neighbours(pool, options.swung_sessions))
         print(
             f"\n{options.swung_sessions} sessions a row of whole runs, neighbours swing all latencies by "
             f"{100 * SWING:.0f} % for {SWING_S:g} s, {time.monotonic() - began:.0f} s in all\n"
