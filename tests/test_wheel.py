@@ -44,7 +44,7 @@ def test_wheel_in_an_empty_environment_measures(wheel: Path, tmp_path: Path) -> 
     environment = tmp_path / "environment"
     venv.create(environment, with_pip=True)
     installed = subprocess.run(
-        [environment / "bin" / "pip", "install", "--quiet", f"{wheel}[local]"],
+        [environment / "bin" / "pip", "install", "--quiet", "--no-compile", f"{wheel}[local]"],
         capture_output=True,
         text=True,
         check=False,

@@ -52,15 +52,10 @@ def answer(folder: Path, architecture: str, ids: Sequence[Any]) -> dict[str, Any
     return {name: values[0].numpy() for name, values in outputs.items() if torch.is_tensor(values)}
 
 
-@pytest.fixture(scope="session")
-def evaluate_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("evaluate-cache")
-
-
 @pytest.fixture(autouse=True)
-def one_cache(evaluate_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def one_cache(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Artifacts are made once for all of these tests."""
-    monkeypatch.setenv("EDGEBENCH_CACHE", str(evaluate_cache))
+    monkeypatch.setenv("EDGEBENCH_CACHE", str(cache))
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""Tiny XLM-R checkpoints, made by transformers itself, and one cache for all tests that only read it."""
+"""Tiny XLM-R checkpoints, made by transformers itself."""
 
 from __future__ import annotations
 
@@ -22,12 +22,6 @@ SIZES: dict[str, Any] = {
     "eos_token_id": 2,
 }
 MAX_SEQ_LEN = 64
-
-
-@pytest.fixture(scope="session")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A cache for tests that don't mind what is in it: graphs are traced once."""
-    return tmp_path_factory.mktemp("cache")
 
 
 @pytest.fixture(scope="session")

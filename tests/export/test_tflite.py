@@ -180,14 +180,15 @@ def test_a_runtime_that_does_not_answer_is_asked_again(
     assert len(export().parity_elsewhere) == len(old_runtimes)
 
 
-def test_an_environment_without_its_python_is_made_anew(old_runtimes: dict[str, Path], cache: Path) -> None:
-    version, python = next(iter(old_runtimes.items()))
-    target = python.readlink()
+def test_an_environment_without_its_python_is_made_anew(old_runtimes: dict[str, Path], tmp_path: Path) -> None:
+    version, whole = next(iter(old_runtimes.items()))
+    folder = shutil.copytree(whole.parents[1], tmp_path / "environments" / whole.parents[1].name, symlinks=True)
+    python = folder / "bin" / "python"
     python.unlink()
     python.symlink_to("/nowhere/python")
-    assert tflite_runtime_python(version, cache=cache) == python
+    assert tflite_runtime_python(version, cache=tmp_path) == python
     assert python.exists()
-    assert python.readlink() == target
+    assert python.readlink() == whole.readlink()
 
 
 def test_a_file_has_one_signature_a_bucket_and_its_weights_once(exported: dict[str, Exported]) -> None:
