@@ -1,9 +1,9 @@
 # The two commands of the README are `make profile` and `make test`; both build what they need.
 PYTHON ?= python3
 BIN := .venv/bin
-# Tests run side by side, a file's in one process. An export takes up to 3 GB of memory.
+# Tests run side by side, a file's in one process; the short files come last. An export takes up to 3 GB of memory.
 JOBS ?= 2
-PYTEST := $(BIN)/pytest -n $(JOBS) --dist loadfile
+PYTEST := $(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 .PHONY: venv profile test test-openssh test-arm64 check bench bench-large clean
 

@@ -65,9 +65,7 @@ def test_a_format_that_fails_does_not_end_the_others(
         if isinstance(event, Noted):
             told.append(event.text)
 
-    failed, made = edgebench.compare_formats(
-        classifier, ["tflite-fp32", "onnx-fp32"], cache=own_cache, on_event=keep
-    )
+    failed, made = edgebench.compare_formats(classifier, ["tflite-fp32", "onnx-fp32"], cache=own_cache, on_event=keep)
     assert failed.error is not None
     assert "edgebench[tflite]" in str(failed.error)
     assert failed.artifact is None
