@@ -1,6 +1,9 @@
 # The two commands of the README are `make profile` and `make test`; both build what they need.
 PYTHON ?= python3
 BIN := .venv/bin
+# Tests run side by side, a file's in one process; the short files come last. An export takes up to 3 GB of memory.
+JOBS ?= 2
+PYTEST := $(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 .PHONY: venv profile test test-openssh test-arm64 check bench bench-large clean
 
@@ -18,7 +21,7 @@ profile: venv
 	$(BIN)/edgebench profile
 
 test: venv
-	$(BIN)/pytest -m 'not openssh and not arm64'
+	$(PYTEST) -m 'not openssh and not arm64'
 
 test-openssh: venv
 	$(BIN)/pytest -m openssh

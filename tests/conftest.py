@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -87,9 +89,33 @@ def any_ssh_board(request: pytest.FixtureRequest, new_board: NewBoard) -> SshBoa
 
 
 @pytest.fixture(scope="session")
-def tiny_onnx(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache for tests that don't mind what is in it, new in every session: graphs are traced once.
+
+    All processes of pytest-xdist have the same one, so more may appear in it at any moment.
+    """
+    base = tmp_path_factory.getbasetemp()
+    cache = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "cache"
+    cache.mkdir(exist_ok=True)
+    return cache
+
+
+@pytest.fixture
+def own_cache(cache: Path, tmp_path: Path) -> Path:
+    """A cache with no artifact in it, that need not trace or ask torch again what another test did."""
+    own = tmp_path / "own-cache"
+    own.mkdir()
+    for name in ("skeletons", "expected"):
+        (cache / name).mkdir(exist_ok=True)
+        (own / name).symlink_to(cache / name)
+    return own
+
+
+@pytest.fixture(scope="session")
+def tiny_onnx(cache: Path) -> Path:
     """`reference:tiny` in onnx-int8, exported once: a real model file of some 200 kB."""
     from edgebench.export import export_model
 
-    folder = tmp_path_factory.mktemp("tiny")
-    return export_model("reference:tiny", "onnx-int8", cache=folder).artifact.model_path
+    with (cache / "tiny.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # another process finds it made
+        return export_model("reference:tiny", "onnx-int8", cache=cache).artifact.model_path

@@ -105,9 +105,9 @@ def test_the_study_is_one_that_edgebench_reads(study: Path) -> None:
 
 
 def test_what_is_exported_scores_what_the_example_says_in_torch(
-    example: Any, study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    example: Any, study: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("EDGEBENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("EDGEBENCH_CACHE", str(cache))
     variant, data = study / "variants" / "multilingual-1", study / "data"
     evaluation = edgebench.evaluate(
         variant, tasks=["xnli"], data=data, langs=["sw", "zh"], format="onnx-fp32", store=tmp_path / "store"

@@ -43,7 +43,7 @@ def environment_with_runtime(python: str, folder: Path) -> Path:
         complete = folder / ".complete"
         if not complete.exists():
             shutil.rmtree(folder, ignore_errors=True)
-            install = [str(folder / "bin/python"), "-m", "pip", "install", "--quiet", "--retries", "1"]
+            install = [str(folder / "bin/python"), "-m", "pip", "install", "--quiet", "--no-compile", "--retries", "1"]
             for command in ([python, "-m", "venv", str(folder)], [*install, "numpy", "onnxruntime"]):
                 done = subprocess.run(command, capture_output=True, text=True, check=False)
                 if done.returncode:

@@ -1,4 +1,4 @@
-"""Tiny XLM-R checkpoints, made by transformers itself, and one cache for all tests that only read it."""
+"""Tiny XLM-R checkpoints, made by transformers itself."""
 
 from __future__ import annotations
 
@@ -22,12 +22,7 @@ SIZES: dict[str, Any] = {
     "eos_token_id": 2,
 }
 MAX_SEQ_LEN = 64
-
-
-@pytest.fixture(scope="session")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A cache for tests that don't mind what is in it: graphs are traced once."""
-    return tmp_path_factory.mktemp("cache")
+BUCKETS = (16, 64)
 
 
 @pytest.fixture(scope="session")
@@ -50,6 +45,15 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """XLMRobertaModel in several safetensors files, with a tokenizer."""
     folder = tmp_path_factory.mktemp("checkpoints") / "sentence-encoder"
     build("XLMRobertaModel").save_pretrained(folder, max_shard_size="20KB")
+    write_tokenizer(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tagger(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint whose outputs depend on position and padding, with a tokenizer."""
+    folder = tmp_path_factory.mktemp("checkpoints") / "tagger"
+    build("XLMRobertaForTokenClassification").save_pretrained(folder)
     write_tokenizer(folder)
     return folder
 

@@ -74,11 +74,10 @@ def test_the_same_content_elsewhere_is_the_same_artifact(classifier: Path, cache
     assert second.artifact == first.artifact
 
 
-def test_a_damaged_artifact_is_made_again(classifier: Path, cache: Path, tmp_path: Path) -> None:
-    own = shutil.copytree(cache, tmp_path / "own")
-    first = export_model(classifier, "onnx-fp32", cache=own)
+def test_a_damaged_artifact_is_made_again(classifier: Path, own_cache: Path) -> None:
+    first = export_model(classifier, "onnx-fp32", cache=own_cache)
     os.truncate(first.artifact.model_path, 1000)
-    second = export_model(classifier, "onnx-fp32", cache=own)
+    second = export_model(classifier, "onnx-fp32", cache=own_cache)
     assert not second.cached
     assert second.artifact.sha256 == first.artifact.sha256
     assert second.artifact.model_path.stat().st_size == second.artifact.bytes
@@ -91,14 +90,12 @@ def test_a_longest_input_needs_no_other_file(classifier: Path, cache: Path) -> N
     assert (first.artifact.max_seq_len, second.artifact.max_seq_len) == (64, 16)
 
 
-def test_what_a_killed_export_left_is_removed_after_a_day(classifier: Path, cache: Path, tmp_path: Path) -> None:
-    own = shutil.copytree(cache, tmp_path / "own")
-    shutil.rmtree(own / "artifacts")
-    old, young = own / "artifacts" / ".making-old", own / "artifacts" / ".making-young"
+def test_what_a_killed_export_left_is_removed_after_a_day(classifier: Path, own_cache: Path) -> None:
+    old, young = (own_cache / "artifacts" / f".making-{age}" for age in ("old", "young"))
     for folder in (old, young):
         folder.mkdir(parents=True)
     os.utime(old, (0, 0))
-    export_model(classifier, "onnx-fp32", cache=own)
+    export_model(classifier, "onnx-fp32", cache=own_cache)
     assert not old.exists()
     assert young.exists()
 

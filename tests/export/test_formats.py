@@ -52,7 +52,7 @@ def test_one_table_shows_every_format_with_its_retrieval(encoder: Path, cache: P
 
 
 def test_a_format_that_fails_does_not_end_the_others(
-    classifier: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    classifier: Path, own_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The converter of .tflite files is found broken, as where its extra is not installed."""
     broken = tmp_path / "broken" / "litert_torch"
@@ -65,9 +65,7 @@ def test_a_format_that_fails_does_not_end_the_others(
         if isinstance(event, Noted):
             told.append(event.text)
 
-    failed, made = edgebench.compare_formats(
-        classifier, ["tflite-fp32", "onnx-fp32"], cache=tmp_path / "cache", on_event=keep
-    )
+    failed, made = edgebench.compare_formats(classifier, ["tflite-fp32", "onnx-fp32"], cache=own_cache, on_event=keep)
     assert failed.error is not None
     assert "edgebench[tflite]" in str(failed.error)
     assert failed.artifact is None

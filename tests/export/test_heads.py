@@ -83,14 +83,15 @@ def test_weights_beyond_float16_are_refused(heads: dict[str, Path], tmp_path: Pa
         export_model(folder, "onnx-fp16", cache=tmp_path / "cache")
 
 
-def test_a_second_format_asks_torch_nothing(heads: dict[str, Path], cache: Path, monkeypatch: Any) -> None:
+def test_a_second_format_asks_torch_nothing(heads: dict[str, Path], tmp_path: Path) -> None:
     """What torch answered is kept: without it a wrong answer would be noticed, with it another checkpoint's would."""
-    export_model(heads["token-classification"], "onnx-fp32", cache=cache)
-    kept = {path: path.stat().st_mtime_ns for path in (cache / "expected").iterdir()}
-    skeletons = {path: path.stat().st_mtime_ns for path in (cache / "skeletons").iterdir()}
-    export_model(heads["token-classification"], "onnx-int8", cache=cache)
-    assert {path: path.stat().st_mtime_ns for path in (cache / "expected").iterdir()} == kept
-    assert {path: path.stat().st_mtime_ns for path in (cache / "skeletons").iterdir()} == skeletons
+    export_model(heads["token-classification"], "onnx-fp32", cache=tmp_path)
+    kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "expected").iterdir()}
+    skeletons = {path: path.stat().st_mtime_ns for path in (tmp_path / "skeletons").iterdir()}
+    assert len(kept) == len(skeletons) == 1
+    assert not export_model(heads["token-classification"], "onnx-int8", cache=tmp_path).cached
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "expected").iterdir()} == kept
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "skeletons").iterdir()} == skeletons
 
 
 @pytest.mark.parametrize("wrong", [{"num_labels": 5}, {"id2label": {"0": "a", "1": "b"}}])

@@ -19,12 +19,12 @@ from edgebench.environments import tflite_runtime_python
 from edgebench.errors import BoardError
 from edgebench.events import Event, Noted
 from edgebench.export import export_model
+from tests.export.conftest import BUCKETS
 
 pytest.importorskip("torch")
 
 pytestmark = [pytest.mark.export, pytest.mark.timeout(600)]
 SHORT = RunPlan(runs=2, min_count=10, min_duration_s=0.05)
-BUCKETS = (16, 64)
 
 
 def profiled(model: Path, tmp_path: Path, **changes: Any) -> edgebench.Measurement:
@@ -79,9 +79,9 @@ def test_runs_show_prints_them(classifier: Path, cache: Path, tmp_path: Path) ->
     assert "layer 1" in done.stdout
 
 
-def test_tflite_operators_have_their_modules_names(classifier: Path, cache: Path, tmp_path: Path) -> None:
+def test_tflite_operators_have_their_modules_names(tagger: Path, cache: Path, tmp_path: Path) -> None:
     pytest.importorskip("litert_torch")
-    model = export_model(classifier, "tflite-int8", buckets=BUCKETS, cache=cache).artifact.model_path
+    model = export_model(tagger, "tflite-int8", buckets=BUCKETS, cache=cache).artifact.model_path
     measured = profiled(model, tmp_path, runtime="ai-edge-litert")
     found = measured.operators
     assert found is not None
@@ -92,13 +92,13 @@ def test_tflite_operators_have_their_modules_names(classifier: Path, cache: Path
 
 
 @pytest.mark.parametrize("version", ["2.14.0", "2.13.0"])
-def test_the_older_runtimes_operators_are_told_too(classifier: Path, cache: Path, tmp_path: Path, version: str) -> None:
+def test_the_older_runtimes_operators_are_told_too(tagger: Path, cache: Path, tmp_path: Path, version: str) -> None:
     pytest.importorskip("litert_torch")
     try:
         python = tflite_runtime_python(version, cache=cache)
     except BoardError as error:
         pytest.skip(str(error))
-    model = export_model(classifier, "tflite-int8", buckets=BUCKETS, cache=cache).artifact.model_path
+    model = export_model(tagger, "tflite-int8", buckets=BUCKETS, cache=cache).artifact.model_path
     measured = profiled(model, tmp_path, device=replace(find_device("local"), python=str(python)))
     assert measured.subject.device["runtime_version"] == f"tflite-runtime {version}"
     found = measured.operators

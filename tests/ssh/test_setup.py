@@ -44,7 +44,7 @@ ONLY_ONNX = SetupPlan(runtimes=("onnxruntime",))
 
 
 @pytest.fixture(autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+def one_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """One cache for these tests, for `client_home` is another home in each."""
     monkeypatch.setenv("EDGEBENCH_CACHE", str(tmp_path_factory.getbasetemp() / "setup-cache"))
 
