@@ -184,7 +184,10 @@ class SwungTruth(Truth):
 
 
 def swung_session(truth: SwungTruth, seed: int, looks: Sequence[int]) -> Outcome | None:
-    """Go through one session of whole runs, with the rules and the comparison as a user gets it; None: too few count."""
+    """Go through one session of whole runs, with the rules and the comparison as a user gets it.
+
+    None: too few of its runs count.
+    """
     board = SimulatedBoard(seed=seed, between=truth.between, drift=truth.drift, swing=SWING, swing_s=SWING_S)
     subjects = _subjects(2)
     rows = [subjects] if truth.alternating else [[subject] for subject in subjects]
@@ -304,7 +307,7 @@ def _row(found: Sequence[Outcome], truth: Truth, looks: Sequence[int]) -> list[s
     bias = 100 * (math.exp(float(np.mean([each.log_ratio for each in found]))) / truth.ratio - 1)
     mean_runs = np.mean([each.runs for each in found])
     return [
-        f"{100 * truth.between:.0f} %",
+        f"{100 * truth.between:g} %",
         f"{100 * truth.margin:.0f} %",
         f"{100 * truth.drift:.0f} %",
         f"{truth.candidates + 1}",

@@ -56,10 +56,11 @@ def main() -> None:
     parser.add_argument("--bare-pairs", type=int, default=12)
     parser.add_argument("--bare-duration", type=float, default=40.0, help="wall time of a pair, s: half of it each")
     parser.add_argument("--turn", type=float, default=0.25, help="s")
+    parser.add_argument("--min-count", type=int, default=RunPlan().min_count)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--min-duration", type=float, default=2.0)
     options = parser.parse_args()
-    plan = RunPlan(runs=options.runs, min_duration_s=options.min_duration)
+    plan = RunPlan(runs=options.runs, min_count=options.min_count, min_duration_s=options.min_duration)
     alternate = not options.by_themselves
     with tempfile.TemporaryDirectory() as folder:
         store = edgebench.Store(Path(folder) / "store")
