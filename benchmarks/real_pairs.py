@@ -18,7 +18,7 @@ import subprocess
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -148,13 +148,9 @@ def against_a_bare_loop(model: str, threads: int, pairs: int, run_s: float, turn
         Bench(agent, artifact, inputs, replace(plan, min_duration_s=2.0), threads).p50()  # not counted
         found = []
         for number in range(pairs):
-            bare, ours, kept = pair_in_turns(bench, turn_s)
-            found.append(np.log(ours / bare))
-            print(
-                f"pair {number + 1}: bare {bare / 1e6:.3f} ms, edgebench {ours / 1e6:.3f} ms, "
-                f"of {kept[0]} and {kept[1]} inferences",
-                flush=True,
-            )
+            bare, ours = pair_in_turns(bench, turn_s)
+            found.append(typical_log_ratio(bare, ours))
+            print(f"pair {number + 1}: {np.exp(found[-1]):.4f}, of {len(bare)} and {len(ours)} turns", flush=True)
     logs = np.array(found)
     estimate = RatioEstimate(
         log_ratio=float(logs.mean()),
@@ -172,8 +168,8 @@ def against_a_bare_loop(model: str, threads: int, pairs: int, run_s: float, turn
     )
 
 
-def pair_in_turns(bench: Bench, turn_s: float) -> tuple[float, float, tuple[int, int]]:
-    """Return the p50 of a bare loop and of our own run, ns, and of how many inferences each."""
+def pair_in_turns(bench: Bench, turn_s: float) -> tuple[dict[int, float], dict[int, float]]:
+    """Return the medians of a bare loop's turns and of our own run's, ns: by the number of the turn."""
     spec = bench.spec()
     bench.agent.launch(spec)
     loop = subprocess.Popen(bench.bare_command(), stdout=subprocess.PIPE)
@@ -201,16 +197,28 @@ def pair_in_turns(bench: Bench, turn_s: float) -> tuple[float, float, tuple[int,
         (trace.starts_ns, trace.latencies_ns),
     )
     began = max(int(starts[0]) for starts, _ in series)
-    kept = [
-        latencies[(starts >= began) & (starts + latencies < over) & ~_is_cut(starts, latencies, np.array(stops))]
+    bare, ours = (
+        _medians_of_turns(starts, latencies, np.array(stops), (began, over))
         for (starts, latencies), stops in zip(series, stopped, strict=True)
-    ]
-    return float(np.median(kept[0])), float(np.median(kept[1])), (len(kept[0]), len(kept[1]))
+    )
+    return bare, ours
 
 
-def _is_cut(starts: NDArray[np.int64], latencies: NDArray[np.int64], stops: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Return which inferences were going on when their process was told to stop."""
-    return np.searchsorted(stops, starts) != np.searchsorted(stops, starts + latencies)
+def typical_log_ratio(bare: Mapping[int, float], ours: Mapping[int, float]) -> float:
+    """Return the median over our turns of how they stand to the bare loop's before and after: the n-th before ours is
+    its n-1st, for it goes first."""
+    between = [turn for turn in ours if turn in bare and turn - 1 in bare]
+    return float(np.median([np.log(ours[turn]) - np.log(bare[turn - 1] * bare[turn]) / 2 for turn in between]))
+
+
+def _medians_of_turns(
+    starts: NDArray[np.int64], latencies: NDArray[np.int64], stops: NDArray[np.int64], between: tuple[int, int]
+) -> dict[int, float]:
+    """Return the median latency of each turn, without inferences that were going on when their process was stopped."""
+    turns = np.searchsorted(stops, starts)
+    kept = (turns == np.searchsorted(stops, starts + latencies)) & (starts >= between[0])
+    kept &= starts + latencies < between[1]
+    return {int(turn): float(np.median(latencies[kept & (turns == turn)])) for turn in np.unique(turns[kept])}
 
 
 def _is_alive(process: psutil.Process) -> bool:
