@@ -69,7 +69,10 @@ def measure(spec: RunSpec, loaded: Sequence[Tuple[Model, Batches]], supervisor: 
     supervisor.enter("measuring")
     timed, distinct = Rotation(loops, supervisor) if len(loops) > 1 else loops[0], len(loaded[0][1])
     shared = replace(
-        spec, min_duration_ns=len(loops) * spec.min_duration_ns, max_duration_ns=len(loops) * spec.max_duration_ns
+        spec,
+        min_duration_ns=len(loops) * spec.min_duration_ns,
+        max_duration_ns=len(loops) * spec.max_duration_ns,
+        most_count=max(1, spec.most_count // len(loops)),  # the journal is bounded, however many fill it
     )
     timed.start_over()
     _timed(timed, shared, distinct)

@@ -66,6 +66,13 @@ def test_durations_are_of_each_models_share(board: AgentBoard, tiny_model: bytes
     assert done.duration_ns > 0.9 * SECOND
 
 
+def test_their_inferences_fill_one_bounded_journal_together(board: AgentBoard, tiny_model: bytes) -> None:
+    spec = board.model_spec(tiny_model, min_count=1, min_duration_ns=20 * SECOND, most_count=300)
+    messages = board.run(replace(spec, beside=[beside(board, tiny_model, [8])] * 2))
+    assert messages[-1].count == 100
+    assert sum(len(block.items) for block in of(Latencies, messages) if not block.warmup) == 300
+
+
 def test_their_folders_are_gone_afterwards(board: AgentBoard, tiny_model: bytes, other_model: bytes) -> None:
     spec = board.model_spec(tiny_model)
     board.run(replace(spec, beside=[beside(board, other_model, [8])]))
