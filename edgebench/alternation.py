@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from edgebench.errors import ConfigError
+from edgebench.errors import BoardError, ConfigError
 from edgebench.measurement import Run
 from edgebench.preflight import providers_for
 from edgebench.summary import whole_turns
@@ -57,14 +57,24 @@ def marked(cells: Sequence[Cell], request: Request) -> list[Cell]:
 
     Raises:
         ConfigError: as `rows_of`.
+        BoardError: the files of a row are larger together than the memory that is free on the board.
     """
-    files = {
-        cell.subject.id: sorted(each.subject.artifact.sha256 for each in row)
-        for row in rows_of(cells, request)
-        if len(row) > 1
-        for cell in row
-    }
+    rows = [row for row in rows_of(cells, request) if len(row) > 1]
+    for row in rows:
+        _require_memory(row)
+    files = {cell.subject.id: sorted(each.subject.artifact.sha256 for each in row) for row in rows for cell in row}
     return [_with(cell, files[cell.subject.id]) if cell.subject.id in files else cell for cell in cells]
+
+
+def _require_memory(row: Sequence[Cell]) -> None:
+    device = row[0].subject.device
+    available, needed = device.get("memory_available_bytes"), sum(cell.subject.artifact.bytes for cell in row)
+    if type(available) is int and needed > available:
+        raise BoardError(
+            f"{device.get('name')}: the {len(row)} models that are to alternate are {needed / 1e6:.0f} MB together and "
+            f"the board has {available / 1e6:.0f} MB of memory free; leave --alternate out, name fewer models or take "
+            f"a smaller format"
+        )
 
 
 def _with(cell: Cell, files: Sequence[str]) -> Cell:

@@ -17,7 +17,7 @@ from edgebench.alternation import in_order, marked, rows_of, with_ratios
 from edgebench.artifact import Format
 from edgebench.comparison import compare, compare_rows
 from edgebench.device import Device, find_device, load_profile
-from edgebench.errors import ConfigError, NotComparable, TooFewRuns
+from edgebench.errors import BoardError, ConfigError, NotComparable, TooFewRuns
 from edgebench.measurement import Measurement, Run
 from edgebench.measuring import Cell
 from edgebench.planning import RunCost, SharedCost, shared_cost_of
@@ -273,6 +273,22 @@ def test_models_on_other_providers_share_no_process() -> None:
         rows_of([int8, fp16], asked("jetson-orin-nano"))
     marks = [each.subject.alternates_with for each in marked([int8, fp16, again], asked("jetson-orin-nano"))]
     assert marks == [(), tuple(HASHES[1:]), tuple(HASHES[1:])]
+
+
+def test_models_that_do_not_fit_together_are_refused_before_anything_is_pushed() -> None:
+    def on_a_board_with(available: int) -> list[Cell]:
+        return [
+            replace(
+                cell, subject=replace(cell.subject, device={**cell.subject.device, "memory_available_bytes": available})
+            )
+            for cell in cells(*[Format.ONNX_INT8] * 3)
+        ]
+
+    assert len(marked(on_a_board_with(354_000_000), asked("pi3"))) == 3
+    with pytest.raises(
+        BoardError, match="the 3 models that are to alternate are 354 MB together and the board has 353 MB"
+    ):
+        marked(on_a_board_with(353_000_000), asked("pi3"))
 
 
 def test_every_model_comes_first_and_follows_every_other() -> None:
