@@ -9,10 +9,10 @@ from edgebench.board_environments import BoardEnvironment
 from edgebench.checkup import Finding, State
 from edgebench.device import Device
 from edgebench.errors import AgentError
-from edgebench.printable import printable
 from edgebench.remote_agent import RemoteAgent
 from edgebench.served import Served
 from edgebench.setup_plan import SetupPlan
+from edgebench.text import printable
 from edgebench.wheels import runtime_of_package
 
 

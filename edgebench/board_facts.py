@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from edgebench.printable import printable
+from edgebench.text import printable
 from edgebench_agent import protocol
 
 _MOST_SENSORS, _MOST_VALUES = 64, 256

@@ -8,7 +8,7 @@ from typing import Any
 
 from edgebench.board_pythons import BoardPython
 from edgebench.checkup import Finding, State
-from edgebench.printable import printable
+from edgebench.text import printable
 
 _CLOCK_OFF_S = 3600
 #: What a part of a name in L4T's versions means: https://developer.nvidia.com/embedded/jetpack-archive

@@ -15,9 +15,9 @@ from edgebench.errors import AuthenticationError, BoardBusy, BoardError, Connect
 from edgebench.lease import Holder, hold_board, holder_of
 from edgebench.measurement import Overhead
 from edgebench.own_cost import own_cost
-from edgebench.printable import printable
 from edgebench.remote_agent import RemoteAgent
 from edgebench.report.own_cost import cost_text, sensors_text
+from edgebench.text import printable
 from edgebench.throttling import STICKY_SHIFT, throttle_names
 from edgebench.transport import open_transport
 from edgebench_agent.protocol import LeaseRequest

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgebench.errors import AgentError
 from edgebench.measurement import Memory, Run, Series, Trace
-from edgebench.printable import printable
+from edgebench.text import printable
 from edgebench_agent import protocol
 
 if TYPE_CHECKING:

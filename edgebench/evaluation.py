@@ -22,8 +22,8 @@ from edgebench.lease import agent_of
 from edgebench.measurement import Run
 from edgebench.measuring import run_spec
 from edgebench.preflight import preflight, providers_for, push_artifact
-from edgebench.printable import printable
 from edgebench.remote_agent import RemoteAgent
+from edgebench.text import printable
 from edgebench.workload import EncodedInputs, Workload
 from edgebench.xtreme_r.retrieval import pooled
 from edgebench_agent import protocol

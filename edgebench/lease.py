@@ -17,9 +17,9 @@ from edgebench.device import Device
 from edgebench.errors import AgentError, BoardBusy, DeviceError, LeaseLost
 from edgebench.events import Noted, OnEvent, Waiting, ignore
 from edgebench.patience import NO_PATIENCE, Patience
-from edgebench.printable import printable
 from edgebench.remote_agent import RemoteAgent
 from edgebench.request import WAIT_S
+from edgebench.text import printable
 from edgebench.transport import open_transport
 from edgebench_agent import protocol
 

@@ -13,10 +13,10 @@ from edgebench.measurement import Run
 from edgebench.measuring import Cell, run_spec
 from edgebench.operators import Operator, OperatorProfile
 from edgebench.preflight import providers_for
-from edgebench.printable import printable
 from edgebench.remote_agent import RemoteAgent
 from edgebench.request import Request
 from edgebench.store import Store
+from edgebench.text import printable
 from edgebench_agent import protocol
 
 

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 from edgebench.comparison import Comparison
 from edgebench.errors import ConfigError, NotComparable
 from edgebench.measurement import Measurement
-from edgebench.printable import printable
 from edgebench.stats.paired import Bootstrap, align, estimate_difference, estimate_f1_difference
 from edgebench.stats.verdicts import LEVEL, Judgement, Verdict, holm_alphas, judge_all
+from edgebench.text import printable
 from edgebench.xtreme_r.scores import ScoreRow, scores_of
 from edgebench.xtreme_r.tasks import tasks
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from edgebench.errors import BoardBusy, BoardError, DeviceError, LeaseLost
 from edgebench.events import Noted, OnEvent, ignore
-from edgebench.printable import printable
 from edgebench.remote_agent import RemoteAgent
+from edgebench.text import printable
 from edgebench_agent import protocol
 
 _FASTEST = "performance"  # the kernel's governor that keeps the highest clock

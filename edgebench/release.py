@@ -8,8 +8,8 @@ from typing import Any
 from edgebench.device import Device
 from edgebench.errors import AgentError
 from edgebench.lease import Holder, holder_of, own_name
-from edgebench.printable import printable
 from edgebench.remote_agent import RemoteAgent
+from edgebench.text import printable
 from edgebench.transport import open_transport
 from edgebench_agent import protocol
 

@@ -10,9 +10,9 @@ from edgebench.device import Device
 from edgebench.errors import AgentError
 from edgebench.events import OnEvent, ignore
 from edgebench.lease import hold_board
-from edgebench.printable import printable
 from edgebench.remote_agent import RemoteAgent
 from edgebench.request import WAIT_S
+from edgebench.text import printable
 from edgebench.transport import open_transport
 
 

@@ -17,11 +17,11 @@ from edgebench.errors import BoardBusy, BoardError, ConfigError, NoWheelFits
 from edgebench.events import OnEvent, ignore
 from edgebench.installing import Installer
 from edgebench.lease import hold_board
-from edgebench.printable import printable
 from edgebench.remote_agent import RemoteAgent
 from edgebench.served import Served
 from edgebench.setup_plan import SetupPlan
 from edgebench.system_python import use_system_python
+from edgebench.text import printable
 from edgebench.transport import open_transport
 
 

@@ -9,8 +9,8 @@ from edgebench.already_served import problem
 from edgebench.checkup import Finding, State
 from edgebench.device import Device
 from edgebench.events import OnEvent
-from edgebench.printable import printable
 from edgebench.remote_agent import RemoteAgent
+from edgebench.text import printable
 from edgebench.trial import try_runtime
 from edgebench_agent import protocol
 

@@ -22,8 +22,8 @@ from edgebench.export.parity import BOUNDS, Bound
 from edgebench.inputs import settle
 from edgebench.patience import Patience
 from edgebench.preflight import providers_for, push_artifact
-from edgebench.printable import printable
 from edgebench.remote_agent import RemoteAgent
+from edgebench.text import printable
 from edgebench.transport import open_transport
 from edgebench.workload import EncodedInputs, Workload, random_inputs
 

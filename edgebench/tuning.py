@@ -13,8 +13,8 @@ from typing import Any
 from edgebench.comparison import MUST_MATCH, Comparison, compare_pairs
 from edgebench.errors import TooFewRuns
 from edgebench.measurement import Measurement
-from edgebench.printable import printable
 from edgebench.stats.verdicts import MARGIN
+from edgebench.text import printable
 
 _ALLOW = (*MUST_MATCH, "runtime")  # the settings are what differs
 

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from edgebench.conditions import FREQUENCY, OTHERS_CPU, THROTTLED, cpu_temperatures, highest
 from edgebench.measurement import Run, Series
-from edgebench.printable import printable
 from edgebench.stats.drift import Drift, drift_of
 from edgebench.summary import batches_of_a_turn, duration_ns, has_no_whole_turn, inputs_of_a_turn, whole_turns
+from edgebench.text import printable
 from edgebench.throttling import happened_during, throttle_names
 from edgebench.timeline import mean_service_s, services, shares_by_minute
 from edgebench.workload import RunPlan

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from edgebench.errors import BoardError, ConfigError, NoWheelFits
-from edgebench.printable import printable
+from edgebench.text import printable
 
 #: What pip is asked for, by the agent's name of the runtime. psutil tells what else keeps a board busy.
 RUNTIME_REQUIREMENTS = {

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.text import Text
 
 from edgebench.events import Cooling, Ended, Event, Noted, Planned, Pushing, Running, Waiting
-from edgebench.printable import printable
+from edgebench.text import printable
 
 _MS = 1e6
 

@@ -11,9 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from edgebench.measurement import LatencySummary, Measurement, PaddingCost, Run
-from edgebench.printable import printable
 from edgebench.report.figures import latency_text, megabytes, rounded, with_half_width
 from edgebench.report.table import Column, FittingTable, cut_text, measurement_table, variant_name
+from edgebench.text import printable
 
 
 def list_of_measurements(measurements: Sequence[Measurement]) -> Table:

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from edgebench.comparison import Contrast
 from edgebench.pareto import Figure, Front
-from edgebench.printable import printable
 from edgebench.report.comparison import score_verdict
 from edgebench.report.table import add_plain_row, plain_table
 from edgebench.study_answers import Answer, StudyReport
 from edgebench.study_file import Study
 from edgebench.study_parts import Part
+from edgebench.text import printable
 
 if TYPE_CHECKING:
     from rich.table import Table

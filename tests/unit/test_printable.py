@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgebench.printable import printable
+from edgebench.text import printable
 
 
 @given(st.text(), st.integers(3, 600))
