@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from edgebench._version import __version__
 from edgebench.artifact import Artifact
 from edgebench.operators import OperatorProfile
-from edgebench.rate_search import RateSearch
+from edgebench.stats.rate_search import RateSearch
 from edgebench.variant import Variant
 
 if TYPE_CHECKING:

@@ -11,10 +11,10 @@ from edgebench.errors import NotValid
 from edgebench.events import Noted, OnEvent
 from edgebench.measurement import Run
 from edgebench.measuring import Cell, RunEnded, measure_run
-from edgebench.rate_search import Probe, RateSearch
 from edgebench.remote_agent import RemoteAgent
 from edgebench.request import Request
 from edgebench.stats.percentiles import MINIMUM_COUNTS, percentile_bound_holds, quantiles
+from edgebench.stats.rate_search import Probe, RateSearch
 from edgebench.store import Store
 from edgebench.validity import OVERLOADED, reasons_against, utilisation
 from edgebench.workload import RunPlan, Scenario

@@ -40,7 +40,7 @@ from edgebench.measurement import (
     Trace,
 )
 from edgebench.operators import OperatorProfile
-from edgebench.rate_search import RateSearch
+from edgebench.stats.rate_search import RateSearch
 from edgebench.summary import figures_of, summarise, summarise_run
 from edgebench.trace_file import TIMED, connect, first_line, read_traces, sql_glob, sql_text, write_trace
 from edgebench.variant import Variant

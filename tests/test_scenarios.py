@@ -14,8 +14,8 @@ import pytest
 import edgebench
 from edgebench.errors import NotValid
 from edgebench.events import Event, Noted
-from edgebench.rate_search import RateSearch
 from edgebench.session import resume
+from edgebench.stats.rate_search import RateSearch
 from edgebench.store import Store
 from edgebench.summary import whole_turns
 from edgebench.workload import RunPlan, Scenario, Workload

@@ -16,10 +16,10 @@ from rich.console import Console
 from edgebench.device import find_device
 from edgebench.errors import ConfigError, StoreError
 from edgebench.measurement import measurements_to_json
-from edgebench.rate_search import Probe, RateSearch
 from edgebench.report.rate_search import answer, search_tables
 from edgebench.request import Request
 from edgebench.stats.percentiles import MINIMUM_COUNTS, percentile_bound_holds
+from edgebench.stats.rate_search import Probe, RateSearch
 from edgebench.store import Store
 from edgebench.summary import summarise
 from edgebench.workload import RunPlan, Scenario, Workload
