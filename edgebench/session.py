@@ -19,10 +19,10 @@ from edgebench.comparison import compare_rows
 from edgebench.cooling import CoolDown
 from edgebench.course import Course
 from edgebench.device import Device, find_device
-from edgebench.environments import tflite_runtime_python
 from edgebench.errors import RunFailed
 from edgebench.events import Began, Ended, Noted, OnEvent, Planned, Running, ignore
 from edgebench.export import cache_folder
+from edgebench.export.tflite_runtimes import tflite_runtime_python
 from edgebench.idle import measure_idle
 from edgebench.lease import agent_of
 from edgebench.measurement import Measurement, Run, Score, Subject

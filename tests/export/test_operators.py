@@ -15,10 +15,10 @@ import pytest
 import edgebench
 from edgebench import RunPlan, Workload
 from edgebench.device import find_device
-from edgebench.environments import tflite_runtime_python
 from edgebench.errors import BoardError
 from edgebench.events import Event, Noted
 from edgebench.export import export_model
+from edgebench.export.tflite_runtimes import tflite_runtime_python
 from tests.export.conftest import BUCKETS
 
 pytest.importorskip("torch")

@@ -19,12 +19,12 @@ import edgebench_agent
 from edgebench import RunPlan, Workload
 from edgebench.artifact import Artifact, Format
 from edgebench.device import find_device
-from edgebench.environments import TFLITE_RUNTIMES, tflite_runtime_python
 from edgebench.errors import BoardError, CheckpointError, ConfigError, EdgebenchError, ExportError
 from edgebench.evaluation import infer_texts
 from edgebench.export import Exported, encode_texts, export_model
 from edgebench.export.heads import HEADS
 from edgebench.export.tflite_file import choose_buckets
+from edgebench.export.tflite_runtimes import TFLITE_RUNTIMES, tflite_runtime_python
 from tests.export.conftest import BUCKETS, MAX_SEQ_LEN, build
 
 np = pytest.importorskip("numpy")
