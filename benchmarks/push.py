@@ -20,10 +20,10 @@ import time
 from pathlib import Path
 
 from benchmarks.pairs import interleaved
+from edgebench.board.agent import RemoteAgent
+from edgebench.board.transport import open_transport
 from edgebench.device import Device, load_profile
-from edgebench.remote_agent import RemoteAgent
 from edgebench.testing import FaultyProxy
-from edgebench.transport import open_transport
 from tests.ssh.board import write_key
 from tests.ssh.openssh import SSHD, OpenSshServer
 

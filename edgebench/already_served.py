@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from edgebench.board.agent import RemoteAgent
+from edgebench.board.installed_runtimes import Served
 from edgebench.board_environments import BoardEnvironment
 from edgebench.checkup import Finding, State
 from edgebench.device import Device
 from edgebench.errors import AgentError
-from edgebench.remote_agent import RemoteAgent
-from edgebench.served import Served
 from edgebench.setup_plan import SetupPlan
 from edgebench.text import printable
 from edgebench.wheels import runtime_of_package

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgebench.board_pythons import BoardPython
+from edgebench.board.pythons import BoardPython
 from edgebench.device import Device
 from edgebench.errors import ConfigError, NoWheelFits
 from edgebench.export import cache_folder

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from edgebench.board_pythons import BoardPython
+from edgebench.board.pythons import BoardPython
 from edgebench.checkup import Finding, State
 from edgebench.text import printable
 

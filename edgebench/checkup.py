@@ -8,18 +8,18 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from edgebench.board_facts import busy_processes, sensors_of
-from edgebench.board_pythons import DEFAULT_PYTHON
+from edgebench.board.agent import RemoteAgent
+from edgebench.board.facts import busy_processes, sensors_of
+from edgebench.board.lease import Holder, hold_board, holder_of
+from edgebench.board.pythons import DEFAULT_PYTHON
+from edgebench.board.transport import open_transport
 from edgebench.device import Device
 from edgebench.errors import AuthenticationError, BoardBusy, BoardError, ConnectionLost, DeviceError, HostKeyError
-from edgebench.lease import Holder, hold_board, holder_of
 from edgebench.measurement import Overhead
 from edgebench.own_cost import own_cost
-from edgebench.remote_agent import RemoteAgent
 from edgebench.report.own_cost import cost_text, sensors_text
 from edgebench.text import printable
 from edgebench.throttling import STICKY_SHIFT, throttle_names
-from edgebench.transport import open_transport
 from edgebench_agent.protocol import LeaseRequest
 
 _MB = 10**6

@@ -7,11 +7,11 @@ from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from edgebench.board.agent import RemoteAgent
+from edgebench.board.lease import hold_board
+from edgebench.board.transport import open_transport
 from edgebench.device import Device
 from edgebench.errors import AgentError, BoardError
-from edgebench.lease import hold_board
-from edgebench.remote_agent import RemoteAgent
-from edgebench.transport import open_transport
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import secrets
 from dataclasses import replace
 
+from edgebench.board.agent import RemoteAgent
+from edgebench.board.journal import failure
+from edgebench.board.preflight import providers_for
 from edgebench.collect import RunCollector
 from edgebench.errors import AgentError, BoardError, LeaseLost, RunFailed
 from edgebench.events import Noted, OnEvent
-from edgebench.following import failure
 from edgebench.measurement import ColdStart
 from edgebench.measuring import Cell, run_spec
-from edgebench.preflight import providers_for
-from edgebench.remote_agent import RemoteAgent
 from edgebench.request import Request
 from edgebench.store import Store
 

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgebench.artifact import Artifact, Format, hash_file, parse_format
+from edgebench.board.lease import agent_of
+from edgebench.board.preflight import preflight, providers_for, push_artifact, runtime_of
 from edgebench.collect import RunCollector
 from edgebench.device import Device, find_device
 from edgebench.energy import energy_of
@@ -21,9 +23,7 @@ from edgebench.events import Noted, OnEvent, ignore
 from edgebench.export import Exported, existing_file, export_model, open_tokenizer
 from edgebench.export.checkpoint import TOKENIZER_FILES
 from edgebench.inputs import settle
-from edgebench.lease import agent_of
 from edgebench.measurement import Run
-from edgebench.preflight import preflight, providers_for, push_artifact, runtime_of
 from edgebench.request import WAIT_S
 from edgebench.stats.percentiles import quantiles
 from edgebench.stats.resampling import bootstrap_interval

@@ -12,17 +12,17 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from edgebench.artifact import Artifact
+from edgebench.board.agent import RemoteAgent
+from edgebench.board.journal import failure
+from edgebench.board.lease import agent_of
+from edgebench.board.preflight import preflight, providers_for, push_artifact
 from edgebench.collect import RunCollector
 from edgebench.device import Device
 from edgebench.errors import AgentError, ConfigError
 from edgebench.events import OnEvent, ignore
-from edgebench.following import failure
 from edgebench.inputs import encode, settle
-from edgebench.lease import agent_of
 from edgebench.measurement import Run
 from edgebench.measuring import run_spec
-from edgebench.preflight import preflight, providers_for, push_artifact
-from edgebench.remote_agent import RemoteAgent
 from edgebench.text import printable
 from edgebench.workload import EncodedInputs, Workload
 from edgebench.xtreme_r.retrieval import pooled

@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from edgebench.board.agent import RemoteAgent
+from edgebench.board.journal import failure
 from edgebench.collect import RunCollector
 from edgebench.energy import IDLE_FACT, LEAST_READINGS, POWER, idle_power_uw, rails_of
 from edgebench.errors import AgentError, BoardBusy
 from edgebench.events import Noted, OnEvent
-from edgebench.following import failure
 from edgebench.measuring import Cell, run_spec
-from edgebench.remote_agent import RemoteAgent
 from edgebench.request import Request
 from edgebench_agent import protocol
 

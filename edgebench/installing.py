@@ -7,13 +7,13 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from edgebench.already_served import problem
+from edgebench.board.agent import RemoteAgent
+from edgebench.board.installed_runtimes import Served
 from edgebench.board_environments import BoardEnvironment
 from edgebench.checkup import Finding, State
 from edgebench.device import Device
 from edgebench.errors import AgentError, BoardError, ConnectionFailed, ConnectionLost, DeviceError, LeaseLost
 from edgebench.events import Noted, OnEvent, Pushing
-from edgebench.remote_agent import RemoteAgent
-from edgebench.served import Served
 from edgebench.trial import Trial, try_runtime
 from edgebench.wheels import Wheel, WheelFolder, unpacked_bytes, versions_of
 from edgebench_agent import protocol

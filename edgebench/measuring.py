@@ -8,15 +8,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 
-from edgebench.agent_archive import agent_archive
 from edgebench.artifact import Artifact
+from edgebench.board.agent import RemoteAgent
+from edgebench.board.archive import agent_archive
+from edgebench.board.journal import Position, failure
+from edgebench.board.power import AS_FOUND, PowerState
+from edgebench.board.preflight import model_files, providers_for, runtime_of
 from edgebench.collect import RunCollector
 from edgebench.errors import BoardBusy, EdgebenchError
-from edgebench.following import Position, failure
 from edgebench.measurement import Run, Subject
-from edgebench.power import AS_FOUND, PowerState
-from edgebench.preflight import model_files, providers_for, runtime_of
-from edgebench.remote_agent import RemoteAgent
 from edgebench.request import Request
 from edgebench.validity import BESIDE
 from edgebench.workload import EncodedInputs, RunPlan, Workload

@@ -6,14 +6,14 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import replace
 
+from edgebench.board.agent import RemoteAgent
+from edgebench.board.journal import failure
+from edgebench.board.preflight import providers_for
 from edgebench.errors import AgentError, RunFailed
 from edgebench.events import Noted, OnEvent
-from edgebench.following import failure
 from edgebench.measurement import Run
 from edgebench.measuring import Cell, run_spec
 from edgebench.operators import Operator, OperatorProfile
-from edgebench.preflight import providers_for
-from edgebench.remote_agent import RemoteAgent
 from edgebench.request import Request
 from edgebench.store import Store
 from edgebench.text import printable

@@ -15,14 +15,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from edgebench.agent_archive import agent_archive
+from edgebench.board.agent import RemoteAgent
+from edgebench.board.archive import agent_archive
+from edgebench.board.journal import failure
 from edgebench.collect import RunCollector
 from edgebench.errors import AgentError, EdgebenchError
 from edgebench.events import Noted, OnEvent
-from edgebench.following import failure
 from edgebench.measurement import Overhead, Run
 from edgebench.measuring import LEASE_NS
-from edgebench.remote_agent import RemoteAgent
 from edgebench.request import Request
 from edgebench.schedule import order_of_runs
 from edgebench.stats.intervals import t_interval

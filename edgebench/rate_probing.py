@@ -6,12 +6,12 @@ import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
+from edgebench.board.agent import RemoteAgent
 from edgebench.collect import RunCollector
 from edgebench.errors import NotValid
 from edgebench.events import Noted, OnEvent
 from edgebench.measurement import Run
 from edgebench.measuring import Cell, RunEnded, measure_run
-from edgebench.remote_agent import RemoteAgent
 from edgebench.request import Request
 from edgebench.stats.percentiles import MINIMUM_COUNTS, percentile_bound_holds, quantiles
 from edgebench.stats.rate_search import Probe, RateSearch

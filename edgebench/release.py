@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from edgebench.board.agent import RemoteAgent
+from edgebench.board.lease import Holder, holder_of, own_name
+from edgebench.board.transport import open_transport
 from edgebench.device import Device
 from edgebench.errors import AgentError
-from edgebench.lease import Holder, holder_of, own_name
-from edgebench.remote_agent import RemoteAgent
 from edgebench.text import printable
-from edgebench.transport import open_transport
 from edgebench_agent import protocol
 
 

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from edgebench.board.agent import RemoteAgent
+from edgebench.board.lease import hold_board
+from edgebench.board.transport import open_transport
 from edgebench.device import Device
 from edgebench.errors import AgentError
 from edgebench.events import OnEvent, ignore
-from edgebench.lease import hold_board
-from edgebench.remote_agent import RemoteAgent
 from edgebench.request import WAIT_S
 from edgebench.text import printable
-from edgebench.transport import open_transport
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,16 +6,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edgebench.already_served import find_broken, was_kept
+from edgebench.board.agent import RemoteAgent
+from edgebench.board.transport import open_transport
 from edgebench.checkup import Finding, State
 from edgebench.device import Device
 from edgebench.errors import BoardBusy, BoardError, LeaseLost
 from edgebench.events import Noted, OnEvent, ignore
 from edgebench.preparing import TFLITE_RUNTIMES
-from edgebench.remote_agent import RemoteAgent
 from edgebench.request import Request
 from edgebench.setup import require_use, set_up
 from edgebench.setup_plan import SetupPlan
-from edgebench.transport import open_transport
 
 
 def set_up_for(request: Request, on_event: OnEvent = ignore) -> None:

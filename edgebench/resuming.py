@@ -6,7 +6,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from edgebench.agent_archive import agent_archive
+from edgebench.board.archive import agent_archive
 from edgebench.errors import StoreError
 from edgebench.measurement import Measurement, Run
 from edgebench.measuring import INTERRUPTED, Cell

@@ -13,6 +13,10 @@ from typing import Any
 
 from edgebench.alternation import in_order, marked, rows_of, with_ratios
 from edgebench.artifact import Format, parse_format
+from edgebench.board.agent import RemoteAgent
+from edgebench.board.lease import agent_of
+from edgebench.board.power import BoardPower, PowerState, power_to_set
+from edgebench.board.preflight import push_artifact, runtime_of
 from edgebench.cold_start import start_cold_and_keep
 from edgebench.collect import RunCollector
 from edgebench.comparison import compare_rows
@@ -24,7 +28,6 @@ from edgebench.events import Began, Ended, Noted, OnEvent, Planned, Running, ign
 from edgebench.export import cache_folder
 from edgebench.export.tflite_runtimes import tflite_runtime_python
 from edgebench.idle import measure_idle
-from edgebench.lease import agent_of
 from edgebench.measurement import Measurement, Run, Score, Subject
 from edgebench.measuring import Cell, RunEnded, measure_runs
 from edgebench.operator_profiling import has_fallen_back, profile_and_keep
@@ -38,11 +41,8 @@ from edgebench.planning import (
     shared_cost_of,
     what_budget_costs,
 )
-from edgebench.power import BoardPower, PowerState, power_to_set
-from edgebench.preflight import push_artifact, runtime_of
 from edgebench.preparing import Prepared, prepare
 from edgebench.rate_probing import RateFinders, plan_at
-from edgebench.remote_agent import RemoteAgent
 from edgebench.request import DEFAULT_MODEL, Request, request_from_json, request_to_json
 from edgebench.resuming import stored_runs
 from edgebench.store import Store

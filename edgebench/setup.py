@@ -8,21 +8,21 @@ from pathlib import Path
 from typing import Any
 
 from edgebench.already_served import find_broken, is_kept, was_kept, was_there, whole_there
+from edgebench.board.agent import RemoteAgent
+from edgebench.board.installed_runtimes import Served
+from edgebench.board.lease import hold_board
+from edgebench.board.pythons import DEFAULT_PYTHON, BoardPython, find_pythons
+from edgebench.board.transport import open_transport
 from edgebench.board_environments import BoardEnvironment, EnvironmentChoice
 from edgebench.board_findings import board_findings
-from edgebench.board_pythons import DEFAULT_PYTHON, BoardPython, find_pythons
 from edgebench.checkup import Finding, State
 from edgebench.device import Device
 from edgebench.errors import BoardBusy, BoardError, ConfigError, NoWheelFits
 from edgebench.events import OnEvent, ignore
 from edgebench.installing import Installer
-from edgebench.lease import hold_board
-from edgebench.remote_agent import RemoteAgent
-from edgebench.served import Served
 from edgebench.setup_plan import SetupPlan
 from edgebench.system_python import use_system_python
 from edgebench.text import printable
-from edgebench.transport import open_transport
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

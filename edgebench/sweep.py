@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from edgebench.artifact import Artifact
+from edgebench.board.agent import RemoteAgent
+from edgebench.board.power import AS_FOUND, BoardPower, PowerState, is_refusal
+from edgebench.board.preflight import preflight
 from edgebench.errors import BoardError
 from edgebench.events import Noted, OnEvent
-from edgebench.power import AS_FOUND, BoardPower, PowerState, is_refusal
-from edgebench.preflight import preflight
-from edgebench.remote_agent import RemoteAgent
 from edgebench.request import Request
 from edgebench.workload import Workload
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from edgebench.already_served import problem
+from edgebench.board.agent import RemoteAgent
 from edgebench.checkup import Finding, State
 from edgebench.device import Device
 from edgebench.events import OnEvent
-from edgebench.remote_agent import RemoteAgent
 from edgebench.text import printable
 from edgebench.trial import try_runtime
 from edgebench_agent import protocol

@@ -12,6 +12,10 @@ from functools import partial
 from typing import Any
 
 from edgebench.artifact import Artifact, Format
+from edgebench.board.agent import RemoteAgent
+from edgebench.board.busy_retry import Patience
+from edgebench.board.preflight import providers_for, push_artifact
+from edgebench.board.transport import open_transport
 from edgebench.checkup import Finding, State
 from edgebench.device import Device, find_device
 from edgebench.errors import BoardBusy, BoardError, EdgebenchError, MissingExtra, RunFailed
@@ -20,11 +24,7 @@ from edgebench.events import Noted, OnEvent, Waiting, ignore
 from edgebench.export import export_model
 from edgebench.export.parity import BOUNDS, Bound
 from edgebench.inputs import settle
-from edgebench.patience import Patience
-from edgebench.preflight import providers_for, push_artifact
-from edgebench.remote_agent import RemoteAgent
 from edgebench.text import printable
-from edgebench.transport import open_transport
 from edgebench.workload import EncodedInputs, Workload, random_inputs
 
 TRIAL_MODEL = "reference:tiny"

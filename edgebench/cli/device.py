@@ -26,12 +26,12 @@ from edgebench.cli.output import (
 from edgebench.errors import ConfigError, HostKeyError, UsageError
 
 if TYPE_CHECKING:
+    from edgebench.board.transport.known_hosts import HostKey
     from edgebench.checkup import Checkup
     from edgebench.cleanup import Cleanup
     from edgebench.device import Device
     from edgebench.removal import Removal
     from edgebench.setup import Setup
-    from edgebench.transport.known_hosts import HostKey
 
 DEFAULT_PUBLIC_KEY = "~/.ssh/id_ed25519.pub"
 
@@ -138,8 +138,8 @@ def add(
     Example:
       edgebench device add pi4 --host pi@10.0.0.4 --copy-id
     """
+    from edgebench.board.device_config import add_device
     from edgebench.device import config_paths, device_from_table, parse_address, read_devices
-    from edgebench.device_config import add_device
 
     address_user, address, address_port = parse_address(host)
     settings = {
@@ -180,7 +180,7 @@ def _normal_key(text: str) -> str:
     Raises:
         ConfigError: there is no key in the text.
     """
-    from edgebench.transport.known_hosts import HostKey
+    from edgebench.board.transport.known_hosts import HostKey
 
     words = text.split()
     for kind, blob in pairwise(words):
@@ -192,8 +192,8 @@ def _normal_key(text: str) -> str:
 
 def _confirmed_key(device: Device) -> str:
     """Return the board's host key once it is known to be right: from known_hosts, or by a yes at the terminal."""
-    from edgebench.transport.known_hosts import HostKey
-    from edgebench.transport.ssh import fetch_host_key
+    from edgebench.board.transport.known_hosts import HostKey
+    from edgebench.board.transport.ssh import fetch_host_key
 
     assert device.host is not None  # noqa: S101 - a board of edgebench.toml has one
     text, fingerprint = fetch_host_key(device.host, device.port)
@@ -217,7 +217,7 @@ def _confirmed_key(device: Device) -> str:
 
 def _known_keys(device: Device) -> list[HostKey]:
     """Return the keys that the user's and the system's known_hosts list for a board."""
-    from edgebench.transport.known_hosts import SSH_PORT, known_keys, lookup_name
+    from edgebench.board.transport.known_hosts import SSH_PORT, known_keys, lookup_name
 
     paths = [Path.home() / ".ssh" / "known_hosts", Path("/etc/ssh/ssh_known_hosts")]
     return known_keys(lookup_name(device.host or "", device.port or SSH_PORT), paths).accepted
@@ -246,7 +246,7 @@ def _public_key(given: str | None, identity_file: str | None) -> str:
 
 def _install_key(device: Device, public_key: str, *, from_stdin: bool) -> None:
     """Ask for the password once and have the board accept the key from now on."""
-    from edgebench.transport.ssh import install_public_key
+    from edgebench.board.transport.ssh import install_public_key
 
     if from_stdin:
         password = sys.stdin.readline().rstrip("\r\n")

@@ -17,12 +17,12 @@ import numpy as np
 import pytest
 
 from edgebench.artifact import Format
+from edgebench.board.lease import agent_of
+from edgebench.board.preflight import preflight, push_artifact
 from edgebench.device import Device, find_device
 from edgebench.evaluation import BoardModel, Outputs
 from edgebench.export import export_model
 from edgebench.inputs import settle
-from edgebench.lease import agent_of
-from edgebench.preflight import preflight, push_artifact
 from edgebench.workload import Workload, random_inputs
 from tests.boards.arm64_root import why_not
 from tests.boards.emulated import EmulatedBoard

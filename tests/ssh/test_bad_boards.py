@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 import edgebench
+from edgebench.board.agent import RemoteAgent
+from edgebench.board.preflight import preflight
+from edgebench.board.transport import open_transport
 from edgebench.device import Device
 from edgebench.errors import BoardError
 from edgebench.export import export_model
-from edgebench.preflight import preflight
-from edgebench.remote_agent import RemoteAgent
-from edgebench.transport import open_transport
 from tests.conftest import NewBoard
 from tests.ssh.board import SshBoard, write_key
 

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from edgebench.board.transport import open_transport
+from edgebench.board.transport.base import Transport
 from edgebench.errors import BoardError, ConnectionLost
-from edgebench.transport import open_transport
-from edgebench.transport.base import Transport
 from tests.ssh.board import SshBoard
 
 ECHO_ARGUMENTS = "import json, sys; print(json.dumps(sys.argv[1:]))"

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from edgebench.transport.known_hosts import HostKey, lookup_name
+from edgebench.board.transport.known_hosts import HostKey, lookup_name
 from tests.ssh.board import SshBoard, write_key
 from tests.ssh.test_lease import somebody_else
 

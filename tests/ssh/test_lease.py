@@ -16,14 +16,14 @@ from pathlib import Path
 import pytest
 
 import edgebench
+from edgebench.board.agent import RemoteAgent
+from edgebench.board.lease import agent_of, hold_board, own_name
+from edgebench.board.transport import open_transport
 from edgebench.device import Device
 from edgebench.errors import BoardBusy, LeaseLost
 from edgebench.events import Event, Noted
-from edgebench.lease import agent_of, hold_board, own_name
 from edgebench.own_cost import own_cost
 from edgebench.release import SeenLease, release_seen, see_lease
-from edgebench.remote_agent import RemoteAgent
-from edgebench.transport import open_transport
 from edgebench_agent.board_lease import BoardLease
 from edgebench_agent.home import Home
 from edgebench_agent.protocol import LeaseRequest

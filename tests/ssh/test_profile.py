@@ -12,14 +12,14 @@ import pytest
 
 import edgebench
 from edgebench.artifact import hash_file
+from edgebench.board.agent import RemoteAgent
+from edgebench.board.preflight import push_artifact
+from edgebench.board.transport import open_transport
 from edgebench.errors import BoardError
 from edgebench.evaluation import read_outputs
 from edgebench.events import Event, Running
 from edgebench.export import export_model
 from edgebench.measuring import run_spec
-from edgebench.preflight import push_artifact
-from edgebench.remote_agent import RemoteAgent
-from edgebench.transport import open_transport
 from edgebench.workload import random_inputs
 from edgebench_agent import protocol
 from tests.ssh.board import SshBoard

@@ -13,16 +13,16 @@ from typing import Any
 import pytest
 
 import edgebench
+from edgebench.board.agent import RemoteAgent
+from edgebench.board.preflight import push_artifact
+from edgebench.board.transport import open_transport
 from edgebench.device import find_device, load_profile
 from edgebench.errors import BoardError, ConfigError, RunFailed, StoreError, UsageError
 from edgebench.events import Began, Ended, Event, Noted, Planned
 from edgebench.export import export_model
 from edgebench.measuring import run_spec
-from edgebench.preflight import push_artifact
-from edgebench.remote_agent import RemoteAgent
 from edgebench.request import Request
 from edgebench.session import profile_all, resume
-from edgebench.transport import open_transport
 from edgebench.workload import RunPlan, Workload, random_inputs
 from edgebench.xtreme_r.scores import ScoreRow
 from tests.ssh.board import SshBoard

@@ -20,19 +20,19 @@ import pytest
 
 import edgebench
 from edgebench.artifact import Format
+from edgebench.board.agent import RemoteAgent
+from edgebench.board.transport import open_transport
 from edgebench.checkup import State, check_device
 from edgebench.cleanup import clean_device
 from edgebench.device import Device, find_device
 from edgebench.errors import BoardBusy, BoardError, ConfigError, EdgebenchError, LeaseLost, UnknownName
 from edgebench.events import Event, Noted, Pushing
 from edgebench.release import release_seen, see_lease
-from edgebench.remote_agent import RemoteAgent
 from edgebench.removal import remove_setup
 from edgebench.request import Request
 from edgebench.request_setup import set_up_for
 from edgebench.setup import set_up
 from edgebench.setup_plan import SetupPlan
-from edgebench.transport import open_transport
 from edgebench.trial import expected_here
 from edgebench.workload import RunPlan, Workload
 from tests.agent.wheel_making import make_wheel

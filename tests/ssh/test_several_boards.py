@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 
 import edgebench
+from edgebench.board.lease import agent_of
 from edgebench.errors import BoardError
 from edgebench.events import Event, Running
-from edgebench.lease import agent_of
 from edgebench.request import Request
 from edgebench.session import profile_all
 from edgebench.several import measure_all

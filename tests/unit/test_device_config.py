@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edgebench.board.device_config import add_device
 from edgebench.device import DEVICE_KEYS, device_from_table, read_devices
-from edgebench.device_config import add_device
 from edgebench.errors import ConfigError, UnknownName
 
 BEFORE = """\

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from edgebench.transport.known_hosts import HostKey, known_keys, lookup_name
+from edgebench.board.transport.known_hosts import HostKey, known_keys, lookup_name
 from tests.ssh.board import write_key
 
 

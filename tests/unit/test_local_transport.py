@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from edgebench.board.transport import open_transport
+from edgebench.board.transport.base import Transport
 from edgebench.device import Device, load_profile
 from edgebench.errors import BoardError, ConnectionLost
-from edgebench.transport import open_transport
-from edgebench.transport.base import Transport
 
 
 @pytest.fixture
@@ -154,7 +154,7 @@ def test_a_detached_child_neither_blocks_nor_dies_with_its_stream(local: Transpo
 FOLLOWS = """
 import os, signal
 from edgebench.device import Device, load_profile
-from edgebench.transport import open_transport
+from edgebench.board.transport import open_transport
 
 with open_transport(Device(name="local", profile=load_profile("local"))) as board:
     stream = board.start(["cat"])
@@ -177,7 +177,7 @@ def test_ctrl_c_reaches_the_host_but_not_its_commands() -> None:
 
 def test_the_factory_loads_no_ssh_for_this_machine() -> None:
     program = (
-        "import sys; from edgebench.device import find_device; from edgebench.transport import open_transport; "
+        "import sys; from edgebench.device import find_device; from edgebench.board.transport import open_transport; "
         "open_transport(find_device('local')); print(sorted({'fabric', 'paramiko', 'numpy'} & set(sys.modules)))"
     )
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=120)

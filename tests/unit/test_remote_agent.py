@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from edgebench.agent_archive import agent_archive
+from edgebench.board.agent import RemoteAgent
+from edgebench.board.archive import agent_archive
+from edgebench.board.line_reader import LineReader
+from edgebench.board.transport.local import LocalTransport
 from edgebench.collect import RunCollector
 from edgebench.device import Device, find_device
 from edgebench.errors import AgentError, BoardError
-from edgebench.line_reader import LineReader
-from edgebench.remote_agent import RemoteAgent
-from edgebench.transport.local import LocalTransport
 from edgebench_agent import protocol
 
 BENCH: Device = find_device("local")
@@ -32,7 +32,7 @@ class BytesStream:
 
 
 def test_archive_is_the_same_bytes_in_another_process_at_another_time() -> None:
-    code = "from edgebench.agent_archive import agent_archive; print(agent_archive()[1])"
+    code = "from edgebench.board.archive import agent_archive; print(agent_archive()[1])"
     environment = {**os.environ, "TZ": "Asia/Tokyo", "PYTHONHASHSEED": "7"}
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
     assert out.stdout.strip() == agent_archive()[1]

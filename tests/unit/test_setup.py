@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 
 from edgebench.artifact import Format
+from edgebench.board.pythons import BoardPython, find_pythons
+from edgebench.board.transport import open_transport
 from edgebench.board_findings import board_findings
-from edgebench.board_pythons import BoardPython, find_pythons
 from edgebench.checkup import Finding, State
 from edgebench.device import Device, find_device, load_profile
 from edgebench.errors import BoardError, ConfigError
 from edgebench.export.parity import BOUNDS
 from edgebench.setup import set_up
 from edgebench.setup_plan import SetupPlan
-from edgebench.transport import open_transport
 from edgebench.trial import distance_between
 
 NOW_S = 1_800_000_000.0

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
+from edgebench.board.power import AS_FOUND, PowerState, refusals_of, states_of
 from edgebench.comparison import MUST_MATCH, compare
 from edgebench.device import find_device
 from edgebench.errors import ConfigError, NotComparable, UnknownName
 from edgebench.measurement import Energy, Measurement, Run
-from edgebench.power import AS_FOUND, PowerState, refusals_of, states_of
 from edgebench.request import Request, request_from_json, request_to_json
 from edgebench.schedule import order_of_runs
 from edgebench.summary import summarise

@@ -14,17 +14,17 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from edgebench.agent_commands import AgentCommands
-from edgebench.board_facts import is_path, last_words, plain_facts
-from edgebench.board_pythons import DEFAULT_PYTHON, BoardPython
-from edgebench.bootstrap import put_agent
+from edgebench.board.bootstrap import put_agent
+from edgebench.board.busy_retry import NO_PATIENCE
+from edgebench.board.commands import AgentCommands
+from edgebench.board.facts import is_path, last_words, plain_facts
+from edgebench.board.fetching import fetch
+from edgebench.board.installed_runtimes import Served
+from edgebench.board.journal import Follower, Position
+from edgebench.board.pythons import DEFAULT_PYTHON, BoardPython
+from edgebench.board.transfer import OnProgress, push_bytes, push_file
+from edgebench.board.transport.base import Transport
 from edgebench.errors import AgentError, BoardBusy
-from edgebench.fetching import fetch
-from edgebench.following import Follower, Position
-from edgebench.patience import NO_PATIENCE
-from edgebench.pushing import OnProgress, push_bytes, push_file
-from edgebench.served import Served
-from edgebench.transport.base import Transport
 from edgebench_agent import protocol
 
 _T = TypeVar("_T")

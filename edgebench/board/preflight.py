@@ -7,12 +7,12 @@ from dataclasses import asdict
 from typing import Any
 
 from edgebench.artifact import Artifact, Format
-from edgebench.board_facts import busy_processes, sensors_of
+from edgebench.board.agent import RemoteAgent
+from edgebench.board.facts import busy_processes, sensors_of
 from edgebench.device import Device
 from edgebench.energy import POWER
 from edgebench.errors import BoardError
 from edgebench.events import Noted, OnEvent, Pushing, ignore
-from edgebench.remote_agent import RemoteAgent
 from edgebench_agent import protocol
 
 _BUSY = 200  # thousandths of a core that another process may use before it is worth a word

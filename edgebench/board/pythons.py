@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from edgebench.board.transport.base import Transport
 from edgebench.errors import BoardError
-from edgebench.transport.base import Transport
 from edgebench_agent import protocol
 
 OLDEST_PYTHON = (3, 8)

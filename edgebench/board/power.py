@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from edgebench.board.agent import RemoteAgent
 from edgebench.errors import BoardBusy, BoardError, DeviceError, LeaseLost
 from edgebench.events import Noted, OnEvent, ignore
-from edgebench.remote_agent import RemoteAgent
 from edgebench.text import printable
 from edgebench_agent import protocol
 

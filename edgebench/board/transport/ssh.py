@@ -24,6 +24,9 @@ import paramiko  # type: ignore[import-untyped]
 from fabric import Config, Connection
 from paramiko.auth_strategy import AuthStrategy  # type: ignore[import-untyped]
 
+from edgebench.board.transport.base import CHUNK_BYTES, StderrTail, Stream, Transport
+from edgebench.board.transport.known_hosts import SSH_PORT, HostKey, KnownKeys, known_keys, lookup_name
+from edgebench.board.transport.ssh_config import ssh_config_text
 from edgebench.device import Device
 from edgebench.errors import (
     AuthenticationError,
@@ -34,9 +37,6 @@ from edgebench.errors import (
     DeviceError,
     HostKeyError,
 )
-from edgebench.transport.base import CHUNK_BYTES, StderrTail, Stream, Transport
-from edgebench.transport.known_hosts import SSH_PORT, HostKey, KnownKeys, known_keys, lookup_name
-from edgebench.transport.ssh_config import ssh_config_text
 
 CONNECT_S = 10.0
 #: How long the board may take to answer a request on an open connection (a login, a command's start).

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from edgebench.agent_archive import agent_archive
-from edgebench.agent_commands import AgentCommands
-from edgebench.board_facts import last_words, plain_facts
-from edgebench.board_pythons import DEFAULT_PYTHON, BoardPython, board_python, find_pythons
+from edgebench.board.archive import agent_archive
+from edgebench.board.commands import AgentCommands
+from edgebench.board.facts import last_words, plain_facts
+from edgebench.board.installed_runtimes import Served, served_runtimes
+from edgebench.board.pythons import DEFAULT_PYTHON, BoardPython, board_python, find_pythons
+from edgebench.board.transport.base import CommandResult
 from edgebench.errors import AgentError, BoardError
-from edgebench.served import Served, served_runtimes
-from edgebench.transport.base import CommandResult
 from edgebench_agent import protocol
 
 # Runs on any Python that the board may have, even too old a one: it must be able to say so.

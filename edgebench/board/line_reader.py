@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 
+from edgebench.board.transport.base import Stream
 from edgebench.errors import AgentError
-from edgebench.transport.base import Stream
 from edgebench_agent import protocol
 
 

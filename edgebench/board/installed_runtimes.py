@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from edgebench.board_facts import is_path, last_words
+from edgebench.board.facts import is_path, last_words
 from edgebench_agent import protocol
 
 #: What the board's table has of each runtime.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from edgebench.agent_commands import CHUNK_BYTES, RECONNECT_ATTEMPTS, AgentCommands
-from edgebench.board_facts import last_words
+from edgebench.board.commands import CHUNK_BYTES, RECONNECT_ATTEMPTS, AgentCommands
+from edgebench.board.facts import last_words
 from edgebench.errors import AgentError, ConnectionLost
 
 

@@ -13,14 +13,14 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
+from edgebench.board.agent import RemoteAgent
+from edgebench.board.busy_retry import NO_PATIENCE, Patience
+from edgebench.board.transport import open_transport
 from edgebench.device import Device
 from edgebench.errors import AgentError, BoardBusy, DeviceError, LeaseLost
 from edgebench.events import Noted, OnEvent, Waiting, ignore
-from edgebench.patience import NO_PATIENCE, Patience
-from edgebench.remote_agent import RemoteAgent
 from edgebench.request import WAIT_S
 from edgebench.text import printable
-from edgebench.transport import open_transport
 from edgebench_agent import protocol
 
 #: Without renewal for so long, the board is free: a killed host holds it no longer.

@@ -8,9 +8,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from edgebench.agent_commands import CHUNK_BYTES, RECONNECT_ATTEMPTS, AgentCommands
+from edgebench.board.commands import CHUNK_BYTES, RECONNECT_ATTEMPTS, AgentCommands
+from edgebench.board.line_reader import LineReader
 from edgebench.errors import AgentError, ConnectionLost
-from edgebench.line_reader import LineReader
 
 #: Gets how many bytes are on the board by now, and how many will be.
 OnProgress = Callable[[int, int], None]

@@ -7,12 +7,12 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 
-from edgebench.agent_commands import AgentCommands
-from edgebench.board_facts import last_words
+from edgebench.board.commands import AgentCommands
+from edgebench.board.facts import last_words
+from edgebench.board.fetching import fetch
+from edgebench.board.line_reader import LineReader
+from edgebench.board.transport.base import Stream
 from edgebench.errors import AgentError, ConnectionLost, DeviceError, LeaseLost, RunFailed
-from edgebench.fetching import fetch
-from edgebench.line_reader import LineReader
-from edgebench.transport.base import Stream
 from edgebench_agent import protocol
 
 #: A follower is heard every second (heartbeats); silent for so long, the connection counts as lost.

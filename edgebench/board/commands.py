@@ -6,7 +6,9 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from edgebench.board_facts import last_words
+from edgebench.board.facts import last_words
+from edgebench.board.line_reader import LineReader
+from edgebench.board.transport.base import CommandResult, Stream, Transport
 from edgebench.errors import (
     AgentError,
     AuthenticationError,
@@ -17,8 +19,6 @@ from edgebench.errors import (
     HostKeyError,
     LeaseLost,
 )
-from edgebench.line_reader import LineReader
-from edgebench.transport.base import CommandResult, Stream, Transport
 from edgebench_agent import protocol
 
 RECONNECT_ATTEMPTS = 8

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import IO
 
+from edgebench.board.transport.base import CHUNK_BYTES, StderrTail, Stream, Transport
 from edgebench.device import Device
 from edgebench.errors import BoardError
-from edgebench.transport.base import CHUNK_BYTES, StderrTail, Stream, Transport
 
 #: How long a command may take to end by itself once its input and output are closed.
 _GRACE_S = 3.0
