@@ -25,15 +25,15 @@ from typing import TypeVar
 import numpy as np
 
 from edgebench.alternation import with_ratios
-from edgebench.comparison import Contrast, compare, compare_rows
+from edgebench.analysis.comparison import Contrast, compare, compare_rows
+from edgebench.analysis.summary import summarise
+from edgebench.analysis.validity import judged_together, reasons_against
 from edgebench.course import Course
 from edgebench.measurement import Run, Subject
 from edgebench.stats.ratio import RatioEstimate, estimate_ratio
 from edgebench.stats.verdicts import LEVEL, LOOKS, Judgement, Verdict, is_decided, judge_all
-from edgebench.summary import summarise
 from edgebench.testing import Disturbance, SimulatedBoard
 from edgebench.testing.simulated_board import simulated_subject
-from edgebench.validity import judged_together, reasons_against
 from edgebench.workload import RunPlan
 
 CELLS = ((0.01, 0.03), (0.02, 0.03), (0.01, 0.01), (0.03, 0.03))

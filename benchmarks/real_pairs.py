@@ -29,11 +29,11 @@ from numpy.typing import NDArray
 
 import edgebench
 from benchmarks.overhead import Bench, processes_of
+from edgebench.analysis.comparison import Comparison, compare_rows
 from edgebench.artifact import Format
 from edgebench.board.agent import RemoteAgent
 from edgebench.board.transport import open_transport
 from edgebench.collect import RunCollector
-from edgebench.comparison import Comparison, compare_rows
 from edgebench.export import export_model
 from edgebench.export.reference import find_reference
 from edgebench.request import Request

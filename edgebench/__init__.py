@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 from edgebench._version import __version__
 
 if TYPE_CHECKING:
+    from edgebench.analysis.comparison import Comparison, compare
+    from edgebench.analysis.evaluation import Evaluation
+    from edgebench.analysis.pairing import Paired, pair
     from edgebench.artifact import Artifact, Format
-    from edgebench.comparison import Comparison, compare
     from edgebench.device import Device, DeviceProfile, find_device
     from edgebench.errors import EdgebenchError
     from edgebench.evaluating import evaluate
-    from edgebench.evaluation_report import Evaluation
     from edgebench.export import export_model
     from edgebench.formats import compare_formats
     from edgebench.measurement import Measurement, Run, Score
-    from edgebench.pairing import Paired, pair
     from edgebench.session import profile
     from edgebench.store import Store
     from edgebench.variant import Lineage, Variant
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Artifact": "artifact",
-    "Comparison": "comparison",
+    "Comparison": "analysis.comparison",
     "Device": "device",
     "DeviceProfile": "device",
     "EdgebenchError": "errors",
-    "Evaluation": "evaluation_report",
+    "Evaluation": "analysis.evaluation",
     "Format": "artifact",
     "Lineage": "variant",
     "Measurement": "measurement",
-    "Paired": "pairing",
+    "Paired": "analysis.pairing",
     "Run": "measurement",
     "RunPlan": "workload",
     "Scenario": "workload",
@@ -40,12 +40,12 @@ _HOMES = {
     "Store": "store",
     "Variant": "variant",
     "Workload": "workload",
-    "compare": "comparison",
+    "compare": "analysis.comparison",
     "compare_formats": "formats",
     "evaluate": "evaluating",
     "export_model": "export",
     "find_device": "device",
-    "pair": "pairing",
+    "pair": "analysis.pairing",
     "profile": "session",
 }
 

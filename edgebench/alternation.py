@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from edgebench.analysis.summary import whole_turns
 from edgebench.board.preflight import providers_for
 from edgebench.errors import BoardError, ConfigError
 from edgebench.measurement import Run
-from edgebench.summary import whole_turns
 from edgebench_agent.protocol import MAX_MODELS
 
 if TYPE_CHECKING:

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from edgebench.analysis.throttling import STICKY_SHIFT, throttle_names
 from edgebench.board.agent import RemoteAgent
 from edgebench.board.facts import busy_processes, sensors_of
 from edgebench.board.lease import Holder, hold_board, holder_of
@@ -19,7 +20,6 @@ from edgebench.measurement import Overhead
 from edgebench.own_cost import own_cost
 from edgebench.report.own_cost import cost_text, sensors_text
 from edgebench.text import printable
-from edgebench.throttling import STICKY_SHIFT, throttle_names
 from edgebench_agent.protocol import LeaseRequest
 
 _MB = 10**6

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from edgebench.conditions import cpu_temperatures
+from edgebench.analysis.conditions import cpu_temperatures
 from edgebench.events import Cooling, Noted, OnEvent, ignore
 
 _POLL_S = 2.0

@@ -9,15 +9,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgebench.analysis.energy import energy_of
+from edgebench.analysis.evaluation import Evaluation
 from edgebench.artifact import Artifact, Format, hash_file, parse_format
 from edgebench.board.lease import agent_of
 from edgebench.board.preflight import preflight, providers_for, push_artifact, runtime_of
 from edgebench.collect import RunCollector
 from edgebench.device import Device, find_device
-from edgebench.energy import energy_of
 from edgebench.errors import ConfigError, ScoresError, UnknownName
 from edgebench.evaluation import BoardModel, Inferred
-from edgebench.evaluation_report import Evaluation
 from edgebench.evaluation_result import LanguageCost, LanguageEvaluation, TaskEvaluation
 from edgebench.events import Noted, OnEvent, ignore
 from edgebench.export import Exported, existing_file, export_model, open_tokenizer

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from edgebench.analysis.energy import IDLE_FACT, LEAST_READINGS, POWER, idle_power_uw, rails_of
 from edgebench.board.agent import RemoteAgent
 from edgebench.board.journal import failure
 from edgebench.collect import RunCollector
-from edgebench.energy import IDLE_FACT, LEAST_READINGS, POWER, idle_power_uw, rails_of
 from edgebench.errors import AgentError, BoardBusy
 from edgebench.events import Noted, OnEvent
 from edgebench.measuring import Cell, run_spec

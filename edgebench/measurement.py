@@ -354,7 +354,7 @@ class Energy:
 class Measurement:
     """The runs of one artifact on one device under one workload, and what they amount to.
 
-    Built by `edgebench.summary.summarise`; only valid runs enter the figures.
+    Built by `edgebench.analysis.summary.summarise`; only valid runs enter the figures.
     """
 
     subject: Subject

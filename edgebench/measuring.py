@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 
+from edgebench.analysis.validity import BESIDE
 from edgebench.artifact import Artifact
 from edgebench.board.agent import RemoteAgent
 from edgebench.board.archive import agent_archive
@@ -18,7 +19,6 @@ from edgebench.collect import RunCollector
 from edgebench.errors import BoardBusy, EdgebenchError
 from edgebench.measurement import Run, Subject
 from edgebench.request import Request
-from edgebench.validity import BESIDE
 from edgebench.workload import EncodedInputs, RunPlan, Workload
 from edgebench_agent import protocol
 

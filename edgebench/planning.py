@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import median
 
+from edgebench.analysis.summary import batches_of_a_turn, duration_ns, whole_turns
+from edgebench.analysis.timeline import mean_service_s
 from edgebench.errors import UsageError
 from edgebench.measurement import Run
 from edgebench.request import Request
 from edgebench.stats.percentiles import MINIMUM_COUNTS
 from edgebench.stats.verdicts import LOOKS
-from edgebench.summary import batches_of_a_turn, duration_ns, whole_turns
-from edgebench.timeline import mean_service_s
 from edgebench.workload import RunPlan
 
 #: Of what a budget may leave of a plan: two blocks; over them 132 inferences, enough for a p95 (MINIMUM_COUNTS); and so

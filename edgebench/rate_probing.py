@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
+from edgebench.analysis.validity import OVERLOADED, reasons_against, utilisation
 from edgebench.board.agent import RemoteAgent
 from edgebench.collect import RunCollector
 from edgebench.errors import NotValid
@@ -16,7 +17,6 @@ from edgebench.request import Request
 from edgebench.stats.percentiles import MINIMUM_COUNTS, percentile_bound_holds, quantiles
 from edgebench.stats.rate_search import Probe, RateSearch
 from edgebench.store import Store
-from edgebench.validity import OVERLOADED, reasons_against, utilisation
 from edgebench.workload import RunPlan, Scenario
 
 #: Of a probe: two or three in a thousand may be over the bound (three of these).

@@ -12,6 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from edgebench.alternation import in_order, marked, rows_of, with_ratios
+from edgebench.analysis.comparison import compare_rows
+from edgebench.analysis.summary import summarise
+from edgebench.analysis.validity import judged_together
 from edgebench.artifact import Format, parse_format
 from edgebench.board.agent import RemoteAgent
 from edgebench.board.lease import agent_of
@@ -19,7 +22,6 @@ from edgebench.board.power import BoardPower, PowerState, power_to_set
 from edgebench.board.preflight import push_artifact, runtime_of
 from edgebench.cold_start import start_cold_and_keep
 from edgebench.collect import RunCollector
-from edgebench.comparison import compare_rows
 from edgebench.cooling import CoolDown
 from edgebench.course import Course
 from edgebench.device import Device, find_device
@@ -46,9 +48,7 @@ from edgebench.rate_probing import RateFinders, plan_at
 from edgebench.request import DEFAULT_MODEL, Request, request_from_json, request_to_json
 from edgebench.resuming import stored_runs
 from edgebench.store import Store
-from edgebench.summary import summarise
 from edgebench.sweep import Condition, conditions_of, settings_of
-from edgebench.validity import judged_together
 from edgebench.variant import Variant
 from edgebench.workload import RunPlan, Workload
 from edgebench.xtreme_r.scores import ScoreRow, read_scores, scores_of

@@ -24,8 +24,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from edgebench._version import __version__
+from edgebench.analysis.conditions import CPU_ZONES, FREQUENCY, OTHERS_CPU, TEMPERATURE, THROTTLED
+from edgebench.analysis.summary import figures_of, summarise, summarise_run
 from edgebench.artifact import Artifact
-from edgebench.conditions import CPU_ZONES, FREQUENCY, OTHERS_CPU, TEMPERATURE, THROTTLED
 from edgebench.errors import EdgebenchError, StoreError, UnknownName, UsageError, nearest
 from edgebench.evaluation_result import LanguageEvaluation
 from edgebench.measurement import (
@@ -41,7 +42,6 @@ from edgebench.measurement import (
 )
 from edgebench.operators import OperatorProfile
 from edgebench.stats.rate_search import RateSearch
-from edgebench.summary import figures_of, summarise, summarise_run
 from edgebench.trace_file import TIMED, connect, first_line, read_traces, sql_glob, sql_text, write_trace
 from edgebench.variant import Variant
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from edgebench.analysis.pairing import ExampleScores
 from edgebench.evaluation_result import LanguageEvaluation, TaskEvaluation
 from edgebench.measurement import Measurement
-from edgebench.pairing import ExampleScores
 from edgebench.store import Store
 from edgebench.xtreme_r.scores import ScoreRow
 

@@ -6,9 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from edgebench.comparison import compare_pairs, why_not_comparable
-from edgebench.errors import NotComparable
-from edgebench.pairing import (
+from edgebench.analysis.comparison import compare_pairs, why_not_comparable
+from edgebench.analysis.pairing import (
     WORDS,
     ExampleScores,
     Paired,
@@ -18,7 +17,8 @@ from edgebench.pairing import (
     pair,
     scores_sentence,
 )
-from edgebench.pareto import Front, fronts
+from edgebench.analysis.pareto import Front, fronts
+from edgebench.errors import NotComparable
 from edgebench.stats.paired import SeedDifference, seed_difference
 from edgebench.stats.verdicts import judge_all
 from edgebench.study_file import Study, StudyContrast, lineage_of

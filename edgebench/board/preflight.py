@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from edgebench.analysis.energy import POWER
 from edgebench.artifact import Artifact, Format
 from edgebench.board.agent import RemoteAgent
 from edgebench.board.facts import busy_processes, sensors_of
 from edgebench.device import Device
-from edgebench.energy import POWER
 from edgebench.errors import BoardError
 from edgebench.events import Noted, OnEvent, Pushing, ignore
 from edgebench_agent import protocol

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from edgebench.analysis.tuning import tuned
 from edgebench.cli.live import LiveDisplay
 from edgebench.cli.output import check_json_target, console, progress_console, to_stdout, write_json
 from edgebench.errors import EdgebenchError
@@ -21,7 +22,6 @@ from edgebench.report.table import measurement_table
 from edgebench.several import BoardResult, Measure, measure_all
 from edgebench.stats.verdicts import MARGIN
 from edgebench.text import printable
-from edgebench.tuning import tuned
 from edgebench.xtreme_r.scores import ScoreRow, scores_of
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ def _show(measurements: list[Measurement], json_target: str | None, margin: floa
 
 def _decided(measurements: Sequence[Measurement], margin: float) -> Iterator[str]:
     """Yield the verdicts of rows that were measured until they were decided, or alternated."""
-    from edgebench.comparison import compare_rows
+    from edgebench.analysis.comparison import compare_rows
 
     compared = compare_rows(
         [each for each in measurements if each.subject.looks > 1 or each.subject.alternates_with], margin=margin

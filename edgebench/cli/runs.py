@@ -65,9 +65,9 @@ def show(id: str, store: Path, json_target: str | None) -> None:
     Example:
       edgebench runs show 20250101T120000-1a2b3c-000
     """
+    from edgebench.analysis.tuning import tuned
     from edgebench.measurement import measurements_to_json
     from edgebench.store import Store
-    from edgebench.tuning import tuned
 
     kept = Store(store)
     measurement = kept.measurement(id)

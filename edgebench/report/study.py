@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from edgebench.comparison import Contrast
-from edgebench.pareto import Figure, Front
+from edgebench.analysis.comparison import Contrast
+from edgebench.analysis.pareto import Figure, Front
 from edgebench.report.comparison import score_verdict
 from edgebench.report.table import add_plain_row, plain_table
 from edgebench.study_answers import Answer, StudyReport

@@ -12,12 +12,12 @@ from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
-from edgebench.energy import has_power
+from edgebench.analysis.energy import has_power
+from edgebench.analysis.tuning import cores_text
 from edgebench.measurement import Measurement
 from edgebench.report.figures import latency_text, megabytes, rounded, with_half_width
 from edgebench.report.own_cost import cost_lines
 from edgebench.text import printable
-from edgebench.tuning import cores_text
 from edgebench.variant import Variant
 from edgebench.xtreme_r.scores import TaskScore, task_scores
 

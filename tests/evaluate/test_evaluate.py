@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import edgebench
-from edgebench.evaluation_report import Evaluation
+from edgebench.analysis.evaluation import Evaluation
 from edgebench.store import Store
 from tests.evaluate.conftest import (
     NLI,

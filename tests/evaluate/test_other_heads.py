@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import edgebench
-from edgebench.evaluation_report import Evaluation
+from edgebench.analysis.evaluation import Evaluation
 from tests.evaluate.conftest import NewCheckpoint, answer, encode, squad, texts, write
 
 pytest.importorskip("torch")

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
+from edgebench.analysis.pairing import compare_scores, pair
+from edgebench.analysis.summary import summarise
 from edgebench.errors import ConfigError, UnknownName
 from edgebench.evaluating import evaluate
-from edgebench.pairing import compare_scores, pair
 from edgebench.store import Store
 from edgebench.stored_scores import stored_scores
 from edgebench.study_file import read_study
-from edgebench.summary import summarise
 from tests.evaluate.conftest import NLI, NewCheckpoint
 from tests.evaluate.test_evaluate import CLASSIFIER, nli_data
 from tests.sample_runs import subject

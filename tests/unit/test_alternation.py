@@ -14,8 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgebench.alternation import in_order, marked, rows_of, with_ratios
+from edgebench.analysis.comparison import compare, compare_rows
+from edgebench.analysis.summary import duration_ns, summarise, whole_turns
+from edgebench.analysis.validity import judged_together
 from edgebench.artifact import Format
-from edgebench.comparison import compare, compare_rows
 from edgebench.device import Device, find_device, load_profile
 from edgebench.errors import BoardError, ConfigError, NotComparable, TooFewRuns
 from edgebench.measurement import Measurement, Run
@@ -25,10 +27,8 @@ from edgebench.request import Request
 from edgebench.stats.ratio import estimate_paired_ratio
 from edgebench.stats.verdicts import more_runs
 from edgebench.store import Store
-from edgebench.summary import duration_ns, summarise, whole_turns
 from edgebench.testing import Disturbance, SimulatedBoard
 from edgebench.testing.simulated_board import simulated_subject
-from edgebench.validity import judged_together
 from edgebench.workload import RunPlan, Scenario, Workload, random_inputs
 from tests.sample_runs import MS
 

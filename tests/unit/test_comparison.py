@@ -17,11 +17,12 @@ import pytest
 from rich.console import Console
 
 import edgebench
+from edgebench.analysis.comparison import MUST_MATCH, Comparison, compare, compare_pairs, compare_rows, find_pairs
+from edgebench.analysis.pairing import PairedComparison
+from edgebench.analysis.summary import summarise
 from edgebench.artifact import Format
-from edgebench.comparison import MUST_MATCH, Comparison, compare, compare_pairs, compare_rows, find_pairs
 from edgebench.errors import ConfigError, NotComparable, TooFewRuns, UnknownName
 from edgebench.measurement import Measurement, Series
-from edgebench.pairing import PairedComparison
 from edgebench.report.comparison import comparison_parts
 from edgebench.schedule import order_of_runs
 from edgebench.stats.ratio import RatioEstimate, estimate_ratio
@@ -36,7 +37,6 @@ from edgebench.stats.verdicts import (
     more_runs,
 )
 from edgebench.store import Store
-from edgebench.summary import summarise
 from edgebench.testing import SimulatedBoard
 from edgebench.testing.simulated_board import simulated_subject
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from edgebench.analysis.validity import judged
 from edgebench.course import Course
 from edgebench.events import Event, Noted
 from edgebench.measurement import Run
 from edgebench.schedule import order_of_runs
 from edgebench.testing import Disturbance, SimulatedBoard
 from edgebench.testing.simulated_board import simulated_subject
-from edgebench.validity import judged
 from edgebench.workload import RunPlan
 
 PLAN = RunPlan(runs=4, min_count=50)

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from edgebench.energy import IDLE_FACT, energy_of, energy_per_inference_j, idle_power_uw, rails_of
+from edgebench.analysis.energy import IDLE_FACT, energy_of, energy_per_inference_j, idle_power_uw, rails_of
+from edgebench.analysis.summary import figures_of, summarise
 from edgebench.measurement import Energy, Run, Series
 from edgebench.report.table import measurement_table
-from edgebench.summary import figures_of, summarise
 from tests.sample_runs import MS, START_NS, run, subject, trace
 
 W = 1_000_000  # microwatts

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edgebench.analysis.evaluation import differences
 from edgebench.errors import ConfigError, StoreError
-from edgebench.evaluation_report import differences
 from edgebench.evaluation_result import LanguageCost, LanguageEvaluation, TaskEvaluation
 from edgebench.stats.resampling import bootstrap_interval
 from edgebench.store import Store

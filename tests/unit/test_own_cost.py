@@ -10,19 +10,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edgebench.analysis.comparison import compare
+from edgebench.analysis.pairing import PairedComparison
+from edgebench.analysis.summary import summarise
 from edgebench.board.agent import RemoteAgent
 from edgebench.board.transport import open_transport
-from edgebench.comparison import compare
 from edgebench.device import find_device
 from edgebench.errors import AgentError
 from edgebench.events import Event, Noted
 from edgebench.measurement import Overhead, Run
 from edgebench.own_cost import overhead_of, own_cost, with_sensors
-from edgebench.pairing import PairedComparison
 from edgebench.report.comparison import comparison_parts
 from edgebench.report.own_cost import cost_lines, sensors_text
 from edgebench.session import profile
-from edgebench.summary import summarise
 from edgebench.workload import RunPlan
 from tests.agent.board import AgentBoard
 from tests.sample_runs import MS, run, subject, trace

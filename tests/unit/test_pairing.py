@@ -12,10 +12,8 @@ import numpy as np
 import pytest
 
 import edgebench
-from edgebench.comparison import compare
-from edgebench.errors import ConfigError, NotComparable
-from edgebench.measurement import Measurement
-from edgebench.pairing import (
+from edgebench.analysis.comparison import compare
+from edgebench.analysis.pairing import (
     OF_FILE,
     OF_OTHER_FILE,
     OF_VARIANT,
@@ -26,7 +24,9 @@ from edgebench.pairing import (
     compare_with_scores,
     pair,
 )
-from edgebench.pareto import fronts
+from edgebench.analysis.pareto import fronts
+from edgebench.errors import ConfigError, NotComparable
+from edgebench.measurement import Measurement
 from edgebench.stats.paired import align, estimate_difference, estimate_f1_difference, seed_difference
 from edgebench.store import Store
 from edgebench.xtreme_r.scores import ScoreRow

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from edgebench.analysis.summary import summarise
 from edgebench.device import find_device
 from edgebench.errors import ConfigError, StoreError
 from edgebench.measurement import measurements_to_json
@@ -21,7 +22,6 @@ from edgebench.request import Request
 from edgebench.stats.percentiles import MINIMUM_COUNTS, percentile_bound_holds
 from edgebench.stats.rate_search import Probe, RateSearch
 from edgebench.store import Store
-from edgebench.summary import summarise
 from edgebench.workload import RunPlan, Scenario, Workload
 from tests.sample_runs import MS, run, subject, trace
 

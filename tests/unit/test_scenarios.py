@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edgebench.analysis.summary import summarise
+from edgebench.analysis.timeline import services
+from edgebench.analysis.validity import reasons_against, utilisation
 from edgebench.device import find_device
 from edgebench.errors import ConfigError
 from edgebench.inputs import encode
 from edgebench.measurement import Run
 from edgebench.request import Request, request_from_json, request_to_json
-from edgebench.summary import summarise
-from edgebench.timeline import services
-from edgebench.validity import reasons_against, utilisation
 from edgebench.workload import RunPlan, Scenario, Workload
 from tests.sample_runs import MS, run, subject, trace
 

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 
-from edgebench.conditions import conditions_of
+from edgebench.analysis.conditions import conditions_of
 from edgebench.errors import StoreError, UnknownName, UsageError
 from edgebench.measurement import Memory, Overhead, Run, Series, Trace
 from edgebench.store import Store

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edgebench.analysis.summary import has_no_whole_turn, summarise, summarise_latencies, whole_turns
 from edgebench.measurement import LatencySummary, Measurement, Memory, Run
-from edgebench.summary import has_no_whole_turn, summarise, summarise_latencies, whole_turns
 from tests.sample_runs import MS, run, subject, trace
 
 ONE_TO_HUNDRED = [n * MS for n in range(1, 101)]

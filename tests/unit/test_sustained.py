@@ -10,17 +10,17 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from edgebench.analysis.summary import summarise
+from edgebench.analysis.throttling import happened_during
+from edgebench.analysis.timeline import minutes_of
+from edgebench.analysis.validity import judged, reasons_against
 from edgebench.course import Course
 from edgebench.errors import ConfigError
 from edgebench.measurement import Measurement, Run, Series, measurements_to_json
 from edgebench.report.sustained import sustained_tables
 from edgebench.store import Store
-from edgebench.summary import summarise
 from edgebench.testing import Disturbance, SimulatedBoard
 from edgebench.testing.simulated_board import simulated_subject
-from edgebench.throttling import happened_during
-from edgebench.timeline import minutes_of
-from edgebench.validity import judged, reasons_against
 from edgebench.workload import RunPlan
 from tests.sample_runs import MS, START_NS, run, subject, trace
 

@@ -9,10 +9,10 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
+from edgebench.analysis.summary import summarise
 from edgebench.measurement import Measurement, PaddingCost, Score
 from edgebench.report.details import details_of, list_of_measurements
 from edgebench.report.table import measurement_table, summary_line
-from edgebench.summary import summarise
 from tests.sample_runs import MS, run, subject, trace
 
 

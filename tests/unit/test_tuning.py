@@ -8,17 +8,17 @@ from typing import Any
 
 import pytest
 
+from edgebench.analysis.comparison import MUST_MATCH, compare
+from edgebench.analysis.summary import summarise
+from edgebench.analysis.tuning import cores_text, tuned
 from edgebench.board.power import AS_FOUND, PowerState, refusals_of, states_of
-from edgebench.comparison import MUST_MATCH, compare
 from edgebench.device import find_device
 from edgebench.errors import ConfigError, NotComparable, UnknownName
 from edgebench.measurement import Energy, Measurement, Run
 from edgebench.request import Request, request_from_json, request_to_json
 from edgebench.schedule import order_of_runs
-from edgebench.summary import summarise
 from edgebench.sweep import thread_settings
 from edgebench.testing.simulated_board import SimulatedBoard, simulated_subject
-from edgebench.tuning import cores_text, tuned
 from edgebench.workload import Workload
 
 RUNS = 6

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edgebench.analysis.summary import whole_turns
+from edgebench.analysis.validity import RULES, judged, reasons_against
 from edgebench.measurement import Run, Series
-from edgebench.summary import whole_turns
 from edgebench.testing import Disturbance, SimulatedBoard
 from edgebench.testing.simulated_board import simulated_subject
-from edgebench.validity import RULES, judged, reasons_against
 from edgebench.workload import RunPlan
 from tests.sample_runs import MS, run, subject, trace
 

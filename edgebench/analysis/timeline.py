@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from edgebench.conditions import FREQUENCY, OTHERS_CPU, THROTTLED, cpu_temperatures
+from edgebench.analysis.conditions import FREQUENCY, OTHERS_CPU, THROTTLED, cpu_temperatures
+from edgebench.analysis.throttling import happened_during, throttle_names
 from edgebench.measurement import Minute, Run, Series, Sustained, Trace
 from edgebench.stats.percentiles import quantiles
-from edgebench.throttling import happened_during, throttle_names
 
 if TYPE_CHECKING:
     import numpy as np

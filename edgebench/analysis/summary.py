@@ -7,8 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from edgebench.conditions import cpu_temperatures
-from edgebench.energy import energy_of, mean_energy
+from edgebench.analysis.conditions import cpu_temperatures
+from edgebench.analysis.energy import energy_of, mean_energy
+from edgebench.analysis.timeline import inputs_done, sustained_of
 from edgebench.measurement import (
     Energy,
     LatencySummary,
@@ -24,7 +25,6 @@ from edgebench.measurement import (
 )
 from edgebench.stats.intervals import t_interval
 from edgebench.stats.percentiles import MINIMUM_COUNTS, quantiles
-from edgebench.timeline import inputs_done, sustained_of
 
 if TYPE_CHECKING:
     import numpy as np

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from edgebench.comparison import Comparison
+from edgebench.analysis.comparison import Comparison
 from edgebench.errors import ConfigError, NotComparable
 from edgebench.measurement import Measurement
 from edgebench.stats.paired import Bootstrap, align, estimate_difference, estimate_f1_difference

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from edgebench.comparison import MUST_MATCH, Comparison, compare_pairs
+from edgebench.analysis.comparison import MUST_MATCH, Comparison, compare_pairs
 from edgebench.errors import TooFewRuns
 from edgebench.measurement import Measurement
 from edgebench.stats.verdicts import MARGIN

@@ -12,13 +12,13 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from edgebench.conditions import FREQUENCY, OTHERS_CPU, THROTTLED, cpu_temperatures, highest
+from edgebench.analysis.conditions import FREQUENCY, OTHERS_CPU, THROTTLED, cpu_temperatures, highest
+from edgebench.analysis.summary import batches_of_a_turn, duration_ns, has_no_whole_turn, inputs_of_a_turn, whole_turns
+from edgebench.analysis.throttling import happened_during, throttle_names
+from edgebench.analysis.timeline import mean_service_s, services, shares_by_minute
 from edgebench.measurement import Run, Series
 from edgebench.stats.drift import Drift, drift_of
-from edgebench.summary import batches_of_a_turn, duration_ns, has_no_whole_turn, inputs_of_a_turn, whole_turns
 from edgebench.text import printable
-from edgebench.throttling import happened_during, throttle_names
-from edgebench.timeline import mean_service_s, services, shares_by_minute
 from edgebench.workload import RunPlan
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from edgebench.comparison import QUANTITIES, Quantity, run_figures
-from edgebench.pairing import LanguageScore, Paired
+from edgebench.analysis.comparison import QUANTITIES, Quantity, run_figures
+from edgebench.analysis.pairing import LanguageScore, Paired
 from edgebench.stats.intervals import t_interval
 
 if TYPE_CHECKING:
