@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from edgebench.formats import compare_formats
     from edgebench.measurement import Measurement, Run, Score
     from edgebench.session import profile
-    from edgebench.store import Store
+    from edgebench.store.store import Store
     from edgebench.variant import Lineage, Variant
     from edgebench.workload import RunPlan, Scenario, Workload
 
@@ -37,7 +37,7 @@ _HOMES = {
     "RunPlan": "workload",
     "Scenario": "workload",
     "Score": "measurement",
-    "Store": "store",
+    "Store": "store.store",
     "Variant": "variant",
     "Workload": "workload",
     "compare": "analysis.comparison",

@@ -14,7 +14,7 @@ from edgebench.events import Noted, OnEvent
 from edgebench.measurement import ColdStart
 from edgebench.measuring import Cell, run_spec
 from edgebench.request import Request
-from edgebench.store import Store
+from edgebench.store.store import Store
 
 
 def start_cold_and_keep(agent: RemoteAgent, cell: Cell, request: Request, store: Store, on_event: OnEvent) -> None:

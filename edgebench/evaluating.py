@@ -27,7 +27,7 @@ from edgebench.measurement import Run
 from edgebench.request import WAIT_S
 from edgebench.stats.percentiles import quantiles
 from edgebench.stats.resampling import bootstrap_interval
-from edgebench.store import Store
+from edgebench.store.store import Store
 from edgebench.variant import REFERENCE_PREFIX
 from edgebench.workload import EncodedInputs, Workload
 from edgebench.xtreme_r.decoding import (

@@ -15,7 +15,7 @@ from edgebench.measurement import Run
 from edgebench.measuring import Cell, run_spec
 from edgebench.operators import Operator, OperatorProfile
 from edgebench.request import Request
-from edgebench.store import Store
+from edgebench.store.store import Store
 from edgebench.text import printable
 from edgebench_agent import protocol
 

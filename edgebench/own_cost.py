@@ -28,7 +28,7 @@ from edgebench.schedule import order_of_runs
 from edgebench.stats.intervals import t_interval
 from edgebench.stats.ratio import estimate_ratio
 from edgebench.stats.verdicts import LEVEL
-from edgebench.store import Store
+from edgebench.store.store import Store
 from edgebench_agent import protocol
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from edgebench.measuring import Cell, RunEnded, measure_run
 from edgebench.request import Request
 from edgebench.stats.percentiles import MINIMUM_COUNTS, percentile_bound_holds, quantiles
 from edgebench.stats.rate_search import Probe, RateSearch
-from edgebench.store import Store
+from edgebench.store.store import Store
 from edgebench.workload import RunPlan, Scenario
 
 #: Of a probe: two or three in a thousand may be over the bound (three of these).

@@ -11,7 +11,7 @@ from edgebench.errors import StoreError
 from edgebench.measurement import Measurement, Run
 from edgebench.measuring import INTERRUPTED, Cell
 from edgebench.rate_probing import searched_id
-from edgebench.store import Store
+from edgebench.store.store import Store
 
 #: What must not change between the runs of one Measurement.
 _SAME_BOARD = (

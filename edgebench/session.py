@@ -47,7 +47,7 @@ from edgebench.preparing import Prepared, prepare
 from edgebench.rate_probing import RateFinders, plan_at
 from edgebench.request import DEFAULT_MODEL, Request, request_from_json, request_to_json
 from edgebench.resuming import stored_runs
-from edgebench.store import Store
+from edgebench.store.store import Store
 from edgebench.sweep import Condition, conditions_of, settings_of
 from edgebench.variant import Variant
 from edgebench.workload import RunPlan, Workload

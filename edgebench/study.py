@@ -17,7 +17,7 @@ from edgebench.preparing import prepare
 from edgebench.request import Request, request_from_json
 from edgebench.session import profile_all, resume
 from edgebench.several import Measure
-from edgebench.store import Store
+from edgebench.store.store import Store
 from edgebench.study_file import Study
 from edgebench.study_parts import parts_of
 from edgebench.workload import Workload

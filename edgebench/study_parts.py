@@ -14,7 +14,7 @@ from statistics import median
 
 from edgebench.device import Device
 from edgebench.measurement import Measurement, Subject
-from edgebench.store import Store
+from edgebench.store.store import Store
 from edgebench.study_file import Study
 from edgebench.workload import Workload
 

@@ -12,7 +12,7 @@ from edgebench.errors import EdgebenchError
 from edgebench.evaluating import EvaluationRequest, evaluate_all, questions_of
 from edgebench.evaluation_result import LanguageEvaluation
 from edgebench.events import Noted, OnEvent
-from edgebench.store import Store
+from edgebench.store.store import Store
 from edgebench.study_file import Study, StudyTask
 from edgebench.study_parts import Part
 from edgebench.variant import Variant

@@ -17,7 +17,7 @@ from edgebench.errors import NotValid
 from edgebench.events import Event, Noted
 from edgebench.session import resume
 from edgebench.stats.rate_search import RateSearch
-from edgebench.store import Store
+from edgebench.store.store import Store
 from edgebench.workload import RunPlan, Scenario, Workload
 
 PLAN = RunPlan(runs=1, min_count=20, min_duration_s=0)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from edgebench.store import Store
+    from edgebench.store.store import Store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -97,7 +97,7 @@ def command(
     from edgebench.cli.profile import named_device
     from edgebench.evaluating import EvaluationRequest, evaluate_all
     from edgebench.events import Event, Noted
-    from edgebench.store import Store
+    from edgebench.store.store import Store
 
     check_json_target(json_target)
     request = EvaluationRequest(

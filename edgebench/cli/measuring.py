@@ -25,7 +25,7 @@ from edgebench.text import printable
 from edgebench.xtreme_r.scores import ScoreRow, scores_of
 
 if TYPE_CHECKING:
-    from edgebench.store import Store
+    from edgebench.store.store import Store
 
 NOT_VALID = 4
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from edgebench.events import OnEvent
     from edgebench.measurement import Measurement
     from edgebench.request import Request
-    from edgebench.store import Store
+    from edgebench.store.store import Store
     from edgebench.xtreme_r.scores import ScoreRow
 
 DEFAULTS = RunPlan()
@@ -223,7 +223,7 @@ def command(
     from edgebench.cli.measuring import measure_and_show
     from edgebench.request import DEFAULT_MODEL, Request
     from edgebench.session import profile_all
-    from edgebench.store import Store
+    from edgebench.store.store import Store
     from edgebench.xtreme_r.scores import read_scores
 
     rows = read_scores(scores) if scores is not None else []

@@ -47,7 +47,7 @@ def run(file: Path, store: Path, json_target: str | None) -> int:
     """
     from edgebench.cli.measuring import measure_and_show, terminated_like_interrupted
     from edgebench.events import Event, Noted
-    from edgebench.store import Store
+    from edgebench.store.store import Store
     from edgebench.study import missing_sessions
     from edgebench.study_file import read_study
     from edgebench.study_parts import parts_of
@@ -87,7 +87,7 @@ def status(file: Path, store: Path, json_target: str | None) -> None:
     Example:
       edgebench study status STUDY.toml
     """
-    from edgebench.store import Store
+    from edgebench.store.store import Store
     from edgebench.study_file import read_study
     from edgebench.study_parts import about_s, parts_of
     from edgebench.study_scores import unanswered
@@ -146,8 +146,8 @@ def report(file: Path, markdown: Path | None, allow_variant_scores: bool, store:
     Example:
       edgebench study report STUDY.toml --markdown report.md
     """
-    from edgebench.store import Store
-    from edgebench.stored_scores import stored_scores, with_stored
+    from edgebench.store.scores import stored_scores, with_stored
+    from edgebench.store.store import Store
     from edgebench.study_answers import answer_study
     from edgebench.study_file import read_study
     from edgebench.study_parts import parts_of

@@ -14,7 +14,7 @@ import pytest
 
 import edgebench
 from edgebench.analysis.evaluation import Evaluation
-from edgebench.store import Store
+from edgebench.store.store import Store
 from tests.evaluate.conftest import (
     NLI,
     NewCheckpoint,

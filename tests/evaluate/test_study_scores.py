@@ -14,8 +14,8 @@ from edgebench.analysis.pairing import compare_scores, pair
 from edgebench.analysis.summary import summarise
 from edgebench.errors import ConfigError, UnknownName
 from edgebench.evaluating import evaluate
-from edgebench.store import Store
-from edgebench.stored_scores import stored_scores
+from edgebench.store.scores import stored_scores
+from edgebench.store.store import Store
 from edgebench.study_file import read_study
 from tests.evaluate.conftest import NLI, NewCheckpoint
 from tests.evaluate.test_evaluate import CLASSIFIER, nli_data

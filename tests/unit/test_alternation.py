@@ -26,7 +26,7 @@ from edgebench.planning import RunCost, SharedCost, shared_cost_of
 from edgebench.request import Request
 from edgebench.stats.ratio import estimate_paired_ratio
 from edgebench.stats.verdicts import more_runs
-from edgebench.store import Store
+from edgebench.store.store import Store
 from edgebench.testing import Disturbance, SimulatedBoard
 from edgebench.testing.simulated_board import simulated_subject
 from edgebench.workload import RunPlan, Scenario, Workload, random_inputs

@@ -36,7 +36,7 @@ from edgebench.stats.verdicts import (
     look_level,
     more_runs,
 )
-from edgebench.store import Store
+from edgebench.store.store import Store
 from edgebench.testing import SimulatedBoard
 from edgebench.testing.simulated_board import simulated_subject
 

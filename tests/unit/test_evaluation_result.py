@@ -16,7 +16,7 @@ from edgebench.analysis.evaluation import differences
 from edgebench.errors import ConfigError, StoreError
 from edgebench.evaluation_result import LanguageCost, LanguageEvaluation, TaskEvaluation
 from edgebench.stats.resampling import bootstrap_interval
-from edgebench.store import Store
+from edgebench.store.store import Store
 from edgebench.xtreme_r import metrics
 from edgebench.xtreme_r.decoding import labels_of_checkpoint, rank, score_predictions
 from edgebench.xtreme_r.examples import Candidate, Examples

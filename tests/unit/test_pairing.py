@@ -28,7 +28,7 @@ from edgebench.analysis.pareto import fronts
 from edgebench.errors import ConfigError, NotComparable
 from edgebench.measurement import Measurement
 from edgebench.stats.paired import align, estimate_difference, estimate_f1_difference, seed_difference
-from edgebench.store import Store
+from edgebench.store.store import Store
 from edgebench.xtreme_r.scores import ScoreRow
 from tests.unit.test_comparison import edgebench_compare, measured
 

@@ -21,7 +21,7 @@ from edgebench.report.rate_search import answer, search_tables
 from edgebench.request import Request
 from edgebench.stats.percentiles import MINIMUM_COUNTS, percentile_bound_holds
 from edgebench.stats.rate_search import Probe, RateSearch
-from edgebench.store import Store
+from edgebench.store.store import Store
 from edgebench.workload import RunPlan, Scenario, Workload
 from tests.sample_runs import MS, run, subject, trace
 

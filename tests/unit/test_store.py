@@ -20,7 +20,7 @@ from hypothesis.extra import numpy as st_numpy
 from edgebench.analysis.conditions import conditions_of
 from edgebench.errors import StoreError, UnknownName, UsageError
 from edgebench.measurement import Memory, Overhead, Run, Series, Trace
-from edgebench.store import Store
+from edgebench.store.store import Store
 from edgebench.variant import IntermediateTask, Lineage, TrainingKind
 from tests.sample_runs import MS, run, subject, trace
 
@@ -485,7 +485,7 @@ def test_a_copy_of_a_store_is_a_store(two: Store, tmp_path: Path) -> None:
 
 
 def test_many_runs_are_read_in_batches_and_kept_apart(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edgebench.store._BATCH_RUNS", 3)
+    monkeypatch.setattr("edgebench.store.store._BATCH_RUNS", 3)
     of = subject(planned_runs=8)
     written = [run(of, number, trace(range(1, number + 1), readings={"x": range(number)})) for number in range(8)]
     for each in written:

@@ -15,7 +15,7 @@ import pytest
 from edgebench.errors import ConfigError, EdgebenchError
 from edgebench.report.study import study_markdown
 from edgebench.schedule import order_of_runs
-from edgebench.store import Store
+from edgebench.store.store import Store
 from edgebench.study_answers import ALL_LANGUAGES, answer_study
 from edgebench.study_file import Study, read_study
 from edgebench.study_parts import about_s, parts_of

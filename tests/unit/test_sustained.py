@@ -18,7 +18,7 @@ from edgebench.course import Course
 from edgebench.errors import ConfigError
 from edgebench.measurement import Measurement, Run, Series, measurements_to_json
 from edgebench.report.sustained import sustained_tables
-from edgebench.store import Store
+from edgebench.store.store import Store
 from edgebench.testing import Disturbance, SimulatedBoard
 from edgebench.testing.simulated_board import simulated_subject
 from edgebench.workload import RunPlan

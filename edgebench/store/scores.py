@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from edgebench.analysis.pairing import ExampleScores
 from edgebench.evaluation_result import LanguageEvaluation, TaskEvaluation
 from edgebench.measurement import Measurement
-from edgebench.store import Store
+from edgebench.store.store import Store
 from edgebench.xtreme_r.scores import ScoreRow
 
 #: What decides a score beside the artifact and what runs it: two sides that differ in it answered other questions.

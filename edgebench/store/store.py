@@ -42,7 +42,7 @@ from edgebench.measurement import (
 )
 from edgebench.operators import OperatorProfile
 from edgebench.stats.rate_search import RateSearch
-from edgebench.trace_file import TIMED, connect, first_line, read_traces, sql_glob, sql_text, write_trace
+from edgebench.store.traces import TIMED, connect, first_line, read_traces, sql_glob, sql_text, write_trace
 from edgebench.variant import Variant
 
 if TYPE_CHECKING:
