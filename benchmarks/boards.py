@@ -26,9 +26,9 @@ import edgebench
 from edgebench.device import Device, load_profile
 from edgebench.events import Ended, Event, Running
 from edgebench.export import export_model
+from edgebench.measure.parallel import measure_all
+from edgebench.measure.session import profile_all
 from edgebench.request import Request
-from edgebench.session import profile_all
-from edgebench.several import measure_all
 from edgebench.workload import Scenario
 from tests.ssh.board import write_key
 

@@ -24,11 +24,11 @@ from typing import TypeVar
 
 import numpy as np
 
-from edgebench.alternation import with_ratios
 from edgebench.analysis.comparison import Contrast, compare, compare_rows
 from edgebench.analysis.summary import summarise
 from edgebench.analysis.validity import judged_together, reasons_against
-from edgebench.course import Course
+from edgebench.measure.alternation import with_ratios
+from edgebench.measure.scheduler import Course
 from edgebench.measurement import Run, Subject
 from edgebench.stats.ratio import RatioEstimate, estimate_ratio
 from edgebench.stats.verdicts import LEVEL, LOOKS, Judgement, Verdict, is_decided, judge_all

@@ -26,9 +26,9 @@ from edgebench.artifact import Artifact
 from edgebench.board.agent import RemoteAgent
 from edgebench.board.journal import failure
 from edgebench.board.transport import open_transport
-from edgebench.collect import RunCollector
 from edgebench.export import export_model
-from edgebench.measuring import run_spec
+from edgebench.measure.collect import RunCollector
+from edgebench.measure.runs import run_spec
 from edgebench.workload import EncodedInputs, RunPlan, Workload, random_inputs
 from edgebench_agent import protocol
 

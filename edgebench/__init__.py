@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from edgebench.evaluating import evaluate
     from edgebench.export import export_model
     from edgebench.formats import compare_formats
+    from edgebench.measure.session import profile
     from edgebench.measurement import Measurement, Run, Score
-    from edgebench.session import profile
     from edgebench.store.store import Store
     from edgebench.variant import Lineage, Variant
     from edgebench.workload import RunPlan, Scenario, Workload
@@ -46,7 +46,7 @@ _HOMES = {
     "export_model": "export",
     "find_device": "device",
     "pair": "analysis.pairing",
-    "profile": "session",
+    "profile": "measure.session",
 }
 
 __all__ = [

@@ -16,8 +16,8 @@ from edgebench.board.pythons import DEFAULT_PYTHON
 from edgebench.board.transport import open_transport
 from edgebench.device import Device
 from edgebench.errors import AuthenticationError, BoardBusy, BoardError, ConnectionLost, DeviceError, HostKeyError
+from edgebench.measure.probes.overhead import own_cost
 from edgebench.measurement import Overhead
-from edgebench.own_cost import own_cost
 from edgebench.report.own_cost import cost_text, sensors_text
 from edgebench.text import printable
 from edgebench_agent.protocol import LeaseRequest

@@ -14,7 +14,6 @@ from edgebench.analysis.evaluation import Evaluation
 from edgebench.artifact import Artifact, Format, hash_file, parse_format
 from edgebench.board.lease import agent_of
 from edgebench.board.preflight import preflight, providers_for, push_artifact, runtime_of
-from edgebench.collect import RunCollector
 from edgebench.device import Device, find_device
 from edgebench.errors import ConfigError, ScoresError, UnknownName
 from edgebench.evaluation import BoardModel, Inferred
@@ -22,7 +21,8 @@ from edgebench.evaluation_result import LanguageCost, LanguageEvaluation, TaskEv
 from edgebench.events import Noted, OnEvent, ignore
 from edgebench.export import Exported, existing_file, export_model, open_tokenizer
 from edgebench.export.checkpoint import TOKENIZER_FILES
-from edgebench.inputs import settle
+from edgebench.measure.collect import RunCollector
+from edgebench.measure.inputs import settle
 from edgebench.measurement import Run
 from edgebench.request import WAIT_S
 from edgebench.stats.percentiles import quantiles

@@ -16,13 +16,13 @@ from edgebench.board.agent import RemoteAgent
 from edgebench.board.journal import failure
 from edgebench.board.lease import agent_of
 from edgebench.board.preflight import preflight, providers_for, push_artifact
-from edgebench.collect import RunCollector
 from edgebench.device import Device
 from edgebench.errors import AgentError, ConfigError
 from edgebench.events import OnEvent, ignore
-from edgebench.inputs import encode, settle
+from edgebench.measure.collect import RunCollector
+from edgebench.measure.inputs import encode, settle
+from edgebench.measure.runs import run_spec
 from edgebench.measurement import Run
-from edgebench.measuring import run_spec
 from edgebench.text import printable
 from edgebench.workload import EncodedInputs, Workload
 from edgebench.xtreme_r.retrieval import pooled

@@ -151,7 +151,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overhead:
-    """What edgebench itself costs on a board, microseconds; measured there before the runs (`edgebench.own_cost`).
+    """What edgebench itself costs on a board, microseconds; measured there before the runs (`edgebench.measure.probes.overhead`).
 
     `per_inference` is in every latency: what is read of an inference that takes no time. `loop_per_inference`: from the
     start of such a one to the next, with keeping what was measured; sending it, twice a second, comes between.

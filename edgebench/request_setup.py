@@ -12,7 +12,7 @@ from edgebench.checkup import Finding, State
 from edgebench.device import Device
 from edgebench.errors import BoardBusy, BoardError, LeaseLost
 from edgebench.events import Noted, OnEvent, ignore
-from edgebench.preparing import TFLITE_RUNTIMES
+from edgebench.measure.prepare import TFLITE_RUNTIMES
 from edgebench.request import Request
 from edgebench.setup import require_use, set_up
 from edgebench.setup_plan import SetupPlan

@@ -12,11 +12,11 @@ from functools import partial
 from edgebench.device import Device
 from edgebench.errors import ConfigError, StoreError
 from edgebench.events import Noted, OnEvent
+from edgebench.measure.parallel import Measure
+from edgebench.measure.prepare import prepare
+from edgebench.measure.session import profile_all, resume
 from edgebench.measurement import Measurement
-from edgebench.preparing import prepare
 from edgebench.request import Request, request_from_json
-from edgebench.session import profile_all, resume
-from edgebench.several import Measure
 from edgebench.store.store import Store
 from edgebench.study_file import Study
 from edgebench.study_parts import parts_of

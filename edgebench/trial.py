@@ -23,7 +23,7 @@ from edgebench.evaluation import BoardModel, Outputs
 from edgebench.events import Noted, OnEvent, Waiting, ignore
 from edgebench.export import export_model
 from edgebench.export.parity import BOUNDS, Bound
-from edgebench.inputs import settle
+from edgebench.measure.inputs import settle
 from edgebench.text import printable
 from edgebench.workload import EncodedInputs, Workload, random_inputs
 

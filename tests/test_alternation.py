@@ -19,9 +19,9 @@ from edgebench.analysis.comparison import compare, compare_rows
 from edgebench.device import find_device
 from edgebench.errors import ConfigError
 from edgebench.events import Ended, Event, Noted, Planned
+from edgebench.measure.session import profile_all, resume
 from edgebench.measurement import Measurement
 from edgebench.request import Request
-from edgebench.session import profile_all, resume
 from edgebench.workload import RunPlan, Workload
 
 PLAN = RunPlan(runs=2, min_count=20, min_duration_s=0)

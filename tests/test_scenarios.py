@@ -15,7 +15,7 @@ import edgebench
 from edgebench.analysis.summary import whole_turns
 from edgebench.errors import NotValid
 from edgebench.events import Event, Noted
-from edgebench.session import resume
+from edgebench.measure.session import resume
 from edgebench.stats.rate_search import RateSearch
 from edgebench.store.store import Store
 from edgebench.workload import RunPlan, Scenario, Workload

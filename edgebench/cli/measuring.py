@@ -16,10 +16,10 @@ from edgebench.analysis.tuning import tuned
 from edgebench.cli.live import LiveDisplay
 from edgebench.cli.output import check_json_target, console, progress_console, to_stdout, write_json
 from edgebench.errors import EdgebenchError
+from edgebench.measure.parallel import BoardResult, Measure, measure_all
 from edgebench.measurement import Measurement, measurements_to_json
 from edgebench.report.below import tables_below
 from edgebench.report.table import measurement_table
-from edgebench.several import BoardResult, Measure, measure_all
 from edgebench.stats.verdicts import MARGIN
 from edgebench.text import printable
 from edgebench.xtreme_r.scores import ScoreRow, scores_of

@@ -22,7 +22,7 @@ from edgebench.board.preflight import preflight, push_artifact
 from edgebench.device import Device, find_device
 from edgebench.evaluation import BoardModel, Outputs
 from edgebench.export import export_model
-from edgebench.inputs import settle
+from edgebench.measure.inputs import settle
 from edgebench.workload import Workload, random_inputs
 from tests.boards.arm64_root import why_not
 from tests.boards.emulated import EmulatedBoard

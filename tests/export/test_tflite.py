@@ -455,7 +455,7 @@ def test_a_file_for_another_number_of_choices_answers_as_torch_does(
 
 
 def test_an_artifact_of_other_choices_is_refused(exported: dict[str, Exported]) -> None:
-    from edgebench.inputs import encode, settle
+    from edgebench.measure.inputs import encode, settle
 
     artifact = replace(exported["tflite-int8"].artifact, head="XLMRobertaForMultipleChoice", choices=2)
     assert settle(artifact, Workload(seq_len=9)).choices == 2

@@ -19,7 +19,7 @@ from edgebench.errors import BoardError
 from edgebench.evaluation import read_outputs
 from edgebench.events import Event, Running
 from edgebench.export import export_model
-from edgebench.measuring import run_spec
+from edgebench.measure.runs import run_spec
 from edgebench.workload import random_inputs
 from edgebench_agent import protocol
 from tests.ssh.board import SshBoard

@@ -20,9 +20,9 @@ from edgebench.device import find_device, load_profile
 from edgebench.errors import BoardError, ConfigError, RunFailed, StoreError, UsageError
 from edgebench.events import Began, Ended, Event, Noted, Planned
 from edgebench.export import export_model
-from edgebench.measuring import run_spec
+from edgebench.measure.runs import run_spec
+from edgebench.measure.session import profile_all, resume
 from edgebench.request import Request
-from edgebench.session import profile_all, resume
 from edgebench.workload import RunPlan, Workload, random_inputs
 from edgebench.xtreme_r.scores import ScoreRow
 from tests.ssh.board import SshBoard

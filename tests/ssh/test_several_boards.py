@@ -19,9 +19,9 @@ import edgebench
 from edgebench.board.lease import agent_of
 from edgebench.errors import BoardError
 from edgebench.events import Event, Running
+from edgebench.measure.parallel import measure_all
+from edgebench.measure.session import profile_all
 from edgebench.request import Request
-from edgebench.session import profile_all
-from edgebench.several import measure_all
 from tests.agent.board import DEADLINE_S, wait_until
 from tests.ssh.board import SshBoard
 

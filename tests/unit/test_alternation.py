@@ -13,16 +13,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgebench.alternation import in_order, marked, rows_of, with_ratios
 from edgebench.analysis.comparison import compare, compare_rows
 from edgebench.analysis.summary import duration_ns, summarise, whole_turns
 from edgebench.analysis.validity import judged_together
 from edgebench.artifact import Format
 from edgebench.device import Device, find_device, load_profile
 from edgebench.errors import BoardError, ConfigError, NotComparable, TooFewRuns
+from edgebench.measure.alternation import in_order, marked, rows_of, with_ratios
+from edgebench.measure.budget import RunCost, SharedCost, shared_cost_of
+from edgebench.measure.runs import Cell
 from edgebench.measurement import Measurement, Run
-from edgebench.measuring import Cell
-from edgebench.planning import RunCost, SharedCost, shared_cost_of
 from edgebench.request import Request
 from edgebench.stats.ratio import estimate_paired_ratio
 from edgebench.stats.verdicts import more_runs

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from edgebench.cooling import CoolDown
 from edgebench.events import Cooling, Event, Noted
+from edgebench.measure.cooling import CoolDown
 from edgebench.testing import SimulatedBoard
 
 

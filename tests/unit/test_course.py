@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from edgebench.analysis.validity import judged
-from edgebench.course import Course
 from edgebench.events import Event, Noted
+from edgebench.measure.run_order import order_of_runs
+from edgebench.measure.scheduler import Course
 from edgebench.measurement import Run
-from edgebench.schedule import order_of_runs
 from edgebench.testing import Disturbance, SimulatedBoard
 from edgebench.testing.simulated_board import simulated_subject
 from edgebench.workload import RunPlan

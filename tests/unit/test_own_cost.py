@@ -18,11 +18,11 @@ from edgebench.board.transport import open_transport
 from edgebench.device import find_device
 from edgebench.errors import AgentError
 from edgebench.events import Event, Noted
+from edgebench.measure.probes.overhead import overhead_of, own_cost, with_sensors
+from edgebench.measure.session import profile
 from edgebench.measurement import Overhead, Run
-from edgebench.own_cost import overhead_of, own_cost, with_sensors
 from edgebench.report.comparison import comparison_parts
 from edgebench.report.own_cost import cost_lines, sensors_text
-from edgebench.session import profile
 from edgebench.workload import RunPlan
 from tests.agent.board import AgentBoard
 from tests.sample_runs import MS, run, subject, trace

@@ -8,7 +8,7 @@ import pytest
 
 from edgebench.device import find_device
 from edgebench.errors import UsageError
-from edgebench.planning import RunCost, Timetable, cost_of, fit_into, pilot_plan, what_budget_costs
+from edgebench.measure.budget import RunCost, Timetable, cost_of, fit_into, pilot_plan, what_budget_costs
 from edgebench.request import Request, request_from_json, request_to_json
 from edgebench.workload import RunPlan
 from tests.sample_runs import MS, run, subject, trace

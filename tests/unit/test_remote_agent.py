@@ -13,9 +13,9 @@ from edgebench.board.agent import RemoteAgent
 from edgebench.board.archive import agent_archive
 from edgebench.board.line_reader import LineReader
 from edgebench.board.transport.local import LocalTransport
-from edgebench.collect import RunCollector
 from edgebench.device import Device, find_device
 from edgebench.errors import AgentError, BoardError
+from edgebench.measure.collect import RunCollector
 from edgebench_agent import protocol
 
 BENCH: Device = find_device("local")

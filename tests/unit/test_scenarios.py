@@ -14,7 +14,7 @@ from edgebench.analysis.timeline import services
 from edgebench.analysis.validity import reasons_against, utilisation
 from edgebench.device import find_device
 from edgebench.errors import ConfigError
-from edgebench.inputs import encode
+from edgebench.measure.inputs import encode
 from edgebench.measurement import Run
 from edgebench.request import Request, request_from_json, request_to_json
 from edgebench.workload import RunPlan, Scenario, Workload

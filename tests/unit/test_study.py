@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from edgebench.errors import ConfigError, EdgebenchError
+from edgebench.measure.run_order import order_of_runs
 from edgebench.report.study import study_markdown
-from edgebench.schedule import order_of_runs
 from edgebench.store.store import Store
 from edgebench.study_answers import ALL_LANGUAGES, answer_study
 from edgebench.study_file import Study, read_study

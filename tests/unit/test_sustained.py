@@ -14,8 +14,8 @@ from edgebench.analysis.summary import summarise
 from edgebench.analysis.throttling import happened_during
 from edgebench.analysis.timeline import minutes_of
 from edgebench.analysis.validity import judged, reasons_against
-from edgebench.course import Course
 from edgebench.errors import ConfigError
+from edgebench.measure.scheduler import Course
 from edgebench.measurement import Measurement, Run, Series, measurements_to_json
 from edgebench.report.sustained import sustained_tables
 from edgebench.store.store import Store

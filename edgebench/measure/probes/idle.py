@@ -10,10 +10,10 @@ from typing import Any
 from edgebench.analysis.energy import IDLE_FACT, LEAST_READINGS, POWER, idle_power_uw, rails_of
 from edgebench.board.agent import RemoteAgent
 from edgebench.board.journal import failure
-from edgebench.collect import RunCollector
 from edgebench.errors import AgentError, BoardBusy
 from edgebench.events import Noted, OnEvent
-from edgebench.measuring import Cell, run_spec
+from edgebench.measure.collect import RunCollector
+from edgebench.measure.runs import Cell, run_spec
 from edgebench.request import Request
 from edgebench_agent import protocol
 

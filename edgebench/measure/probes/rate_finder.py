@@ -8,11 +8,11 @@ from dataclasses import replace
 
 from edgebench.analysis.validity import OVERLOADED, reasons_against, utilisation
 from edgebench.board.agent import RemoteAgent
-from edgebench.collect import RunCollector
 from edgebench.errors import NotValid
 from edgebench.events import Noted, OnEvent
+from edgebench.measure.collect import RunCollector
+from edgebench.measure.runs import Cell, RunEnded, measure_run
 from edgebench.measurement import Run
-from edgebench.measuring import Cell, RunEnded, measure_run
 from edgebench.request import Request
 from edgebench.stats.percentiles import MINIMUM_COUNTS, percentile_bound_holds, quantiles
 from edgebench.stats.rate_search import Probe, RateSearch

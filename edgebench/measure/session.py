@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from edgebench.alternation import in_order, marked, rows_of, with_ratios
 from edgebench.analysis.comparison import compare_rows
 from edgebench.analysis.summary import summarise
 from edgebench.analysis.validity import judged_together
@@ -20,21 +19,13 @@ from edgebench.board.agent import RemoteAgent
 from edgebench.board.lease import agent_of
 from edgebench.board.power import BoardPower, PowerState, power_to_set
 from edgebench.board.preflight import push_artifact, runtime_of
-from edgebench.cold_start import start_cold_and_keep
-from edgebench.collect import RunCollector
-from edgebench.cooling import CoolDown
-from edgebench.course import Course
 from edgebench.device import Device, find_device
 from edgebench.errors import RunFailed
 from edgebench.events import Began, Ended, Noted, OnEvent, Planned, Running, ignore
 from edgebench.export import cache_folder
 from edgebench.export.tflite_runtimes import tflite_runtime_python
-from edgebench.idle import measure_idle
-from edgebench.measurement import Measurement, Run, Score, Subject
-from edgebench.measuring import Cell, RunEnded, measure_runs
-from edgebench.operator_profiling import has_fallen_back, profile_and_keep
-from edgebench.own_cost import cost_of_session
-from edgebench.planning import (
+from edgebench.measure.alternation import in_order, marked, rows_of, with_ratios
+from edgebench.measure.budget import (
     OF_ITS_MINUTES,
     Cost,
     Timetable,
@@ -43,12 +34,21 @@ from edgebench.planning import (
     shared_cost_of,
     what_budget_costs,
 )
-from edgebench.preparing import Prepared, prepare
-from edgebench.rate_probing import RateFinders, plan_at
+from edgebench.measure.collect import RunCollector
+from edgebench.measure.cooling import CoolDown
+from edgebench.measure.prepare import Prepared, prepare
+from edgebench.measure.probes.cold_start import start_cold_and_keep
+from edgebench.measure.probes.idle import measure_idle
+from edgebench.measure.probes.operator_profiling import has_fallen_back, profile_and_keep
+from edgebench.measure.probes.overhead import cost_of_session
+from edgebench.measure.probes.rate_finder import RateFinders, plan_at
+from edgebench.measure.resume import stored_runs
+from edgebench.measure.runs import Cell, RunEnded, measure_runs
+from edgebench.measure.scheduler import Course
+from edgebench.measure.sweep import Condition, conditions_of, settings_of
+from edgebench.measurement import Measurement, Run, Score, Subject
 from edgebench.request import DEFAULT_MODEL, Request, request_from_json, request_to_json
-from edgebench.resuming import stored_runs
 from edgebench.store.store import Store
-from edgebench.sweep import Condition, conditions_of, settings_of
 from edgebench.variant import Variant
 from edgebench.workload import RunPlan, Workload
 from edgebench.xtreme_r.scores import ScoreRow, read_scores, scores_of

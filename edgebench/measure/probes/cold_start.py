@@ -8,11 +8,11 @@ from dataclasses import replace
 from edgebench.board.agent import RemoteAgent
 from edgebench.board.journal import failure
 from edgebench.board.preflight import providers_for
-from edgebench.collect import RunCollector
 from edgebench.errors import AgentError, BoardError, LeaseLost, RunFailed
 from edgebench.events import Noted, OnEvent
+from edgebench.measure.collect import RunCollector
+from edgebench.measure.runs import Cell, run_spec
 from edgebench.measurement import ColdStart
-from edgebench.measuring import Cell, run_spec
 from edgebench.request import Request
 from edgebench.store.store import Store
 

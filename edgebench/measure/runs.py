@@ -15,8 +15,8 @@ from edgebench.board.archive import agent_archive
 from edgebench.board.journal import Position, failure
 from edgebench.board.power import AS_FOUND, PowerState
 from edgebench.board.preflight import model_files, providers_for, runtime_of
-from edgebench.collect import RunCollector
 from edgebench.errors import BoardBusy, EdgebenchError
+from edgebench.measure.collect import RunCollector
 from edgebench.measurement import Run, Subject
 from edgebench.request import Request
 from edgebench.workload import EncodedInputs, RunPlan, Workload

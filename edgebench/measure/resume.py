@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 
 from edgebench.board.archive import agent_archive
 from edgebench.errors import StoreError
+from edgebench.measure.probes.rate_finder import searched_id
+from edgebench.measure.runs import INTERRUPTED, Cell
 from edgebench.measurement import Measurement, Run
-from edgebench.measuring import INTERRUPTED, Cell
-from edgebench.rate_probing import searched_id
 from edgebench.store.store import Store
 
 #: What must not change between the runs of one Measurement.

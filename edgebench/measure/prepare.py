@@ -10,7 +10,7 @@ from edgebench.device import Device
 from edgebench.errors import ConfigError, UnknownName, UsageError
 from edgebench.events import Noted, OnEvent
 from edgebench.export import existing_file, export_model, longest_input, refuse_texts, unique_names
-from edgebench.inputs import encode, refuse_batch, settle
+from edgebench.measure.inputs import encode, refuse_batch, settle
 from edgebench.request import Request
 from edgebench.variant import Variant
 from edgebench.workload import EncodedInputs, Workload

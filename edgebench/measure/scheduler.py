@@ -12,8 +12,8 @@ from typing import Protocol
 
 from edgebench.errors import RunFailed
 from edgebench.events import Noted, OnEvent, ignore
+from edgebench.measure.run_order import order_of_runs
 from edgebench.measurement import Subject
-from edgebench.schedule import order_of_runs
 
 
 class Done(Protocol):

@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING
 from edgebench.board.agent import RemoteAgent
 from edgebench.board.archive import agent_archive
 from edgebench.board.journal import failure
-from edgebench.collect import RunCollector
 from edgebench.errors import AgentError, EdgebenchError
 from edgebench.events import Noted, OnEvent
+from edgebench.measure.collect import RunCollector
+from edgebench.measure.run_order import order_of_runs
+from edgebench.measure.runs import LEASE_NS
 from edgebench.measurement import Overhead, Run
-from edgebench.measuring import LEASE_NS
 from edgebench.request import Request
-from edgebench.schedule import order_of_runs
 from edgebench.stats.intervals import t_interval
 from edgebench.stats.ratio import estimate_ratio
 from edgebench.stats.verdicts import LEVEL

@@ -11,8 +11,8 @@ from edgebench.board.journal import failure
 from edgebench.board.preflight import providers_for
 from edgebench.errors import AgentError, RunFailed
 from edgebench.events import Noted, OnEvent
+from edgebench.measure.runs import Cell, run_spec
 from edgebench.measurement import Run
-from edgebench.measuring import Cell, run_spec
 from edgebench.operators import Operator, OperatorProfile
 from edgebench.request import Request
 from edgebench.store.store import Store
