@@ -23,7 +23,7 @@ from rich.table import Table
 
 import edgebench
 from edgebench.errors import BoardError
-from edgebench.evaluation import sentence_vectors
+from edgebench.evaluation.inference import sentence_vectors
 from edgebench.export import cache_folder, encode_texts, export_model
 from edgebench.export.tflite_runtimes import TFLITE_RUNTIMES, tflite_runtime_python
 from edgebench.workload import EncodedInputs

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from edgebench.artifact import Artifact, Format
     from edgebench.device import Device, DeviceProfile, find_device
     from edgebench.errors import EdgebenchError
-    from edgebench.evaluating import evaluate
+    from edgebench.evaluation.compare_formats import compare_formats
+    from edgebench.evaluation.evaluator import evaluate
     from edgebench.export import export_model
-    from edgebench.formats import compare_formats
     from edgebench.measure.session import profile
     from edgebench.measurement import Measurement, Run, Score
     from edgebench.store.store import Store
@@ -41,8 +41,8 @@ _HOMES = {
     "Variant": "variant",
     "Workload": "workload",
     "compare": "analysis.comparison",
-    "compare_formats": "formats",
-    "evaluate": "evaluating",
+    "compare_formats": "evaluation.compare_formats",
+    "evaluate": "evaluation.evaluator",
     "export_model": "export",
     "find_device": "device",
     "pair": "analysis.pairing",

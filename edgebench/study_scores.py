@@ -9,7 +9,7 @@ from typing import Any
 from edgebench.artifact import Artifact
 from edgebench.device import Device
 from edgebench.errors import EdgebenchError
-from edgebench.evaluating import EvaluationRequest, evaluate_all, questions_of
+from edgebench.evaluation.evaluator import EvaluationRequest, evaluate_all, questions_of
 from edgebench.evaluation_result import LanguageEvaluation
 from edgebench.events import Noted, OnEvent
 from edgebench.store.store import Store

@@ -19,7 +19,7 @@ from edgebench.board.transport import open_transport
 from edgebench.checkup import Finding, State
 from edgebench.device import Device, find_device
 from edgebench.errors import BoardBusy, BoardError, EdgebenchError, MissingExtra, RunFailed
-from edgebench.evaluation import BoardModel, Outputs
+from edgebench.evaluation.inference import BoardModel, Outputs
 from edgebench.events import Noted, OnEvent, Waiting, ignore
 from edgebench.export import export_model
 from edgebench.export.parity import BOUNDS, Bound

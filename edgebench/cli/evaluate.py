@@ -95,7 +95,7 @@ def command(
     """
     from edgebench.cli.measuring import terminated_like_interrupted
     from edgebench.cli.profile import named_device
-    from edgebench.evaluating import EvaluationRequest, evaluate_all
+    from edgebench.evaluation.evaluator import EvaluationRequest, evaluate_all
     from edgebench.events import Event, Noted
     from edgebench.store.store import Store
 

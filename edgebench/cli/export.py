@@ -141,8 +141,8 @@ def _compare(
     json_target: str | None,
     **settings: Any,
 ) -> None:
+    from edgebench.evaluation.compare_formats import compare_formats
     from edgebench.events import Event, Noted
-    from edgebench.formats import compare_formats
     from edgebench.report.formats import formats_table
     from edgebench.xtreme_r.retrieval import read_parallel
 

@@ -20,7 +20,7 @@ from edgebench.artifact import Format
 from edgebench.board.lease import agent_of
 from edgebench.board.preflight import preflight, push_artifact
 from edgebench.device import Device, find_device
-from edgebench.evaluation import BoardModel, Outputs
+from edgebench.evaluation.inference import BoardModel, Outputs
 from edgebench.export import export_model
 from edgebench.measure.inputs import settle
 from edgebench.workload import Workload, random_inputs

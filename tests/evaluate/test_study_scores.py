@@ -13,7 +13,7 @@ import pytest
 from edgebench.analysis.pairing import compare_scores, pair
 from edgebench.analysis.summary import summarise
 from edgebench.errors import ConfigError, UnknownName
-from edgebench.evaluating import evaluate
+from edgebench.evaluation.evaluator import evaluate
 from edgebench.store.scores import stored_scores
 from edgebench.store.store import Store
 from edgebench.study_file import read_study

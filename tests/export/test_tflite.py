@@ -20,7 +20,7 @@ from edgebench import RunPlan, Workload
 from edgebench.artifact import Artifact, Format
 from edgebench.device import find_device
 from edgebench.errors import BoardError, CheckpointError, ConfigError, EdgebenchError, ExportError
-from edgebench.evaluation import infer_texts
+from edgebench.evaluation.inference import infer_texts
 from edgebench.export import Exported, encode_texts, export_model
 from edgebench.export.heads import HEADS
 from edgebench.export.tflite_file import choose_buckets

@@ -16,7 +16,7 @@ from edgebench.board.agent import RemoteAgent
 from edgebench.board.preflight import push_artifact
 from edgebench.board.transport import open_transport
 from edgebench.errors import BoardError
-from edgebench.evaluation import read_outputs
+from edgebench.evaluation.inference import read_outputs
 from edgebench.events import Event, Running
 from edgebench.export import export_model
 from edgebench.measure.runs import run_spec

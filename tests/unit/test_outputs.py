@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgebench.errors import AgentError
-from edgebench.evaluation import read_outputs
+from edgebench.evaluation.inference import read_outputs
 
 
 def records(*arrays: Any, allow_pickle: bool = False) -> bytes:

@@ -16,7 +16,7 @@ from edgebench.board.lease import agent_of
 from edgebench.board.preflight import preflight, providers_for, push_artifact, runtime_of
 from edgebench.device import Device, find_device
 from edgebench.errors import ConfigError, ScoresError, UnknownName
-from edgebench.evaluation import BoardModel, Inferred
+from edgebench.evaluation.inference import BoardModel, Inferred
 from edgebench.evaluation_result import LanguageCost, LanguageEvaluation, TaskEvaluation
 from edgebench.events import Noted, OnEvent, ignore
 from edgebench.export import Exported, existing_file, export_model, open_tokenizer

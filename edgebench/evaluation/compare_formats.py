@@ -10,7 +10,7 @@ from typing import Any
 from edgebench.artifact import EXPORT_FORMATS, Artifact, Format, parse_format
 from edgebench.device import Device, find_device
 from edgebench.errors import ConfigError, EdgebenchError, UsageError
-from edgebench.evaluation import sentence_vectors
+from edgebench.evaluation.inference import sentence_vectors
 from edgebench.events import Noted, OnEvent, ignore
 from edgebench.export import Exported, existing_file, export_model
 from edgebench.xtreme_r.retrieval import Retrieval, retrieve
