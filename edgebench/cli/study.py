@@ -48,10 +48,10 @@ def run(file: Path, store: Path, json_target: str | None) -> int:
     from edgebench.cli.measuring import measure_and_show, terminated_like_interrupted
     from edgebench.events import Event, Noted
     from edgebench.store.store import Store
-    from edgebench.study import missing_sessions
-    from edgebench.study_file import read_study
-    from edgebench.study_parts import parts_of
-    from edgebench.study_scores import answer, unanswered
+    from edgebench.study.cells import parts_of
+    from edgebench.study.file import read_study
+    from edgebench.study.run import missing_sessions
+    from edgebench.study.scores import answer, unanswered
 
     def tell(event: Event) -> None:
         if isinstance(event, Noted):
@@ -88,9 +88,9 @@ def status(file: Path, store: Path, json_target: str | None) -> None:
       edgebench study status STUDY.toml
     """
     from edgebench.store.store import Store
-    from edgebench.study_file import read_study
-    from edgebench.study_parts import about_s, parts_of
-    from edgebench.study_scores import unanswered
+    from edgebench.study.cells import about_s, parts_of
+    from edgebench.study.file import read_study
+    from edgebench.study.scores import unanswered
 
     check_json_target(json_target)
     study, keep = read_study(file), Store(store)
@@ -148,10 +148,10 @@ def report(file: Path, markdown: Path | None, allow_variant_scores: bool, store:
     """
     from edgebench.store.scores import stored_scores, with_stored
     from edgebench.store.store import Store
-    from edgebench.study_answers import answer_study
-    from edgebench.study_file import read_study
-    from edgebench.study_parts import parts_of
-    from edgebench.study_scores import unanswered
+    from edgebench.study.answers import answer_study
+    from edgebench.study.cells import parts_of
+    from edgebench.study.file import read_study
+    from edgebench.study.scores import unanswered
     from edgebench.xtreme_r.scores import read_scores
 
     check_json_target(json_target)

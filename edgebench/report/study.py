@@ -9,9 +9,9 @@ from edgebench.analysis.comparison import Contrast
 from edgebench.analysis.pareto import Figure, Front
 from edgebench.report.comparison import score_verdict
 from edgebench.report.table import add_plain_row, plain_table
-from edgebench.study_answers import Answer, StudyReport
-from edgebench.study_file import Study
-from edgebench.study_parts import Part
+from edgebench.study.answers import Answer, StudyReport
+from edgebench.study.cells import Part
+from edgebench.study.file import Study
 from edgebench.text import printable
 
 if TYPE_CHECKING:

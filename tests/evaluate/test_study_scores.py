@@ -16,7 +16,7 @@ from edgebench.errors import ConfigError, UnknownName
 from edgebench.evaluation.evaluator import evaluate
 from edgebench.store.scores import stored_scores
 from edgebench.store.store import Store
-from edgebench.study_file import read_study
+from edgebench.study.file import read_study
 from tests.evaluate.conftest import NLI, NewCheckpoint
 from tests.evaluate.test_evaluate import CLASSIFIER, nli_data
 from tests.sample_runs import subject

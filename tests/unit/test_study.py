@@ -16,9 +16,9 @@ from edgebench.errors import ConfigError, EdgebenchError
 from edgebench.measure.run_order import order_of_runs
 from edgebench.report.study import study_markdown
 from edgebench.store.store import Store
-from edgebench.study_answers import ALL_LANGUAGES, answer_study
-from edgebench.study_file import Study, read_study
-from edgebench.study_parts import about_s, parts_of
+from edgebench.study.answers import ALL_LANGUAGES, answer_study
+from edgebench.study.cells import about_s, parts_of
+from edgebench.study.file import Study, read_study
 from edgebench.testing import SimulatedBoard
 from edgebench.testing.simulated_board import simulated_subject
 from edgebench.variant import TrainingKind

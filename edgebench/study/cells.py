@@ -15,7 +15,7 @@ from statistics import median
 from edgebench.device import Device
 from edgebench.measurement import Measurement, Subject
 from edgebench.store.store import Store
-from edgebench.study_file import Study
+from edgebench.study.file import Study
 from edgebench.workload import Workload
 
 #: What a session settles for itself, so that it need not be as the study says.

@@ -13,8 +13,8 @@ from edgebench.evaluation.evaluator import EvaluationRequest, evaluate_all, ques
 from edgebench.evaluation_result import LanguageEvaluation
 from edgebench.events import Noted, OnEvent
 from edgebench.store.store import Store
-from edgebench.study_file import Study, StudyTask
-from edgebench.study_parts import Part
+from edgebench.study.cells import Part
+from edgebench.study.file import Study, StudyTask
 from edgebench.variant import Variant
 
 

@@ -21,8 +21,8 @@ from edgebench.analysis.pareto import Front, fronts
 from edgebench.errors import NotComparable
 from edgebench.stats.paired import SeedDifference, seed_difference
 from edgebench.stats.verdicts import judge_all
-from edgebench.study_file import Study, StudyContrast, lineage_of
-from edgebench.study_parts import Part
+from edgebench.study.cells import Part
+from edgebench.study.file import Study, StudyContrast, lineage_of
 from edgebench.variant import Variant
 from edgebench.xtreme_r.scores import ScoreRow
 

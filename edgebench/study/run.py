@@ -18,8 +18,8 @@ from edgebench.measure.session import profile_all, resume
 from edgebench.measurement import Measurement
 from edgebench.request import Request, request_from_json
 from edgebench.store.store import Store
-from edgebench.study_file import Study
-from edgebench.study_parts import parts_of
+from edgebench.study.cells import parts_of
+from edgebench.study.file import Study
 from edgebench.workload import Workload
 
 
