@@ -18,7 +18,7 @@ from edgebench.device import Device
 from edgebench.errors import AuthenticationError, BoardBusy, BoardError, ConnectionLost, DeviceError, HostKeyError
 from edgebench.measure.probes.overhead import own_cost
 from edgebench.measurement import Overhead
-from edgebench.report.own_cost import cost_text, sensors_text
+from edgebench.report.overhead import cost_text, sensors_text
 from edgebench.text import printable
 from edgebench_agent.protocol import LeaseRequest
 

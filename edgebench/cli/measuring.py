@@ -18,7 +18,7 @@ from edgebench.cli.output import check_json_target, console, progress_console, t
 from edgebench.errors import EdgebenchError
 from edgebench.measure.parallel import BoardResult, Measure, measure_all
 from edgebench.measurement import Measurement, measurements_to_json
-from edgebench.report.below import tables_below
+from edgebench.report.extra_tables import tables_below
 from edgebench.report.table import measurement_table
 from edgebench.stats.verdicts import MARGIN
 from edgebench.text import printable

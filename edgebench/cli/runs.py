@@ -77,8 +77,8 @@ def show(id: str, store: Path, json_target: str | None) -> None:
     document = measurements_to_json([measurement])
     write_json(json_target, document if found is None else document | {"tune": found.to_json()})
     if to_stdout(json_target):
-        from edgebench.report.below import tables_below
         from edgebench.report.details import details_of
+        from edgebench.report.extra_tables import tables_below
 
         console().print(details_of(measurement))
         for part in tables_below(measurement):

@@ -16,7 +16,7 @@ from edgebench.analysis.energy import has_power
 from edgebench.analysis.tuning import cores_text
 from edgebench.measurement import Measurement
 from edgebench.report.figures import latency_text, megabytes, rounded, with_half_width
-from edgebench.report.own_cost import cost_lines
+from edgebench.report.overhead import cost_lines
 from edgebench.text import printable
 from edgebench.variant import Variant
 from edgebench.xtreme_r.scores import TaskScore, task_scores

@@ -22,7 +22,7 @@ from edgebench.measure.probes.overhead import overhead_of, own_cost, with_sensor
 from edgebench.measure.session import profile
 from edgebench.measurement import Overhead, Run
 from edgebench.report.comparison import comparison_parts
-from edgebench.report.own_cost import cost_lines, sensors_text
+from edgebench.report.overhead import cost_lines, sensors_text
 from edgebench.workload import RunPlan
 from tests.agent.board import AgentBoard
 from tests.sample_runs import MS, run, subject, trace
