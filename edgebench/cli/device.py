@@ -27,11 +27,11 @@ from edgebench.errors import ConfigError, HostKeyError, UsageError
 
 if TYPE_CHECKING:
     from edgebench.board.transport.known_hosts import HostKey
-    from edgebench.checkup import Checkup
-    from edgebench.cleanup import Cleanup
     from edgebench.device import Device
-    from edgebench.removal import Removal
-    from edgebench.setup import Setup
+    from edgebench.provision.checkup import Checkup
+    from edgebench.provision.cleanup import Cleanup
+    from edgebench.provision.removal import Removal
+    from edgebench.provision.setup import Setup
 
 DEFAULT_PUBLIC_KEY = "~/.ssh/id_ed25519.pub"
 
@@ -312,9 +312,9 @@ def setup(
     """
     from edgebench.cli.live import LiveDisplay
     from edgebench.device import find_device
-    from edgebench.removal import remove_setup
-    from edgebench.setup import set_up
-    from edgebench.setup_plan import SetupPlan
+    from edgebench.provision.plan import SetupPlan
+    from edgebench.provision.removal import remove_setup
+    from edgebench.provision.setup import set_up
 
     check_json_target(json_target)
     if remove:
@@ -376,8 +376,8 @@ def check(name: str, json_target: str | None) -> int:
     Example:
       edgebench device check pi4
     """
-    from edgebench.checkup import check_device
     from edgebench.device import find_device
+    from edgebench.provision.checkup import check_device
 
     checkup = check_device(find_device(name))
     write_json(json_target, checkup.to_json())
@@ -414,7 +414,7 @@ def release(name: str, force: bool, reason: str | None, json_target: str | None)
     """
     from edgebench.device import find_device
     from edgebench.errors import BoardBusy
-    from edgebench.release import release_seen, see_lease
+    from edgebench.provision.release import release_seen, see_lease
 
     device = find_device(name)
     seen = see_lease(device)
@@ -464,8 +464,8 @@ def clean(name: str, older_than: int | None, max_size: int | None, dry_run: bool
     Example:
       edgebench device clean pi4 --older-than 30d --max-size 2GB
     """
-    from edgebench.cleanup import clean_device
     from edgebench.device import find_device
+    from edgebench.provision.cleanup import clean_device
 
     if older_than is None and max_size is None:
         raise UsageError("say what may go: --older-than 30d, --max-size 2GB, or both")

@@ -23,7 +23,7 @@ from edgebench.device import Device
 from edgebench.errors import BoardBusy, LeaseLost
 from edgebench.events import Event, Noted
 from edgebench.measure.probes.overhead import own_cost
-from edgebench.release import SeenLease, release_seen, see_lease
+from edgebench.provision.release import SeenLease, release_seen, see_lease
 from edgebench_agent.board_lease import BoardLease
 from edgebench_agent.home import Home
 from edgebench_agent.protocol import LeaseRequest

@@ -22,18 +22,18 @@ import edgebench
 from edgebench.artifact import Format
 from edgebench.board.agent import RemoteAgent
 from edgebench.board.transport import open_transport
-from edgebench.checkup import State, check_device
-from edgebench.cleanup import clean_device
 from edgebench.device import Device, find_device
 from edgebench.errors import BoardBusy, BoardError, ConfigError, EdgebenchError, LeaseLost, UnknownName
 from edgebench.events import Event, Noted, Pushing
-from edgebench.release import release_seen, see_lease
-from edgebench.removal import remove_setup
+from edgebench.provision.checkup import State, check_device
+from edgebench.provision.cleanup import clean_device
+from edgebench.provision.plan import SetupPlan
+from edgebench.provision.release import release_seen, see_lease
+from edgebench.provision.removal import remove_setup
+from edgebench.provision.request_setup import set_up_for
+from edgebench.provision.setup import set_up
+from edgebench.provision.trial import expected_here
 from edgebench.request import Request
-from edgebench.request_setup import set_up_for
-from edgebench.setup import set_up
-from edgebench.setup_plan import SetupPlan
-from edgebench.trial import expected_here
 from edgebench.workload import RunPlan, Workload
 from tests.agent.wheel_making import make_wheel
 from tests.ssh.board import SshBoard
@@ -252,7 +252,7 @@ def test_the_boards_own_python_is_tried_and_adopted(ssh_board: SshBoard, monkeyp
     assert "edgebench device setup board" in (lacking.mend or "")
 
     # What the user has chosen stays, whatever else is installed later.
-    monkeypatch.setattr("edgebench.setup_plan.RUNTIMES", ("onnxruntime",))
+    monkeypatch.setattr("edgebench.provision.plan.RUNTIMES", ("onnxruntime",))
     later = set_up(ssh_board.device(), SetupPlan())
     assert later.served == {"onnxruntime": done.served["onnxruntime"]}
     assert "your own, was there" in later.findings[-1].seen
@@ -341,7 +341,7 @@ def test_several_boards_have_this_machine_answer_once_and_wait_for_a_run_of_its_
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     pytest.importorskip("onnxruntime")
-    monkeypatch.setattr("edgebench.trial._ANSWERED_HERE", {})
+    monkeypatch.setattr("edgebench.provision.trial._ANSWERED_HERE", {})
     waits = threading.Event()
 
     def listen(event: Event) -> None:

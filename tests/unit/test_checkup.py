@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from edgebench.checkup import Checkup, Finding, State, cost_findings, probe_findings
 from edgebench.device import Device, load_profile, profile_names
 from edgebench.measurement import Overhead
+from edgebench.provision.checkup import Checkup, Finding, State, cost_findings, probe_findings
 from edgebench_agent.sensors import BOARD_SENSORS
 
 HEALTHY: dict[str, Any] = {

@@ -13,14 +13,14 @@ import pytest
 from edgebench.artifact import Format
 from edgebench.board.pythons import BoardPython, find_pythons
 from edgebench.board.transport import open_transport
-from edgebench.board_findings import board_findings
-from edgebench.checkup import Finding, State
 from edgebench.device import Device, find_device, load_profile
 from edgebench.errors import BoardError, ConfigError
 from edgebench.export.parity import BOUNDS
-from edgebench.setup import set_up
-from edgebench.setup_plan import SetupPlan
-from edgebench.trial import distance_between
+from edgebench.provision.checkup import Finding, State
+from edgebench.provision.findings import board_findings
+from edgebench.provision.plan import SetupPlan
+from edgebench.provision.setup import set_up
+from edgebench.provision.trial import distance_between
 
 NOW_S = 1_800_000_000.0
 ORIN: dict[str, Any] = {

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from edgebench.errors import BoardError, ConfigError, NoWheelFits
-from edgebench.wheels import Target, Wheel, WheelFolder, check_wheel, platforms, target_of, versions_of
+from edgebench.provision.wheels import Target, Wheel, WheelFolder, check_wheel, platforms, target_of, versions_of
 from tests.agent.wheel_making import make_wheel
 
 PI4 = Target(arch="aarch64", python=(3, 11), glibc=(2, 36))

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from edgebench.board.pythons import BoardPython
-from edgebench.checkup import Finding, State
+from edgebench.provision.checkup import Finding, State
 from edgebench.text import printable
 
 _CLOCK_OFF_S = 3600

@@ -7,21 +7,21 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from edgebench.already_served import find_broken, is_kept, was_kept, was_there, whole_there
 from edgebench.board.agent import RemoteAgent
 from edgebench.board.installed_runtimes import Served
 from edgebench.board.lease import hold_board
 from edgebench.board.pythons import DEFAULT_PYTHON, BoardPython, find_pythons
 from edgebench.board.transport import open_transport
-from edgebench.board_environments import BoardEnvironment, EnvironmentChoice
-from edgebench.board_findings import board_findings
-from edgebench.checkup import Finding, State
 from edgebench.device import Device
 from edgebench.errors import BoardBusy, BoardError, ConfigError, NoWheelFits
 from edgebench.events import OnEvent, ignore
-from edgebench.installing import Installer
-from edgebench.setup_plan import SetupPlan
-from edgebench.system_python import use_system_python
+from edgebench.provision.already_served import find_broken, is_kept, was_kept, was_there, whole_there
+from edgebench.provision.checkup import Finding, State
+from edgebench.provision.environments import BoardEnvironment, EnvironmentChoice
+from edgebench.provision.findings import board_findings
+from edgebench.provision.install import Installer
+from edgebench.provision.plan import SetupPlan
+from edgebench.provision.system_python import use_system_python
 from edgebench.text import printable
 
 

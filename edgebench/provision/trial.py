@@ -16,7 +16,6 @@ from edgebench.board.agent import RemoteAgent
 from edgebench.board.busy_retry import Patience
 from edgebench.board.preflight import providers_for, push_artifact
 from edgebench.board.transport import open_transport
-from edgebench.checkup import Finding, State
 from edgebench.device import Device, find_device
 from edgebench.errors import BoardBusy, BoardError, EdgebenchError, MissingExtra, RunFailed
 from edgebench.evaluation.inference import BoardModel, Outputs
@@ -24,6 +23,7 @@ from edgebench.events import Noted, OnEvent, Waiting, ignore
 from edgebench.export import export_model
 from edgebench.export.parity import BOUNDS, Bound
 from edgebench.measure.inputs import settle
+from edgebench.provision.checkup import Finding, State
 from edgebench.text import printable
 from edgebench.workload import EncodedInputs, Workload, random_inputs
 

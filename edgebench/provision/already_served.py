@@ -7,13 +7,13 @@ from typing import Any
 
 from edgebench.board.agent import RemoteAgent
 from edgebench.board.installed_runtimes import Served
-from edgebench.board_environments import BoardEnvironment
-from edgebench.checkup import Finding, State
 from edgebench.device import Device
 from edgebench.errors import AgentError
-from edgebench.setup_plan import SetupPlan
+from edgebench.provision.checkup import Finding, State
+from edgebench.provision.environments import BoardEnvironment
+from edgebench.provision.plan import SetupPlan
+from edgebench.provision.wheels import runtime_of_package
 from edgebench.text import printable
-from edgebench.wheels import runtime_of_package
 
 
 def find_broken(agent: RemoteAgent, runtimes: Sequence[str]) -> dict[str, str]:

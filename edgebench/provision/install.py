@@ -6,16 +6,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from edgebench.already_served import problem
 from edgebench.board.agent import RemoteAgent
 from edgebench.board.installed_runtimes import Served
-from edgebench.board_environments import BoardEnvironment
-from edgebench.checkup import Finding, State
 from edgebench.device import Device
 from edgebench.errors import AgentError, BoardError, ConnectionFailed, ConnectionLost, DeviceError, LeaseLost
 from edgebench.events import Noted, OnEvent, Pushing
-from edgebench.trial import Trial, try_runtime
-from edgebench.wheels import Wheel, WheelFolder, unpacked_bytes, versions_of
+from edgebench.provision.already_served import problem
+from edgebench.provision.checkup import Finding, State
+from edgebench.provision.environments import BoardEnvironment
+from edgebench.provision.trial import Trial, try_runtime
+from edgebench.provision.wheels import Wheel, WheelFolder, unpacked_bytes, versions_of
 from edgebench_agent import protocol
 
 _SPARE_BYTES = 64 << 20  # left free on the board's disk for models and runs

@@ -13,8 +13,8 @@ from edgebench.board.pythons import BoardPython
 from edgebench.device import Device
 from edgebench.errors import ConfigError, NoWheelFits
 from edgebench.export import cache_folder
-from edgebench.setup_plan import SetupPlan
-from edgebench.wheels import Target, Wheel, WheelFolder, check_wheel, runtime_of_package, target_of
+from edgebench.provision.plan import SetupPlan
+from edgebench.provision.wheels import Target, Wheel, WheelFolder, check_wheel, runtime_of_package, target_of
 from edgebench_agent import protocol
 
 

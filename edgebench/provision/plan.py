@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgebench.errors import ConfigError, UnknownName
+from edgebench.provision.wheels import RUNTIME_REQUIREMENTS
 from edgebench.request import WAIT_S
-from edgebench.wheels import RUNTIME_REQUIREMENTS
 
 RUNTIMES = tuple(RUNTIME_REQUIREMENTS)
 

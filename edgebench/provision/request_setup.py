@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from edgebench.already_served import find_broken, was_kept
 from edgebench.board.agent import RemoteAgent
 from edgebench.board.transport import open_transport
-from edgebench.checkup import Finding, State
 from edgebench.device import Device
 from edgebench.errors import BoardBusy, BoardError, LeaseLost
 from edgebench.events import Noted, OnEvent, ignore
 from edgebench.measure.prepare import TFLITE_RUNTIMES
+from edgebench.provision.already_served import find_broken, was_kept
+from edgebench.provision.checkup import Finding, State
+from edgebench.provision.plan import SetupPlan
+from edgebench.provision.setup import require_use, set_up
 from edgebench.request import Request
-from edgebench.setup import require_use, set_up
-from edgebench.setup_plan import SetupPlan
 
 
 def set_up_for(request: Request, on_event: OnEvent = ignore) -> None:

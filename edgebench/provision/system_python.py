@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from edgebench.already_served import problem
 from edgebench.board.agent import RemoteAgent
-from edgebench.checkup import Finding, State
 from edgebench.device import Device
 from edgebench.events import OnEvent
+from edgebench.provision.already_served import problem
+from edgebench.provision.checkup import Finding, State
+from edgebench.provision.trial import try_runtime
 from edgebench.text import printable
-from edgebench.trial import try_runtime
 from edgebench_agent import protocol
 
 
