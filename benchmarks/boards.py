@@ -30,12 +30,12 @@ from edgebench.measure.parallel import measure_all
 from edgebench.measure.session import profile_all
 from edgebench.request import Request
 from edgebench.workload import Scenario
-from tests.ssh.board import write_key
+from tests.board.ssh_board import write_key
 
 _SERVERS = """
 import json, sys
 from pathlib import Path
-from tests.ssh.server import AsyncSshServer
+from tests.board.ssh_server import AsyncSshServer
 servers = [AsyncSshServer(Path(folder)) for folder in sys.argv[2:]]
 for server in servers:
     server.authorize(sys.argv[1])

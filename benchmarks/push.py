@@ -24,8 +24,8 @@ from edgebench.board.agent import RemoteAgent
 from edgebench.board.transport import open_transport
 from edgebench.device import Device, load_profile
 from edgebench.testing import FaultyProxy
-from tests.ssh.board import write_key
-from tests.ssh.openssh import SSHD, OpenSshServer
+from tests.board.openssh import SSHD, OpenSshServer
+from tests.board.ssh_board import write_key
 
 CIPHER = "aes128-gcm@openssh.com"
 MOST = 1 / 0.9
