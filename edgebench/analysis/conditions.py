@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     Readings = np.ma.MaskedArray[tuple[int], np.dtype[np.int64]]
 
 FREQUENCY = "frequency_khz/"
-TEMPERATURE = "temperature_mc/"
 THROTTLED = "throttled"
 OTHERS_CPU = "others_cpu_millicores"
 #: Parts of the names that kernels give to the thermal zone of a processor.

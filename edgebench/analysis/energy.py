@@ -13,7 +13,6 @@ from typing import Any
 
 from edgebench.measurement import Energy, Run, Series
 
-POWER = "power_uw/"
 #: Where a run keeps the idle power that was measured before it: in its facts, rail -> microwatts.
 IDLE_FACT = "idle_power_uw"
 LEAST_READINGS = 10

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from edgebench.analysis.energy import POWER
+from edgebench.sensors import POWER
 from edgebench.artifact import Artifact, Format
 from edgebench.board.agent import RemoteAgent
 from edgebench.board.facts import busy_processes, sensors_of
