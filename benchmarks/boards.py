@@ -26,7 +26,7 @@ import edgebench
 from edgebench.device import Device, load_profile
 from edgebench.events import Ended, Event, Running
 from edgebench.export import export_model
-from edgebench.measure.parallel import measure_all
+from edgebench.measure.parallel import run_sessions
 from edgebench.measure.session import profile_all
 from edgebench.request import Request
 from edgebench.workload import Scenario
@@ -110,7 +110,7 @@ def measure(devices: Sequence[Device], model: Path, seconds: float, store: Path)
         for device in devices
     }
     clock, began = Clock(len(devices)), time.monotonic()
-    for result in measure_all(sessions, on_event=clock):
+    for result in run_sessions(sessions, on_event=clock):
         if result.error is not None:
             raise result.error
     return clock.share, time.monotonic() - began

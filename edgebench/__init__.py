@@ -9,7 +9,7 @@ from edgebench._version import __version__
 if TYPE_CHECKING:
     from edgebench.analysis.comparison import Comparison, compare
     from edgebench.analysis.evaluation import Evaluation
-    from edgebench.analysis.pairing import Paired, pair
+    from edgebench.analysis.pairing import ScoredMeasurement, join_scores
     from edgebench.artifact import Artifact, Format
     from edgebench.device import Device, DeviceProfile, find_device
     from edgebench.errors import EdgebenchError
@@ -32,7 +32,7 @@ _HOMES = {
     "Format": "artifact",
     "Lineage": "variant",
     "Measurement": "measurement",
-    "Paired": "analysis.pairing",
+    "ScoredMeasurement": "analysis.pairing",
     "Run": "measurement",
     "RunPlan": "workload",
     "Scenario": "workload",
@@ -45,7 +45,7 @@ _HOMES = {
     "evaluate": "evaluation.evaluator",
     "export_model": "export",
     "find_device": "device",
-    "pair": "analysis.pairing",
+    "join_scores": "analysis.pairing",
     "profile": "measure.session",
 }
 
@@ -59,11 +59,11 @@ __all__ = [
     "Format",
     "Lineage",
     "Measurement",
-    "Paired",
     "Run",
     "RunPlan",
     "Scenario",
     "Score",
+    "ScoredMeasurement",
     "Store",
     "Variant",
     "Workload",
@@ -73,7 +73,7 @@ __all__ = [
     "evaluate",
     "export_model",
     "find_device",
-    "pair",
+    "join_scores",
     "profile",
 ]
 

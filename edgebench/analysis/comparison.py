@@ -267,7 +267,7 @@ def _figures_of(run: Run) -> RunFigures:
 
 
 def _ratio_of_pairs(baseline: Run, candidate: Run) -> float | None:
-    return candidate.beside.get(baseline.id)
+    return candidate.log_ratios.get(baseline.id)
 
 
 def _peak_pss(run: Run) -> float | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from edgebench.measurement import Run, Series
+from edgebench.sensors import TEMPERATURE
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,7 +49,7 @@ def conditions_of(run: Run) -> Conditions:
         temperature_mc=_last_before(starts, highest(cpu_temperatures(readings).values())),
         throttled=_last_before(starts, readings.get(THROTTLED)),
         others_cpu_millicores=_last_before(starts, readings.get(OTHERS_CPU)),
-        cut=run.is_cut,
+        cut=run.is_excluded,
     )
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgebench.measurement import Energy, Run, Series
+from edgebench.sensors import POWER
 
 #: Where a run keeps the idle power that was measured before it: in its facts, rail -> microwatts.
 IDLE_FACT = "idle_power_uw"
@@ -61,8 +62,8 @@ def rails_of(names: Sequence[str]) -> tuple[tuple[str, ...], str] | None:
 def energy_of(run: Run) -> Energy | str:
     """Return the energy of a run's timed inferences, or why there is none.
 
-    Give it `whole_turns(run)`, where inputs differ. `per_inference` is that of one input, as throughput counts them; it
-    includes what the board takes anyway, `per_inference_net` does not.
+    Pass `complete_passes(run)` where inputs differ. `per_inference` is joules per input, as throughput counts inputs;
+    it includes the board's idle power, `per_inference_net` does not.
     """
     found = rails_of(list(run.trace.readings))
     if found is None:

@@ -62,7 +62,7 @@ class LanguageScore:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Paired:
+class ScoredMeasurement:
     """A measurement and its scores. `left_out`: rows for the variant that belong to other files, and were not taken."""
 
     measurement: Measurement
@@ -82,13 +82,13 @@ class Paired:
         return {task: sum(values) / len(values) for task, values in found.items()}
 
 
-def pair(
+def join_scores(
     measurement: Measurement,
     rows: Sequence[ScoreRow],
     *,
     examples: Iterable[ExampleScores] = (),
     allow_variant_scores: bool = False,
-) -> Paired:
+) -> ScoredMeasurement:
     """Return a measurement with its scores, per task and language; a language that lacks a metric of its task is out.
 
     Args:
@@ -101,7 +101,7 @@ def pair(
     """
     subject = measurement.subject
     if subject.variant.is_reference:
-        return Paired(measurement=measurement, scores=())
+        return ScoredMeasurement(measurement=measurement, scores=())
     format, sha256 = str(subject.artifact.format), subject.artifact.sha256
     mine = [row for row in rows if row.variant == subject.variant.name]
     ours = scores_of(mine, variant=subject.variant.name, format=format, artifact_sha256=sha256)
@@ -118,7 +118,7 @@ def pair(
             if key not in values:
                 values[key], whose[key] = (row.value, row.n), OF_OTHER_FILE
     per_example = {(each.task, each.lang, each.metric): each for each in examples if each.artifact_sha256 == sha256}
-    return Paired(
+    return ScoredMeasurement(
         measurement=measurement,
         scores=tuple(_by_language(values, whose, per_example)),
         left_out=0 if allow_variant_scores else len(others),
@@ -253,7 +253,7 @@ class PairedComparison:
 
 
 def compare_scores(
-    pairs: Sequence[tuple[Paired, Paired]], *, margin: float = SCORE_MARGIN, level: float = LEVEL
+    pairs: Sequence[tuple[ScoredMeasurement, ScoredMeasurement]], *, margin: float = SCORE_MARGIN, level: float = LEVEL
 ) -> list[tuple[ScoreContrast, ...]]:
     """Return what may be said of the scores of each (baseline, candidate), all judged together (Holm).
 
@@ -304,7 +304,7 @@ def compare_with_scores(
         ConfigError: a margin or level that is none.
     """
     sides = {
-        each.id: pair(each, rows, examples=examples, allow_variant_scores=allow_variant_scores)
+        each.id: join_scores(each, rows, examples=examples, allow_variant_scores=allow_variant_scores)
         for comparison in comparisons
         for each in (comparison.baseline, comparison.candidate)
     }
@@ -316,7 +316,7 @@ def compare_with_scores(
     ]
 
 
-def _notes(sides: tuple[Paired, Paired], scores: Sequence[ScoreContrast]) -> Iterable[str]:
+def _notes(sides: tuple[ScoredMeasurement, ScoredMeasurement], scores: Sequence[ScoreContrast]) -> Iterable[str]:
     for side in sides:
         name = printable(side.measurement.subject.variant.name)
         if side.measurement.subject.variant.is_reference:
@@ -330,7 +330,7 @@ def _notes(sides: tuple[Paired, Paired], scores: Sequence[ScoreContrast]) -> Ite
         yield f"scored on one side only, and left out: {', '.join(f'{task} {lang}' for task, lang in sorted(apart))}"
 
 
-def _in_common(baseline: Paired, candidate: Paired) -> list[tuple[LanguageScore, LanguageScore]]:
+def _in_common(baseline: ScoredMeasurement, candidate: ScoredMeasurement) -> list[tuple[LanguageScore, LanguageScore]]:
     theirs = {(score.task, score.lang): score for score in candidate.scores}
     return [(score, theirs[score.task, score.lang]) for score in baseline.scores if (score.task, score.lang) in theirs]
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from edgebench.analysis.comparison import QUANTITIES, Quantity, run_figures
-from edgebench.analysis.pairing import LanguageScore, Paired
+from edgebench.analysis.pairing import LanguageScore, ScoredMeasurement
 from edgebench.stats.intervals import t_interval
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class Front:
         }
 
 
-def fronts(rows: Mapping[str, Paired]) -> list[Front]:
+def fronts(rows: Mapping[str, ScoredMeasurement]) -> list[Front]:
     """Return the fronts of rows of one board and workload: of latency (p50), peak memory and energy, where measured.
 
     Args:
@@ -105,7 +105,7 @@ def fronts(rows: Mapping[str, Paired]) -> list[Front]:
     return result
 
 
-def _choices(points: Mapping[str, tuple[Figure, Figure]], rows: Mapping[str, Paired]) -> list[Choice]:
+def _choices(points: Mapping[str, tuple[Figure, Figure]], rows: Mapping[str, ScoredMeasurement]) -> list[Choice]:
     found = []
     for name, (quality, cost) in points.items():
         by = [other for other in points if _dominates(points[other], points[name])]
@@ -135,7 +135,7 @@ def _is_apart(lower: Figure, higher: Figure) -> bool:
     return lower.ci is not None and higher.ci is not None and lower.ci[1] < higher.ci[0]
 
 
-def _quality(row: Paired, common: set[tuple[str, str]]) -> Figure:
+def _quality(row: ScoredMeasurement, common: set[tuple[str, str]]) -> Figure:
     """Return the mean over tasks of the mean over languages, with an interval where every example's score is known."""
     counts: dict[str, int] = {}
     for task, _ in common:
@@ -162,10 +162,10 @@ def _variance(score: LanguageScore) -> float:
     return float(values.var(ddof=1)) / len(values)
 
 
-def _typical(quantity: Quantity) -> Callable[[Paired], Figure | None]:
+def _typical(quantity: Quantity) -> Callable[[ScoredMeasurement], Figure | None]:
     """Return what finds a row's typical run, the geometric mean; None where a run lacks it."""
 
-    def find(row: Paired) -> Figure | None:
+    def find(row: ScoredMeasurement) -> Figure | None:
         import numpy as np
 
         figures = run_figures(quantity, row.measurement)
@@ -183,6 +183,6 @@ def _interval(figures: NDArray[np.float64], quantity: Quantity) -> _Interval | N
 
 
 _SCALES = {"latency": 1e6}  # nanoseconds in a millisecond
-_COSTS: Mapping[str, tuple[Callable[[Paired], Figure | None], ...]] = {
+_COSTS: Mapping[str, tuple[Callable[[ScoredMeasurement], Figure | None], ...]] = {
     name: tuple(_typical(quantity) for quantity in QUANTITIES[name]) for name in _UNITS
 }

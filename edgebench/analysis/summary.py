@@ -41,10 +41,10 @@ def summarise(subject: Subject, runs: Sequence[Run], *, scores: Sequence[Score] 
 
     Percentiles are those of all valid runs' latencies together. Their intervals are for the typical run's percentile.
     Load and first inference: the median over runs. Memory: the worst run. Throughput and tokens/s: the mean over runs.
-    Whatever weighs inputs is over whole turns of them (see `whole_turns`).
+    Whatever weighs inputs is over whole turns of them (see `complete_passes`).
     """
     valid = [run for run in runs if run.valid]
-    timed = [whole_turns(run) for run in valid if len(run.latencies_ns)]
+    timed = [complete_passes(run) for run in valid if len(run.latencies_ns)]
     durations_s = [duration_ns(run) / 1e9 for run in timed]
     energy_j, energy_absent = _energy(valid)
     return Measurement(
@@ -73,11 +73,11 @@ def _sustained(subject: Subject, runs: Sequence[Run]) -> Sustained | None:
     return sustained_of(runs, planned_min) if planned_min is not None else None
 
 
-def whole_turns(run: Run) -> Run:
+def complete_passes(run: Run) -> Run:
     """Return what counts of a run: what was not cut, and of that the whole turns of the inputs.
 
     Texts differ in length, and each must weigh the same. As it is where the turn has one batch, where not even one was
-    completed (`has_no_whole_turn`; such a run does not count), and where the run does not tell what its turn is: runs
+    completed (`has_no_complete_pass`; such a run does not count), and where the run does not record its inputs: runs
     stored by older edgebenches. Where something was cut, or other models had their inferences, later ones move up, as
     if there had been no such time.
     """
@@ -98,21 +98,29 @@ def whole_turns(run: Run) -> Run:
 def _without_cut(run: Run) -> Run:
     import numpy as np
 
-    if not run.cut:
+    if not run.excluded_spans:
         return run
-    is_cut, trace = run.is_cut, run.trace
+    is_excluded, trace = run.is_excluded, run.trace
     # The time of a cut: from the first of its inferences to the next one that is kept. What comes later moves up by it.
     steps = np.diff(trace.starts_ns, append=trace.starts_ns[-1:])
-    gone = np.cumsum(np.where(is_cut, steps, 0)) - np.where(is_cut, steps, 0)
-    kept = _inferences(replace(trace, starts_ns=trace.starts_ns - gone), ~is_cut)
+    gone = np.cumsum(np.where(is_excluded, steps, 0)) - np.where(is_excluded, steps, 0)
+    kept = _inferences(replace(trace, starts_ns=trace.starts_ns - gone), ~is_excluded)
     sizes, tokens = (np.asarray(column, np.int64) for column in _turn(run))
     if not len(sizes):  # a run that does not tell what its batches were: all alike
         share = len(kept.items) / len(trace.items)
         return replace(
-            run, trace=kept, inferences=round(share * run.inferences), tokens=round(share * run.tokens), cut=()
+            run,
+            trace=kept,
+            inferences=round(share * run.inferences),
+            tokens=round(share * run.tokens),
+            excluded_spans=(),
         )
     return replace(
-        run, trace=kept, inferences=int(sizes[kept.items].sum()), tokens=int(tokens[kept.items].sum()), cut=()
+        run,
+        trace=kept,
+        inferences=int(sizes[kept.items].sum()),
+        tokens=int(tokens[kept.items].sum()),
+        excluded_spans=(),
     )
 
 
@@ -133,7 +141,7 @@ def _inferences(trace: Trace, which: slice | NDArray[np.bool_]) -> Trace:
     )
 
 
-def has_no_whole_turn(run: Run) -> bool:
+def has_no_complete_pass(run: Run) -> bool:
     """Whether a run ended before each of its inputs was run once."""
     sizes, _ = _turn(run)
     return len(run.latencies_ns) < len(sizes)
@@ -144,7 +152,7 @@ def batches_of_a_turn(run: Run) -> int:
     return max(1, len(_turn(run)[0]))
 
 
-def inputs_of_a_turn(run: Run) -> int:
+def inputs_of_a_pass(run: Run) -> int:
     """Return how many distinct inputs a run had; 0 where it does not tell."""
     return sum(_turn(run)[0])
 
@@ -161,17 +169,17 @@ def _turn(run: Run) -> tuple[list[int], list[int]]:
 
 def summarise_run(run: Run) -> LatencySummary:
     """Return the figures of one run's whole turns, valid or not; what they lack is None."""
-    return summarise_latencies([whole_turns(run).latencies_ns] if len(run.latencies_ns) else [])
+    return summarise_latencies([complete_passes(run).latencies_ns] if len(run.latencies_ns) else [])
 
 
 def figures_of(run: Run) -> RunFigures:
     """Return what comparisons need of a run: kept beside its trace, so that comparing many runs reads none."""
-    timed = whole_turns(run)
+    timed = complete_passes(run)
     if not len(timed.latencies_ns):
         return RunFigures()
     p50, p95 = quantiles(timed.latencies_ns, (0.5, 0.95))
     # Where something was cut, the power was that of the other processes, too; and of other models that had their turn.
-    energy = energy_of(timed) if not run.cut and not run.alternates else None
+    energy = energy_of(timed) if not run.excluded_spans and not run.alternates else None
     return RunFigures(
         p50_ns=p50,
         p95_ns=p95,
@@ -250,7 +258,7 @@ def _energy(valid: Sequence[Run]) -> tuple[Energy | None, str | None]:
     All but those of which something was cut: the power was that of the other processes, too.
     """
     timed = [run for run in valid if len(run.latencies_ns)]
-    found = [energy_of(whole_turns(run)) for run in timed if not run.cut]
+    found = [energy_of(complete_passes(run)) for run in timed if not run.excluded_spans]
     reasons = [each for each in found if isinstance(each, str)]
     energies = [each for each in found if isinstance(each, Energy)]
     if not found or reasons:

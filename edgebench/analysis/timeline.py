@@ -19,7 +19,7 @@ _MINUTE_NS = 60_000_000_000
 _MOST_MINUTES = 10_000  # a week; more is a board's wrong clock
 
 
-def services(trace: Trace) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def service_times(trace: Trace) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return when each inference was begun and ended, shape (inferences,) both.
 
     One at a time, first come, first served: one that had to wait was begun when the one before it had ended. In every
@@ -33,7 +33,7 @@ def services(trace: Trace) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 
 def mean_service_s(trace: Trace) -> float:
     """Return how long an inference is worked on, on average; of a server's queries without their waiting."""
-    begun_ns, ended_ns = services(trace)
+    begun_ns, ended_ns = service_times(trace)
     return float((ended_ns - begun_ns).mean()) / 1e9
 
 
@@ -45,7 +45,7 @@ def inputs_done(run: Run, times_ns: NDArray[np.float64]) -> NDArray[np.float64]:
     """
     import numpy as np
 
-    begun_ns, ended_ns = services(run.trace)
+    begun_ns, ended_ns = service_times(run.trace)
     begun = np.clip(np.searchsorted(begun_ns, times_ns, side="right") - 1, 0, None)
     part = np.clip((times_ns - begun_ns[begun]) / np.maximum(ended_ns - begun_ns, 1)[begun], 0, 1)
     done: NDArray[np.float64] = (begun + part) * (run.inferences / len(begun_ns))

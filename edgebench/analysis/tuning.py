@@ -24,7 +24,7 @@ class Tuned:
     """What a tuned session found. `best` None: nothing can be said, and `why` says why not.
 
     `found`: the usual threads on the board as it was found. `equivalent` to the fastest within the margin, which is
-    not always the best; `undecided`: what these runs can't tell from the fastest. `to_found`: best / found.
+    not always the best; `undecided`: what these runs can't tell from the fastest. `vs_baseline`: best / found.
     """
 
     parameters: tuple[str, ...]
@@ -33,7 +33,7 @@ class Tuned:
     equivalent: tuple[Measurement, ...] = ()
     undecided: tuple[Measurement, ...] = ()
     not_valid: tuple[Measurement, ...] = ()
-    to_found: Comparison | None = None
+    vs_baseline: Comparison | None = None
     margin: float = MARGIN
     why: str = ""
 
@@ -61,10 +61,11 @@ class Tuned:
     def _against_found(self) -> str:
         if self.best is self.found:
             return "which is how the board was found"
-        if self.to_found is None:
+        if self.vs_baseline is None:
             return f"as found ({setting_text(self.found)}) it is not valid"
-        low, high = self.to_found.latency.ci
-        ratio = f"{self.to_found.latency.ratio:.3f} ({100 * self.to_found.latency.level:.4g} % {low:.3f} to {high:.3f})"
+        latency = self.vs_baseline.latency
+        low, high = latency.ci
+        ratio = f"{latency.ratio:.3f} ({100 * latency.level:.4g} % {low:.3f} to {high:.3f})"
         joules = f", J/inference ratio {self.energy_ratio:.3f}" if self.energy_ratio is not None else ""
         return f"p50 ratio to how it was found ({setting_text(self.found)}) {ratio}{joules}"
 
@@ -88,7 +89,7 @@ class Tuned:
                 "not_valid": [each.id for each in self.not_valid],
             },
             "found": _setting(self.found),
-            "latency_ratio": self.to_found.latency.to_json() if self.to_found is not None else None,
+            "latency_ratio": self.vs_baseline.latency.to_json() if self.vs_baseline is not None else None,
             "cost": {
                 "j_per_inference": _joules(best),
                 "j_per_inference_net": energy.per_inference_net if energy is not None else None,
@@ -120,9 +121,9 @@ def tuned(measurements: Sequence[Measurement], *, margin: float = MARGIN) -> Tun
     verdicts = {each.candidate.id: each.latency.verdict for each in compared}
     ties = [each for each in others if verdicts[each.id] == "equivalent"]
     best = min([fastest, *ties], key=_rank)
-    to_found = None
+    vs_baseline = None
     if best is not found and found in candidates:
-        (to_found,) = compare_pairs([(found, best)], margin=margin, allow=_ALLOW)
+        (vs_baseline,) = compare_pairs([(found, best)], margin=margin, allow=_ALLOW)
     return Tuned(
         parameters=parameters,
         found=found,
@@ -130,7 +131,7 @@ def tuned(measurements: Sequence[Measurement], *, margin: float = MARGIN) -> Tun
         equivalent=tuple(each for each in (fastest, *ties) if each is not best),
         undecided=tuple(each for each in others if verdicts[each.id] == "inconclusive"),
         not_valid=not_valid,
-        to_found=to_found,
+        vs_baseline=vs_baseline,
         margin=margin,
     )
 

@@ -13,9 +13,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from edgebench.analysis.conditions import FREQUENCY, OTHERS_CPU, THROTTLED, cpu_temperatures, highest
-from edgebench.analysis.summary import batches_of_a_turn, duration_ns, has_no_whole_turn, inputs_of_a_turn, whole_turns
+from edgebench.analysis.summary import (
+    batches_of_a_turn,
+    complete_passes,
+    duration_ns,
+    has_no_complete_pass,
+    inputs_of_a_pass,
+)
 from edgebench.analysis.throttling import happened_during, throttle_names
-from edgebench.analysis.timeline import mean_service_s, services, shares_by_minute
+from edgebench.analysis.timeline import mean_service_s, service_times, shares_by_minute
 from edgebench.measurement import Run, Series
 from edgebench.stats.drift import Drift, drift_of
 from edgebench.text import printable
@@ -99,7 +105,7 @@ def _while_busy(run: Run, series: Series) -> Series:
     trace = run.trace
     if not len(trace.starts_ns):
         return Series(series.t_ns[:0], series.values[:0])
-    begun, ends = services(trace)
+    begun, ends = service_times(trace)
     pauses = np.maximum(0, begun[1:] - ends[:-1])
     pauses[pauses < _PAUSE_NS] = 0
     if run.alternates:
@@ -129,10 +135,10 @@ def _temperature_changed(run: Run, _: RunPlan) -> str | None:
 
 def _not_steady(run: Run, _: RunPlan) -> str | None:
     """Of a server's queries the time that the board works on each, for how long they wait is what is measured."""
-    counted = whole_turns(run)
+    counted = complete_passes(run)
     if not len(counted.latencies_ns) or duration_ns(counted) < _LEAST_JUDGED_NS:
         return None
-    begun, ended = services(counted.trace)
+    begun, ended = service_times(counted.trace)
     grew = _how_they_drift(drift_of(ended - begun, counted.trace.items, begun))
     return f"latencies {grew} by more than {100 * _MOST_DRIFT:.0f} % while they were timed" if grew else None
 
@@ -150,7 +156,7 @@ def _drift_apart(together: Sequence[Run]) -> str | None:
     """
     import numpy as np
 
-    counted = [whole_turns(each) for each in together]
+    counted = [complete_passes(each) for each in together]
     count = min(len(each.latencies_ns) for each in counted)
     if not count or sum(duration_ns(each) for each in counted) < _LEAST_JUDGED_NS:
         return None
@@ -168,7 +174,7 @@ def _others_worked(run: Run, plan: RunPlan) -> str | None:
     if plan.sustained_min is not None:
         worked = any(share > _MOST_CUT for share in shares_by_minute(run, _disturbed(run)))
     else:
-        worked = bool((_disturbed(run) & ~run.is_cut).any())
+        worked = bool((_disturbed(run) & ~run.is_excluded).any())
     if not worked:
         return None
     return f"other processes used more than {_MOST_OTHERS_MILLICORES / 1000:g} cores"
@@ -272,9 +278,9 @@ def _too_few(run: Run, plan: RunPlan) -> str | None:
             f"fewer than {plan.min_count} inferences in {_longest_s(run, plan):g} s; "
             "raise --max-duration or lower --min-count"
         )
-    if len(whole_turns(run).latencies_ns) < plan.min_count:
+    if len(complete_passes(run).latencies_ns) < plan.min_count:
         return (
-            f"fewer than {plan.min_count} inferences in whole turns of the {inputs_of_a_turn(run)} inputs in "
+            f"fewer than {plan.min_count} inferences in whole turns of the {inputs_of_a_pass(run)} inputs in "
             f"{_longest_s(run, plan):g} s; raise --max-duration or lower --min-count"
         )
     return None
@@ -287,10 +293,10 @@ def _longest_s(run: Run, plan: RunPlan) -> float:
 
 
 def _no_whole_turn(run: Run, plan: RunPlan) -> str | None:
-    if not has_no_whole_turn(run):
+    if not has_no_complete_pass(run):
         return None
     return (
-        f"not one whole turn of the {inputs_of_a_turn(run)} inputs in at most {_longest_s(run, plan):g} s; "
+        f"not one whole turn of the {inputs_of_a_pass(run)} inputs in at most {_longest_s(run, plan):g} s; "
         "raise --max-duration"
     )
 
@@ -364,21 +370,21 @@ def reasons_against(run: Run, plan: RunPlan) -> tuple[str, ...]:
     """Return why this run does not count, in the order of the table; empty where it does."""
     left_out: Collection[str] = _SHOWN_BY_SUSTAINED if plan.sustained_min is not None else ()
     if run.alternates:
-        left_out = ("not_steady",)  # `judged_together` asks whether they drift apart
+        left_out = ("not_steady",)  # `validate_group` asks whether they drift apart
     found = (rule(run, plan) for name, rule in RULES.items() if name not in left_out)
     return tuple(reason for reason in found if reason is not None)
 
 
 def judged(run: Run, plan: RunPlan) -> Run:
     """Return the run with what is to be cut of it, and the reasons why it does not count all the same."""
-    return judged_together([run], plan)[0]
+    return validate_group([run], plan)[0]
 
 
-def judged_together(runs: Sequence[Run], plan: RunPlan) -> list[Run]:
+def validate_group(runs: Sequence[Run], plan: RunPlan) -> list[Run]:
     """Return the runs of models that alternated, judged: what is cut of one is cut of all, and one that does not count
     takes the others with it, for it is each other that they are compared with."""
     cut = _cut(runs, plan)
-    found = [replace(run, cut=_spans(run, cut)) for run in runs]
+    found = [replace(run, excluded_spans=_spans(run, cut)) for run in runs]
     reasons = [reasons_against(run, plan) for run in found]
     if len(found) > 1 and (apart := _drift_apart(found)) is not None:
         reasons = [(*told, apart) for told in reasons]

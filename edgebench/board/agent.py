@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from edgebench.board.bootstrap import put_agent
-from edgebench.board.busy_retry import NO_PATIENCE
+from edgebench.board.busy_retry import NO_RETRY
 from edgebench.board.commands import AgentCommands
-from edgebench.board.facts import is_path, last_words, plain_facts
+from edgebench.board.facts import is_path, plain_facts, sanitize_tail
 from edgebench.board.fetching import fetch
-from edgebench.board.installed_runtimes import Served
+from edgebench.board.installed_runtimes import InstalledRuntime
 from edgebench.board.journal import Follower, Position
 from edgebench.board.pythons import DEFAULT_PYTHON, BoardPython
 from edgebench.board.transfer import OnProgress, push_bytes, push_file
@@ -40,12 +40,12 @@ class RemoteAgent(AgentCommands):
     def __init__(self, transport: Transport, *, name: str, python: str = DEFAULT_PYTHON) -> None:
         super().__init__(transport, name=name, python=python)
         self.may_be_set_up = python == DEFAULT_PYTHON and not transport.shares_files
-        self.served: dict[str, Served] = {}
+        self.served: dict[str, InstalledRuntime] = {}
         self.python_version: tuple[int, ...] = ()
         self.base: BoardPython | None = None  # what `python` is, or was made of
         self.system: dict[str, Any] = {}  # `arch` and `libc`, as far as the board tells
         self.whole: frozenset[str] = frozenset()  # of what is served, where no file is cut short; if `install` looked
-        self.patience = NO_PATIENCE  # that a launch has where another run measures
+        self.patience = NO_RETRY  # that a launch has where another run measures
 
     # --- installing ---------------------------------------------------------------------------------------------
 
@@ -67,7 +67,7 @@ class RemoteAgent(AgentCommands):
         names = (runtime, "ai-edge-litert", "tflite-runtime") if runtime == "tflite" else (runtime,)
         return next((self.served[name].python for name in names if name in self.served), self.python)
 
-    def beside(self, transport: Transport) -> RemoteAgent:
+    def clone_for_thread(self, transport: Transport) -> RemoteAgent:
         """Return the same agent by another way to the board, for another thread: a way is one thread's."""
         twin = RemoteAgent(transport, name=self.name, python=self.python)
         twin.path, twin.lease_token = self.path, self.lease_token
@@ -104,7 +104,9 @@ class RemoteAgent(AgentCommands):
         told = self.command(["temperatures"], timeout_s=60).get("temperature_mc")
         if not isinstance(told, dict) or len(told) > protocol.MAX_ITEMS:
             raise AgentError(f"{self.name}: the board's answer to temperatures is not valid")
-        return {f"temperature_mc/{last_words(zone, 200)}": value for zone, value in told.items() if type(value) is int}
+        return {
+            f"temperature_mc/{sanitize_tail(zone, 200)}": value for zone, value in told.items() if type(value) is int
+        }
 
     # --- what lies on the board ---------------------------------------------------------------------------------
 
@@ -171,7 +173,7 @@ class RemoteAgent(AgentCommands):
         """Have a Python serve a runtime from now on; what served it before is removed where nothing else needs it."""
         line = protocol.encode_object(asdict(adoption))
         self.command(["adopt", *self.under_lease()], input=line, timeout_s=300)
-        self.served[adoption.runtime] = Served(
+        self.served[adoption.runtime] = InstalledRuntime(
             adoption.python, adoption.environment, adoption.packages, adoption.agreement, adoption.own
         )
 
@@ -230,7 +232,7 @@ class RemoteAgent(AgentCommands):
         Raises:
             BoardBusy: it still measures there.
         """
-        return self.patience.until_free(begin)
+        return self.patience.call(begin)
 
     def follow(self, run_id: str, *, position: Position | None = None) -> Iterator[protocol.Entry]:
         """Yield the journal's messages in order, each once, until done or failed; keep the run alive meanwhile.

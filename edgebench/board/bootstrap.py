@@ -8,8 +8,8 @@ from typing import Any
 
 from edgebench.board.archive import agent_archive
 from edgebench.board.commands import AgentCommands
-from edgebench.board.facts import last_words, plain_facts
-from edgebench.board.installed_runtimes import Served, served_runtimes
+from edgebench.board.facts import plain_facts, sanitize_tail
+from edgebench.board.installed_runtimes import InstalledRuntime, served_runtimes
 from edgebench.board.pythons import DEFAULT_PYTHON, BoardPython, board_python, find_pythons
 from edgebench.board.transport.base import CommandResult
 from edgebench.errors import AgentError, BoardError
@@ -108,7 +108,7 @@ class Installed:
     path: str
     python_version: tuple[int, ...]
     base: BoardPython | None
-    served: Mapping[str, Served]
+    served: Mapping[str, InstalledRuntime]
     whole: frozenset[str]
     system: Mapping[str, Any]
 
@@ -175,7 +175,7 @@ def _decoded(agent: AgentCommands, result: CommandResult) -> dict[str, Any]:
     try:
         return protocol.decode_object(line)
     except protocol.ProtocolError as error:
-        said = last_words(result.stderr or result.stdout)
+        said = sanitize_tail(result.stderr or result.stdout)
         raise BoardError(
             f"{agent.name}: {agent.python!r} on the board does not run Python (status {result.status}): {said}"
         ) from error
@@ -183,7 +183,7 @@ def _decoded(agent: AgentCommands, result: CommandResult) -> dict[str, Any]:
 
 def _refuse_what_failed(agent: AgentCommands, reply: Mapping[str, Any]) -> None:
     if reply.get("kind") == "python_too_old":
-        version = last_words(reply.get("python"), 40).strip("[]").replace(", ", ".")
+        version = sanitize_tail(reply.get("python"), 40).strip("[]").replace(", ", ".")
         raise BoardError(
             f"{agent.name}: {agent.python!r} on the board is Python {version}, the agent needs >= 3.8; "
             f"name a newer one with python = ... in edgebench.toml"
@@ -192,14 +192,14 @@ def _refuse_what_failed(agent: AgentCommands, reply: Mapping[str, Any]) -> None:
         raise BoardError(f"{agent.name}: can't put the agent on the board: {_what_to_free(reply)}")
     if not reply.get("ok"):
         raise BoardError(
-            f"{agent.name}: can't put the agent on the board: {last_words(reply.get('message', ''))}; its user must be "
-            f"able to write ~/.edgebench there (or set EDGEBENCH_HOME to another folder)"
+            f"{agent.name}: can't put the agent on the board: {sanitize_tail(reply.get('message', ''))}; its user must "
+            f"be able to write ~/.edgebench there (or set EDGEBENCH_HOME to another folder)"
         )
 
 
 def _what_to_free(reply: Mapping[str, Any]) -> str:
     """Return what to say of a board whose disk has no room for the agent, by what it told."""
-    home, own = last_words(reply.get("home", "~/.edgebench"), 400), reply.get("own")
+    home, own = sanitize_tail(reply.get("home", "~/.edgebench"), 400), reply.get("own")
     sizes = {name: own.get(name) for name in ("blobs", "runs")} if isinstance(own, dict) else {}
     names = {"blobs": "models, which are pushed again when needed", "runs": "journals of runs"}
     known = {name: size for name, size in sizes.items() if type(size) is int and size > len(agent_archive()[0])}

@@ -15,7 +15,7 @@ BUSY_WAIT_S = 600.0
 _BUSY_POLL_S = 2.0
 
 
-class Patience:
+class BusyRetry:
     """At most `limit_s` of waiting, for each thing that is waited for.
 
     `tell` gets what a person who waits should know, `still_waiting` every second how many seconds are left.
@@ -32,7 +32,7 @@ class Patience:
         self._tell = tell
         self._still_waiting = still_waiting
 
-    def until_free(self, begin: Callable[[], _T]) -> _T:
+    def call(self, begin: Callable[[], _T]) -> _T:
         """Return what `begin` returns, which launches a run; where another one measures, begin again.
 
         Raises:
@@ -60,4 +60,4 @@ class Patience:
 
 
 #: Of an agent that nobody waits for.
-NO_PATIENCE = Patience(0.0)
+NO_RETRY = BusyRetry(0.0)

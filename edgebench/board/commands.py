@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from edgebench.board.facts import last_words
+from edgebench.board.facts import sanitize_tail
 from edgebench.board.line_reader import LineReader
 from edgebench.board.transport.base import CommandResult, Stream, Transport
 from edgebench.errors import (
@@ -60,7 +60,7 @@ class AgentCommands:
         result = self.run(self._argv(arguments, python), input=input, timeout_s=timeout_s)
         line = result.stdout.strip().rpartition(b"\n")[2]
         if not line:
-            said = last_words(result.stderr)
+            said = sanitize_tail(result.stderr)
             raise AgentError(f"{self.name}: the agent's {arguments[0]} gave no answer (status {result.status}): {said}")
         return self._checked_reply(line)
 
@@ -89,7 +89,7 @@ class AgentCommands:
             status = stream.wait(timeout_s=5)
             if status is None or status < 0:
                 raise ConnectionLost(f"{self.name}: the connection broke")
-            raise AgentError(f"{self.name}: the agent ended early (status {status}): {last_words(stream.stderr())}")
+            raise AgentError(f"{self.name}: the agent ended early (status {status}): {sanitize_tail(stream.stderr())}")
         return self._checked_reply(line)
 
     def reconnect(self, attempt: int) -> None:
@@ -123,7 +123,7 @@ class AgentCommands:
         if reply.get("ok") is True:
             return reply
         kind = reply.get("kind")
-        message = last_words(reply.get("message", "no reason given"))
+        message = sanitize_tail(reply.get("message", "no reason given"))
         if kind == "interrupted":  # what was sent stopped coming in: the same as a cut
             raise ConnectionLost(f"{self.name}: {message}")
         if kind == "busy":

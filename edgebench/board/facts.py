@@ -16,15 +16,15 @@ def plain_facts(value: Any, depth: int = 4) -> Any:
     if value is None or isinstance(value, bool) or (isinstance(value, int) and abs(value) <= protocol.MAX_INT):
         return value
     if isinstance(value, str):
-        return last_words(value, 4096)
+        return sanitize_tail(value, 4096)
     if isinstance(value, list) and depth and len(value) <= protocol.MAX_ITEMS:
         return [plain_facts(entry, depth - 1) for entry in value]
     if isinstance(value, dict) and depth and len(value) <= protocol.MAX_ITEMS:
-        return {last_words(name, 256): plain_facts(entry, depth - 1) for name, entry in value.items()}
+        return {sanitize_tail(name, 256): plain_facts(entry, depth - 1) for name, entry in value.items()}
     return None
 
 
-def last_words(said: Any, limit: int = 500) -> str:
+def sanitize_tail(said: Any, limit: int = 500) -> str:
     """Return the last words of something from a board, as one line that does nothing to a terminal."""
     text = said.decode("utf-8", "replace") if isinstance(said, (bytes, bytearray)) else str(said)
     line = printable(text[-4 * limit :], limit=4 * limit)
@@ -45,7 +45,7 @@ def busy_processes(reply: Mapping[str, Any]) -> list[tuple[str, int]] | None:
     if type(listed) is not list:
         return None
     entries = [entry for entry in listed[:10] if type(entry) is dict]
-    found = [(last_words(entry.get("name"), 40), entry.get("cpu_millicores")) for entry in entries]
+    found = [(sanitize_tail(entry.get("name"), 40), entry.get("cpu_millicores")) for entry in entries]
     return [(name, millicores) for name, millicores in found if type(millicores) is int]
 
 
@@ -61,10 +61,10 @@ def sensors_of(reply: Mapping[str, Any]) -> dict[str, tuple[int, dict[str, int |
     for name, sensor in list(told.items())[:_MOST_SENSORS]:
         values = sensor.get("values") if type(sensor) is dict else None
         if type(values) is dict and type(sensor.get("every_ms")) is int:
-            found[last_words(name, 40)] = (
+            found[sanitize_tail(name, 40)] = (
                 sensor["every_ms"],
                 {
-                    last_words(key, 200): value
+                    sanitize_tail(key, 200): value
                     for key, value in list(values.items())[:_MOST_VALUES]
                     if value is None or type(value) is int
                 },

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edgebench.board.commands import CHUNK_BYTES, RECONNECT_ATTEMPTS, AgentCommands
-from edgebench.board.facts import last_words
+from edgebench.board.facts import sanitize_tail
 from edgebench.errors import AgentError, ConnectionLost
 
 
@@ -37,6 +37,6 @@ def _fetch_rest(agent: AgentCommands, run_id: str, name: str, data: bytearray, l
         if status is None or status < 0:
             raise ConnectionLost(f"{agent.name}: the connection broke")
         if status != 0:
-            raise AgentError(f"{agent.name}: can't fetch {name} of run {run_id}: {last_words(stream.stderr())}")
+            raise AgentError(f"{agent.name}: can't fetch {name} of run {run_id}: {sanitize_tail(stream.stderr())}")
     finally:
         stream.close()

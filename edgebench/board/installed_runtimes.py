@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from edgebench.board.facts import is_path, last_words
+from edgebench.board.facts import is_path, sanitize_tail
 from edgebench_agent import protocol
 
 #: What the board's table has of each runtime.
@@ -14,7 +14,7 @@ _TABLE = ("python", "environment", "packages", "agreement")
 
 
 @dataclass(frozen=True, slots=True)
-class Served:
+class InstalledRuntime:
     """What serves a runtime on a board since `device setup`: a Python, in an environment or the board's own.
 
     `packages`: versions by name; `agreement`: how its numbers compared with the host's, for people; `own`: it is the
@@ -28,7 +28,7 @@ class Served:
     own: bool = False
 
 
-def served_runtimes(told: Any) -> dict[str, Served]:
+def served_runtimes(told: Any) -> dict[str, InstalledRuntime]:
     """Return what serves each runtime, as a board's table tells; an entry that is not one is left out."""
     if type(told) is not dict or len(told) > protocol.MAX_ITEMS:
         return {}
@@ -43,8 +43,10 @@ def served_runtimes(told: Any) -> dict[str, Served]:
         except (protocol.ProtocolError, AttributeError, KeyError, TypeError, ValueError):
             continue
         if is_path(adoption.python):
-            packages = {last_words(name, 80): last_words(version, 80) for name, version in adoption.packages.items()}
-            found[runtime] = Served(
-                adoption.python, adoption.environment, packages, last_words(adoption.agreement), adoption.own
+            packages = {
+                sanitize_tail(name, 80): sanitize_tail(version, 80) for name, version in adoption.packages.items()
+            }
+            found[runtime] = InstalledRuntime(
+                adoption.python, adoption.environment, packages, sanitize_tail(adoption.agreement), adoption.own
             )
     return found

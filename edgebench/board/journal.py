@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from edgebench.board.commands import AgentCommands
-from edgebench.board.facts import last_words
+from edgebench.board.facts import sanitize_tail
 from edgebench.board.fetching import fetch
 from edgebench.board.line_reader import LineReader
 from edgebench.board.transport.base import Stream
@@ -127,16 +127,16 @@ class Follower:
         status = stream.wait(timeout_s=5)
         if status is None or status < 0:
             raise ConnectionLost(f"{agent.name}: the connection broke")
-        said = last_words(stream.stderr()) or "no message"
+        said = sanitize_tail(stream.stderr()) or "no message"
         if status != 0:
             raise AgentError(f"{agent.name}: can't follow run {run_id}: {said}")
-        log = last_words(fetch(agent, run_id, "agent.log", limit=1 << 16)) or "empty"
+        log = sanitize_tail(fetch(agent, run_id, "agent.log", limit=1 << 16)) or "empty"
         raise AgentError(f"{agent.name}: run {run_id} ended without saying how; the agent's log: {log}")
 
 
 def failure(name: str, failed: protocol.Failed) -> RunFailed | LeaseLost:
     """Return the error that a `failed` message of device `name` stands for."""
     if failed.kind == "lease_lost":
-        return LeaseLost(f"{name}: the run was ended: {last_words(failed.message)}")
-    message = f"{name}: the run failed: {last_words(failed.message)}"
+        return LeaseLost(f"{name}: the run was ended: {sanitize_tail(failed.message)}")
+    message = f"{name}: the run failed: {sanitize_tail(failed.message)}"
     return RunFailed(message, kind=failed.kind, traceback=failed.traceback)

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgebench.board.agent import RemoteAgent
-from edgebench.board.busy_retry import NO_PATIENCE, Patience
+from edgebench.board.busy_retry import NO_RETRY, BusyRetry
 from edgebench.board.transport import open_transport
 from edgebench.device import Device
 from edgebench.errors import AgentError, BoardBusy, DeviceError, LeaseLost
-from edgebench.events import Noted, OnEvent, Waiting, ignore
+from edgebench.events import LogMessage, OnEvent, Waiting, ignore
 from edgebench.request import WAIT_S
 from edgebench.text import printable
 from edgebench_agent import protocol
@@ -45,7 +45,7 @@ class Holder:
 
 
 @contextmanager
-def agent_of(
+def open_leased_agent(
     device: Device,
     *,
     purpose: str,
@@ -62,12 +62,12 @@ def agent_of(
     with open_transport(device) as transport:
         agent = RemoteAgent(transport, name=device.name, python=python or device.python)
         agent.install()
-        with hold_board(agent, device, purpose=purpose, wait_s=wait_s, on_event=on_event):
+        with board_lease(agent, device, purpose=purpose, wait_s=wait_s, on_event=on_event):
             yield agent
 
 
 @contextmanager
-def hold_board(
+def board_lease(
     agent: RemoteAgent,
     device: Device,
     *,
@@ -86,8 +86,8 @@ def hold_board(
         BoardBusy: somebody else still had it after `wait_s`; the message ends with `advice`.
         LeaseLost: from whatever is asked of the agent once the lease is lost.
     """
-    agent.patience = Patience(
-        tell=lambda text: on_event(Noted(text)), still_waiting=lambda left_s: on_event(Waiting(left_s))
+    agent.patience = BusyRetry(
+        tell=lambda text: on_event(LogMessage(text)), still_waiting=lambda left_s: on_event(Waiting(left_s))
     )
     agent.lease_token = _acquire(agent, purpose=purpose, wait_s=wait_s, advice=advice, ttl_ns=ttl_ns, on_event=on_event)
     agent.renewed_s = time.monotonic()
@@ -100,7 +100,7 @@ def hold_board(
         yield
     finally:
         ended.set()
-        token, agent.lease_token, agent.patience = agent.lease_token, 0, NO_PATIENCE
+        token, agent.lease_token, agent.patience = agent.lease_token, 0, NO_RETRY
         with suppress(DeviceError):  # it ends by itself
             agent.lease(protocol.LeaseRequest(do="release", token=token))
 
@@ -112,7 +112,7 @@ def _keep_renewed(agent: RemoteAgent, device: Device, after_s: float, ended: thr
     first needed, and again where it breaks. While a run is measured its follower renews, and nothing is done here.
     """
     transport = open_transport(device)
-    beside = agent.beside(transport)
+    beside = agent.clone_for_thread(transport)
     try:
         while not ended.wait(max(0.0, agent.renewed_s + after_s - time.monotonic())):
             if time.monotonic() < agent.renewed_s + after_s:
@@ -170,7 +170,7 @@ def _acquire(agent: RemoteAgent, *, purpose: str, wait_s: float, advice: str, tt
             reply = agent.lease(request)
             if reply.get("granted") is True:
                 if type(reply.get("note")) is str:
-                    on_event(Noted(f"{agent.name}: {printable(reply['note'], 1000)}"))
+                    on_event(LogMessage(f"{agent.name}: {printable(reply['note'], 1000)}"))
                 return _token(agent, reply)
             text = _waiting(agent, reply)
             if time.monotonic() >= deadline:
@@ -179,7 +179,9 @@ def _acquire(agent: RemoteAgent, *, purpose: str, wait_s: float, advice: str, tt
                     f"edgebench device release {agent.name} --force --reason '...'"
                 )
             if text != told:
-                on_event(Noted(f"{text}; waiting for at most {max(0, deadline - time.monotonic()) / 60:.0f} minutes"))
+                on_event(
+                    LogMessage(f"{text}; waiting for at most {max(0, deadline - time.monotonic()) / 60:.0f} minutes")
+                )
                 told = text
             again_ns = reply.get("ask_again_ns")
             pause_s = again_ns / 1e9 if type(again_ns) is int and 0 < again_ns < 10e9 else 2.0

@@ -9,7 +9,7 @@ from typing import Any
 
 from edgebench.board.agent import RemoteAgent
 from edgebench.errors import BoardBusy, BoardError, DeviceError, LeaseLost
-from edgebench.events import Noted, OnEvent, ignore
+from edgebench.events import LogMessage, OnEvent, ignore
 from edgebench.text import printable
 from edgebench_agent import protocol
 
@@ -55,7 +55,7 @@ class BoardPower:
 
 
 @contextmanager
-def power_to_set(agent: RemoteAgent, *, is_wanted: bool, on_event: OnEvent = ignore) -> Iterator[BoardPower]:
+def managed_power(agent: RemoteAgent, *, is_wanted: bool, on_event: OnEvent = ignore) -> Iterator[BoardPower]:
     """Give what of the board's power may be set, and put it back in the end; not wanted, nothing is."""
     if not is_wanted:
         yield BoardPower(agent)
@@ -63,16 +63,16 @@ def power_to_set(agent: RemoteAgent, *, is_wanted: bool, on_event: OnEvent = ign
     shown = agent.power(protocol.PowerRequest(do="show"))
     refusals = refusals_of(shown)
     if refusals:
-        on_event(Noted(f"{agent.name}: what can't be tuned stays as it is: {'; '.join(refusals)}"))
+        on_event(LogMessage(f"{agent.name}: what can't be tuned stays as it is: {'; '.join(refusals)}"))
     try:
         yield BoardPower(agent, states_of(shown))
     finally:
         try:
             note = agent.power(protocol.PowerRequest(do="restore")).get("note")
             if isinstance(note, str):
-                on_event(Noted(f"{agent.name}: {printable(note, 1000)}"))
+                on_event(LogMessage(f"{agent.name}: {printable(note, 1000)}"))
         except DeviceError as error:
-            on_event(Noted(f"{agent.name}: {error}; the next session there puts the clocks back as they were"))
+            on_event(LogMessage(f"{agent.name}: {error}; the next session there puts the clocks back as they were"))
 
 
 def states_of(shown: Mapping[str, Any]) -> tuple[PowerState, ...]:

@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from edgebench.sensors import POWER
 from edgebench.artifact import Artifact, Format
 from edgebench.board.agent import RemoteAgent
 from edgebench.board.facts import busy_processes, sensors_of
 from edgebench.device import Device
 from edgebench.errors import BoardError
-from edgebench.events import Noted, OnEvent, Pushing, ignore
+from edgebench.events import LogMessage, OnEvent, Pushing, ignore
+from edgebench.sensors import POWER
 from edgebench_agent import protocol
 
 _BUSY = 200  # thousandths of a core that another process may use before it is worth a word
@@ -47,7 +47,7 @@ def preflight(
         _require_provider(device, artifact, reply["runtimes"][runtime_of(artifact, runtime)].get("providers"))
     busy = [f"{name} {used / 1000:.1f} cores" for name, used in busy_processes(reply) or [] if used >= _BUSY]
     if busy:
-        on_event(Noted(f"{device.name} is busy, which disturbs what is measured: {', '.join(busy)}"))
+        on_event(LogMessage(f"{device.name} is busy, which disturbs what is measured: {', '.join(busy)}"))
     available = board.get("memory_available_bytes")
     for artifact in artifacts:
         if type(available) is int and artifact.bytes > available:

@@ -96,7 +96,7 @@ def command(
     from edgebench.cli.measuring import terminated_like_interrupted
     from edgebench.cli.profile import named_device
     from edgebench.evaluation.evaluator import EvaluationRequest, evaluate_all
-    from edgebench.events import Event, Noted
+    from edgebench.events import Event, LogMessage
     from edgebench.store.store import Store
 
     check_json_target(json_target)
@@ -123,7 +123,7 @@ def command(
     progress = progress_console()
 
     def tell(event: Event) -> None:
-        if isinstance(event, Noted):
+        if isinstance(event, LogMessage):
             progress.print(event.text, markup=False)
 
     try:

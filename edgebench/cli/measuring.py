@@ -16,7 +16,7 @@ from edgebench.analysis.tuning import tuned
 from edgebench.cli.live import LiveDisplay
 from edgebench.cli.output import check_json_target, console, progress_console, to_stdout, write_json
 from edgebench.errors import EdgebenchError
-from edgebench.measure.parallel import BoardResult, Measure, measure_all
+from edgebench.measure.parallel import BoardResult, Measure, run_sessions
 from edgebench.measurement import Measurement, measurements_to_json
 from edgebench.report.extra_tables import tables_below
 from edgebench.report.table import measurement_table
@@ -47,7 +47,7 @@ def measure_and_show(
     """
     check_json_target(json_target)
     with terminated_like_interrupted(), LiveDisplay(progress_console(), tuple(sessions)) as display:
-        results = measure_all(sessions, on_event=display)
+        results = run_sessions(sessions, on_event=display)
     failed = [result for result in results if result.error is not None]
     for result in failed:
         result.measurements = _stored(result.session, store, scores)

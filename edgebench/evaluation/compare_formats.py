@@ -11,7 +11,7 @@ from edgebench.artifact import EXPORT_FORMATS, Artifact, Format, parse_format
 from edgebench.device import Device, find_device
 from edgebench.errors import ConfigError, EdgebenchError, UsageError
 from edgebench.evaluation.inference import sentence_vectors
-from edgebench.events import Noted, OnEvent, ignore
+from edgebench.events import LogMessage, OnEvent, ignore
 from edgebench.export import Exported, existing_file, export_model
 from edgebench.xtreme_r.retrieval import Retrieval, retrieve
 
@@ -82,18 +82,18 @@ def compare_formats(
                 exported = export_model(model, format, on_progress=_teller(format, on_event), **export)
                 found = None
                 if lines:
-                    on_event(Noted(f"{format}: {len(lines)} texts on {board.name}"))
+                    on_event(LogMessage(f"{format}: {len(lines)} texts on {board.name}"))
                     vectors = sentence_vectors(exported.artifact, lines, device=board, truncate=truncate)
                     found = retrieve(vectors, langs)
                 yield FormatResult(format=format, exported=exported, retrieval=found)
             except UsageError:
                 raise  # it is so for each of them
             except EdgebenchError as error:
-                on_event(Noted(f"{format}: {error}"))
+                on_event(LogMessage(f"{format}: {error}"))
                 yield FormatResult(format=format, exported=exported, error=error)
 
     return list(results())
 
 
 def _teller(format: Format, on_event: OnEvent) -> Any:
-    return lambda text: on_event(Noted(f"{format}: {text}"))
+    return lambda text: on_event(LogMessage(f"{format}: {text}"))

@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Any
 from edgebench.analysis.energy import energy_of
 from edgebench.analysis.evaluation import Evaluation
 from edgebench.artifact import Artifact, Format, hash_file, parse_format
-from edgebench.board.lease import agent_of
+from edgebench.board.lease import open_leased_agent
 from edgebench.board.preflight import preflight, providers_for, push_artifact, runtime_of
 from edgebench.device import Device, find_device
 from edgebench.errors import ConfigError, ScoresError, UnknownName
 from edgebench.evaluation.inference import BoardModel, Inferred
 from edgebench.evaluation_result import LanguageCost, LanguageEvaluation, TaskEvaluation
-from edgebench.events import Noted, OnEvent, ignore
+from edgebench.events import LogMessage, OnEvent, ignore
 from edgebench.export import Exported, existing_file, export_model, open_tokenizer
 from edgebench.export.checkpoint import TOKENIZER_FILES
 from edgebench.measure.collect import RunCollector
-from edgebench.measure.inputs import settle
+from edgebench.measure.inputs import resolve_workload
 from edgebench.measurement import Run
 from edgebench.request import WAIT_S
 from edgebench.stats.percentiles import quantiles
@@ -290,7 +290,7 @@ class _Subject:
 
 def _subject(request: EvaluationRequest, format: Format, parts: Sequence[_Part], on_event: OnEvent) -> _Subject:
     """Export a model, and make sure that its head, tokenizer and labels fit the tasks."""
-    exported = export_model(request.model, format, on_progress=lambda text: on_event(Noted(text)))
+    exported = export_model(request.model, format, on_progress=lambda text: on_event(LogMessage(text)))
     artifact = exported.artifact
     wanted = dict.fromkeys(part.task for part in parts)
     for task in wanted:
@@ -323,7 +323,7 @@ def _on_device(
 ) -> tuple[tuple[LanguageEvaluation, ...], Mapping[str, Any]]:
     """Return what an artifact answers on a device, from the store where it is there; and the device's facts."""
     artifact = subject.exported.artifact
-    with agent_of(device, purpose="evaluate", wait_s=request.wait_s, on_event=on_event) as agent:
+    with open_leased_agent(device, purpose="evaluate", wait_s=request.wait_s, on_event=on_event) as agent:
         facts = preflight(agent, device, [artifact], on_event, runtime=request.runtime)
         told = facts[runtime_of(artifact, request.runtime)]
         push_artifact(agent, artifact, on_event)
@@ -340,7 +340,7 @@ def _on_device(
                 kept = evaluator.answer(part, id, protocol)
                 store.write_evaluation(kept)
             else:
-                on_event(Noted(f"{part.task.name} {part.lang}: in the store already; --again answers it anew"))
+                on_event(LogMessage(f"{part.task.name} {part.lang}: in the store already; --again answers it anew"))
             answered.append(kept)
     return tuple(answered), told
 
@@ -399,7 +399,7 @@ class _Evaluator:
             longest=self.subject.exported.artifact.max_seq_len,
             prefix=self.request.prefix,
         )
-        self.on_event(Noted(f"{task.name} {part.lang}: {len(examples)} examples, {len(inputs.owners)} inferences"))
+        self.on_event(LogMessage(f"{task.name} {part.lang}: {len(examples)} examples, {len(inputs.owners)} inferences"))
         told = self._infer(inputs, reduce=task.group == "retrieval", name=f"{task.name} {part.lang}")
         english: float | None = None
         if task.group == "retrieval":
@@ -421,7 +421,7 @@ class _Evaluator:
         artifact = self.subject.exported.artifact
         encoded = _encoded(inputs.sequences)
         self._refuse_ids(encoded)
-        workload = settle(
+        workload = resolve_workload(
             artifact,
             Workload(
                 seq_len=int(encoded.lengths.max()),
@@ -441,7 +441,7 @@ class _Evaluator:
         def watch(collector: RunCollector) -> None:
             if collector.count - told[0] >= _TELL_EVERY:
                 told[0] = collector.count
-                self.on_event(Noted(f"{name}: {collector.count} of {inferences}"))
+                self.on_event(LogMessage(f"{name}: {collector.count} of {inferences}"))
 
         return watch
 
@@ -474,7 +474,7 @@ class _Evaluator:
         inputs = encode_candidates(
             self.subject.tokenizer, task, candidates, longest=artifact.max_seq_len, prefix=self.request.prefix
         )
-        self.on_event(Noted(f"{task.name}: {len(candidates)} candidates"))
+        self.on_event(LogMessage(f"{task.name}: {len(candidates)} candidates"))
         told = self._infer(inputs, reduce=True, name=f"{task.name} candidates")
         self.vectors[key] = _vectors(told, artifact), [len(sequence) for sequence in inputs.sequences]
         return self.vectors[key]

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from edgebench.artifact import Artifact
 from edgebench.board.agent import RemoteAgent
 from edgebench.board.journal import failure
-from edgebench.board.lease import agent_of
+from edgebench.board.lease import open_leased_agent
 from edgebench.board.preflight import preflight, providers_for, push_artifact
 from edgebench.device import Device
 from edgebench.errors import AgentError, ConfigError
 from edgebench.events import OnEvent, ignore
 from edgebench.measure.collect import RunCollector
-from edgebench.measure.inputs import encode, settle
+from edgebench.measure.inputs import encode, resolve_workload
 from edgebench.measure.runs import run_spec
 from edgebench.measurement import Run
 from edgebench.text import printable
@@ -104,7 +104,7 @@ def sentence_vectors(
 
 def _workload(artifact: Artifact, texts: Sequence[str], device: Device, *, batch: int, **changes: Any) -> Workload:
     changes["threads"] = changes["threads"] or device.profile.threads or None
-    return settle(artifact, Workload(texts=tuple(texts), batch=min(batch, len(texts) or 1), **changes))
+    return resolve_workload(artifact, Workload(texts=tuple(texts), batch=min(batch, len(texts) or 1), **changes))
 
 
 def _answers(
@@ -117,7 +117,7 @@ def _answers(
     python: str | None,
     on_event: OnEvent,
 ) -> list[Outputs]:
-    with agent_of(device, purpose="inference on texts", python=python, on_event=on_event) as agent:
+    with open_leased_agent(device, purpose="inference on texts", python=python, on_event=on_event) as agent:
         preflight(agent, device, [artifact], on_event, runtime=runtime)
         push_artifact(agent, artifact, on_event)
         board = BoardModel(agent=agent, artifact=artifact, providers=providers_for(device, artifact), runtime=runtime)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from edgebench.analysis.summary import whole_turns
+from edgebench.analysis.summary import complete_passes
 from edgebench.board.preflight import providers_for
 from edgebench.errors import BoardError, ConfigError
 from edgebench.measurement import Run
@@ -52,7 +52,7 @@ def rows_of(cells: Sequence[Cell], request: Request) -> list[tuple[Cell, ...]]:
     return rows
 
 
-def marked(cells: Sequence[Cell], request: Request) -> list[Cell]:
+def tag_alternating(cells: Sequence[Cell], request: Request) -> list[Cell]:
     """Return the cells, in their order, those that alternate with others as such: with the hashes of the row's files.
 
     Raises:
@@ -82,7 +82,7 @@ def _with(cell: Cell, files: Sequence[str]) -> Cell:
     return replace(cell, subject=replace(cell.subject, workload=workload))
 
 
-def in_order(row: Sequence[Cell], runs: int) -> list[Cell]:
+def rotation_order(row: Sequence[Cell], runs: int) -> list[Cell]:
     """Return in which order the models are loaded and have their turn, after so many runs that count.
 
     Every second run goes backwards, and each two begin with another model: nobody follows on the same one always.
@@ -94,16 +94,16 @@ def in_order(row: Sequence[Cell], runs: int) -> list[Cell]:
 
 def with_ratios(runs: Sequence[Run]) -> list[Run]:
     """Return the runs of one process with what each says of the others (see `Run.beside`)."""
-    return [replace(run, beside=_ratios(run, runs)) for run in runs]
+    return [replace(run, log_ratios=_ratios(run, runs)) for run in runs]
 
 
 def _ratios(run: Run, runs: Sequence[Run]) -> dict[str, float]:
     import numpy as np
 
     found = {}
-    mine = whole_turns(run).trace
+    mine = complete_passes(run).trace
     for other in runs:
-        theirs = whole_turns(other).trace
+        theirs = complete_passes(other).trace
         if other is run or not np.array_equal(mine.items, theirs.items):
             continue
         # A clock too coarse for the model gives zeros, of which there is no ratio.

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import median
 
-from edgebench.analysis.summary import batches_of_a_turn, duration_ns, whole_turns
+from edgebench.analysis.summary import batches_of_a_turn, complete_passes, duration_ns
 from edgebench.analysis.timeline import mean_service_s
 from edgebench.errors import UsageError
 from edgebench.measurement import Run
@@ -78,7 +78,7 @@ class SharedCost:
 Cost = RunCost | SharedCost
 
 #: Of a sustained run, which takes the minutes that it is to take, however fast its inferences are.
-OF_ITS_MINUTES = RunCost(start_s=0.0, inference_s=1.0, batches=1)
+SUSTAINED_COST = RunCost(start_s=0.0, inference_s=1.0, batches=1)
 
 
 def cost_of(pilot: Run, seconds: float) -> RunCost | None:
@@ -100,7 +100,7 @@ def shared_cost_of(pilots: Sequence[Run], seconds: float) -> Cost | None:
     """Return what a pilot process of these runs tells, which took so long; None where it timed nothing."""
     if len(pilots) == 1:
         return cost_of(pilots[0], seconds)
-    costs = [cost_of(whole_turns(pilot), 0.0) for pilot in pilots]
+    costs = [cost_of(complete_passes(pilot), 0.0) for pilot in pilots]
     known = tuple(cost for cost in costs if cost is not None)
     if len(known) < len(pilots):
         return None
@@ -202,7 +202,7 @@ def _reduced(plan: RunPlan, share: float) -> RunPlan:
     )
 
 
-def what_budget_costs(asked: Request, planned: Request, costs: Sequence[Cost | None]) -> str:
+def describe_budget(asked: Request, planned: Request, costs: Sequence[Cost | None]) -> str:
     """Say what was planned for a budget, and what it costs in certainty."""
     was, now = asked.looks[-1], planned.looks[-1]
     plan = planned.plan

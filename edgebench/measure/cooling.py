@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from edgebench.analysis.conditions import cpu_temperatures
-from edgebench.events import Cooling, Noted, OnEvent, ignore
+from edgebench.events import Cooling, LogMessage, OnEvent, ignore
 
 _POLL_S = 2.0
 #: A board that idles above its profile's temperature can't get below it: then every run starts as warm as the first,
@@ -41,7 +41,9 @@ class CoolDown:
         now = self._hottest()
         if now is None:
             if self.asked_mc is not None and not self._has_told:
-                self.on_event(Noted("the board tells no temperature: runs begin without waiting for it to cool down"))
+                self.on_event(
+                    LogMessage("the board tells no temperature: runs begin without waiting for it to cool down")
+                )
                 self._has_told = True
             return {}
         target = self._target(now)
@@ -55,7 +57,7 @@ class CoolDown:
             waited = self.clock() - began
         if now > target:
             self.on_event(
-                Noted(
+                LogMessage(
                     f"the board did not cool down to {target / 1000:.0f} °C in {waited:.0f} s; a run begins at "
                     f"{now / 1000:.0f} °C"
                 )

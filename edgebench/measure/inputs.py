@@ -14,7 +14,7 @@ _MULTIPLE_CHOICE = "XLMRobertaForMultipleChoice"
 _CHOICES = 2  # XCOPA's
 
 
-def settle(artifact: Artifact, workload: Workload) -> Workload:
+def resolve_workload(artifact: Artifact, workload: Workload) -> Workload:
     """Return the workload with what the artifact decides of it: sequences of an example, and how they are padded.
 
     Raises:

@@ -28,7 +28,7 @@ class BoardResult:
     ended: threading.Event = field(default_factory=threading.Event, repr=False)
 
 
-def measure_all(sessions: Mapping[str, Measure], *, on_event: Callable[[str, Event], None]) -> list[BoardResult]:
+def run_sessions(sessions: Mapping[str, Measure], *, on_event: Callable[[str, Event], None]) -> list[BoardResult]:
     """Carry out one session a board, all at once; return what came of each, in the order given.
 
     `on_event(board, event)` is called by one board at a time. An interrupt (Ctrl-C) ends every session where it tells

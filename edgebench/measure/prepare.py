@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from edgebench.artifact import EXISTING_FORMATS, Artifact, Format
 from edgebench.device import Device
 from edgebench.errors import ConfigError, UnknownName, UsageError
-from edgebench.events import Noted, OnEvent
+from edgebench.events import LogMessage, OnEvent
 from edgebench.export import existing_file, export_model, longest_input, refuse_texts, unique_names
-from edgebench.measure.inputs import encode, refuse_batch, settle
+from edgebench.measure.inputs import encode, refuse_batch, resolve_workload
 from edgebench.request import Request
 from edgebench.variant import Variant
 from edgebench.workload import EncodedInputs, Workload
@@ -42,7 +42,7 @@ def prepare(request: Request, on_event: OnEvent) -> list[Prepared]:
     choices = _common_choices(request)
     exported = _told_apart([_export(model, format, choices, on_event) for model, format in _files(request)])
     _note_detours(request.device, {artifact.format for _, artifact in exported}, on_event)
-    settled = [(*pair, settle(pair[1], work)) for pair in exported for work in request.workloads]
+    settled = [(*pair, resolve_workload(pair[1], work)) for pair in exported for work in request.workloads]
     return [Prepared(variant, artifact, work, encode(artifact, work)) for variant, artifact, work in settled]
 
 
@@ -112,14 +112,18 @@ def _note_detours(device: Device, formats: Set[Format], on_event: OnEvent) -> No
     name, providers = device.name, device.profile.providers
     if providers and Format.ONNX_INT8 in formats:
         gpu = providers[0]
-        on_event(Noted(f"{name}: dynamic int8 does not run on {gpu}: onnx-int8 is measured on the CPU; try onnx-fp16"))
+        on_event(
+            LogMessage(f"{name}: dynamic int8 does not run on {gpu}: onnx-int8 is measured on the CPU; try onnx-fp16")
+        )
     if not providers and Format.ONNX_FP16 in formats:
-        on_event(Noted(f"{name}: onnx-fp16 is for GPUs: a CPU works in float32 and turns to and fro; try onnx-int8"))
+        on_event(
+            LogMessage(f"{name}: onnx-fp16 is for GPUs: a CPU works in float32 and turns to and fro; try onnx-int8")
+        )
 
 
 def _export(model: str, format: Format | None, choices: int | None, on_event: OnEvent) -> tuple[Variant, Artifact]:
     exported = export_model(
-        model, format or Format.ONNX, choices=choices, on_progress=lambda text: on_event(Noted(text))
+        model, format or Format.ONNX, choices=choices, on_progress=lambda text: on_event(LogMessage(text))
     )
     return exported.variant, exported.artifact
 

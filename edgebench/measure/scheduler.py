@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from edgebench.errors import RunFailed
-from edgebench.events import Noted, OnEvent, ignore
+from edgebench.events import LogMessage, OnEvent, ignore
 from edgebench.measure.run_order import order_of_runs
 from edgebench.measurement import Subject
 
@@ -29,7 +29,7 @@ class Done(Protocol):
 
 
 @dataclass(slots=True, kw_only=True)
-class Course:
+class RunScheduler:
     """What is measured, in which order, until when.
 
     `done`: the runs of each subject, by its id; `measure(i)` adds one to those of the i-th subject. `looks`: after how
@@ -79,9 +79,9 @@ class Course:
             why = next(("; ".join(run.reasons) for run in reversed(kept) if run.reasons), "it is missing")
             name = self.subjects[index].variant.name
             if not self.has_time(index):
-                self.on_event(Noted(f"{name}: no time is left to repeat a run that was not valid: {why}"))
+                self.on_event(LogMessage(f"{name}: no time is left to repeat a run that was not valid: {why}"))
                 return
-            self.on_event(Noted(f"{name}: repeating a run that was not valid: {why}"))
+            self.on_event(LogMessage(f"{name}: repeating a run that was not valid: {why}"))
             self._measure(index)
 
     def _measure(self, index: int) -> None:
@@ -93,7 +93,7 @@ class Course:
             # Its file or its inputs are at fault; the others go on, and the end tells.
             self._failed[index] = error
             subject = self.subjects[index]
-            self.on_event(Noted(f"{subject.variant.name} {subject.artifact.format} is given up: {error}"))
+            self.on_event(LogMessage(f"{subject.variant.name} {subject.artifact.format} is given up: {error}"))
 
     def _runs(self, index: int) -> Sequence[Done]:
         return self.done[self.subjects[index].id]

@@ -13,26 +13,26 @@ from typing import Any
 
 from edgebench.analysis.comparison import compare_rows
 from edgebench.analysis.summary import summarise
-from edgebench.analysis.validity import judged_together
+from edgebench.analysis.validity import validate_group
 from edgebench.artifact import Format, parse_format
 from edgebench.board.agent import RemoteAgent
-from edgebench.board.lease import agent_of
-from edgebench.board.power import BoardPower, PowerState, power_to_set
+from edgebench.board.lease import open_leased_agent
+from edgebench.board.power import BoardPower, PowerState, managed_power
 from edgebench.board.preflight import push_artifact, runtime_of
 from edgebench.device import Device, find_device
 from edgebench.errors import RunFailed
-from edgebench.events import Began, Ended, Noted, OnEvent, Planned, Running, ignore
+from edgebench.events import Began, Ended, LogMessage, OnEvent, Planned, Running, ignore
 from edgebench.export import cache_folder
 from edgebench.export.tflite_runtimes import tflite_runtime_python
-from edgebench.measure.alternation import in_order, marked, rows_of, with_ratios
+from edgebench.measure.alternation import rotation_order, rows_of, tag_alternating, with_ratios
 from edgebench.measure.budget import (
-    OF_ITS_MINUTES,
+    SUSTAINED_COST,
     Cost,
     Timetable,
+    describe_budget,
     fit_into,
     pilot_plan,
     shared_cost_of,
-    what_budget_costs,
 )
 from edgebench.measure.collect import RunCollector
 from edgebench.measure.cooling import CoolDown
@@ -44,7 +44,7 @@ from edgebench.measure.probes.overhead import cost_of_session
 from edgebench.measure.probes.rate_finder import RateFinders, plan_at
 from edgebench.measure.resume import stored_runs
 from edgebench.measure.runs import Cell, RunEnded, measure_runs
-from edgebench.measure.scheduler import Course
+from edgebench.measure.scheduler import RunScheduler
 from edgebench.measure.sweep import Condition, conditions_of, settings_of
 from edgebench.measurement import Measurement, Run, Score, Subject
 from edgebench.request import DEFAULT_MODEL, Request, request_from_json, request_to_json
@@ -154,14 +154,14 @@ class _Session:
             prepared = prepare(request, self._on_event)
         _note_unused(scores, [row.variant for row in prepared], self._on_event)
         with (
-            agent_of(
+            open_leased_agent(
                 request.device,
                 purpose=f"profile, session {self._id}",
                 python=_agent_python(request, self._on_event),
                 wait_s=request.wait_s,
                 on_event=self._on_event,
             ) as agent,
-            power_to_set(agent, is_wanted="power" in request.tune, on_event=self._on_event) as self._power,
+            managed_power(agent, is_wanted="power" in request.tune, on_event=self._on_event) as self._power,
         ):
             cells = self._ready(agent, prepared)
             self._done = stored_runs(store, self._id, cells) if resumed else {}
@@ -191,7 +191,7 @@ class _Session:
         request = self._request
         artifacts = list({row.artifact.sha256: row.artifact for row in prepared}.values())
         conditions = conditions_of(agent, self._power, request, artifacts, self._on_event)
-        cells = marked(_cells(prepared, request, self._id, conditions), request)
+        cells = tag_alternating(_cells(prepared, request, self._id, conditions), request)
         for artifact in artifacts:
             push_artifact(agent, artifact, self._on_event)
         for cell in cells:
@@ -252,7 +252,7 @@ class _Session:
             spare_s = timetable.spare_s(left)
             return spare_s is None or spare_s >= (timetable.run_s(index) or 0.0)
 
-        Course(
+        RunScheduler(
             subjects=tuple(row[0].subject for row in rows),
             done=self._done,
             looks=request.looks,
@@ -269,9 +269,9 @@ class _Session:
         """Return what a run costs of each row that has some left to be made; of a sustained one its minutes tell."""
         left = self._left(rows, self._request.looks[-1])
         if self._request.plan.sustained_min is not None:
-            return [OF_ITS_MINUTES for _ in rows]
+            return [SUSTAINED_COST for _ in rows]
         if any(left):
-            self._on_event(Noted("timing a short run of each row, which does not count"))
+            self._on_event(LogMessage("timing a short run of each row, which does not count"))
         return [self._pilot(agent, row) if runs else None for row, runs in zip(rows, left, strict=True)]
 
     def _pilot(self, agent: RemoteAgent, row: Sequence[Cell]) -> Cost | None:
@@ -302,7 +302,7 @@ class _Session:
             asked = self._request
             self._request = fit_into(asked, costs, spent_s=time.monotonic() - self._began_s)
             if any(costs):
-                self._on_event(Noted(what_budget_costs(asked, self._request, costs)))
+                self._on_event(LogMessage(describe_budget(asked, self._request, costs)))
             self._store.write_session(self._id, request_to_json(self._request))
         looks = self._request.looks
         return [replace(cell, subject=replace(cell.subject, planned_runs=looks[0], looks=len(looks))) for cell in cells]
@@ -317,7 +317,7 @@ class _Session:
         plan = plan_at(row[0], self._request.plan)
         done = self._done[row[0].subject.id]
         number = len(done) + 1
-        order = in_order(row, sum(run.valid for run in done))
+        order = rotation_order(row, sum(run.valid for run in done))
         try:
             runs = measure_runs(
                 agent,
@@ -331,7 +331,7 @@ class _Session:
             self._store.add_runs([(cell.subject, run) for cell, run in zip(order, ended.runs, strict=True)])
             raise ended.why from ended
         idle = self._idle[row[0].power]
-        judged = judged_together([replace(run, facts={**run.facts, **idle, **cooled}) for run in runs], plan)
+        judged = validate_group([replace(run, facts={**run.facts, **idle, **cooled}) for run in runs], plan)
         found = dict(zip((cell.subject.id for cell in order), with_ratios(judged), strict=True))
         self._store.add_runs([(cell.subject, found[cell.subject.id]) for cell in row])
         for cell in row:
@@ -343,7 +343,7 @@ class _Session:
         measured = [summarise(cell.subject, self._done[cell.subject.id]) for cell in cells]
         compared = compare_rows(measured, margin=self._request.margin)
         for comparison in compared:
-            self._on_event(Noted(comparison.verdict))
+            self._on_event(LogMessage(comparison.verdict))
         return all(comparison.latency.verdict != "inconclusive" for comparison in compared)
 
     def _watching(self, cell: Cell, number: int) -> Callable[[RunCollector], None]:
@@ -378,7 +378,7 @@ def _agent_python(request: Request, on_event: OnEvent) -> str:
     """Return the Python that runs the agent: the device's; on this machine tflite-runtime has one of its own."""
     if not request.device.is_local or request.runtime != "tflite-runtime":
         return request.device.python
-    return str(tflite_runtime_python(cache=cache_folder(), on_progress=lambda text: on_event(Noted(text))))
+    return str(tflite_runtime_python(cache=cache_folder(), on_progress=lambda text: on_event(LogMessage(text))))
 
 
 def _cells(prepared: Sequence[Prepared], request: Request, session: str, conditions: Sequence[Condition]) -> list[Cell]:
@@ -431,9 +431,9 @@ def _cool_down(agent: RemoteAgent, request: Request, on_event: OnEvent) -> CoolD
 def _note_unused(rows: Sequence[ScoreRow], variants: Sequence[Variant], on_event: OnEvent) -> None:
     scored = {row.variant for row in rows}
     for name in sorted(scored - {variant.name for variant in variants}):
-        on_event(Noted(f"scores of {name!r} are not used: no model has that name"))
+        on_event(LogMessage(f"scores of {name!r} are not used: no model has that name"))
     for name in sorted(scored & {variant.name for variant in variants if variant.is_reference}):
-        on_event(Noted(f"scores of {name!r} are not used: its weights are random"))
+        on_event(LogMessage(f"scores of {name!r} are not used: its weights are random"))
 
 
 def _scores_for(subject: Subject, rows: Sequence[ScoreRow]) -> list[Score]:

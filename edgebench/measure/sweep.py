@@ -11,7 +11,7 @@ from edgebench.board.agent import RemoteAgent
 from edgebench.board.power import AS_FOUND, BoardPower, PowerState, is_refusal
 from edgebench.board.preflight import preflight
 from edgebench.errors import BoardError
-from edgebench.events import Noted, OnEvent
+from edgebench.events import LogMessage, OnEvent
 from edgebench.request import Request
 from edgebench.workload import Workload
 
@@ -39,7 +39,7 @@ def conditions_of(
         except BoardError as error:
             if not is_refusal(error):
                 raise
-            on_event(Noted(f"left out: {error}"))
+            on_event(LogMessage(f"left out: {error}"))
             power.leave_out(state)
             continue
         facts = preflight(agent, request.device, artifacts, on_event, runtime=request.runtime)

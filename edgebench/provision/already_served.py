@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from edgebench.board.agent import RemoteAgent
-from edgebench.board.installed_runtimes import Served
+from edgebench.board.installed_runtimes import InstalledRuntime
 from edgebench.device import Device
 from edgebench.errors import AgentError
 from edgebench.provision.checkup import Finding, State
@@ -41,7 +41,7 @@ def is_kept(agent: RemoteAgent, plan: SetupPlan, runtime: str) -> bool:
     return served is not None and served.own and runtime not in plan.runtimes and not plan.upgrade
 
 
-def whole_there(agent: RemoteAgent, environment: BoardEnvironment) -> Served | None:
+def intact_environment(agent: RemoteAgent, environment: BoardEnvironment) -> InstalledRuntime | None:
     """Return what serves a runtime, if it is the very same environment, numbers compared, and no file is cut short."""
     served = agent.served.get(environment.runtime)
     if served is None or served.environment != environment.name:
@@ -50,7 +50,7 @@ def whole_there(agent: RemoteAgent, environment: BoardEnvironment) -> Served | N
     return served if python is not None else None
 
 
-def was_there(runtime: str, served: Served) -> Finding:
+def was_there(runtime: str, served: InstalledRuntime) -> Finding:
     """Return what to say of a runtime that is left as it is."""
     version = next((served.packages[name] for name in served.packages if runtime_of_package(name) == runtime), "")
     whose = "your own, " if served.own else ""
@@ -63,4 +63,4 @@ def was_kept(agent: RemoteAgent, device: Device, runtime: str, broken: str | Non
         return was_there(runtime, agent.served[runtime])
     setup = f"edgebench device setup {device.name} --runtime {runtime}"
     mend = f"{setup}, with --wheel FILE or --system-python for your own again"
-    return Finding(runtime, f"your own no longer works: {broken}", State.MEND, mend)
+    return Finding(runtime, f"your own no longer works: {broken}", State.FAIL, mend)

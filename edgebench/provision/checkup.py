@@ -11,7 +11,7 @@ from typing import Any
 from edgebench.analysis.throttling import STICKY_SHIFT, throttle_names
 from edgebench.board.agent import RemoteAgent
 from edgebench.board.facts import busy_processes, sensors_of
-from edgebench.board.lease import Holder, hold_board, holder_of
+from edgebench.board.lease import Holder, board_lease, holder_of
 from edgebench.board.pythons import DEFAULT_PYTHON
 from edgebench.board.transport import open_transport
 from edgebench.device import Device
@@ -59,7 +59,7 @@ class Checkup:
     @property
     def can_measure(self) -> bool:
         """Whether nothing stands in the way of a measurement."""
-        return all(finding.state is not State.MEND for finding in self.findings)
+        return all(finding.state is not State.FAIL for finding in self.findings)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values, as `device check --json` writes them."""
@@ -91,19 +91,19 @@ def check_device(device: Device) -> Checkup:
             board = reply["board"]
             findings += probe_findings(device, runtime, reply)
             findings.append(_lease(holder_of(agent.lease(LeaseRequest(do="show")))))
-            if all(finding.state is not State.MEND for finding in findings):
+            if all(finding.state is not State.FAIL for finding in findings):
                 told: list[str] = []
                 overhead = _own_cost(agent, device, told)
                 findings += cost_findings(overhead, told)
     except DeviceError as error:
-        findings.append(Finding(_place_of(error, findings), str(error).removeprefix(f"{device.name}: "), State.MEND))
+        findings.append(Finding(_place_of(error, findings), str(error).removeprefix(f"{device.name}: "), State.FAIL))
     return Checkup(device=device.name, findings=tuple(findings), board=board, overhead_us=overhead)
 
 
 def _own_cost(agent: RemoteAgent, device: Device, told: list[str]) -> Overhead | None:
     """Measure it while the board is ours; `told` gets why that was not possible."""
     try:
-        with hold_board(agent, device, purpose="device check", wait_s=0, advice="try again when it is given back"):
+        with board_lease(agent, device, purpose="device check", wait_s=0, advice="try again when it is given back"):
             return own_cost(agent, tell=told.append)
     except BoardBusy as busy:
         told.append(f"own cost not measured: {str(busy).removeprefix(f'{device.name}: ')}")
@@ -152,7 +152,7 @@ def _model(device: Device, board: Mapping[str, Any]) -> Finding:
     expected = device.profile.arch
     if expected is not None and _text(board, "arch") not in (None, expected):
         mend = f"a 64-bit system, or another profile: edgebench device add {shlex.quote(device.name)} --replace ..."
-        return Finding("board", f"{seen}; the profile {device.profile.name} is {expected}", State.BETTER, mend)
+        return Finding("board", f"{seen}; the profile {device.profile.name} is {expected}", State.WARN, mend)
     return Finding("board", seen)
 
 
@@ -162,7 +162,7 @@ def _room(what: str, free: int | None, bounds: tuple[int, int], mend: str) -> Fi
     seen = f"{free / _MB:,.0f} MB"
     if free >= bounds[1]:
         return Finding(what, seen)
-    return Finding(what, seen, State.MEND if free < bounds[0] else State.BETTER, mend)
+    return Finding(what, seen, State.FAIL if free < bounds[0] else State.WARN, mend)
 
 
 def _governor(board: Mapping[str, Any]) -> Finding:
@@ -170,7 +170,7 @@ def _governor(board: Mapping[str, Any]) -> Finding:
     if governor in (None, "performance"):
         return Finding("governor", governor or "not told")
     mend = "echo performance | sudo tee /sys/devices/system/cpu/cpu*/cpufreq/scaling_governor"
-    return Finding("governor", governor or "", State.BETTER, mend)
+    return Finding("governor", governor or "", State.WARN, mend)
 
 
 def _temperature(board: Mapping[str, Any]) -> Finding:
@@ -181,16 +181,16 @@ def _temperature(board: Mapping[str, Any]) -> Finding:
     seen = f"{max(values) / 1000:.1f} °C"
     if max(values) < _HOT_MC:
         return Finding("temperature", seen)
-    return Finding("temperature", seen, State.BETTER, "let it cool down, or give it a heat sink or fan")
+    return Finding("temperature", seen, State.WARN, "let it cool down, or give it a heat sink or fan")
 
 
 def _throttle_flags(bits: int) -> Finding:
     now, before = throttle_names(bits), throttle_names(bits >> STICKY_SHIFT)
     mend = "a better power supply" if "under-voltage" in (now or before) else "better cooling"
     if now:
-        return Finding("throttle flags", f"now: {', '.join(now)}", State.MEND, mend)
+        return Finding("throttle flags", f"now: {', '.join(now)}", State.FAIL, mend)
     if before:
-        return Finding("throttle flags", f"since boot: {', '.join(before)}", State.BETTER, mend)
+        return Finding("throttle flags", f"since boot: {', '.join(before)}", State.WARN, mend)
     return Finding("throttle flags", "none")
 
 
@@ -223,7 +223,7 @@ def sensor_findings(
     for name in device.profile.sensors:
         if name not in sensors:
             seen = f"absent, though the profile {device.profile.name} has it"
-            yield Finding(f"sensor {name}", seen, State.BETTER, _SENSOR_MENDING.get(name))
+            yield Finding(f"sensor {name}", seen, State.WARN, _SENSOR_MENDING.get(name))
 
 
 def _shown(values: Mapping[str, int | None]) -> str:
@@ -252,13 +252,13 @@ def _other_run(reply: Mapping[str, Any]) -> Finding:
     running = _text(reply, "running")
     if running is None:
         return Finding("other runs", "none")
-    return Finding("other runs", f"{running} is measuring now", State.MEND, "wait until it has ended")
+    return Finding("other runs", f"{running} is measuring now", State.FAIL, "wait until it has ended")
 
 
 def _lease(holder: Holder | None) -> Finding:
     if holder is None:
         return Finding("lease", "nobody has the board")
-    return Finding("lease", f"{holder} has the board since {holder.since}", State.BETTER, "wait until it is given back")
+    return Finding("lease", f"{holder} has the board since {holder.since}", State.WARN, "wait until it is given back")
 
 
 def _other_load(device: Device, reply: Mapping[str, Any]) -> Finding:
@@ -266,11 +266,11 @@ def _other_load(device: Device, reply: Mapping[str, Any]) -> Finding:
     if busy is None:
         pip = f"on the board: {shlex.quote(device.python)} -m pip install psutil"
         mend = _mend(device, device.profile.default_format.runtime, pip)
-        return Finding("other load", "psutil, which would tell, is not installed", State.BETTER, mend)
+        return Finding("other load", "psutil, which would tell, is not installed", State.WARN, mend)
     if not busy:
         return Finding("other load", "none")
     seen = ", ".join(f"{name} {millicores / 1000:.2f} cores" for name, millicores in busy)
-    return Finding("other load", seen, State.BETTER, "stop what need not run there")
+    return Finding("other load", seen, State.WARN, "stop what need not run there")
 
 
 def _mend(device: Device, runtime: str, otherwise: str | None) -> str | None:
@@ -285,7 +285,7 @@ def _runtime_findings(device: Device, runtime: str, found: Mapping[str, Any], py
     if not found["ok"]:
         problem, _, pip = (_text(found, "error") or "it does not work").partition("; try: ")
         mend = _mend(device, runtime, _without_setup(device, runtime, python, pip))
-        yield Finding(runtime, problem, State.MEND, mend or None)
+        yield Finding(runtime, problem, State.FAIL, mend or None)
         return
     libraries = found.get("libraries")
     libraries = libraries if isinstance(libraries, dict) else {}
@@ -305,7 +305,7 @@ def _runtime_findings(device: Device, runtime: str, found: Mapping[str, Any], py
         f"--system-python; or measure the CPU: "
         f"edgebench device add {shlex.quote(device.name)} --profile generic-linux --replace ..."
     )
-    yield Finding("providers", f"{seen}; the profile {device.profile.name} asks for {missing[0]}", State.MEND, mend)
+    yield Finding("providers", f"{seen}; the profile {device.profile.name} asks for {missing[0]}", State.FAIL, mend)
 
 
 def _without_setup(device: Device, runtime: str, python: str | None, pip: str) -> str:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from edgebench.board.agent import RemoteAgent
-from edgebench.board.lease import hold_board
+from edgebench.board.lease import board_lease
 from edgebench.board.transport import open_transport
 from edgebench.device import Device
 from edgebench.errors import AgentError, BoardError
@@ -73,7 +73,7 @@ def _held(agent: RemoteAgent, device: Device) -> Iterator[None]:
     with ExitStack() as stack:
         try:
             advice = "try again when it is given back"
-            stack.enter_context(hold_board(agent, device, purpose="device clean", wait_s=0, advice=advice))
+            stack.enter_context(board_lease(agent, device, purpose="device clean", wait_s=0, advice=advice))
         except BoardError as error:
             # A full disk takes no new lease, and cleaning is what mends it. The agent still refuses to clean where
             # somebody else has the board.

@@ -51,4 +51,4 @@ def _clock(told_s: Any, now_s: float) -> Finding:
     days = abs(off_s) / 86400
     seen = f"{days:,.1f} days {'ahead' if off_s > 0 else 'behind'}"
     mend = f"on the board: sudo timedatectl set-ntp true, or, without internet there: sudo date -s @{now_s:.0f}"
-    return Finding("clock", seen, State.BETTER, mend)
+    return Finding("clock", seen, State.WARN, mend)

@@ -7,10 +7,10 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from edgebench.board.agent import RemoteAgent
-from edgebench.board.installed_runtimes import Served
+from edgebench.board.installed_runtimes import InstalledRuntime
 from edgebench.device import Device
 from edgebench.errors import AgentError, BoardError, ConnectionFailed, ConnectionLost, DeviceError, LeaseLost
-from edgebench.events import Noted, OnEvent, Pushing
+from edgebench.events import LogMessage, OnEvent, Pushing
 from edgebench.provision.already_served import problem
 from edgebench.provision.checkup import Finding, State
 from edgebench.provision.environments import BoardEnvironment
@@ -78,7 +78,7 @@ class Installer:
         python = self._make(environment)
         packages = versions_of(environment.wheels)
         before = agent.served.get(runtime)
-        agent.served[runtime] = Served(python, environment.name, packages, "")
+        agent.served[runtime] = InstalledRuntime(python, environment.name, packages, "")
         trial = self._try(runtime)
         if trial.passed:
             agent.adopt(
@@ -102,7 +102,7 @@ class Installer:
         if found["ok"]:
             return try_runtime(self._agent, self._device, runtime, found, self._on_event)
         setup = f"edgebench device setup {self._device.name} --runtime {runtime} --wheel FILE"
-        return Trial(False, "", Finding(runtime, problem(found), State.MEND, f"a build for this board: {setup}"))
+        return Trial(False, "", Finding(runtime, problem(found), State.FAIL, f"a build for this board: {setup}"))
 
     def _make(self, environment: BoardEnvironment) -> str:
         """Make an environment on the board; return its interpreter."""
@@ -116,7 +116,7 @@ class Installer:
         for wheel in environment.wheels:
             if wheel.sha256 in missing:
                 self._push(wheel)
-        self._on_event(Noted(f"{name}: installing {environment.runtime} for Python {environment.python.shown}"))
+        self._on_event(LogMessage(f"{name}: installing {environment.runtime} for Python {environment.python.shown}"))
         python, missing = agent.make_environment(spec, python=environment.python.path)
         if python is None:
             raise AgentError(f"{name}: {len(missing)} wheels went missing on the board; is it being cleaned?")

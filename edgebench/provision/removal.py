@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgebench.board.agent import RemoteAgent
-from edgebench.board.lease import hold_board
+from edgebench.board.lease import board_lease
 from edgebench.board.transport import open_transport
 from edgebench.device import Device
 from edgebench.errors import AgentError
@@ -41,7 +41,7 @@ def remove_setup(device: Device, *, wait_s: float = WAIT_S, on_event: OnEvent = 
     with open_transport(device) as transport:
         agent = RemoteAgent(transport, name=device.name, python=device.python)
         agent.install()
-        with hold_board(agent, device, purpose="device setup --remove", wait_s=wait_s, on_event=on_event):
+        with board_lease(agent, device, purpose="device setup --remove", wait_s=wait_s, on_event=on_event):
             reply = agent.remove()
     try:
         removed = {

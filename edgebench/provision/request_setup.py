@@ -9,7 +9,7 @@ from edgebench.board.agent import RemoteAgent
 from edgebench.board.transport import open_transport
 from edgebench.device import Device
 from edgebench.errors import BoardBusy, BoardError, LeaseLost
-from edgebench.events import Noted, OnEvent, ignore
+from edgebench.events import LogMessage, OnEvent, ignore
 from edgebench.measure.prepare import TFLITE_RUNTIMES
 from edgebench.provision.already_served import find_broken, was_kept
 from edgebench.provision.checkup import Finding, State
@@ -59,14 +59,14 @@ def _set_up_one_of(request: Request, runtimes: Sequence[str], on_event: OnEvent)
         except BoardError as error:
             if name == order[-1]:
                 raise
-            on_event(Noted(str(error)))
+            on_event(LogMessage(str(error)))
 
 
 def _set_up_alone(request: Request, runtime: str, on_event: OnEvent) -> None:
     """Make sure that a board has one runtime; BoardError: it can't be had, or does not work there."""
     device = request.device
     findings = set_up(device, SetupPlan(runtimes=(runtime,), wait_s=request.wait_s), on_event).findings
-    lacking = next((finding for finding in findings if finding.state is State.MEND), None)
+    lacking = next((finding for finding in findings if finding.state is State.FAIL), None)
     if lacking is not None:
         raise _as_error(device, lacking)
 

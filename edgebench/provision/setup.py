@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from edgebench.board.agent import RemoteAgent
-from edgebench.board.installed_runtimes import Served
-from edgebench.board.lease import hold_board
+from edgebench.board.installed_runtimes import InstalledRuntime
+from edgebench.board.lease import board_lease
 from edgebench.board.pythons import DEFAULT_PYTHON, BoardPython, find_pythons
 from edgebench.board.transport import open_transport
 from edgebench.device import Device
 from edgebench.errors import BoardBusy, BoardError, ConfigError, NoWheelFits
 from edgebench.events import OnEvent, ignore
-from edgebench.provision.already_served import find_broken, is_kept, was_kept, was_there, whole_there
+from edgebench.provision.already_served import find_broken, intact_environment, is_kept, was_kept, was_there
 from edgebench.provision.checkup import Finding, State
 from edgebench.provision.environments import BoardEnvironment, EnvironmentChoice
 from edgebench.provision.findings import board_findings
@@ -31,12 +31,12 @@ class Setup:
 
     device: str
     findings: tuple[Finding, ...]
-    served: Mapping[str, Served] = field(default_factory=dict)
+    served: Mapping[str, InstalledRuntime] = field(default_factory=dict)
 
     @property
     def is_ready(self) -> bool:
         """Whether all that was asked for works."""
-        return bool(self.served) and all(finding.state is not State.MEND for finding in self.findings)
+        return bool(self.served) and all(finding.state is not State.FAIL for finding in self.findings)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values, as `device setup --json` writes them."""
@@ -67,7 +67,7 @@ def set_up(device: Device, plan: SetupPlan, on_event: OnEvent = ignore) -> Setup
             raise
         if (ready := _ready_already(agent, device, plan)) is not None:
             return ready  # looking needs no lease
-        with hold_board(agent, device, purpose="device setup", wait_s=plan.wait_s, on_event=on_event):
+        with board_lease(agent, device, purpose="device setup", wait_s=plan.wait_s, on_event=on_event):
             return _set_up(agent, device, plan, on_event)
 
 
@@ -144,7 +144,7 @@ def _install(agent: RemoteAgent, choice: EnvironmentChoice, on_event: OnEvent) -
     wanted = list(choice.wanted())
     broken = find_broken(agent, [runtime for runtime, _ in wanted])
     environments, findings = _decide(agent, choice, wanted, broken)
-    there = [whole_there(agent, one) if one.runtime not in broken else None for one in environments]
+    there = [intact_environment(agent, one) if one.runtime not in broken else None for one in environments]
     new = [one for one, served in zip(environments, there, strict=True) if served is None]
     installer = Installer(agent, choice.device, choice.folder, on_event)
     installer.require_room(new, choice.board.get("disk_free_bytes"))
@@ -193,13 +193,13 @@ def _decide(
 def _no_wheel(device: Device, none: NoWheelFits, runtime: str, *, is_asked: bool) -> Finding:
     seen = str(none).removeprefix(f"{runtime}: ")
     if not is_asked:
-        return Finding(runtime, seen, State.BETTER)
+        return Finding(runtime, seen, State.WARN)
     own = f"edgebench device setup {device.name} --runtime {runtime} --wheel FILE"
-    return Finding(runtime, seen, State.MEND, f"another system on the board, or a build of your own: {own}")
+    return Finding(runtime, seen, State.FAIL, f"another system on the board, or a build of your own: {own}")
 
 
 def _not_had(agent: RemoteAgent, runtime: str, broken: Mapping[str, str], error: BoardError) -> Finding:
     """Return what to say of a runtime that nobody named and whose wheels can't be had now."""
     if runtime in agent.served and runtime not in broken:
         return was_there(runtime, agent.served[runtime])
-    return Finding(runtime, str(error).removeprefix(f"{runtime}: "), State.BETTER, "see the message")
+    return Finding(runtime, str(error).removeprefix(f"{runtime}: "), State.WARN, "see the message")

@@ -24,7 +24,7 @@ def use_system_python(agent: RemoteAgent, device: Device, runtime: str, on_event
         if served is not None:
             agent.served[runtime] = served
         return Finding(
-            runtime, problem(found), State.MEND, f"install it there, or: edgebench device setup {device.name}"
+            runtime, problem(found), State.FAIL, f"install it there, or: edgebench device setup {device.name}"
         )
     trial = try_runtime(agent, device, runtime, found, on_event)
     if trial.passed:

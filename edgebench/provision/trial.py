@@ -13,16 +13,16 @@ from typing import Any
 
 from edgebench.artifact import Artifact, Format
 from edgebench.board.agent import RemoteAgent
-from edgebench.board.busy_retry import Patience
+from edgebench.board.busy_retry import BusyRetry
 from edgebench.board.preflight import providers_for, push_artifact
 from edgebench.board.transport import open_transport
 from edgebench.device import Device, find_device
 from edgebench.errors import BoardBusy, BoardError, EdgebenchError, MissingExtra, RunFailed
 from edgebench.evaluation.inference import BoardModel, Outputs
-from edgebench.events import Noted, OnEvent, Waiting, ignore
+from edgebench.events import LogMessage, OnEvent, Waiting, ignore
 from edgebench.export import export_model
 from edgebench.export.parity import BOUNDS, Bound
-from edgebench.measure.inputs import settle
+from edgebench.measure.inputs import resolve_workload
 from edgebench.provision.checkup import Finding, State
 from edgebench.text import printable
 from edgebench.workload import EncodedInputs, Workload, random_inputs
@@ -80,8 +80,8 @@ def try_runtime(
             raise  # this machine still measures; it would only have to be asked again
         except (MissingExtra, BoardError) as error:
             seen = f"{version}; its numbers could not be compared: {error}"
-            return Trial(True, "not compared", Finding(runtime, seen, State.BETTER, "see the message"))
-        on_event(Noted(f"{device.name}: trying {runtime} in {format}"))
+            return Trial(True, "not compared", Finding(runtime, seen, State.WARN, "see the message"))
+        on_event(LogMessage(f"{device.name}: trying {runtime} in {format}"))
         try:
             answers = _answers(agent, device, format, runtime, has=found.get("providers"))
         except (RunFailed, BoardError) as error:
@@ -102,7 +102,7 @@ def _failed(device: Device, runtime: str, seen: str) -> Trial:
         f"a build for this processor: edgebench device setup {device.name} --runtime {runtime} --wheel FILE, "
         f"or --system-python"
     )
-    return Trial(False, "", Finding(runtime, seen, State.MEND, mend))
+    return Trial(False, "", Finding(runtime, seen, State.FAIL, mend))
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,8 +159,8 @@ def _answer_here(runtime: str, format: Format, on_event: OnEvent) -> list[Output
     here = find_device("local")
     with open_transport(here) as transport:
         agent = RemoteAgent(transport, name=here.name, python=here.python)
-        agent.patience = Patience(
-            tell=lambda text: on_event(Noted(text)), still_waiting=lambda left_s: on_event(Waiting(left_s))
+        agent.patience = BusyRetry(
+            tell=lambda text: on_event(LogMessage(text)), still_waiting=lambda left_s: on_event(Waiting(left_s))
         )
         agent.install()
         try:
@@ -176,7 +176,7 @@ def _answers(agent: RemoteAgent, device: Device, format: Format, runtime: str, *
     inputs = trial_inputs(artifact)
     push_artifact(agent, artifact)
     providers = [name for name in providers_for(device, artifact) if isinstance(has, list) and name in has]
-    workload = settle(artifact, Workload(seq_len=max(_TOKENS), threads=1))
+    workload = resolve_workload(artifact, Workload(seq_len=max(_TOKENS), threads=1))
     board = BoardModel(agent=agent, artifact=artifact, providers=providers, runtime=runtime)
     return board.infer(workload, inputs).batches
 

@@ -10,7 +10,7 @@ from edgebench.analysis.pareto import Figure, Front
 from edgebench.report.comparison import score_verdict
 from edgebench.report.table import add_plain_row, plain_table
 from edgebench.study.answers import Answer, StudyReport
-from edgebench.study.cells import Part
+from edgebench.study.cells import StudyCell
 from edgebench.study.file import Study
 from edgebench.text import printable
 
@@ -21,7 +21,7 @@ Rows = tuple[tuple[str, ...], list[tuple[str, ...]]]  # the headers, and the row
 
 
 def status_parts(
-    study: Study, parts: Sequence[Part], about_s: float | None, unanswered: Sequence[str] = ()
+    study: Study, parts: Sequence[StudyCell], estimated_remaining_s: float | None, unanswered: Sequence[str] = ()
 ) -> Iterator[Table | str]:
     """Yield what to print: a row per device and workload, how long what is missing takes, and what is not scored."""
     table = plain_table("device", "workload", "variants", "missing", "session", "took")
@@ -40,7 +40,11 @@ def status_parts(
     yield from (f"not answered yet: {each}" for each in unanswered)
     open_ = sum(not part.done for part in parts)
     if open_:
-        about = f", about {_span(about_s)}" if about_s is not None else "; how long that takes is told as it begins"
+        about = (
+            f", about {_span(estimated_remaining_s)}"
+            if estimated_remaining_s is not None
+            else "; how long that takes is told as it begins"
+        )
         yield f"{open_} of {len(parts)} missing{about}: edgebench study run {study.path}"
     elif unanswered:
         yield f"all is measured, not all answered: edgebench study run {study.path}"

@@ -420,7 +420,7 @@ class Store:
 
     def _with_partners(self, stored: _Stored) -> _Stored:
         """Return a run as it is; one of a model whose partners' runs are not there does not count."""
-        if all((self._runs / other).is_dir() for other in stored.run.beside if _ID.fullmatch(other)):
+        if all((self._runs / other).is_dir() for other in stored.run.log_ratios if _ID.fullmatch(other)):
             return stored
         reasons = (*stored.run.reasons, "the run of a model that it alternated with is missing")
         return replace(stored, run=replace(stored.run, reasons=reasons))
@@ -480,13 +480,13 @@ def _document(subject: Subject, run: Run) -> dict[str, Any]:
         "run": values
         | {
             "reasons": list(run.reasons),
-            "cut": [list(each) for each in run.cut],
+            "cut": [list(each) for each in run.excluded_spans],
             "memory": asdict(run.memory),
             "latencies_count": len(run.latencies_ns),
             "latency_ms": summarise_run(run).to_json_of_run(),
             "figures": asdict(figures_of(run)),
         }
-        | ({"beside": dict(run.beside)} if run.beside else {}),
+        | ({"beside": dict(run.log_ratios)} if run.log_ratios else {}),
     }
 
 
@@ -529,9 +529,9 @@ def _read_run(folder: Path) -> _Stored:
                 tokens=run["tokens"],
                 inferences=run["inferences"],
                 reasons=tuple(run["reasons"]),
-                cut=tuple((int(began), int(ended)) for began, ended in run.get("cut", ())),
+                excluded_spans=tuple((int(began), int(ended)) for began, ended in run.get("cut", ())),
                 figures=RunFigures.from_json(figures) if (figures := run.get("figures")) else None,
-                beside={str(other): float(ratio) for other, ratio in run.get("beside", {}).items()},
+                log_ratios={str(other): float(ratio) for other, ratio in run.get("beside", {}).items()},
             ),
             latencies_count=run["latencies_count"],
         )

@@ -10,18 +10,18 @@ from edgebench.analysis.comparison import compare_pairs, why_not_comparable
 from edgebench.analysis.pairing import (
     WORDS,
     ExampleScores,
-    Paired,
     PairedComparison,
     ScoreContrast,
+    ScoredMeasurement,
     compare_scores,
-    pair,
+    join_scores,
     scores_sentence,
 )
 from edgebench.analysis.pareto import Front, fronts
 from edgebench.errors import NotComparable
 from edgebench.stats.paired import SeedDifference, seed_difference
 from edgebench.stats.verdicts import judge_all
-from edgebench.study.cells import Part
+from edgebench.study.cells import StudyCell
 from edgebench.study.file import Study, StudyContrast, lineage_of
 from edgebench.variant import Variant
 from edgebench.xtreme_r.scores import ScoreRow
@@ -108,7 +108,7 @@ class StudyReport:
 
 def answer_study(
     study: Study,
-    parts: Sequence[Part],
+    parts: Sequence[StudyCell],
     rows: Sequence[ScoreRow],
     *,
     examples: Sequence[ExampleScores] = (),
@@ -126,7 +126,7 @@ def answer_study(
         NotComparable: a variant's scores are all of other files.
     """
     paired = {
-        (at, each.id): pair(each, rows, examples=examples, allow_variant_scores=allow_variant_scores)
+        (at, each.id): join_scores(each, rows, examples=examples, allow_variant_scores=allow_variant_scores)
         for at, part in enumerate(parts)
         for each in part.measurements
     }
@@ -143,19 +143,19 @@ def answer_study(
     )
 
 
-def _missing(study: Study, part: Part) -> str:
+def _missing(study: Study, part: StudyCell) -> str:
     lacking = [variant.name for variant in study.variants if variant.name not in part.have]
     return f"{part.device.name}, {part.workload.label}: {', '.join(lacking)}"
 
 
-def _name(paired: Paired) -> str:
+def _name(paired: ScoredMeasurement) -> str:
     subject = paired.measurement.subject
     return f"{subject.variant.name} {subject.artifact.format}"
 
 
-def _answer(study: Study, contrast: StudyContrast, of_parts: Sequence[Sequence[Paired]]) -> Answer:
+def _answer(study: Study, contrast: StudyContrast, of_parts: Sequence[Sequence[ScoredMeasurement]]) -> Answer:
     notes: list[str] = []
-    pairs: list[tuple[Paired, Paired]] = []
+    pairs: list[tuple[ScoredMeasurement, ScoredMeasurement]] = []
     for one, other in _variant_pairs(contrast, notes):
         for mine in of_parts:
             pairs += _pairs_of_part(one, other, mine, notes)
@@ -195,8 +195,8 @@ def _variant_pairs(contrast: StudyContrast, notes: list[str]) -> list[tuple[Vari
 
 
 def _pairs_of_part(
-    baseline: Variant, candidate: Variant, mine: Sequence[Paired], notes: list[str]
-) -> Iterable[tuple[Paired, Paired]]:
+    baseline: Variant, candidate: Variant, mine: Sequence[ScoredMeasurement], notes: list[str]
+) -> Iterable[tuple[ScoredMeasurement, ScoredMeasurement]]:
     """Yield the measurements of two variants in the same format, of one device and workload."""
     for one in (each for each in mine if each.measurement.subject.variant.name == baseline.name):
         for other in (each for each in mine if each.measurement.subject.variant.name == candidate.name):
@@ -210,13 +210,13 @@ def _pairs_of_part(
                 notes.append(f"{_name(other)} against {_name(one)} on {where} is not compared: {why}")
 
 
-def _files(one: Paired, other: Paired) -> tuple[str, ...]:
+def _files(one: ScoredMeasurement, other: ScoredMeasurement) -> tuple[str, ...]:
     sides = [side.measurement.subject for side in (one, other)]
     return tuple(part for side in sides for part in (side.variant.name, side.artifact.sha256))
 
 
 def _scores_once(
-    study: Study, pairs: Sequence[tuple[Paired, Paired]]
+    study: Study, pairs: Sequence[tuple[ScoredMeasurement, ScoredMeasurement]]
 ) -> dict[tuple[str, ...], tuple[ScoreContrast, ...]]:
     """Return the score contrasts of each two files: the same on every device, so they are judged once."""
     once = {_files(*sides): sides for sides in pairs}
@@ -228,7 +228,7 @@ def _scores_once(
 
 
 def _training(
-    study: Study, contrast: StudyContrast, everything: Sequence[Paired]
+    study: Study, contrast: StudyContrast, everything: Sequence[ScoredMeasurement]
 ) -> tuple[tuple[TrainingContrast, ...], str]:
     seeds = [
         {seed for variant in side if (seed := lineage_of(variant).seed) is not None}
@@ -269,7 +269,7 @@ def _training(
 
 
 def _seed_differences(
-    contrast: StudyContrast, everything: Sequence[Paired]
+    contrast: StudyContrast, everything: Sequence[ScoredMeasurement]
 ) -> list[tuple[tuple[str, str, str], SeedDifference]]:
     """Return the difference over seeds of each format and task: of the mean over languages, and of each language."""
     sides = [_by_seed(side, everything) for side in (contrast.baseline, contrast.candidate)]
@@ -281,7 +281,9 @@ def _seed_differences(
     return found
 
 
-def _by_seed(side: Sequence[Variant], everything: Sequence[Paired]) -> dict[tuple[str, str, str], dict[int, float]]:
+def _by_seed(
+    side: Sequence[Variant], everything: Sequence[ScoredMeasurement]
+) -> dict[tuple[str, str, str], dict[int, float]]:
     """Return the score of each seed, by format, task and language; a seed of which there are two is no unit."""
     seeds = {each.name: seed for each in side if (seed := lineage_of(each).seed) is not None}
     if len(set(seeds.values())) < len(seeds):

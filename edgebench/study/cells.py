@@ -24,7 +24,7 @@ _PLAN_OF_RESULT = ("sustained_min", "queries_per_s", "latency_bound_ms", "trunca
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
+class StudyCell:
     """One workload on one device: what the store has of it. `session`: the one that counts, the latest complete one.
 
     `have`: the names of the variants that the best session has valid measurements of. `took_s`: that session, from its
@@ -44,7 +44,9 @@ class Part:
         return self.session is not None
 
 
-def parts_of(study: Study, store: Store, *, artifacts: Mapping[str, Collection[str]] | None = None) -> list[Part]:
+def study_cells(
+    study: Study, store: Store, *, artifacts: Mapping[str, Collection[str]] | None = None
+) -> list[StudyCell]:
     """Return each workload on each device, with what the store has of it.
 
     Args:
@@ -86,7 +88,7 @@ def _part(
     workload: Workload,
     measured: Sequence[Measurement],
     artifacts: Mapping[str, Collection[str]] | None,
-) -> Part:
+) -> StudyCell:
     sessions: dict[str, list[Measurement]] = {}
     for each in measured:
         if each.subject.device.get("name") == device.name and _is_of(workload, each) and _is_current(each, artifacts):
@@ -99,7 +101,7 @@ def _part(
     ]
     whole = [(session, mine) for session, mine, names in found if len(names) == len(study.variants)]
     session, mine = whole[-1] if whole else (None, max((mine for _, mine, _ in found), key=len, default=[]))
-    return Part(
+    return StudyCell(
         device=device,
         workload=workload,
         session=session,
@@ -153,7 +155,7 @@ def _took_s(measured: Sequence[Measurement]) -> float | None:
     return median(steps) * len(starts) if steps else None
 
 
-def about_s(study: Study, parts: Sequence[Part]) -> float | None:
+def estimated_remaining_s(study: Study, parts: Sequence[StudyCell]) -> float | None:
     """Return about how long what is missing takes, as long as what was measured took; None where nothing tells.
 
     Devices are measured at once: the one that takes longest counts.

@@ -11,14 +11,14 @@ from functools import partial
 
 from edgebench.device import Device
 from edgebench.errors import ConfigError, StoreError
-from edgebench.events import Noted, OnEvent
+from edgebench.events import LogMessage, OnEvent
 from edgebench.measure.parallel import Measure
 from edgebench.measure.prepare import prepare
 from edgebench.measure.session import profile_all, resume
 from edgebench.measurement import Measurement
 from edgebench.request import Request, request_from_json
 from edgebench.store.store import Store
-from edgebench.study.cells import parts_of
+from edgebench.study.cells import study_cells
 from edgebench.study.file import Study
 from edgebench.workload import Workload
 
@@ -39,7 +39,7 @@ def missing_sessions(study: Study, store: Store, *, on_event: OnEvent) -> dict[s
         if unknown:
             raise ConfigError(f"{study.path}: {unknown[0].source} is not what a session names it")
         only = replace(study, devices=(device,))
-        missing = tuple(part.workload for part in parts_of(only, store, artifacts=artifacts) if not part.done)
+        missing = tuple(part.workload for part in study_cells(only, store, artifacts=artifacts) if not part.done)
         if missing:
             sessions[device.name] = partial(_measure, _request(study, device, missing), store)
     return sessions
@@ -64,11 +64,11 @@ def _measure(request: Request, store: Store, *, on_event: OnEvent) -> list[Measu
     """Go on with the latest session that was asked the same, where there is one; else begin one."""
     for session in reversed(store.sessions()):
         if _asked(store, session) == replace(request, seed=None):
-            on_event(Noted(f"going on with session {session}"))
+            on_event(LogMessage(f"going on with session {session}"))
             try:
                 return resume(session, store=store, on_event=on_event)
             except StoreError as error:
-                on_event(Noted(f"{error}: beginning anew"))
+                on_event(LogMessage(f"{error}: beginning anew"))
                 break
     return profile_all(request, store=store, on_event=on_event)
 

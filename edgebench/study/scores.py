@@ -11,15 +11,15 @@ from edgebench.device import Device
 from edgebench.errors import EdgebenchError
 from edgebench.evaluation.evaluator import EvaluationRequest, evaluate_all, questions_of
 from edgebench.evaluation_result import LanguageEvaluation
-from edgebench.events import Noted, OnEvent
+from edgebench.events import LogMessage, OnEvent
 from edgebench.store.store import Store
-from edgebench.study.cells import Part
+from edgebench.study.cells import StudyCell
 from edgebench.study.file import Study, StudyTask
 from edgebench.variant import Variant
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Unanswered:
+class PendingEvaluation:
     """Languages of a task that a measured file has not answered on a device."""
 
     device: Device
@@ -33,7 +33,7 @@ class Unanswered:
         return f"{self.task.name} in {', '.join(self.langs)}: {who}"
 
 
-def unanswered(study: Study, parts: Sequence[Part], store: Store) -> list[Unanswered]:
+def unanswered(study: Study, parts: Sequence[StudyCell], store: Store) -> list[PendingEvaluation]:
     """Return what the files that are measured have not answered; of what is not measured yet, nothing is known.
 
     Raises:
@@ -52,29 +52,29 @@ def unanswered(study: Study, parts: Sequence[Part], store: Store) -> list[Unansw
             langs = [lang for (_, lang), question in questions.items() if not _has(answered, task.name, lang, question)]
             if langs:
                 found.append(
-                    Unanswered(device=device, variant=variant, artifact=artifact, task=task, langs=tuple(langs))
+                    PendingEvaluation(device=device, variant=variant, artifact=artifact, task=task, langs=tuple(langs))
                 )
     return found
 
 
-def answer(missing: Sequence[Unanswered], store: Store, on_event: OnEvent) -> list[EdgebenchError]:
+def answer(missing: Sequence[PendingEvaluation], store: Store, on_event: OnEvent) -> list[EdgebenchError]:
     """Let the files answer, one after another; return the errors of those that could not.
 
     What one of them can't answer does not keep the others from answering.
     """
     errors = []
     for each in missing:
-        on_event(Noted(str(each)))
+        on_event(LogMessage(str(each)))
         request = _request(each.task, each.device, each.variant.source, each)
         try:
             evaluate_all(request, store=store, on_event=on_event)
         except EdgebenchError as error:
-            on_event(Noted(f"{each}: {error}"))
+            on_event(LogMessage(f"{each}: {error}"))
             errors.append(error)
     return errors
 
 
-def _request(task: StudyTask, device: Device, model: str, missing: Unanswered | None) -> EvaluationRequest:
+def _request(task: StudyTask, device: Device, model: str, missing: PendingEvaluation | None) -> EvaluationRequest:
     return EvaluationRequest(
         device=device,
         model=model,
@@ -91,7 +91,7 @@ def _request(task: StudyTask, device: Device, model: str, missing: Unanswered | 
     )
 
 
-def _files(task: StudyTask, parts: Sequence[Part]) -> list[tuple[Device, Variant, Artifact]]:
+def _files(task: StudyTask, parts: Sequence[StudyCell]) -> list[tuple[Device, Variant, Artifact]]:
     """Return each measured file once for each of the task's devices; random weights have nothing to answer."""
     found: dict[tuple[str, str, str], tuple[Device, Variant, Artifact]] = {}
     wanted = {device.name for device in task.devices}

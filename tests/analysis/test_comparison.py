@@ -276,7 +276,7 @@ def test_joules_of_other_rails_are_not_compared() -> None:
 def test_a_run_of_which_something_was_cut_has_no_energy_to_compare() -> None:
     a, b = (powered(each, 5.0) for each in measured())
     start = int(b.runs[0].trace.starts_ns[10])
-    cut = replace(b.runs[0], cut=((start, start + 1),))
+    cut = replace(b.runs[0], excluded_spans=((start, start + 1),))
     energy = compare(a, summarise(b.subject, (cut, *b.runs[1:]))).energy
     assert energy is not None
     assert energy.runs == (6, 5)

@@ -18,8 +18,8 @@ from edgebench.analysis.pairing import (
     OF_OTHER_FILE,
     OF_VARIANT,
     ExampleScores,
-    Paired,
     PairedComparison,
+    ScoredMeasurement,
     compare_scores,
     compare_with_scores,
     pair,
@@ -44,7 +44,7 @@ def examples(of: Measurement, right: Sequence[bool], lang: str = "en") -> Exampl
     return ExampleScores(artifact_sha256=sha256, task="xnli", lang=lang, metric="accuracy", ids=ids, values=values)
 
 
-def scored(of: Measurement, rights: dict[str, Sequence[bool]]) -> Paired:
+def scored(of: Measurement, rights: dict[str, Sequence[bool]]) -> ScoredMeasurement:
     per_example = [examples(of, right, lang) for lang, right in rights.items()]
     name, sha256 = of.subject.variant.name, of.subject.artifact.sha256
     rows = [row(float(e.values.mean()), e.lang, variant=name, artifact_sha256=sha256) for e in per_example]

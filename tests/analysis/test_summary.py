@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgebench.analysis.summary import has_no_whole_turn, summarise, summarise_latencies, whole_turns
+from edgebench.analysis.summary import complete_passes, has_no_complete_pass, summarise, summarise_latencies
 from edgebench.measurement import LatencySummary, Measurement, Memory, Run
 from tests.sample_runs import MS, run, subject, trace
 
@@ -109,14 +109,14 @@ def test_every_input_weighs_the_same_in_every_figure() -> None:
 )
 def test_of_a_run_that_tells_no_turn_everything_counts(facts: dict[str, object]) -> None:
     told_nothing = turns([200, 100, 50, 200], **facts)
-    assert whole_turns(told_nothing) is told_nothing
-    assert not has_no_whole_turn(told_nothing)
+    assert complete_passes(told_nothing) is told_nothing
+    assert not has_no_complete_pass(told_nothing)
 
 
 def test_a_run_without_a_whole_turn_is_known() -> None:
-    assert has_no_whole_turn(turns([200, 100]))
-    assert not has_no_whole_turn(turns([200, 100, 50]))
-    assert has_no_whole_turn(turns([]))
+    assert has_no_complete_pass(turns([200, 100]))
+    assert not has_no_complete_pass(turns([200, 100, 50]))
+    assert has_no_complete_pass(turns([]))
 
 
 @given(st.lists(st.integers(1, 3_000 * MS), min_size=1, max_size=60), st.integers(0, 50 * MS), st.integers(1, 8))

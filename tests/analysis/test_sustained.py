@@ -15,7 +15,7 @@ from edgebench.analysis.throttling import happened_during
 from edgebench.analysis.timeline import minutes_of
 from edgebench.analysis.validity import judged, reasons_against
 from edgebench.errors import ConfigError
-from edgebench.measure.scheduler import Course
+from edgebench.measure.scheduler import RunScheduler
 from edgebench.measurement import Measurement, Run, Series, measurements_to_json
 from edgebench.report.sustained import sustained_tables
 from edgebench.store.store import Store
@@ -152,7 +152,7 @@ def test_others_spoil_a_sustained_run_by_more_than_a_fifth_of_some_minute(second
     others = Disturbance(70.0, 70.0 + seconds, 1.0, others_millicores=900)
     found = SimulatedBoard(seed=2, disturbances=[others], between=0.0, sensor_hz=2.0).run(OF_BOARD, 0, count=7_000)
     told = judged(found, PLAN)
-    assert told.cut == ()
+    assert told.excluded_spans == ()
     assert told.reasons == (() if counts else ("other processes used more than 0.5 cores",))
 
 
@@ -232,7 +232,7 @@ def test_a_long_run_is_not_repeated_unasked() -> None:
     bad = replace(by_minute(10), reasons=("other processes used more than 0.5 cores",))
     for repeats, count in ((False, 1), (True, 2)):
         done[SUSTAINED.id].clear()
-        Course(
+        RunScheduler(
             subjects=[SUSTAINED],
             done=done,
             looks=(1,),

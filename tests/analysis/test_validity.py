@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgebench.analysis.summary import whole_turns
+from edgebench.analysis.summary import complete_passes
 from edgebench.analysis.validity import RULES, judged, reasons_against
 from edgebench.measurement import Run, Series
 from edgebench.testing import Disturbance, SimulatedBoard
@@ -177,7 +177,7 @@ def test_one_low_reading_is_forgiven() -> None:
 def test_other_processes_speak_against_a_run_when_they_work_most_of_the_time() -> None:
     busy = judged(simulated(Disturbance(0.0, 30.0, 1.2, others_millicores=900)), PLAN)
     assert busy.reasons == ("other processes used more than 0.5 cores",)
-    assert busy.cut == ()
+    assert busy.excluded_spans == ()
 
 
 def test_a_burst_of_others_is_cut_out_and_the_rest_counts() -> None:
@@ -186,18 +186,18 @@ def test_a_burst_of_others_is_cut_out_and_the_rest_counts() -> None:
     assert run.valid and run.trace is whole.trace
     starts, ends = run.trace.starts_ns / 1e9, (run.trace.starts_ns + run.trace.latencies_ns) / 1e9
     # A reading every 0.1 s tells of the time since the last: the burst, and at most 0.1 s more at its ends.
-    assert not run.is_cut[(ends < 3.9) | (starts > 5.1)].any()
-    assert run.is_cut[(starts > 4.0) & (ends < 4.9)].all()
-    counted = whole_turns(run)
-    assert counted.latencies_ns.tolist() == run.latencies_ns[~run.is_cut].tolist()
-    assert counted.inferences == len(counted.latencies_ns) and counted.cut == ()
+    assert not run.is_excluded[(ends < 3.9) | (starts > 5.1)].any()
+    assert run.is_excluded[(starts > 4.0) & (ends < 4.9)].all()
+    counted = complete_passes(run)
+    assert counted.latencies_ns.tolist() == run.latencies_ns[~run.is_excluded].tolist()
+    assert counted.inferences == len(counted.latencies_ns) and counted.excluded_spans == ()
 
 
 @pytest.mark.parametrize(("seconds", "min_count", "counts"), [(1.0, 10, True), (3.5, 10, False), (1.0, 495, False)])
 def test_only_a_small_burst_is_cut_and_only_where_enough_is_left(seconds: float, min_count: int, counts: bool) -> None:
     run = simulated(Disturbance(4.0, 4.0 + seconds, 1.01, others_millicores=900))
     run = judged(run, replace(PLAN, min_count=min_count))
-    assert (run.valid, bool(run.cut)) == (counts, counts)
+    assert (run.valid, bool(run.excluded_spans)) == (counts, counts)
 
 
 def test_whole_turns_of_the_inputs_are_cut() -> None:
@@ -205,7 +205,7 @@ def test_whole_turns_of_the_inputs_are_cut() -> None:
     turn = {"batches": 3, "batch_sizes": [2, 2, 1], "batch_tokens": [20, 10, 5]}
     items = np.arange(501) % 3
     run = replace(run, facts=run.facts | turn, trace=replace(run.trace, items=items))
-    counted = whole_turns(judged(run, PLAN))
+    counted = complete_passes(judged(run, PLAN))
     left = len(counted.latencies_ns)
     assert left < 501 and left % 3 == 0
     assert counted.trace.items.tolist() == [0, 1, 2] * (left // 3)
@@ -215,7 +215,7 @@ def test_whole_turns_of_the_inputs_are_cut() -> None:
 def test_the_time_of_a_cut_is_not_in_the_throughput() -> None:
     run = measured(count=10)  # one millisecond each, one after the other
     start = int(run.trace.starts_ns[4])
-    counted = whole_turns(replace(run, cut=((start, start + 2 * MS),)))
+    counted = complete_passes(replace(run, excluded_spans=((start, start + 2 * MS),)))
     first = int(run.trace.starts_ns[0])
     assert ((counted.trace.starts_ns - first) // MS).tolist() == list(range(8))
     assert (counted.inferences, counted.tokens) == (8, 8 * 128)

@@ -17,11 +17,11 @@ import pytest
 
 import edgebench
 from edgebench.board.agent import RemoteAgent
-from edgebench.board.lease import agent_of, hold_board, own_name
+from edgebench.board.lease import board_lease, open_leased_agent, own_name
 from edgebench.board.transport import open_transport
 from edgebench.device import Device
 from edgebench.errors import BoardBusy, LeaseLost
-from edgebench.events import Event, Noted
+from edgebench.events import Event, LogMessage
 from edgebench.measure.probes.overhead import own_cost
 from edgebench.provision.release import SeenLease, release_seen, see_lease
 from edgebench_agent.board_lease import BoardLease
@@ -57,7 +57,7 @@ def test_a_board_that_somebody_has_is_waited_for(ssh_board: SshBoard, tiny_onnx:
     waits = threading.Event()
 
     def listen(event: Event) -> None:
-        if isinstance(event, Noted):
+        if isinstance(event, LogMessage):
             said.append(event.text)
             if "has the board" in event.text:
                 waits.set()
@@ -80,7 +80,7 @@ def test_a_board_that_stays_taken_is_one_clear_line(ssh_board: SshBoard) -> None
     with (
         somebody_else(ssh_board),
         pytest.raises(BoardBusy, match=r"board: bert@laptop \(his job\) has the board; try --wait 30m, or"),
-        agent_of(device, purpose="a test", wait_s=0),
+        open_leased_agent(device, purpose="a test", wait_s=0),
     ):
         pass
     assert see_lease(device) == FREE  # and nobody waits any more
@@ -111,7 +111,7 @@ def test_a_lease_is_renewed_whatever_the_host_does_meanwhile(ssh_board: SshBoard
     with open_transport(device) as transport:
         agent = RemoteAgent(transport, name=device.name)
         agent.install()
-        with hold_board(agent, device, purpose="a test", renew_after_s=0.1):
+        with board_lease(agent, device, purpose="a test", renew_after_s=0.1):
             wait_until(renewed.exists)
             for _ in range(2):  # also after a cut, which nobody but the renewal meets
                 before = renewed.read_text()
@@ -128,7 +128,7 @@ def test_a_lost_lease_is_not_renewed_and_what_is_asked_next_says_so(ssh_board: S
     with open_transport(device) as transport:
         agent = RemoteAgent(transport, name=device.name)
         agent.install()
-        with hold_board(agent, device, purpose="a test", renew_after_s=0.1):
+        with board_lease(agent, device, purpose="a test", renew_after_s=0.1):
             release_seen(device, see_lease(device), reason="I need it now")
             wait_until(lambda: not _renewing())
             with pytest.raises(LeaseLost, match="I need it now"):
@@ -152,11 +152,11 @@ def test_a_run_of_somebody_without_a_lease_is_waited_for(ssh_board: SshBoard) ->
             lock.flush()
 
             def listen(event: Event) -> None:
-                if isinstance(event, Noted):
+                if isinstance(event, LogMessage):
                     waits.append(event.text)
                     fcntl.flock(lock, fcntl.LOCK_UN)
 
-            with hold_board(agent, device, purpose="a test", on_event=listen):
+            with board_lease(agent, device, purpose="a test", on_event=listen):
                 cost = own_cost(agent, tell=waits.append)
     assert waits == [
         "board: run another-run is measuring on this board; try again when it is done; waiting for at most 10 minutes"
@@ -193,7 +193,7 @@ def test_the_board_of_a_killed_host_is_free_after_its_time_to_live(
     host.wait()
     state = ssh_board.edgebench_home / "lease.json"
     _let_two_minutes_pass(state)
-    with agent_of(device, purpose="the next", wait_s=0):
+    with open_leased_agent(device, purpose="the next", wait_s=0):
         (journal,) = journals.glob("*-001-*/journal.ndjson")
         wait_until(lambda: b'"kind":"lease_lost"' in journal.read_bytes())
 

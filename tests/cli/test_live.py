@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from edgebench.cli.live import LiveDisplay
-from edgebench.events import Ended, Noted, Planned, Running
+from edgebench.events import Ended, LogMessage, Planned, Running
 from tests.sample_runs import MS, run, subject, trace
 
 OF = subject()
@@ -43,7 +43,7 @@ def test_the_bar_counts_what_is_planned_and_makes_room_for_repeats(display: Live
             display("", Running(OF, number, 6, "measuring", 1, MS, None))
             display("", ended(number))
             display._live.refresh()
-        display("", Noted("repeating"))
+        display("", LogMessage("repeating"))
         display("", Running(OF, 7, 6, "measuring", 1, MS, None))
         display._live.refresh()
         display("", ended(3))
@@ -64,7 +64,7 @@ def test_a_second_session_begins_at_zero(display: LiveDisplay, out: io.StringIO)
 
 
 def test_what_a_board_says_does_nothing_to_the_terminal(display: LiveDisplay, out: io.StringIO) -> None:
-    display("", Noted("pi4 is busy: [red]\x1b]0;title\x07 :smile:"))
+    display("", LogMessage("pi4 is busy: [red]\x1b]0;title\x07 :smile:"))
     assert out.getvalue() == "pi4 is busy: [red] ]0;title :smile:\n"
 
 
@@ -75,7 +75,7 @@ def test_of_several_boards_each_has_its_name_bar_and_line(out: io.StringIO) -> N
             display(board, Planned("a-session", (OF,), runs, 1.0, 2.0))
         display._live.refresh()
         display("orin", ended(1))
-        display("pi4", Noted("pi4: is hot"))
+        display("pi4", LogMessage("pi4: is hot"))
         display("pi4", Running(OF, 1, 2, "measuring", 1, MS, None))
         display._live.refresh()
     shown = out.getvalue()

@@ -17,12 +17,12 @@ import numpy as np
 import pytest
 
 from edgebench.artifact import Format
-from edgebench.board.lease import agent_of
+from edgebench.board.lease import open_leased_agent
 from edgebench.board.preflight import preflight, push_artifact
 from edgebench.device import Device, find_device
 from edgebench.evaluation.inference import BoardModel, Outputs
 from edgebench.export import export_model
-from edgebench.measure.inputs import settle
+from edgebench.measure.inputs import resolve_workload
 from edgebench.workload import Workload, random_inputs
 from tests.emulated.arm64_root import why_not
 from tests.emulated.board import EmulatedBoard
@@ -173,8 +173,8 @@ def answers(device: Device, format: Format, runtime: str | None) -> list[Outputs
     """Return what the tiny model answers on a device to three inputs, other ones than `device setup` tries."""
     artifact = export_model("reference:tiny", format).artifact
     inputs = random_inputs([3, 11, 30], vocab_size=artifact.vocab_size, seed=7)
-    workload = settle(artifact, Workload(seq_len=30, threads=1))
-    with agent_of(device, purpose="test") as agent:
+    workload = resolve_workload(artifact, Workload(seq_len=30, threads=1))
+    with open_leased_agent(device, purpose="test") as agent:
         preflight(agent, device, [artifact], runtime=runtime)
         push_artifact(agent, artifact)
         return BoardModel(agent=agent, artifact=artifact, providers=[], runtime=runtime).infer(workload, inputs).batches

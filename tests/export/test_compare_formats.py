@@ -13,7 +13,7 @@ import pytest
 import edgebench
 from edgebench.artifact import Format
 from edgebench.errors import ConfigError
-from edgebench.events import Event, Noted
+from edgebench.events import Event, LogMessage
 
 pytest.importorskip("torch")
 
@@ -62,7 +62,7 @@ def test_a_format_that_fails_does_not_end_the_others(
     told: list[str] = []
 
     def keep(event: Event) -> None:
-        if isinstance(event, Noted):
+        if isinstance(event, LogMessage):
             told.append(event.text)
 
     failed, made = edgebench.compare_formats(classifier, ["tflite-fp32", "onnx-fp32"], cache=own_cache, on_event=keep)

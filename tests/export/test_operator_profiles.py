@@ -16,7 +16,7 @@ import edgebench
 from edgebench import RunPlan, Workload
 from edgebench.device import find_device
 from edgebench.errors import BoardError
-from edgebench.events import Event, Noted
+from edgebench.events import Event, LogMessage
 from edgebench.export import export_model
 from edgebench.export.tflite_runtimes import tflite_runtime_python
 from tests.export.conftest import BUCKETS
@@ -114,7 +114,7 @@ def test_an_extra_run_that_fails_loses_nothing(classifier: Path, cache: Path, tm
     told: list[str] = []
 
     def spoil(event: Event) -> None:
-        if isinstance(event, Noted):
+        if isinstance(event, LogMessage):
             told.append(event.text)
             if "profiling its operators" in event.text:
                 model.write_bytes(b"no model any more")

@@ -18,7 +18,7 @@ import edgebench
 from edgebench.analysis.comparison import compare, compare_rows
 from edgebench.device import find_device
 from edgebench.errors import ConfigError
-from edgebench.events import Ended, Event, Noted, Planned
+from edgebench.events import Ended, Event, LogMessage, Planned
 from edgebench.measure.session import profile_all, resume
 from edgebench.measurement import Measurement
 from edgebench.request import Request
@@ -66,7 +66,7 @@ def test_models_share_a_process_and_their_runs_are_pairs(files: list[str], tmp_p
         assert theirs.beside[mine.id] == pytest.approx(-mine.beside[theirs.id])
         latencies = mine.latencies_ns, theirs.latencies_ns
         assert len(latencies[0]) == len(latencies[1])
-        if mine.valid and not mine.cut:
+        if mine.valid and not mine.excluded_spans:
             assert theirs.beside[mine.id] == pytest.approx(float(np.median(np.log(latencies[1] / latencies[0]))))
     assert one.subject.workload["alternating"] == [one.subject.artifact.sha256] * 2
     (planned,) = [event for event in events if isinstance(event, Planned)]
@@ -76,8 +76,8 @@ def test_models_share_a_process_and_their_runs_are_pairs(files: list[str], tmp_p
     assert found.latency.drift == "pairs"
     assert found.latency.runs == (len(one.runs), len(one.runs))
     kept = store.measurements()
-    assert [[run.beside for run in each.runs] for each in kept] == [
-        [run.beside for run in each.runs] for each in (one, other)
+    assert [[run.log_ratios for run in each.runs] for each in kept] == [
+        [run.log_ratios for run in each.runs] for each in (one, other)
     ]
 
 
@@ -207,4 +207,4 @@ def test_a_note_tells_that_a_row_is_repeated_as_a_whole(files: list[str], tmp_pa
     found = profile_all(request(files, plan=plan), store=edgebench.Store(tmp_path / "store"), on_event=events.append)
     assert [len(each.runs) for each in found] == [3, 3]
     assert [run.process for run in found[0].runs] == [run.process for run in found[1].runs]
-    assert any(isinstance(event, Noted) and "repeating a run" in event.text for event in events)
+    assert any(isinstance(event, LogMessage) and "repeating a run" in event.text for event in events)

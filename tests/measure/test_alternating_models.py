@@ -14,12 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgebench.analysis.comparison import compare, compare_rows
-from edgebench.analysis.summary import duration_ns, summarise, whole_turns
-from edgebench.analysis.validity import judged_together
+from edgebench.analysis.summary import complete_passes, duration_ns, summarise
+from edgebench.analysis.validity import validate_group
 from edgebench.artifact import Format
 from edgebench.device import Device, find_device, load_profile
 from edgebench.errors import BoardError, ConfigError, NotComparable, TooFewRuns
-from edgebench.measure.alternation import in_order, marked, rows_of, with_ratios
+from edgebench.measure.alternation import rotation_order, rows_of, tag_alternating, with_ratios
 from edgebench.measure.budget import RunCost, SharedCost, shared_cost_of
 from edgebench.measure.runs import Cell
 from edgebench.measurement import Measurement, Run
@@ -50,7 +50,7 @@ def alternated(
     done: list[list[Run]] = [[] for _ in subjects]
     for number in range(runs):
         measured = board.runs(subjects, number, factors=factors, count=100)
-        for kept, run in zip(done, with_ratios(judged_together(measured, PLAN)), strict=True):
+        for kept, run in zip(done, with_ratios(validate_group(measured, PLAN)), strict=True):
             kept.append(run)
     return [summarise(subject, kept) for subject, kept in zip(subjects, done, strict=True)]
 
@@ -126,8 +126,8 @@ def test_memory_and_energy_of_a_shared_process_are_not_told() -> None:
 def test_throughput_is_of_the_models_own_time() -> None:
     a, _ = alternated()
     run = a.runs[0]
-    assert duration_ns(whole_turns(run)) == int(run.latencies_ns.sum())
-    assert duration_ns(run) > 1.9 * duration_ns(whole_turns(run))
+    assert duration_ns(complete_passes(run)) == int(run.latencies_ns.sum())
+    assert duration_ns(run) > 1.9 * duration_ns(complete_passes(run))
     own = np.mean([100 / (each.latencies_ns.sum() / 1e9) for each in a.runs])
     assert a.throughput_per_s == pytest.approx(own)
     assert np.mean(a.throughput_windows) == pytest.approx(own, rel=0.02)
@@ -171,7 +171,7 @@ def test_a_run_that_does_not_count_takes_those_beside_it_along() -> None:
     subjects = [simulated_subject(number, name=NAMES[number], planned_runs=1) for number in range(2)]
     one, other = board.runs(subjects, 0, factors=(1.0, 1.0), count=100)
     broken = replace(one, facts={**one.facts, "warmup_steady": False})
-    judged = judged_together([broken, other], PLAN)
+    judged = validate_group([broken, other], PLAN)
     assert [run.reasons for run in judged] == [
         ("warm-up was not seen to end",),
         ("beside it: warm-up was not seen to end",),
@@ -182,8 +182,8 @@ def test_what_others_disturbed_is_cut_of_all() -> None:
     busy = Disturbance(2.0, 2.4, 1.5, others_millicores=900)
     board = SimulatedBoard(seed=1, sensor_hz=10.0, disturbances=(busy,))
     subjects = [simulated_subject(number, name=NAMES[number], planned_runs=1) for number in range(2)]
-    runs = with_ratios(judged_together(board.runs(subjects, 0, factors=(1.0, 1.0), count=130), PLAN))
-    runs_cut = [run.is_cut for run in runs]
+    runs = with_ratios(validate_group(board.runs(subjects, 0, factors=(1.0, 1.0), count=130), PLAN))
+    runs_cut = [run.is_excluded for run in runs]
     assert runs_cut[0].any() and not runs_cut[0].all()
     assert (runs_cut[0] == runs_cut[1]).all()
     kept = ~runs_cut[0]
@@ -196,9 +196,9 @@ def test_what_slows_all_of_them_down_alike_is_no_reason_but_drifting_apart_is() 
     board = SimulatedBoard(seed=1, between=0.0, drift=0.4, drift_s=3.0)
     subjects = [simulated_subject(number, name=NAMES[number], planned_runs=1) for number in range(2)]
     runs = board.runs(subjects, 0, factors=(1.0, 1.0), count=200)
-    assert not any(run.reasons for run in judged_together(runs, PLAN))
+    assert not any(run.reasons for run in validate_group(runs, PLAN))
     alone = replace(runs[0], facts={name: value for name, value in runs[0].facts.items() if name != "alternating"})
-    assert judged_together([alone], PLAN)[0].reasons == ("latencies grew by more than 5 % while they were timed",)
+    assert validate_group([alone], PLAN)[0].reasons == ("latencies grew by more than 5 % while they were timed",)
 
 
 @pytest.mark.parametrize("models", [2, 3])
@@ -210,7 +210,7 @@ def test_drifting_apart_is_a_reason(models: int) -> None:
     def judged_with(growth: float) -> list[tuple[str, ...]]:
         slower = runs[1].latencies_ns * np.linspace(1.0, 1 + growth, 200)
         drifting = replace(runs[1], trace=replace(runs[1].trace, latencies_ns=slower.astype(np.int64)))
-        return [run.reasons for run in judged_together([runs[0], drifting, *runs[2:]], PLAN)]
+        return [run.reasons for run in validate_group([runs[0], drifting, *runs[2:]], PLAN)]
 
     assert judged_with(0.02) == [()] * models
     assert judged_with(0.08) == [("the models that alternated drifted apart by more than 5 %",)] * models
@@ -227,7 +227,7 @@ def test_of_a_zero_there_is_no_ratio_but_of_the_other_pairs_there_is() -> None:
 
     (ratio,) = with_ratios([one, with_zeros(3)])[1].beside.values()
     assert ratio == pytest.approx(float(np.median(np.log(other.latencies_ns[3:] / one.latencies_ns[3:]))))
-    assert [run.beside for run in with_ratios([one, with_zeros(60)])] == [{}, {}]
+    assert [run.log_ratios for run in with_ratios([one, with_zeros(60)])] == [{}, {}]
 
 
 def test_inferences_of_other_inputs_are_no_pairs() -> None:
@@ -235,11 +235,11 @@ def test_inferences_of_other_inputs_are_no_pairs() -> None:
     subjects = [simulated_subject(number, name=NAMES[number], planned_runs=1) for number in range(2)]
     one, other = board.runs(subjects, 0, factors=(1.0, 1.0), count=100)
     elsewhere = replace(other, trace=replace(other.trace, items=other.trace.items + 1))
-    assert [run.beside for run in with_ratios([one, elsewhere])] == [{}, {}]
+    assert [run.log_ratios for run in with_ratios([one, elsewhere])] == [{}, {}]
 
 
 def test_runs_without_ratios_are_too_few() -> None:
-    a, b = (replace(each, runs=tuple(replace(run, beside={}) for run in each.runs)) for each in alternated())
+    a, b = (replace(each, runs=tuple(replace(run, log_ratios={}) for run in each.runs)) for each in alternated())
     with pytest.raises(TooFewRuns, match="have 0 and 0 valid runs with a median latency"):
         compare(a, b)
     assert compare_rows([a, b]) == []
@@ -271,7 +271,7 @@ def test_models_on_other_providers_share_no_process() -> None:
     assert rows_of([int8, fp16, again], asked("pi4")) == [(int8, fp16, again)]
     with pytest.raises(ConfigError, match="one runtime on one provider"):
         rows_of([int8, fp16], asked("jetson-orin-nano"))
-    marks = [each.subject.alternates_with for each in marked([int8, fp16, again], asked("jetson-orin-nano"))]
+    marks = [each.subject.alternates_with for each in tag_alternating([int8, fp16, again], asked("jetson-orin-nano"))]
     assert marks == [(), tuple(HASHES[1:]), tuple(HASHES[1:])]
 
 
@@ -284,16 +284,16 @@ def test_models_that_do_not_fit_together_are_refused_before_anything_is_pushed()
             for cell in cells(*[Format.ONNX_INT8] * 3)
         ]
 
-    assert len(marked(on_a_board_with(354_000_000), asked("pi3"))) == 3
+    assert len(tag_alternating(on_a_board_with(354_000_000), asked("pi3"))) == 3
     with pytest.raises(
         BoardError, match="the 3 models that are to alternate are 354 MB together and the board has 353 MB"
     ):
-        marked(on_a_board_with(353_000_000), asked("pi3"))
+        tag_alternating(on_a_board_with(353_000_000), asked("pi3"))
 
 
 def test_every_model_comes_first_and_follows_every_other() -> None:
     row = cells(*[Format.ONNX_INT8] * 3)
-    orders = [[cell.subject.variant.name for cell in in_order(row, runs)] for runs in range(6)]
+    orders = [[cell.subject.variant.name for cell in rotation_order(row, runs)] for runs in range(6)]
     assert Counter(order[0] for order in orders) == dict.fromkeys(NAMES, 2)
     follows = Counter(pair for order in orders for pair in zip(order, [*order[1:], order[0]], strict=True))
     assert set(follows.values()) == {3}

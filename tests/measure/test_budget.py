@@ -8,7 +8,7 @@ import pytest
 
 from edgebench.device import find_device
 from edgebench.errors import UsageError
-from edgebench.measure.budget import RunCost, Timetable, cost_of, fit_into, pilot_plan, what_budget_costs
+from edgebench.measure.budget import RunCost, Timetable, cost_of, describe_budget, fit_into, pilot_plan
 from edgebench.request import Request, request_from_json, request_to_json
 from edgebench.workload import RunPlan
 from tests.sample_runs import MS, run, subject, trace
@@ -113,11 +113,11 @@ def test_what_a_budget_costs_is_said() -> None:
     request = asked(21.0)
     planned = fit_into(request, [FAST], spent_s=0.0)
     # t(3; 97.5 %) / sqrt(4) against t(5; 97.5 %) / sqrt(6): 3.182 / 2 : 2.571 / 2.449 = 1.52
-    assert what_budget_costs(request, planned, [FAST]) == (
+    assert describe_budget(request, planned, [FAST]) == (
         "within the budget: 4 runs of each row, 46 inferences or 1.2 s each; "
         "intervals about 1.5 times as wide as with 6 runs; no p99"
     )
-    assert what_budget_costs(request, request, [FAST]).endswith("6 runs of each row, 100 inferences or 2 s each")
+    assert describe_budget(request, request, [FAST]).endswith("6 runs of each row, 100 inferences or 2 s each")
 
 
 def test_a_session_that_goes_on_has_the_plan_of_its_budget() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from edgebench.events import Cooling, Event, Noted
+from edgebench.events import Cooling, Event, LogMessage
 from edgebench.measure.cooling import CoolDown
 from edgebench.testing import SimulatedBoard
 
@@ -70,7 +70,7 @@ def test_a_board_that_does_not_cool_down_is_not_waited_for_for_ever(events: list
     assert kept["waited_ms"] == 30_000
     assert kept["started_mc"] > 20_000
     last = events[-1]
-    assert isinstance(last, Noted)
+    assert isinstance(last, LogMessage)
     assert last.text.startswith("the board did not cool down to 20 °C in 30 s; a run begins at ")
 
 

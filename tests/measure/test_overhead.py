@@ -17,7 +17,7 @@ from edgebench.board.agent import RemoteAgent
 from edgebench.board.transport import open_transport
 from edgebench.device import find_device
 from edgebench.errors import AgentError
-from edgebench.events import Event, Noted
+from edgebench.events import Event, LogMessage
 from edgebench.measure.probes.overhead import overhead_of, own_cost, with_sensors
 from edgebench.measure.session import profile
 from edgebench.measurement import Overhead, Run
@@ -161,4 +161,4 @@ def test_a_session_can_go_without(agent: RemoteAgent, tiny_onnx: Path, tmp_path:
     measured = profile(tiny_onnx, plan=plan, store=tmp_path / "store", own_cost=False, on_event=told.append)
     assert measured.overhead_us is None
     assert measured.to_json()["overhead_us"] is None
-    assert not [event for event in told if isinstance(event, Noted) and "edgebench itself" in event.text]
+    assert not [event for event in told if isinstance(event, LogMessage) and "edgebench itself" in event.text]

@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 
 import edgebench
-from edgebench.board.lease import agent_of
+from edgebench.board.lease import open_leased_agent
 from edgebench.errors import BoardError
 from edgebench.events import Event, Running
-from edgebench.measure.parallel import measure_all
+from edgebench.measure.parallel import run_sessions
 from edgebench.measure.session import profile_all
 from edgebench.request import Request
 from tests.agent.board import DEADLINE_S, wait_until
@@ -60,7 +60,7 @@ def test_sessions_overlap_and_each_has_its_own_result(new_board: NewBoard, tiny_
 
         return measured
 
-    results = measure_all({name: meeting(name, measure) for name, measure in boards.items()}, on_event=listen)
+    results = run_sessions({name: meeting(name, measure) for name, measure in boards.items()}, on_event=listen)
     assert [result.error for result in results] == [None, None]
     assert [result.device for result in results] == ["one", "two"]
     for result in results:
@@ -75,7 +75,7 @@ def test_a_board_that_fails_leaves_the_others_alone(new_board: NewBoard, tiny_on
     store = edgebench.Store(tmp_path / "store")
     good = session(new_board("asyncssh"), tiny_onnx, store, "good")
     bad = session(new_board("asyncssh"), tiny_onnx, store, "bad", python="/nowhere/python3")
-    results = {result.device: result for result in measure_all({"bad": bad, "good": good}, on_event=lambda *_: None)}
+    results = {result.device: result for result in run_sessions({"bad": bad, "good": good}, on_event=lambda *_: None)}
     assert isinstance(results["bad"].error, BoardError)
     assert results["bad"].measurements == []
     assert results["good"].error is None
@@ -168,7 +168,7 @@ def test_an_interrupt_ends_the_wait_for_boards_that_somebody_else_has(
 ) -> None:
     with ExitStack() as others:
         for board in two_boards:
-            others.enter_context(agent_of(board.device(), purpose="somebody's work"))
+            others.enter_context(open_leased_agent(board.device(), purpose="somebody's work"))
         process = start(tmp_path, "--device", "all", "--wait", "60m", "--model", str(tiny_onnx), "--runs", "1")
         assert process.stderr is not None
         said = ""

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from edgebench.analysis.summary import summarise
-from edgebench.analysis.timeline import services
+from edgebench.analysis.timeline import service_times
 from edgebench.analysis.validity import reasons_against, utilisation
 from edgebench.device import find_device
 from edgebench.errors import ConfigError
@@ -37,14 +37,14 @@ QUEUED = served([0, 50, 60, 500], [100, 150, 240, 100], rate=8)
 
 
 def test_a_query_that_waits_is_begun_when_the_one_before_it_has_ended() -> None:
-    begun, ended = services(QUEUED.trace)
+    begun, ended = service_times(QUEUED.trace)
     assert begun.tolist() == [0, 100 * MS, 200 * MS, 500 * MS]
     assert ended.tolist() == [100 * MS, 200 * MS, 300 * MS, 600 * MS]
 
 
 def test_without_a_queue_an_inference_is_begun_when_its_latency_starts() -> None:
     kept = trace([3 * MS, 5 * MS, 4 * MS], pause_ns=MS)
-    begun, ended = services(kept)
+    begun, ended = service_times(kept)
     assert begun.tolist() == kept.starts_ns.tolist()
     assert (ended - begun).tolist() == kept.latencies_ns.tolist()
 

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 import edgebench
-from edgebench.analysis.summary import whole_turns
+from edgebench.analysis.summary import complete_passes
 from edgebench.errors import NotValid
-from edgebench.events import Event, Noted
+from edgebench.events import Event, LogMessage
 from edgebench.measure.session import resume
 from edgebench.stats.rate_search import RateSearch
 from edgebench.store.store import Store
@@ -62,7 +62,7 @@ def test_offline_makes_at_least_one_whole_pass_over_its_sorted_samples(tiny_onnx
     shape = Workload(scenario=Scenario.OFFLINE, lang="sw", batch=8)
     (run, *_) = profiled(tiny_onnx, tmp_path, workload=shape, plan=replace(PLAN, min_count=1)).runs
     assert run.facts["batch_sizes"] == [8, 8, 8, 6]
-    assert run.inferences == whole_turns(run).inferences == 30
+    assert run.inferences == complete_passes(run).inferences == 30
     assert run.facts["batch_padded_tokens"] == sorted(run.facts["batch_padded_tokens"])
 
 
@@ -166,7 +166,7 @@ def test_a_search_probes_and_then_measures_what_it_found(tiny_onnx: Path, tmp_pa
     if found.valid:  # on a machine that is busy with other things it need not be
         assert search.qps == rate
         assert search.probes[-1].runs == 1
-    assert sum(": probe: " in event.text for event in told if isinstance(event, Noted)) == sum(
+    assert sum(": probe: " in event.text for event in told if isinstance(event, LogMessage)) == sum(
         not probe.runs for probe in search.probes
     )
 
@@ -190,7 +190,7 @@ def test_a_search_that_was_interrupted_goes_on(tiny_onnx: Path, tmp_path: Path) 
 
         def __call__(self, event: Event) -> None:
             self.session = getattr(event, "session", self.session)
-            if isinstance(event, Noted) and ": probe: " in event.text:
+            if isinstance(event, LogMessage) and ": probe: " in event.text:
                 raise KeyboardInterrupt
 
     interrupt = Interrupt()
@@ -202,7 +202,7 @@ def test_a_search_that_was_interrupted_goes_on(tiny_onnx: Path, tmp_path: Path) 
     assert len(kept.probes) == 1
     told: list[Event] = []
     (found,) = resume(interrupt.session, store=store, on_event=told.append)
-    assert any("going on with the search" in event.text for event in told if isinstance(event, Noted))
+    assert any("going on with the search" in event.text for event in told if isinstance(event, LogMessage))
     assert found.find_qps is not None
     assert found.find_qps.service_ms == kept.service_ms
     assert found.find_qps.probes[: len(kept.probes)] == kept.probes

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from edgebench.analysis.validity import judged
-from edgebench.events import Event, Noted
+from edgebench.events import Event, LogMessage
 from edgebench.measure.run_order import order_of_runs
-from edgebench.measure.scheduler import Course
+from edgebench.measure.scheduler import RunScheduler
 from edgebench.measurement import Run
 from edgebench.testing import Disturbance, SimulatedBoard
 from edgebench.testing.simulated_board import simulated_subject
@@ -27,7 +27,7 @@ def session(*disturbances: Disturbance, has_time: bool = True) -> tuple[list[lis
         order.append(index)
         runs.append(judged(board.run(subjects[index], len(runs)), PLAN))
 
-    Course(
+    RunScheduler(
         subjects=subjects,
         done=done,
         looks=(4,),
@@ -53,7 +53,7 @@ def test_a_run_that_is_not_valid_is_kept_and_repeated() -> None:
     assert [run.valid for run in kept] == [False, True, True, True, True]
     assert order[-1] == first
     (event,) = events
-    assert isinstance(event, Noted) and "repeating a run that was not valid" in event.text
+    assert isinstance(event, LogMessage) and "repeating a run that was not valid" in event.text
 
 
 def test_repeats_are_bounded() -> None:
@@ -65,4 +65,4 @@ def test_without_time_nothing_is_repeated() -> None:
     runs, _, events = session(Disturbance(1.5, 2.5, 1.5), has_time=False)
     assert [len(each) for each in runs] == [4, 4]
     (event,) = events
-    assert isinstance(event, Noted) and "no time is left to repeat a run" in event.text
+    assert isinstance(event, LogMessage) and "no time is left to repeat a run" in event.text

@@ -18,7 +18,7 @@ from edgebench.board.preflight import push_artifact
 from edgebench.board.transport import open_transport
 from edgebench.device import find_device, load_profile
 from edgebench.errors import BoardError, ConfigError, RunFailed, StoreError, UsageError
-from edgebench.events import Began, Ended, Event, Noted, Planned
+from edgebench.events import Began, Ended, Event, LogMessage, Planned
 from edgebench.export import export_model
 from edgebench.measure.runs import run_spec
 from edgebench.measure.session import profile_all, resume
@@ -87,7 +87,7 @@ def test_a_board_that_others_use_is_waited_for(ssh_board: SshBoard, tiny_onnx: P
             tiny_onnx, device=device, plan=replace(SHORT, runs=1), store=tmp_path, on_event=events.append, **QUICK
         )
     assert len(measured.runs[0].latencies_ns) >= 20
-    assert [event for event in events if isinstance(event, Noted) and "somebody-elses" in event.text]
+    assert [event for event in events if isinstance(event, LogMessage) and "somebody-elses" in event.text]
 
 
 @pytest.fixture
@@ -159,7 +159,7 @@ def test_a_session_tells_its_order_and_how_long_it_takes(
     request = Request(device=local, models=(str(tiny_onnx),), plan=SHORT, seed=42, **QUICK)
     (measured,) = profile_all(request, store=store, on_event=events.append)
     (planned,) = [event for event in events if isinstance(event, Planned)]
-    assert planned.about_s is not None and planned.about_s > 0
+    assert planned.estimated_remaining_s is not None and planned.estimated_remaining_s > 0
     lefts = [event.left_s for event in events if isinstance(event, Ended)]
     assert len(lefts) == len(measured.runs) >= 2  # the one that told how long they take is not among them
     assert measured.runs[0].id.rpartition("-")[0].endswith("-001")
@@ -199,7 +199,7 @@ def test_dynamic_int8_on_a_gpu_board_is_measured_on_the_cpu_and_says_so(
         tiny_onnx, device=jetson, plan=SHORT, store=tmp_path / "store", on_event=events.append, **QUICK
     )
     assert measured.subject.artifact.format == "onnx-int8"
-    told = [event.text for event in events if isinstance(event, Noted)]
+    told = [event.text for event in events if isinstance(event, LogMessage)]
     assert any("dynamic int8 does not run on CUDAExecutionProvider" in text for text in told), told
 
 
@@ -219,7 +219,7 @@ def test_scores_go_beside_their_model_and_to_no_random_one(
         on_event=events.append,
     )
     assert [[score.value for score in one.scores] for one in measured] == [[71.2], []]
-    notes = [event.text for event in events if isinstance(event, Noted)]
+    notes = [event.text for event in events if isinstance(event, LogMessage)]
     assert "scores of 'another' are not used: no model has that name" in notes
     assert "scores of 'reference:tiny' are not used: its weights are random" in notes
 

@@ -53,7 +53,7 @@ def test_what_keeps_the_board_busy_is_named() -> None:
     reply = {"board": HEALTHY, "runtimes": {"onnxruntime": RUNTIME}, "running": None}
     busy = [{"name": "chromium\x1b[2J", "cpu_millicores": 940}, {"name": 7}, "nonsense"]
     (load,) = [f for f in probe_findings(device, "onnxruntime", reply | {"busiest": busy}) if f.what == "other load"]
-    assert (load.state, load.seen) == (State.BETTER, "chromium [2J 0.94 cores")
+    assert (load.state, load.seen) == (State.WARN, "chromium [2J 0.94 cores")
     (load,) = [f for f in probe_findings(device, "onnxruntime", reply | {"busiest": None}) if f.what == "other load"]
     assert load.mend == "edgebench device setup board --runtime onnxruntime"
 
@@ -69,16 +69,16 @@ def test_a_board_that_tells_nothing_can_still_measure() -> None:
 @pytest.mark.parametrize(
     ("facts", "what", "state", "seen", "mend"),
     [
-        ({"memory_available_bytes": 10_000_000}, "free memory", State.MEND, "10 MB", "stop what else"),
-        ({"memory_available_bytes": 200_000_000}, "free memory", State.BETTER, "200 MB", "stop what else"),
-        ({"disk_free_bytes": 0}, "free disk", State.MEND, "0 MB", "edgebench device clean board"),
-        ({"disk_free_bytes": 500_000_000}, "free disk", State.BETTER, "500 MB", "edgebench device clean board"),
-        ({"governor": "ondemand"}, "governor", State.BETTER, "ondemand", "echo performance | sudo tee"),
-        ({"temperature_mc": {"a": 40_000, "b": 81_500}}, "temperature", State.BETTER, "81.5 °C", "cool"),
-        ({"throttled": 0x5}, "throttle flags", State.MEND, "now: under-voltage, throttled", "power supply"),
-        ({"throttled": 0x80008}, "throttle flags", State.MEND, "now: soft temperature limit", "cooling"),
-        ({"throttled": 0x50000}, "throttle flags", State.BETTER, "since boot: under-voltage, throttled", "power"),
-        ({"arch": "armv7l"}, "board", State.BETTER, "armv7l", "64-bit"),
+        ({"memory_available_bytes": 10_000_000}, "free memory", State.FAIL, "10 MB", "stop what else"),
+        ({"memory_available_bytes": 200_000_000}, "free memory", State.WARN, "200 MB", "stop what else"),
+        ({"disk_free_bytes": 0}, "free disk", State.FAIL, "0 MB", "edgebench device clean board"),
+        ({"disk_free_bytes": 500_000_000}, "free disk", State.WARN, "500 MB", "edgebench device clean board"),
+        ({"governor": "ondemand"}, "governor", State.WARN, "ondemand", "echo performance | sudo tee"),
+        ({"temperature_mc": {"a": 40_000, "b": 81_500}}, "temperature", State.WARN, "81.5 °C", "cool"),
+        ({"throttled": 0x5}, "throttle flags", State.FAIL, "now: under-voltage, throttled", "power supply"),
+        ({"throttled": 0x80008}, "throttle flags", State.FAIL, "now: soft temperature limit", "cooling"),
+        ({"throttled": 0x50000}, "throttle flags", State.WARN, "since boot: under-voltage, throttled", "power"),
+        ({"arch": "armv7l"}, "board", State.WARN, "armv7l", "64-bit"),
     ],
 )
 def test_what_is_amiss_says_what_mends_it(facts: dict[str, Any], what: str, state: State, seen: str, mend: str) -> None:
@@ -93,10 +93,10 @@ def test_a_missing_runtime_says_the_command_that_installs_it() -> None:
     error = "/usr/bin/python3 lacks onnxruntime; try: /usr/bin/python3 -m pip install onnxruntime"
     seen = "/usr/bin/python3 lacks onnxruntime"
     missing = {"ok": False, "error": error}
-    setup = Finding("onnxruntime", seen, State.MEND, "edgebench device setup board --runtime onnxruntime")
+    setup = Finding("onnxruntime", seen, State.FAIL, "edgebench device setup board --runtime onnxruntime")
     assert findings(runtime=missing)["onnxruntime"] == setup
     # A Python of the user's choice is left to the user.
-    chosen = Finding("onnxruntime", seen, State.MEND, "/usr/bin/python3 -m pip install onnxruntime")
+    chosen = Finding("onnxruntime", seen, State.FAIL, "/usr/bin/python3 -m pip install onnxruntime")
     assert findings(runtime=missing, python="bench/bin/python")["onnxruntime"] == chosen
 
 
@@ -115,13 +115,13 @@ def test_another_run_stands_in_the_way() -> None:
     device = Device(name="board", profile=load_profile("pi4"), host="10.0.0.4")
     reply = {"board": HEALTHY, "runtimes": {"onnxruntime": RUNTIME}, "running": "20261122T2200-001", "busiest": []}
     (finding,) = [one for one in probe_findings(device, "onnxruntime", reply) if one.state is not State.OK]
-    assert (finding.what, finding.state) == ("other runs", State.MEND)
+    assert (finding.what, finding.state) == ("other runs", State.FAIL)
     assert "20261122T2200-001 is measuring now" in finding.seen
 
 
 def test_a_gpu_profile_wants_a_build_for_the_gpu() -> None:
     finding = findings(profile="jetson-orin-nano")["providers"]
-    assert finding.state is State.MEND
+    assert finding.state is State.FAIL
     assert "CUDAExecutionProvider" in finding.seen
     assert "--profile generic-linux" in (finding.mend or "")
     both = RUNTIME | {"providers": ["CUDAExecutionProvider", "CPUExecutionProvider"]}
@@ -153,7 +153,7 @@ def test_nonsense_from_a_board_is_no_crash(nonsense: Any) -> None:
     assert findings(
         runtime={"ok": True, **dict.fromkeys(["version", "providers", "libraries"], nonsense)}, **reply_facts
     )
-    assert findings(runtime={"ok": False, "error": nonsense})["onnxruntime"].state is State.MEND
+    assert findings(runtime={"ok": False, "error": nonsense})["onnxruntime"].state is State.FAIL
 
 
 def sensors(profile: str, told: Any) -> dict[str, Finding]:
@@ -182,7 +182,7 @@ def test_sensors_are_shown_with_what_they_say() -> None:
 def test_a_sensor_that_such_a_board_has_and_this_one_lacks_says_what_mends_it() -> None:
     found = sensors("pi5", {"thermal": {"every_ms": 500, "values": {"temperature_mc/cpu-thermal": 48_312}}})
     assert found["pmic"].seen == "absent, though the profile pi5 has it"
-    assert found["pmic"].state is State.BETTER
+    assert found["pmic"].state is State.WARN
     assert "apt install raspi-utils" in (found["pmic"].mend or "")
     assert "pmic" not in sensors("pi4", {})
 

@@ -24,7 +24,7 @@ from edgebench.board.agent import RemoteAgent
 from edgebench.board.transport import open_transport
 from edgebench.device import Device, find_device
 from edgebench.errors import BoardBusy, BoardError, ConfigError, EdgebenchError, LeaseLost, UnknownName
-from edgebench.events import Event, Noted, Pushing
+from edgebench.events import Event, LogMessage, Pushing
 from edgebench.provision.checkup import State, check_device
 from edgebench.provision.cleanup import clean_device
 from edgebench.provision.plan import SetupPlan
@@ -107,7 +107,7 @@ def test_a_damaged_environment_is_mended_by_the_command_that_messages_name(ssh_b
     size = library.stat().st_size
     os.truncate(library, size // 2)
     told = {finding.what: finding for finding in check_device(device).findings}["onnxruntime"]
-    assert (told.state, told.mend) == (State.MEND, "edgebench device setup board --runtime onnxruntime")
+    assert (told.state, told.mend) == (State.FAIL, "edgebench device setup board --runtime onnxruntime")
     assert set_up(device, ONLY_ONNX).is_ready
     assert library.stat().st_size == size
     assert installed(ssh_board).served["onnxruntime"].agreement.startswith("as here")
@@ -209,7 +209,7 @@ def test_wrong_numbers_are_a_finding_and_the_runtime_is_not_used(ssh_board: SshB
     done = set_up(ssh_board.device(), SetupPlan(wheels=(wrong_build(tmp_path),)))
     assert not done.is_ready
     assert done.served == {}
-    (finding,) = [one for one in done.findings if one.state is State.MEND]
+    (finding,) = [one for one in done.findings if one.state is State.FAIL]
     assert finding.what == "onnxruntime"
     assert "computes wrong numbers in onnx-fp32: within" in finding.seen
     # Nor does it take the room of one that is.
@@ -230,7 +230,7 @@ def wrong_build(folder: Path) -> Path:
 @pytest.mark.timeout(900)
 def test_a_lease_that_is_lost_during_the_trial_is_not_blamed_on_the_build(ssh_board: SshBoard, tmp_path: Path) -> None:
     def force(event: Event) -> None:
-        if isinstance(event, Noted) and "trying onnxruntime" in event.text:
+        if isinstance(event, LogMessage) and "trying onnxruntime" in event.text:
             release_seen(ssh_board.device(), see_lease(ssh_board.device()), reason="I need it now")
 
     with pytest.raises(LeaseLost, match=r"taken away by .*: I need it now"):
@@ -246,7 +246,7 @@ def test_the_boards_own_python_is_tried_and_adopted(ssh_board: SshBoard, monkeyp
     assert not done.is_ready
     assert {name: served.environment for name, served in done.served.items()} == {"onnxruntime": None}
     assert Path(done.served["onnxruntime"].python).parent == Path(sys.executable).parent
-    (lacking,) = [one for one in done.findings if one.state is State.MEND]
+    (lacking,) = [one for one in done.findings if one.state is State.FAIL]
     assert lacking.what == "tflite-runtime"
     assert "lacks tflite_runtime" in lacking.seen
     assert "edgebench device setup board" in (lacking.mend or "")
@@ -300,7 +300,7 @@ def test_without_internet_what_is_kept_here_is_installed_and_the_rest_is_said(
     found = {finding.what: finding for finding in set_up(ssh_board.device(), SetupPlan()).findings}
     assert "built for another board" in found["onnxruntime"].seen
     for name in ("ai-edge-litert", "tflite-runtime"):
-        assert found[name].state is State.BETTER
+        assert found[name].state is State.WARN
         assert found[name].seen.startswith("its wheels for Python")
         assert "can't be downloaded" in found[name].seen
 
@@ -321,7 +321,7 @@ def test_a_runtime_that_can_not_be_had_makes_way_for_the_next(
     told: list[Event] = []
     with pytest.raises(BoardError, match=r"^tflite-runtime: its wheels for .* can't be downloaded"):
         set_up_for(Request(device=ssh_board.device(), formats=(Format.TFLITE_INT8,)), told.append)
-    assert any(isinstance(event, Noted) and event.text.startswith("ai-edge-litert: its wheels") for event in told)
+    assert any(isinstance(event, LogMessage) and event.text.startswith("ai-edge-litert: its wheels") for event in told)
 
 
 def test_a_board_that_somebody_has_is_waited_for_as_long_as_is_said(ssh_board: SshBoard) -> None:
@@ -345,7 +345,7 @@ def test_several_boards_have_this_machine_answer_once_and_wait_for_a_run_of_its_
     waits = threading.Event()
 
     def listen(event: Event) -> None:
-        if isinstance(event, Noted) and "local: run another-run is measuring" in event.text:
+        if isinstance(event, LogMessage) and "local: run another-run is measuring" in event.text:
             assert "waiting for at most 10 minutes" in event.text
             waits.set()
 
@@ -409,7 +409,7 @@ def test_the_advice_about_room_fits_the_command(small_disk: SshBoard) -> None:
 
 def test_wheels_that_an_interrupted_setup_left_are_not_counted_twice(disk_for_one: SshBoard, index: Path) -> None:
     def interrupt(event: Event) -> None:
-        if isinstance(event, Noted) and "installing onnxruntime" in event.text:
+        if isinstance(event, LogMessage) and "installing onnxruntime" in event.text:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

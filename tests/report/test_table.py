@@ -213,7 +213,9 @@ def test_what_was_cut_is_said_below_the_table_and_of_each_run() -> None:
     whole = measured()
     start = int(whole.runs[0].trace.starts_ns[0])
     one, other = whole.runs
-    cut = summarise(whole.subject, [replace(one, cut=((start, start + 125 * MS),)), other])  # 12.5 ms each: ten of them
+    cut = summarise(
+        whole.subject, [replace(one, excluded_spans=((start, start + 125 * MS),)), other]
+    )  # 12.5 ms each: ten of them
     said = "10 of 400 inferences do not count, for other processes worked meanwhile (in 1 run)"
     assert f"cut: xnli-multi onnx-int8 128 tok: {said}" in text_of(measurement_table([cut]), 200)
     assert said in text_of(details_of(cut), 200)

@@ -412,7 +412,7 @@ def disturbed_run() -> Run:
         "temperature_mc/pmic": series((0, 90_000)),
         "others_cpu_millicores": series((300, 900)),
     }
-    return run(of, 0, replace(kept, readings=readings), cut=((start + 300 * MS, start + 500 * MS),))
+    return run(of, 0, replace(kept, readings=readings), excluded_spans=((start + 300 * MS, start + 500 * MS),))
 
 
 def test_an_exported_inference_has_the_last_reading_before_it(store: Store, tmp_path: Path) -> None:

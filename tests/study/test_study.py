@@ -17,7 +17,7 @@ from edgebench.measure.run_order import order_of_runs
 from edgebench.report.study import study_markdown
 from edgebench.store.store import Store
 from edgebench.study.answers import ALL_LANGUAGES, answer_study
-from edgebench.study.cells import about_s, parts_of
+from edgebench.study.cells import estimated_remaining_s, study_cells
 from edgebench.study.file import Study, read_study
 from edgebench.testing import SimulatedBoard
 from edgebench.testing.simulated_board import simulated_subject
@@ -129,12 +129,12 @@ def test_a_study_that_is_none_says_where(tmp_path: Path, text: str, problem: str
 
 def test_a_workload_is_done_when_one_session_has_all_variants(tmp_path: Path) -> None:
     study, store = whole(tmp_path), Store(tmp_path / "store")
-    assert [part.done for part in parts_of(study, store)] == [False, False]
-    assert about_s(study, parts_of(study, store)) is None
+    assert [part.done for part in study_cells(study, store)] == [False, False]
+    assert estimated_remaining_s(study, study_cells(study, store)) is None
     keep(study, store, langs=("sw",))
-    parts = parts_of(study, store)
+    parts = study_cells(study, store)
     assert [(part.done, part.have) for part in parts] == [(True, ("english-1", "multilingual-1")), (False, ())]
-    left_s = about_s(study, parts)
+    left_s = estimated_remaining_s(study, parts)
     assert left_s is not None
     assert left_s == pytest.approx(parts[0].took_s or 0)
 
@@ -143,9 +143,9 @@ def test_what_was_measured_of_other_files_does_not_count(tmp_path: Path) -> None
     study, store = whole(tmp_path), Store(tmp_path / "store")
     keep(study, store)
     now = {each.source: [f"{number:064x}"] for number, each in enumerate(study.variants)}
-    assert all(part.done for part in parts_of(study, store, artifacts=now))
+    assert all(part.done for part in study_cells(study, store, artifacts=now))
     changed = now | {study.variants[1].source: ["f" * 64]}
-    parts = parts_of(study, store, artifacts=changed)
+    parts = study_cells(study, store, artifacts=changed)
     assert [(part.done, part.have) for part in parts] == [(False, ("english-1",))] * 2
 
 
@@ -153,7 +153,7 @@ def test_more_planned_runs_than_were_measured_are_missing(tmp_path: Path) -> Non
     study, store = whole(tmp_path), Store(tmp_path / "store")
     keep(study, store)
     more = replace(study, plan=replace(study.plan, runs=8))
-    assert not any(part.done for part in parts_of(more, store))
+    assert not any(part.done for part in study_cells(more, store))
 
 
 # --- the report -----------------------------------------------------------------------------------------------------
@@ -163,7 +163,7 @@ def test_a_contrast_is_answered_on_every_workload_and_judged_together(tmp_path: 
     study, store = whole(tmp_path), Store(tmp_path / "store")
     keep(study, store, factors={"multilingual-1": 1.2})
     rows = scores({"english-1": 60.0, "multilingual-1": 63.0})
-    report = answer_study(study, parts_of(study, store), rows)
+    report = answer_study(study, study_cells(study, store), rows)
     (answer,) = report.answers
     assert [each.comparison.latency.verdict for each in answer.comparisons] == ["slower", "slower"]
     assert {each.comparison.comparisons for each in answer.comparisons} == {2}
@@ -190,7 +190,7 @@ def test_three_seeds_speak_about_the_training(tmp_path: Path) -> None:
     ours, theirs = [60.0, 61.0, 59.0], [70.0, 72.0, 70.5]
     rows = scores({f"english-{at}": value for at, value in enumerate(ours, start=1)})
     rows += scores({f"multilingual-{at}": value for at, value in enumerate(theirs, start=1)})
-    (answer,) = answer_study(study, parts_of(study, store), rows).answers
+    (answer,) = answer_study(study, study_cells(study, store), rows).answers
     assert len(answer.comparisons) == 3  # seed by seed
     mean, one = answer.training
     assert (mean.lang, one.lang, mean.seeds) == (ALL_LANGUAGES, "sw", 3)
@@ -203,14 +203,14 @@ def test_a_variant_without_a_counterpart_is_named(tmp_path: Path) -> None:
     variants = variant("english", 1) + variant("english", 2) + variant("multilingual", 1)
     study, store = study_of(tmp_path, HEAD + variants + WORKLOADS + CONTRAST), Store(tmp_path / "store")
     keep(study, store, langs=("sw",))
-    (answer,) = answer_study(study, parts_of(study, store), []).answers
+    (answer,) = answer_study(study, study_cells(study, store), []).answers
     assert len(answer.comparisons) == 1
     assert "left out: english-2" in answer.notes[0]
 
 
 def test_nothing_measured_is_said(tmp_path: Path) -> None:
     study = whole(tmp_path)
-    report = answer_study(study, parts_of(study, Store(tmp_path / "store")), [])
+    report = answer_study(study, study_cells(study, Store(tmp_path / "store")), [])
     assert "nothing is measured" in report.answers[0].verdict
     assert report.missing == ("local, sw: english-1, multilingual-1", "local, th: english-1, multilingual-1")
 

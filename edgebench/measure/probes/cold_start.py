@@ -9,7 +9,7 @@ from edgebench.board.agent import RemoteAgent
 from edgebench.board.journal import failure
 from edgebench.board.preflight import providers_for
 from edgebench.errors import AgentError, BoardError, LeaseLost, RunFailed
-from edgebench.events import Noted, OnEvent
+from edgebench.events import LogMessage, OnEvent
 from edgebench.measure.collect import RunCollector
 from edgebench.measure.runs import Cell, run_spec
 from edgebench.measurement import ColdStart
@@ -27,7 +27,7 @@ def start_cold_and_keep(agent: RemoteAgent, cell: Cell, request: Request, store:
         raise
     except (RunFailed, AgentError, BoardError) as error:
         what = f"{cell.subject.variant.name} {cell.subject.artifact.format}"
-        on_event(Noted(f"{what}: its cold start was not measured: {error}"))
+        on_event(LogMessage(f"{what}: its cold start was not measured: {error}"))
         return
     store.write_cold_start(cell.subject.id, started)
 

@@ -11,7 +11,7 @@ from edgebench.analysis.energy import IDLE_FACT, LEAST_READINGS, POWER, idle_pow
 from edgebench.board.agent import RemoteAgent
 from edgebench.board.journal import failure
 from edgebench.errors import AgentError, BoardBusy
-from edgebench.events import Noted, OnEvent
+from edgebench.events import LogMessage, OnEvent
 from edgebench.measure.collect import RunCollector
 from edgebench.measure.runs import Cell, run_spec
 from edgebench.request import Request
@@ -30,7 +30,7 @@ def measure_idle(agent: RemoteAgent, cell: Cell, request: Request, on_event: OnE
     seconds = _seconds(cell.subject.device.get("power_rails_ms") or {})
     if seconds is None:
         return {}
-    on_event(Noted(f"{agent.name}: measuring its idle power for {seconds:.0f} s"))
+    on_event(LogMessage(f"{agent.name}: measuring its idle power for {seconds:.0f} s"))
     asked = run_spec(
         agent,
         cell.subject.artifact,
@@ -44,7 +44,7 @@ def measure_idle(agent: RemoteAgent, cell: Cell, request: Request, on_event: OnE
     try:
         powers = _powers(agent, spec)
     except (AgentError, BoardBusy) as error:
-        on_event(Noted(f"{agent.name}: its idle power was not measured: {error}"))
+        on_event(LogMessage(f"{agent.name}: its idle power was not measured: {error}"))
         return {}
     return {IDLE_FACT: powers} if powers else {}
 

@@ -10,7 +10,7 @@ from edgebench.board.agent import RemoteAgent
 from edgebench.board.journal import failure
 from edgebench.board.preflight import providers_for
 from edgebench.errors import AgentError, RunFailed
-from edgebench.events import Noted, OnEvent
+from edgebench.events import LogMessage, OnEvent
 from edgebench.measure.runs import Cell, run_spec
 from edgebench.measurement import Run
 from edgebench.operators import Operator, OperatorProfile
@@ -32,11 +32,11 @@ def has_fallen_back(runs: Sequence[Run]) -> bool:
 def profile_and_keep(agent: RemoteAgent, cell: Cell, request: Request, store: Store, on_event: OnEvent) -> None:
     """Profile the operators of a cell; what goes wrong is said, and what was measured stays."""
     what = f"{cell.subject.variant.name} {cell.subject.artifact.format}"
-    on_event(Noted(f"{what}: profiling its operators, in a run that doesn't count"))
+    on_event(LogMessage(f"{what}: profiling its operators, in a run that doesn't count"))
     try:
         profile = _profile_operators(agent, cell, request)
     except (RunFailed, AgentError) as error:
-        on_event(Noted(f"{what}: its operators were not profiled: {error}"))
+        on_event(LogMessage(f"{what}: its operators were not profiled: {error}"))
         return
     store.write_operators(cell.subject.id, profile)
 

@@ -19,7 +19,7 @@ from edgebench.board.agent import RemoteAgent
 from edgebench.board.archive import agent_archive
 from edgebench.board.journal import failure
 from edgebench.errors import AgentError, EdgebenchError
-from edgebench.events import Noted, OnEvent
+from edgebench.events import LogMessage, OnEvent
 from edgebench.measure.collect import RunCollector
 from edgebench.measure.run_order import order_of_runs
 from edgebench.measure.runs import LEASE_NS
@@ -52,8 +52,8 @@ def cost_of_session(
     kept = next((each.overhead_us for each in store.measurements(session=session) if each.overhead_us), None)
     if kept is not None or not request.own_cost:
         return kept
-    on_event(Noted(f"measuring what edgebench itself costs on {agent.name}"))
-    return own_cost(agent, tell=lambda text: on_event(Noted(f"{agent.name}: {text}")))
+    on_event(LogMessage(f"measuring what edgebench itself costs on {agent.name}"))
+    return own_cost(agent, tell=lambda text: on_event(LogMessage(f"{agent.name}: {text}")))
 
 
 def own_cost(agent: RemoteAgent, *, tell: Callable[[str], None]) -> Overhead | None:

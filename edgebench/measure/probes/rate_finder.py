@@ -9,7 +9,7 @@ from dataclasses import replace
 from edgebench.analysis.validity import OVERLOADED, reasons_against, utilisation
 from edgebench.board.agent import RemoteAgent
 from edgebench.errors import NotValid
-from edgebench.events import Noted, OnEvent
+from edgebench.events import LogMessage, OnEvent
 from edgebench.measure.collect import RunCollector
 from edgebench.measure.runs import Cell, RunEnded, measure_run
 from edgebench.measurement import Run
@@ -39,7 +39,9 @@ class RateFinder:
         self._search: RateSearch | None = store.search(cell.subject.id)
         if self._search is not None:
             on_event(
-                Noted(f"{self._name}: going on with the search, of which {len(self._search.probes)} probes are kept")
+                LogMessage(
+                    f"{self._name}: going on with the search, of which {len(self._search.probes)} probes are kept"
+                )
             )
 
     @property
@@ -57,7 +59,7 @@ class RateFinder:
             probe = self._probe(rate, len(search.probes) + 1)
             search = self._keep(replace(search, probes=(*search.probes, probe)))
             doubt = f"; not valid: {'; '.join(probe.reasons)}" if probe.reasons else ""
-            self._on_event(Noted(f"{self._name}: probe: {_told(probe, self._bound_ms)}{doubt}"))
+            self._on_event(LogMessage(f"{self._name}: probe: {_told(probe, self._bound_ms)}{doubt}"))
         found = search.candidate()
         if found is None:
             lowest = min(probe.queries_per_s for probe in search.probes)
@@ -77,7 +79,9 @@ class RateFinder:
             probe = replace(_probe_of(judged, rate, self._bound_ms), runs=len(judged))
             search = self._keep(replace(search, probes=(*search.probes, probe)))
             if not probe.holds:
-                self._on_event(Noted(f"{self._name}: {_told(probe, self._bound_ms)} in {probe.runs} runs; trying less"))
+                self._on_event(
+                    LogMessage(f"{self._name}: {_told(probe, self._bound_ms)} in {probe.runs} runs; trying less")
+                )
         return search.qps is not None
 
     def _keep(self, search: RateSearch) -> RateSearch:
@@ -105,7 +109,7 @@ class RateFinder:
             )
         search = RateSearch(latency_bound_ms=self._bound_ms, service_ms=max(service_ns, 1) / 1e6)
         self._on_event(
-            Noted(
+            LogMessage(
                 f"{self._name}: p50 {search.service_ms:.4g} ms where no query waits: at most {search.limit_qps:.4g}/s; "
                 f"searching the rate that keeps p99 under {self._bound_ms:g} ms, {_QUERIES} queries a probe"
             )
@@ -218,7 +222,7 @@ class RateFinders:
             except NotValid as error:
                 self.errors.append(error)
                 if len(cells) > 1:
-                    self._on_event(Noted(f"given up: {error}"))
+                    self._on_event(LogMessage(f"given up: {error}"))
         return at_rates
 
     def unconfirmed(self, cells: Sequence[Cell], done: Mapping[str, Sequence[Run]]) -> list[Cell]:
