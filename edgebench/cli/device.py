@@ -349,7 +349,7 @@ def _show_setup(done: Setup) -> None:
     verdict = "ready" if done.is_ready else "not all that was asked for works"
     table = plain_table("what", "seen", "", "what mends it", title=f"{done.device}: {verdict}")
     for finding in done.findings:
-        add_plain_row(table, finding.what, finding.seen, str(finding.state), finding.mend or "")
+        add_plain_row(table, finding.what, finding.seen, str(finding.state), finding.fix or "")
     console().print(table)
 
 
@@ -392,7 +392,7 @@ def _show_findings(checkup: Checkup) -> None:
     verdict = "a measurement can be made" if checkup.can_measure else "no measurement can be made yet"
     table = plain_table("what", "seen", "", "what mends it", title=f"{checkup.device}: {verdict}")
     for finding in checkup.findings:
-        add_plain_row(table, finding.what, finding.seen, str(finding.state), finding.mend or "")
+        add_plain_row(table, finding.what, finding.seen, str(finding.state), finding.fix or "")
     console().print(table)
 
 

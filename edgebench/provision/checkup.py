@@ -30,21 +30,21 @@ _HOT_MC = 70_000  # boards begin to slow down at 80 to 85 degrees
 
 
 class State(StrEnum):
-    """What a finding means. Only MEND stands in the way of a measurement."""
+    """What a finding means; only FAIL prevents a measurement. The values are fixed: `device check --json` has them."""
 
     OK = "ok"
-    BETTER = "could be better"
-    MEND = "to mend"
+    WARN = "could be better"
+    FAIL = "to mend"
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing looked at: what was seen, and the command (or the act) that mends it, where something is amiss."""
+    """One thing checked: what was seen and, where something is wrong, the command or act that fixes it (`fix`)."""
 
     what: str
     seen: str
     state: State = State.OK
-    mend: str | None = None
+    fix: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +66,10 @@ class Checkup:
         return {
             "device": self.device,
             "can_measure": self.can_measure,
-            "findings": [asdict(finding) | {"state": str(finding.state)} for finding in self.findings],
+            "findings": [
+                asdict(finding) | {"state": str(finding.state), "mend": finding.fix}  # the first version's key stays
+                for finding in self.findings
+            ],
             "overhead_us": asdict(self.overhead_us) if self.overhead_us is not None else None,
             "board": dict(self.board),
         }
@@ -151,26 +154,26 @@ def _model(device: Device, board: Mapping[str, Any]) -> Finding:
     seen = ", ".join(filter(None, (_text(board, "model"), _text(board, "arch"), _text(board, "os")))) or "not told"
     expected = device.profile.arch
     if expected is not None and _text(board, "arch") not in (None, expected):
-        mend = f"a 64-bit system, or another profile: edgebench device add {shlex.quote(device.name)} --replace ..."
-        return Finding("board", f"{seen}; the profile {device.profile.name} is {expected}", State.WARN, mend)
+        fix = f"a 64-bit system, or another profile: edgebench device add {shlex.quote(device.name)} --replace ..."
+        return Finding("board", f"{seen}; the profile {device.profile.name} is {expected}", State.WARN, fix)
     return Finding("board", seen)
 
 
-def _room(what: str, free: int | None, bounds: tuple[int, int], mend: str) -> Finding:
+def _room(what: str, free: int | None, bounds: tuple[int, int], fix: str) -> Finding:
     if free is None:
         return Finding(what, "not told")
     seen = f"{free / _MB:,.0f} MB"
     if free >= bounds[1]:
         return Finding(what, seen)
-    return Finding(what, seen, State.FAIL if free < bounds[0] else State.WARN, mend)
+    return Finding(what, seen, State.FAIL if free < bounds[0] else State.WARN, fix)
 
 
 def _governor(board: Mapping[str, Any]) -> Finding:
     governor = _text(board, "governor")
     if governor in (None, "performance"):
         return Finding("governor", governor or "not told")
-    mend = "echo performance | sudo tee /sys/devices/system/cpu/cpu*/cpufreq/scaling_governor"
-    return Finding("governor", governor or "", State.WARN, mend)
+    fix = "echo performance | sudo tee /sys/devices/system/cpu/cpu*/cpufreq/scaling_governor"
+    return Finding("governor", governor or "", State.WARN, fix)
 
 
 def _temperature(board: Mapping[str, Any]) -> Finding:
@@ -199,7 +202,7 @@ _VCGENCMD = (
     "sudo usermod -aG video $USER, then log in again"
 )
 #: What makes a sensor that the profile names answer, where it does not.
-_SENSOR_MENDING = {
+_SENSOR_FIXES = {
     "thermal": "measure on the board itself: a virtual machine has no temperature",
     "cpufreq": "measure on the board itself: a virtual machine has no clock to tell",
     "vcgencmd": _VCGENCMD,
@@ -223,7 +226,7 @@ def sensor_findings(
     for name in device.profile.sensors:
         if name not in sensors:
             seen = f"absent, though the profile {device.profile.name} has it"
-            yield Finding(f"sensor {name}", seen, State.WARN, _SENSOR_MENDING.get(name))
+            yield Finding(f"sensor {name}", seen, State.WARN, _SENSOR_FIXES.get(name))
 
 
 def _shown(values: Mapping[str, int | None]) -> str:

@@ -72,4 +72,4 @@ def _set_up_alone(request: Request, runtime: str, on_event: OnEvent) -> None:
 
 
 def _as_error(device: Device, lacking: Finding) -> BoardError:
-    return BoardError(f"{device.name}: {lacking.what}: {lacking.seen}; try: {lacking.mend}")
+    return BoardError(f"{device.name}: {lacking.what}: {lacking.seen}; try: {lacking.fix}")

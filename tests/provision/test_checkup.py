@@ -45,7 +45,7 @@ def test_nothing_is_amiss_on_a_healthy_board() -> None:
     assert found["numpy"].seen == "2.4.6"
     assert found["temperature"].seen == "45.1 °C"
     assert found["free memory"].seen == "3,000 MB"
-    assert all(finding.mend is None for finding in found.values())
+    assert all(finding.fix is None for finding in found.values())
 
 
 def test_what_keeps_the_board_busy_is_named() -> None:
@@ -55,7 +55,7 @@ def test_what_keeps_the_board_busy_is_named() -> None:
     (load,) = [f for f in probe_findings(device, "onnxruntime", reply | {"busiest": busy}) if f.what == "other load"]
     assert (load.state, load.seen) == (State.WARN, "chromium [2J 0.94 cores")
     (load,) = [f for f in probe_findings(device, "onnxruntime", reply | {"busiest": None}) if f.what == "other load"]
-    assert load.mend == "edgebench device setup board --runtime onnxruntime"
+    assert load.fix == "edgebench device setup board --runtime onnxruntime"
 
 
 def test_a_board_that_tells_nothing_can_still_measure() -> None:
@@ -85,7 +85,7 @@ def test_what_is_amiss_says_what_mends_it(facts: dict[str, Any], what: str, stat
     finding = findings(**facts)[what]
     assert finding.state == state
     assert seen in finding.seen
-    assert mend in (finding.mend or "")
+    assert mend in (finding.fix or "")
     assert [other for other in findings(**facts).values() if other.state is not State.OK] == [finding]
 
 
@@ -106,7 +106,7 @@ def test_the_systems_python_is_left_alone_where_a_runtime_is_missing() -> None:
         python="python3.11",
         python_executable="/usr/bin/python3.11",
     )
-    mend = finding["onnxruntime"].mend or ""
+    mend = finding["onnxruntime"].fix or ""
     assert "/usr/bin/python3.11 -m venv bench && bench/bin/pip install numpy onnxruntime" in mend
     assert 'python = "bench/bin/python" for board in edgebench.toml' in mend
 
@@ -123,7 +123,7 @@ def test_a_gpu_profile_wants_a_build_for_the_gpu() -> None:
     finding = findings(profile="jetson-orin-nano")["providers"]
     assert finding.state is State.FAIL
     assert "CUDAExecutionProvider" in finding.seen
-    assert "--profile generic-linux" in (finding.mend or "")
+    assert "--profile generic-linux" in (finding.fix or "")
     both = RUNTIME | {"providers": ["CUDAExecutionProvider", "CPUExecutionProvider"]}
     assert findings(profile="jetson-orin-nano", runtime=both)["providers"].state is State.OK
 
@@ -183,7 +183,7 @@ def test_a_sensor_that_such_a_board_has_and_this_one_lacks_says_what_mends_it() 
     found = sensors("pi5", {"thermal": {"every_ms": 500, "values": {"temperature_mc/cpu-thermal": 48_312}}})
     assert found["pmic"].seen == "absent, though the profile pi5 has it"
     assert found["pmic"].state is State.WARN
-    assert "apt install raspi-utils" in (found["pmic"].mend or "")
+    assert "apt install raspi-utils" in (found["pmic"].fix or "")
     assert "pmic" not in sensors("pi4", {})
 
 

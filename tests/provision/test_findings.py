@@ -54,8 +54,8 @@ def test_what_a_board_is_stands_in_the_table() -> None:
 def test_a_clock_that_is_off_is_noted_with_what_mends_it(off_s: int, seen: str) -> None:
     clock = findings(wall_clock_s=int(NOW_S) + off_s)["clock"]
     assert (clock.seen, clock.state) == (seen, State.WARN)
-    assert "timedatectl" in (clock.mend or "")
-    assert f"sudo date -s @{NOW_S:.0f}" in (clock.mend or "")  # which needs no internet
+    assert "timedatectl" in (clock.fix or "")
+    assert f"sudo date -s @{NOW_S:.0f}" in (clock.fix or "")  # which needs no internet
 
 
 @pytest.mark.parametrize("nonsense", [None, -1, 1.5, True, [], {}, "\x1b[2J"])

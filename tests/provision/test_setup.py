@@ -107,7 +107,7 @@ def test_a_damaged_environment_is_mended_by_the_command_that_messages_name(ssh_b
     size = library.stat().st_size
     os.truncate(library, size // 2)
     told = {finding.what: finding for finding in check_device(device).findings}["onnxruntime"]
-    assert (told.state, told.mend) == (State.FAIL, "edgebench device setup board --runtime onnxruntime")
+    assert (told.state, told.fix) == (State.FAIL, "edgebench device setup board --runtime onnxruntime")
     assert set_up(device, ONLY_ONNX).is_ready
     assert library.stat().st_size == size
     assert installed(ssh_board).served["onnxruntime"].agreement.startswith("as here")
@@ -249,7 +249,7 @@ def test_the_boards_own_python_is_tried_and_adopted(ssh_board: SshBoard, monkeyp
     (lacking,) = [one for one in done.findings if one.state is State.FAIL]
     assert lacking.what == "tflite-runtime"
     assert "lacks tflite_runtime" in lacking.seen
-    assert "edgebench device setup board" in (lacking.mend or "")
+    assert "edgebench device setup board" in (lacking.fix or "")
 
     # What the user has chosen stays, whatever else is installed later.
     monkeypatch.setattr("edgebench.provision.plan.RUNTIMES", ("onnxruntime",))

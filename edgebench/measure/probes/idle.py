@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from edgebench.analysis.energy import IDLE_FACT, LEAST_READINGS, POWER, idle_power_uw, rails_of
+from edgebench.analysis.energy import IDLE_FACT, LEAST_READINGS, idle_power_uw, rails_of
 from edgebench.board.agent import RemoteAgent
 from edgebench.board.journal import failure
 from edgebench.errors import AgentError, BoardBusy
@@ -15,6 +15,7 @@ from edgebench.events import LogMessage, OnEvent
 from edgebench.measure.collect import RunCollector
 from edgebench.measure.runs import Cell, run_spec
 from edgebench.request import Request
+from edgebench.sensors import POWER
 from edgebench_agent import protocol
 
 _SETTLE_NS = 1_000_000_000  # what was done to begin it is not idleness
