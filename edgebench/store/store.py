@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from edgebench._version import __version__
-from edgebench.analysis.conditions import CPU_ZONES, FREQUENCY, OTHERS_CPU, TEMPERATURE, THROTTLED
+from edgebench.analysis.conditions import CPU_ZONES, FREQUENCY, OTHERS_CPU, THROTTLED
 from edgebench.analysis.summary import figures_of, summarise, summarise_run
 from edgebench.artifact import Artifact
 from edgebench.errors import EdgebenchError, StoreError, UnknownName, UsageError, nearest
@@ -41,6 +41,7 @@ from edgebench.measurement import (
     Trace,
 )
 from edgebench.operators import OperatorProfile
+from edgebench.sensors import TEMPERATURE
 from edgebench.stats.rate_search import RateSearch
 from edgebench.store.traces import TIMED, connect, first_line, read_traces, sql_glob, sql_text, write_trace
 from edgebench.variant import Variant

@@ -22,7 +22,7 @@ from edgebench.analysis.pairing import (
     ScoredMeasurement,
     compare_scores,
     compare_with_scores,
-    pair,
+    join_scores,
 )
 from edgebench.analysis.pareto import fronts
 from edgebench.errors import ConfigError, NotComparable
@@ -48,7 +48,7 @@ def scored(of: Measurement, rights: dict[str, Sequence[bool]]) -> ScoredMeasurem
     per_example = [examples(of, right, lang) for lang, right in rights.items()]
     name, sha256 = of.subject.variant.name, of.subject.artifact.sha256
     rows = [row(float(e.values.mean()), e.lang, variant=name, artifact_sha256=sha256) for e in per_example]
-    return pair(of, rows, examples=per_example)
+    return join_scores(of, rows, examples=per_example)
 
 
 # --- differences over examples --------------------------------------------------------------------------------------
@@ -127,10 +127,10 @@ def test_scores_of_another_file_are_refused_or_labelled() -> None:
     a, _ = measured()
     of_other = [row(70.0, artifact_sha256="ab" * 32)]
     with pytest.raises(NotComparable, match=r"another file \(abababababab\).*--allow-variant-scores"):
-        pair(a, of_other)
-    assert [each.whose for each in pair(a, of_other, allow_variant_scores=True).scores] == [OF_OTHER_FILE]
+        join_scores(a, of_other)
+    assert [each.whose for each in join_scores(a, of_other, allow_variant_scores=True).scores] == [OF_OTHER_FILE]
     with pytest.raises(NotComparable, match="onnx-fp32"):
-        pair(a, [row(70.0, format="onnx-fp32")])
+        join_scores(a, [row(70.0, format="onnx-fp32")])
 
 
 def test_scores_of_the_file_and_of_the_variant_are_told_apart() -> None:
@@ -144,7 +144,7 @@ def test_scores_of_the_file_and_of_the_variant_are_told_apart() -> None:
 
 def test_other_files_beside_the_own_scores_are_left_out_and_counted() -> None:
     a, _ = measured()
-    found = pair(a, [row(70.0), row(75.0, format="onnx-fp32"), row(71.0, "sw", format="onnx-fp32")])
+    found = join_scores(a, [row(70.0), row(75.0, format="onnx-fp32"), row(71.0, "sw", format="onnx-fp32")])
     assert ([each.lang for each in found.scores], found.left_out) == (["en"], 2)
 
 
@@ -152,13 +152,13 @@ def test_one_of_several_other_files_is_not_chosen() -> None:
     a, _ = measured()
     rows = [row(70.0, artifact_sha256=digit * 64) for digit in "ab"]
     with pytest.raises(NotComparable, match="2 other files"):
-        pair(a, rows, allow_variant_scores=True)
+        join_scores(a, rows, allow_variant_scores=True)
 
 
 def test_random_weights_have_no_scores() -> None:
     a, _ = measured()
     reference = replace(a, subject=replace(a.subject, variant=replace(a.subject.variant, source="reference:tiny")))
-    assert pair(reference, [row(70.0)]).scores == ()
+    assert join_scores(reference, [row(70.0)]).scores == ()
 
 
 def test_question_answering_is_the_mean_of_f1_and_em() -> None:
@@ -166,7 +166,7 @@ def test_question_answering_is_the_mean_of_f1_and_em() -> None:
     rows = [
         row(*each, task="xquad", metric=metric) for metric, *each in (("f1", 80.0), ("em", 60.0), ("f1", 50.0, "th"))
     ]
-    assert [(each.lang, each.value) for each in pair(a, rows).scores] == [("en", 70.0)]
+    assert [(each.lang, each.value) for each in join_scores(a, rows).scores] == [("en", 70.0)]
 
 
 # --- verdicts -------------------------------------------------------------------------------------------------------
@@ -260,7 +260,7 @@ def test_a_front_names_who_is_dominated_and_how_surely() -> None:
 def test_rows_without_common_scores_have_no_front() -> None:
     a, b = measured()
     assert fronts({"a": scored(a, {"en": right(0.8)}), "b": scored(b, {"sw": right(0.8)})}) == []
-    assert fronts({"a": pair(a, [])}) == []
+    assert fronts({"a": join_scores(a, [])}) == []
 
 
 # --- the command ----------------------------------------------------------------------------------------------------
@@ -345,7 +345,7 @@ def test_answers_to_another_question_are_not_paired() -> None:
     for side, prefix in zip(sides, ("", "query: "), strict=True):
         one = replace(examples(side, [True, False] * 20), protocol={"prefix": prefix})
         name, sha256 = side.subject.variant.name, side.subject.artifact.sha256
-        paired.append(pair(side, [row(50.0, variant=name, artifact_sha256=sha256)], examples=[one]))
+        paired.append(join_scores(side, [row(50.0, variant=name, artifact_sha256=sha256)], examples=[one]))
     (contrast,) = compare_scores([(paired[0], paired[1])])[0]
     assert contrast.ci is None
     assert contrast.without_interval == "prefix is 'query: ' and '': not the same question"

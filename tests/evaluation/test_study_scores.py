@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from edgebench.analysis.pairing import compare_scores, pair
+from edgebench.analysis.pairing import compare_scores, join_scores
 from edgebench.analysis.summary import summarise
 from edgebench.errors import ConfigError, UnknownName
 from edgebench.evaluation.evaluator import evaluate
@@ -92,7 +92,9 @@ def test_the_files_that_were_timed_answer_the_tasks_of_a_study(new_checkpoint: N
 
     report, _ = ran("report", file, "--store", store)
     assert not any("xnli" in each for each in report["missing"])
-    one, other = (pair(each, rows, examples=examples) for each in measurements)  # whether their runs count or not
+    one, other = (
+        join_scores(each, rows, examples=examples) for each in measurements
+    )  # whether their runs count or not
     for score in compare_scores([(one, other)])[0]:
         assert score.ci is not None
         assert score.ci[0] < 0 < score.ci[1]  # each is right where the other is wrong
