@@ -26,7 +26,6 @@ extensions = [
 ]
 source_suffix = {".md": "markdown"}
 exclude_patterns = ["_build", "_extensions"]
-suppress_warnings = ["toc.empty_glob"]
 
 # Markdown
 myst_enable_extensions = ["deflist", "fieldlist", "colon_fence"]
@@ -44,7 +43,7 @@ napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 python_maximum_signature_line_length = 90
 
-# Every link must lead somewhere. Types of other libraries, and types inside edgebench that are not public, have no page.
+# Every link must lead somewhere. Types of other libraries, and types that are not public, have no page.
 nitpicky = True
 nitpick_ignore_regex = [(r"py:.*", r".*")]
 

@@ -80,7 +80,9 @@ class CommandPage:
         """The pages of its sub-commands, in the order of its help."""
         if not isinstance(self.command, click.Group):
             return []
-        commands = ((name, self.command.get_command(self.context, name)) for name in self.command.list_commands(self.context))
+        commands = (
+            (name, self.command.get_command(self.context, name)) for name in self.command.list_commands(self.context)
+        )
         return [page_of(name, command, self.context) for name, command in commands if command and not command.hidden]
 
     def markdown(self) -> str:

@@ -33,10 +33,13 @@ def kind_of(value: Any) -> str:
 
 def page(name: str, value: Any) -> str:
     """Return the page of one name."""
-    directive = {"Functions": "autofunction", "Constants": "autodata"}.get(kind_of(value), "autoclass")
-    options = [":members:", ":undoc-members:", ":show-inheritance:"] if directive == "autoclass" else []
-    options = [option for option in options if option != ":show-inheritance:" or kind_of(value) == "Errors"]
-    return "\n".join([f"# {name}", "", "```{eval-rst}", f".. {directive}:: edgebench.{name}", *(f"   {o}" for o in options), "```", ""])
+    kind = kind_of(value)
+    directive = {"Functions": "autofunction", "Constants": "autodata"}.get(kind, "autoclass")
+    options = [":members:", ":undoc-members:"] if directive == "autoclass" else []
+    if kind == "Errors":
+        options.append(":show-inheritance:")
+    body = [f".. {directive}:: edgebench.{name}", *(f"   {option}" for option in options)]
+    return "\n".join([f"# {name}", "", "```{eval-rst}", *body, "```", ""])
 
 
 def overview() -> str:
@@ -44,8 +47,13 @@ def overview() -> str:
     by_kind: dict[str, list[str]] = {kind: [] for kind in KINDS}
     for name in public_names():
         by_kind[kind_of(getattr(edgebench, name))].append(name)
-    lines = ["# Python API", "", "Everything that a command does, a function or class of `edgebench` does. "
-             "Names are loaded when they are first used, so `import edgebench` is fast.", ""]
+    lines = [
+        "# Python API",
+        "",
+        "Everything that a command does, a function or class of `edgebench` does. "
+        "Names are loaded when they are first used, so `import edgebench` is fast.",
+        "",
+    ]
     for kind, names in by_kind.items():
         if names:
             lines += [f"## {kind}", ""]
