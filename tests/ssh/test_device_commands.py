@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from edgebench.transport.known_hosts import HostKey, lookup_name
+from tests.schemas import check_schema
 from tests.ssh.board import SshBoard, write_key
 from tests.ssh.test_lease import somebody_else
 
@@ -78,6 +79,7 @@ class Shell:
         result = self.run("check", "pi4", "--json", "-")
         assert result.stderr == ""
         document = json.loads(result.stdout)
+        check_schema(document, "device-check")
         return result.returncode, {finding["what"]: finding for finding in document["findings"]}, document
 
     def devices(self) -> dict[str, Any]:
@@ -304,6 +306,7 @@ def test_what_is_older_goes(shell: Shell, blobs: Path) -> None:
     assert result.returncode == 0, result.stderr
     assert left(blobs) == "ab"
     document = json.loads(result.stdout)
+    check_schema(document, "device-clean")
     assert (document["device"], document["dry_run"], document["removed_bytes"]) == ("pi4", False, 1_000_000)
     (removed,) = document["removed"]
     assert removed["name"] == "blobs/" + "c" * 64
