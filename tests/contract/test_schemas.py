@@ -290,7 +290,7 @@ def test_a_real_run_and_what_it_leaves_in_the_store_are_as_described(model: Path
     of_device = set(common["board"]["properties"]) | set(common["device"]["properties"]) - {"tune"}
     assert set(found["device"]) == of_device
     sometimes = {"queries_per_s", "alternating", "idle_power_uw", "cool_down", "log"}
-    assert set(found["runs"][0]["facts"]) | sometimes == set(common["run_facts"]["properties"]) | {"log"}
+    assert set(found["runs"][0]["facts"]) | sometimes == set(common["run_facts"]["properties"])
     kinds = {
         "runs/*/run.json": "store-run",
         "sessions/*.json": "store-session",
