@@ -26,16 +26,16 @@ import edgebench
 from edgebench.device import Device, load_profile
 from edgebench.events import Ended, Event, Running
 from edgebench.export import export_model
+from edgebench.measure.parallel import run_sessions
+from edgebench.measure.session import profile_all
 from edgebench.request import Request
-from edgebench.session import profile_all
-from edgebench.several import measure_all
 from edgebench.workload import Scenario
-from tests.ssh.board import write_key
+from tests.board.ssh_board import write_key
 
 _SERVERS = """
 import json, sys
 from pathlib import Path
-from tests.ssh.server import AsyncSshServer
+from tests.board.ssh_server import AsyncSshServer
 servers = [AsyncSshServer(Path(folder)) for folder in sys.argv[2:]]
 for server in servers:
     server.authorize(sys.argv[1])
@@ -110,7 +110,7 @@ def measure(devices: Sequence[Device], model: Path, seconds: float, store: Path)
         for device in devices
     }
     clock, began = Clock(len(devices)), time.monotonic()
-    for result in measure_all(sessions, on_event=clock):
+    for result in run_sessions(sessions, on_event=clock):
         if result.error is not None:
             raise result.error
     return clock.share, time.monotonic() - began

@@ -14,8 +14,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.boards.arm64_root import why_not
-from tests.boards.test_arm64 import Desk, new_desk
+from tests.emulated.arm64_root import why_not
+from tests.emulated.test_arm64 import Desk, new_desk
 
 MODEL = ("--model", "reference:tiny", "--format", "onnx-int8", "--seq-len", "16")
 SHORT = ("--runs", "1", "--min-count", "10", "--min-duration", "0", "--no-own-cost", "--no-cold")

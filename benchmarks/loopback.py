@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from edgebench.device import Device, load_profile
-from tests.ssh.board import write_key
-from tests.ssh.openssh import SSHD, OpenSshServer
+from tests.board.openssh import SSHD, OpenSshServer
+from tests.board.ssh_board import write_key
 
 
 @contextmanager

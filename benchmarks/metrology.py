@@ -2,8 +2,8 @@
 
     python -m benchmarks.metrology [--sessions 10000]
 
-Simulated, seeded. SimulatedBoard gives the runs; the Course of a real session gives their order, the repeats, the looks
-at the data and the end; the verdicts are those of the comparison. Each session compares artifacts in runs of 100
+Simulated, seeded. SimulatedBoard gives the runs; the RunScheduler of a real session gives their order, the repeats, the
+looks at the data and the end; the verdicts are those of the comparison. Each session compares artifacts in runs of 100
 inferences: 3 % spread within a process, heavy tails, autocorrelated. For so many sessions a run is reduced to its
 median; fewer go through whole runs, rules and `compare`, and it is counted whether both ways say the same.
 """
@@ -24,16 +24,16 @@ from typing import TypeVar
 
 import numpy as np
 
-from edgebench.alternation import with_ratios
-from edgebench.comparison import Contrast, compare, compare_rows
-from edgebench.course import Course
+from edgebench.analysis.comparison import Contrast, compare, compare_rows
+from edgebench.analysis.summary import summarise
+from edgebench.analysis.validity import reasons_against, validate_group
+from edgebench.measure.alternation import with_ratios
+from edgebench.measure.scheduler import RunScheduler
 from edgebench.measurement import Run, Subject
 from edgebench.stats.ratio import RatioEstimate, estimate_ratio
 from edgebench.stats.verdicts import LEVEL, LOOKS, Judgement, Verdict, is_decided, judge_all
-from edgebench.summary import summarise
 from edgebench.testing import Disturbance, SimulatedBoard
 from edgebench.testing.simulated_board import simulated_subject
-from edgebench.validity import judged_together, reasons_against
 from edgebench.workload import RunPlan
 
 CELLS = ((0.01, 0.03), (0.02, 0.03), (0.01, 0.01), (0.03, 0.03))
@@ -88,7 +88,7 @@ def session(truth: Truth, seed: int, looks: Sequence[int]) -> Outcome:
     def judged(estimates: Sequence[RatioEstimate]) -> list[Judgement]:
         return judge_all(estimates, margin=truth.margin, level=LEVEL, looks=len(looks))
 
-    Course(
+    RunScheduler(
         subjects=subjects,
         done=done,
         looks=looks,
@@ -145,7 +145,7 @@ def whole_session(truth: Truth, seed: int, looks: Sequence[int]) -> tuple[Outcom
         measured = [summarise(subject, done[subject.id]) for subject in subjects]
         return compare_rows(measured, margin=truth.margin)[0].latency
 
-    Course(
+    RunScheduler(
         subjects=subjects,
         done=done,
         looks=looks,
@@ -199,11 +199,11 @@ def swung_session(truth: SwungTruth, seed: int, looks: Sequence[int]) -> Outcome
         row = rows[index]
         number = len(done[row[0].id])
         runs = board.runs(row, number, factors=[factors[subject.id] for subject in row], count=INFERENCES)
-        for subject, run in zip(row, with_ratios(judged_together(runs, plan)), strict=True):
+        for subject, run in zip(row, with_ratios(validate_group(runs, plan)), strict=True):
             done[subject.id].append(run)
 
     leaders = [row[0] for row in rows]
-    Course(subjects=leaders, done=done, looks=looks, seed=seed, measure=measure).run()
+    RunScheduler(subjects=leaders, done=done, looks=looks, seed=seed, measure=measure).run()
     compared = compare_rows([summarise(subject, done[subject.id]) for subject in subjects], margin=truth.margin)
     if not compared:
         return None

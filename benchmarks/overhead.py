@@ -23,12 +23,12 @@ import psutil
 import edgebench
 from benchmarks.pairs import interleaved
 from edgebench.artifact import Artifact
-from edgebench.collect import RunCollector
+from edgebench.board.agent import RemoteAgent
+from edgebench.board.journal import failure
+from edgebench.board.transport import open_transport
 from edgebench.export import export_model
-from edgebench.following import failure
-from edgebench.measuring import run_spec
-from edgebench.remote_agent import RemoteAgent
-from edgebench.transport import open_transport
+from edgebench.measure.collect import RunCollector
+from edgebench.measure.runs import run_spec
 from edgebench.workload import EncodedInputs, RunPlan, Workload, random_inputs
 from edgebench_agent import protocol
 

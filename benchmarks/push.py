@@ -20,12 +20,12 @@ import time
 from pathlib import Path
 
 from benchmarks.pairs import interleaved
+from edgebench.board.agent import RemoteAgent
+from edgebench.board.transport import open_transport
 from edgebench.device import Device, load_profile
-from edgebench.remote_agent import RemoteAgent
 from edgebench.testing import FaultyProxy
-from edgebench.transport import open_transport
-from tests.ssh.board import write_key
-from tests.ssh.openssh import SSHD, OpenSshServer
+from tests.board.openssh import SSHD, OpenSshServer
+from tests.board.ssh_board import write_key
 
 CIPHER = "aes128-gcm@openssh.com"
 MOST = 1 / 0.9

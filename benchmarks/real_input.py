@@ -22,10 +22,10 @@ from rich.console import Console
 from rich.table import Table
 
 import edgebench
-from edgebench.environments import TFLITE_RUNTIMES, tflite_runtime_python
 from edgebench.errors import BoardError
-from edgebench.evaluation import sentence_vectors
+from edgebench.evaluation.inference import sentence_vectors
 from edgebench.export import cache_folder, encode_texts, export_model
+from edgebench.export.tflite_runtimes import TFLITE_RUNTIMES, tflite_runtime_python
 from edgebench.workload import EncodedInputs
 from edgebench.xtreme_r.retrieval import Vectors, nearest, pooled, read_parallel, retrieve, split
 

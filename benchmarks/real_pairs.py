@@ -29,17 +29,17 @@ from numpy.typing import NDArray
 
 import edgebench
 from benchmarks.overhead import Bench, processes_of
+from edgebench.analysis.comparison import Comparison, compare_rows
 from edgebench.artifact import Format
-from edgebench.collect import RunCollector
-from edgebench.comparison import Comparison, compare_rows
+from edgebench.board.agent import RemoteAgent
+from edgebench.board.transport import open_transport
 from edgebench.export import export_model
 from edgebench.export.reference import find_reference
-from edgebench.remote_agent import RemoteAgent
+from edgebench.measure.collect import RunCollector
+from edgebench.measure.session import profile_all
 from edgebench.request import Request
-from edgebench.session import profile_all
 from edgebench.stats.ratio import RatioEstimate
 from edgebench.stats.verdicts import LEVEL, judge
-from edgebench.transport import open_transport
 from edgebench.workload import RunPlan, Workload, random_inputs
 
 SEQ_LEN = 128

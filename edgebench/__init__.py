@@ -7,46 +7,46 @@ from typing import TYPE_CHECKING, Any
 from edgebench._version import __version__
 
 if TYPE_CHECKING:
+    from edgebench.analysis.comparison import Comparison, compare
+    from edgebench.analysis.evaluation import Evaluation
+    from edgebench.analysis.pairing import ScoredMeasurement, join_scores
     from edgebench.artifact import Artifact, Format
-    from edgebench.comparison import Comparison, compare
     from edgebench.device import Device, DeviceProfile, find_device
     from edgebench.errors import EdgebenchError
-    from edgebench.evaluating import evaluate
-    from edgebench.evaluation_report import Evaluation
+    from edgebench.evaluation.compare_formats import compare_formats
+    from edgebench.evaluation.evaluator import evaluate
     from edgebench.export import export_model
-    from edgebench.formats import compare_formats
+    from edgebench.measure.session import profile
     from edgebench.measurement import Measurement, Run, Score
-    from edgebench.pairing import Paired, pair
-    from edgebench.session import profile
-    from edgebench.store import Store
+    from edgebench.store.store import Store
     from edgebench.variant import Lineage, Variant
     from edgebench.workload import RunPlan, Scenario, Workload
 
 _HOMES = {
     "Artifact": "artifact",
-    "Comparison": "comparison",
+    "Comparison": "analysis.comparison",
     "Device": "device",
     "DeviceProfile": "device",
     "EdgebenchError": "errors",
-    "Evaluation": "evaluation_report",
+    "Evaluation": "analysis.evaluation",
     "Format": "artifact",
     "Lineage": "variant",
     "Measurement": "measurement",
-    "Paired": "pairing",
+    "ScoredMeasurement": "analysis.pairing",
     "Run": "measurement",
     "RunPlan": "workload",
     "Scenario": "workload",
     "Score": "measurement",
-    "Store": "store",
+    "Store": "store.store",
     "Variant": "variant",
     "Workload": "workload",
-    "compare": "comparison",
-    "compare_formats": "formats",
-    "evaluate": "evaluating",
+    "compare": "analysis.comparison",
+    "compare_formats": "evaluation.compare_formats",
+    "evaluate": "evaluation.evaluator",
     "export_model": "export",
     "find_device": "device",
-    "pair": "pairing",
-    "profile": "session",
+    "join_scores": "analysis.pairing",
+    "profile": "measure.session",
 }
 
 __all__ = [
@@ -59,11 +59,11 @@ __all__ = [
     "Format",
     "Lineage",
     "Measurement",
-    "Paired",
     "Run",
     "RunPlan",
     "Scenario",
     "Score",
+    "ScoredMeasurement",
     "Store",
     "Variant",
     "Workload",
@@ -73,7 +73,7 @@ __all__ = [
     "evaluate",
     "export_model",
     "find_device",
-    "pair",
+    "join_scores",
     "profile",
 ]
 

@@ -9,7 +9,7 @@ from edgebench.measurement import Run, Subject
 
 
 @dataclass(frozen=True, slots=True)
-class Noted:
+class LogMessage:
     """Something worth a line."""
 
     text: str
@@ -31,7 +31,7 @@ class Began:
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """Everything is ready. `about_s`: how long it takes up to the first look at the data, `most_s` up to the last.
+    """Everything is ready. `estimated_remaining_s`: up to the first look at the data; `most_s`: up to the last.
 
     None where nothing tells: a pilot run failed.
     """
@@ -39,7 +39,7 @@ class Planned:
     session: str
     subjects: tuple[Subject, ...]
     runs: int
-    about_s: float | None
+    estimated_remaining_s: float | None
     most_s: float | None
 
 
@@ -84,7 +84,7 @@ class Ended:
     left_s: float | None = None
 
 
-Event = Noted | Waiting | Began | Planned | Pushing | Cooling | Running | Ended
+Event = LogMessage | Waiting | Began | Planned | Pushing | Cooling | Running | Ended
 OnEvent = Callable[[Event], None]
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from edgebench._version import __version__
 from edgebench.artifact import Artifact
 from edgebench.operators import OperatorProfile
-from edgebench.rate_search import RateSearch
+from edgebench.stats.rate_search import RateSearch
 from edgebench.variant import Variant
 
 if TYPE_CHECKING:
@@ -93,12 +93,12 @@ class Run:
     """One fresh process that measured one artifact under one workload.
 
     `facts` is what the agent said of itself and the board: runtime, versions, providers, nodes by provider.
-    `reasons` says why a run is not valid; empty where it is. `cut`: inferences that count for nothing, because other
-    processes kept the board busy meanwhile: those that began from `cut[i][0]` on and before `cut[i][1]`, nanoseconds on
-    the board's clock. The trace has them all the same.
+    `reasons` says why a run is not valid; empty if it is valid. `excluded_spans`: [begin, end) in nanoseconds on the
+    board's clock; inferences that start inside are excluded from every figure, because other processes kept the
+    board busy. The trace still contains them.
 
     Several models may alternate in one process (`facts["alternating"]`): then each has a Run of its own, whose n-th
-    inference is of the n-th input of all of them, one after the other. `beside`: by the id of each other such run, the
+    inference is of the same input as the n-th inference of the others. `log_ratios`: by the id of each other run, the
     median over these inferences of log(latency here / latency there).
     """
 
@@ -112,9 +112,9 @@ class Run:
     tokens: int  # real tokens, without padding, in the timed inferences
     inferences: int  # inputs in the timed inferences: count times batch, less a short last batch
     reasons: tuple[str, ...] = ()
-    cut: tuple[tuple[int, int], ...] = ()
+    excluded_spans: tuple[tuple[int, int], ...] = ()
     figures: RunFigures | None = None  # of a run that was read without its trace; see `figures_of`
-    beside: Mapping[str, float] = field(default_factory=dict)
+    log_ratios: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def valid(self) -> bool:
@@ -133,13 +133,13 @@ class Run:
         return "alternating" in self.facts
 
     @property
-    def is_cut(self) -> NDArray[np.bool_]:
+    def is_excluded(self) -> NDArray[np.bool_]:
         """Shape (inferences,): whether each timed inference was cut."""
         import numpy as np
 
         starts = self.trace.starts_ns
         found = np.zeros(len(starts), bool)
-        for began, ended in self.cut:
+        for began, ended in self.excluded_spans:
             found |= (starts >= began) & (starts < ended)
         return found
 
@@ -151,7 +151,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overhead:
-    """What edgebench itself costs on a board, microseconds; measured there before the runs (`edgebench.own_cost`).
+    """The overhead of edgebench itself on a board, in microseconds; measured before the runs.
 
     `per_inference` is in every latency: what is read of an inference that takes no time. `loop_per_inference`: from the
     start of such a one to the next, with keeping what was measured; sending it, twice a second, comes between.
@@ -354,7 +354,7 @@ class Energy:
 class Measurement:
     """The runs of one artifact on one device under one workload, and what they amount to.
 
-    Built by `edgebench.summary.summarise`; only valid runs enter the figures.
+    Built by `edgebench.analysis.summary.summarise`; only valid runs enter the figures.
     """
 
     subject: Subject
@@ -437,7 +437,7 @@ def _run_to_json(run: Run, latency_ms: LatencySummary) -> dict[str, Any]:
         "valid": run.valid,
         "reasons": list(run.reasons),
         "latencies_count": len(run.latencies_ns),
-        "cut_count": int(run.is_cut.sum()),
+        "cut_count": int(run.is_excluded.sum()),
         "latency_ms": latency_ms.to_json_of_run(),
         "inferences": run.inferences,
         "tokens": run.tokens,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from tests.ssh.board import SshBoard
+    from tests.board.ssh_board import SshBoard
 
 # Background jobs start with SIGINT ignored, those of nohup with SIGHUP, and children inherit that: tests send both.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -45,7 +45,7 @@ def new_board(tmp_path: Path, client_home: Path) -> Iterator[NewBoard]:
     boards: list[SshBoard] = []
 
     def start(kind: str) -> SshBoard:
-        from tests.ssh.board import SshBoard
+        from tests.board.ssh_board import SshBoard
 
         folder = tmp_path / f"board-{len(boards)}"
         folder.mkdir()
@@ -60,10 +60,10 @@ def new_board(tmp_path: Path, client_home: Path) -> Iterator[NewBoard]:
 def _server(kind: str, home: Path):  # type: ignore[no-untyped-def]  # either import may be missing
     if kind == "asyncssh":
         pytest.importorskip("asyncssh")
-        from tests.ssh.server import AsyncSshServer
+        from tests.board.ssh_server import AsyncSshServer
 
         return AsyncSshServer(home)
-    from tests.ssh.openssh import SSHD, OpenSshServer
+    from tests.board.openssh import SSHD, OpenSshServer
 
     if SSHD is None:
         pytest.skip("OpenSSH's sshd is not installed")

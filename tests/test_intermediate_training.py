@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 import edgebench
-from edgebench.study_file import read_study
+from edgebench.study.file import read_study
 from edgebench.variant import INTERMEDIATE_TASKS, Lineage, TrainingKind
-from tests.evaluate.conftest import write_tokenizer
+from tests.evaluation.conftest import write_tokenizer
 from tests.export.conftest import build
 
 for needed in ("torch", "transformers", "accelerate", "datasets"):

@@ -9,7 +9,7 @@ import click
 
 from edgebench._version import __version__
 from edgebench.errors import EdgebenchError, RunFailed, nearest
-from edgebench.printable import printable
+from edgebench.text import printable
 
 #: command -> (module with an attribute `command`, what it does)
 COMMANDS = {

@@ -59,10 +59,10 @@ def command(
     Example:
       edgebench compare xnli-english xnli-multilingual --scores scores.csv
     """
-    from edgebench.comparison import compare_pairs, find_pairs
-    from edgebench.pairing import compare_with_scores
-    from edgebench.store import Store
-    from edgebench.stored_scores import stored_scores, with_stored
+    from edgebench.analysis.comparison import compare_pairs, find_pairs
+    from edgebench.analysis.pairing import compare_with_scores
+    from edgebench.store.scores import stored_scores, with_stored
+    from edgebench.store.store import Store
     from edgebench.xtreme_r.scores import read_scores
 
     check_json_target(json_target)

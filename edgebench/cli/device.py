@@ -26,12 +26,12 @@ from edgebench.cli.output import (
 from edgebench.errors import ConfigError, HostKeyError, UsageError
 
 if TYPE_CHECKING:
-    from edgebench.checkup import Checkup
-    from edgebench.cleanup import Cleanup
+    from edgebench.board.transport.known_hosts import HostKey
     from edgebench.device import Device
-    from edgebench.removal import Removal
-    from edgebench.setup import Setup
-    from edgebench.transport.known_hosts import HostKey
+    from edgebench.provision.checkup import Checkup
+    from edgebench.provision.cleanup import Cleanup
+    from edgebench.provision.removal import Removal
+    from edgebench.provision.setup import Setup
 
 DEFAULT_PUBLIC_KEY = "~/.ssh/id_ed25519.pub"
 
@@ -138,8 +138,8 @@ def add(
     Example:
       edgebench device add pi4 --host pi@10.0.0.4 --copy-id
     """
+    from edgebench.board.device_config import add_device
     from edgebench.device import config_paths, device_from_table, parse_address, read_devices
-    from edgebench.device_config import add_device
 
     address_user, address, address_port = parse_address(host)
     settings = {
@@ -180,7 +180,7 @@ def _normal_key(text: str) -> str:
     Raises:
         ConfigError: there is no key in the text.
     """
-    from edgebench.transport.known_hosts import HostKey
+    from edgebench.board.transport.known_hosts import HostKey
 
     words = text.split()
     for kind, blob in pairwise(words):
@@ -192,8 +192,8 @@ def _normal_key(text: str) -> str:
 
 def _confirmed_key(device: Device) -> str:
     """Return the board's host key once it is known to be right: from known_hosts, or by a yes at the terminal."""
-    from edgebench.transport.known_hosts import HostKey
-    from edgebench.transport.ssh import fetch_host_key
+    from edgebench.board.transport.known_hosts import HostKey
+    from edgebench.board.transport.ssh import fetch_host_key
 
     assert device.host is not None  # noqa: S101 - a board of edgebench.toml has one
     text, fingerprint = fetch_host_key(device.host, device.port)
@@ -217,7 +217,7 @@ def _confirmed_key(device: Device) -> str:
 
 def _known_keys(device: Device) -> list[HostKey]:
     """Return the keys that the user's and the system's known_hosts list for a board."""
-    from edgebench.transport.known_hosts import SSH_PORT, known_keys, lookup_name
+    from edgebench.board.transport.known_hosts import SSH_PORT, known_keys, lookup_name
 
     paths = [Path.home() / ".ssh" / "known_hosts", Path("/etc/ssh/ssh_known_hosts")]
     return known_keys(lookup_name(device.host or "", device.port or SSH_PORT), paths).accepted
@@ -246,7 +246,7 @@ def _public_key(given: str | None, identity_file: str | None) -> str:
 
 def _install_key(device: Device, public_key: str, *, from_stdin: bool) -> None:
     """Ask for the password once and have the board accept the key from now on."""
-    from edgebench.transport.ssh import install_public_key
+    from edgebench.board.transport.ssh import install_public_key
 
     if from_stdin:
         password = sys.stdin.readline().rstrip("\r\n")
@@ -312,9 +312,9 @@ def setup(
     """
     from edgebench.cli.live import LiveDisplay
     from edgebench.device import find_device
-    from edgebench.removal import remove_setup
-    from edgebench.setup import set_up
-    from edgebench.setup_plan import SetupPlan
+    from edgebench.provision.plan import SetupPlan
+    from edgebench.provision.removal import remove_setup
+    from edgebench.provision.setup import set_up
 
     check_json_target(json_target)
     if remove:
@@ -349,7 +349,7 @@ def _show_setup(done: Setup) -> None:
     verdict = "ready" if done.is_ready else "not all that was asked for works"
     table = plain_table("what", "seen", "", "what mends it", title=f"{done.device}: {verdict}")
     for finding in done.findings:
-        add_plain_row(table, finding.what, finding.seen, str(finding.state), finding.mend or "")
+        add_plain_row(table, finding.what, finding.seen, str(finding.state), finding.fix or "")
     console().print(table)
 
 
@@ -376,8 +376,8 @@ def check(name: str, json_target: str | None) -> int:
     Example:
       edgebench device check pi4
     """
-    from edgebench.checkup import check_device
     from edgebench.device import find_device
+    from edgebench.provision.checkup import check_device
 
     checkup = check_device(find_device(name))
     write_json(json_target, checkup.to_json())
@@ -392,7 +392,7 @@ def _show_findings(checkup: Checkup) -> None:
     verdict = "a measurement can be made" if checkup.can_measure else "no measurement can be made yet"
     table = plain_table("what", "seen", "", "what mends it", title=f"{checkup.device}: {verdict}")
     for finding in checkup.findings:
-        add_plain_row(table, finding.what, finding.seen, str(finding.state), finding.mend or "")
+        add_plain_row(table, finding.what, finding.seen, str(finding.state), finding.fix or "")
     console().print(table)
 
 
@@ -414,7 +414,7 @@ def release(name: str, force: bool, reason: str | None, json_target: str | None)
     """
     from edgebench.device import find_device
     from edgebench.errors import BoardBusy
-    from edgebench.release import release_seen, see_lease
+    from edgebench.provision.release import release_seen, see_lease
 
     device = find_device(name)
     seen = see_lease(device)
@@ -464,8 +464,8 @@ def clean(name: str, older_than: int | None, max_size: int | None, dry_run: bool
     Example:
       edgebench device clean pi4 --older-than 30d --max-size 2GB
     """
-    from edgebench.cleanup import clean_device
     from edgebench.device import find_device
+    from edgebench.provision.cleanup import clean_device
 
     if older_than is None and max_size is None:
         raise UsageError("say what may go: --older-than 30d, --max-size 2GB, or both")

@@ -95,9 +95,9 @@ def command(
     """
     from edgebench.cli.measuring import terminated_like_interrupted
     from edgebench.cli.profile import named_device
-    from edgebench.evaluating import EvaluationRequest, evaluate_all
-    from edgebench.events import Event, Noted
-    from edgebench.store import Store
+    from edgebench.evaluation.evaluator import EvaluationRequest, evaluate_all
+    from edgebench.events import Event, LogMessage
+    from edgebench.store.store import Store
 
     check_json_target(json_target)
     request = EvaluationRequest(
@@ -123,7 +123,7 @@ def command(
     progress = progress_console()
 
     def tell(event: Event) -> None:
-        if isinstance(event, Noted):
+        if isinstance(event, LogMessage):
             progress.print(event.text, markup=False)
 
     try:

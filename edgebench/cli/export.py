@@ -141,8 +141,8 @@ def _compare(
     json_target: str | None,
     **settings: Any,
 ) -> None:
-    from edgebench.events import Event, Noted
-    from edgebench.formats import compare_formats
+    from edgebench.evaluation.compare_formats import compare_formats
+    from edgebench.events import Event, LogMessage
     from edgebench.report.formats import formats_table
     from edgebench.xtreme_r.retrieval import read_parallel
 
@@ -151,7 +151,7 @@ def _compare(
     progress = progress_console()
 
     def say(event: Event) -> None:
-        if isinstance(event, Noted):
+        if isinstance(event, LogMessage):
             progress.print(event.text, markup=False)
 
     parallel = read_parallel(texts) if texts is not None else None

@@ -11,8 +11,8 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 from rich.text import Text
 
-from edgebench.events import Cooling, Ended, Event, Noted, Planned, Pushing, Running, Waiting
-from edgebench.printable import printable
+from edgebench.events import Cooling, Ended, Event, LogMessage, Planned, Pushing, Running, Waiting
+from edgebench.text import printable
 
 _MS = 1e6
 
@@ -65,7 +65,7 @@ class _Board:
 
     def show(self, event: Event) -> None:
         match event:
-            case Noted(text):
+            case LogMessage(text):
                 self._say(text)
             case Planned():
                 self._plan(event)
@@ -157,11 +157,12 @@ def _ended_line(event: Ended) -> str:
 
 
 def _estimate(event: Planned) -> str:
-    if event.about_s is None or event.most_s is None:
+    if event.estimated_remaining_s is None or event.most_s is None:
         return "how long that takes can't be said"
-    if event.most_s > event.about_s:
-        return f"about {_duration(event.about_s)}, or {_duration(event.most_s)} if that is what it takes to decide"
-    return f"about {_duration(event.about_s)}"
+    if event.most_s > event.estimated_remaining_s:
+        most = _duration(event.most_s)
+        return f"about {_duration(event.estimated_remaining_s)}, or {most} if that is what it takes to decide"
+    return f"about {_duration(event.estimated_remaining_s)}"
 
 
 def _duration(seconds: float) -> str:

@@ -12,20 +12,20 @@ from typing import TYPE_CHECKING
 
 import click
 
+from edgebench.analysis.tuning import tuned
 from edgebench.cli.live import LiveDisplay
 from edgebench.cli.output import check_json_target, console, progress_console, to_stdout, write_json
 from edgebench.errors import EdgebenchError
+from edgebench.measure.parallel import BoardResult, Measure, run_sessions
 from edgebench.measurement import Measurement, measurements_to_json
-from edgebench.printable import printable
-from edgebench.report.below import tables_below
+from edgebench.report.extra_tables import tables_below
 from edgebench.report.table import measurement_table
-from edgebench.several import BoardResult, Measure, measure_all
 from edgebench.stats.verdicts import MARGIN
-from edgebench.tuning import tuned
+from edgebench.text import printable
 from edgebench.xtreme_r.scores import ScoreRow, scores_of
 
 if TYPE_CHECKING:
-    from edgebench.store import Store
+    from edgebench.store.store import Store
 
 NOT_VALID = 4
 
@@ -47,7 +47,7 @@ def measure_and_show(
     """
     check_json_target(json_target)
     with terminated_like_interrupted(), LiveDisplay(progress_console(), tuple(sessions)) as display:
-        results = measure_all(sessions, on_event=display)
+        results = run_sessions(sessions, on_event=display)
     failed = [result for result in results if result.error is not None]
     for result in failed:
         result.measurements = _stored(result.session, store, scores)
@@ -142,7 +142,7 @@ def _show(measurements: list[Measurement], json_target: str | None, margin: floa
 
 def _decided(measurements: Sequence[Measurement], margin: float) -> Iterator[str]:
     """Yield the verdicts of rows that were measured until they were decided, or alternated."""
-    from edgebench.comparison import compare_rows
+    from edgebench.analysis.comparison import compare_rows
 
     compared = compare_rows(
         [each for each in measurements if each.subject.looks > 1 or each.subject.alternates_with], margin=margin

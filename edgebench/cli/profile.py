@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from edgebench.events import OnEvent
     from edgebench.measurement import Measurement
     from edgebench.request import Request
-    from edgebench.store import Store
+    from edgebench.store.store import Store
     from edgebench.xtreme_r.scores import ScoreRow
 
 DEFAULTS = RunPlan()
@@ -221,9 +221,9 @@ def command(
     boards = [named_device(name, host, host_key) for name in _named(devices)] or [named_device(None, host, host_key)]
 
     from edgebench.cli.measuring import measure_and_show
+    from edgebench.measure.session import profile_all
     from edgebench.request import DEFAULT_MODEL, Request
-    from edgebench.session import profile_all
-    from edgebench.store import Store
+    from edgebench.store.store import Store
     from edgebench.xtreme_r.scores import read_scores
 
     rows = read_scores(scores) if scores is not None else []
@@ -263,8 +263,8 @@ def command(
 def _set_up_and_profile(
     request: Request, *, store: Store, scores: Sequence[ScoreRow], on_event: OnEvent
 ) -> list[Measurement]:
-    from edgebench.request_setup import set_up_for
-    from edgebench.session import profile_all
+    from edgebench.measure.session import profile_all
+    from edgebench.provision.request_setup import set_up_for
 
     set_up_for(request, on_event)
     return profile_all(request, store=store, scores=scores, on_event=on_event)

@@ -41,7 +41,7 @@ def list_runs(store: Path, json_target: str | None) -> None:
       edgebench runs list --store results
     """
     from edgebench.measurement import measurements_to_json
-    from edgebench.store import Store
+    from edgebench.store.store import Store
 
     measurements = Store(store).measurements(on_unreadable=_warn)
     write_json(json_target, measurements_to_json(measurements))
@@ -65,9 +65,9 @@ def show(id: str, store: Path, json_target: str | None) -> None:
     Example:
       edgebench runs show 20250101T120000-1a2b3c-000
     """
+    from edgebench.analysis.tuning import tuned
     from edgebench.measurement import measurements_to_json
-    from edgebench.store import Store
-    from edgebench.tuning import tuned
+    from edgebench.store.store import Store
 
     kept = Store(store)
     measurement = kept.measurement(id)
@@ -77,8 +77,8 @@ def show(id: str, store: Path, json_target: str | None) -> None:
     document = measurements_to_json([measurement])
     write_json(json_target, document if found is None else document | {"tune": found.to_json()})
     if to_stdout(json_target):
-        from edgebench.report.below import tables_below
         from edgebench.report.details import details_of
+        from edgebench.report.extra_tables import tables_below
 
         console().print(details_of(measurement))
         for part in tables_below(measurement):
@@ -103,7 +103,7 @@ def export(ids: tuple[str, ...], kind: str, out: Path, store: Path) -> None:
     Example:
       edgebench runs export 20250101T120000-1a2b3c-000 --to csv --out latencies.csv
     """
-    from edgebench.store import Store
+    from edgebench.store.store import Store
 
     count = Store(store).export(out, ids=ids, kind="csv" if kind == "csv" else "parquet")
     click.echo(f"{count} inferences written to {out}", err=True)
@@ -123,9 +123,9 @@ def resume_session(session: str | None, scores: Path | None, store: Path, json_t
       edgebench runs resume 20250101T120000-1a2b3c
     """
     from edgebench.cli.measuring import measure_and_show
+    from edgebench.measure.session import resume
     from edgebench.request import request_from_json
-    from edgebench.session import resume
-    from edgebench.store import Store
+    from edgebench.store.store import Store
     from edgebench.xtreme_r.scores import read_scores
 
     rows = read_scores(scores) if scores is not None else []

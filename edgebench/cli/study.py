@@ -46,15 +46,15 @@ def run(file: Path, store: Path, json_target: str | None) -> int:
       edgebench study run STUDY.toml --store results
     """
     from edgebench.cli.measuring import measure_and_show, terminated_like_interrupted
-    from edgebench.events import Event, Noted
-    from edgebench.store import Store
-    from edgebench.study import missing_sessions
-    from edgebench.study_file import read_study
-    from edgebench.study_parts import parts_of
-    from edgebench.study_scores import answer, unanswered
+    from edgebench.events import Event, LogMessage
+    from edgebench.store.store import Store
+    from edgebench.study.cells import study_cells
+    from edgebench.study.file import read_study
+    from edgebench.study.run import missing_sessions
+    from edgebench.study.scores import answer, unanswered
 
     def tell(event: Event) -> None:
-        if isinstance(event, Noted):
+        if isinstance(event, LogMessage):
             progress_console().print(event.text, markup=False)
 
     check_json_target(json_target)
@@ -65,7 +65,7 @@ def run(file: Path, store: Path, json_target: str | None) -> int:
         code = measure_and_show(sessions, store=keep, json_target=json_target, margin=study.margin)
     else:
         write_json(json_target, {"measurements": [], "failures": []})
-    missing = unanswered(study, parts_of(study, keep), keep)
+    missing = unanswered(study, study_cells(study, keep), keep)
     with terminated_like_interrupted():
         errors = answer(missing, keep, tell)
     if errors:
@@ -87,15 +87,15 @@ def status(file: Path, store: Path, json_target: str | None) -> None:
     Example:
       edgebench study status STUDY.toml
     """
-    from edgebench.store import Store
-    from edgebench.study_file import read_study
-    from edgebench.study_parts import about_s, parts_of
-    from edgebench.study_scores import unanswered
+    from edgebench.store.store import Store
+    from edgebench.study.cells import estimated_remaining_s, study_cells
+    from edgebench.study.file import read_study
+    from edgebench.study.scores import unanswered
 
     check_json_target(json_target)
     study, keep = read_study(file), Store(store)
-    parts = parts_of(study, keep)
-    left_s = about_s(study, parts)
+    parts = study_cells(study, keep)
+    left_s = estimated_remaining_s(study, parts)
     missing = unanswered(study, parts, keep)
     document = {
         "study": study.name,
@@ -146,18 +146,18 @@ def report(file: Path, markdown: Path | None, allow_variant_scores: bool, store:
     Example:
       edgebench study report STUDY.toml --markdown report.md
     """
-    from edgebench.store import Store
-    from edgebench.stored_scores import stored_scores, with_stored
-    from edgebench.study_answers import answer_study
-    from edgebench.study_file import read_study
-    from edgebench.study_parts import parts_of
-    from edgebench.study_scores import unanswered
+    from edgebench.store.scores import stored_scores, with_stored
+    from edgebench.store.store import Store
+    from edgebench.study.answers import answer_study
+    from edgebench.study.cells import study_cells
+    from edgebench.study.file import read_study
+    from edgebench.study.scores import unanswered
     from edgebench.xtreme_r.scores import read_scores
 
     check_json_target(json_target)
     study, keep = read_study(file), Store(store)
     rows = read_scores(study.scores) if study.scores is not None else []
-    parts = parts_of(study, keep)
+    parts = study_cells(study, keep)
     stored, examples = stored_scores(keep, [each for part in parts for each in part.measurements])
     found = answer_study(
         study,

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from edgebench.artifact import Artifact, ArtifactFile, Format, Parity, hash_file, parse_format
-from edgebench.environments import TFLITE_RUNTIMES, tflite_runtime_python
 from edgebench.errors import CheckpointError, ConfigError, EdgebenchError, ExportError, ParityError
 from edgebench.export import cache as artifacts
 from edgebench.export import hub, reference
@@ -20,6 +19,7 @@ from edgebench.export.existing import existing_file, existing_onnx, existing_tfl
 from edgebench.export.isolation import Job, run_job
 from edgebench.export.recipes import RECIPES, versions
 from edgebench.export.tflite_file import DEFAULT_CHOICES, choose_buckets, default_buckets
+from edgebench.export.tflite_runtimes import TFLITE_RUNTIMES, tflite_runtime_python
 from edgebench.export.tokens import encode_with, refuse_long
 from edgebench.variant import REFERENCE_PREFIX, Variant
 

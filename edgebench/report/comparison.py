@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from edgebench.comparison import Contrast
-from edgebench.pairing import OF_FILE, PairedComparison, ScoreContrast
-from edgebench.report.own_cost import cost_lines
+from edgebench.analysis.comparison import Contrast
+from edgebench.analysis.pairing import OF_FILE, PairedComparison, ScoreContrast
+from edgebench.report.overhead import cost_lines
 from edgebench.report.table import add_plain_row, plain_table
 from edgebench.stats.percentiles import MINIMUM_COUNTS
 from edgebench.stats.ratio import PAIRS

@@ -11,9 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from edgebench.measurement import LatencySummary, Measurement, PaddingCost, Run
-from edgebench.printable import printable
 from edgebench.report.figures import latency_text, megabytes, rounded, with_half_width
-from edgebench.report.table import Column, FittingTable, cut_text, measurement_table, variant_name
+from edgebench.report.table import Column, FittingTable, excluded_text, measurement_table, variant_name
+from edgebench.text import printable
 
 
 def list_of_measurements(measurements: Sequence[Measurement]) -> Table:
@@ -72,7 +72,7 @@ _RUNS: tuple[tuple[str, Callable[[Run, LatencySummary], str]], ...] = (
     ("run", lambda run, _: run.id),
     ("started at", lambda run, _: run.started_at[:19]),
     ("inferences", lambda run, _: str(len(run.latencies_ns))),
-    ("cut", lambda run, _: str(int(run.is_cut.sum()))),
+    ("cut", lambda run, _: str(int(run.is_excluded.sum()))),
     ("load\nms", lambda run, _: rounded(_ms(run.load_ns))),
     ("first\nms", lambda run, _: rounded(_ms(run.first_ns))),
     ("p50\nms", lambda _, latency: latency_text(latency.p50)),
@@ -92,7 +92,7 @@ def _facts(measurement: Measurement) -> Iterator[tuple[str, Any]]:
     yield "id", measurement.id
     yield from ((f"not valid: {run.id}", "; ".join(run.reasons)) for run in measurement.runs)
     yield from ((f"log: {run.id}", "; ".join(map(str, run.facts.get("log") or ()))) for run in measurement.runs)
-    yield "cut", cut_text(measurement)
+    yield "cut", excluded_text(measurement)
     yield from ((f"cool-down: {run.id}", _cool_down_text(run)) for run in measurement.runs)
     for name in ("p50", "p90", "p95", "p99"):
         yield f"{name} ms", _with_interval(getattr(latency, name), getattr(latency, f"{name}_ci"))

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 from rich.console import RenderableType
 
 from edgebench.measurement import Measurement
-from edgebench.printable import printable
-from edgebench.rate_search import RESOLUTION, Probe, RateSearch
 from edgebench.report.figures import latency_text, rounded
 from edgebench.report.table import Column, FittingTable, variant_name
+from edgebench.stats.rate_search import RESOLUTION, Probe, RateSearch
+from edgebench.text import printable
 
 
 def search_tables(measurement: Measurement) -> Iterator[RenderableType]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from edgebench.comparison import Contrast
-from edgebench.pareto import Figure, Front
-from edgebench.printable import printable
+from edgebench.analysis.comparison import Contrast
+from edgebench.analysis.pareto import Figure, Front
 from edgebench.report.comparison import score_verdict
 from edgebench.report.table import add_plain_row, plain_table
-from edgebench.study_answers import Answer, StudyReport
-from edgebench.study_file import Study
-from edgebench.study_parts import Part
+from edgebench.study.answers import Answer, StudyReport
+from edgebench.study.cells import StudyCell
+from edgebench.study.file import Study
+from edgebench.text import printable
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -21,7 +21,7 @@ Rows = tuple[tuple[str, ...], list[tuple[str, ...]]]  # the headers, and the row
 
 
 def status_parts(
-    study: Study, parts: Sequence[Part], about_s: float | None, unanswered: Sequence[str] = ()
+    study: Study, parts: Sequence[StudyCell], estimated_remaining_s: float | None, unanswered: Sequence[str] = ()
 ) -> Iterator[Table | str]:
     """Yield what to print: a row per device and workload, how long what is missing takes, and what is not scored."""
     table = plain_table("device", "workload", "variants", "missing", "session", "took")
@@ -40,7 +40,11 @@ def status_parts(
     yield from (f"not answered yet: {each}" for each in unanswered)
     open_ = sum(not part.done for part in parts)
     if open_:
-        about = f", about {_span(about_s)}" if about_s is not None else "; how long that takes is told as it begins"
+        about = (
+            f", about {_span(estimated_remaining_s)}"
+            if estimated_remaining_s is not None
+            else "; how long that takes is told as it begins"
+        )
         yield f"{open_} of {len(parts)} missing{about}: edgebench study run {study.path}"
     elif unanswered:
         yield f"all is measured, not all answered: edgebench study run {study.path}"

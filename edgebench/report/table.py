@@ -12,12 +12,12 @@ from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
-from edgebench.energy import has_power
+from edgebench.analysis.energy import has_power
+from edgebench.analysis.tuning import cores_text
 from edgebench.measurement import Measurement
-from edgebench.printable import printable
 from edgebench.report.figures import latency_text, megabytes, rounded, with_half_width
-from edgebench.report.own_cost import cost_lines
-from edgebench.tuning import cores_text
+from edgebench.report.overhead import cost_lines
+from edgebench.text import printable
 from edgebench.variant import Variant
 from edgebench.xtreme_r.scores import TaskScore, task_scores
 
@@ -274,7 +274,7 @@ def _notes(measurements: Sequence[Measurement]) -> Iterable[str]:
         )
     yield from dict.fromkeys(_energy_notes(measurements))
     for each in measurements:
-        if cut := cut_text(each):
+        if cut := excluded_text(each):
             yield f"cut: {_row_name(each)}: {cut}"
     scores = [score for each in measurements for score in _scores_of_row(each).values()]
     if any(not score.of_artifact for score in scores):
@@ -315,13 +315,13 @@ def _row_name(measurement: Measurement) -> str:
     return f"{variant_name(subject.variant)} {subject.artifact.format} {subject.label}"
 
 
-def cut_text(measurement: Measurement) -> str:
+def excluded_text(measurement: Measurement) -> str:
     """Say how much of the valid runs was cut; nothing where nothing was."""
     valid = [run for run in measurement.runs if run.valid]
-    gone, count = sum(int(run.is_cut.sum()) for run in valid), sum(len(run.latencies_ns) for run in valid)
+    gone, count = sum(int(run.is_excluded.sum()) for run in valid), sum(len(run.latencies_ns) for run in valid)
     if not gone:
         return ""
-    runs = sum(bool(run.cut) for run in valid)
+    runs = sum(bool(run.excluded_spans) for run in valid)
     return (
         f"{gone} of {count} inferences do not count, for other processes worked meanwhile "
         f"(in {runs} {'run' if runs == 1 else 'runs'})"

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from edgebench.agent_archive import agent_archive
+from edgebench.board.archive import agent_archive
 from edgebench_agent import protocol
 
 #: For whatever should happen soon: a test that waits so long has failed.

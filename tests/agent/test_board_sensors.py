@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from edgebench import RunPlan, Workload, profile
-from edgebench.energy import IDLE_FACT, energy_of
+from edgebench.analysis.energy import IDLE_FACT, energy_of
 from edgebench_agent.protocol import Done, Loaded, Log, Phase, Readings
 from edgebench_agent.sensors.command import command_output
 from tests.agent.board import SECOND, AgentBoard, of

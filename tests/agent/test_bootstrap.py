@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from edgebench.agent_archive import agent_archive
+from edgebench.board.agent import RemoteAgent
+from edgebench.board.archive import agent_archive
+from edgebench.board.transport import open_transport
 from edgebench.device import find_device
 from edgebench.errors import BoardError
-from edgebench.remote_agent import RemoteAgent
-from edgebench.transport import open_transport
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from edgebench.errors import AgentError
-from edgebench.operator_profiling import profile_of
+from edgebench.measure.probes.operator_profiling import profile_of
 from edgebench.operators import Operator, OperatorProfile
 from edgebench_agent.protocol import Failed, Operators, Phase, ProtocolError, decode_message
 from edgebench_agent.runtimes.onnxruntime import read_trace

@@ -31,7 +31,7 @@ from edgebench.measurement import (
     measurements_to_json,
 )
 from edgebench.operators import Operator, OperatorProfile
-from edgebench.rate_search import Probe, RateSearch
+from edgebench.stats.rate_search import Probe, RateSearch
 from edgebench.store import Store
 from edgebench.testing import SimulatedBoard
 from tests.sample_runs import MS, run, subject, trace
@@ -154,7 +154,7 @@ READINGS = {"temperature_mc/cpu-thermal": [48_000, 52_000], "throttled": [0, 0],
 
 def measured() -> Measurement:
     """A measurement that has all that one can have."""
-    from edgebench.summary import summarise
+    from edgebench.analysis.summary import summarise
 
     of = replace(subject(), overhead_us=OVERHEAD, seed=7)
     server = {"scenario": "server", "queries_per_s": 40.0, "latency_bound_ms": 30.0, "sustained_min": 1.0}
@@ -238,7 +238,7 @@ def test_all_that_a_measurement_can_have_is_described() -> None:
 
 
 def test_a_measurement_of_nothing_is_as_described() -> None:
-    from edgebench.summary import summarise
+    from edgebench.analysis.summary import summarise
 
     check_schema(measurements_to_json([summarise(subject(), [])]), "profile")
 
@@ -311,7 +311,9 @@ def stored(folder: Path, subject: Subject, kept: Run) -> Any:
 
 def test_run_json_is_as_described(tmp_path: Path) -> None:
     of = replace(subject(), overhead_us=OVERHEAD)
-    kept = run(of, 1, trace([10 * MS] * 200, readings=READINGS), cut=((5, 6),), beside={f"{of.id}-002": 0.1})
+    kept = run(
+        of, 1, trace([10 * MS] * 200, readings=READINGS), excluded_spans=((5, 6),), log_ratios={f"{of.id}-002": 0.1}
+    )
     facts = {
         **kept.facts,
         "board": {"arch": "aarch64", "cores": 4, "temperature_mc": {"cpu-thermal": 48_000}, "governor": None},

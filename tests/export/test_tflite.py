@@ -19,12 +19,12 @@ import edgebench_agent
 from edgebench import RunPlan, Workload
 from edgebench.artifact import Artifact, Format
 from edgebench.device import find_device
-from edgebench.environments import TFLITE_RUNTIMES, tflite_runtime_python
 from edgebench.errors import BoardError, CheckpointError, ConfigError, EdgebenchError, ExportError
-from edgebench.evaluation import infer_texts
+from edgebench.evaluation.inference import infer_texts
 from edgebench.export import Exported, encode_texts, export_model
 from edgebench.export.heads import HEADS
 from edgebench.export.tflite_file import choose_buckets
+from edgebench.export.tflite_runtimes import TFLITE_RUNTIMES, tflite_runtime_python
 from tests.export.conftest import BUCKETS, MAX_SEQ_LEN, build
 
 np = pytest.importorskip("numpy")
@@ -455,17 +455,17 @@ def test_a_file_for_another_number_of_choices_answers_as_torch_does(
 
 
 def test_an_artifact_of_other_choices_is_refused(exported: dict[str, Exported]) -> None:
-    from edgebench.inputs import encode, settle
+    from edgebench.measure.inputs import encode, resolve_workload
 
     artifact = replace(exported["tflite-int8"].artifact, head="XLMRobertaForMultipleChoice", choices=2)
-    assert settle(artifact, Workload(seq_len=9)).choices == 2
-    assert encode(artifact, settle(artifact, Workload(seq_len=9))).lengths.tolist() == [9, 9]
+    assert resolve_workload(artifact, Workload(seq_len=9)).choices == 2
+    assert encode(artifact, resolve_workload(artifact, Workload(seq_len=9))).lengths.tolist() == [9, 9]
     with pytest.raises(ConfigError, match="is made for 2 choices, not 4"):
-        settle(artifact, Workload(seq_len=9, choices=4))
+        resolve_workload(artifact, Workload(seq_len=9, choices=4))
     with pytest.raises(ConfigError, match="3 texts don't make whole examples of 2 choices"):
-        encode(artifact, settle(artifact, Workload(texts=("a", "b", "c"))))
+        encode(artifact, resolve_workload(artifact, Workload(texts=("a", "b", "c"))))
     with pytest.raises(ConfigError, match="an input of 65 tokens is longer than 64"):
-        settle(artifact, Workload(seq_len=65))
+        resolve_workload(artifact, Workload(seq_len=65))
 
 
 def test_a_converter_that_is_killed_says_so_and_leaves_nothing(tagger: Path, tmp_path: Path) -> None:

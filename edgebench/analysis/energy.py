@@ -1,0 +1,156 @@
+"""Energy of a run, from the power of the board's rails while inferences were timed.
+
+Energy is the integral of power, by the trapezoid rule over a rail's readings. Which rails make a whole is a table: what
+a board has as a total is never added to its own parts, and rails that are in no row are nobody's total.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from edgebench.measurement import Energy, Run, Series
+from edgebench.sensors import POWER
+
+#: Where a run keeps the idle power that was measured before it: in its facts, rail -> microwatts.
+IDLE_FACT = "idle_power_uw"
+LEAST_READINGS = 10
+_WITHOUT_WHOLE = "what the board's power sensors cover together is not known"
+_UJ = 1e6  # microjoules in a joule
+_NS = 1e9
+
+
+@dataclass(frozen=True, slots=True)
+class _Whole:
+    """Rails that together are something: all that match `pattern`, if the `needed` ones are among them."""
+
+    pattern: str
+    covers: str
+    needed: tuple[str, ...] = ()
+
+
+#: The first row that a board has is its energy. VDD_IN: https://forums.developer.nvidia.com/t/200883; the AGX Xavier's
+#: rails add up: https://forums.developer.nvidia.com/t/81016. Whether all of an AGX Orin's do is not known to us.
+_WHOLES = (
+    _Whole(r"ina3221/VDD_IN", "the Jetson module, without the carrier board"),
+    _Whole(r"ina3221/POM_5V_IN", "the Jetson module, without the carrier board"),
+    _Whole(
+        r"ina3221/(GPU|CPU|SOC|CV|VDDRQ|SYS5V)",
+        "the rails of the Jetson AGX Xavier's module",
+        ("ina3221/GPU", "ina3221/CPU", "ina3221/SOC", "ina3221/CV", "ina3221/VDDRQ", "ina3221/SYS5V"),
+    ),
+    _Whole(r"pmic/.+", "the rails of the Raspberry Pi 5's power chip, not the whole board"),
+    _Whole(r"battery/.+", "the whole machine, from its battery"),
+    _Whole(r"hwmon/ina2\d\d-[^/]+", "what the power monitor is wired to"),
+    _Whole(r"rapl/psys", "the platform, as the processor estimates it"),
+    _Whole(r"rapl/package-\d+", "the processor alone, as it estimates it"),
+)
+
+
+def rails_of(names: Sequence[str]) -> tuple[tuple[str, ...], str] | None:
+    """Return the rails that make a whole, and what that is; None where none do. `names`: of sensors, as in a trace."""
+    rails = sorted(name.removeprefix(POWER) for name in names if name.startswith(POWER))
+    for whole in _WHOLES:
+        found = tuple(rail for rail in rails if re.fullmatch(whole.pattern, rail))
+        if found and set(whole.needed) <= set(found):
+            return found, whole.covers
+    return None
+
+
+def energy_of(run: Run) -> Energy | str:
+    """Return the energy of a run's timed inferences, or why there is none.
+
+    Pass `complete_passes(run)` where inputs differ. `per_inference` is joules per input, as throughput counts inputs;
+    it includes the board's idle power, `per_inference_net` does not.
+    """
+    found = rails_of(list(run.trace.readings))
+    if found is None:
+        return _WITHOUT_WHOLE if has_power(run) else "the board has no power sensor that this user may read"
+    rails, covers = found
+    if not len(run.latencies_ns) or not run.inferences:
+        return "nothing was timed"
+    began = int(run.trace.starts_ns[0])
+    ended = int(run.trace.starts_ns[-1]) + int(run.trace.latencies_ns[-1])
+    joules = 0.0
+    for rail in rails:
+        part = _joules(run.trace.readings[POWER + rail], began, ended)
+        if part is None:
+            return f"fewer than {LEAST_READINGS} readings of {rail} while timed; raise --min-duration"
+        joules += part
+    idle_w = _idle_w(run.facts, rails)
+    seconds = (ended - began) / _NS
+    return Energy(
+        per_inference=joules / run.inferences,
+        per_inference_net=None if idle_w is None else (joules - idle_w * seconds) / run.inferences,
+        mean_w=joules / seconds,
+        idle_w=idle_w,
+        rails=rails,
+        covers=covers,
+    )
+
+
+def has_power(run: Run) -> bool:
+    """Whether any power was read in a run, of whatever."""
+    return any(name.startswith(POWER) for name in run.trace.readings)
+
+
+def energy_per_inference_j(run: Run) -> float | None:
+    """Return the joules of one inference of a run, gross; None where they were not measured."""
+    energy = energy_of(run)
+    return None if isinstance(energy, str) else energy.per_inference
+
+
+def idle_power_uw(readings: Mapping[str, Series], began_ns: int, ended_ns: int) -> dict[str, float]:
+    """Return the mean power of each rail between two moments, microwatts; without those that told too little."""
+    found = {}
+    for name, series in readings.items():
+        joules = _joules(series, began_ns, ended_ns) if name.startswith(POWER) else None
+        if joules is not None:
+            found[name.removeprefix(POWER)] = joules * _UJ / ((ended_ns - began_ns) / _NS)
+    return found
+
+
+def mean_energy(energies: Sequence[Energy]) -> Energy | None:
+    """Return the mean over runs of the same rails; None for no run, or where the rails changed between them."""
+    if not energies or len({each.rails for each in energies}) > 1:
+        return None
+    first, count = energies[0], len(energies)
+
+    def mean(values: Sequence[float | None]) -> float | None:
+        known = [value for value in values if value is not None]
+        return sum(known) / count if len(known) == count else None
+
+    return Energy(
+        per_inference=sum(each.per_inference for each in energies) / count,
+        per_inference_net=mean([each.per_inference_net for each in energies]),
+        mean_w=sum(each.mean_w for each in energies) / count,
+        idle_w=mean([each.idle_w for each in energies]),
+        rails=first.rails,
+        covers=first.covers,
+        runs=count,
+    )
+
+
+def _joules(series: Series, began_ns: int, ended_ns: int) -> float | None:
+    """Return the integral of a rail's power, microwatts, from one moment to another.
+
+    Only readings in between count: those before and after are of another load. The first and the last hold to the edge.
+    """
+    import numpy as np
+
+    within = (series.t_ns >= began_ns) & (series.t_ns <= ended_ns)
+    if ended_ns <= began_ns or np.count_nonzero(within) < LEAST_READINGS:
+        return None
+    at, power = series.t_ns[within], series.values[within]
+    times = np.concatenate([[began_ns], at, [ended_ns]]).astype(np.float64) - began_ns
+    values = np.concatenate([power[:1], power, power[-1:]]).astype(np.float64)
+    return float(np.sum(np.diff(times) * (values[1:] + values[:-1]) / 2)) / _NS / _UJ
+
+
+def _idle_w(facts: Mapping[str, Any], rails: Sequence[str]) -> float | None:
+    told = facts.get(IDLE_FACT)
+    values = [told.get(rail) for rail in rails] if isinstance(told, Mapping) else [None]
+    known = [value for value in values if isinstance(value, int | float)]
+    return sum(known) / _UJ if len(known) == len(rails) == len(values) else None

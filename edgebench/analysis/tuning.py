@@ -1,0 +1,202 @@
+"""Which of a tuned session's settings is the fastest valid one, how sure that is, and what it costs in energy.
+
+Not merely the smallest mean: every other setting is compared with the fastest, all judged together, and settings that
+are equivalent within the margin are a tie, which fewer threads win, then less energy, then the board as it was found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from edgebench.analysis.comparison import MUST_MATCH, Comparison, compare_pairs
+from edgebench.errors import TooFewRuns
+from edgebench.measurement import Measurement
+from edgebench.stats.verdicts import MARGIN
+from edgebench.text import printable
+
+_ALLOW = (*MUST_MATCH, "runtime")  # the settings are what differs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tuned:
+    """What a tuned session found. `best` None: nothing can be said, and `why` says why not.
+
+    `found`: the usual threads on the board as it was found. `equivalent` to the fastest within the margin, which is
+    not always the best; `undecided`: what these runs can't tell from the fastest. `vs_baseline`: best / found.
+    """
+
+    parameters: tuple[str, ...]
+    found: Measurement
+    best: Measurement | None = None
+    equivalent: tuple[Measurement, ...] = ()
+    undecided: tuple[Measurement, ...] = ()
+    not_valid: tuple[Measurement, ...] = ()
+    vs_baseline: Comparison | None = None
+    margin: float = MARGIN
+    why: str = ""
+
+    @property
+    def sentence(self) -> str:
+        """The answer in one sentence, to be pasted."""
+        subject = self.found.subject
+        what = f"{subject.variant.name} {subject.artifact.format} on {subject.device.get('name')}, {subject.label}"
+        if self.best is None:
+            return printable(f"no setting of {what} is the fastest valid one: {self.why}", 4000)
+        hedge = ", as far as these runs tell," if self.undecided else ""
+        parts = [
+            f"the fastest valid setting of {what} is{hedge} {setting_text(self.best)}: {_p50_text(self.best)}, "
+            f"{_energy_text(self.best)}",
+            self._against_found(),
+        ]
+        if self.equivalent:
+            parts.append(f"equivalent within ±{100 * self.margin:g} %: {_listed(self.equivalent)}")
+        if self.undecided:
+            parts.append(f"not told apart from the fastest: {_listed(self.undecided)}")
+        if self.not_valid:
+            parts.append(f"not valid: {_listed(self.not_valid)}")
+        return printable("; ".join(parts), 4000)
+
+    def _against_found(self) -> str:
+        if self.best is self.found:
+            return "which is how the board was found"
+        if self.vs_baseline is None:
+            return f"as found ({setting_text(self.found)}) it is not valid"
+        latency = self.vs_baseline.latency
+        low, high = latency.ci
+        ratio = f"{latency.ratio:.3f} ({100 * latency.level:.4g} % {low:.3f} to {high:.3f})"
+        joules = f", J/inference ratio {self.energy_ratio:.3f}" if self.energy_ratio is not None else ""
+        return f"p50 ratio to how it was found ({setting_text(self.found)}) {ratio}{joules}"
+
+    @property
+    def energy_ratio(self) -> float | None:
+        """Joules of an inference, best / found; None where either was not measured."""
+        best, found = (_joules(each) for each in (self.best, self.found))
+        return best / found if best is not None and found else None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what stands beside the measurements in JSON."""
+        best, energy = self.best, self.best.energy_j if self.best is not None else None
+        return {
+            "parameters": list(self.parameters),
+            "best": None
+            if best is None
+            else _setting(best)
+            | {
+                "equivalent": [each.id for each in self.equivalent],
+                "undecided": [each.id for each in self.undecided],
+                "not_valid": [each.id for each in self.not_valid],
+            },
+            "found": _setting(self.found),
+            "latency_ratio": self.vs_baseline.latency.to_json() if self.vs_baseline is not None else None,
+            "cost": {
+                "j_per_inference": _joules(best),
+                "j_per_inference_net": energy.per_inference_net if energy is not None else None,
+                "mean_w": energy.mean_w if energy is not None else None,
+                "covers": energy.covers if energy is not None else None,
+                "absent": best.energy_absent if best is not None else None,
+                "energy_ratio": self.energy_ratio,
+            },
+            "sentence": self.sentence,
+        }
+
+
+def tuned(measurements: Sequence[Measurement], *, margin: float = MARGIN) -> Tuned | None:
+    """Return what a session's measurements say of its settings; None where nothing was tuned."""
+    about = measurements[0].subject.device.get("tune") if measurements else None
+    if not isinstance(about, dict):
+        return None
+    parameters, found = tuple(about.get("parameters", ())), measurements[0]
+    candidates = [each for each in measurements if each.valid and each.latency_ms.p50 is not None]
+    not_valid = tuple(each for each in measurements if each not in candidates)
+    if not candidates:
+        return Tuned(parameters=parameters, found=found, not_valid=not_valid, why="none is valid")
+    fastest = min(candidates, key=lambda each: each.latency_ms.p50 or 0.0)
+    others = [each for each in candidates if each is not fastest]
+    try:
+        compared = compare_pairs([(fastest, each) for each in others], margin=margin, allow=_ALLOW) if others else []
+    except TooFewRuns as error:
+        return Tuned(parameters=parameters, found=found, not_valid=not_valid, why=str(error))
+    verdicts = {each.candidate.id: each.latency.verdict for each in compared}
+    ties = [each for each in others if verdicts[each.id] == "equivalent"]
+    best = min([fastest, *ties], key=_rank)
+    vs_baseline = None
+    if best is not found and found in candidates:
+        (vs_baseline,) = compare_pairs([(found, best)], margin=margin, allow=_ALLOW)
+    return Tuned(
+        parameters=parameters,
+        found=found,
+        best=best,
+        equivalent=tuple(each for each in (fastest, *ties) if each is not best),
+        undecided=tuple(each for each in others if verdicts[each.id] == "inconclusive"),
+        not_valid=not_valid,
+        vs_baseline=vs_baseline,
+        margin=margin,
+    )
+
+
+def _rank(each: Measurement) -> tuple[int, float, bool, float]:
+    """Return what decides a tie, the smaller the better; a joule that was not measured says nothing for its setting."""
+    joules, about = _joules(each), each.subject.device.get("tune") or {}
+    return (
+        each.subject.workload.get("threads") or 0,
+        joules if joules is not None else float("inf"),
+        not about.get("power_as_found"),
+        each.latency_ms.p50 or 0.0,
+    )
+
+
+def setting_text(each: Measurement) -> str:
+    """Return a setting in a few words: `4 threads on cores 4-7, governor performance`."""
+    workload, device = each.subject.workload, each.subject.device
+    threads, cores = workload.get("threads"), workload.get("affinity")
+    words = f"{threads} thread{'' if threads == 1 else 's'}" if threads else "the runtime's own threads"
+    if cores:
+        words += f" on cores {cores_text(cores)}"
+    power = (("governor", device.get("governor")), ("power mode", device.get("power_mode")))
+    return ", ".join([words, *(f"{name} {value}" for name, value in power if value is not None)])
+
+
+def cores_text(cores: Sequence[int]) -> str:
+    """Return cores as `taskset` takes them: `0,4-7`."""
+    spans: list[list[int]] = []
+    for core in sorted(cores):
+        if spans and core == spans[-1][1] + 1:
+            spans[-1][1] = core
+        else:
+            spans.append([core, core])
+    return ",".join(f"{first}-{last}" if last > first else str(first) for first, last in spans)
+
+
+def _setting(each: Measurement) -> dict[str, Any]:
+    workload, device, latency = each.subject.workload, each.subject.device, each.latency_ms
+    return {
+        "measurement": each.id,
+        "threads": workload.get("threads"),
+        "affinity": workload.get("affinity"),
+        "governor": device.get("governor"),
+        "power_mode": device.get("power_mode"),
+        "p50_ms": latency.p50,
+        "p50_ci": list(latency.p50_ci) if latency.p50_ci is not None else None,
+        "j_per_inference": _joules(each),
+    }
+
+
+def _p50_text(each: Measurement) -> str:
+    latency = each.latency_ms
+    interval = f" (95 % {latency.p50_ci[0]:.4g} to {latency.p50_ci[1]:.4g} by runs)" if latency.p50_ci else ""
+    return f"p50 {latency.p50:.4g} ms{interval}"
+
+
+def _energy_text(each: Measurement) -> str:
+    joules = _joules(each)
+    return f"{joules:.3g} J/inference" if joules is not None else f"no energy known ({each.energy_absent})"
+
+
+def _joules(each: Measurement | None) -> float | None:
+    return each.energy_j.per_inference if each is not None and each.energy_j is not None else None
+
+
+def _listed(measurements: Sequence[Measurement]) -> str:
+    return " / ".join(setting_text(each) for each in measurements)

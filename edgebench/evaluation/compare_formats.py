@@ -1,0 +1,99 @@
+"""compare_formats(): what each format makes of one checkpoint, in size, export, parity and retrieval."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgebench.artifact import EXPORT_FORMATS, Artifact, Format, parse_format
+from edgebench.device import Device, find_device
+from edgebench.errors import ConfigError, EdgebenchError, UsageError
+from edgebench.evaluation.inference import sentence_vectors
+from edgebench.events import LogMessage, OnEvent, ignore
+from edgebench.export import Exported, existing_file, export_model
+from edgebench.xtreme_r.retrieval import Retrieval, retrieve
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FormatResult:
+    """One format of a checkpoint; `error` says why there is none."""
+
+    format: Format
+    exported: Exported | None = None
+    retrieval: Retrieval | None = None
+    error: EdgebenchError | None = None
+
+    @property
+    def artifact(self) -> Artifact | None:
+        """The exported files."""
+        return self.exported.artifact if self.exported is not None else None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values."""
+        shown = self.artifact.to_result() if self.artifact is not None else {}
+        return {
+            "format": str(self.format),
+            **shown,
+            "variant": self.exported.variant.to_json() if self.exported is not None else None,
+            "cached": self.exported.cached if self.exported is not None else None,
+            "retrieval": self.retrieval.to_json() if self.retrieval is not None else None,
+            "error": str(self.error) if self.error is not None else None,
+        }
+
+
+def compare_formats(
+    model: str | Path,
+    formats: Sequence[Format | str] = (),
+    *,
+    texts: dict[str, list[str]] | None = None,
+    prefix: str = "",
+    truncate: bool = False,
+    device: str | Device = "local",
+    on_event: OnEvent = ignore,
+    **export: Any,
+) -> list[FormatResult]:
+    """Export a checkpoint to several formats, each from what the others need as well; a format that fails is a result.
+
+    Args:
+        model: a Hugging Face folder, a hub id or `reference:...`.
+        formats: default: all that there are.
+        texts: parallel texts by language, as `read_parallel` returns them: each file's retrieval accuracy on them,
+            as the agent on the device answers, its states averaged over the tokens. The model must be an encoder.
+        prefix: put before each text, as some sentence encoders want it ("query: ").
+        truncate: cut texts that are longer than the model allows.
+        export: further arguments of `export_model`.
+
+    Raises:
+        UsageError: no such source, format or device.
+    """
+    if existing_file(model) is not None:
+        raise ConfigError(f"{model} is a file of one format: there is nothing to compare; give the checkpoint")
+    chosen = [parse_format(str(name)) for name in formats] or list(EXPORT_FORMATS)
+    board = find_device(device) if isinstance(device, str) else device
+    lines = [prefix + text for part in texts.values() for text in part] if texts is not None else []
+    langs = list(texts or ())
+
+    def results() -> Iterator[FormatResult]:
+        for format in dict.fromkeys(chosen):
+            exported = None
+            try:
+                exported = export_model(model, format, on_progress=_teller(format, on_event), **export)
+                found = None
+                if lines:
+                    on_event(LogMessage(f"{format}: {len(lines)} texts on {board.name}"))
+                    vectors = sentence_vectors(exported.artifact, lines, device=board, truncate=truncate)
+                    found = retrieve(vectors, langs)
+                yield FormatResult(format=format, exported=exported, retrieval=found)
+            except UsageError:
+                raise  # it is so for each of them
+            except EdgebenchError as error:
+                on_event(LogMessage(f"{format}: {error}"))
+                yield FormatResult(format=format, exported=exported, error=error)
+
+    return list(results())
+
+
+def _teller(format: Format, on_event: OnEvent) -> Any:
+    return lambda text: on_event(LogMessage(f"{format}: {text}"))

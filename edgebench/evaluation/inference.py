@@ -1,0 +1,240 @@
+"""What a model answers on a device: the same agent, artifact and session options as the timed runs."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import math
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from edgebench.artifact import Artifact
+from edgebench.board.agent import RemoteAgent
+from edgebench.board.journal import failure
+from edgebench.board.lease import open_leased_agent
+from edgebench.board.preflight import preflight, providers_for, push_artifact
+from edgebench.device import Device
+from edgebench.errors import AgentError, ConfigError
+from edgebench.events import OnEvent, ignore
+from edgebench.measure.collect import RunCollector
+from edgebench.measure.inputs import encode, resolve_workload
+from edgebench.measure.runs import run_spec
+from edgebench.measurement import Run
+from edgebench.text import printable
+from edgebench.workload import EncodedInputs, Workload
+from edgebench.xtreme_r.retrieval import pooled
+from edgebench_agent import protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+#: The largest file of outputs that is taken back from a board.
+MAX_OUTPUT_BYTES = 4 << 30
+_ENCODER, _STATES = "XLMRobertaModel", "last_hidden_state"
+_KINDS = "biufc"  # numpy's letters for booleans, integers and floating-point numbers
+
+Outputs: TypeAlias = "dict[str, NDArray[np.generic]]"
+
+
+def infer_texts(
+    artifact: Artifact,
+    texts: Sequence[str],
+    *,
+    device: Device,
+    batch: int = 1,
+    threads: int | None = None,
+    choices: int | None = None,
+    truncate: bool = False,
+    runtime: str | None = None,
+    python: str | None = None,
+    on_event: OnEvent = ignore,
+) -> list[Outputs]:
+    """Run texts through an artifact on a device and return what the model answered there.
+
+    Args:
+        choices, truncate: as in a Workload.
+        runtime: of .tflite files, as for `edgebench.profile`.
+        python: that runs the agent instead of the device's own.
+
+    Returns:
+        One table (output name -> array) per batch of `batch` texts, in order; the first axis is the texts of the
+        batch, and a batch is padded to its longest text (TFLite: to a length that the file is made for).
+        Outputs of tokens keep what stands for padding.
+
+    Raises:
+        RunFailed, BoardError, AgentError, ConnectionFailed, ConnectionLost.
+    """
+    workload = _workload(artifact, texts, device, batch=batch, threads=threads, choices=choices, truncate=truncate)
+    inputs = encode(artifact, workload)
+    return _answers(artifact, workload, inputs, device=device, runtime=runtime, python=python, on_event=on_event)
+
+
+def sentence_vectors(
+    artifact: Artifact,
+    texts: Sequence[str],
+    *,
+    device: Device,
+    threads: int | None = None,
+    truncate: bool = False,
+    runtime: str | None = None,
+    python: str | None = None,
+    on_event: OnEvent = ignore,
+) -> NDArray[np.float64]:
+    """Return the unit-length mean of a bare encoder's states over the tokens of each text. Shape (texts, hidden).
+
+    Arguments and errors: as `infer_texts`, one text at a time; ConfigError: the model is no bare encoder.
+    """
+    import numpy as np
+
+    if artifact.head not in (None, _ENCODER):
+        raise ConfigError(f"{artifact.model_path}: {artifact.head} has no {_STATES}; try: --task encoder")
+    workload = _workload(artifact, texts, device, batch=1, threads=threads, choices=None, truncate=truncate)
+    inputs = encode(artifact, workload)
+    answers = _answers(artifact, workload, inputs, device=device, runtime=runtime, python=python, on_event=on_event)
+    if _STATES not in answers[0]:
+        raise ConfigError(f"{artifact.model_path}: has no {_STATES} (it answers {', '.join(answers[0])})")
+    return np.stack(
+        [pooled(answer[_STATES][0], tokens) for answer, tokens in zip(answers, inputs.lengths, strict=True)]
+    )
+
+
+def _workload(artifact: Artifact, texts: Sequence[str], device: Device, *, batch: int, **changes: Any) -> Workload:
+    changes["threads"] = changes["threads"] or device.profile.threads or None
+    return resolve_workload(artifact, Workload(texts=tuple(texts), batch=min(batch, len(texts) or 1), **changes))
+
+
+def _answers(
+    artifact: Artifact,
+    workload: Workload,
+    inputs: EncodedInputs,
+    *,
+    device: Device,
+    runtime: str | None,
+    python: str | None,
+    on_event: OnEvent,
+) -> list[Outputs]:
+    with open_leased_agent(device, purpose="inference on texts", python=python, on_event=on_event) as agent:
+        preflight(agent, device, [artifact], on_event, runtime=runtime)
+        push_artifact(agent, artifact, on_event)
+        board = BoardModel(agent=agent, artifact=artifact, providers=providers_for(device, artifact), runtime=runtime)
+        return board.infer(workload, inputs).batches
+
+
+@dataclass(frozen=True, slots=True)
+class Inferred:
+    """What a model answered to each batch, and the run that it did it in, with every latency and reading."""
+
+    batches: list[Outputs]
+    run: Run
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BoardModel:
+    """An artifact on a board that is ours, its files there; `providers`, `runtime`: what it runs on, as for a run."""
+
+    agent: RemoteAgent
+    artifact: Artifact
+    providers: list[str]
+    runtime: str | None = None
+
+    def infer(
+        self,
+        workload: Workload,
+        inputs: EncodedInputs,
+        *,
+        reduce: Literal["", "mean"] = "",
+        warm_shapes: bool = False,
+        watch: Callable[[RunCollector], None] = lambda _: None,
+    ) -> Inferred:
+        """Run each input once, in order, as a settled workload says, and return what came out.
+
+        Args:
+            reduce, warm_shapes: as in a RunSpec of the agent's protocol.
+            watch: called with what was collected whenever something came.
+
+        Raises:
+            RunFailed, BoardError, AgentError, ConnectionLost.
+        """
+        agent = self.agent
+        agent.push_bytes(inputs.to_bytes())
+        spec = run_spec(
+            agent,
+            self.artifact,
+            workload,
+            inputs,
+            run_id=f"infer-{secrets.token_hex(8)}",
+            providers=self.providers,
+            plan=None,
+            runtime=self.runtime,
+        )
+        spec = replace(spec, reduce=reduce, warm_shapes=warm_shapes)
+        collector = RunCollector(spec, started_at=datetime.now(UTC).isoformat(timespec="milliseconds"))
+        outputs: protocol.Outputs | None = None
+        with agent.running(spec) as entries:
+            for entry in entries:
+                if isinstance(entry.message, protocol.Failed):
+                    raise failure(agent.name, entry.message)
+                if isinstance(entry.message, protocol.Outputs):
+                    outputs = entry.message
+                collector.take(entry)
+                watch(collector)
+        data = self._fetch(spec.run_id, outputs)
+        count = len(inputs.lengths) // (workload.choices or 1)
+        rows = [min(workload.batch, count - at) for at in range(0, count, workload.batch)]
+        names = outputs.names if outputs is not None else []
+        return Inferred(read_outputs(data, names, rows, source=f"{agent.name}: run {spec.run_id}"), collector.run())
+
+    def _fetch(self, run_id: str, outputs: protocol.Outputs | None) -> bytes:
+        name = self.agent.name
+        if outputs is None or outputs.bytes > MAX_OUTPUT_BYTES:
+            raise AgentError(f"{name}: run {run_id} told of no outputs, or of more than {MAX_OUTPUT_BYTES} bytes")
+        data = self.agent.fetch(run_id, "outputs.npy", limit=outputs.bytes)
+        if hashlib.sha256(data).hexdigest() != outputs.sha256:
+            raise AgentError(f"{name}: the outputs of run {run_id} are not what the board wrote")
+        return data
+
+
+def read_outputs(data: bytes, names: Sequence[str], rows: Sequence[int], *, source: str) -> list[Outputs]:
+    """Return the arrays in a run's `outputs.npy`: for each batch one .npy record per output.
+
+    Args:
+        rows: inputs of each batch, which is what each of its records has as first axis.
+
+    Raises:
+        AgentError: a record is torn, of another shape or kind than numbers, or there are too many or too few.
+    """
+    file = io.BytesIO(data)
+    try:
+        if len(set(names)) < len(names):
+            raise ValueError(f"two outputs have one name: {', '.join(names)}")
+        read = [{name: _read_record(file, data, count) for name in names} for count in rows]
+        if file.tell() != len(data):
+            raise ValueError("there are more outputs than inputs")
+    except Exception as error:  # numpy's, of whatever kind: the file comes from a board
+        raise AgentError(f"{source}: the outputs can't be read: {printable(error)}") from error
+    return read
+
+
+def _read_record(file: io.BytesIO, data: bytes, rows: int) -> NDArray[np.generic]:
+    """Read one .npy record; nothing is allocated before its header has proved to fit what was sent."""
+    import numpy as np
+    from numpy.lib import format as npy
+
+    version = npy.read_magic(file)
+    if version not in ((1, 0), (2, 0)):
+        raise ValueError(f"a record of version {version}")
+    read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+    shape, is_fortran, dtype = read_header(file)
+    if dtype.kind not in _KINDS:
+        raise ValueError(f"a record of {dtype}, which is no kind of number")
+    if not shape or shape[0] != rows or min(shape) < 0:
+        raise ValueError(f"a record of shape {shape} for {rows} inputs")
+    start, size = file.tell(), math.prod(shape) * dtype.itemsize
+    if size > len(data) - start:
+        raise ValueError("a record is cut off")
+    file.seek(start + size)
+    return np.ndarray(shape, dtype, buffer=data, offset=start, order="F" if is_fortran else "C").copy()

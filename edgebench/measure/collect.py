@@ -1,0 +1,224 @@
+"""From a journal to a Run: take the messages in order, put the figures together."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from edgebench.errors import AgentError
+from edgebench.measurement import Memory, Run, Series, Trace
+from edgebench.text import printable
+from edgebench_agent import protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+#: More than any board has; a trace of more would fill the host's memory.
+_MOST_SENSORS = 256
+_MOST_LOG_LINES = 100
+#: Messages that say which of the run's models they are about.
+_OF_A_MODEL = (protocol.Loaded, protocol.First, protocol.Latencies, protocol.WarmedUp)
+
+
+class RunCollector:
+    """Takes the messages of one run as they come; `run` puts them together at the end.
+
+    `spec` is what the run was asked to do; `agent_sha256` the agent that was asked. Where several models alternate in
+    a process, each has a run with an `id` of its own: `spec` is then the `model`-th part of what the process was asked,
+    of `models`.
+    """
+
+    def __init__(
+        self,
+        spec: protocol.RunSpec,
+        *,
+        started_at: str,
+        agent_sha256: str | None = None,
+        id: str | None = None,
+        model: int = 0,
+        models: int = 1,
+    ) -> None:
+        self.run_id = spec.run_id
+        self._id = id or spec.run_id
+        self._model = model
+        self._models = models
+        self.started_at = started_at
+        self.phase = "starting"
+        self.last_reading: dict[str, int] = {}
+        self.log: list[str] = []
+        self.failed: protocol.Failed | None = None
+        self._agent_sha256 = agent_sha256
+        sequences = spec.batch * spec.choices
+        batches = [spec.lengths[at : at + sequences] for at in range(0, len(spec.lengths), sequences)]
+        self._batch_longest = [max(batch) for batch in batches]
+        self._batch_sequences = [len(batch) for batch in batches]
+        self._batch_tokens = [sum(batch) for batch in batches]
+        self._batch_sizes = [len(batch) // spec.choices for batch in batches]
+        self._timed = _Columns()
+        self._warmup = _Columns()
+        self._readings: dict[str, tuple[list[int], list[int]]] = {}
+        self._rss_at: dict[str, int] = {}
+        self._facts: dict[str, Any] = {
+            "providers_asked": list(spec.providers),
+            "inputs_sha256": spec.inputs_sha256,
+            "batches": len(batches),
+            "batch_tokens": self._batch_tokens,
+            "batch_sizes": self._batch_sizes,
+        }
+        if models > 1:
+            self._facts["alternating"] = {"process": spec.run_id, "models": models}
+        if spec.rate_mhz:
+            self._facts["queries_per_s"] = spec.rate_mhz / 1000
+        self._load_ns: int | None = None
+        self._first_ns: int | None = None
+
+    def take(self, entry: protocol.Entry) -> None:
+        """Add one message."""
+        message = entry.message
+        if isinstance(message, _OF_A_MODEL) and message.model != self._model:
+            if message.model >= self._models:
+                raise AgentError(f"run {self.run_id}: the board reports a model that it was not given")
+            return
+        match message:
+            case protocol.Latencies():
+                if max(message.items, default=0) >= len(self._batch_sizes):
+                    raise AgentError(f"run {self.run_id}: the board reports an input that it was not given")
+                (self._warmup if message.warmup else self._timed).extend(message)
+            case protocol.Readings():
+                self._take_readings(entry.t_ns, message.values)
+            case protocol.Hello():
+                self._take_hello(message)
+            case protocol.Phase():
+                self.phase = message.name
+            case protocol.Loaded():
+                self._load_ns = message.load_ns
+                loaded = asdict(message)
+                del loaded["load_ns"], loaded["model"]
+                self._facts |= loaded | {"batch_padded_tokens": self._padded(sorted(message.lengths))}
+            case protocol.First():
+                self._first_ns = message.first_ns
+            case protocol.WarmedUp():
+                self._facts |= {"warmup_steady": message.steady, "warmup_count": message.count}
+            case protocol.Log():
+                if len(self.log) < _MOST_LOG_LINES:
+                    self.log.append(printable(message.text))
+            case protocol.Failed():
+                self.failed = message
+            case protocol.Done():
+                if message.count != self.count:
+                    raise AgentError(f"run {self.run_id}: {message.count} inferences were made, {self.count} arrived")
+                self._facts["done_count"] = message.count
+
+    @property
+    def count(self) -> int:
+        """Timed inferences so far."""
+        return len(self._timed.latency_ns)
+
+    @property
+    def recent_ns(self) -> list[int]:
+        """The latest timed latencies, at most 1,000, for a display."""
+        return self._timed.latency_ns[-1000:].tolist()
+
+    @property
+    def timed_s(self) -> float:
+        """How long inferences have been timed so far, in seconds."""
+        starts = self._timed.start_ns
+        return (starts[-1] - starts[0]) / 1e9 if starts else 0.0
+
+    def run(self) -> Run:
+        """Return the run; validity is judged elsewhere."""
+        import numpy as np
+
+        trace = Trace(
+            **self._timed.arrays(),
+            **{f"warmup_{name}": column for name, column in self._warmup.arrays().items()},
+            readings={
+                name: Series(np.asarray(times, np.int64), np.asarray(values, np.int64))
+                for name, (times, values) in self._readings.items()
+            },
+        )
+        executed = np.bincount(trace.items, minlength=len(self._batch_sizes))[: len(self._batch_sizes)]
+        return Run(
+            id=self._id,
+            started_at=self.started_at,
+            trace=trace,
+            load_ns=self._load_ns,
+            first_ns=self._first_ns,
+            memory=self._memory(),
+            facts=self._facts | ({"log": list(self.log)} if self.log else {}),
+            tokens=int(executed @ np.asarray(self._batch_tokens, np.int64)),
+            inferences=int(executed @ np.asarray(self._batch_sizes, np.int64)),
+        )
+
+    def _take_hello(self, hello: protocol.Hello) -> None:
+        if hello.run_id != self.run_id or hello.protocol != protocol.PROTOCOL_VERSION:
+            raise AgentError(f"run {self.run_id}: the journal is that of another run or protocol")
+        if self._agent_sha256 is not None and hello.agent_sha256 != self._agent_sha256:
+            raise AgentError(f"run {self.run_id}: another agent than ours did it")
+        self._facts |= {key: value for key, value in asdict(hello).items() if key != "run_id"}
+
+    def _padded(self, buckets: list[int]) -> list[int]:
+        """Return the tokens of each batch after padding, to its longest or to a length that the model is made for."""
+        return [
+            count * next((bucket for bucket in buckets if bucket >= longest), longest)
+            for longest, count in zip(self._batch_longest, self._batch_sequences, strict=True)
+        ]
+
+    def _take_readings(self, t_ns: int, values: Mapping[str, int | None]) -> None:
+        for name, value in values.items():
+            if value is None:
+                continue
+            if name not in self._readings and len(self._readings) >= _MOST_SENSORS:
+                raise AgentError(f"run {self.run_id}: the board reports more than {_MOST_SENSORS} sensors")
+            times, column = self._readings.setdefault(name, ([], []))
+            times.append(t_ns)
+            column.append(value)
+            self.last_reading[name] = value
+        cached, size = values.get("model_resident_bytes"), values.get("model_bytes")
+        if cached is not None and size:
+            self._facts["resident_before_load"] = cached / size
+        rss = values.get("rss_bytes")
+        if rss is not None:
+            self._rss_at.setdefault(self.phase, rss)
+
+    def _memory(self) -> Memory:
+        if self._models > 1:
+            return Memory()  # what a process of several models takes is nobody's own
+
+        def highest(*names: str) -> int | None:
+            peaks = [max(self._readings[name][1]) for name in names if name in self._readings]
+            return max(peaks, default=None)
+
+        return Memory(
+            peak_rss=highest("rss_bytes", "peak_rss_bytes"),
+            peak_pss=highest("pss_bytes"),
+            before_load=self._rss_at.get("loading"),
+            after_load=self._rss_at.get("first"),
+        )
+
+
+class _Columns:
+    """Inferences as columns that grow: 24 bytes each, for a run of an hour has millions."""
+
+    def __init__(self) -> None:
+        self.start_ns = array("q")
+        self.latency_ns = array("q")
+        self.items = array("q")
+
+    def extend(self, block: protocol.Latencies) -> None:
+        self.start_ns.extend(block.start_ns)
+        self.latency_ns.extend(block.latency_ns)
+        self.items.extend(block.items)
+
+    def arrays(self) -> dict[str, NDArray[np.int64]]:
+        import numpy as np
+
+        return {
+            "starts_ns": np.asarray(self.start_ns, np.int64),
+            "latencies_ns": np.asarray(self.latency_ns, np.int64),
+            "items": np.asarray(self.items, np.int64),
+        }

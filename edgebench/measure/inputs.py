@@ -1,0 +1,103 @@
+"""Inputs: what an artifact is given for a workload, and whether it can take it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from edgebench.artifact import Artifact
+from edgebench.errors import ConfigError
+from edgebench.export import encode_texts
+from edgebench.workload import EncodedInputs, Padding, Scenario, Workload, random_inputs
+
+_MULTIPLE_CHOICE = "XLMRobertaForMultipleChoice"
+_CHOICES = 2  # XCOPA's
+
+
+def resolve_workload(artifact: Artifact, workload: Workload) -> Workload:
+    """Return the workload with what the artifact decides of it: sequences of an example, and how they are padded.
+
+    Raises:
+        ConfigError: the artifact can't take it.
+    """
+    if artifact.format.runtime == "tflite":
+        refuse_batch(str(artifact.format), workload)
+        workload = replace(workload, padding=Padding.BUCKET)
+    longest, needed = artifact.max_seq_len, max(workload.token_counts(), default=0)
+    if longest is not None and needed > longest:
+        what = "the longest that it is made for" if artifact.buckets else "what the model takes"
+        raise ConfigError(f"{artifact.model_path}: an input of {needed} tokens is longer than {longest}, {what}")
+    return replace(workload, choices=_choices(artifact, workload))
+
+
+def refuse_batch(format: str, workload: Workload) -> None:
+    """Raise ConfigError where a format that takes one example at a time is to take several."""
+    if workload.batch > 1:
+        raise ConfigError(
+            f"{format} takes one input at a time, not batches of {workload.batch}; try --batch 1, or an ONNX format"
+        )
+
+
+def _choices(artifact: Artifact, workload: Workload) -> int | None:
+    """Return how many sequences an example has; None where it is one, as for any head but multiple choice."""
+    if artifact.choices is not None and workload.choices not in (None, artifact.choices):
+        raise ConfigError(f"{artifact.model_path} is made for {artifact.choices} choices, not {workload.choices}")
+    if artifact.head is None:
+        return workload.choices  # an existing file: the board says whether it fits
+    if artifact.head != _MULTIPLE_CHOICE:
+        if workload.choices not in (None, 1):
+            raise ConfigError(f"{artifact.head} takes one sequence an example; leave --choices {workload.choices} out")
+        return None
+    return workload.choices or artifact.choices or _CHOICES
+
+
+def encode(artifact: Artifact, workload: Workload) -> EncodedInputs:
+    """Return the token ids of a settled workload's sequences, those of an example next to each other.
+
+    Offline, samples may be taken in any order: by length, so that a batch has little padding. Each query of a
+    multi-stream has the same number of samples: the last one is filled up with the first inputs.
+
+    Raises:
+        ConfigError: texts are too long, or don't make whole examples.
+    """
+    choices = workload.choices or 1
+    if workload.texts is not None:
+        _check_examples(workload.texts, choices)
+        encoded = encode_texts(artifact, workload.texts, truncate=workload.truncate)
+    else:
+        counts = [count for count in workload.token_counts() for _ in range(choices)]
+        encoded = random_inputs(counts, vocab_size=artifact.vocab_size)
+    match workload.scenario:
+        case Scenario.OFFLINE:
+            return _by_length(encoded, choices)
+        case Scenario.MULTI_STREAM:
+            return _filled_up(encoded, workload.batch * choices)
+        case _:
+            return encoded
+
+
+def _filled_up(inputs: EncodedInputs, sequences: int) -> EncodedInputs:
+    """Return the inputs, and the first ones again until each query has so many sequences."""
+    import numpy as np
+
+    missing = -len(inputs.lengths) % sequences
+    ids = inputs.ids[: int(inputs.lengths[:missing].sum())]
+    return EncodedInputs(np.concatenate([inputs.ids, ids]), np.concatenate([inputs.lengths, inputs.lengths[:missing]]))
+
+
+def _by_length(inputs: EncodedInputs, choices: int) -> EncodedInputs:
+    """Return the examples by their longest sequence, ascending."""
+    import numpy as np
+
+    sequences = np.split(inputs.ids, np.cumsum(inputs.lengths)[:-1])
+    examples = [sequences[at : at + choices] for at in range(0, len(sequences), choices)]
+    examples.sort(key=lambda example: max(len(sequence) for sequence in example))
+    ordered = [sequence for example in examples for sequence in example]
+    return EncodedInputs(np.concatenate(ordered), np.array([len(sequence) for sequence in ordered], np.int32))
+
+
+def _check_examples(texts: Sequence[str], choices: int) -> None:
+    if len(texts) % choices:
+        raise ConfigError(
+            f"{len(texts)} texts don't make whole examples of {choices} choices: each takes {choices} lines"
+        )

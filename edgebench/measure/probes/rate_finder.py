@@ -1,0 +1,231 @@
+"""Finding a server's rate: probes by runs of their own, then the planned runs, which must confirm what was found."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+from edgebench.analysis.validity import OVERLOADED, reasons_against, utilisation
+from edgebench.board.agent import RemoteAgent
+from edgebench.errors import NotValid
+from edgebench.events import LogMessage, OnEvent
+from edgebench.measure.collect import RunCollector
+from edgebench.measure.runs import Cell, RunEnded, measure_run
+from edgebench.measurement import Run
+from edgebench.request import Request
+from edgebench.stats.percentiles import MINIMUM_COUNTS, percentile_bound_holds, quantiles
+from edgebench.stats.rate_search import Probe, RateSearch
+from edgebench.store.store import Store
+from edgebench.workload import RunPlan, Scenario
+
+#: Of a probe: two or three in a thousand may be over the bound (three of these).
+_QUERIES = 1_001
+_LONGER = 3.0  # times the expected time that a probe or run may take
+_AT_LEAST_S = 60.0
+
+Watching = Callable[[Cell, int], Callable[[RunCollector], None]]
+
+
+class RateFinder:
+    """Finds the rate of one cell whose workload has a bound instead; what it found is in the store after each probe."""
+
+    def __init__(
+        self, agent: RemoteAgent, cell: Cell, request: Request, store: Store, watching: Watching, on_event: OnEvent
+    ) -> None:
+        self._agent, self._cell, self._request, self._store = agent, cell, request, store
+        self._watching, self._on_event = watching, on_event
+        self._bound_ms = cell.workload.latency_bound_ms or 0.0
+        self._search: RateSearch | None = store.search(cell.subject.id)
+        if self._search is not None:
+            on_event(
+                LogMessage(
+                    f"{self._name}: going on with the search, of which {len(self._search.probes)} probes are kept"
+                )
+            )
+
+    @property
+    def _name(self) -> str:
+        return f"{self._cell.subject.variant.name} {self._cell.subject.artifact.format}"
+
+    def cell(self) -> Cell:
+        """Search as far as needed, and return the cell at the rate that its runs are to confirm.
+
+        Raises:
+            NotValid: p99 is over the bound at every rate, or without any waiting.
+        """
+        search = self._search or self._without_waiting()
+        while (rate := search.next_rate()) is not None:
+            probe = self._probe(rate, len(search.probes) + 1)
+            search = self._keep(replace(search, probes=(*search.probes, probe)))
+            doubt = f"; not valid: {'; '.join(probe.reasons)}" if probe.reasons else ""
+            self._on_event(LogMessage(f"{self._name}: probe: {_told(probe, self._bound_ms)}{doubt}"))
+        found = search.candidate()
+        if found is None:
+            lowest = min(probe.queries_per_s for probe in search.probes)
+            raise NotValid(
+                f"{self._name}: no rate keeps p99 under {self._bound_ms:g} ms, not even {lowest:.3g}/s; a query takes "
+                f"{search.service_ms:.4g} ms where none waits; raise --latency-bound-ms"
+            )
+        return at_rate(self._cell, found, search.times_lowered)
+
+    def is_confirmed(self, cell: Cell, runs: Sequence[Run]) -> bool:
+        """Say whether nothing is left to do: planned runs at the cell's rate held, or don't count anyway."""
+        judged = [run for run in runs if set(run.reasons) <= {OVERLOADED}]
+        search, rate = self._search, cell.workload.queries_per_s
+        if search is None or rate is None or len(judged) < cell.subject.planned_runs:
+            return True
+        if search.qps is None:
+            probe = replace(_probe_of(judged, rate, self._bound_ms), runs=len(judged))
+            search = self._keep(replace(search, probes=(*search.probes, probe)))
+            if not probe.holds:
+                self._on_event(
+                    LogMessage(f"{self._name}: {_told(probe, self._bound_ms)} in {probe.runs} runs; trying less")
+                )
+        return search.qps is not None
+
+    def _keep(self, search: RateSearch) -> RateSearch:
+        self._search = search
+        self._store.write_search(self._cell.subject.id, search)
+        return search
+
+    def _without_waiting(self) -> RateSearch:
+        """Measure what a query takes where none waits: what no rate can be faster than, nor better."""
+        alone = replace(
+            self._cell,
+            workload=replace(
+                self._cell.workload, scenario=Scenario.SINGLE_STREAM, queries_per_s=None, latency_bound_ms=None
+            ),
+        )
+        plan = RunPlan(runs=1, min_count=MINIMUM_COUNTS[0.99], max_duration_s=3600)
+        run = self._measure(alone, plan, 0)
+        found = _probe_of([run], 0.0, self._bound_ms)
+        (service_ns,) = quantiles(run.latencies_ns, (0.5,))
+        if not found.holds or service_ns is None:
+            p50_ms, p99_ms = (service_ns or 0) / 1e6, found.p99_ms or 0
+            raise NotValid(
+                f"{self._name}: no rate keeps p99 under {self._bound_ms:g} ms: a query takes {p50_ms:.4g} ms (p50; p99 "
+                f"{p99_ms:.4g} ms) where none waits; raise --latency-bound-ms"
+            )
+        search = RateSearch(latency_bound_ms=self._bound_ms, service_ms=max(service_ns, 1) / 1e6)
+        self._on_event(
+            LogMessage(
+                f"{self._name}: p50 {search.service_ms:.4g} ms where no query waits: at most {search.limit_qps:.4g}/s; "
+                f"searching the rate that keeps p99 under {self._bound_ms:g} ms, {_QUERIES} queries a probe"
+            )
+        )
+        return self._keep(search)
+
+    def _probe(self, rate: float, number: int) -> Probe:
+        plan = RunPlan(
+            runs=1, min_count=_QUERIES, min_duration_s=0, max_duration_s=max(_AT_LEAST_S, _LONGER * _QUERIES / rate)
+        )
+        run = self._measure(at_rate(self._cell, rate, 0), plan, number)
+        reasons = tuple(reason for reason in reasons_against(run, plan) if reason != OVERLOADED)
+        return replace(_probe_of([run], rate, self._bound_ms), reasons=reasons)
+
+    def _measure(self, cell: Cell, plan: RunPlan, number: int) -> Run:
+        run_id = f"{cell.subject.id}-probe-{secrets.token_hex(3)}"
+        try:
+            return measure_run(
+                self._agent,
+                cell,
+                self._request,
+                plan,
+                run_id=run_id,
+                watch=self._watching(cell, number),
+            )
+        except RunEnded as ended:
+            raise ended.why from ended
+
+
+def at_rate(cell: Cell, rate: float, times_lowered: int) -> Cell:
+    """Return a cell at a rate; where runs did not confirm a higher one, that is another measurement beside it."""
+    workload = replace(cell.workload, queries_per_s=rate)
+    subject = replace(
+        cell.subject,
+        id=searched_id(cell.subject.id) + (f".{times_lowered}" if times_lowered else ""),
+        workload=dict(cell.subject.workload) | {"queries_per_s": rate},
+        label=workload.label,
+    )
+    return replace(cell, subject=subject, workload=workload)
+
+
+def searched_id(id: str) -> str:
+    """Return the id of the first measurement of a search, under which it is kept."""
+    return id.partition(".")[0]
+
+
+def plan_at(cell: Cell, plan: RunPlan) -> RunPlan:
+    """Return the plan with time enough for the queries of a rate that was searched."""
+    rate = cell.workload.queries_per_s
+    if cell.workload.latency_bound_ms is None or rate is None:
+        return plan
+    needed_s = _LONGER * plan.min_count / rate
+    return replace(plan, max_duration_s=max(plan.max_duration_s, needed_s))
+
+
+def _probe_of(runs: Sequence[Run], rate: float, bound_ms: float) -> Probe:
+    """Return what runs at a rate say about the bound; where the queue grows, a longer run would break any."""
+    import numpy as np
+
+    latencies = np.concatenate([run.latencies_ns for run in runs])
+    count, over = len(latencies), int((latencies > bound_ms * 1e6).sum())
+    (p99_ns,) = quantiles(latencies, (0.99,))
+    used = max((part for run in runs if (part := utilisation(run)) is not None), default=None)
+    return Probe(
+        queries_per_s=rate,
+        queries=count,
+        over_bound=over,
+        p99_ms=p99_ns / 1e6 if p99_ns is not None else None,
+        holds=percentile_bound_holds(count, over) and (used is None or used < 1),
+        utilisation=used,
+    )
+
+
+def _told(probe: Probe, bound_ms: float) -> str:
+    verdict = "holds" if probe.holds else "does not hold"
+    p99 = f", p99 {probe.p99_ms:.4g} ms" if probe.p99_ms is not None else ""
+    if probe.utilisation is not None and probe.utilisation >= 1:
+        return f"{probe.queries_per_s:.4g}/s {verdict}: the queue grows"
+    over = f"{probe.over_bound} of {probe.queries} queries over {bound_ms:g} ms"
+    return f"{probe.queries_per_s:.4g}/s {verdict}: {over}{p99}"
+
+
+class RateFinders:
+    """The searches of a session's cells; cells whose rate is given pass as they are."""
+
+    def __init__(
+        self,
+        agent: RemoteAgent,
+        cells: Sequence[Cell],
+        request: Request,
+        store: Store,
+        watching: Watching,
+        on_event: OnEvent,
+    ) -> None:
+        self._finders = {
+            cell.subject.id: RateFinder(agent, cell, request, store, watching, on_event)
+            for cell in cells
+            if cell.workload.latency_bound_ms is not None
+        }
+        self._on_event = on_event
+        self.errors: list[NotValid] = []
+
+    def found(self, cells: Sequence[Cell]) -> list[Cell]:
+        """Return the cells at the rates that their runs are to confirm, without those of which no rate holds."""
+        at_rates = []
+        for cell in cells:
+            finder = self._finders.get(searched_id(cell.subject.id))
+            try:
+                at_rates.append(cell if finder is None else finder.cell())
+            except NotValid as error:
+                self.errors.append(error)
+                if len(cells) > 1:
+                    self._on_event(LogMessage(f"given up: {error}"))
+        return at_rates
+
+    def unconfirmed(self, cells: Sequence[Cell], done: Mapping[str, Sequence[Run]]) -> list[Cell]:
+        """Return those of the cells whose runs did not confirm their rate."""
+        found = [(cell, self._finders.get(searched_id(cell.subject.id))) for cell in cells]
+        return [cell for cell, finder in found if finder and not finder.is_confirmed(cell, done[cell.subject.id])]

@@ -1,0 +1,100 @@
+"""What a tuned session measures: the settings worth trying on this board, each under each state of its power."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from edgebench.artifact import Artifact
+from edgebench.board.agent import RemoteAgent
+from edgebench.board.power import AS_FOUND, BoardPower, PowerState, is_refusal
+from edgebench.board.preflight import preflight
+from edgebench.errors import BoardError
+from edgebench.events import LogMessage, OnEvent
+from edgebench.request import Request
+from edgebench.workload import Workload
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Condition:
+    """A state of the board's power, and what the board told of itself in it, by runtime."""
+
+    power: PowerState
+    facts: Mapping[str, Mapping[str, Any]]
+
+
+def conditions_of(
+    agent: RemoteAgent, power: BoardPower, request: Request, artifacts: Sequence[Artifact], on_event: OnEvent
+) -> list[Condition]:
+    """Look at the board in each state of its power; a state that it does not take is left out, and said.
+
+    Raises:
+        BoardError: the board can't run these artifacts.
+    """
+    found = []
+    for state in power.states:
+        try:
+            power.apply(state)
+        except BoardError as error:
+            if not is_refusal(error):
+                raise
+            on_event(LogMessage(f"left out: {error}"))
+            power.leave_out(state)
+            continue
+        facts = preflight(agent, request.device, artifacts, on_event, runtime=request.runtime)
+        if request.tune:
+            about = {"parameters": list(request.tune), "power_as_found": state == AS_FOUND}
+            facts = {runtime: {**told, "tune": about} for runtime, told in facts.items()}
+        found.append(Condition(power=state, facts=facts))
+    power.apply(AS_FOUND)
+    return found
+
+
+def settings_of(workload: Workload, request: Request, condition: Condition) -> list[Workload]:
+    """Return the workload under each setting of threads and cores worth trying; the first is the usual one."""
+    usual = workload.threads if workload.threads is not None else request.device.profile.threads or None
+    if "threads" not in request.tune:
+        return [replace(workload, threads=usual)]
+    board = next(iter(condition.facts.values()))
+    return [
+        replace(workload, threads=threads, affinity=affinity) for threads, affinity in thread_settings(board, usual)
+    ]
+
+
+def thread_settings(board: Mapping[str, Any], usual: int | None) -> list[tuple[int, tuple[int, ...] | None]]:
+    """Return (threads, cores to keep to; None: all), each once, the usual number on all cores first.
+
+    One, two, four ... and as many threads as there are cores. Where cores differ (big.LITTLE), also as many as the
+    fastest ones, which they keep to, and each slower kind of core with a thread for each.
+    """
+    usable = board.get("usable_cores")
+    count = usable if type(usable) is int and usable > 0 else 1
+    kinds = _kinds_of_cores(board, count)
+    settings: list[tuple[int, tuple[int, ...] | None]] = [(min(usual, count) if usual else count, None)]
+    if len(kinds) == 1:
+        settings += [(threads, None) for threads in _counts(count)]
+    else:
+        fastest, *slower = kinds
+        settings += [(len(fastest), None), (count, None)]
+        settings += [(threads, fastest) for threads in _counts(len(fastest))]
+        settings += [(len(kind), kind) for kind in slower]
+    return list(dict.fromkeys(settings))
+
+
+def _counts(cores: int) -> list[int]:
+    return [1 << power for power in range(cores.bit_length()) if 1 << power < cores] + [cores]
+
+
+def _kinds_of_cores(board: Mapping[str, Any], count: int) -> list[tuple[int, ...]]:
+    """Return the cores of each capacity, the fastest first; one kind where the board does not tell them apart."""
+    told = board.get("core_capacities")
+    capacities = {
+        int(core): capacity
+        for core, capacity in (told.items() if isinstance(told, Mapping) else ())
+        if core.isascii() and core.isdigit() and type(capacity) is int
+    }
+    if len(capacities) != count:
+        return [tuple(range(count))]
+    kinds = sorted(set(capacities.values()), reverse=True)
+    return [tuple(sorted(core for core, each in capacities.items() if each == kind)) for kind in kinds]

@@ -1,0 +1,335 @@
+"""The rules by which a run counts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgebench.analysis.summary import complete_passes
+from edgebench.analysis.validity import RULES, judged, reasons_against
+from edgebench.measurement import Run, Series
+from edgebench.testing import Disturbance, SimulatedBoard
+from edgebench.testing.simulated_board import simulated_subject
+from edgebench.workload import RunPlan
+from tests.sample_runs import MS, run, subject, trace
+
+PLAN = RunPlan(runs=2, min_count=10, max_duration_s=60)
+
+
+def measured(*, throttled: list[int] | None = None, count: int = 10, **facts: Any) -> Run:
+    readings = {"throttled": throttled} if throttled is not None else {}
+    of = subject()
+    return run(of, 0, trace([MS] * count, readings=readings), facts={"warmup_steady": True} | facts)
+
+
+def test_a_run_that_nothing_speaks_against_counts() -> None:
+    assert reasons_against(measured(), PLAN) == ()
+    assert reasons_against(measured(throttled=[0, 0]), PLAN) == ()
+
+
+@pytest.mark.parametrize(
+    ("seen", "reason"),
+    [
+        ([0x0, 0x1, 0x0], "under-voltage"),
+        ([0x0, 0x10000], "under-voltage"),
+        ([0x0, 0x2], "clock capped"),
+        ([0x0, 0x20000], "clock capped"),
+        ([0x0, 0x4], "throttled"),
+        ([0x50000, 0x50004], "throttled"),
+        ([0x10000, 0x50000], "throttled"),
+        ([0x0, 0x80008], "soft temperature limit"),
+        ([0x0, 0x50005], "under-voltage and throttled"),
+    ],
+)
+def test_throttling_now_or_between_two_readings_speaks_against_a_run(seen: list[int], reason: str) -> None:
+    assert reasons_against(measured(throttled=seen), PLAN) == (f"{reason} during the run",)
+
+
+@pytest.mark.parametrize("seen", [[0x50000, 0x50000], [0xF0000], [0x50000, 0x10000]])
+def test_what_was_throttled_before_the_run_does_not(seen: list[int]) -> None:
+    assert reasons_against(measured(throttled=seen), PLAN) == ()
+
+
+def test_warm_up_that_was_not_seen_to_end_does() -> None:
+    (reason,) = reasons_against(measured(warmup_steady=False, warmup_count=200), PLAN)
+    assert reason == "warm-up was not seen to end"
+    assert reasons_against(measured(warmup_steady=True), PLAN) == ()
+
+
+def test_too_few_observations_do() -> None:
+    (reason,) = reasons_against(measured(count=9), PLAN)
+    assert reason == "fewer than 10 inferences in 60 s; raise --max-duration or lower --min-count"
+
+
+@pytest.mark.parametrize(
+    ("facts", "reason"),
+    [
+        ({"providers": ["CPUExecutionProvider"]}, "CUDAExecutionProvider was asked for, but CPUExecutionProvider ran"),
+        (
+            {
+                "providers": ["CUDAExecutionProvider", "CPUExecutionProvider"],
+                "nodes": {"CPUExecutionProvider": 300},
+            },
+            "CUDAExecutionProvider runs none of the graph's nodes; they fell back to CPUExecutionProvider",
+        ),
+    ],
+)
+def test_a_provider_that_fell_back_does(facts: dict[str, Any], reason: str) -> None:
+    asked = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    assert reasons_against(measured(providers_asked=asked, **facts), PLAN) == (reason,)
+
+
+def test_a_provider_that_runs_most_of_the_graph_is_no_fallback() -> None:
+    nodes = {"CUDAExecutionProvider": 290, "CPUExecutionProvider": 10}
+    ran = measured(providers_asked=["CUDAExecutionProvider"], providers=list(nodes), nodes=nodes)
+    assert reasons_against(ran, PLAN) == ()
+
+
+TURN = {"batches": 3, "batch_sizes": [2, 2, 1], "batch_tokens": [20, 10, 5]}
+
+
+def test_less_than_one_turn_of_the_inputs_does() -> None:
+    plan = replace(PLAN, min_count=2)
+    (reason,) = reasons_against(measured(count=2, **TURN), plan)
+    assert reason == "not one whole turn of the 5 inputs in at most 60 s; raise --max-duration"
+    assert reasons_against(measured(count=3, **TURN), plan) == ()
+
+
+def test_too_few_observations_in_whole_turns_do() -> None:
+    (reason,) = reasons_against(measured(count=11, **TURN), PLAN)  # 9 in whole turns, 10 wanted
+    assert reason.startswith("fewer than 10 inferences in whole turns of the 5 inputs in 60 s")
+    assert reasons_against(measured(count=12, **TURN), PLAN) == ()
+
+
+@pytest.mark.parametrize(
+    ("missing", "reason"),
+    [
+        ({"load_ns": None}, "the board did not tell how long loading took"),
+        ({"first_ns": None}, "the board did not tell its first inference"),
+        ({"facts": {}}, "the board did not tell the end of warm-up"),
+        ({"load_ns": None, "facts": {}}, "the board did not tell how long loading took and the end of warm-up"),
+    ],
+)
+def test_what_every_run_tells_must_not_be_missing(missing: dict[str, Any], reason: str) -> None:
+    assert reasons_against(replace(measured(), **missing), PLAN) == (reason,)
+
+
+def test_a_reason_does_nothing_to_a_terminal() -> None:
+    (reason,) = reasons_against(measured(providers_asked=["X"], providers=["Y\x1b[2J\u202e"]), PLAN)
+    assert reason == "X was asked for, but Y [2J ran"
+
+
+def test_every_reason_is_given_in_the_order_of_the_table() -> None:
+    bad = measured(throttled=[4], count=1, warmup_steady=False, providers_asked=["X"], providers=["Y"], **TURN)
+    told = ["did not tell", "throttled", "warm-up", "fewer than", "not one whole turn", "X was asked for"]
+    reasons = reasons_against(replace(bad, load_ns=None), PLAN)
+    assert [word for word, reason in zip(told, reasons, strict=True) if word not in reason] == []
+    assert len(RULES) > len(reasons)  # those of sensors have tests of their own
+
+
+# --- what sensors tell -----------------------------------------------------------------------------------------------
+
+
+def simulated(*disturbances: Disturbance, count: int = 500, **about: Any) -> Run:
+    """Ten seconds of a simulated board, read ten times a second."""
+    board = SimulatedBoard(seed=5, sensor_hz=10.0, disturbances=disturbances, **about)
+    return board.run(simulated_subject(0, name="a", planned_runs=1), 0, count=count)
+
+
+def without(run: Run, *sensors: str) -> Run:
+    readings = {name: series for name, series in run.trace.readings.items() if not name.startswith(sensors)}
+    return replace(run, trace=replace(run.trace, readings=readings))
+
+
+def test_a_quiet_board_counts() -> None:
+    assert reasons_against(simulated(drift=0.05), PLAN) == ()
+
+
+def test_an_episode_before_the_run_does_not_matter_although_its_bits_stick() -> None:
+    run = simulated(Disturbance(-100.0, 0.2, 1.5))
+    assert int(run.trace.readings["throttled"].values[-1]) >> 16
+    assert reasons_against(run, PLAN) == ()
+
+
+def test_a_clock_that_drops_tells_of_throttling_where_no_flags_do() -> None:
+    throttled = without(simulated(Disturbance(4.0, 6.0, 1.5)), "temperature_mc/")
+    assert "throttled" in reasons_against(throttled, PLAN)[0]
+    assert reasons_against(without(throttled, "throttled"), PLAN) == (
+        "the clock was below 90 % of what the governor allows",
+    )
+    assert reasons_against(without(throttled, "throttled", "frequency_khz/"), PLAN) == ()
+    unknown = replace(throttled, facts={"warmup_steady": True})
+    assert reasons_against(without(unknown, "throttled"), PLAN) == ()
+
+
+def test_one_low_reading_is_forgiven() -> None:
+    run = simulated()
+    clocks = run.trace.readings["frequency_khz/policy0"]
+    clocks.values[30] = 600_000
+    assert reasons_against(run, PLAN) == ()
+    clocks.values[31] = 600_000
+    assert len(reasons_against(run, PLAN)) == 1
+
+
+def test_other_processes_speak_against_a_run_when_they_work_most_of_the_time() -> None:
+    busy = judged(simulated(Disturbance(0.0, 30.0, 1.2, others_millicores=900)), PLAN)
+    assert busy.reasons == ("other processes used more than 0.5 cores",)
+    assert busy.excluded_spans == ()
+
+
+def test_a_burst_of_others_is_cut_out_and_the_rest_counts() -> None:
+    whole = simulated(Disturbance(4.0, 5.0, 1.2, others_millicores=900))
+    run = judged(whole, PLAN)
+    assert run.valid and run.trace is whole.trace
+    starts, ends = run.trace.starts_ns / 1e9, (run.trace.starts_ns + run.trace.latencies_ns) / 1e9
+    # A reading every 0.1 s tells of the time since the last: the burst, and at most 0.1 s more at its ends.
+    assert not run.is_excluded[(ends < 3.9) | (starts > 5.1)].any()
+    assert run.is_excluded[(starts > 4.0) & (ends < 4.9)].all()
+    counted = complete_passes(run)
+    assert counted.latencies_ns.tolist() == run.latencies_ns[~run.is_excluded].tolist()
+    assert counted.inferences == len(counted.latencies_ns) and counted.excluded_spans == ()
+
+
+@pytest.mark.parametrize(("seconds", "min_count", "counts"), [(1.0, 10, True), (3.5, 10, False), (1.0, 495, False)])
+def test_only_a_small_burst_is_cut_and_only_where_enough_is_left(seconds: float, min_count: int, counts: bool) -> None:
+    run = simulated(Disturbance(4.0, 4.0 + seconds, 1.01, others_millicores=900))
+    run = judged(run, replace(PLAN, min_count=min_count))
+    assert (run.valid, bool(run.excluded_spans)) == (counts, counts)
+
+
+def test_whole_turns_of_the_inputs_are_cut() -> None:
+    run = simulated(Disturbance(4.0, 4.2, 1.2, others_millicores=900), count=501)
+    turn = {"batches": 3, "batch_sizes": [2, 2, 1], "batch_tokens": [20, 10, 5]}
+    items = np.arange(501) % 3
+    run = replace(run, facts=run.facts | turn, trace=replace(run.trace, items=items))
+    counted = complete_passes(judged(run, PLAN))
+    left = len(counted.latencies_ns)
+    assert left < 501 and left % 3 == 0
+    assert counted.trace.items.tolist() == [0, 1, 2] * (left // 3)
+    assert (counted.inferences, counted.tokens) == (5 * left // 3, 35 * left // 3)
+
+
+def test_the_time_of_a_cut_is_not_in_the_throughput() -> None:
+    run = measured(count=10)  # one millisecond each, one after the other
+    start = int(run.trace.starts_ns[4])
+    counted = complete_passes(replace(run, excluded_spans=((start, start + 2 * MS),)))
+    first = int(run.trace.starts_ns[0])
+    assert ((counted.trace.starts_ns - first) // MS).tolist() == list(range(8))
+    assert (counted.inferences, counted.tokens) == (8, 8 * 128)
+
+
+def drifting(by: float, *, items: int = 1) -> Run:
+    """A run whose latencies grow by so much from its start to its end; every input takes its own time."""
+    run = simulated()
+    count = len(run.latencies_ns)
+    position = np.arange(count) % items
+    latencies = (run.latencies_ns * (1 + position) * (1 + by * np.linspace(0, 1, count))).astype(np.int64)
+    starts = run.trace.starts_ns[0] + np.cumsum(latencies) - latencies
+    return replace(run, trace=replace(run.trace, starts_ns=starts, latencies_ns=latencies, items=position, readings={}))
+
+
+@pytest.mark.parametrize("items", [1, 7])
+def test_latencies_that_drift_while_timed_speak_against_a_run(items: int) -> None:
+    assert reasons_against(drifting(0.0, items=items), PLAN) == ()
+    assert reasons_against(drifting(0.1, items=items), PLAN) == (
+        "latencies grew by more than 5 % while they were timed",
+    )
+    assert reasons_against(drifting(-0.1, items=items), PLAN) == (
+        "latencies fell by more than 5 % while they were timed",
+    )
+
+
+def test_few_good_runs_are_lost_to_steadiness() -> None:
+    """100 inferences, 3 % noise, heavy tails, a board that warms up: more than 1 % would be too many."""
+    of = simulated_subject(0, name="a", planned_runs=1)
+    runs = [SimulatedBoard(seed=seed, drift=0.02).run(of, 0, count=100) for seed in range(300)]
+    assert sum("not_steady" in against(run) for run in runs) <= 3
+
+
+def against(run: Run) -> list[str]:
+    return [name for name, rule in RULES.items() if rule(run, PLAN) is not None]
+
+
+def test_a_server_whose_queue_grows_is_steady_as_long_as_each_query_takes_the_same() -> None:
+    run = measured(count=1000)
+    arrivals = run.trace.starts_ns - 5 * MS * np.arange(1000) // 1000  # the later, the longer it waited
+    waited = run.trace.starts_ns + run.trace.latencies_ns - arrivals
+    run = replace(run, trace=replace(run.trace, starts_ns=arrivals, latencies_ns=waited))
+    assert waited[-1] > 5 * waited[0]
+    assert reasons_against(run, PLAN) == ()
+
+
+def of_cores(run: Run, clocks: dict[str, int], allowed: dict[str, int], **board: Any) -> Run:
+    """The same run on a board whose cores have these clocks all the time."""
+    run = without(run, "frequency_khz/")
+    times = run.trace.readings["others_cpu_millicores"].t_ns
+    cores = {f"frequency_khz/{name}": Series(times, np.full(len(times), clock)) for name, clock in clocks.items()}
+    readings = {**run.trace.readings, **cores}
+    facts = run.facts | {"board": {"clock_allowed_khz": allowed, **board}}
+    return replace(run, facts=facts, trace=replace(run.trace, readings=readings))
+
+
+BIG_LITTLE = {"cpu0": 1_800_000, "cpu4": 2_400_000}
+
+
+@pytest.mark.parametrize(
+    ("clocks", "board", "counts"),
+    [
+        ({"cpu0": 600_000, "cpu4": 2_400_000}, {}, True),  # the small ones idle
+        ({"cpu0": 1_800_000, "cpu4": 1_400_000}, {}, False),  # the fast ones, which work, are held back
+        ({"cpu0": 1_800_000, "cpu4": 400_000}, {"cores": 8, "usable_cores": 4}, True),  # bound to the small ones
+        ({"cpu0": 1_400_000, "cpu4": 400_000}, {"cores": 8, "usable_cores": 4}, False),
+    ],
+)
+def test_of_cores_of_several_kinds_those_that_work_are_looked_at(
+    clocks: dict[str, int], board: dict[str, int], counts: bool
+) -> None:
+    run = of_cores(simulated(), clocks, BIG_LITTLE, **board)
+    assert (against(run) == []) == counts
+
+
+def test_a_clock_that_falls_between_inferences_is_what_its_governor_is_for() -> None:
+    run = of_cores(simulated(), {"cpu0": 600_000}, {"cpu0": 1_800_000})
+    assert against(run) == ["clock_too_low"]
+    trace = run.trace
+    rare = replace(trace, starts_ns=trace.starts_ns[::5], latencies_ns=trace.latencies_ns[::5], items=trace.items[::5])
+    assert against(replace(run, trace=rare)) == []  # a pause of four inferences after each
+
+
+def test_what_was_throttled_between_the_start_and_the_first_reading_speaks_against_a_run() -> None:
+    begun = {"board": {"throttled": 0}}
+    assert reasons_against(measured(throttled=[0x20000], **begun), PLAN) == ("clock capped during the run",)
+    assert reasons_against(measured(throttled=[0x20000], board={"throttled": 0x20000}), PLAN) == ()
+
+
+@pytest.mark.parametrize(("pages", "counts"), [([0, 0], True), ([900, 1000], True), ([0, 1000], False), ([9000], True)])
+def test_swapping_speaks_against_a_run(pages: list[int], counts: bool) -> None:
+    run = simulated()
+    ends = [0, int(run.trace.starts_ns[-1]) + 10**9]
+    series = Series(np.asarray(ends[: len(pages)], np.int64), np.asarray(pages, np.int64))
+    run = replace(run, trace=replace(run.trace, readings={**run.trace.readings, "swapped_pages": series}))
+    assert (reasons_against(run, PLAN) == ()) == counts
+
+
+def test_another_clock_source_speaks_against_a_run() -> None:
+    run = measured()
+    changes = Series(run.trace.starts_ns[:2], np.array([0, 1]))
+    changed = replace(run, trace=replace(run.trace, readings={"clocksource_changes": changes}))
+    assert reasons_against(changed, PLAN) == ("the kernel changed the clock that everything is timed by (see dmesg)",)
+
+
+def test_a_board_that_heats_up_within_a_run_has_not_settled() -> None:
+    heating = simulated(drift_s=3.0)
+    assert reasons_against(heating, PLAN) == ("the temperature changed by more than 15 °C",)
+
+
+@pytest.mark.parametrize(("faults", "counts"), [([5, 5], True), ([5, 15], True), ([5, 400], False), ([400], True)])
+def test_memory_that_is_read_back_from_the_disk_speaks_against_a_run(faults: list[int], counts: bool) -> None:
+    run = simulated()
+    ends = [0, int(run.trace.starts_ns[-1]) + 10**9]
+    series = Series(np.asarray(ends[: len(faults)], np.int64), np.asarray(faults, np.int64))
+    run = replace(run, trace=replace(run.trace, readings={**run.trace.readings, "major_faults": series}))
+    assert (reasons_against(run, PLAN) == ()) == counts
