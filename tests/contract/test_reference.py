@@ -15,7 +15,7 @@ import pytest
 from edgebench.cli import main
 from edgebench.device import DeviceProfile, read_profile
 from edgebench.errors import ConfigError
-from edgebench.store import Store
+from edgebench.store.store import Store
 from tests.sample_runs import MS, run, subject, trace
 from tests.schemas import schemas
 

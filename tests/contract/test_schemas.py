@@ -32,7 +32,7 @@ from edgebench.measurement import (
 )
 from edgebench.operators import Operator, OperatorProfile
 from edgebench.stats.rate_search import Probe, RateSearch
-from edgebench.store import Store
+from edgebench.store.store import Store
 from edgebench.testing import SimulatedBoard
 from tests.sample_runs import MS, run, subject, trace
 from tests.schemas import check_schema, is_described, schemas
