@@ -10,9 +10,9 @@ import os
 import re
 from typing import Any, Callable, List, NoReturn, Optional
 
-from .failure import DISK_FULL, Failure
 from .home import Home, find_home, is_in_our_way, not_permitted
-from .wire import MAX_INT, MAX_LINE_BYTES, MAX_SPEC_BYTES, encode_object, one_line
+from .protocol.failure import DISK_FULL, Failure
+from .protocol.wire import MAX_INT, MAX_LINE_BYTES, MAX_SPEC_BYTES, encode_object, one_line
 
 
 def main(arguments: Optional[List[str]] = None) -> int:

@@ -9,11 +9,11 @@ import sys
 from pathlib import Path
 from typing import Any, Dict, cast
 
-from .failure import Failure
 from .infer import infer_all
 from .inputs import Batches
 from .line import Supervisor
-from .protocol import Message, ProtocolError, RunSpec, one_line
+from .protocol.failure import Failure
+from .protocol.messages import Message, ProtocolError, RunSpec, one_line
 from .runtimes import describe, open_runtime
 
 

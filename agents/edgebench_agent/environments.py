@@ -17,9 +17,9 @@ from typing import Any, Dict, Iterator, List
 
 from .board_lease import BoardLease
 from .board_lock import take
-from .failure import Failure
 from .home import Home, not_permitted
-from .protocol import Adoption, InstallSpec, Leftovers, ProtocolError, WheelFile
+from .protocol.failure import Failure
+from .protocol.messages import Adoption, InstallSpec, Leftovers, ProtocolError, WheelFile
 from .wheel_files import unpack_wheel, unpacked_bytes
 
 _SIZES = "sizes.json"

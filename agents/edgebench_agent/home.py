@@ -9,10 +9,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Dict, List, Optional, Sequence, Tuple
 
-from .failure import Failure
+from .protocol.failure import Failure
 
 if TYPE_CHECKING:
-    from .protocol import ModelFile  # not loaded by every command
+    from .protocol.messages import ModelFile  # not loaded by every command
 
 PACKAGE = "edgebench_agent"
 

@@ -6,10 +6,10 @@ import time
 from pathlib import Path
 from typing import Any, BinaryIO, List, Sequence
 
-from .failure import Failure
 from .inputs import Batches
 from .line import Supervisor, send_latencies
-from .protocol import Done, Outputs, RunSpec
+from .protocol.failure import Failure
+from .protocol.messages import Done, Outputs, RunSpec
 from .runtimes import Model
 
 _SEND_EVERY_NS = 500_000_000

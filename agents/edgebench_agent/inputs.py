@@ -3,8 +3,8 @@
 from itertools import accumulate
 from typing import Any, Callable, Dict, List, Sequence
 
-from .failure import Failure
-from .protocol import RunSpec
+from .protocol.failure import Failure
+from .protocol.messages import RunSpec
 from .runtimes import Tensor
 
 _DTYPES = ("int64", "int32")

@@ -10,9 +10,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import List, Optional
 
-from .failure import DISK_FULL, Failure
 from .journal_place import Place, lies_in_memory, take_home
-from .protocol import Entry, Log, Message, ProtocolError, decode_message, encode_body, stamp
+from .protocol.failure import DISK_FULL, Failure
+from .protocol.messages import Entry, Log, Message, ProtocolError, decode_message, encode_body, stamp
 from .tail import whole_lines
 
 

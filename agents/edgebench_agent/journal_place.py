@@ -16,8 +16,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple, Optional
 
-from .failure import DISK_FULL, Failure
 from .home import Home, RunFolder
+from .protocol.failure import DISK_FULL, Failure
 from .tail import has_writer
 
 _PREFIX = "edgebench-"

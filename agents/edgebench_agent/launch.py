@@ -10,12 +10,12 @@ from typing import Any, Dict, List, Optional
 
 from .board import memory_available
 from .board_lease import BoardLease
-from .failure import Failure
 from .home import Home, RunFolder, board_root, own_command
 from .journal_place import check_place, leave_place, sweep
 from .lease import Lease
 from .power import Power
-from .protocol import MAX_LINE_BYTES, Failed, ModelFile, ProtocolError, RunSpec, decode_message, one_line
+from .protocol.failure import Failure
+from .protocol.messages import MAX_LINE_BYTES, Failed, ModelFile, ProtocolError, RunSpec, decode_message, one_line
 from .runtimes import open_runtime
 
 #: For the journal, the log and what they need.

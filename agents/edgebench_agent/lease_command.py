@@ -3,9 +3,9 @@
 from typing import Any, Dict, Optional
 
 from .board_lease import BoardLease
-from .failure import Failure
 from .home import Home, board_root
-from .protocol import LeaseRequest, ProtocolError
+from .protocol.failure import Failure
+from .protocol.messages import LeaseRequest, ProtocolError
 
 
 def obey(home: Home, line: bytes) -> Dict[str, Any]:

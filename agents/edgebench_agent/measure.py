@@ -12,10 +12,10 @@ from random import Random
 from statistics import median
 from typing import Any, Callable, Iterator, List, Sequence, Tuple, Union
 
-from .failure import Failure
 from .inputs import Batches
 from .line import Supervisor, send_latencies
-from .protocol import Done, First, Log, RunSpec, WarmedUp
+from .protocol.failure import Failure
+from .protocol.messages import Done, First, Log, RunSpec, WarmedUp
 from .runtimes import Model
 
 #: Inferences that are kept in memory until they are sent.

@@ -9,14 +9,14 @@ import time
 import traceback
 from typing import List, Tuple
 
-from .failure import DISK_FULL, Failure
 from .home import Home, RunFolder
 from .infer import infer_all
 from .inputs import Batches, lengths_taken
 from .line import Stopped, Supervisor
 from .measure import infer_first, measure
 from .operators import open_profiler, profile_operators
-from .protocol import Done, Failed, Loaded, RunSpec, one_line
+from .protocol.failure import DISK_FULL, Failure
+from .protocol.messages import Done, Failed, Loaded, RunSpec, one_line
 from .runtimes import Model, describe, open_runtime
 
 _REST_S = 0.5  # after so long at most it ends when it is asked to

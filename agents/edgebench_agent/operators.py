@@ -7,10 +7,10 @@ import time
 from pathlib import Path
 from typing import Any, Callable, List, NamedTuple, Sequence
 
-from .failure import Failure
 from .inputs import Batches
 from .line import Supervisor
-from .protocol import MAX_ITEMS, Done, Operators, one_line
+from .protocol.failure import Failure
+from .protocol.messages import MAX_ITEMS, Done, Operators, one_line
 from .runtimes import RUNTIMES, Model, open_runtime
 
 #: Each batch runs this often before the count begins, for a runtime prepares itself for each new shape.

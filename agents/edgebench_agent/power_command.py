@@ -3,11 +3,11 @@
 from typing import Any, Dict
 
 from .board_lease import BoardLease
-from .failure import Failure
 from .guard import start_guard
 from .home import Home, board_root
 from .power import Power
-from .protocol import PowerRequest, ProtocolError
+from .protocol.failure import Failure
+from .protocol.messages import PowerRequest, ProtocolError
 
 
 def obey(home: Home, line: bytes) -> Dict[str, Any]:

@@ -5,9 +5,9 @@ from typing import Any, Dict, List
 from .board import board_facts
 from .board_lock import running
 from .busy import busiest_processes
-from .failure import Failure
 from .home import Home, board_root, own_command
-from .protocol import ProtocolError, decode_object, one_line
+from .protocol.failure import Failure
+from .protocol.messages import ProtocolError, decode_object, one_line
 from .runtimes import RUNTIMES, describe, mending
 from .sensors.reading import read_board
 

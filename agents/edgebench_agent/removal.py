@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any, Dict, List, Optional
 
 from .board_lock import take
-from .failure import Failure
 from .home import Home, board_root, not_permitted
 from .journal_place import leave_place
 from .power import Power
+from .protocol.failure import Failure
 
 
 def remove_all(home: Home) -> Dict[str, Any]:

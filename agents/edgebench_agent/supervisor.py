@@ -19,13 +19,13 @@ from . import page_cache
 from .blobs import release_blobs
 from .board import board_facts, memory_available, oom_kills
 from .board_lease import BoardLease
-from .failure import Failure
 from .home import Home, board_root, own_command, own_sha256
 from .journal import Journal
 from .journal_place import find_place
 from .lease import Lease
 from .progress import Progress
-from .protocol import PROTOCOL_VERSION, Failed, Hello, Log, Message, Readings, RunSpec, decode_object, one_line
+from .protocol.failure import Failure
+from .protocol.messages import PROTOCOL_VERSION, Failed, Hello, Log, Message, Readings, RunSpec, decode_object, one_line
 from .sensors.reading import SensorSet
 
 _TICK_NS = 100_000_000

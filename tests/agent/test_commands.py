@@ -17,12 +17,13 @@ import pytest
 from edgebench_agent import protocol
 from edgebench_agent.blobs import clean
 from edgebench_agent.home import Home
+from edgebench_agent.protocol import messages
 from tests.agent.board import AgentBoard, wait_until
 
 
 def test_probe_tells_the_board_and_each_runtime(board: AgentBoard) -> None:
     reply = board.reply("probe", "--runtime", "onnxruntime", "--runtime", "null")
-    assert protocol._facts(reply["board"])
+    assert messages._facts(reply["board"])
     assert reply["board"]["python_executable"] == sys.executable
     assert reply["board"]["memory_available_bytes"] <= reply["board"]["memory_bytes"]
     found = reply["runtimes"]["onnxruntime"]

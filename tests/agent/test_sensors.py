@@ -13,6 +13,7 @@ import pytest
 
 from edgebench_agent.board import board_facts, boot_id, memory_available, oom_kills
 from edgebench_agent.home import Home
+from edgebench_agent.protocol.wire import MAX_INT
 from edgebench_agent.sensors import (
     SENSORS,
     Row,
@@ -30,7 +31,6 @@ from edgebench_agent.sensors import (
     thermal,
 )
 from edgebench_agent.sensors.reading import SensorSet, read_board
-from edgebench_agent.wire import MAX_INT
 from tests.agent.trees import (
     JETSON_NANO,
     JETSON_NANO_POWER,

@@ -8,7 +8,7 @@ import sys
 from importlib import import_module
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
 
-from ..failure import Failure
+from ..protocol.failure import Failure
 
 
 class Tensor(NamedTuple):

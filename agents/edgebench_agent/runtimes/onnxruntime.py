@@ -6,8 +6,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Tuple
 
-from ..failure import Failure
-from ..protocol import one_line
+from ..protocol.failure import Failure
+from ..protocol.messages import one_line
 from . import Description, Model, Tensor
 
 if TYPE_CHECKING:

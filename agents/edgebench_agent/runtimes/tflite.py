@@ -7,8 +7,8 @@ from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
 
-from ..failure import Failure
-from ..protocol import one_line
+from ..protocol.failure import Failure
+from ..protocol.messages import one_line
 from . import Description, Model, Tensor
 
 if TYPE_CHECKING:

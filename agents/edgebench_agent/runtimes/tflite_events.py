@@ -12,7 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Tuple
 
-from ..failure import Failure
+from ..protocol.failure import Failure
 
 #: Kinds of events, as TFLite numbers them: a node that the interpreter ran, one that a delegate ran without telling
 #: more, one of a delegate's own operators.
