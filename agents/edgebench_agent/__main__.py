@@ -84,8 +84,8 @@ def _probe(options: Any, home: Home, wire: int) -> None:
 def _temperatures(options: Any, home: Home, wire: int) -> None:
     from pathlib import Path
 
-    from .in_time import ask_in_time
-    from .sensors.thermal import read_temperatures
+    from .board.sensors.thermal import read_temperatures
+    from .board.timeout import ask_in_time
 
     asked = ask_in_time({"temperature_mc": lambda: read_temperatures(Path("/"))})
     _reply(wire, temperature_mc=asked["temperature_mc"] or {})

@@ -23,8 +23,8 @@ from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
+from .board.kernel_files import boot_id
 from .home import Home
-from .kernel_files import boot_id
 from .protocol.failure import Failure
 from .protocol.messages import MAX_INT, LeaseRequest, ProtocolError, decode_object, encode_object
 

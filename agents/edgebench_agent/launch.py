@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any, Dict, List, Optional
 
-from .board import memory_available
+from .board.facts import memory_available
 from .board_lease import BoardLease
 from .home import Home, RunFolder, board_root, own_command
 from .journal_place import check_place, leave_place, sweep

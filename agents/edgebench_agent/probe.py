@@ -2,14 +2,14 @@
 
 from typing import Any, Dict, List
 
-from .board import board_facts
+from .board.facts import board_facts
+from .board.processes import busiest_processes
+from .board.sensors.reading import read_board
 from .board_lock import running
-from .busy import busiest_processes
 from .home import Home, board_root, own_command
 from .protocol.failure import Failure
 from .protocol.messages import ProtocolError, decode_object, one_line
 from .runtimes import RUNTIMES, describe, mending
-from .sensors.reading import read_board
 
 _IMPORT_TIMEOUT_S = 120
 

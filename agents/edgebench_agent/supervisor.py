@@ -17,7 +17,8 @@ from typing import Dict, List, Optional
 
 from . import page_cache
 from .blobs import release_blobs
-from .board import board_facts, memory_available, oom_kills
+from .board.facts import board_facts, memory_available, oom_kills
+from .board.sensors.reading import SensorSet
 from .board_lease import BoardLease
 from .home import Home, board_root, own_command, own_sha256
 from .journal import Journal
@@ -26,7 +27,6 @@ from .lease import Lease
 from .progress import Progress
 from .protocol.failure import Failure
 from .protocol.messages import PROTOCOL_VERSION, Failed, Hello, Log, Message, Readings, RunSpec, decode_object, one_line
-from .sensors.reading import SensorSet
 
 _TICK_NS = 100_000_000
 _LOOK_EVERY_NS = 1_000_000_000

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edgebench_agent.board.sensors.load import process_seconds
 from edgebench_agent.journal import read_journal
 from edgebench_agent.protocol import (
     HEARTBEAT,
@@ -38,7 +39,6 @@ from edgebench_agent.protocol import (
     WarmedUp,
     decode_message,
 )
-from edgebench_agent.sensors.load import process_seconds
 from edgebench_agent.tail import has_writer
 from tests.agent.board import DEADLINE_S, SECOND, AgentBoard, children, of, wait_until
 from tests.agent.conftest import make_hungry_model, make_model

@@ -11,10 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from edgebench_agent.board import board_facts, boot_id, memory_available, oom_kills
-from edgebench_agent.home import Home
-from edgebench_agent.protocol.wire import MAX_INT
-from edgebench_agent.sensors import (
+from edgebench_agent.board.facts import board_facts, boot_id, memory_available, oom_kills
+from edgebench_agent.board.sensors import (
     SENSORS,
     Row,
     cpufreq,
@@ -30,7 +28,9 @@ from edgebench_agent.sensors import (
     reading,
     thermal,
 )
-from edgebench_agent.sensors.reading import SensorSet, read_board
+from edgebench_agent.board.sensors.reading import SensorSet, read_board
+from edgebench_agent.home import Home
+from edgebench_agent.protocol.wire import MAX_INT
 from tests.agent.trees import (
     JETSON_NANO,
     JETSON_NANO_POWER,

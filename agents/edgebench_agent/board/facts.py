@@ -9,14 +9,14 @@ import time
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional
 
-from .home import Home
-from .in_time import ask_in_time
+from ..home import Home
 from .kernel_files import boot_id, kilobytes, read_int, read_table, read_text
 from .sensors.cpufreq import allowed_clocks, cpu_folders
 from .sensors.kernel import read_clocksource
 from .sensors.nvpmodel import read_power_mode
 from .sensors.raspberry_pi import read_throttled
 from .sensors.thermal import read_temperatures
+from .timeout import ask_in_time
 
 _ROOT = Path("/")
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, Deque, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
-from ..protocol.wire import MAX_INT, one_line
+from ...protocol.wire import MAX_INT, one_line
 from . import BOARD_SENSORS, SENSORS, Reader, Row, process
 
 _HANGS_AFTER_NS = 5_000_000_000
