@@ -117,13 +117,13 @@ def _fetch(options: Any, home: Home, wire: int) -> None:
 
 
 def _lease(options: Any, home: Home, wire: int) -> None:
-    from .lease_command import obey
+    from .lease.lease_command import obey
 
     _reply(wire, **obey(home, sys.stdin.buffer.readline(MAX_LINE_BYTES + 1)))
 
 
 def _power(options: Any, home: Home, wire: int) -> None:
-    from .power_command import obey
+    from .lease.power_command import obey
 
     _reply(wire, **obey(home, sys.stdin.buffer.readline(MAX_LINE_BYTES + 1)))
 
@@ -132,7 +132,7 @@ def _renewer(options: Any, home: Home) -> Callable[[], None]:
     """Return what keeps the board's lease of the token that was given."""
     if not options.lease:
         return lambda: None
-    from .board_lease import BoardLease
+    from .lease.board_lease import BoardLease
 
     lease = BoardLease(home)
     return lambda: lease.renew(options.lease)
@@ -140,7 +140,7 @@ def _renewer(options: Any, home: Home) -> Callable[[], None]:
 
 def _require_lease(options: Any, home: Home) -> None:
     """Make sure that the board is ours, by the token that was given, or nobody's."""
-    from .board_lease import BoardLease
+    from .lease.board_lease import BoardLease
 
     if not home.root.is_dir():
         return  # nothing is there to be lost, and nothing should be made
@@ -191,7 +191,7 @@ def _try(options: Any, home: Home, wire: int) -> None:
 
 
 def _guard(options: Any, home: Home, wire: int) -> None:
-    from .guard import guard
+    from .lease.guard import guard
 
     guard(home, options.token)
 

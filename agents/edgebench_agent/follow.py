@@ -9,7 +9,7 @@ from typing import Callable
 
 from .home import Home, RunFolder
 from .journal_place import check_place
-from .lease import Lease
+from .lease.run_lease import Lease
 from .protocol.failure import Failure
 from .protocol.wire import HEARTBEAT, MAX_LINE_BYTES, RENEW, RUN_FILES, STOP
 from .tail import has_writer, whole_lines

@@ -5,8 +5,8 @@ from typing import Any, Dict, List
 from .board.facts import board_facts
 from .board.processes import busiest_processes
 from .board.sensors.reading import read_board
-from .board_lock import running
 from .home import Home, board_root, own_command
+from .lease.lock import running
 from .protocol.failure import Failure
 from .protocol.messages import ProtocolError, decode_object, one_line
 from .runtimes import RUNTIMES, describe, mending

@@ -6,10 +6,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Dict, List, Optional
 
-from .board_lock import take
 from .home import Home, board_root, not_permitted
 from .journal_place import leave_place
-from .power import Power
+from .lease.lock import take
+from .lease.power import Power
 from .protocol.failure import Failure
 
 

@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from edgebench_agent.board_lease import BoardLease
 from edgebench_agent.home import Home
+from edgebench_agent.lease.board_lease import BoardLease
 from edgebench_agent.protocol import Failed, Latencies, LeaseRequest
 from tests.agent.board import SECOND, AgentBoard, of, wait_until
 

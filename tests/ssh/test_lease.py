@@ -24,8 +24,8 @@ from edgebench.own_cost import own_cost
 from edgebench.release import SeenLease, release_seen, see_lease
 from edgebench.remote_agent import RemoteAgent
 from edgebench.transport import open_transport
-from edgebench_agent.board_lease import BoardLease
 from edgebench_agent.home import Home
+from edgebench_agent.lease.board_lease import BoardLease
 from edgebench_agent.protocol import LeaseRequest
 from tests.agent.board import DEADLINE_S, SECOND, wait_until
 from tests.ssh.board import SshBoard

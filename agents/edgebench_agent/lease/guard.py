@@ -8,9 +8,9 @@ import os
 import subprocess
 import time
 
+from ..home import Home, board_root, own_command
 from .board_lease import BoardLease
-from .board_lock import running
-from .home import Home, board_root, own_command
+from .lock import running
 from .power import Power
 
 _LOOK_EVERY_S = 5.0

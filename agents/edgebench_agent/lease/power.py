@@ -11,13 +11,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Dict, List, Optional
 
-from .board.kernel_files import boot_id, read_int, read_text
-from .board.sensors.command import find_command
-from .board.sensors.cpufreq import cpu_folders
-from .board.sensors.nvpmodel import NVPMODEL, power_mode_number, power_modes, read_power_mode
-from .home import Home
-from .protocol.failure import Failure
-from .protocol.messages import encode_object, one_line
+from ..board.kernel_files import boot_id, read_int, read_text
+from ..board.sensors.command import find_command
+from ..board.sensors.cpufreq import cpu_folders
+from ..board.sensors.nvpmodel import NVPMODEL, power_mode_number, power_modes, read_power_mode
+from ..home import Home
+from ..protocol.failure import Failure
+from ..protocol.messages import encode_object, one_line
 
 _SUDO = ("usr/bin/sudo",)
 _TIMEOUT_S = 30

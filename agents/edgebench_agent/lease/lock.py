@@ -7,8 +7,8 @@ import fcntl
 import os
 from typing import Optional
 
-from .home import Home
-from .protocol.failure import Failure
+from ..home import Home
+from ..protocol.failure import Failure
 
 
 def running(home: Home) -> Optional[str]:

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Optional
 
-from .board.kernel_files import boot_id
+from ..board.kernel_files import boot_id
 
 
 class Lease:

@@ -23,10 +23,10 @@ from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
-from .board.kernel_files import boot_id
-from .home import Home
-from .protocol.failure import Failure
-from .protocol.messages import MAX_INT, LeaseRequest, ProtocolError, decode_object, encode_object
+from ..board.kernel_files import boot_id
+from ..home import Home
+from ..protocol.failure import Failure
+from ..protocol.messages import MAX_INT, LeaseRequest, ProtocolError, decode_object, encode_object
 
 #: A ticket that was not asked for so long leaves the queue. Waiters are told to ask at least three times as often.
 _FORGOTTEN_NS = 30_000_000_000

@@ -2,12 +2,12 @@
 
 from typing import Any, Dict
 
+from ..home import Home, board_root
+from ..protocol.failure import Failure
+from ..protocol.messages import PowerRequest, ProtocolError
 from .board_lease import BoardLease
 from .guard import start_guard
-from .home import Home, board_root
 from .power import Power
-from .protocol.failure import Failure
-from .protocol.messages import PowerRequest, ProtocolError
 
 
 def obey(home: Home, line: bytes) -> Dict[str, Any]:

@@ -2,10 +2,10 @@
 
 from typing import Any, Dict, Optional
 
+from ..home import Home, board_root
+from ..protocol.failure import Failure
+from ..protocol.messages import LeaseRequest, ProtocolError
 from .board_lease import BoardLease
-from .home import Home, board_root
-from .protocol.failure import Failure
-from .protocol.messages import LeaseRequest, ProtocolError
 
 
 def obey(home: Home, line: bytes) -> Dict[str, Any]:
