@@ -92,7 +92,7 @@ def _temperatures(options: Any, home: Home, wire: int) -> None:
 
 
 def _receive(options: Any, home: Home, wire: int) -> None:
-    from .blobs import receive
+    from .storage.blobs import receive
 
     renew = _renewer(options, home)
     receive(home, options.sha256, options.bytes, 0, lambda **values: _reply(wire, **values), renew)
@@ -151,7 +151,7 @@ def _require_lease(options: Any, home: Home) -> None:
 
 
 def _clean(options: Any, home: Home, wire: int) -> None:
-    from .blobs import clean
+    from .storage.blobs import clean
 
     if not options.dry_run:
         _require_lease(options, home)
@@ -160,25 +160,25 @@ def _clean(options: Any, home: Home, wire: int) -> None:
 
 
 def _install(options: Any, home: Home, wire: int) -> None:
-    from .environments import install
+    from .storage.environments import install
 
     _reply(wire, **install(home, sys.stdin.buffer.readline(MAX_LINE_BYTES + 1), options.lease))
 
 
 def _adopt(options: Any, home: Home, wire: int) -> None:
-    from .environments import adopt
+    from .storage.environments import adopt
 
     _reply(wire, **adopt(home, sys.stdin.buffer.readline(MAX_LINE_BYTES + 1), options.lease))
 
 
 def _drop(options: Any, home: Home, wire: int) -> None:
-    from .environments import drop
+    from .storage.environments import drop
 
     _reply(wire, **drop(home, sys.stdin.buffer.readline(MAX_LINE_BYTES + 1), options.lease))
 
 
 def _remove(options: Any, home: Home, wire: int) -> None:
-    from .removal import remove_all
+    from .storage.removal import remove_all
 
     _require_lease(options, home)
     _reply(wire, **remove_all(home))

@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from edgebench_agent import protocol
-from edgebench_agent.blobs import clean
 from edgebench_agent.home import Home
 from edgebench_agent.protocol import messages
+from edgebench_agent.storage.blobs import clean
 from tests.agent.board import AgentBoard, wait_until
 
 

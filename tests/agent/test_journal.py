@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from edgebench_agent.journal import Journal, read_journal
 from edgebench_agent.protocol import Log, Phase, ProtocolError, encode_message
 from edgebench_agent.protocol.failure import Failure
-from edgebench_agent.tail import has_writer, whole_lines
+from edgebench_agent.storage.tail import has_writer, whole_lines
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])

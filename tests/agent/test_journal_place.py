@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from edgebench_agent import journal_place
 from edgebench_agent.home import Home
 from edgebench_agent.journal import Journal, read_journal
-from edgebench_agent.journal_place import Place
 from edgebench_agent.protocol import Done, Failed, Log
-from edgebench_agent.tail import has_writer
+from edgebench_agent.storage import journal_place
+from edgebench_agent.storage.journal_place import Place
+from edgebench_agent.storage.tail import has_writer
 from tests.agent.board import SECOND, AgentBoard, children, of, wait_until
 
 SHM = Path("/dev/shm")

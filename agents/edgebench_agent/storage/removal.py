@@ -6,11 +6,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Dict, List, Optional
 
-from .home import Home, board_root, not_permitted
+from ..home import Home, board_root, not_permitted
+from ..lease.lock import take
+from ..lease.power import Power
+from ..protocol.failure import Failure
 from .journal_place import leave_place
-from .lease.lock import take
-from .lease.power import Power
-from .protocol.failure import Failure
 
 
 def remove_all(home: Home) -> Dict[str, Any]:

@@ -10,7 +10,7 @@ import zlib
 from pathlib import Path
 from typing import IO, Dict, List, Optional, Tuple
 
-from .protocol.failure import Failure
+from ..protocol.failure import Failure
 
 _CHUNK_BYTES = 1 << 20
 _MAX_FILES = 100_000

@@ -15,9 +15,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
-from .home import Home, own_archive
+from ..home import Home, own_archive
+from ..protocol.failure import DISK_FULL, Failure
 from .journal_place import leave_place, sweep
-from .protocol.failure import DISK_FULL, Failure
 from .tail import has_writer
 
 #: Sends one reply to the host.

@@ -15,11 +15,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Dict, Iterator, List
 
-from .home import Home, not_permitted
-from .lease.board_lease import BoardLease
-from .lease.lock import take
-from .protocol.failure import Failure
-from .protocol.messages import Adoption, InstallSpec, Leftovers, ProtocolError, WheelFile
+from ..home import Home, not_permitted
+from ..lease.board_lease import BoardLease
+from ..lease.lock import take
+from ..protocol.failure import Failure
+from ..protocol.messages import Adoption, InstallSpec, Leftovers, ProtocolError, WheelFile
 from .wheel_files import unpack_wheel, unpacked_bytes
 
 _SIZES = "sizes.json"

@@ -16,8 +16,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple, Optional
 
-from .home import Home, RunFolder
-from .protocol.failure import DISK_FULL, Failure
+from ..home import Home, RunFolder
+from ..protocol.failure import DISK_FULL, Failure
 from .tail import has_writer
 
 _PREFIX = "edgebench-"
@@ -41,7 +41,7 @@ def find_place(run: RunFolder) -> Optional[Place]:
     # Here, as in remove_place: `follow` loads this module, too, and must not wait for more than it needs.
     import tempfile
 
-    from .board.facts import memory_available
+    from ..board.facts import memory_available
 
     root = _tmpfs()
     if root is None or lies_in_memory(run.path):
