@@ -99,19 +99,19 @@ def _receive(options: Any, home: Home, wire: int) -> None:
 
 
 def _launch(options: Any, home: Home, wire: int) -> None:
-    from .launch import launch
+    from .run.launch import launch
 
     _reply(wire, **launch(home, sys.stdin.buffer.readline(MAX_SPEC_BYTES + 1)))
 
 
 def _follow(options: Any, home: Home, wire: int) -> None:
-    from .follow import follow
+    from .run.follow import follow
 
     follow(home, options.run_id, options.offset, 0, wire, _renewer(options, home))
 
 
 def _fetch(options: Any, home: Home, wire: int) -> None:
-    from .follow import fetch
+    from .run.follow import fetch
 
     fetch(home, options.run_id, options.name, options.offset, wire)
 
@@ -197,13 +197,13 @@ def _guard(options: Any, home: Home, wire: int) -> None:
 
 
 def _supervise(options: Any, home: Home, wire: int) -> int:
-    from .supervisor import supervise
+    from .run.supervisor import supervise
 
     return supervise(home, options.run_id, options.lock, options.ready)
 
 
 def _measure(options: Any, home: Home, wire: int) -> NoReturn:
-    from .measuring_process import run_measurement
+    from .run.worker import run_measurement
 
     # At once: taking a native runtime apart is not part of the run, and may crash or hang.
     os._exit(run_measurement(home, options.run_id, options.messages, options.go))

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from edgebench_agent.journal import Journal, read_journal
 from edgebench_agent.protocol import Log, Phase, ProtocolError, encode_message
 from edgebench_agent.protocol.failure import Failure
+from edgebench_agent.run.journal import Journal, read_journal
 from edgebench_agent.storage.tail import has_writer, whole_lines
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from edgebench_agent.home import Home
-from edgebench_agent.journal import Journal, read_journal
 from edgebench_agent.protocol import Done, Failed, Log
+from edgebench_agent.run.journal import Journal, read_journal
 from edgebench_agent.storage import journal_place
 from edgebench_agent.storage.journal_place import Place
 from edgebench_agent.storage.tail import has_writer

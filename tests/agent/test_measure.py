@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgebench_agent.inputs import Batches
-from edgebench_agent.measure import has_settled
 from edgebench_agent.protocol import RunSpec
 from edgebench_agent.protocol.failure import Failure
+from edgebench_agent.run.inputs import Batches
+from edgebench_agent.run.loops import has_settled
 from edgebench_agent.runtimes import RUNTIMES, Tensor, mending, open_runtime
 
 medians = st.integers(1_000, 10**9)

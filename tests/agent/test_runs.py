@@ -20,7 +20,6 @@ import numpy as np
 import pytest
 
 from edgebench_agent.board.sensors.load import process_seconds
-from edgebench_agent.journal import read_journal
 from edgebench_agent.protocol import (
     HEARTBEAT,
     MAX_INT,
@@ -39,6 +38,7 @@ from edgebench_agent.protocol import (
     WarmedUp,
     decode_message,
 )
+from edgebench_agent.run.journal import read_journal
 from edgebench_agent.storage.tail import has_writer
 from tests.agent.board import DEADLINE_S, SECOND, AgentBoard, children, of, wait_until
 from tests.agent.conftest import make_hungry_model, make_model
@@ -601,7 +601,7 @@ def change_archive(board: AgentBoard, name: str, before: bytes, after: bytes) ->
 
 
 def test_a_measuring_process_that_waits_for_ever_ends_its_run(board: AgentBoard, tiny_model: bytes) -> None:
-    change_archive(board, "progress.py", b"IDLE_S = 600", b"IDLE_S = 2")
+    change_archive(board, "run/progress.py", b"IDLE_S = 600", b"IDLE_S = 2")
     spec = board.long_spec(tiny_model)
     supervisor = board.launch_well(spec)
     wait_for_latencies(board, spec.run_id)
@@ -616,7 +616,7 @@ def test_a_measuring_process_that_waits_for_ever_ends_its_run(board: AgentBoard,
 
 
 def test_a_load_that_spins_for_ever_ends_its_run(board: AgentBoard, tiny_model: bytes, tmp_path: Path) -> None:
-    change_archive(board, "progress.py", b"SILENT_S = 3600", b"SILENT_S = 2")
+    change_archive(board, "run/progress.py", b"SILENT_S = 3600", b"SILENT_S = 2")
     endless = "\ndef spin(*_, **__):\n    while True: pass\nsys.modules[__name__].InferenceSession = spin\n"
     put_before(board, tmp_path, "onnxruntime", "", endless)
     failed = failed_of(board, board.model_spec(tiny_model, mode="infer", max_duration_ns=MAX_INT))
@@ -627,7 +627,7 @@ def test_a_load_that_spins_for_ever_ends_its_run(board: AgentBoard, tiny_model: 
 def test_slow_inferences_are_not_stuck_as_long_as_they_work(
     board: AgentBoard, tiny_model: bytes, tmp_path: Path
 ) -> None:
-    change_archive(board, "progress.py", b"IDLE_S = 600", b"IDLE_S = 2")
+    change_archive(board, "run/progress.py", b"IDLE_S = 600", b"IDLE_S = 2")
     slow = (
         "\nimport time\nreal = sys.modules[__name__].InferenceSession.run\n"
         "def run(*given):\n    ends = time.monotonic() + 6\n    while time.monotonic() < ends: pass\n"

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from edgebench_agent import page_cache
-from edgebench_agent.measure import gaps_ns
 from edgebench_agent.protocol import Done, Failed, First, Latencies, Loaded, Phase, Readings
+from edgebench_agent.run import page_cache
+from edgebench_agent.run.loops import gaps_ns
 from tests.agent.board import SECOND, AgentBoard, of, wait_until
 
 

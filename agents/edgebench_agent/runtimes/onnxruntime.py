@@ -11,7 +11,7 @@ from ..protocol.messages import one_line
 from . import Description, Model, Tensor
 
 if TYPE_CHECKING:
-    from ..operators import Operator, Profiler
+    from ..run.operators import Operator, Profiler
 
 _CPU = "CPUExecutionProvider"
 #: Names in the profiler's trace: a whole inference, and a node's own work in it.
@@ -42,7 +42,7 @@ def open_profiler(path: str, *, threads: int, providers: Sequence[str], folder: 
     Raises:
         Failure: as `load`.
     """
-    from ..operators import Profiler
+    from ..run.operators import Profiler
 
     options = _options(threads)
     options.enable_profiling = True
@@ -70,7 +70,7 @@ def open_profiler(path: str, *, threads: int, providers: Sequence[str], folder: 
 
 def read_trace(trace: bytes, *, skip_runs: int) -> "List[Operator]":
     """Return what each node took in a trace of ONNX Runtime's profiler (Chrome's format), the first runs left out."""
-    from ..operators import Operator
+    from ..run.operators import Operator
 
     events = [event for event in json.loads(trace) if event.get("ph") == "X"]
     ends = sorted(event["ts"] + event["dur"] for event in events if event.get("name") == _RUN)

@@ -12,7 +12,7 @@ from ..protocol.messages import one_line
 from . import Description, Model, Tensor
 
 if TYPE_CHECKING:
-    from ..operators import Profiler
+    from ..run.operators import Profiler
 
 #: What pip calls each library, by its module.
 LIBRARIES = {"ai_edge_litert": "ai-edge-litert", "tflite_runtime": "tflite-runtime"}

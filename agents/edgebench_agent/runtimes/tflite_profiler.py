@@ -3,7 +3,7 @@
 import re
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
-from ..operators import Operator, Profiler
+from ..run.operators import Operator, Profiler
 from .tflite import by_length, interpreter_module, model_of, open_interpreter
 from .tflite_events import DELEGATED, NODE, WITHIN, CompiledModel, Event, Recorder
 

@@ -6,11 +6,11 @@ import time
 from pathlib import Path
 from typing import Any, BinaryIO, List, Sequence
 
+from ..protocol.failure import Failure
+from ..protocol.messages import Done, Outputs, RunSpec
+from ..runtimes import Model
 from .inputs import Batches
-from .line import Supervisor, send_latencies
-from .protocol.failure import Failure
-from .protocol.messages import Done, Outputs, RunSpec
-from .runtimes import Model
+from .supervisor_channel import Supervisor, send_latencies
 
 _SEND_EVERY_NS = 500_000_000
 

@@ -5,8 +5,8 @@ import signal
 from types import FrameType
 from typing import Dict, List, Optional
 
-from .protocol.messages import MAX_BLOCK, Latencies, Message, Phase, encode_body
-from .protocol.wire import encode_object
+from ..protocol.messages import MAX_BLOCK, Latencies, Message, Phase, encode_body
+from ..protocol.wire import encode_object
 
 
 class Stopped(Exception):

@@ -8,15 +8,15 @@ import time
 from pathlib import Path
 from typing import Any, Dict, List, Optional
 
-from .board.facts import memory_available
-from .home import Home, RunFolder, board_root, own_command
-from .lease.board_lease import BoardLease
-from .lease.power import Power
-from .lease.run_lease import Lease
-from .protocol.failure import Failure
-from .protocol.messages import MAX_LINE_BYTES, Failed, ModelFile, ProtocolError, RunSpec, decode_message, one_line
-from .runtimes import open_runtime
-from .storage.journal_place import check_place, leave_place, sweep
+from ..board.facts import memory_available
+from ..home import Home, RunFolder, board_root, own_command
+from ..lease.board_lease import BoardLease
+from ..lease.power import Power
+from ..lease.run_lease import Lease
+from ..protocol.failure import Failure
+from ..protocol.messages import MAX_LINE_BYTES, Failed, ModelFile, ProtocolError, RunSpec, decode_message, one_line
+from ..runtimes import open_runtime
+from ..storage.journal_place import check_place, leave_place, sweep
 
 #: For the journal, the log and what they need.
 _FREE_DISK_BYTES = 16 << 20

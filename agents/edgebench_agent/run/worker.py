@@ -9,15 +9,15 @@ import time
 import traceback
 from typing import List, Tuple
 
-from .home import Home, RunFolder
+from ..home import Home, RunFolder
+from ..protocol.failure import DISK_FULL, Failure
+from ..protocol.messages import Done, Failed, Loaded, RunSpec, one_line
+from ..runtimes import Model, describe, open_runtime
 from .infer import infer_all
 from .inputs import Batches, lengths_taken
-from .line import Stopped, Supervisor
-from .measure import infer_first, measure
+from .loops import infer_first, measure
 from .operators import open_profiler, profile_operators
-from .protocol.failure import DISK_FULL, Failure
-from .protocol.messages import Done, Failed, Loaded, RunSpec, one_line
-from .runtimes import Model, describe, open_runtime
+from .supervisor_channel import Stopped, Supervisor
 
 _REST_S = 0.5  # after so long at most it ends when it is asked to
 

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Optional
 
-from .board.sensors.load import process_seconds
+from ..board.sensors.load import process_seconds
 
 #: Nothing sent and no processor time used for so long: it waits for what will never come. Reading from a card, however
 #: slow, uses some.

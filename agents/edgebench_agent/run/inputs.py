@@ -3,9 +3,9 @@
 from itertools import accumulate
 from typing import Any, Callable, Dict, List, Sequence
 
-from .protocol.failure import Failure
-from .protocol.messages import RunSpec
-from .runtimes import Tensor
+from ..protocol.failure import Failure
+from ..protocol.messages import RunSpec
+from ..runtimes import Tensor
 
 _DTYPES = ("int64", "int32")
 

@@ -7,11 +7,11 @@ import time
 from pathlib import Path
 from typing import Any, Callable, List, NamedTuple, Sequence
 
+from ..protocol.failure import Failure
+from ..protocol.messages import MAX_ITEMS, Done, Operators, one_line
+from ..runtimes import RUNTIMES, Model, open_runtime
 from .inputs import Batches
-from .line import Supervisor
-from .protocol.failure import Failure
-from .protocol.messages import MAX_ITEMS, Done, Operators, one_line
-from .runtimes import RUNTIMES, Model, open_runtime
+from .supervisor_channel import Supervisor
 
 #: Each batch runs this often before the count begins, for a runtime prepares itself for each new shape.
 _WARMUP_TURNS = 2

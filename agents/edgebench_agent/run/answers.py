@@ -1,7 +1,7 @@
 """answers: what a model answers to inputs, by the same code as a run, without a home, journal or sensors.
 
-`python -m edgebench_agent.answers INPUTS OUTPUTS` with a RunSpec on standard input, for the check of an exported file
-on the machine that exports it. Prints one reply; the outputs are as in a run's `outputs.npy`.
+`python -m edgebench_agent.run.answers INPUTS OUTPUTS` with a RunSpec on standard input, for the check of an exported
+file on the machine that exports it. Prints one reply; the outputs are as in a run's `outputs.npy`.
 """
 
 import json
@@ -9,12 +9,12 @@ import sys
 from pathlib import Path
 from typing import Any, Dict, cast
 
+from ..protocol.failure import Failure
+from ..protocol.messages import Message, ProtocolError, RunSpec, one_line
+from ..runtimes import describe, open_runtime
 from .infer import infer_all
 from .inputs import Batches
-from .line import Supervisor
-from .protocol.failure import Failure
-from .protocol.messages import Message, ProtocolError, RunSpec, one_line
-from .runtimes import describe, open_runtime
+from .supervisor_channel import Supervisor
 
 
 class _Nobody:

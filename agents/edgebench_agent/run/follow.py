@@ -7,12 +7,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Callable
 
-from .home import Home, RunFolder
-from .lease.run_lease import Lease
-from .protocol.failure import Failure
-from .protocol.wire import HEARTBEAT, MAX_LINE_BYTES, RENEW, RUN_FILES, STOP
-from .storage.journal_place import check_place
-from .storage.tail import has_writer, whole_lines
+from ..home import Home, RunFolder
+from ..lease.run_lease import Lease
+from ..protocol.failure import Failure
+from ..protocol.wire import HEARTBEAT, MAX_LINE_BYTES, RENEW, RUN_FILES, STOP
+from ..storage.journal_place import check_place
+from ..storage.tail import has_writer, whole_lines
 
 _POLL_S = 0.05
 _HEARTBEAT_NS = 1_000_000_000

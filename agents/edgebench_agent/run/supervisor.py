@@ -15,18 +15,28 @@ from pathlib import Path
 from types import FrameType
 from typing import Dict, List, Optional
 
+from ..board.facts import board_facts, memory_available, oom_kills
+from ..board.sensors.reading import SensorSet
+from ..home import Home, board_root, own_command, own_sha256
+from ..lease.board_lease import BoardLease
+from ..lease.run_lease import Lease
+from ..protocol.failure import Failure
+from ..protocol.messages import (
+    PROTOCOL_VERSION,
+    Failed,
+    Hello,
+    Log,
+    Message,
+    Readings,
+    RunSpec,
+    decode_object,
+    one_line,
+)
+from ..storage.blobs import release_blobs
+from ..storage.journal_place import find_place
 from . import page_cache
-from .board.facts import board_facts, memory_available, oom_kills
-from .board.sensors.reading import SensorSet
-from .home import Home, board_root, own_command, own_sha256
 from .journal import Journal
-from .lease.board_lease import BoardLease
-from .lease.run_lease import Lease
 from .progress import Progress
-from .protocol.failure import Failure
-from .protocol.messages import PROTOCOL_VERSION, Failed, Hello, Log, Message, Readings, RunSpec, decode_object, one_line
-from .storage.blobs import release_blobs
-from .storage.journal_place import find_place
 
 _TICK_NS = 100_000_000
 _LOOK_EVERY_NS = 1_000_000_000

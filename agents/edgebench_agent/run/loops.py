@@ -12,11 +12,11 @@ from random import Random
 from statistics import median
 from typing import Any, Callable, Iterator, List, Sequence, Tuple, Union
 
+from ..protocol.failure import Failure
+from ..protocol.messages import Done, First, Log, RunSpec, WarmedUp
+from ..runtimes import Model
 from .inputs import Batches
-from .line import Supervisor, send_latencies
-from .protocol.failure import Failure
-from .protocol.messages import Done, First, Log, RunSpec, WarmedUp
-from .runtimes import Model
+from .supervisor_channel import Supervisor, send_latencies
 
 #: Inferences that are kept in memory until they are sent.
 _BUFFER = 1 << 15
