@@ -27,7 +27,7 @@ from edgebench.transport import open_transport
 from edgebench_agent.home import Home
 from edgebench_agent.lease.board_lease import BoardLease
 from edgebench_agent.protocol import LeaseRequest
-from tests.agent.board import DEADLINE_S, SECOND, wait_until
+from tests.agent.agent_board import DEADLINE_S, SECOND, wait_until
 from tests.ssh.board import SshBoard
 
 PLAN = edgebench.RunPlan(runs=1, min_count=5, min_duration_s=0.0)

@@ -22,7 +22,7 @@ from edgebench.lease import agent_of
 from edgebench.request import Request
 from edgebench.session import profile_all
 from edgebench.several import measure_all
-from tests.agent.board import DEADLINE_S, wait_until
+from tests.agent.agent_board import DEADLINE_S, wait_until
 from tests.ssh.board import SshBoard
 
 NewBoard = Callable[[str], SshBoard]

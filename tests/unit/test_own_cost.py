@@ -24,7 +24,7 @@ from edgebench.session import profile
 from edgebench.summary import summarise
 from edgebench.transport import open_transport
 from edgebench.workload import RunPlan
-from tests.agent.board import AgentBoard
+from tests.agent.agent_board import AgentBoard
 from tests.sample_runs import MS, run, subject, trace
 
 COST = Overhead(

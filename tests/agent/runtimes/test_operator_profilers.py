@@ -14,7 +14,7 @@ from edgebench_agent.protocol import Failed, Operators, Phase, ProtocolError, de
 from edgebench_agent.runtimes.onnxruntime import read_trace
 from edgebench_agent.runtimes.tflite_events import DELEGATED, NODE, WITHIN, Event
 from edgebench_agent.runtimes.tflite_profiler import Node, Totals, module_path, name_events
-from tests.agent.board import AgentBoard, of
+from tests.agent.agent_board import AgentBoard, of
 
 CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
 

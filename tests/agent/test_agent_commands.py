@@ -18,7 +18,7 @@ from edgebench_agent import protocol
 from edgebench_agent.home import Home
 from edgebench_agent.protocol import messages
 from edgebench_agent.storage.blobs import clean
-from tests.agent.board import AgentBoard, wait_until
+from tests.agent.agent_board import AgentBoard, wait_until
 
 
 def test_probe_tells_the_board_and_each_runtime(board: AgentBoard) -> None:

@@ -17,7 +17,7 @@ from edgebench_agent.run.journal import Journal, read_journal
 from edgebench_agent.storage import journal_place
 from edgebench_agent.storage.journal_place import Place
 from edgebench_agent.storage.tail import has_writer
-from tests.agent.board import SECOND, AgentBoard, children, of, wait_until
+from tests.agent.agent_board import SECOND, AgentBoard, children, of, wait_until
 
 SHM = Path("/dev/shm")
 

@@ -14,7 +14,7 @@ from edgebench import RunPlan, Workload, profile
 from edgebench.energy import IDLE_FACT, energy_of
 from edgebench_agent.board.sensors.command import command_output
 from edgebench_agent.protocol import Done, Loaded, Log, Phase, Readings
-from tests.agent.board import SECOND, AgentBoard, of
+from tests.agent.agent_board import SECOND, AgentBoard, of
 from tests.agent.trees import VCGENCMD_PI5, plant, plant_answers, plant_command
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from edgebench_agent import protocol
-from tests.agent.board import DEADLINE_S, AgentBoard, wait_until
+from tests.agent.agent_board import DEADLINE_S, AgentBoard, wait_until
 
 DATA = random.Random(0).randbytes(3_000_000)
 SHA256 = hashlib.sha256(DATA).hexdigest()

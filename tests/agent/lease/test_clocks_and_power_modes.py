@@ -14,7 +14,7 @@ from edgebench_agent.home import Home
 from edgebench_agent.lease.board_lease import BoardLease
 from edgebench_agent.lease.power import Power
 from edgebench_agent.protocol import Hello, LeaseRequest, PowerRequest
-from tests.agent.board import SECOND, AgentBoard, wait_until
+from tests.agent.agent_board import SECOND, AgentBoard, wait_until
 from tests.agent.trees import JETSON_NANO_POWER, PI4, plant, plant_command
 
 CPU = "sys/devices/system/cpu"

@@ -19,7 +19,7 @@ import pytest
 from edgebench_agent.home import Home
 from edgebench_agent.lease.board_lease import BoardLease
 from edgebench_agent.protocol import Failed, Latencies, LeaseRequest
-from tests.agent.board import SECOND, AgentBoard, of, wait_until
+from tests.agent.agent_board import SECOND, AgentBoard, of, wait_until
 
 
 def ask(board: AgentBoard, do: str, **fields: Any) -> dict[str, Any]:
@@ -349,7 +349,7 @@ def test_of_twenty_contenders_never_two_have_the_board_and_nobody_starves(tmp_pa
     """Half of them are killed at a random moment; what each did stands in its journal, on one clock."""
     chance = random.Random(7)
     home = tmp_path / "home"
-    agents = Path(__file__).parents[2] / "agents"
+    agents = Path(__file__).parents[3] / "agents"
     names = [f"user-{number:02}" for number in range(20)]
     chance.shuffle(names)
     program = textwrap.dedent(_CONTENDER)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from edgebench_agent.protocol import Done, Failed, First, Latencies, Loaded, ProtocolError, RunSpec, WarmedUp
-from tests.agent.board import SECOND, AgentBoard, of
+from tests.agent.agent_board import SECOND, AgentBoard, of
 from tests.agent.conftest import make_model
 
 

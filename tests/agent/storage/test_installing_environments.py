@@ -18,7 +18,7 @@ import pytest
 from edgebench_agent.home import Home
 from edgebench_agent.lease.board_lease import BoardLease
 from edgebench_agent.protocol import LeaseRequest
-from tests.agent.board import AgentBoard, wait_until
+from tests.agent.agent_board import AgentBoard, wait_until
 from tests.agent.wheel_making import INFO, make_wheel, record_line
 
 CODE = b"VALUE = 'from the wheel'\n"

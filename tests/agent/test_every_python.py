@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from edgebench_agent.protocol import Done, Hello, Outputs
-from tests.agent.board import AgentBoard, of
+from tests.agent.agent_board import AgentBoard, of
 from tests.agent.wheel_making import make_wheel
 
 VERSIONS = ["3.8", "3.9", "3.10", "3.11", "3.12", "3.13"]

@@ -14,7 +14,7 @@ import pytest
 from edgebench_agent.protocol import Done, Failed, First, Latencies, Loaded, Phase, Readings
 from edgebench_agent.run import page_cache
 from edgebench_agent.run.loops import gaps_ns
-from tests.agent.board import SECOND, AgentBoard, of, wait_until
+from tests.agent.agent_board import SECOND, AgentBoard, of, wait_until
 
 
 def columns(messages: Sequence[Any]) -> tuple[list[int], list[int], list[int]]:
