@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Dict, List, Optional, Sequence, Tuple
 from .protocol.failure import Failure
 
 if TYPE_CHECKING:
-    from .protocol.messages import ModelFile  # not loaded by every command
+    from .protocol.run_spec import ModelFile  # not loaded by every command
 
 PACKAGE = "edgebench_agent"
 

@@ -7,8 +7,9 @@ from .board.processes import busiest_processes
 from .board.sensors.reading import read_board
 from .home import Home, board_root, own_command
 from .lease.lock import running
+from .protocol.checks import ProtocolError, decode_object
 from .protocol.failure import Failure
-from .protocol.messages import ProtocolError, decode_object, one_line
+from .protocol.wire import one_line
 from .runtimes import RUNTIMES, describe, mending
 
 _IMPORT_TIMEOUT_S = 120

@@ -16,14 +16,14 @@ import pytest
 
 from edgebench_agent import protocol
 from edgebench_agent.home import Home
-from edgebench_agent.protocol import messages
+from edgebench_agent.protocol.checks import is_board_facts
 from edgebench_agent.storage.blobs import clean
 from tests.agent.agent_board import AgentBoard, wait_until
 
 
 def test_probe_tells_the_board_and_each_runtime(board: AgentBoard) -> None:
     reply = board.reply("probe", "--runtime", "onnxruntime", "--runtime", "null")
-    assert messages._facts(reply["board"])
+    assert is_board_facts(reply["board"])
     assert reply["board"]["python_executable"] == sys.executable
     assert reply["board"]["memory_available_bytes"] <= reply["board"]["memory_bytes"]
     found = reply["runtimes"]["onnxruntime"]

@@ -25,8 +25,10 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 from ..board.kernel_files import boot_id
 from ..home import Home
+from ..protocol.checks import ProtocolError, decode_object
 from ..protocol.failure import Failure
-from ..protocol.messages import MAX_INT, LeaseRequest, ProtocolError, decode_object, encode_object
+from ..protocol.requests import LeaseRequest
+from ..protocol.wire import MAX_INT, encode_object
 
 #: A ticket that was not asked for so long leaves the queue. Waiters are told to ask at least three times as often.
 _FORGOTTEN_NS = 30_000_000_000

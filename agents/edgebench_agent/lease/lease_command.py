@@ -3,8 +3,9 @@
 from typing import Any, Dict, Optional
 
 from ..home import Home, board_root
+from ..protocol.checks import ProtocolError
 from ..protocol.failure import Failure
-from ..protocol.messages import LeaseRequest, ProtocolError
+from ..protocol.requests import LeaseRequest
 from .board_lease import BoardLease
 
 

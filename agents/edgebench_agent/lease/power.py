@@ -17,7 +17,7 @@ from ..board.sensors.cpufreq import cpu_folders
 from ..board.sensors.nvpmodel import NVPMODEL, power_mode_number, power_modes, read_power_mode
 from ..home import Home
 from ..protocol.failure import Failure
-from ..protocol.messages import encode_object, one_line
+from ..protocol.wire import encode_object, one_line
 
 _SUDO = ("usr/bin/sudo",)
 _TIMEOUT_S = 30

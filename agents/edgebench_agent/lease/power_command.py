@@ -3,8 +3,9 @@
 from typing import Any, Dict
 
 from ..home import Home, board_root
+from ..protocol.checks import ProtocolError
 from ..protocol.failure import Failure
-from ..protocol.messages import PowerRequest, ProtocolError
+from ..protocol.requests import PowerRequest
 from .board_lease import BoardLease
 from .guard import start_guard
 from .power import Power

@@ -1,43 +1,48 @@
 """Every name that users of the protocol find in `edgebench_agent.protocol`."""
 
-from .messages import (
-    MAX_BLOCK as MAX_BLOCK,
+from .checks import (
     MAX_ITEMS as MAX_ITEMS,
     MAX_MODELS as MAX_MODELS,
+    ProtocolError as ProtocolError,
+    decode_object as decode_object,
+)
+from .installation import (
+    Adoption as Adoption,
+    InstallSpec as InstallSpec,
+    Leftovers as Leftovers,
+    WheelFile as WheelFile,
+)
+from .messages import (
+    MAX_BLOCK as MAX_BLOCK,
     MAX_TEXT as MAX_TEXT,
     MESSAGE_TYPES as MESSAGE_TYPES,
-    PROTOCOL_VERSION as PROTOCOL_VERSION,
-    Adoption as Adoption,
-    Beside as Beside,
-    Check as Check,
     Done as Done,
     Entry as Entry,
     Failed as Failed,
     First as First,
     Hello as Hello,
-    InstallSpec as InstallSpec,
     Latencies as Latencies,
-    LeaseRequest as LeaseRequest,
-    Leftovers as Leftovers,
     Loaded as Loaded,
     Log as Log,
     Message as Message,
-    ModelFile as ModelFile,
     Operators as Operators,
     Outputs as Outputs,
     Phase as Phase,
-    PowerRequest as PowerRequest,
-    ProtocolError as ProtocolError,
     Readings as Readings,
-    RunSpec as RunSpec,
     WarmedUp as WarmedUp,
-    WheelFile as WheelFile,
-    checked as checked,
     decode_message as decode_message,
-    decode_object as decode_object,
     encode_body as encode_body,
     encode_message as encode_message,
     stamp as stamp,
+)
+from .requests import (
+    LeaseRequest as LeaseRequest,
+    PowerRequest as PowerRequest,
+)
+from .run_spec import (
+    AlternateModel as AlternateModel,
+    ModelFile as ModelFile,
+    RunSpec as RunSpec,
 )
 from .wire import (
     FAILURE_KINDS as FAILURE_KINDS,
@@ -45,6 +50,7 @@ from .wire import (
     MAX_INT as MAX_INT,
     MAX_LINE_BYTES as MAX_LINE_BYTES,
     MAX_SPEC_BYTES as MAX_SPEC_BYTES,
+    PROTOCOL_VERSION as PROTOCOL_VERSION,
     RENEW as RENEW,
     RUN_FILES as RUN_FILES,
     STOP as STOP,

@@ -7,6 +7,8 @@ import json
 import re
 from typing import Any, Dict
 
+PROTOCOL_VERSION = 1
+
 MAX_LINE_BYTES = 1 << 20
 MAX_SPEC_BYTES = 32 * MAX_LINE_BYTES
 MAX_INT = (1 << 63) - 1

@@ -9,8 +9,11 @@ import sys
 from pathlib import Path
 from typing import Any, Dict, cast
 
+from ..protocol.checks import ProtocolError
 from ..protocol.failure import Failure
-from ..protocol.messages import Message, ProtocolError, RunSpec, one_line
+from ..protocol.messages import Message
+from ..protocol.run_spec import RunSpec
+from ..protocol.wire import one_line
 from ..runtimes import describe, open_runtime
 from .infer import infer_all
 from .inputs import Batches

@@ -4,7 +4,7 @@ from itertools import accumulate
 from typing import Any, Callable, Dict, List, Sequence
 
 from ..protocol.failure import Failure
-from ..protocol.messages import RunSpec
+from ..protocol.run_spec import RunSpec
 from ..runtimes import Tensor
 
 _DTYPES = ("int64", "int32")

@@ -10,8 +10,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import List, Optional
 
+from ..protocol.checks import ProtocolError
 from ..protocol.failure import DISK_FULL, Failure
-from ..protocol.messages import Entry, Log, Message, ProtocolError, decode_message, encode_body, stamp
+from ..protocol.messages import Entry, Log, Message, decode_message, encode_body, stamp
 from ..storage.journal_place import Place, lies_in_memory, take_home
 from ..storage.tail import whole_lines
 

@@ -13,8 +13,11 @@ from ..home import Home, RunFolder, board_root, own_command
 from ..lease.board_lease import BoardLease
 from ..lease.power import Power
 from ..lease.run_lease import Lease
+from ..protocol.checks import ProtocolError
 from ..protocol.failure import Failure
-from ..protocol.messages import MAX_LINE_BYTES, Failed, ModelFile, ProtocolError, RunSpec, decode_message, one_line
+from ..protocol.messages import Failed, decode_message
+from ..protocol.run_spec import ModelFile, RunSpec
+from ..protocol.wire import MAX_LINE_BYTES, one_line
 from ..runtimes import open_runtime
 from ..storage.journal_place import check_place, leave_place, sweep
 

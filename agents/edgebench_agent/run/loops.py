@@ -13,7 +13,8 @@ from statistics import median
 from typing import Any, Callable, Iterator, List, Sequence, Tuple, Union
 
 from ..protocol.failure import Failure
-from ..protocol.messages import Done, First, Log, RunSpec, WarmedUp
+from ..protocol.messages import Done, First, Log, WarmedUp
+from ..protocol.run_spec import RunSpec
 from ..runtimes import Model
 from .inputs import Batches
 from .supervisor_channel import Supervisor, send_latencies

@@ -7,8 +7,10 @@ import time
 from pathlib import Path
 from typing import Any, Callable, List, NamedTuple, Sequence
 
+from ..protocol.checks import MAX_ITEMS
 from ..protocol.failure import Failure
-from ..protocol.messages import MAX_ITEMS, Done, Operators, one_line
+from ..protocol.messages import Done, Operators
+from ..protocol.wire import one_line
 from ..runtimes import RUNTIMES, Model, open_runtime
 from .inputs import Batches
 from .supervisor_channel import Supervisor

@@ -20,18 +20,11 @@ from ..board.sensors.reading import SensorSet
 from ..home import Home, board_root, own_command, own_sha256
 from ..lease.board_lease import BoardLease
 from ..lease.run_lease import Lease
+from ..protocol.checks import decode_object
 from ..protocol.failure import Failure
-from ..protocol.messages import (
-    PROTOCOL_VERSION,
-    Failed,
-    Hello,
-    Log,
-    Message,
-    Readings,
-    RunSpec,
-    decode_object,
-    one_line,
-)
+from ..protocol.messages import Failed, Hello, Log, Message, Readings
+from ..protocol.run_spec import RunSpec
+from ..protocol.wire import PROTOCOL_VERSION, one_line
 from ..storage.blobs import release_blobs
 from ..storage.journal_place import find_place
 from . import page_cache

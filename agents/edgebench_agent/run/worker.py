@@ -11,7 +11,9 @@ from typing import List, Tuple
 
 from ..home import Home, RunFolder
 from ..protocol.failure import DISK_FULL, Failure
-from ..protocol.messages import Done, Failed, Loaded, RunSpec, one_line
+from ..protocol.messages import Done, Failed, Loaded
+from ..protocol.run_spec import RunSpec
+from ..protocol.wire import one_line
 from ..runtimes import Model, describe, open_runtime
 from .infer import infer_all
 from .inputs import Batches, lengths_taken

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Tuple
 
 from ..protocol.failure import Failure
-from ..protocol.messages import one_line
+from ..protocol.wire import one_line
 from . import Description, Model, Tensor
 
 if TYPE_CHECKING:

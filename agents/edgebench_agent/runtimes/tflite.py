@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from ..protocol.failure import Failure
-from ..protocol.messages import one_line
+from ..protocol.wire import one_line
 from . import Description, Model, Tensor
 
 if TYPE_CHECKING:

@@ -18,8 +18,9 @@ from typing import Any, Dict, Iterator, List
 from ..home import Home, not_permitted
 from ..lease.board_lease import BoardLease
 from ..lease.lock import take
+from ..protocol.checks import ProtocolError
 from ..protocol.failure import Failure
-from ..protocol.messages import Adoption, InstallSpec, Leftovers, ProtocolError, WheelFile
+from ..protocol.installation import Adoption, InstallSpec, Leftovers, WheelFile
 from .wheel_files import unpack_wheel, unpacked_bytes
 
 _SIZES = "sizes.json"

@@ -98,7 +98,7 @@ def test_a_model_that_is_not_there_is_said_at_once(board: AgentBoard, tiny_model
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
-        ({"beside": [{"lengths": [8, 8]}]}, "a model beside has 2 inputs, the run has 1"),
+        ({"beside": [{"lengths": [8, 8]}]}, "an alternate model has 2 inputs, the run has 1"),
         ({"beside": [{}], "mode": "infer"}, "mode measure only"),
         ({"beside": [{}], "scenario": "server", "rate_mhz": 1000}, "not as a server"),
         ({"beside": [{"pad_token_id": -1}]}, "out of bounds"),
