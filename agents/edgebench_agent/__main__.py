@@ -185,7 +185,7 @@ def _remove(options: Any, home: Home, wire: int) -> None:
 
 
 def _try(options: Any, home: Home, wire: int) -> None:
-    from .probe import try_runtime
+    from .runtimes.trial import try_runtime
 
     _reply(wire, **try_runtime(options.name))
 

@@ -14,7 +14,7 @@ from ..protocol.failure import Failure
 from ..protocol.messages import Message
 from ..protocol.run_spec import RunSpec
 from ..protocol.wire import one_line
-from ..runtimes import describe, open_runtime
+from ..runtimes.registry import describe, open_runtime
 from .infer import infer_all
 from .inputs import Batches
 from .supervisor_channel import Supervisor
@@ -40,7 +40,7 @@ def answer(spec: RunSpec, inputs: str, outputs: Path) -> Dict[str, Any]:
         Failure: as a run fails.
     """
     found = describe(spec.runtime)
-    path = spec.model_files()[0].path
+    path = spec.model_files()[0].path or ""
     model = open_runtime(spec.runtime).load(path, threads=spec.threads, providers=spec.providers)
     try:
         batches = Batches(spec, inputs, model.inputs, model.lengths)

@@ -9,7 +9,7 @@ from typing import Any, BinaryIO, List, Sequence
 from ..protocol.failure import Failure
 from ..protocol.messages import Done, Outputs
 from ..protocol.run_spec import RunSpec
-from ..runtimes import Model
+from ..runtimes.interface import Model
 from .inputs import Batches
 from .supervisor_channel import Supervisor, send_latencies
 

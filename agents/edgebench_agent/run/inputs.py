@@ -5,7 +5,7 @@ from typing import Any, Callable, Dict, List, Sequence
 
 from ..protocol.failure import Failure
 from ..protocol.run_spec import RunSpec
-from ..runtimes import Tensor
+from ..runtimes.interface import Tensor
 
 _DTYPES = ("int64", "int32")
 

@@ -18,7 +18,7 @@ from ..protocol.failure import Failure
 from ..protocol.messages import Failed, decode_message
 from ..protocol.run_spec import ModelFile, RunSpec
 from ..protocol.wire import MAX_LINE_BYTES, one_line
-from ..runtimes import open_runtime
+from ..runtimes.registry import open_runtime
 from ..storage.journal_place import check_place, leave_place, sweep
 
 #: For the journal, the log and what they need.

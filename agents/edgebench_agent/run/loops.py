@@ -15,7 +15,7 @@ from typing import Any, Callable, Iterator, List, Sequence, Tuple, Union
 from ..protocol.failure import Failure
 from ..protocol.messages import Done, First, Log, WarmedUp
 from ..protocol.run_spec import RunSpec
-from ..runtimes import Model
+from ..runtimes.interface import Model
 from .inputs import Batches
 from .supervisor_channel import Supervisor, send_latencies
 

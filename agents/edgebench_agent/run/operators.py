@@ -5,13 +5,14 @@ A run of its own, for a profiler costs time: its latencies are nobody's result.
 
 import time
 from pathlib import Path
-from typing import Any, Callable, List, NamedTuple, Sequence
+from typing import Any, List, Sequence
 
 from ..protocol.checks import MAX_ITEMS
 from ..protocol.failure import Failure
 from ..protocol.messages import Done, Operators
 from ..protocol.wire import one_line
-from ..runtimes import RUNTIMES, Model, open_runtime
+from ..runtimes.interface import Operator, Profiler
+from ..runtimes.registry import RUNTIMES, open_runtime
 from .inputs import Batches
 from .supervisor_channel import Supervisor
 
@@ -21,27 +22,6 @@ _LEAST, _MOST = 10, 1000
 _SHORTEST_NS, _LONGEST_NS = 1_000_000_000, 20_000_000_000
 _MOST_BATCHES = 64
 _NAME = 255
-
-
-class Operator(NamedTuple):
-    """What one operator took, over all inferences that were profiled."""
-
-    name: str
-    type: str
-    provider: str
-    calls: int
-    total_ns: int
-
-
-class Profiler(NamedTuple):
-    """A loaded model whose operators are timed.
-
-    `keep`, called after an inference, makes it count; `stop` returns what the operators took in those that do.
-    """
-
-    model: Model
-    keep: Callable[[], None]
-    stop: Callable[[], List[Operator]]
 
 
 def open_profiler(runtime: str, path: str, *, threads: int, providers: Sequence[str], folder: Path) -> Profiler:

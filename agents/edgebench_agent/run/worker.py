@@ -14,7 +14,8 @@ from ..protocol.failure import DISK_FULL, Failure
 from ..protocol.messages import Done, Failed, Loaded
 from ..protocol.run_spec import RunSpec
 from ..protocol.wire import one_line
-from ..runtimes import Model, describe, open_runtime
+from ..runtimes.interface import Model
+from ..runtimes.registry import describe, open_runtime
 from .infer import infer_all
 from .inputs import Batches, lengths_taken
 from .loops import infer_first, measure

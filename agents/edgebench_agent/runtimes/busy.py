@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from hashlib import blake2b
 from typing import Any, Dict, List, Sequence
 
-from . import Description, Model
+from .interface import Description, Model
 
 _WORK = bytes(1 << 20)  # per thread and inference: 1 ms here, some 5 ms on a Raspberry Pi 4
 _NOTHING: List[Any] = []

@@ -13,7 +13,8 @@ from edgebench_agent.protocol import RunSpec
 from edgebench_agent.protocol.failure import Failure
 from edgebench_agent.run.inputs import Batches
 from edgebench_agent.run.loops import has_settled
-from edgebench_agent.runtimes import RUNTIMES, Tensor, mending, open_runtime
+from edgebench_agent.runtimes.interface import Tensor
+from edgebench_agent.runtimes.registry import RUNTIMES, install_command, open_runtime
 
 medians = st.integers(1_000, 10**9)
 
@@ -115,4 +116,4 @@ def test_every_runtime_of_the_table_has_its_room_and_its_mending() -> None:
         module = open_runtime(name)
         assert callable(module.load)
         assert callable(module.describe)
-        assert all(package in mending(name) for package in row.packages)
+        assert all(package in install_command(name) for package in row.packages)
