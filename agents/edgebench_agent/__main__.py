@@ -151,7 +151,7 @@ def _require_lease(options: Any, home: Home) -> None:
 
 
 def _clean(options: Any, home: Home, wire: int) -> None:
-    from .storage.blobs import clean
+    from .storage.cleaning import clean
 
     if not options.dry_run:
         _require_lease(options, home)

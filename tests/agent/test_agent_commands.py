@@ -17,7 +17,7 @@ import pytest
 from edgebench_agent import protocol
 from edgebench_agent.home import Home
 from edgebench_agent.protocol.checks import is_board_facts
-from edgebench_agent.storage.blobs import clean
+from edgebench_agent.storage.cleaning import clean
 from tests.agent.agent_board import AgentBoard, wait_until
 
 

@@ -21,14 +21,16 @@ import re
 import time
 from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
-from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 from ..board.kernel_files import boot_id
 from ..home import Home
 from ..protocol.checks import ProtocolError, decode_object
 from ..protocol.failure import Failure
-from ..protocol.requests import LeaseRequest
 from ..protocol.wire import MAX_INT, encode_object
+
+if TYPE_CHECKING:
+    from ..protocol.requests import LeaseRequest  # not loaded by every command
 
 #: A ticket that was not asked for so long leaves the queue. Waiters are told to ask at least three times as often.
 _FORGOTTEN_NS = 30_000_000_000
@@ -56,7 +58,7 @@ class BoardLease:
 
     # --- for those who want it ----------------------------------------------------------------------------------
 
-    def acquire(self, request: LeaseRequest) -> Dict[str, Any]:
+    def acquire(self, request: "LeaseRequest") -> Dict[str, Any]:
         """Give the board to the ticket if it is free and nobody waits before; else say who has it.
 
         The same ticket may ask again, e.g. after the connection broke: what it was given, it keeps.
@@ -254,7 +256,7 @@ class BoardLease:
             since_ns = max(since_ns, renewed_ns)
         return int(min(since_ns, now_ns) + holder["ttl_ns"] - now_ns)
 
-    def _queue_up(self, state: Dict[str, Any], request: LeaseRequest, now_ns: int) -> int:
+    def _queue_up(self, state: Dict[str, Any], request: "LeaseRequest", now_ns: int) -> int:
         """Note that a ticket was asked for; return how many wait before it."""
         queue: List[Dict[str, Any]] = state["queue"]
         for position, waiter in enumerate(queue):
@@ -266,7 +268,7 @@ class BoardLease:
         queue.append({"ticket": request.ticket, "who": request.who, "asked_ns": now_ns, "boot": self._boot})
         return len(queue) - 1
 
-    def _grant(self, state: Dict[str, Any], request: LeaseRequest) -> Dict[str, Any]:
+    def _grant(self, state: Dict[str, Any], request: "LeaseRequest") -> Dict[str, Any]:
         token = state["next_token"]
         del state["queue"][0]
         state["next_token"] = token + 1

@@ -17,7 +17,7 @@ from ..protocol.wire import one_line
 from ..runtimes.registry import describe, open_runtime
 from .infer import infer_all
 from .inputs import Batches
-from .supervisor_channel import Supervisor
+from .supervisor_channel import SupervisorChannel
 
 
 class _Nobody:
@@ -44,7 +44,7 @@ def answer(spec: RunSpec, inputs: str, outputs: Path) -> Dict[str, Any]:
     model = open_runtime(spec.runtime).load(path, threads=spec.threads, providers=spec.providers)
     try:
         batches = Batches(spec, inputs, model.inputs, model.lengths)
-        infer_all(spec, model, batches, outputs, cast(Supervisor, _Nobody()))
+        infer_all(spec, model, batches, outputs, cast(SupervisorChannel, _Nobody()))
     except Exception as error:
         failure = model.explain(error)
         if failure is None:

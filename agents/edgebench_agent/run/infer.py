@@ -11,37 +11,37 @@ from ..protocol.messages import Done, Outputs
 from ..protocol.run_spec import RunSpec
 from ..runtimes.interface import Model
 from .inputs import Batches
-from .supervisor_channel import Supervisor, send_latencies
+from .supervisor_channel import SupervisorChannel, send_latencies
 
 _SEND_EVERY_NS = 500_000_000
 
 
-def infer_all(spec: RunSpec, model: Model, batches: Batches, path: Path, supervisor: Supervisor) -> None:
+def infer_all(spec: RunSpec, model: Model, batches: Batches, path: Path, channel: SupervisorChannel) -> None:
     """Run every batch and append each of its outputs to the file `path` as one .npy record.
 
     Raises:
         Failure: model_rejected: an output is not a plain array.
     """
     if spec.warm_shapes:
-        supervisor.enter("warmup")
-        _Timed(model, batches, supervisor, warmup=True).run(batches.shapes(), lambda index, outputs: None)
-    supervisor.enter("measuring")
+        channel.enter("warmup")
+        _Timed(model, batches, channel, warmup=True).run(batches.shapes(), lambda index, outputs: None)
+    channel.enter("measuring")
     with path.open("wb") as file:
         kept = _Kept(model.outputs, batches, file, spec.reduce)
-        timed = _Timed(model, batches, supervisor, warmup=False)
+        timed = _Timed(model, batches, channel, warmup=False)
         timed.run(range(len(batches)), kept.add)
-    supervisor.send(Outputs(kept.digest.hexdigest(), kept.bytes, model.outputs, len(batches)))
-    supervisor.enter("finishing")
-    supervisor.send(Done(len(batches), timed.duration_ns))
+    channel.send(Outputs(kept.digest.hexdigest(), kept.bytes, model.outputs, len(batches)))
+    channel.enter("finishing")
+    channel.send(Done(len(batches), timed.duration_ns))
 
 
 class _Timed:
     """Runs batches, each once, and sends when each began and how long it took."""
 
-    def __init__(self, model: Model, batches: Batches, supervisor: Supervisor, *, warmup: bool) -> None:
+    def __init__(self, model: Model, batches: Batches, channel: SupervisorChannel, *, warmup: bool) -> None:
         self._model = model
         self._batches = batches
-        self._supervisor = supervisor
+        self._channel = channel
         self._warmup = warmup
         self.duration_ns = 0
 
@@ -59,9 +59,9 @@ class _Timed:
             take(index, outputs)
             if ended - sent_at >= _SEND_EVERY_NS or position == len(items) - 1:
                 of = list(items[sent : position + 1])
-                send_latencies(self._supervisor, starts[sent:], latencies[sent:], of, warmup=self._warmup)
+                send_latencies(self._channel, starts[sent:], latencies[sent:], of, warmup=self._warmup)
                 sent, sent_at = position + 1, ended
-                self._supervisor.check()
+                self._channel.check()
         self.duration_ns = starts[-1] + latencies[-1] - starts[0] if starts else 0
 
 

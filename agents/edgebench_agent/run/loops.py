@@ -1,97 +1,42 @@
-"""Measuring: first inference, warm-up, timed loop.
+"""The loops that time inferences: back to back, as queries arrive, several models in rotation.
 
-Nothing but the call, two clock reads and two stores happens between one inference and the next, until it is time to
-send what was measured.
+Between one inference and the next there are only two clock reads and two stores, until it is time to send what was
+measured.
 """
 
-import gc
 import time
 from array import array
-from dataclasses import replace
 from random import Random
 from statistics import median
-from typing import Any, Callable, Iterator, List, Sequence, Tuple, Union
+from typing import Any, Callable, Iterator, List, Sequence, Tuple
 
-from ..protocol.failure import Failure
-from ..protocol.messages import Done, First, Log, WarmedUp
-from ..protocol.run_spec import RunSpec
-from ..runtimes.interface import Model
-from .inputs import Batches
-from .supervisor_channel import Supervisor, send_latencies
+from .supervisor_channel import SupervisorChannel, send_latencies
 
 #: Inferences that are kept in memory until they are sent.
 _BUFFER = 1 << 15
-_SEND_EVERY_NS = 500_000_000
 
-_WINDOW_NS = 50_000_000
-_WINDOW_COUNT = 4096
-_WINDOWS = 6  # compared three with three
-_WARMUP_NS = 10_000_000_000
-_WARMUP_COUNT = 100_000
-_SAME = 0.01  # medians so near are one, whatever the order of the windows
-
-#: A sleep ends late by so much at most, so the rest of the time to a query's arrival is spent looking at the clock.
+#: A sleep ends late by at most so much, so the loop waits actively for the last part of the time to an arrival.
 _SPIN_NS = 1_000_000
-#: What was measured is sent while nothing waits and nothing will arrive for so long; at the latest after this patience.
+#: Latencies are sent while no query waits and none arrives for so long, because sending delays a query that arrives
+#: meanwhile; at the latest so long after they should have been sent.
 _QUIET_NS = 5_000_000
-_PATIENCE_NS = 1_500_000_000
-#: Longer sleeps are broken up: somebody may want the run to end.
-_NAP_NS = 100_000_000
+_LONGEST_DELAY_NS = 1_500_000_000
+#: Longer sleeps are divided, so that a request to end is noticed.
+_LONGEST_SLEEP_NS = 100_000_000
 _ARRIVALS = 4096  # drawn at a time
 
 _clock = time.monotonic_ns
-
-
-def infer_first(loaded: Sequence[Tuple[Model, Batches]], supervisor: Supervisor) -> None:
-    """Run one inference of each model, and send how long it took: with loading, that is how a process starts."""
-    first = [batches.arrays(0) for _, batches in loaded]
-    supervisor.enter("first")
-    for number, (model, _) in enumerate(loaded):
-        began = _clock()
-        model.infer(first[number])
-        supervisor.send(First(_clock() - began, number))
-
-
-def measure(spec: RunSpec, loaded: Sequence[Tuple[Model, Batches]], supervisor: Supervisor) -> None:
-    """Measure the models as the specification says, several of them in rotation, and send what is found.
-
-    Raises:
-        Stopped: the supervisor asked for the end; what was measured so far has been sent.
-    """
-    loops = [_loop_for(spec, number, *each, supervisor) for number, each in enumerate(loaded)]
-    infer_first(loaded, supervisor)
-    gc.collect()
-    gc.freeze()
-    gc.disable()
-    supervisor.enter("warmup")
-    for number, (loop, (_, batches)) in enumerate(zip(loops, loaded)):
-        steady = _warm_up(loop, batches, spec.max_duration_ns)
-        supervisor.send(WarmedUp(steady, loop.count, number))
-    supervisor.enter("measuring")
-    timed, distinct = Rotation(loops, supervisor) if len(loops) > 1 else loops[0], len(loaded[0][1])
-    shared = replace(
-        spec,
-        min_duration_ns=len(loops) * spec.min_duration_ns,
-        max_duration_ns=len(loops) * spec.max_duration_ns,
-        most_count=max(1, spec.most_count // len(loops)),  # the journal is bounded, however many fill it
-    )
-    timed.start_over()
-    _timed(timed, shared, distinct)
-    for text in _cut_short(timed, shared, distinct):
-        supervisor.send(Log(text))
-    supervisor.enter("finishing")
-    supervisor.send(Done(timed.count, timed.last_ns - timed.first_ns))
 
 
 class TimedLoop:
     """Runs inferences of a model in turn, and sends when each began and how long it took once it rests."""
 
     def __init__(
-        self, infer: Callable[[Any], Any], arrays: Sequence[Any], supervisor: Supervisor, number: int = 0
+        self, infer: Callable[[Any], Any], arrays: Sequence[Any], channel: SupervisorChannel, number: int = 0
     ) -> None:
         self.infer = infer
         self.arrays = arrays
-        self._supervisor = supervisor
+        self._channel = channel
         self._number = number
         self._starts = array("q", bytes(8 * _BUFFER))
         self._ends = array("q", bytes(8 * _BUFFER))
@@ -122,8 +67,8 @@ class TimedLoop:
         starts = self._starts[:count].tolist()
         latencies = [ended - began for began, ended in zip(starts, self._ends)]
         ran = [items[at % len(items)] for at in range(count)]
-        send_latencies(self._supervisor, starts, latencies, ran, self._warmup, self._number)
-        self._supervisor.check()
+        send_latencies(self._channel, starts, latencies, ran, self._warmup, self._number)
+        self._channel.check()
         return count, int(median(latencies))
 
     def _block(self, arrays: Sequence[Any], limit: int, until_ns: int) -> int:
@@ -146,7 +91,7 @@ class TimedLoop:
         return count
 
 
-class ServedLoop(TimedLoop):
+class ServerLoop(TimedLoop):
     """Runs inferences as queries arrive, and counts each one's latency from its arrival.
 
     When they arrive is drawn from the seed alone (Poisson), before they do: how fast they are served has no part in it.
@@ -154,9 +99,9 @@ class ServedLoop(TimedLoop):
     """
 
     def __init__(
-        self, infer: Callable[[Any], Any], arrays: Sequence[Any], supervisor: Supervisor, rate_mhz: int, seed: int
+        self, infer: Callable[[Any], Any], arrays: Sequence[Any], channel: SupervisorChannel, rate_mhz: int, seed: int
     ) -> None:
-        super().__init__(infer, arrays, supervisor)
+        super().__init__(infer, arrays, channel)
         self._gaps_ns = gaps_ns(rate_mhz, seed)
         self._arrivals: List[int] = []
         self._last_arrival_ns = 0  # from the beginning, which is not yet
@@ -180,7 +125,7 @@ class ServedLoop(TimedLoop):
         for arrival in self._arrivals[:limit]:
             # What was measured is sent while nothing waits, for whatever arrived then would wait for us.
             quiet = arrival - ended > _QUIET_NS
-            if count and ((quiet and arrival > until_ns) or ended >= until_ns + _PATIENCE_NS):
+            if count and ((quiet and arrival > until_ns) or ended >= until_ns + _LONGEST_DELAY_NS):
                 break
             self._wait_until(arrival)
             infer(arrays[position])
@@ -202,9 +147,9 @@ class ServedLoop(TimedLoop):
     def _wait_until(self, arrival_ns: int) -> None:
         ahead = arrival_ns - _clock()
         while ahead > _SPIN_NS:
-            if ahead > _NAP_NS:
-                self._supervisor.check()  # nothing is lost: what was measured before so long a wait has been sent
-            time.sleep(min(ahead - _SPIN_NS, _NAP_NS) / 1e9)
+            if ahead > _LONGEST_SLEEP_NS:
+                self._channel.check()  # nothing is lost: what was measured before so long a wait has been sent
+            time.sleep(min(ahead - _SPIN_NS, _LONGEST_SLEEP_NS) / 1e9)
             ahead = arrival_ns - _clock()
         while _clock() < arrival_ns:
             pass
@@ -217,9 +162,9 @@ class Rotation:
     is in what they take for the same batch. Each finds the processor's caches as another one left them.
     """
 
-    def __init__(self, loops: Sequence[TimedLoop], supervisor: Supervisor) -> None:
+    def __init__(self, loops: Sequence[TimedLoop], channel: SupervisorChannel) -> None:
         self._loops = loops
-        self._supervisor = supervisor
+        self._channel = channel
         self._most = _BUFFER // len(loops)
         self._starts = array("q", bytes(8 * _BUFFER))
         self._ends = array("q", bytes(8 * _BUFFER))
@@ -248,8 +193,8 @@ class Rotation:
         for number in range(models):
             starts = self._starts[number:done:models].tolist()
             latencies = [ended - began for began, ended in zip(starts, self._ends[number:done:models])]
-            send_latencies(self._supervisor, starts, latencies, ran, False, number)
-        self._supervisor.check()
+            send_latencies(self._channel, starts, latencies, ran, False, number)
+        self._channel.check()
 
     def _block(self, turn: Sequence[Sequence[Tuple[Callable[[Any], Any], Any]]], limit: int, until_ns: int) -> int:
         starts, ends, clock = self._starts, self._ends, _clock
@@ -274,77 +219,3 @@ def gaps_ns(rate_mhz: int, seed: int) -> Iterator[int]:
     per_ns = rate_mhz / 1e12
     while True:
         yield max(1, round(random.expovariate(per_ns)))
-
-
-def _loop_for(spec: RunSpec, number: int, model: Model, batches: Batches, supervisor: Supervisor) -> TimedLoop:
-    arrays = [batches.arrays(index) for index in range(len(batches))]
-    if spec.scenario != "server":
-        return TimedLoop(model.infer, arrays, supervisor, number)
-    if not spec.rate_mhz:
-        raise Failure("bad_request", "a server needs a rate of queries")
-    return ServedLoop(model.infer, arrays, supervisor, spec.rate_mhz, spec.seed)
-
-
-def _warm_up(loop: TimedLoop, batches: Batches, limit_ns: int) -> bool:
-    """Run until the drift of window medians has ended; return whether it was seen to end within the bounds.
-
-    One batch of each shape runs first, for a runtime prepares itself for each new shape. Then one of middle size runs
-    again and again: only latencies of the same work can be compared.
-    """
-    began = _clock()
-    items = batches.shapes()
-    loop.run(items, len(items), began + limit_ns)
-    typical = [items[len(items) // 2]]
-    medians: List[int] = []
-    while not has_settled(medians):
-        now = _clock()
-        enough = len(medians) >= _WINDOWS and (now - began > _WARMUP_NS or loop.count > _WARMUP_COUNT)
-        if enough or now - began > limit_ns:
-            return False
-        medians.append(loop.run(typical, _WINDOW_COUNT, now + _WINDOW_NS)[1])
-    return True
-
-
-def has_settled(medians: Sequence[int]) -> bool:
-    """Say whether the medians drift no more: the newer three no longer lie all above or all below the older three."""
-    if len(medians) < _WINDOWS:
-        return False
-    half = _WINDOWS // 2
-    older, newer = medians[-_WINDOWS:-half], medians[-half:]
-    overlap = min(older) <= max(newer) and min(newer) <= max(older)
-    return overlap or abs(median(newer) - median(older)) <= _SAME * median(older)
-
-
-def _timed(loop: Union[TimedLoop, Rotation], spec: RunSpec, distinct: int) -> None:
-    """Run batches in turn until both minima are reached, or the largest count; then to the end of the turn.
-
-    Batches differ, e.g. in length: only whole turns weigh all of them the same. The longest time ends it anywhere.
-    """
-    most = max(spec.min_count, spec.most_count)
-    began = _clock()
-    while True:
-        now = _clock()
-        enough_time = now - began >= spec.min_duration_ns
-        turn = loop.count % distinct
-        enough = loop.count >= most or (enough_time and loop.count >= spec.min_count)
-        if (enough and not turn) or (loop.count and now - began >= spec.max_duration_ns):
-            return
-        limit = distinct - turn if enough else (spec.min_count if enough_time else most) - loop.count
-        longest = spec.max_duration_ns if enough or enough_time else min(spec.min_duration_ns, spec.max_duration_ns)
-        loop.run([*range(turn, distinct), *range(turn)], limit, min(began + longest, now + _SEND_EVERY_NS))
-
-
-def _cut_short(loop: Union[TimedLoop, Rotation], spec: RunSpec, distinct: int) -> Iterator[str]:
-    """Yield what a person should know of an end that is not the one which was asked for."""
-    seconds = (loop.last_ns - loop.first_ns) / 1e9
-    wanted = min(spec.min_duration_ns, spec.max_duration_ns) / 1e9
-    if loop.count >= max(spec.min_count, spec.most_count) and seconds < wanted:
-        yield (
-            f"the run ended after {loop.count} inferences in {seconds:.3g} s, before the {wanted:g} s that it was to "
-            f"take: a run's journal holds no more"
-        )
-    if loop.count % distinct:
-        yield (
-            f"the longest time, {spec.max_duration_ns / 1e9:g} s, ended the run within a turn: of {distinct} batches, "
-            f"the first {loop.count % distinct} ran once more than the others"
-        )

@@ -14,7 +14,7 @@ from ..protocol.wire import one_line
 from ..runtimes.interface import Operator, Profiler
 from ..runtimes.registry import RUNTIMES, open_runtime
 from .inputs import Batches
-from .supervisor_channel import Supervisor
+from .supervisor_channel import SupervisorChannel
 
 #: Each batch runs this often before the count begins, for a runtime prepares itself for each new shape.
 _WARMUP_TURNS = 2
@@ -39,15 +39,15 @@ def open_profiler(runtime: str, path: str, *, threads: int, providers: Sequence[
     return profiler
 
 
-def profile_operators(profiler: Profiler, batches: Batches, supervisor: Supervisor) -> None:
+def profile_operators(profiler: Profiler, batches: Batches, channel: SupervisorChannel) -> None:
     """Run the batches in turn, whole turns of the first so many, and send what each operator took."""
     arrays = [batches.arrays(index) for index in range(min(len(batches), _MOST_BATCHES))]
     infer = profiler.model.infer
-    supervisor.enter("warmup")
+    channel.enter("warmup")
     for batch in arrays * _WARMUP_TURNS:
         infer(batch)
-        supervisor.check()
-    supervisor.enter("measuring")
+        channel.check()
+    channel.enter("measuring")
     count = wall_ns = 0
     while count < _MOST and wall_ns < _LONGEST_NS and (count < _LEAST or count % len(arrays) or wall_ns < _SHORTEST_NS):
         began = time.monotonic_ns()
@@ -55,17 +55,17 @@ def profile_operators(profiler: Profiler, batches: Batches, supervisor: Supervis
         wall_ns += time.monotonic_ns() - began
         profiler.keep()
         count += 1
-        supervisor.check()
-    _send(profiler.stop(), count, wall_ns, supervisor)
-    supervisor.enter("finishing")
-    supervisor.send(Done(0, 0))
+        channel.check()
+    _send(profiler.stop(), count, wall_ns, channel)
+    channel.enter("finishing")
+    channel.send(Done(0, 0))
 
 
-def _send(operators: List[Operator], count: int, wall_ns: int, supervisor: Supervisor) -> None:
+def _send(operators: List[Operator], count: int, wall_ns: int, channel: SupervisorChannel) -> None:
     operators = sorted(operators, key=lambda each: -each.total_ns)[:MAX_ITEMS]
     for at in range(0, len(operators), MAX_ITEMS // 8):
         part = operators[at : at + MAX_ITEMS // 8]
-        supervisor.send(
+        channel.send(
             Operators(
                 inferences=count,
                 wall_ns=wall_ns,

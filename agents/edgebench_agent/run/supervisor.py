@@ -25,7 +25,7 @@ from ..protocol.failure import Failure
 from ..protocol.messages import Failed, Hello, Log, Message, Readings
 from ..protocol.run_spec import RunSpec
 from ..protocol.wire import PROTOCOL_VERSION, one_line
-from ..storage.blobs import release_blobs
+from ..storage.cleaning import release_blobs
 from ..storage.journal_place import find_place
 from . import page_cache
 from .journal import Journal

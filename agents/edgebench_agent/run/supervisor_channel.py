@@ -1,4 +1,4 @@
-"""The measuring process's line to the supervisor, which writes the journal."""
+"""The measuring process's line to the channel, which writes the journal."""
 
 import os
 import signal
@@ -13,7 +13,7 @@ class Stopped(Exception):
     """Somebody asked this process to end."""
 
 
-class Supervisor:
+class SupervisorChannel:
     """The line to the supervisor: messages out, go-aheads in."""
 
     def __init__(self, messages: int, go: int) -> None:
@@ -30,7 +30,7 @@ class Supervisor:
         """Send a message."""
         self._send_line(encode_body(message))
 
-    def introduce(self, runtime_version: str, libraries: Dict[str, str]) -> None:
+    def report_runtime(self, runtime_version: str, libraries: Dict[str, str]) -> None:
         """Tell what the supervisor must know to write the run's first message; not itself part of the journal."""
         about = {"type": "imported", "version": runtime_version, "libraries": libraries}
         self._send_line(encode_object(about)[1:])
@@ -55,9 +55,9 @@ class Supervisor:
 
 
 def send_latencies(
-    supervisor: Supervisor, starts: List[int], latencies: List[int], items: List[int], warmup: bool, model: int = 0
+    channel: SupervisorChannel, starts: List[int], latencies: List[int], items: List[int], warmup: bool, model: int = 0
 ) -> None:
     """Send columns of any length, in as many messages as it takes."""
     for at in range(0, len(starts), MAX_BLOCK):
         part = slice(at, at + MAX_BLOCK)
-        supervisor.send(Latencies(warmup, starts[part], latencies[part], items[part], model))
+        channel.send(Latencies(warmup, starts[part], latencies[part], items[part], model))

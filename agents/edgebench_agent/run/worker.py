@@ -18,33 +18,33 @@ from ..runtimes.interface import Model
 from ..runtimes.registry import describe, open_runtime
 from .infer import infer_all
 from .inputs import Batches, lengths_taken
-from .loops import infer_first, measure
+from .measure import infer_first, measure
 from .operators import open_profiler, profile_operators
-from .supervisor_channel import Stopped, Supervisor
+from .supervisor_channel import Stopped, SupervisorChannel
 
 _REST_S = 0.5  # after so long at most it ends when it is asked to
 
 
 def run_measurement(home: Home, run_id: str, messages: int, go: int) -> int:
     """Do what the run's specification says; return the exit status."""
-    supervisor = Supervisor(messages, go)
+    channel = SupervisorChannel(messages, go)
     try:
         spec = RunSpec.from_json(home.run(run_id).spec.read_bytes())
-        _run(spec, home, supervisor)
+        _run(spec, home, channel)
         return 0
     except Stopped:
-        supervisor.send(Failed("interrupted", "the measuring process was asked to end"))
+        channel.send(Failed("interrupted", "the measuring process was asked to end"))
     except BrokenPipeError:
         return 1  # the supervisor is gone: there is nobody to tell
     except Failure as failure:
-        supervisor.send(Failed(failure.kind, one_line(str(failure)), _trace(), failure.model))
+        channel.send(Failed(failure.kind, one_line(str(failure)), _trace(), failure.model))
     except MemoryError:
-        supervisor.send(Failed("out_of_memory", "there is not enough memory for the run", _trace()))
+        channel.send(Failed("out_of_memory", "there is not enough memory for the run", _trace()))
     except OSError as error:
         kind = "out_of_disk" if error.errno in DISK_FULL else "crashed"
-        supervisor.send(Failed(kind, one_line(str(error)), _trace()))
+        channel.send(Failed(kind, one_line(str(error)), _trace()))
     except Exception as error:  # noqa: BLE001 - the journal says how a run ended, whatever happens
-        supervisor.send(Failed("crashed", one_line(f"{type(error).__name__}: {error}"), _trace()))
+        channel.send(Failed("crashed", one_line(f"{type(error).__name__}: {error}"), _trace()))
     return 1
 
 
@@ -52,36 +52,36 @@ def _trace() -> str:
     return traceback.format_exc()[-16_000:]
 
 
-def _run(spec: RunSpec, home: Home, supervisor: Supervisor) -> None:
+def _run(spec: RunSpec, home: Home, channel: SupervisorChannel) -> None:
     if spec.affinity:
         _keep_to(spec.affinity)
     found = describe(spec.runtime)
-    supervisor.introduce(found.version, found.libraries)
+    channel.report_runtime(found.version, found.libraries)
     run = home.run(spec.run_id)
     if spec.mode == "idle":
-        _rest(spec.min_duration_ns, supervisor)
+        _rest(spec.min_duration_ns, channel)
         return
-    supervisor.enter("loading")
+    channel.enter("loading")
     if spec.mode == "operators":
-        _profile(spec, home, supervisor)
+        _profile(spec, home, channel)
         return
     loaded = []
     for number, part in enumerate(spec.parts()):
         try:
-            loaded.append(_load(part, number, run, supervisor))
+            loaded.append(_load(part, number, run, channel))
         except Failure as rejected:
             rejected.model = number
             raise
     model, batches = loaded[0]
     try:
         if spec.mode == "infer":
-            infer_all(spec, model, batches, run.outputs, supervisor)
+            infer_all(spec, model, batches, run.outputs, channel)
         elif spec.mode == "load":
-            infer_first(loaded, supervisor)
-            supervisor.enter("finishing")
-            supervisor.send(Done(0, 0))
+            infer_first(loaded, channel)
+            channel.enter("finishing")
+            channel.send(Done(0, 0))
         else:
-            measure(spec, loaded, supervisor)
+            measure(spec, loaded, channel)
     except Exception as error:
         failure = model.explain(error)
         if failure is None:
@@ -100,18 +100,18 @@ def _keep_to(cores: List[int]) -> None:
         raise Failure("refused", f"of cores {cores} the board gives us only {got}; some are off")
 
 
-def _rest(duration_ns: int, supervisor: Supervisor) -> None:
+def _rest(duration_ns: int, channel: SupervisorChannel) -> None:
     """Do nothing, so that the sensors tell what the board takes without us."""
-    supervisor.enter("idle")
+    channel.enter("idle")
     until = time.monotonic_ns() + duration_ns
     while time.monotonic_ns() < until:
         time.sleep(min(_REST_S, max(0.0, (until - time.monotonic_ns()) / 1e9)))
-        supervisor.check()
-    supervisor.enter("finishing")
-    supervisor.send(Done(0, duration_ns))
+        channel.check()
+    channel.enter("finishing")
+    channel.send(Done(0, duration_ns))
 
 
-def _profile(spec: RunSpec, home: Home, supervisor: Supervisor) -> None:
+def _profile(spec: RunSpec, home: Home, channel: SupervisorChannel) -> None:
     run = home.run(spec.run_id)
     profiler = open_profiler(
         spec.runtime, _path(spec, run), threads=spec.threads, providers=spec.providers, folder=run.path
@@ -119,7 +119,7 @@ def _profile(spec: RunSpec, home: Home, supervisor: Supervisor) -> None:
     model = profiler.model
     try:
         batches = Batches(spec, str(run.inputs()), model.inputs, model.lengths)
-        profile_operators(profiler, batches, supervisor)
+        profile_operators(profiler, batches, channel)
     except Exception as error:
         failure = model.explain(error)
         if failure is None:
@@ -133,7 +133,7 @@ def _path(spec: RunSpec, run: RunFolder, number: int = 0) -> str:
     return str(paths[0]) if paths else ""
 
 
-def _load(spec: RunSpec, number: int, run: RunFolder, supervisor: Supervisor) -> Tuple[Model, Batches]:
+def _load(spec: RunSpec, number: int, run: RunFolder, channel: SupervisorChannel) -> Tuple[Model, Batches]:
     """Load one of the run's models; return it with its inputs."""
     path = _path(spec, run, number)
     began = time.monotonic_ns()
@@ -142,5 +142,5 @@ def _load(spec: RunSpec, number: int, run: RunFolder, supervisor: Supervisor) ->
     names = [tensor.name for tensor in model.inputs]
     notes = [one_line(note) for note in model.notes]
     lengths = lengths_taken(model.inputs, model.lengths)
-    supervisor.send(Loaded(load_ns, model.providers, model.nodes, names, model.outputs, notes, lengths, number))
+    channel.send(Loaded(load_ns, model.providers, model.nodes, names, model.outputs, notes, lengths, number))
     return model, Batches(spec, str(run.inputs(number)), model.inputs, model.lengths)
