@@ -322,8 +322,8 @@ _CONTENDER = """
     import sys, time
     sys.path.insert(0, sys.argv[1])
     from pathlib import Path
-    from edgebench_agent.board_lease import BoardLease
-    from edgebench_agent.failure import Failure
+    from edgebench_agent.lease.board_lease import BoardLease
+    from edgebench_agent.protocol.failure import Failure
     from edgebench_agent.home import Home
     from edgebench_agent.protocol import LeaseRequest
 
