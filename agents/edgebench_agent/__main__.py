@@ -1,4 +1,4 @@
-"""The agent's commands. Descriptor 1 is the wire: it is taken away before anything that might print is loaded."""
+"""The agent's commands. Descriptor 1 is the wire: it is moved away before anything that might print is loaded."""
 
 import sys
 
@@ -10,7 +10,7 @@ import os
 import re
 from typing import Any, Callable, List, NoReturn, Optional
 
-from .home import Home, find_home, is_in_our_way, not_permitted
+from .home import Home, concerns_home, find_home, not_permitted
 from .protocol.failure import DISK_FULL, Failure
 from .protocol.wire import MAX_INT, MAX_LINE_BYTES, MAX_SPEC_BYTES, encode_object, one_line
 
@@ -18,32 +18,32 @@ from .protocol.wire import MAX_INT, MAX_LINE_BYTES, MAX_SPEC_BYTES, encode_objec
 def main(arguments: Optional[List[str]] = None) -> int:
     """Run one command; return the exit status."""
     wire = os.dup(1)
-    os.dup2(2, 1)  # what native libraries print goes where errors go
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    speaks_lines = bool(given) and given[0] in ("follow", "fetch")
+    os.dup2(2, 1)  # native libraries print to 1: that goes to standard error
+    args = list(sys.argv[1:] if arguments is None else arguments)
+    reports_by_line = bool(args) and args[0] in ("follow", "fetch")
     try:
-        options = _parser().parse_args(given)
+        options = _parser().parse_args(args)
         return int(options.command(options, find_home(), wire) or 0)
     except Failure as failure:
-        _fail(wire, speaks_lines, failure.kind, str(failure))
+        _fail(wire, reports_by_line, failure.kind, str(failure))
     except BrokenPipeError:
         pass  # the host is gone
     except KeyboardInterrupt:
-        _fail(wire, speaks_lines, "interrupted", "the command was interrupted")
+        _fail(wire, reports_by_line, "interrupted", "the command was interrupted")
     except OSError as error:
-        found = _explained(error)
-        if found.kind != "not_permitted":
-            _print_traceback(speaks_lines)
-        _fail(wire, speaks_lines, found.kind, str(found))
-    except Exception as error:  # noqa: BLE001 - the host gets an answer, whatever happens
-        _print_traceback(speaks_lines)
-        _fail(wire, speaks_lines, "crashed", f"{type(error).__name__}: {error}")
+        failure = _explained(error)
+        if failure.kind != "not_permitted":
+            _print_traceback(reports_by_line)
+        _fail(wire, reports_by_line, failure.kind, str(failure))
+    except Exception as error:  # noqa: BLE001 - the host gets a reply, whatever happens
+        _print_traceback(reports_by_line)
+        _fail(wire, reports_by_line, "crashed", f"{type(error).__name__}: {error}")
     return 1
 
 
 def _explained(error: OSError) -> Failure:
-    """Return what stands for an error of the system that no command has expected."""
-    if isinstance(error, PermissionError) and is_in_our_way(find_home(), error):
+    """Return the failure for a system error that no command expected."""
+    if isinstance(error, PermissionError) and concerns_home(find_home(), error):
         return not_permitted(find_home(), error)
     return Failure("out_of_disk" if error.errno in DISK_FULL else "crashed", str(error))
 
@@ -54,17 +54,17 @@ def _reply(wire: int, **values: Any) -> None:
         line = line[os.write(wire, line) :]
 
 
-def _print_traceback(speaks_lines: bool) -> None:
-    """Print what is being handled; not where standard error carries the one line that says what is wrong."""
-    if not speaks_lines:
+def _print_traceback(reports_by_line: bool) -> None:
+    """Print the traceback, except where standard error carries the one line that reports the error."""
+    if not reports_by_line:
         import traceback
 
         traceback.print_exc()
 
 
-def _fail(wire: int, speaks_lines: bool, kind: str, message: str) -> None:
+def _fail(wire: int, reports_by_line: bool, kind: str, message: str) -> None:
     try:
-        if speaks_lines:
+        if reports_by_line:
             sys.stderr.write(one_line(message) + "\n")
         else:
             _reply(wire, ok=False, kind=kind, message=one_line(message))
@@ -85,10 +85,10 @@ def _temperatures(options: Any, home: Home, wire: int) -> None:
     from pathlib import Path
 
     from .board.sensors.thermal import read_temperatures
-    from .board.timeout import ask_in_time
+    from .board.timeout import call_with_timeout
 
-    asked = ask_in_time({"temperature_mc": lambda: read_temperatures(Path("/"))})
-    _reply(wire, temperature_mc=asked["temperature_mc"] or {})
+    read = call_with_timeout({"temperature_mc": lambda: read_temperatures(Path("/"))})
+    _reply(wire, temperature_mc=read["temperature_mc"] or {})
 
 
 def _receive(options: Any, home: Home, wire: int) -> None:
@@ -117,19 +117,19 @@ def _fetch(options: Any, home: Home, wire: int) -> None:
 
 
 def _lease(options: Any, home: Home, wire: int) -> None:
-    from .lease.lease_command import obey
+    from .lease.lease_command import handle
 
-    _reply(wire, **obey(home, sys.stdin.buffer.readline(MAX_LINE_BYTES + 1)))
+    _reply(wire, **handle(home, sys.stdin.buffer.readline(MAX_LINE_BYTES + 1)))
 
 
 def _power(options: Any, home: Home, wire: int) -> None:
-    from .lease.power_command import obey
+    from .lease.power_command import handle
 
-    _reply(wire, **obey(home, sys.stdin.buffer.readline(MAX_LINE_BYTES + 1)))
+    _reply(wire, **handle(home, sys.stdin.buffer.readline(MAX_LINE_BYTES + 1)))
 
 
 def _renewer(options: Any, home: Home) -> Callable[[], None]:
-    """Return what keeps the board's lease of the token that was given."""
+    """Return the function that renews the board's lease `--lease`."""
     if not options.lease:
         return lambda: None
     from .lease.board_lease import BoardLease
@@ -139,11 +139,11 @@ def _renewer(options: Any, home: Home) -> Callable[[], None]:
 
 
 def _require_lease(options: Any, home: Home) -> None:
-    """Make sure that the board is ours, by the token that was given, or nobody's."""
+    """Make sure that the board is leased to us (by `--lease`), or to nobody."""
     from .lease.board_lease import BoardLease
 
     if not home.root.is_dir():
-        return  # nothing is there to be lost, and nothing should be made
+        return  # nothing is there to be lost, and no folder should be made
     try:
         BoardLease(home).require(options.lease)
     except PermissionError as error:
@@ -205,7 +205,7 @@ def _supervise(options: Any, home: Home, wire: int) -> int:
 def _measure(options: Any, home: Home, wire: int) -> NoReturn:
     from .run.worker import run_measurement
 
-    # At once: taking a native runtime apart is not part of the run, and may crash or hang.
+    # Exit at once: the teardown of a native runtime is not part of the run, and may crash or hang.
     os._exit(run_measurement(home, options.run_id, options.messages, options.go))
 
 
@@ -246,7 +246,7 @@ def _parser() -> argparse.ArgumentParser:
     remove = add("remove", _remove)
     for leased in (receive, follow, clean, install, adopt, drop, remove):
         leased.add_argument("--lease", type=_count, default=0)
-    # What the agent starts itself:
+    # These the agent starts itself:
     add("try", _try, name=str)
     add("guard", _guard, token=_count)
     add("supervise", _supervise, run_id=_run_id, lock=int, ready=int)
@@ -256,7 +256,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _matching(pattern: str, text: str) -> str:
     if not re.fullmatch(pattern, text):
-        raise argparse.ArgumentTypeError(f"{text[:80]!r} does not look as it should")
+        raise argparse.ArgumentTypeError(f"{text[:80]!r} has the wrong form")
     return text
 
 

@@ -1,4 +1,4 @@
-"""probe: what the board is, which runtimes work there, and what it is doing now. It asks every room."""
+"""probe: what the board is, which runtimes work there, and what it does now. It collects this from the rooms below."""
 
 from typing import Any, Dict, List
 
@@ -6,7 +6,7 @@ from .board.facts import board_facts
 from .board.processes import busiest_processes
 from .board.sensors.reading import read_board
 from .home import Home, board_root
-from .lease.lock import running
+from .lease.lock import current_run
 
 
 def probe(home: Home, runtimes: List[str]) -> Dict[str, Any]:
@@ -16,7 +16,7 @@ def probe(home: Home, runtimes: List[str]) -> Dict[str, Any]:
     return {
         "board": board_facts(home, board_root()),
         "runtimes": _probe_runtimes(runtimes),
-        "running": running(home),
+        "running": current_run(home),
         "busiest": busiest_processes(),
         "sensors": read_board(),
     }

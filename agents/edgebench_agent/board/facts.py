@@ -1,4 +1,4 @@
-"""What the board says of itself. A fact that it does not tell is None."""
+"""The facts of the board; an unknown one is None."""
 
 import os
 import platform
@@ -16,21 +16,21 @@ from .sensors.kernel import read_clocksource
 from .sensors.nvpmodel import read_power_mode
 from .sensors.raspberry_pi import read_throttled
 from .sensors.thermal import read_temperatures
-from .timeout import ask_in_time
+from .timeout import call_with_timeout
 
 _ROOT = Path("/")
 
 
 def board_facts(home: Home, root: Path = _ROOT) -> Dict[str, Any]:
-    """Return the facts that decide what a measurement here means; `root` is where /proc and /sys are.
+    """Return the facts that a measurement depends on; `root` is where /proc and /sys are.
 
-    One that does not come soon, e.g. of a driver that hangs, is None.
+    A fact that does not arrive in time, e.g. because a driver hangs, is None.
     """
-    return {**_own_facts(), **ask_in_time(_facts(home, root))}
+    return {**_own_facts(), **call_with_timeout(_facts(home, root))}
 
 
 def _own_facts() -> Dict[str, Any]:
-    """Return what this process knows by itself: nothing to wait for."""
+    """Return what this process knows itself, without waiting."""
     return {
         "arch": os.uname().machine,
         "python_bits": struct.calcsize("P") * 8,
@@ -44,7 +44,7 @@ def _own_facts() -> Dict[str, Any]:
 
 
 def _facts(home: Home, root: Path) -> Dict[str, Callable[[], Any]]:
-    """Return how each fact is found that a file or a command tells."""
+    """Return, for each fact, the function that reads it from a file or a command."""
     return {
         "model": lambda: _model(root),
         "cpu": lambda: _cpu(root),
@@ -72,9 +72,9 @@ def _facts(home: Home, root: Path) -> Dict[str, Callable[[], Any]]:
 
 
 def core_capacities(root: Path) -> Optional[Dict[str, int]]:
-    """Return how much each core that we may use can do, by its number; equal cores alike. None: the board can't tell.
+    """Return the relative capacity of each usable core, by its number; None: unknown.
 
-    As the scheduler knows it (cpu_capacity, 1024 the largest), else the highest clock.
+    It is the scheduler's value (cpu_capacity, at most 1024), else the core's highest clock.
     """
     usable = os.sched_getaffinity(0)
     folders = {folder.name[3:]: folder for folder in cpu_folders(root) if int(folder.name[3:]) in usable}
@@ -86,12 +86,12 @@ def core_capacities(root: Path) -> Optional[Dict[str, int]]:
 
 
 def _is_jetson(root: Path) -> bool:
-    """Say whether it has NVIDIA's chip, whose GPU has no memory of its own."""
+    """Return whether it has an NVIDIA Tegra chip, whose GPU has no memory of its own."""
     return "nvidia,tegra" in (read_text(root / "proc/device-tree/compatible") or "")
 
 
 def memory_available(root: Path = _ROOT) -> Optional[int]:
-    """Return the bytes that a new process can have without swapping, as the kernel estimates it."""
+    """Return the bytes that a new process can use without swapping, as the kernel estimates them."""
     return _memory(root, "MemAvailable")
 
 
@@ -139,7 +139,7 @@ def _operating_system(root: Path) -> Optional[str]:
 
 
 def _vendor_release(root: Path) -> Optional[str]:
-    """Return what a vendor calls the system that it ships: NVIDIA's L4T, Raspberry Pi's image."""
+    """Return the vendor's name of its system image: NVIDIA's L4T, Raspberry Pi's image."""
     tegra = re.match(r"# R(\d+) \(release\), REVISION: ([\d.]+)", read_text(root / "etc/nv_tegra_release") or "")
     if tegra:
         return f"L4T {tegra.group(1)}.{tegra.group(2)}"

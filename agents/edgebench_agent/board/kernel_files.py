@@ -1,17 +1,17 @@
-"""Small files that the kernel answers, under a root that tests may replace by a recorded tree."""
+"""Small files of /proc and /sys, below a root that tests replace by a recorded tree."""
 
 import os
 import re
 from pathlib import Path
 from typing import Dict, Optional
 
-_MOST = 10**18  # more is no count of anything, and would not pass the wire
+_MAX_VALUE = 10**18  # more is no real quantity, and does not fit into a message
 
 
 def read_text(path: Path, limit: int = 1 << 16) -> Optional[str]:
-    """Return what a file of /proc or /sys says, stripped; None where it is absent or gives no answer."""
+    """Return the text of a file of /proc or /sys, stripped; None: it is absent or can't be read."""
     try:
-        # A pipe or a device where a file should be does not answer; it must not make us wait.
+        # A pipe or a device in place of the file must not block.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except (OSError, ValueError):
         return None
@@ -30,12 +30,12 @@ def read_text(path: Path, limit: int = 1 << 16) -> Optional[str]:
 
 
 def read_int(path: Path) -> Optional[int]:
-    """Return the number that a file holds, or None."""
+    """Return the number in a file, or None."""
     text = read_text(path, limit=64)
     if text is None or not re.fullmatch(r"[+-]?[0-9]{1,19}", text):
         return None
     value = int(text)
-    return value if abs(value) <= _MOST else None
+    return value if abs(value) <= _MAX_VALUE else None
 
 
 def read_table(path: Path, separator: str = ":") -> Dict[str, str]:
@@ -49,7 +49,7 @@ def read_table(path: Path, separator: str = ":") -> Dict[str, str]:
 
 
 def boot_id(root: Path = Path("/")) -> Optional[str]:
-    """Return what tells this boot from every other."""
+    """Return the unique id of this boot."""
     return read_text(root / "proc/sys/kernel/random/boot_id")
 
 

@@ -1,17 +1,17 @@
-"""What else keeps the board busy: a measurement is disturbed by it, and a name helps to end it."""
+"""The processes that keep the board busy: they disturb measurements, and a person can end them by name."""
 
 import time
 from typing import Any, Dict, List, Optional
 
 _WATCH_S = 0.5
-_LEAST_MILLICORES = 50
-_MOST = 5
+_MIN_MILLICORES = 50
+_MAX_COUNT = 5
 
 
 def busiest_processes() -> Optional[List[Dict[str, Any]]]:
-    """Return the processes that use most CPU time just now (`name`, `cpu_millicores`), the busiest first.
+    """Return the processes that use most CPU time now (`name`, `cpu_millicores`), the busiest first.
 
-    None where psutil is not installed: it knows every process's time on every kernel, and nothing else needs it.
+    None where psutil is not installed, which is needed for nothing else.
     """
     try:
         import psutil
@@ -23,7 +23,7 @@ def busiest_processes() -> Optional[List[Dict[str, Any]]]:
         _millicores(process)  # the first call only starts the clock
     time.sleep(_WATCH_S)
     used = sorted(((_millicores(process), process.info["name"] or "") for process in watched), reverse=True)
-    return [{"name": name, "cpu_millicores": amount} for amount, name in used[:_MOST] if amount >= _LEAST_MILLICORES]
+    return [{"name": name, "cpu_millicores": amount} for amount, name in used[:_MAX_COUNT] if amount >= _MIN_MILLICORES]
 
 
 def _millicores(process: Any) -> int:

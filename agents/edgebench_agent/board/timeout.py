@@ -1,4 +1,4 @@
-"""Asking for things that may not answer: in a thread, for so long and no longer."""
+"""Calls that may never return, such as reads that hang in the kernel: in a thread, with a timeout."""
 
 import threading
 import time
@@ -9,38 +9,38 @@ _EACH_S = 4.0
 _ALL_S = 12.0
 
 
-def ask_in_time(
-    questions: Dict[str, Callable[[], Any]], *, each_s: float = _EACH_S, all_s: float = _ALL_S
+def call_with_timeout(
+    functions: Dict[str, Callable[[], Any]], *, each_s: float = _EACH_S, all_s: float = _ALL_S
 ) -> Dict[str, Any]:
-    """Return the answer to each question; None where it can't be had, or takes longer than `each_s`.
+    """Return what each function returns; None where it fails or takes longer than `each_s`.
 
-    They are asked one after the other. What does not come back (a read that hangs in the kernel) is left behind in its
-    thread, and another thread goes on with the next.
+    The functions are called one after the other, `all_s` in total at most. A call that does not return is left behind
+    in its thread, and another thread continues with the next function.
     """
-    found: Dict[str, Any] = dict.fromkeys(questions)
-    rest = list(questions.items())
+    found: Dict[str, Any] = dict.fromkeys(functions)
+    rest = list(functions.items())
     deadline = time.monotonic() + all_s
     while rest and time.monotonic() < deadline:
         answers: Any = SimpleQueue()
-        is_left = threading.Event()
-        threading.Thread(target=_ask, args=(list(rest), answers, is_left), daemon=True).start()
+        is_abandoned = threading.Event()
+        threading.Thread(target=_call, args=(list(rest), answers, is_abandoned), daemon=True).start()
         try:
             while rest:
                 name, answer = answers.get(timeout=max(0.0, min(each_s, deadline - time.monotonic())))
                 found[name] = answer
                 del rest[0]
         except Empty:
-            is_left.set()
+            is_abandoned.set()
             del rest[0]
     return found
 
 
-def _ask(questions: List[Tuple[str, Callable[[], Any]]], answers: Any, is_left: threading.Event) -> None:
-    for name, question in questions:
-        if is_left.is_set():
+def _call(functions: List[Tuple[str, Callable[[], Any]]], answers: Any, is_abandoned: threading.Event) -> None:
+    for name, function in functions:
+        if is_abandoned.is_set():
             return
         try:
-            answer = question()
-        except Exception:  # noqa: BLE001 - one fact that can't be had must cost nobody the others
+            answer = function()
+        except Exception:  # noqa: BLE001 - one that fails must not prevent the others
             answer = None
         answers.put((name, answer))

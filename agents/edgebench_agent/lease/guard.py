@@ -1,20 +1,21 @@
-"""guard: puts the board's clocks back when the lease under which they were set is over, and nobody else did.
+"""guard: restores the board's clocks after the end of the lease under which they were set, if nobody else did.
 
-A session whose host was killed can't, and the next one may come in a week. `power` starts one guard a lease, detached;
-it only sleeps and looks, seldom enough to disturb no measurement.
+A session whose host was killed can't restore them, and the next session may come in a week. `power` starts one detached
+guard per lease. The guard checks rarely, so that it does not disturb measurements.
 """
 
 import os
 import subprocess
 import time
+from functools import partial
 
 from ..home import Home, board_root, own_command
 from .board_lease import BoardLease
-from .lock import running
+from .lock import current_run
 from .power import Power
 
-_LOOK_EVERY_S = 5.0
-#: How long after the lease's end: a host that lost its connection looks for its board so long, and may go on then.
+_CHECK_EVERY_S = 5.0
+#: How long after the end of the lease: a host that lost its connection tries so long to reach the board again.
 _GRACE_NS = 600_000_000_000
 
 
@@ -32,11 +33,12 @@ def start_guard(token: int) -> None:
 
 
 def guard(home: Home, token: int) -> None:
-    """Return once nothing is set any more under lease `token`: somebody put it back, in the end we did."""
+    """Restore what was set under lease `token` once the lease is over; return when it is restored, by anybody."""
     os.nice(19)
     lease, power = BoardLease(home), Power(home, board_root())
+    restore = partial(power.restore_after, 0, keep_damaged=True)
     while power.token_on_record() == token:
-        # A run that nobody renews ends itself; until then it is measured with what was set.
-        if running(home) is None and lease.end_overdue(token, _GRACE_NS, lambda: power.restore_after(0, is_told=False)):
+        # A run without renewal ends by itself; until then, the clocks must not change.
+        if current_run(home) is None and lease.end_overdue(token, _GRACE_NS, restore):
             return
-        time.sleep(_LOOK_EVERY_S)
+        time.sleep(_CHECK_EVERY_S)

@@ -1,4 +1,4 @@
-"""lease: what the host asks of the board's lease."""
+"""The command `lease`: the host's requests about the board's lease."""
 
 from typing import Any, Dict, Optional
 
@@ -9,8 +9,8 @@ from ..protocol.requests import LeaseRequest
 from .board_lease import BoardLease
 
 
-def obey(home: Home, line: bytes) -> Dict[str, Any]:
-    """Do what a request says; return the reply.
+def handle(home: Home, line: bytes) -> Dict[str, Any]:
+    """Carry out a request; return the reply.
 
     Raises:
         Failure: lease_lost, busy, bad_request.
@@ -21,11 +21,11 @@ def obey(home: Home, line: bytes) -> Dict[str, Any]:
         raise Failure("bad_request", str(error)) from error
     lease = BoardLease(home)
     if request.do in ("acquire", "leave") and not request.ticket:
-        raise Failure("bad_request", f"to {request.do} takes a ticket")
+        raise Failure("bad_request", f"{request.do} needs a ticket")
     if request.do == "acquire":
         reply = lease.acquire(request)
-        left = _put_power_back(home, reply["token"]) if reply["granted"] else None
-        return reply if left is None else {**reply, "note": left}
+        note = _restore_power(home, reply["token"]) if reply["granted"] else None
+        return reply if note is None else {**reply, "note": note}
     if request.do == "leave":
         lease.leave_queue(request.ticket)
     elif request.do == "renew":
@@ -36,14 +36,14 @@ def obey(home: Home, line: bytes) -> Dict[str, Any]:
     released = lease.release_by_force(*force) if request.do == "force" else None
     now = lease.describe()
     if request.do in ("release", "force"):
-        _put_power_back(home, now["holder"]["token"] if now["holder"] is not None else 0)
+        _restore_power(home, now["holder"]["token"] if now["holder"] is not None else 0)
     return now if released is None else released
 
 
-def _put_power_back(home: Home, token: int) -> Optional[str]:
-    """Put back what another than the holder of this token left; return why that failed, None where it did not."""
+def _restore_power(home: Home, token: int) -> Optional[str]:
+    """Restore clocks and power mode unless they are set under this token; return why that failed, or None."""
     if not home.power.exists():
         return None
-    from .power import Power  # here: it loads much, which a lease seldom needs
+    from .power import Power  # only here: it loads many modules, and is rarely needed
 
     return Power(home, board_root()).restore_after(token)

@@ -1,6 +1,6 @@
-"""The board's lock: held while a run measures, and while an installation or a removal changes what is there.
+"""The board's lock: held while a run measures, and while an installation or a removal changes files.
 
-Imports little: `probe` and `install` are often all that a session asks of a slow board.
+This module imports little, because `probe` and `install` must be quick on a slow board.
 """
 
 import fcntl
@@ -11,14 +11,14 @@ from ..home import Home
 from ..protocol.failure import Failure
 
 
-def running(home: Home) -> Optional[str]:
+def current_run(home: Home) -> Optional[str]:
     """Return the run that measures on this board now, or None."""
     try:
         lock = os.open(home.lock, os.O_RDONLY)
     except FileNotFoundError:
         return None
     try:
-        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared: two that ask don't see each other
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared, so that two callers do not see each other
     except BlockingIOError:
         return os.pread(lock, 256, 0).decode("utf-8", "replace") or "another run"
     finally:
@@ -26,7 +26,7 @@ def running(home: Home) -> Optional[str]:
     return None
 
 
-def take(home: Home, lock: int, purpose: str) -> None:
+def acquire(home: Home, lock: int, purpose: str) -> None:
     """Lock the board's lock file, open as `lock`, for `purpose`.
 
     Raises:
@@ -35,7 +35,7 @@ def take(home: Home, lock: int, purpose: str) -> None:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        holder = running(home) or "another run"
+        holder = current_run(home) or "another run"
         raise Failure("busy", f"{holder} is in progress on this board; try again when it is done") from None
     os.ftruncate(lock, 0)
     os.pwrite(lock, purpose.encode(), 0)

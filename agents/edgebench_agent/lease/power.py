@@ -1,7 +1,7 @@
-"""The board's clock governor and power mode: what may be set is set for a while, and put back.
+"""The board's clock governor and power mode: set for a session, then restored.
 
-What was found is written into power.json before anything is changed. It is put back when the session ends, or, where
-its host died, by whoever has the board's lease next, or by the session's guard. Nothing ever asks for a password.
+The original settings are written into power.json before anything is changed. They are restored when the session ends;
+if its host died, by the next owner of the board's lease or by the session's guard. Nothing ever asks for a password.
 """
 
 import json
@@ -21,7 +21,7 @@ from ..protocol.wire import encode_object, one_line
 
 _SUDO = ("usr/bin/sudo",)
 _TIMEOUT_S = 30
-_MOST_CORES = 4096
+_MAX_CORES = 4096
 
 
 class Power:
@@ -33,7 +33,7 @@ class Power:
         self._boot = boot_id() or "?"
 
     def show(self) -> Dict[str, Any]:
-        """Return what is in force, what there is to choose from, and why it may not be set (None: it may)."""
+        """Return the present settings, the possible ones, and why they can't be set (None: they can)."""
         number = power_mode_number(self._root)
         return {
             "governor": self._governor(),
@@ -46,64 +46,64 @@ class Power:
         }
 
     def set(self, token: int, governor: str, power_mode: Optional[int]) -> Dict[str, Any]:
-        """Set what is asked, and see that it is in force; return what is. The rest becomes what was found.
+        """Set what was requested, and verify it; return the present settings. The rest is set to its original value.
 
         Raises:
-            Failure: refused: the board does not take it, or we have no right.
+            Failure: refused: the board does not accept it, or this user has no right to set it.
         """
         found = self._keep_found(token)
         mode = power_mode if power_mode is not None else found["power_mode"]
-        self._set_power_mode(mode)  # first: it may have a say in the clocks, and in which cores there are
+        self._set_power_mode(mode)  # first: it may change the clocks, and switch cores on or off
         found = self._keep_new_cores(found)
         for file in self._files():
             self._set_governor(file, governor or found["governors"].get(str(file)) or read_text(file) or "")
         return {"governor": self._governor(), "power_mode": power_mode_number(self._root)}
 
     def restore(self) -> bool:
-        """Put back what was found; say whether there was anything to put back.
+        """Restore the original settings; return whether there were any to restore.
 
         Raises:
-            Failure: refused: what was found stays on record; corrupt: nobody knows what it was.
+            Failure: refused: the record is kept; corrupt: the original settings are unknown.
         """
         found = self._read_found()
         if found is None:
             return False
-        with suppress(Failure):  # cores that the mode is about to switch off: they would come back as they went
-            self._put_governors_back(found)
+        with suppress(Failure):  # for cores that the mode is about to switch off, and which keep their governor
+            self._restore_governors(found)
         self._set_power_mode(found["power_mode"])
-        self._put_governors_back(found)
+        self._restore_governors(found)
         self.forget()
         return True
 
-    def restore_after(self, token: int, *, is_told: bool = True) -> Optional[str]:
-        """Put back what another than the holder of lease `token` left; return why that failed, None where it did not.
+    def restore_after(self, token: int, *, keep_damaged: bool = False) -> Optional[str]:
+        """Restore the original settings unless they were changed under lease `token`; return why that failed, or None.
 
-        `token` 0: nobody holds the board. `is_told`: somebody hears what we return; else a damaged record stays, to be
-        told to the next who asks.
+        `token` 0: nobody holds the board. `keep_damaged`: keep a damaged record, for a caller that drops the returned
+        text: the next caller must still get it.
         """
         try:
             found = self._read_found()
             if found is not None and (not token or found["token"] != token):
                 self.restore()
         except (Failure, OSError) as error:
-            if is_told and isinstance(error, Failure) and error.kind == "corrupt":
+            if not keep_damaged and isinstance(error, Failure) and error.kind == "corrupt":
                 self.forget()
             return one_line(f"the board's clocks are not as an earlier session found them: {error}")
         return None
 
-    def _put_governors_back(self, found: Dict[str, Any]) -> None:
-        """Put back the governors of the cores that are on now."""
-        if found["boot"] != self._boot:  # the board starts with governors of its own
+    def _restore_governors(self, found: Dict[str, Any]) -> None:
+        """Restore the governors of the cores that are on now."""
+        if found["boot"] != self._boot:  # a restart resets the governors
             return
         for file in self._files():
             if str(file) in found["governors"]:
                 self._set_governor(file, found["governors"][str(file)])
 
     def keep(self, token: int) -> bool:
-        """Note what is in force now, before lease `token` changes anything; say whether that is new.
+        """Record the original settings before lease `token` changes anything; return whether that is new.
 
         Raises:
-            Failure: corrupt: nobody knows any more what was in force before the first change.
+            Failure: corrupt: the original settings are unknown.
         """
         if self.token_on_record() == token:
             return False
@@ -111,7 +111,7 @@ class Power:
         return True
 
     def token_on_record(self) -> Optional[int]:
-        """Return the lease under which something is set; None: nothing is, or the record is damaged."""
+        """Return the token of the lease under which something is set; None: nothing is, or the record is damaged."""
         try:
             found = self._read_found()
         except Failure:
@@ -119,18 +119,18 @@ class Power:
         return None if found is None else int(found["token"])
 
     def forget(self) -> None:
-        """Remove the record: all of it is put back, or nothing of it can be."""
+        """Remove the record: everything is restored, or nothing can be."""
         with suppress(FileNotFoundError):
             self._found.unlink()
 
     # --- the record ---------------------------------------------------------------------------------------------
 
     def _keep_found(self, token: int) -> Dict[str, Any]:
-        """Return what was found before the first change, written down before it."""
+        """Return the original settings, recorded before the first change."""
         found = self._read_found()
         if found is not None and found["token"] == token:
             return found
-        # What an earlier session found, and could not be put back, is still what is to be put back.
+        # What an earlier session recorded and could not restore is still to be restored.
         found = (
             {**found, "token": token}
             if found is not None
@@ -145,7 +145,7 @@ class Power:
         return found
 
     def _keep_new_cores(self, found: Dict[str, Any]) -> Dict[str, Any]:
-        """Return what was found with the cores that a power mode has switched on, as they came."""
+        """Return the record with the governors of cores that a power mode has just switched on."""
         new = {str(file): read_text(file) or "" for file in self._files() if str(file) not in found["governors"]}
         if new:
             found = {**found, "governors": {**found["governors"], **new}}
@@ -160,10 +160,10 @@ class Power:
         self._part.replace(self._found)
 
     def _read_found(self) -> Optional[Dict[str, Any]]:
-        """Return what was found before the first change; None: nothing was changed.
+        """Return the original settings; None: nothing was changed.
 
         Raises:
-            Failure: corrupt: the record is none.
+            Failure: corrupt: the record is damaged.
         """
         try:
             found = json.loads(self._found.read_bytes())
@@ -189,7 +189,7 @@ class Power:
     # --- the governor -------------------------------------------------------------------------------------------
 
     def _files(self) -> List[Path]:
-        """Return the governor's file of each core that is on just now: a power mode switches cores on and off."""
+        """Return the governor's file of each core that is on now: a power mode switches cores on and off."""
         on = [folder for folder in cpu_folders(self._root) if read_int(folder / "online") != 0]
         files = [folder / "cpufreq/scaling_governor" for folder in on]
         return [file for file in files if read_text(file) is not None]
@@ -198,19 +198,19 @@ class Power:
         return ", ".join(sorted({read_text(file) or "?" for file in self._files()})) or None
 
     def _governors(self) -> List[str]:
-        """Return those that every core has."""
+        """Return the governors that every core supports."""
         offered = [
             set((read_text(file.with_name("scaling_available_governors")) or "").split()) for file in self._files()
         ]
         return sorted(set.intersection(*offered)) if offered else []
 
     def _why_no_governor(self) -> Optional[str]:
-        """Try it with what is in force already, which changes nothing."""
+        """Return why the governor can't be set, or None. It sets the present one again, which changes nothing."""
         files = self._files()
         if not files:
             return "the board has no clock governor"
         try:
-            for file in files[:_MOST_CORES]:
+            for file in files[:_MAX_CORES]:
                 self._set_governor(file, read_text(file) or "")
         except Failure as failure:
             return str(failure)
@@ -227,7 +227,7 @@ class Power:
             )
 
     def _write(self, file: Path, text: str) -> Optional[str]:
-        """Write into a kernel's file, ourselves or by sudo without a password; return why not, None where it was."""
+        """Write to a kernel file, directly or by sudo without a password; return why that failed, or None."""
         try:
             descriptor = os.open(file, os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC)
         except OSError as error:
@@ -251,11 +251,11 @@ class Power:
         command = find_command(self._root, NVPMODEL)
         if command is None:
             return "nvpmodel is not on the board"
-        refusal = self._run_as_root([command, "-m", str(now)], "no\n")  # in force already: it changes nothing
+        refusal = self._run_as_root([command, "-m", str(now)], "no\n")  # the present mode: it changes nothing
         if refusal is None:
             return None
-        mending = f"to let edgebench set it: sudo visudo, and there: YOU ALL=(root) NOPASSWD: {command}"
-        return f"nvpmodel needs root: {refusal}; {mending}"
+        fix = f"to let edgebench set it: sudo visudo, and there: YOU ALL=(root) NOPASSWD: {command}"
+        return f"nvpmodel needs root: {refusal}; {fix}"
 
     def _set_power_mode(self, mode: Optional[int]) -> None:
         now = power_mode_number(self._root)
@@ -264,14 +264,14 @@ class Power:
         command = find_command(self._root, NVPMODEL)
         if command is None:
             raise Failure("refused", "nvpmodel is not on the board")
-        # Some modes need the board to start again, and nvpmodel asks whether it may.
+        # Some modes need a restart, for which nvpmodel asks for permission.
         refusal = self._run_as_root([command, "-m", str(mode)], "no\n")
         now = power_mode_number(self._root)
         if now != mode:
             raise Failure("refused", f"the power mode stays {now} instead of {mode}: {refusal or 'it needs a reboot'}")
 
     def _run_as_root(self, command: List[str], text: str) -> Optional[str]:
-        """Run a command as root, without asking for a password; return why that failed, None where it did not."""
+        """Run a command as root, without a password; return why that failed, or None."""
         if os.geteuid() != 0:
             sudo = find_command(self._root, _SUDO)
             if sudo is None:
@@ -288,7 +288,7 @@ class Power:
             )
         except (OSError, subprocess.TimeoutExpired) as error:
             return one_line(str(error), 200)
-        said = one_line(done.stdout[-500:].decode("utf-8", "replace"), 200)
-        if "reboot" in said.lower():
+        printed = one_line(done.stdout[-500:].decode("utf-8", "replace"), 200)
+        if "reboot" in printed.lower():
             return "it needs a reboot"
-        return None if done.returncode == 0 else said or f"status {done.returncode}"
+        return None if done.returncode == 0 else printed or f"status {done.returncode}"

@@ -1,4 +1,4 @@
-"""power: what the host asks of the board's clocks and power mode."""
+"""The command `power`: the host's requests about the board's clocks and power mode."""
 
 from typing import Any, Dict
 
@@ -11,8 +11,8 @@ from .guard import start_guard
 from .power import Power
 
 
-def obey(home: Home, line: bytes) -> Dict[str, Any]:
-    """Do what a request says; return the reply.
+def handle(home: Home, line: bytes) -> Dict[str, Any]:
+    """Carry out a request; return the reply.
 
     Raises:
         Failure: refused, corrupt, lease_lost, busy, bad_request.
@@ -22,12 +22,12 @@ def obey(home: Home, line: bytes) -> Dict[str, Any]:
     except ProtocolError as error:
         raise Failure("bad_request", str(error)) from error
     home.create()
-    BoardLease(home).require(request.token)  # to show is to try, too
+    BoardLease(home).require(request.token)  # `show` tries what may be set, so it needs the board, too
     power = Power(home, board_root())
     if request.do == "show":
         return power.show()
     if not request.token:
-        raise Failure("bad_request", f"to {request.do} takes the board's lease")
+        raise Failure("bad_request", f"{request.do} needs the board's lease")
     if request.do == "restore":
         return _restore(power)
     try:
@@ -35,13 +35,13 @@ def obey(home: Home, line: bytes) -> Dict[str, Any]:
             start_guard(request.token)
     except Failure as failure:
         if failure.kind == "corrupt":
-            power.forget()  # told now; the next time what is in force counts as found
+            power.forget()  # reported now; the next session takes the present settings as the original ones
         raise
     return power.set(request.token, request.governor, request.power_mode)
 
 
 def _restore(power: Power) -> Dict[str, Any]:
-    """Put back what was found; a record that is damaged is told, and holds up nobody."""
+    """Restore the recorded settings; a damaged record is reported and dropped."""
     try:
         return {"restored": power.restore()}
     except Failure as failure:

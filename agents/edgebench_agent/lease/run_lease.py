@@ -1,6 +1,6 @@
-"""A run's lease: it ends by itself when nobody has renewed it.
+"""A run's lease: the run ends when the lease has not been renewed in time.
 
-Counted on CLOCK_BOOTTIME, which goes on while the board sleeps and which nobody can set.
+Time is counted on CLOCK_BOOTTIME, which goes on while the board sleeps and which nobody can set.
 """
 
 import os
@@ -11,8 +11,8 @@ from typing import Optional
 from ..board.kernel_files import boot_id
 
 
-class Lease:
-    """The file that says when the run was last renewed: `<nanoseconds since boot> <boot id>`."""
+class RunLease:
+    """The file that records when the run was last renewed: `<nanoseconds since boot> <boot id>`."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -20,8 +20,8 @@ class Lease:
         self._renewed_ns = _now_ns()
 
     def renew(self) -> None:
-        """Say that somebody still wants this run."""
-        # In place and of one length: that works on a full disk, too.
+        """Note that the host still wants this run."""
+        # In place and of constant length, which works on a full disk, too.
         file = os.open(self._path, os.O_WRONLY | os.O_CREAT, 0o600)
         try:
             os.ftruncate(file, os.pwrite(file, f"{_now_ns():020} {self._boot}".encode(), 0))
@@ -29,7 +29,7 @@ class Lease:
             os.close(file)
 
     def left_ns(self, lease_ns: int) -> int:
-        """Return how long the lease still holds; below 0 when it has expired."""
+        """Return how long the lease is still valid; below 0 when it has expired."""
         self._renewed_ns = max(self._renewed_ns, self._read() or 0)
         return self._renewed_ns + lease_ns - _now_ns()
 

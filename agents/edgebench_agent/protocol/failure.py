@@ -1,18 +1,18 @@
-"""Failure: the one exception that the agent raises on purpose."""
+"""Failure: the exception for everything that the agent reports as failed."""
 
 import errno
 from typing import Optional
 
 from .wire import FAILURE_KINDS
 
-#: What a file system says that takes no more: full, over quota, or over the limit of a file's size.
+#: Errors of a file system that accepts no more: full, over quota, over the limit of a file's size.
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class Failure(Exception):
-    """Something failed; `kind` is one of FAILURE_KINDS, the message is one line that says what, where, what to try.
+    """Something failed; `kind` is one of FAILURE_KINDS, the message is one line: what happened, where, what to try.
 
-    `model`: which of the run's models it is about, where that is known.
+    `model`: the number of the run's model that is at fault, if known.
     """
 
     model: Optional[int] = None

@@ -1,4 +1,4 @@
-"""What the host asks for where it sets a board up: environments to make, and which Python runs each runtime."""
+"""What the host sends when it sets a board up: environments to make, and which Python runs each runtime."""
 
 # ruff: noqa: RUF009 - checked() returns a dataclass field
 
@@ -32,8 +32,8 @@ class WheelFile:
 class InstallSpec:
     """An environment to make: the name it gets, and what it is made of.
 
-    `ask`: only say whether it is there and which wheels are not. `anew`: make it even where it is there, for it is
-    known not to work.
+    `ask`: a dry run, which only reports whether it is there and which wheels are missing. `anew`: make it even if it is
+    there, because it is known not to work.
     """
 
     environment: str = checked(is_sha256)
@@ -55,14 +55,14 @@ class InstallSpec:
 
 @dataclass(frozen=True)
 class Adoption:
-    """A Python serves a runtime from now on."""
+    """The Python that runs a runtime from now on."""
 
     runtime: str = checked(is_identifier)
     python: str = checked(is_text(4096))
     environment: Optional[str] = checked(is_none_or(is_sha256))  # None: the board's own Python
     packages: Dict[str, str] = checked(is_table(is_text(256), 64))  # versions by name
-    agreement: str = checked(is_text(1024))  # what was compared with the host's numbers, for people
-    own: bool = checked(is_boolean, default=False)  # the user's own choice: a later setup leaves it as it is
+    agreement: str = checked(is_text(1024))  # how its outputs compare with the host's, for people
+    own: bool = checked(is_boolean, default=False)  # the user's own choice, which a later setup must not change
 
     @staticmethod
     def from_json(line: bytes) -> "Adoption":
@@ -73,7 +73,7 @@ class Adoption:
 
 @dataclass(frozen=True)
 class Leftovers:
-    """What a setup leaves on the board and nothing needs any more: wheels, by their hash."""
+    """The wheels of a setup that nothing needs any more, by their hash."""
 
     wheels: List[str] = checked(is_list(is_sha256, 256))
 

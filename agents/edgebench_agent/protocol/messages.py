@@ -39,8 +39,8 @@ class Hello:
     runtime_version: str = checked(is_text(256))
     libraries: Dict[str, str] = checked(is_table(is_text(256)))
     board: Dict[str, Any] = checked(is_board_facts)
-    started_at: str = checked(is_text(64))  # the board's wall clock, UTC, ISO 8601: for people only
-    #: What this journal grows on; a journal that can't go on in memory says so.
+    started_at: str = checked(is_text(64))  # the board's wall clock, UTC, ISO 8601; for people only
+    #: Where this journal is kept; a Log says when it moves from tmpfs to disk.
     journal_on: Optional[str] = checked(is_none_or(is_one_of("tmpfs", "disk")), default=None)
 
 
@@ -53,9 +53,9 @@ class Phase:
 
 @dataclass(frozen=True)
 class Loaded:
-    """The model is loaded. `nodes` counts graph nodes by the provider that runs them (empty: not told).
+    """The model is loaded. `nodes` counts graph nodes by the provider that runs them (empty: unknown).
 
-    `lengths`: the numbers of tokens that the model is made for; inputs are padded to the smallest that holds them.
+    `lengths`: the input lengths in tokens that the model accepts; inputs are padded to the smallest that holds them.
     """
 
     load_ns: int = checked(is_integer())
@@ -83,13 +83,13 @@ class Latencies:
     warmup: bool = checked(is_boolean)
     start_ns: List[int] = checked(is_list(is_integer(), MAX_BLOCK))
     latency_ns: List[int] = checked(is_list(is_integer(), MAX_BLOCK))
-    items: List[int] = checked(is_list(is_integer(), MAX_BLOCK))  # position of the input (batch) that was run
+    items: List[int] = checked(is_list(is_integer(), MAX_BLOCK))  # index of the batch that was run
     model: int = checked(is_model_number, default=0)
 
 
 @dataclass(frozen=True)
 class WarmedUp:
-    """Warm-up ended after `count` inferences; `steady` says whether it was seen to end or ran into its bound."""
+    """Warm-up ended after `count` inferences; `steady`: the latencies had settled, else it reached its bound."""
 
     steady: bool = checked(is_boolean)
     count: int = checked(is_integer())
@@ -98,13 +98,13 @@ class WarmedUp:
 
 @dataclass(frozen=True)
 class Readings:
-    """What the sensors said at one moment; names carry units. None: the sensor exists and gave no answer.
+    """The values of sensors at one moment; names carry units. None: the sensor exists and did not answer.
 
-    Of the measuring process: `rss_bytes`, and at the borders of phases also `pss_bytes` and `peak_rss_bytes`.
-    Of the board: `temperature_mc/ZONE`, `frequency_khz/cpuN`, `others_cpu_millicores` and `agent_cpu_millicores` (busy
-    time of everything else, and of the agent's sensor process, in thousandths of one core, since the last reading),
+    Of the worker: `rss_bytes`, and between phases also `pss_bytes` and `peak_rss_bytes`.
+    Of the board: `temperature_mc/ZONE`, `frequency_khz/cpuN`, `others_cpu_millicores` and `agent_cpu_millicores`
+    (processor time of other programs, and of the agent itself, in thousandths of one core, since the last reading),
     `throttled` (the bits of the Raspberry Pi's get_throttled: 0-3 are now, 16-19 since boot), `swapped_pages` (in and
-    out, since boot), `clocksource_changes` (seen since the run began), `power_uw/SOURCE/RAIL`, `voltage_uv/RAIL`,
+    out, since boot), `clocksource_changes` (since the run began), `power_uw/SOURCE/RAIL`, `voltage_uv/RAIL`,
     `gpu_load_permille`, `gpu_frequency_khz`, `power_mode` (the number of a Jetson's nvpmodel). Of the model's
     files, just before they are loaded: `model_bytes` and `model_resident_bytes` (in the page cache already).
     """
@@ -114,9 +114,9 @@ class Readings:
 
 @dataclass(frozen=True)
 class Outputs:
-    """The run's outputs lie in the run file `outputs.npy`.
+    """The run's outputs are in its file `outputs.npy`.
 
-    For each batch, in order, one .npy record per name, in order; rows are inputs. `count`: batches.
+    It has one .npy record for each output of each batch, in order; rows are inputs. `count`: batches.
     """
 
     sha256: str = checked(is_sha256)
@@ -127,9 +127,9 @@ class Outputs:
 
 @dataclass(frozen=True)
 class Operators:
-    """A part of what the runtime's profiler told, as columns: each operator's calls and time over `inferences`.
+    """A part of the profiler's result, as columns: each operator's calls and time over `inferences`.
 
-    `wall_ns`: of these inferences, from the first one's start to the last's end.
+    `wall_ns`: the total time of these inferences.
     """
 
     inferences: int = checked(is_integer(1))
@@ -143,7 +143,7 @@ class Operators:
 
 @dataclass(frozen=True)
 class Log:
-    """A note worth showing to a person, e.g. a sensor that stopped answering."""
+    """A note for a person, e.g. about a sensor that stopped answering."""
 
     text: str = checked(is_text(4096))
 
@@ -201,7 +201,7 @@ def encode_message(seq: int, t_ns: int, message: Message) -> bytes:
 
 
 def encode_body(message: Message) -> bytes:
-    """Return a journal line from its `type` on: what the measuring process knows of it; `stamp` makes it whole."""
+    """Return a journal line from its `type` on: the part that the worker writes; `stamp` completes it."""
     values = {"type": _TYPE_NAMES[type(message)]}
     # Not asdict: it copies every latency one by one.
     values.update((slot.name, getattr(message, slot.name)) for slot in fields(message))

@@ -1,4 +1,4 @@
-"""What the host asks of the board's lease, and of its clocks and power mode."""
+"""The host's requests about the board's lease, and about its clocks and power mode."""
 
 from dataclasses import asdict, dataclass
 from typing import Optional
@@ -19,10 +19,10 @@ from .wire import encode_object
 
 @dataclass(frozen=True)
 class LeaseRequest:
-    """What the host asks of the board's lease, on the standard input of `lease`.
+    """A request about the board's lease, on the standard input of `lease`.
 
-    `ticket` stands for one session that wants the board. `who` and `purpose` are for people, and so is the `reason` of
-    a `force`. `token`: what was granted.
+    `ticket` stands for one session that wants the board. `who` (the owner), `purpose`, and the `reason` of a `force`
+    are for people. `token`: of the lease that was granted.
     """
 
     do: str = checked(is_one_of("acquire", "leave", "renew", "release", "force", "show"))
@@ -50,10 +50,10 @@ class LeaseRequest:
 
 @dataclass(frozen=True)
 class PowerRequest:
-    """What the host asks of the board's clocks and power mode, on the standard input of `power`.
+    """A request about the board's clocks and power mode, on the standard input of `power`.
 
-    show: what there is, and what may be set; set: a governor (empty: as it was found) and the number of a power mode
-    (None: as it was found); restore: all as it was found. `token`: of the board's lease; only its holder may set.
+    show: report the settings and what may be set; set: a governor (empty: the original one) and the number of a power
+    mode (None: the original one); restore: the original settings. `token`: of the board's lease, which `set` and `restore` need.
     """
 
     do: str = checked(is_one_of("show", "set", "restore"))

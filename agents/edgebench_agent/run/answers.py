@@ -1,4 +1,4 @@
-"""answers: what a model answers to inputs, by the same code as a run, without a home, journal or sensors.
+"""The outputs of a model for given inputs, by the same code as in a run, but without a home, journal or sensors.
 
 `python -m edgebench_agent.run.answers INPUTS OUTPUTS` with a RunSpec on standard input, for the check of an exported
 file on the machine that exports it. Prints one reply; the outputs are as in a run's `outputs.npy`.
@@ -20,17 +20,17 @@ from .inputs import Batches
 from .supervisor_channel import SupervisorChannel
 
 
-class _Nobody:
-    """Takes the place of the supervisor: nobody listens, nobody stops it."""
+class _NullChannel:
+    """A channel without a supervisor: messages are dropped, and nothing stops the run."""
 
     def send(self, message: Message) -> None:
         """Drop a message."""
 
     def check(self) -> None:
-        """Go on."""
+        """Return at once."""
 
     def enter(self, phase: str) -> None:
-        """Go on."""
+        """Return at once."""
 
 
 def answer(spec: RunSpec, inputs: str, outputs: Path) -> Dict[str, Any]:
@@ -44,7 +44,7 @@ def answer(spec: RunSpec, inputs: str, outputs: Path) -> Dict[str, Any]:
     model = open_runtime(spec.runtime).load(path, threads=spec.threads, providers=spec.providers)
     try:
         batches = Batches(spec, inputs, model.inputs, model.lengths)
-        infer_all(spec, model, batches, outputs, cast(SupervisorChannel, _Nobody()))
+        infer_all(spec, model, batches, outputs, cast(SupervisorChannel, _NullChannel()))
     except Exception as error:
         failure = model.explain(error)
         if failure is None:
@@ -54,7 +54,7 @@ def answer(spec: RunSpec, inputs: str, outputs: Path) -> Dict[str, Any]:
 
 
 def main() -> int:
-    """Answer the specification on standard input; return the exit status."""
+    """Carry out the specification on standard input; return the exit status."""
     try:
         reply = answer(RunSpec.from_json(sys.stdin.buffer.readline()), sys.argv[1], Path(sys.argv[2]))
     except (Failure, ProtocolError) as error:

@@ -1,4 +1,4 @@
-"""Inference for the sake of its outputs: each batch once, in order, the outputs kept in a file."""
+"""Mode infer: run each batch once, in order, and keep the outputs in a file."""
 
 import hashlib
 import io
@@ -24,18 +24,18 @@ def infer_all(spec: RunSpec, model: Model, batches: Batches, path: Path, channel
     """
     if spec.warm_shapes:
         channel.enter("warmup")
-        _Timed(model, batches, channel, warmup=True).run(batches.shapes(), lambda index, outputs: None)
+        _TimedPass(model, batches, channel, warmup=True).run(batches.shapes(), lambda index, outputs: None)
     channel.enter("measuring")
     with path.open("wb") as file:
-        kept = _Kept(model.outputs, batches, file, spec.reduce)
-        timed = _Timed(model, batches, channel, warmup=False)
+        kept = _OutputFile(model.outputs, batches, file, spec.reduce)
+        timed = _TimedPass(model, batches, channel, warmup=False)
         timed.run(range(len(batches)), kept.add)
     channel.send(Outputs(kept.digest.hexdigest(), kept.bytes, model.outputs, len(batches)))
     channel.enter("finishing")
     channel.send(Done(len(batches), timed.duration_ns))
 
 
-class _Timed:
+class _TimedPass:
     """Runs batches, each once, and sends when each began and how long it took."""
 
     def __init__(self, model: Model, batches: Batches, channel: SupervisorChannel, *, warmup: bool) -> None:
@@ -46,7 +46,7 @@ class _Timed:
         self.duration_ns = 0
 
     def run(self, items: Sequence[int], take: Any) -> None:
-        """Run the batches `items`; `take(item, outputs)` gets the outputs of each before the next one runs."""
+        """Run the batches `items`; call `take(item, outputs)` after each, before the next one runs."""
         starts: List[int] = []
         latencies: List[int] = []
         sent, sent_at = 0, time.monotonic_ns()
@@ -65,8 +65,8 @@ class _Timed:
         self.duration_ns = starts[-1] + latencies[-1] - starts[0] if starts else 0
 
 
-class _Kept:
-    """The outputs that were written so far, only the rows of real inputs: how many bytes, and their hash."""
+class _OutputFile:
+    """The outputs written so far, without padding rows: their size and their hash."""
 
     def __init__(self, names: List[str], batches: Batches, file: BinaryIO, reduce: str) -> None:
         self._names = names
@@ -86,7 +86,8 @@ class _Kept:
         for name, output in zip(self._names, outputs):
             if not isinstance(output, np.ndarray) or output.dtype.hasobject:
                 raise Failure(
-                    "model_rejected", f"the model's output {name} is no array of numbers but {type(output).__name__}"
+                    "model_rejected",
+                    f"the model's output {name} is not an array of numbers but {type(output).__name__}",
                 )
             kept = output[:rows] if output.ndim else output
             record = io.BytesIO()

@@ -1,4 +1,4 @@
-"""From a run's inputs to the arrays that a model takes, batch by batch."""
+"""Make the arrays that a model takes from a run's inputs, batch by batch."""
 
 from itertools import accumulate
 from typing import Any, Callable, Dict, List, Sequence
@@ -11,11 +11,11 @@ _DTYPES = ("int64", "int32")
 
 
 def _position_ids(ids: Any, mask: Any, pad: int) -> Any:
-    """XLM-R counts real tokens from the padding's id + 1 on; padding keeps its id."""
+    """Number the real tokens from pad id + 1 on, as XLM-R does; padding gets the pad id."""
     return mask.cumsum(axis=1) * mask + pad
 
 
-#: What we can make, by the model's name for it: from ids and mask, both int64 of shape (rows, tokens), and the pad id.
+#: The inputs that can be made, by name, from ids and mask (int64, shape (rows, tokens)) and the pad id.
 _MAKERS: Dict[str, Callable[[Any, Any, int], Any]] = {
     "input_ids": lambda ids, mask, pad: ids,
     "attention_mask": lambda ids, mask, pad: mask,
@@ -25,15 +25,16 @@ _MAKERS: Dict[str, Callable[[Any, Any, int], Any]] = {
 
 
 class Batches:
-    """The inputs in consecutive batches; the last one may be short. `sizes`: examples in each."""
+    """A run's inputs in consecutive batches; the last one may be smaller. `sizes`: examples in each."""
 
     def __init__(self, spec: RunSpec, path: str, tensors: Sequence[Tensor], buckets: Sequence[int] = ()) -> None:
-        """Check what the model wants and read the ids; a model without inputs needs none.
+        """Check the model's inputs and read the ids; a model without inputs needs no ids.
 
-        `buckets`: the numbers of tokens that an input may have, ascending; empty: any, or what `tensors` fix.
+        `buckets`: the input lengths that the model accepts, in tokens, ascending; empty: those of the shapes of
+        `tensors`.
 
         Raises:
-            Failure: inputs_rejected: the model wants what we can't make; corrupt: there are more or fewer ids.
+            Failure: inputs_rejected: the model has an input that can't be made; corrupt: the number of ids is wrong.
         """
         self._spec = spec
         self._tensors = list(tensors)
@@ -51,12 +52,12 @@ class Batches:
         return len(self.sizes)
 
     def lengths(self, index: int) -> List[int]:
-        """Return the tokens of each sequence of a batch, without padding."""
+        """Return the length of each sequence of a batch in tokens, without padding."""
         at = index * self._spec.batch * self._spec.choices
         return self._spec.lengths[at : at + self.sizes[index] * self._spec.choices]
 
     def shapes(self) -> List[int]:
-        """Return one batch of each shape that there is, those of few tokens first."""
+        """Return one batch of each distinct shape, by ascending number of tokens."""
         found = {(self.sizes[index], self.padded_tokens(index)): index for index in range(len(self))}
         return sorted(found.values(), key=self.padded_tokens)
 
@@ -69,7 +70,7 @@ class Batches:
         """Return the arrays of a batch by input name, each of shape (rows, tokens after padding), or with choices
         (rows, choices, tokens).
 
-        A model of fixed batch size gets the last example again until it is full; such rows are no inputs.
+        For a model of fixed batch size, the last example is repeated until the batch is full; such rows are not inputs.
         """
         if not self._tensors:
             return {}
@@ -122,13 +123,13 @@ class Batches:
 
 
 def lengths_taken(tensors: Sequence[Tensor], buckets: Sequence[int]) -> List[int]:
-    """Return the numbers of tokens that inputs are padded to; empty where that is free."""
+    """Return the lengths in tokens that inputs are padded to; empty: to the longest of their batch."""
     fixed = _fixed_size(tensors, -1)
     return list(buckets) or ([fixed] if fixed else [])
 
 
 def _fixed_size(tensors: Sequence[Tensor], axis: int) -> int:
-    """Return the size that the model fixes along an axis, or 0 where it is free."""
+    """Return the size that the model fixes along an axis; 0: it is free."""
     sizes: List[int] = [tensor.shape[axis] or 0 for tensor in tensors if len(tensor.shape) > max(axis, 0)]
     return max(sizes, default=0)
 

@@ -12,29 +12,29 @@ from ..board.facts import memory_available
 from ..home import Home, RunFolder, board_root, own_command
 from ..lease.board_lease import BoardLease
 from ..lease.power import Power
-from ..lease.run_lease import Lease
+from ..lease.run_lease import RunLease
 from ..protocol.checks import ProtocolError
 from ..protocol.failure import Failure
 from ..protocol.messages import Failed, decode_message
 from ..protocol.run_spec import ModelFile, RunSpec
 from ..protocol.wire import MAX_LINE_BYTES, one_line
 from ..runtimes.registry import open_runtime
-from ..storage.journal_place import check_place, leave_place, sweep
+from ..storage.journal_place import check_place, release_place, sweep
 
-#: For the journal, the log and what they need.
+#: Free disk that a run needs for its journal and log.
 _FREE_DISK_BYTES = 16 << 20
-#: A run that has said how it ended may still be ending.
+#: A run whose journal has ended may need so long until its processes are gone.
 _ENDING_S = 3.0
 
 
 def launch(home: Home, line: bytes) -> Dict[str, Any]:
-    """Start the run; return once it has begun to measure, or failed to.
+    """Start the run; return once its journal has begun, or it failed.
 
-    The same specification may be sent again, e.g. after the connection broke: the answer is the same, the run is one.
+    The same specification may be sent again, e.g. after the connection broke: it gets the same reply.
 
     Raises:
-        Failure: busy: another run measures, or somebody else holds the board; lease_lost; bad_request: another run has
-            this one's name; or the run can't start, or failed before its first message.
+        Failure: busy: another run measures, or somebody else holds the board; lease_lost; bad_request: there is another
+            run of this name; or the run can't start, or failed before its first message.
     """
     try:
         spec = RunSpec.from_json(line)
@@ -42,13 +42,13 @@ def launch(home: Home, line: bytes) -> Dict[str, Any]:
         raise Failure("bad_request", str(error)) from error
     home.create()
     BoardLease(home).require(spec.lease_token)
-    Power(home, board_root()).restore_after(spec.lease_token, is_told=False)
+    Power(home, board_root()).restore_after(spec.lease_token, keep_damaged=True)
     folder = home.run(spec.run_id)
     lock = _take_lock(home, folder, spec)
     if lock is None:
-        return _begun(folder, spec.run_id)
-    leave_place(folder.path)
-    shutil.rmtree(folder.path, ignore_errors=True)  # what a launch left that died before the run began
+        return _reply_of(folder, spec.run_id)
+    release_place(folder.path)
+    shutil.rmtree(folder.path, ignore_errors=True)  # the remains of a launch that died before its run began
     os.ftruncate(lock, 0)
     os.pwrite(lock, spec.run_id.encode(), 0)
     open_runtime(spec.runtime)
@@ -56,27 +56,27 @@ def launch(home: Home, line: bytes) -> Dict[str, Any]:
     _check_memory(sum(_check_files(home, part, part.model_files()) for part in parts))
     sweep(home)
     _check_disk(home)
-    _fill(home, folder, spec, parts)
+    _make_folder(home, folder, spec, parts)
     return _start(folder, spec.run_id, lock)
 
 
 def _take_lock(home: Home, folder: RunFolder, spec: RunSpec) -> Optional[int]:
-    """Return the locked descriptor of the board's lock, or None where this very run has begun already.
+    """Return the locked descriptor of the board's lock, or None if this very run has begun already.
 
-    The kernel frees the lock when the last process that has it ends.
+    The kernel releases the lock when the last process that has it ends.
     """
     lock = os.open(home.lock, os.O_RDWR | os.O_CREAT, 0o600)
     deadline = time.monotonic() + _ENDING_S
-    asked = spec.to_json()
+    requested = spec.to_json()
     while True:
         taken = _try_lock(lock)
-        if _has_begun(folder, asked):
+        if _has_begun(folder, requested):
             os.close(lock)
             return None
         if taken:
             return lock
         holder = os.pread(lock, 256, 0).decode("utf-8", "replace") or "another run"
-        # Where it is this very run, another launch of it is about to begin: that one ends, one way or the other.
+        # If it is this very run, another launch of it is under way, and will succeed or fail soon.
         if holder != spec.run_id and time.monotonic() > deadline:
             raise Failure("busy", f"run {holder} is measuring on this board; try again when it is done")
         time.sleep(0.05)
@@ -90,22 +90,22 @@ def _try_lock(lock: int) -> bool:
     return True
 
 
-def _has_begun(folder: RunFolder, asked: bytes) -> bool:
-    """Say whether there is a message of this very run.
+def _has_begun(folder: RunFolder, requested: bytes) -> bool:
+    """Return whether this very run has written a message.
 
     Raises:
         Failure: bad_request: the run of this name has another specification.
     """
     try:
-        if folder.spec.read_bytes() != asked:
+        if folder.spec.read_bytes() != requested:
             raise Failure("bad_request", f"run {folder.path.name} is on this board already, and not the same")
         return _first_line(folder).endswith(b"\n")
     except FileNotFoundError:
         return False
 
 
-def _begun(folder: RunFolder, run_id: str) -> Dict[str, Any]:
-    """Return the reply of a launch whose run has its first message: hello, or why it failed."""
+def _reply_of(folder: RunFolder, run_id: str) -> Dict[str, Any]:
+    """Return the reply of a launch whose run has written its first message: hello, or a failure."""
     first = decode_message(_first_line(folder)).message
     if isinstance(first, Failed):
         raise Failure(first.kind, first.message)
@@ -119,7 +119,7 @@ def _first_line(folder: RunFolder) -> bytes:
 
 
 def _check_files(home: Home, spec: RunSpec, files: List[ModelFile]) -> int:
-    """Return the bytes of the model, all of whose files are there."""
+    """Check that a model's files and inputs are on the board; return the size of the model in bytes."""
     size = 0
     for file in files:
         path = home.blob(file.sha256) if file.path is None else Path(file.path)
@@ -127,8 +127,8 @@ def _check_files(home: Home, spec: RunSpec, files: List[ModelFile]) -> int:
             where = f"blob {file.sha256[:12]}... of the model's file {file.name}" if file.path is None else file.path
             raise Failure("not_found", f"{where} is not on the board; push it first")
         if file.path is not None and (path.name != file.name or path.parent != Path(files[0].path or "").parent):
-            # A model finds its other files by their names, beside itself.
-            raise Failure("bad_request", f"{file.path} must be named {file.name} and lie beside the model")
+            # A model refers to its other files by name, in its own folder.
+            raise Failure("bad_request", f"{file.path} must be named {file.name} and be in the folder of the model")
         size += path.stat().st_size
     inputs = home.blob(spec.inputs_sha256)
     if not inputs.is_file():
@@ -156,8 +156,8 @@ def _check_disk(home: Home) -> None:
         raise Failure("out_of_disk", f"{free} bytes of disk are free at {home.root}, a run needs {_FREE_DISK_BYTES}")
 
 
-def _fill(home: Home, folder: RunFolder, spec: RunSpec, parts: List[RunSpec]) -> None:
-    """Make the run's folder, with hard links to its blobs: they stay for as long as it needs them."""
+def _make_folder(home: Home, folder: RunFolder, spec: RunSpec, parts: List[RunSpec]) -> None:
+    """Make the run's folder, with hard links to its blobs, which `clean` then leaves alone."""
     folder.path.mkdir(mode=0o700)
     try:
         for number, part in enumerate(parts):
@@ -166,10 +166,10 @@ def _fill(home: Home, folder: RunFolder, spec: RunSpec, parts: List[RunSpec]) ->
                 if file.path is None:
                     _link(home.blob(file.sha256), folder.model(number) / file.name)
             _link(home.blob(part.inputs_sha256), folder.inputs(number))
-        Lease(folder.renewed).renew()
+        RunLease(folder.renewed).renew()
         unfinished = folder.spec.with_suffix(".part")
         unfinished.write_bytes(spec.to_json())
-        unfinished.rename(folder.spec)  # another launch may look: it is whole from the first
+        unfinished.rename(folder.spec)  # another launch must not see a partial file
     except BaseException:
         shutil.rmtree(folder.path, ignore_errors=True)
         raise
@@ -180,12 +180,12 @@ def _link(blob: Path, link: Path) -> None:
         os.link(blob, link)
     except FileExistsError:
         raise Failure("bad_request", f"two files of the model have the name {link.name}") from None
-    os.utime(blob)  # `clean` takes the ones that were used longest ago
+    os.utime(blob)  # `clean` removes the least recently used first
 
 
 def _start(folder: RunFolder, run_id: str, lock: int) -> Dict[str, Any]:
-    ready, told = os.pipe()
-    command, environment = own_command("supervise", run_id, str(lock), str(told))
+    ready, notify = os.pipe()
+    command, environment = own_command("supervise", run_id, str(lock), str(notify))
     with folder.log.open("ab") as log:
         subprocess.Popen(
             command,
@@ -194,12 +194,12 @@ def _start(folder: RunFolder, run_id: str, lock: int) -> Dict[str, Any]:
             stdout=log,
             stderr=log,
             start_new_session=True,
-            pass_fds=(lock, told),
+            pass_fds=(lock, notify),
         )
-    os.close(told)
+    os.close(notify)
     os.close(lock)
     word = os.read(ready, 64)
     if word:
-        return _begun(folder, run_id)
-    said = one_line(folder.log.read_bytes()[-2000:].decode("utf-8", "replace")) or "its log is empty"
-    raise Failure("crashed", f"the run's supervisor did not start: {said}")
+        return _reply_of(folder, run_id)
+    log_tail = one_line(folder.log.read_bytes()[-2000:].decode("utf-8", "replace")) or "its log is empty"
+    raise Failure("crashed", f"the run's supervisor did not start: {log_tail}")

@@ -29,7 +29,7 @@ _clock = time.monotonic_ns
 
 
 class TimedLoop:
-    """Runs inferences of a model in turn, and sends when each began and how long it took once it rests."""
+    """Runs inferences of a model back to back; afterwards sends when each began and how long it took."""
 
     def __init__(
         self, infer: Callable[[Any], Any], arrays: Sequence[Any], channel: SupervisorChannel, number: int = 0
@@ -46,18 +46,18 @@ class TimedLoop:
         self.last_ns = 0
 
     def start_over(self) -> None:
-        """Count from zero, and not as warm-up any more."""
+        """End the warm-up: count from zero."""
         self._warmup = False
         self.count = 0
 
     def run(self, items: Sequence[int], limit: int, until_ns: int) -> Tuple[int, int]:
-        """Run the batches `items` in turn until `limit` inferences are done or one ends after `until_ns`.
+        """Cycle through the batches `items` until `limit` inferences are done or one ends after `until_ns`.
 
         Returns:
             The number of inferences, and the median of their latencies in nanoseconds.
 
         Raises:
-            Stopped: after what was measured has been sent.
+            Stopped: this process was requested to end; the latencies so far have been sent.
         """
         count = self._block([self.arrays[item] for item in items], min(limit, _BUFFER), until_ns)
         if not self.count:
@@ -92,10 +92,10 @@ class TimedLoop:
 
 
 class ServerLoop(TimedLoop):
-    """Runs inferences as queries arrive, and counts each one's latency from its arrival.
+    """Runs inferences as queries arrive; a query's latency counts from its arrival.
 
-    When they arrive is drawn from the seed alone (Poisson), before they do: how fast they are served has no part in it.
-    One query is served at a time, first come, first served: those that arrive meanwhile wait. Warm-up does not wait.
+    The arrivals (a Poisson process) are drawn from the seed alone: they do not depend on how fast queries are served.
+    One query is served at a time, in order of arrival; later ones wait. Warm-up does not wait for arrivals.
     """
 
     def __init__(
@@ -104,10 +104,10 @@ class ServerLoop(TimedLoop):
         super().__init__(infer, arrays, channel)
         self._gaps_ns = gaps_ns(rate_mhz, seed)
         self._arrivals: List[int] = []
-        self._last_arrival_ns = 0  # from the beginning, which is not yet
+        self._last_arrival_ns = 0  # relative to the start, until there is one
 
     def start_over(self) -> None:
-        """Count from zero, and let queries arrive from now on."""
+        """End the warm-up: count from zero, with arrivals from now on."""
         super().start_over()
         self._draw()
         now = _clock()
@@ -123,7 +123,7 @@ class ServerLoop(TimedLoop):
         count = position = 0
         ended = clock()
         for arrival in self._arrivals[:limit]:
-            # What was measured is sent while nothing waits, for whatever arrived then would wait for us.
+            # Sending takes time that a query would have to wait, so latencies are sent while none is expected.
             quiet = arrival - ended > _QUIET_NS
             if count and ((quiet and arrival > until_ns) or ended >= until_ns + _LONGEST_DELAY_NS):
                 break
@@ -148,7 +148,7 @@ class ServerLoop(TimedLoop):
         ahead = arrival_ns - _clock()
         while ahead > _SPIN_NS:
             if ahead > _LONGEST_SLEEP_NS:
-                self._channel.check()  # nothing is lost: what was measured before so long a wait has been sent
+                self._channel.check()  # nothing is lost: latencies are sent before such a long wait
             time.sleep(min(ahead - _SPIN_NS, _LONGEST_SLEEP_NS) / 1e9)
             ahead = arrival_ns - _clock()
         while _clock() < arrival_ns:
@@ -156,16 +156,16 @@ class ServerLoop(TimedLoop):
 
 
 class Rotation:
-    """Runs inferences of several models in rotation, each batch by all of them before the next.
+    """Runs inferences of several models in rotation: all of them run a batch before any runs the next.
 
-    What slows the board down for longer than a few inferences meets all models alike, so what they tell of each other
-    is in what they take for the same batch. Each finds the processor's caches as another one left them.
+    Anything that slows the board down for longer than a few inferences affects all models alike, so their latencies for
+    the same batch can be compared directly. Each model finds the CPU caches as the previous one left them.
     """
 
     def __init__(self, loops: Sequence[TimedLoop], channel: SupervisorChannel) -> None:
         self._loops = loops
         self._channel = channel
-        self._most = _BUFFER // len(loops)
+        self._max_count = _BUFFER // len(loops)
         self._starts = array("q", bytes(8 * _BUFFER))
         self._ends = array("q", bytes(8 * _BUFFER))
         self.count = 0  # of each model
@@ -177,14 +177,14 @@ class Rotation:
         self.count = 0
 
     def run(self, items: Sequence[int], limit: int, until_ns: int) -> None:
-        """Run the batches `items` in turn until `limit` of them are done or a rotation ends after `until_ns`.
+        """Cycle through the batches `items` until `limit` of them are done or a rotation ends after `until_ns`.
 
         Raises:
-            Stopped: after what was measured has been sent.
+            Stopped: this process was requested to end; the latencies so far have been sent.
         """
         models = len(self._loops)
-        turn = [[(loop.infer, loop.arrays[item]) for loop in self._loops] for item in items]
-        done = models * self._block(turn, min(limit, self._most), until_ns)
+        calls = [[(loop.infer, loop.arrays[item]) for loop in self._loops] for item in items]
+        done = models * self._block(calls, min(limit, self._max_count), until_ns)
         if not self.count:
             self.first_ns = self._starts[0]
         self.last_ns = self._ends[done - 1]
@@ -196,13 +196,13 @@ class Rotation:
             send_latencies(self._channel, starts, latencies, ran, False, number)
         self._channel.check()
 
-    def _block(self, turn: Sequence[Sequence[Tuple[Callable[[Any], Any], Any]]], limit: int, until_ns: int) -> int:
+    def _block(self, calls: Sequence[Sequence[Tuple[Callable[[Any], Any], Any]]], limit: int, until_ns: int) -> int:
         starts, ends, clock = self._starts, self._ends, _clock
-        distinct = len(turn)
+        distinct = len(calls)
         count = at = 0
         ended = 0
         while count < limit and ended < until_ns:
-            for infer, batch in turn[count % distinct]:
+            for infer, batch in calls[count % distinct]:
                 began = clock()
                 infer(batch)
                 ended = clock()
@@ -214,7 +214,7 @@ class Rotation:
 
 
 def gaps_ns(rate_mhz: int, seed: int) -> Iterator[int]:
-    """Yield the times between arrivals of a Poisson process of that rate (per 1000 s): exponential, from the seed."""
+    """Yield the times between arrivals of a Poisson process of this rate (queries per 1000 s), drawn from the seed."""
     random = Random(seed)  # noqa: S311 - arrivals, no secrets
     per_ns = rate_mhz / 1e12
     while True:

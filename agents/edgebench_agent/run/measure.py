@@ -27,7 +27,7 @@ _clock = time.monotonic_ns
 
 
 def infer_first(loaded: Sequence[Tuple[Model, Batches]], channel: SupervisorChannel) -> None:
-    """Run one inference of each model, and send how long it took: with loading, that is how a process starts."""
+    """Run one inference of each model and send its time: together with loading, the cost of a cold start."""
     first = [batches.arrays(0) for _, batches in loaded]
     channel.enter("first")
     for number, (model, _) in enumerate(loaded):
@@ -37,10 +37,10 @@ def infer_first(loaded: Sequence[Tuple[Model, Batches]], channel: SupervisorChan
 
 
 def measure(spec: RunSpec, loaded: Sequence[Tuple[Model, Batches]], channel: SupervisorChannel) -> None:
-    """Measure the models as the specification says, several of them in rotation, and send what is found.
+    """Measure the models as specified, several of them in rotation, and send the latencies.
 
     Raises:
-        Stopped: the supervisor asked for the end; what was measured so far has been sent.
+        Stopped: the supervisor requested the end; the latencies so far have been sent.
     """
     loops = [_loop_for(spec, number, *each, channel) for number, each in enumerate(loaded)]
     infer_first(loaded, channel)
@@ -57,7 +57,7 @@ def measure(spec: RunSpec, loaded: Sequence[Tuple[Model, Batches]], channel: Sup
         spec,
         min_duration_ns=len(loops) * spec.min_duration_ns,
         max_duration_ns=len(loops) * spec.max_duration_ns,
-        most_count=max(1, spec.most_count // len(loops)),  # the journal is bounded, however many fill it
+        most_count=max(1, spec.most_count // len(loops)),  # the models share one bounded journal
     )
     timed.start_over()
     _timed(timed, shared, distinct)
@@ -77,10 +77,10 @@ def _loop_for(spec: RunSpec, number: int, model: Model, batches: Batches, channe
 
 
 def _warm_up(loop: TimedLoop, batches: Batches, limit_ns: int) -> bool:
-    """Run until the drift of window medians has ended; return whether it was seen to end within the bounds.
+    """Run until the medians of successive windows no longer drift; return whether that happened within the bounds.
 
-    One batch of each shape runs first, for a runtime prepares itself for each new shape. Then one of middle size runs
-    again and again: only latencies of the same work can be compared.
+    One batch of each shape runs first, because a runtime prepares itself for each new shape. Then one of medium size
+    runs repeatedly: only latencies of the same work can be compared.
     """
     began = _clock()
     items = batches.shapes()
@@ -97,7 +97,7 @@ def _warm_up(loop: TimedLoop, batches: Batches, limit_ns: int) -> bool:
 
 
 def has_settled(medians: Sequence[int]) -> bool:
-    """Say whether the medians drift no more: the newer three no longer lie all above or all below the older three."""
+    """Return whether the medians no longer drift: the newer ones are neither all above nor all below the older ones."""
     if len(medians) < _WINDOWS:
         return False
     half = _WINDOWS // 2
@@ -107,26 +107,27 @@ def has_settled(medians: Sequence[int]) -> bool:
 
 
 def _timed(loop: Union[TimedLoop, Rotation], spec: RunSpec, distinct: int) -> None:
-    """Run batches in turn until both minima are reached, or the largest count; then to the end of the turn.
+    """Cycle through the batches until both minima or the largest count are reached; then complete the pass.
 
-    Batches differ, e.g. in length: only whole turns weigh all of them the same. The longest time ends it anywhere.
+    Batches differ, e.g. in length, and only complete passes give all of them the same weight. The maximum duration may
+    end the loop within a pass.
     """
     most = max(spec.min_count, spec.most_count)
     began = _clock()
     while True:
         now = _clock()
         enough_time = now - began >= spec.min_duration_ns
-        turn = loop.count % distinct
+        position = loop.count % distinct
         enough = loop.count >= most or (enough_time and loop.count >= spec.min_count)
-        if (enough and not turn) or (loop.count and now - began >= spec.max_duration_ns):
+        if (enough and not position) or (loop.count and now - began >= spec.max_duration_ns):
             return
-        limit = distinct - turn if enough else (spec.min_count if enough_time else most) - loop.count
+        limit = distinct - position if enough else (spec.min_count if enough_time else most) - loop.count
         longest = spec.max_duration_ns if enough or enough_time else min(spec.min_duration_ns, spec.max_duration_ns)
-        loop.run([*range(turn, distinct), *range(turn)], limit, min(began + longest, now + _SEND_EVERY_NS))
+        loop.run([*range(position, distinct), *range(position)], limit, min(began + longest, now + _SEND_EVERY_NS))
 
 
 def _cut_short(loop: Union[TimedLoop, Rotation], spec: RunSpec, distinct: int) -> Iterator[str]:
-    """Yield what a person should know of an end that is not the one which was asked for."""
+    """Yield notes about an end that is not the requested one."""
     seconds = (loop.last_ns - loop.first_ns) / 1e9
     wanted = min(spec.min_duration_ns, spec.max_duration_ns) / 1e9
     if loop.count >= max(spec.min_count, spec.most_count) and seconds < wanted:

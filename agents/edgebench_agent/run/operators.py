@@ -1,6 +1,6 @@
-"""Operators: how long each operator of a model takes, by the runtime's own profiler.
+"""Mode operators: how long each operator of a model takes, by the runtime's own profiler.
 
-A run of its own, for a profiler costs time: its latencies are nobody's result.
+This is a run of its own, because a profiler adds time: latencies under a profiler are not a result.
 """
 
 import time
@@ -16,19 +16,19 @@ from ..runtimes.registry import RUNTIMES, open_runtime
 from .inputs import Batches
 from .supervisor_channel import SupervisorChannel
 
-#: Each batch runs this often before the count begins, for a runtime prepares itself for each new shape.
-_WARMUP_TURNS = 2
+#: Each batch runs this often before inferences count, because a runtime prepares itself for each new shape.
+_WARMUP_PASSES = 2
 _LEAST, _MOST = 10, 1000
 _SHORTEST_NS, _LONGEST_NS = 1_000_000_000, 20_000_000_000
 _MOST_BATCHES = 64
-_NAME = 255
+_MAX_NAME = 255
 
 
 def open_profiler(runtime: str, path: str, *, threads: int, providers: Sequence[str], folder: Path) -> Profiler:
-    """Load a model with the runtime's profiler on; what the profiler writes goes to the folder.
+    """Load a model with the runtime's profiler on; the profiler writes its files into `folder`.
 
     Raises:
-        Failure: bad_request: the runtime has none; or as loading fails.
+        Failure: bad_request: the runtime has no profiler; or loading failed.
     """
     module = open_runtime(runtime)
     opened: Any = getattr(module, "open_profiler", None)
@@ -40,11 +40,11 @@ def open_profiler(runtime: str, path: str, *, threads: int, providers: Sequence[
 
 
 def profile_operators(profiler: Profiler, batches: Batches, channel: SupervisorChannel) -> None:
-    """Run the batches in turn, whole turns of the first so many, and send what each operator took."""
+    """Run the first batches in complete passes, and send the time of each operator."""
     arrays = [batches.arrays(index) for index in range(min(len(batches), _MOST_BATCHES))]
     infer = profiler.model.infer
     channel.enter("warmup")
-    for batch in arrays * _WARMUP_TURNS:
+    for batch in arrays * _WARMUP_PASSES:
         infer(batch)
         channel.check()
     channel.enter("measuring")
@@ -69,9 +69,9 @@ def _send(operators: List[Operator], count: int, wall_ns: int, channel: Supervis
             Operators(
                 inferences=count,
                 wall_ns=wall_ns,
-                names=[one_line(each.name, _NAME) for each in part],
-                types=[one_line(each.type, _NAME) for each in part],
-                providers=[one_line(each.provider, _NAME) for each in part],
+                names=[one_line(each.name, _MAX_NAME) for each in part],
+                types=[one_line(each.type, _MAX_NAME) for each in part],
+                providers=[one_line(each.provider, _MAX_NAME) for each in part],
                 calls=[each.calls for each in part],
                 total_ns=[each.total_ns for each in part],
             )

@@ -1,7 +1,7 @@
-"""Whether the measuring process still gets anywhere.
+"""Whether the worker still makes progress.
 
-It sends a message at least after each inference that takes longer than half a second. What takes long in between -
-loading a large model from a slow card, one batch of long texts on a small board - uses processor time meanwhile.
+The worker sends a message at least every half second, or after each inference that takes longer. Between messages, a
+long operation - loading a large model from a slow card, one batch of long texts on a small board - uses processor time.
 """
 
 import time
@@ -10,35 +10,35 @@ from typing import Optional
 
 from ..board.sensors.load import process_seconds
 
-#: Nothing sent and no processor time used for so long: it waits for what will never come. Reading from a card, however
-#: slow, uses some.
+#: No message and no processor time for so long: the worker waits for something that will never come. Reading from a
+#: card, however slow, uses some processor time.
 IDLE_S = 600
-#: Nothing sent for so long, however busy it is: nobody waits so long for one inference or one load.
+#: No message for so long, even if it is busy: no useful inference or load takes this time.
 SILENT_S = 3600
 
-#: More than this between two looks is not silence: the board stood still, e.g. its virtual machine was paused.
-_LONGEST_LOOK_NS = 2_000_000_000
+#: More time between two checks does not count as silence: the board stood still, e.g. as a paused virtual machine.
+_LONGEST_INTERVAL_NS = 2_000_000_000
 
 
 class Progress:
-    """What the supervisor knows of the progress of process `pid`. `look` is to be called about every second."""
+    """The progress of process `pid`, as its supervisor sees it. Call `check` about once a second."""
 
     def __init__(self, pid: int) -> None:
         self._stat = Path("/proc", str(pid), "stat")
         self._used = process_seconds(self._stat)
-        self._looked_ns = time.monotonic_ns()
+        self._checked_ns = time.monotonic_ns()
         self._idle_ns = 0
         self._silent_ns = 0
 
-    def heard(self) -> None:
-        """Note that a message came."""
+    def note_message(self) -> None:
+        """Note that a message arrived."""
         self._idle_ns = self._silent_ns = 0
 
-    def look(self) -> Optional[str]:
-        """Return None, or what is wrong once it counts as stuck."""
+    def check(self) -> Optional[str]:
+        """Return None, or what is wrong once the process counts as stuck."""
         now = time.monotonic_ns()
-        passed = min(now - self._looked_ns, _LONGEST_LOOK_NS)
-        self._looked_ns = now
+        passed = min(now - self._checked_ns, _LONGEST_INTERVAL_NS)
+        self._checked_ns = now
         used = process_seconds(self._stat)
         self._idle_ns = self._idle_ns + passed if used == self._used else 0
         self._silent_ns += passed

@@ -1,4 +1,4 @@
-"""The measuring process's line to the channel, which writes the journal."""
+"""The worker's channel to its supervisor, which writes the journal."""
 
 import os
 import signal
@@ -10,11 +10,11 @@ from ..protocol.wire import encode_object
 
 
 class Stopped(Exception):
-    """Somebody asked this process to end."""
+    """This process was requested to end."""
 
 
 class SupervisorChannel:
-    """The line to the supervisor: messages out, go-aheads in."""
+    """Messages to the supervisor, and its go-aheads, over two pipes."""
 
     def __init__(self, messages: int, go: int) -> None:
         self._messages = messages
@@ -31,7 +31,7 @@ class SupervisorChannel:
         self._send_line(encode_body(message))
 
     def report_runtime(self, runtime_version: str, libraries: Dict[str, str]) -> None:
-        """Tell what the supervisor must know to write the run's first message; not itself part of the journal."""
+        """Send what the supervisor needs for the run's first message; it is not itself part of the journal."""
         about = {"type": "imported", "version": runtime_version, "libraries": libraries}
         self._send_line(encode_object(about)[1:])
 
@@ -41,12 +41,16 @@ class SupervisorChannel:
             line = line[os.write(self._messages, line) :]
 
     def check(self) -> None:
-        """Raise Stopped if this process is to end."""
+        """Raise Stopped if this process was requested to end."""
         if self._stopped:
             raise Stopped
 
     def enter(self, phase: str) -> None:
-        """Enter a phase; return when the supervisor has read what it must read while we wait."""
+        """Announce a phase, and wait for the go-ahead: the supervisor reads some sensors only while nothing runs.
+
+        Raises:
+            Stopped: this process was requested to end.
+        """
         self.check()
         self.send(Phase(phase))
         if not os.read(self._go, 1):
@@ -57,7 +61,7 @@ class SupervisorChannel:
 def send_latencies(
     channel: SupervisorChannel, starts: List[int], latencies: List[int], items: List[int], warmup: bool, model: int = 0
 ) -> None:
-    """Send columns of any length, in as many messages as it takes."""
+    """Send columns of any length, in as many messages as they need."""
     for at in range(0, len(starts), MAX_BLOCK):
         part = slice(at, at + MAX_BLOCK)
         channel.send(Latencies(warmup, starts[part], latencies[part], items[part], model))

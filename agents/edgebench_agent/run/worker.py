@@ -1,7 +1,6 @@
-"""The measuring process: import the runtime, load the model, measure or infer.
+"""The worker, a process of its own: import the runtime, load the model, measure or infer.
 
-It runs by itself but for its line to the supervisor: messages go out between inferences, and at each border of phases
-it waits for the go-ahead.
+It sends messages to its supervisor between inferences only, and waits for the go-ahead before each phase.
 """
 
 import os
@@ -22,11 +21,11 @@ from .measure import infer_first, measure
 from .operators import open_profiler, profile_operators
 from .supervisor_channel import Stopped, SupervisorChannel
 
-_REST_S = 0.5  # after so long at most it ends when it is asked to
+_CHECK_EVERY_S = 0.5  # an idle run ends at most so long after it was requested to
 
 
 def run_measurement(home: Home, run_id: str, messages: int, go: int) -> int:
-    """Do what the run's specification says; return the exit status."""
+    """Carry out the run's specification; return the exit status."""
     channel = SupervisorChannel(messages, go)
     try:
         spec = RunSpec.from_json(home.run(run_id).spec.read_bytes())
@@ -35,7 +34,7 @@ def run_measurement(home: Home, run_id: str, messages: int, go: int) -> int:
     except Stopped:
         channel.send(Failed("interrupted", "the measuring process was asked to end"))
     except BrokenPipeError:
-        return 1  # the supervisor is gone: there is nobody to tell
+        return 1  # the supervisor is gone: there is nobody to report to
     except Failure as failure:
         channel.send(Failed(failure.kind, one_line(str(failure)), _trace(), failure.model))
     except MemoryError:
@@ -54,12 +53,12 @@ def _trace() -> str:
 
 def _run(spec: RunSpec, home: Home, channel: SupervisorChannel) -> None:
     if spec.affinity:
-        _keep_to(spec.affinity)
+        _pin_to(spec.affinity)
     found = describe(spec.runtime)
     channel.report_runtime(found.version, found.libraries)
     run = home.run(spec.run_id)
     if spec.mode == "idle":
-        _rest(spec.min_duration_ns, channel)
+        _idle(spec.min_duration_ns, channel)
         return
     channel.enter("loading")
     if spec.mode == "operators":
@@ -89,8 +88,8 @@ def _run(spec: RunSpec, home: Home, channel: SupervisorChannel) -> None:
         raise failure from error
 
 
-def _keep_to(cores: List[int]) -> None:
-    """Use these cores only; before the runtime is imported, so that all its threads do."""
+def _pin_to(cores: List[int]) -> None:
+    """Use these cores only. This comes before the runtime is imported, so that it holds for all its threads."""
     try:
         os.sched_setaffinity(0, cores)
     except OSError as error:
@@ -100,12 +99,12 @@ def _keep_to(cores: List[int]) -> None:
         raise Failure("refused", f"of cores {cores} the board gives us only {got}; some are off")
 
 
-def _rest(duration_ns: int, channel: SupervisorChannel) -> None:
-    """Do nothing, so that the sensors tell what the board takes without us."""
+def _idle(duration_ns: int, channel: SupervisorChannel) -> None:
+    """Do nothing, so that the sensors show the board's own load and power."""
     channel.enter("idle")
     until = time.monotonic_ns() + duration_ns
     while time.monotonic_ns() < until:
-        time.sleep(min(_REST_S, max(0.0, (until - time.monotonic_ns()) / 1e9)))
+        time.sleep(min(_CHECK_EVERY_S, max(0.0, (until - time.monotonic_ns()) / 1e9)))
         channel.check()
     channel.enter("finishing")
     channel.send(Done(0, duration_ns))
@@ -128,13 +127,13 @@ def _profile(spec: RunSpec, home: Home, channel: SupervisorChannel) -> None:
 
 
 def _path(spec: RunSpec, run: RunFolder, number: int = 0) -> str:
-    """Return where the model file is; empty for a runtime that needs none."""
+    """Return the path of the model file; empty for a runtime that needs none."""
     paths = run.model_paths(spec.model_files(), number)
     return str(paths[0]) if paths else ""
 
 
 def _load(spec: RunSpec, number: int, run: RunFolder, channel: SupervisorChannel) -> Tuple[Model, Batches]:
-    """Load one of the run's models; return it with its inputs."""
+    """Load one of the run's models, report it, and return it with its inputs."""
     path = _path(spec, run, number)
     began = time.monotonic_ns()
     model: Model = open_runtime(spec.runtime).load(path, threads=spec.threads, providers=spec.providers)

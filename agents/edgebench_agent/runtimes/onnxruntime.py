@@ -11,7 +11,7 @@ from ..protocol.wire import one_line
 from .interface import Description, Model, Operator, Profiler, Tensor
 
 _CPU = "CPUExecutionProvider"
-#: Names in the profiler's trace: a whole inference, and a node's own work in it.
+#: Names in the profiler's trace: an inference, and the work of a node in it.
 _RUN, _KERNEL = "model_run", "_kernel_time"
 _RECORD_NODES = "session.record_ep_graph_assignment_info"
 

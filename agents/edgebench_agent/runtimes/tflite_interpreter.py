@@ -15,7 +15,7 @@ _DELEGATE = "DELEGATE"
 
 
 class Signature(NamedTuple):
-    """One way into the model: its name in the file, its inputs by name, its outputs' names, and how it is called."""
+    """A signature of the model: its name in the file, its inputs, its outputs' names, and the function that runs it."""
 
     key: str
     inputs: List[Tensor]
@@ -24,7 +24,11 @@ class Signature(NamedTuple):
 
 
 def interpreter_module(modules: Sequence[str]) -> Tuple[str, Any]:
-    """Return the first that can be imported; where none can, what is wrong with one that is there is what is told."""
+    """Return the first of these modules that can be imported, with its name.
+
+    Raises:
+        ImportError: none can; an error of an installed one has precedence over a missing one.
+    """
     wrong = ImportError()
     for name in modules:
         try:
@@ -130,7 +134,7 @@ def _signature(interpreter: Any, key: str, outputs: List[str]) -> Signature:
 
 
 def _unsigned(interpreter: Any) -> Signature:
-    """Return the way into a model without signatures: by the names of its tensors."""
+    """Return the signature of a model that has none: by the names of its tensors."""
     inputs = {_plain(details["name"]): details for details in interpreter.get_input_details()}
     outputs = {_plain(details["name"]): details["index"] for details in interpreter.get_output_details()}
     indices = {name: details["index"] for name, details in inputs.items()}
@@ -141,7 +145,7 @@ def _unsigned(interpreter: Any) -> Signature:
         interpreter.invoke()
         return [interpreter.get_tensor(index) for index in outputs.values()]
 
-    # Nothing resizes these, so what the file leaves free is what it says for a start.
+    # Nothing resizes these, so a free dimension has the size that the file gives it.
     tensors = [_tensor(name, dict(details, shape_signature=details["shape"])) for name, details in inputs.items()]
     return Signature("", tensors, list(outputs), run)
 
@@ -160,7 +164,7 @@ def _tensor(name: str, details: Dict[str, Any]) -> Tensor:
 
 
 def _nodes(interpreter: Any) -> Dict[str, int]:
-    """Return how many nodes of the first signature XNNPACK took, and how many it left; empty where it isn't told.
+    """Return how many nodes of the first signature XNNPACK took, and how many it left; empty: unknown.
 
     A delegate is a node of its own, which replaces those between its inputs and its outputs.
     """

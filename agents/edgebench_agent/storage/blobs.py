@@ -1,6 +1,6 @@
-"""The blob store: files named by their content's hash, received in parts, checked, and cleaned away.
+"""The blob store: files named by the hash of their content, received in parts and checked.
 
-A blob arrives in <sha256>.part, whose bytes are always a prefix of the content, and is renamed once its hash is right.
+A blob arrives in <sha256>.part, which is always a prefix of the content, and is renamed once its hash is right.
 """
 
 import fcntl
@@ -26,19 +26,19 @@ _F_SETPIPE_SZ = 1031  # fcntl has the name only from Python 3.10 on
 _SYNC_EVERY_BYTES = 32 << 20
 _SPARE_BYTES = 16 << 20  # left free on the disk for journals and logs
 _RENEW_EVERY_S = 10.0
-_IDLE_S = 20.0  # a sender that is silent for so long is gone
-_WAIT_FOR_OTHER_S = 30.0  # longer than _IDLE_S: a sender whose connection broke lets go in time
+_IDLE_S = 20.0  # a sender that sends nothing for so long is gone
+_WAIT_FOR_OTHER_S = 30.0  # longer than _IDLE_S, after which a sender whose connection broke releases the file
 
 
 def receive(
     home: Home, sha256: str, size: int, source: int, reply: Reply, renew: Callable[[], None] = lambda: None
 ) -> None:
-    """Take a blob's bytes from descriptor `source`; reply what is there before, and once it is whole.
+    """Receive a blob's bytes from descriptor `source`; reply how many are there, at the start and once it is complete.
 
-    `renew` keeps the board's lease; it is called again and again.
+    `renew` renews the board's lease; it is called repeatedly.
 
     Raises:
-        Failure: out_of_disk, corrupt, busy (somebody else sends it), interrupted or lease_lost (the part is kept).
+        Failure: out_of_disk, corrupt, busy (another process sends it), interrupted or lease_lost (the part is kept).
     """
     home.create()
     renew()
@@ -52,7 +52,7 @@ def receive(
         digest, have = _hash_part(part, size)
         _check_space(home, blob, have, size)
         reply(have=have)
-        _take(part, source, size, have, digest, renew)
+        _receive_rest(part, source, size, have, digest, renew)
         if digest.hexdigest() != sha256:
             _part_path(blob).unlink()
             raise Failure("corrupt", f"the {size} bytes that arrived don't have the hash {sha256[:12]}...; push again")
@@ -62,7 +62,7 @@ def receive(
     except OSError as error:
         if error.errno not in DISK_FULL:
             raise
-        # A half file would keep a full disk full.
+        # A partial file would keep a full disk full.
         _part_path(blob).unlink()
         raise Failure("out_of_disk", f"the disk filled up while {size} bytes arrived; free some of it") from error
     finally:
@@ -75,7 +75,7 @@ def _part_path(blob: Path) -> Path:
 
 
 def _open_part(blob: Path, size: int) -> Optional[int]:
-    """Return the locked descriptor of a blob's part, or None where the blob is whole already."""
+    """Return the locked descriptor of a blob's part, or None if the blob is complete already."""
     deadline = time.monotonic() + _WAIT_FOR_OTHER_S
     while True:
         if blob.exists() and blob.stat().st_size == size:
@@ -98,7 +98,7 @@ def _open_part(blob: Path, size: int) -> Optional[int]:
 
 
 def _hash_part(part: int, size: int) -> Tuple[Any, int]:
-    """Return the hash of the bytes that are there, and their number; the descriptor stands behind them."""
+    """Return the hash and the number of the bytes that are there; the descriptor is then at their end."""
     digest = hashlib.sha256()
     have = 0
     if os.fstat(part).st_size > size:
@@ -126,28 +126,28 @@ def _check_space(home: Home, blob: Path, have: int, size: int) -> None:
         )
 
 
-def _take(part: int, source: int, size: int, have: int, digest: Any, renew: Callable[[], None]) -> None:
-    """Copy what is missing from `source` to the part, hashing it and bringing it to the disk meanwhile."""
+def _receive_rest(part: int, source: int, size: int, have: int, digest: Any, renew: Callable[[], None]) -> None:
+    """Copy the missing bytes from `source` to the part, while other threads hash them and sync the file."""
     with suppress(OSError):  # not a pipe
         fcntl.fcntl(source, _F_SETPIPE_SZ, _BUFFER_BYTES)
-    beside = _Beside(part, digest)
+    background = _Background(part, digest)
     renewed = time.monotonic()
     try:
         while have < size:
             if time.monotonic() - renewed > _RENEW_EVERY_S:
                 renew()
                 renewed = time.monotonic()
-            buffer = beside.free_buffer()
+            buffer = background.free_buffer()
             if not select.select([source], [], [], _IDLE_S)[0]:
                 raise Failure("interrupted", f"no bytes for {_IDLE_S:g} s after {have} of {size}; they are kept")
             count = os.readv(source, [buffer[: size - have]])
             if not count:
                 raise Failure("interrupted", f"the bytes ended after {have} of {size}; they are kept")
             _write(part, buffer[:count])
-            beside.hash(buffer, count)
+            background.hash(buffer, count)
             have += count
     finally:
-        beside.end()
+        background.end()
 
 
 def _write(file: int, data: memoryview) -> None:
@@ -155,7 +155,7 @@ def _write(file: int, data: memoryview) -> None:
         data = data[os.write(file, data) :]
 
 
-class _Beside:
+class _Background:
     """Hashes buffers in one thread and syncs the file in another: both release the interpreter's lock."""
 
     def __init__(self, file: int, digest: Any) -> None:
@@ -172,18 +172,18 @@ class _Beside:
             thread.start()
 
     def free_buffer(self) -> memoryview:
-        """Return a buffer that nobody uses."""
+        """Return an unused buffer; wait for one if necessary."""
         return self._free.get()
 
     def hash(self, buffer: memoryview, count: int) -> None:
-        """Hand over a buffer whose first `count` bytes are the next of the content."""
+        """Hash the first `count` bytes of a buffer, the next ones of the content; then the buffer is unused again."""
         self._full.put((buffer, count))
 
     def end(self) -> None:
-        """Wait until all that was handed over is hashed.
+        """Wait until every buffer is hashed.
 
         Raises:
-            OSError: the disk refused what the file system had taken; the kernel says so only once.
+            OSError: the disk refused what the file system had accepted; the kernel reports that only once.
         """
         self._full.put(None)
         self._sync.put(False)

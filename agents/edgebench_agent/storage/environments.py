@@ -1,8 +1,8 @@
-"""Environments: for each runtime a folder of packages, made of wheels that the host pushes. No pip, no venv needed.
+"""Environments: folders of packages for a runtime, made from wheels that the host pushes, without pip or venv.
 
-    envs/<hash>/              pyvenv.cfg, bin/python -> the board's own, lib/pythonX.Y/site-packages: what
+    envs/<hash>/              pyvenv.cfg, bin/python -> the board's Python, lib/pythonX.Y/site-packages: what
                               `python -m venv --without-pip --symlinks` makes; sizes.json: of every file
-    envs/table.json           which environment serves which runtime; written by rename
+    envs/table.json           which Python runs which runtime; written by rename
 
 The table is read by the host's bootstrap, which runs before the agent does.
 """
@@ -17,7 +17,7 @@ from typing import Any, Dict, Iterator, List
 
 from ..home import Home, not_permitted
 from ..lease.board_lease import BoardLease
-from ..lease.lock import take
+from ..lease.lock import acquire
 from ..protocol.checks import ProtocolError
 from ..protocol.failure import Failure
 from ..protocol.installation import Adoption, InstallSpec, Leftovers, WheelFile
@@ -29,11 +29,11 @@ _BROKEN = (OSError, ValueError, KeyError, TypeError, AttributeError)
 
 
 def install(home: Home, line: bytes, token: int = 0) -> Dict[str, Any]:
-    """Make an environment for the Python that runs this, unless it is there; `token`: of the board's lease.
+    """Make an environment for the Python that runs this, unless there is an intact one; `token`: of the board's lease.
 
     Returns:
-        `python`: its interpreter; or, where it can't be made yet, `missing`: hashes of the wheels to push. Where the
-        host only asks, `python` is None unless it is there whole, and `missing` says which wheels making it would need.
+        `python`: its interpreter; or, if it can't be made yet, `missing`: the hashes of the wheels to push. In a dry
+        run (`ask`), `python` is None unless there is an intact environment, and `missing` are the wheels to make it from.
 
     Raises:
         Failure: busy, lease_lost, out_of_disk, corrupt, not_permitted, bad_request.
@@ -42,9 +42,9 @@ def install(home: Home, line: bytes, token: int = 0) -> Dict[str, Any]:
     folder = home.envs / spec.environment
     python = str(folder / "bin/python")
     if spec.ask:
-        return {"missing": _missing(home, spec), "python": python if is_whole(folder) else None}
-    with _alone(home, token):
-        if spec.anew or not is_whole(folder):
+        return {"missing": _missing(home, spec), "python": python if is_intact(folder) else None}
+    with _exclusively(home, token):
+        if spec.anew or not is_intact(folder):
             missing = _missing(home, spec)
             if missing:
                 return {"missing": missing, "python": None}
@@ -53,13 +53,13 @@ def install(home: Home, line: bytes, token: int = 0) -> Dict[str, Any]:
 
 
 def adopt(home: Home, line: bytes, token: int = 0) -> Dict[str, Any]:
-    """Note which Python serves a runtime from now on; remove the environments that nothing needs any more.
+    """Record which Python runs a runtime from now on; remove environments that no runtime uses any more.
 
     Raises:
         Failure: busy, lease_lost, not_found, not_permitted, bad_request.
     """
     adoption = _read(Adoption, line)
-    with _alone(home, token):
+    with _exclusively(home, token):
         if not os.access(adoption.python, os.X_OK):
             raise Failure("not_found", f"{adoption.python} is not there, or can't be run")
         table = read_table(home)
@@ -77,13 +77,13 @@ def adopt(home: Home, line: bytes, token: int = 0) -> Dict[str, Any]:
 
 
 def drop(home: Home, line: bytes, token: int = 0) -> Dict[str, Any]:
-    """Remove wheels that are unpacked by now, or never will be, and the environments that serve no runtime.
+    """Remove the wheels of a setup, and the environments that no runtime uses.
 
     Raises:
         Failure: busy, lease_lost, not_permitted, bad_request.
     """
     leftovers = _read(Leftovers, line)
-    with _alone(home, token):
+    with _exclusively(home, token):
         for sha256 in leftovers.wheels:
             for blob in (home.blob(sha256), home.blob(sha256 + ".part")):
                 with suppress(FileNotFoundError):
@@ -92,7 +92,7 @@ def drop(home: Home, line: bytes, token: int = 0) -> Dict[str, Any]:
 
 
 def read_table(home: Home) -> Dict[str, Any]:
-    """Return what serves each runtime; a table that can't be read is no table."""
+    """Return the recorded Python of each runtime; a damaged table counts as empty."""
     try:
         runtimes: Dict[str, Any] = json.loads((home.envs / "table.json").read_text())["runtimes"]
         return {name: dict(entry) for name, entry in runtimes.items()}
@@ -100,10 +100,11 @@ def read_table(home: Home) -> Dict[str, Any]:
         return {}
 
 
-def is_whole(folder: Path) -> bool:
-    """Say whether an environment is there, its Python still is, and every file has the size that it was made with.
+def is_intact(folder: Path) -> bool:
+    """Return whether an environment exists, with its Python, and every file has its original size.
 
-    A card that lost its power keeps names and cuts what is behind them. Where no sizes were noted, it is believed.
+    A card that lost power may keep a file's name but not its content. An environment without recorded sizes counts as
+    intact.
     """
     if not ((folder / "pyvenv.cfg").is_file() and os.access(folder / "bin/python", os.X_OK)):
         return False
@@ -128,8 +129,8 @@ def _missing(home: Home, spec: InstallSpec) -> List[str]:
 
 
 @contextmanager
-def _alone(home: Home, token: int) -> Iterator[None]:
-    """Hold the board's lock, its lease being ours (`token`) or nobody's: nothing measures, and nobody else installs.
+def _exclusively(home: Home, token: int) -> Iterator[None]:
+    """Hold the board's lock, under our lease (`token`) or while nobody has one: no run and no other installation.
 
     Raises:
         Failure: busy; lease_lost; not_permitted: something below the home belongs to another user.
@@ -139,7 +140,7 @@ def _alone(home: Home, token: int) -> Iterator[None]:
         home.envs.mkdir(mode=0o700, exist_ok=True)
         lock = os.open(home.lock, os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            take(home, lock, "an installation")
+            acquire(home, lock, "an installation")
             BoardLease(home).require(token)
             yield
         finally:
@@ -151,7 +152,7 @@ def _alone(home: Home, token: int) -> Iterator[None]:
 def _make(home: Home, folder: Path, wheels: List[WheelFile], token: int) -> None:
     _check_space(home, wheels)
     part = folder.with_name(folder.name + ".part")
-    remove_folder(part)  # what an interrupted installation left
+    remove_folder(part)  # the remains of an interrupted installation
     remove_folder(folder)
     packages = part / "lib" / f"python{sys.version_info[0]}.{sys.version_info[1]}" / "site-packages"
     try:
@@ -163,12 +164,12 @@ def _make(home: Home, folder: Path, wheels: List[WheelFile], token: int) -> None
         (part / "bin/python").symlink_to(base)
         (part / "pyvenv.cfg").write_text(f"home = {base.parent}\ninclude-system-site-packages = false\n")
         (part / _SIZES).write_text(json.dumps(_sizes_below(part)))
-        os.sync()  # the name must not be there before the content is
-        # To unpack may take half an hour, in which the host may be gone and the board somebody else's.
+        os.sync()  # the content must be on the disk before the name is
+        # Unpacking may take half an hour, in which the board may get another owner.
         BoardLease(home).require(token)
         part.rename(folder)
     except BaseException:
-        remove_folder(part)  # half an environment would keep a full disk full
+        remove_folder(part)  # a partial environment would keep a full disk full
         raise
 
 
@@ -191,7 +192,7 @@ def _check_space(home: Home, wheels: List[WheelFile]) -> None:
 
 
 def _remove_unused(home: Home, table: Dict[str, Any]) -> List[str]:
-    """Remove the environments that serve no runtime; return their names. Nothing measures now: we have the lock."""
+    """Remove the environments that no runtime uses; return their names. The caller holds the board's lock."""
     used = {entry.get("environment") for entry in table.values()}
     removed = []
     for path in home.envs.iterdir():
@@ -202,6 +203,6 @@ def _remove_unused(home: Home, table: Dict[str, Any]) -> List[str]:
 
 
 def remove_folder(path: Path) -> None:
-    """Remove a folder, where there is one."""
+    """Remove a folder, if there is one."""
     if path.is_dir():
         shutil.rmtree(path)

@@ -1,8 +1,8 @@
-"""Where a journal grows: in memory (a tmpfs), where there is room, so that long runs spare the board's card.
+"""Where a journal is kept during a run: in memory (a tmpfs) if there is room, so that long runs do not wear the card.
 
-The run's folder has a symbolic link to it meanwhile; at the end the journal goes there itself, in one piece. It lies in
-/dev/shm, not in $XDG_RUNTIME_DIR, which goes with the user's last session: a run outlives its SSH session. Others may
-write into /dev/shm, so each journal has a folder of its own that only we can open, and that is checked.
+Meanwhile the run's folder has a symbolic link to it; at the end of the run the journal moves there. The tmpfs is
+/dev/shm, not $XDG_RUNTIME_DIR, which is deleted at the end of the user's last session: a run outlives its SSH session.
+Other users may write into /dev/shm, so each journal has a folder of its own that only its owner can open.
 
     /dev/shm/edgebench-XXXXXXXX/journal.ndjson
     /dev/shm/edgebench-XXXXXXXX/run              a link back to the run's folder
@@ -18,39 +18,39 @@ from typing import NamedTuple, Optional
 
 from ..home import Home, RunFolder
 from ..protocol.failure import DISK_FULL, Failure
-from .tail import has_writer
+from .journal_tail import has_writer
 
 _PREFIX = "edgebench-"
-#: A journal that outgrows this goes on on the disk. An hour at 100 inferences a second is some 10 MB.
-_MOST_BYTES = 32 << 20
+#: A larger journal continues on the disk. An hour at 100 inferences a second is some 10 MB.
+_MAX_BYTES = 32 << 20
 _SHARE_OF_MEMORY = 32  # at most one part in so many of what is free
-_LEAST_BYTES = 1 << 20
-_ORPHAN_S = 600.0  # a folder to which no run has a link for so long will never have one
+_MIN_BYTES = 1 << 20
+_ORPHAN_S = 600.0  # a folder without a link from a run for so long will never have one
 _CHUNK_BYTES = 1 << 20
 
 
 class Place(NamedTuple):
-    """A journal's place in memory, and how large it may get there."""
+    """A journal's path in memory, and its largest size there."""
 
     journal: Path
-    most_bytes: int
+    max_bytes: int
 
 
 def find_place(run: RunFolder) -> Optional[Place]:
-    """Make the folder in memory for a run's journal; None where there is no tmpfs with room that is safe to use."""
-    # Here, as in remove_place: `follow` loads this module, too, and must not wait for more than it needs.
+    """Make the folder for a run's journal in memory; None: there is no tmpfs that has room and is safe to use."""
+    # Imported here, as in remove_place, because `follow` loads this module and does not need them.
     import tempfile
 
     from ..board.facts import memory_available
 
     root = _tmpfs()
-    if root is None or lies_in_memory(run.path):
+    if root is None or is_on_tmpfs(run.path):
         return None
     try:
         disk = os.statvfs(root)
         free = disk.f_bavail * disk.f_frsize
-        most = min(_MOST_BYTES, free // 2, (memory_available() or 0) // _SHARE_OF_MEMORY)
-        if most < _LEAST_BYTES:
+        most = min(_MAX_BYTES, free // 2, (memory_available() or 0) // _SHARE_OF_MEMORY)
+        if most < _MIN_BYTES:
             return None
         folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=str(root)))  # mode 0700, a name that was not there
         (folder / "run").symlink_to(run.path.absolute())
@@ -59,16 +59,16 @@ def find_place(run: RunFolder) -> Optional[Place]:
     return Place(folder / run.journal.name, most)
 
 
-def lies_in_memory(path: Path) -> bool:
-    """Say whether a file, or what a link leads to, lies on a tmpfs."""
+def is_on_tmpfs(path: Path) -> bool:
+    """Return whether a file, or the target of a link, is on a tmpfs."""
     return _file_system(path) == "tmpfs"
 
 
 def check_place(journal: Path) -> None:
-    """Make sure that a run's journal, where it is in memory, is there and ours.
+    """Make sure that a run's journal, if it is kept in memory, exists and is ours.
 
     Raises:
-        Failure: not_found: the board was started again, say, or somebody emptied the tmpfs.
+        Failure: not_found, e.g. because the board was restarted or somebody emptied the tmpfs.
     """
     folder = _folder_of(journal)
     if folder is None:
@@ -81,8 +81,8 @@ def check_place(journal: Path) -> None:
         )
 
 
-def take_home(source: int, journal: Path) -> int:
-    """Copy a journal from its descriptor into the run's folder, in place of the link; return it, open and locked.
+def move_to_disk(source: int, journal: Path) -> int:
+    """Copy a journal from its descriptor into the run's folder, replacing the link; return the copy, open and locked.
 
     Raises:
         Failure: out_of_disk; the journal stays where it is.
@@ -113,8 +113,8 @@ def take_home(source: int, journal: Path) -> int:
     return copy
 
 
-def leave_place(run: Path) -> None:
-    """Drop what a run's folder, which is about to go, has in memory."""
+def release_place(run: Path) -> None:
+    """Remove the part in memory of a run whose folder is about to be deleted."""
     folder = _folder_of(run / "journal.ndjson")
     if folder is not None:
         remove_place(folder)
@@ -129,7 +129,7 @@ def remove_place(folder: Path) -> None:
 
 
 def sweep(home: Home) -> None:
-    """Take home the journals that dead runs left in memory, and remove what no run's folder leads to any more."""
+    """Move the journals of dead runs from memory to the disk, and remove those whose run's folder is gone."""
     root = _tmpfs()
     for folder in root.glob(_PREFIX + "*") if root is not None else ():
         with suppress(OSError, Failure):
@@ -142,11 +142,11 @@ def _sweep(home: Home, folder: Path) -> None:
     journal = RunFolder(run).journal
     if has_writer(folder / journal.name):
         return
-    if _folder_of(journal) == folder:  # it is linked once it is locked: its writer is dead
+    if _folder_of(journal) == folder:  # it is linked only after it is locked, so its writer is dead
         if run.parent == home.runs.absolute():
             source = os.open(folder / journal.name, os.O_RDONLY)
             try:
-                os.close(take_home(source, journal))
+                os.close(move_to_disk(source, journal))
             finally:
                 os.close(source)
     elif time.time() - folder.lstat().st_mtime > _ORPHAN_S:
@@ -154,7 +154,7 @@ def _sweep(home: Home, folder: Path) -> None:
 
 
 def _folder_of(journal: Path) -> Optional[Path]:
-    """Return the folder that a link leads into; None for a journal that is no link, or not there."""
+    """Return the folder of a link's target; None: the journal is not a link, or does not exist."""
     try:
         return Path(os.readlink(journal)).parent
     except OSError:
@@ -162,7 +162,7 @@ def _folder_of(journal: Path) -> Optional[Path]:
 
 
 def _is_ours(folder: Path) -> bool:
-    """Say whether only we can have put anything into a folder."""
+    """Return whether nobody else can have put anything into a folder."""
     try:
         found = folder.lstat()
     except OSError:
@@ -171,22 +171,22 @@ def _is_ours(folder: Path) -> bool:
 
 
 def _tmpfs() -> Optional[Path]:
-    """Return the tmpfs that journals may use: EDGEBENCH_SHM, else /dev/shm; None: there is none that is safe."""
-    given = os.environ.get("EDGEBENCH_SHM", "/dev/shm")  # noqa: S108 - each journal has a folder of its own there
-    if not given:
+    """Return the tmpfs for journals: EDGEBENCH_SHM, else /dev/shm; None: there is none that is safe."""
+    configured = os.environ.get("EDGEBENCH_SHM", "/dev/shm")  # noqa: S108 - each journal has a folder of its own there
+    if not configured:
         return None
-    root = Path(given).absolute()
+    root = Path(configured).absolute()
     try:
         mode = root.stat().st_mode
     except OSError:
         return None
-    # Where others may write, they must not be able to rename what is ours.
+    # Other users may be able to write there, but must not be able to rename our folders.
     is_safe = bool(mode & stat.S_ISVTX) or not mode & 0o022
-    return root if is_safe and os.access(root, os.W_OK | os.X_OK) and lies_in_memory(root) else None
+    return root if is_safe and os.access(root, os.W_OK | os.X_OK) and is_on_tmpfs(root) else None
 
 
 def _file_system(path: Path) -> Optional[str]:
-    """Return the kind of file system that a path lies on."""
+    """Return the type of the file system of a path."""
     real = os.path.realpath(path)
     best, kind = "", None
     try:
@@ -199,6 +199,6 @@ def _file_system(path: Path) -> Optional[str]:
             continue
         point = words[1].replace("\\040", " ")
         inside = real == point or real.startswith(point.rstrip("/") + "/")
-        if inside and len(point) >= len(best):  # the last one at a point hides those before
+        if inside and len(point) >= len(best):  # a later mount at the same point hides the earlier ones
             best, kind = point, words[2]
     return kind

@@ -1,4 +1,4 @@
-"""remove: take everything of edgebench off the board, the agent itself included."""
+"""remove: delete everything of edgebench from the board, including the agent itself."""
 
 import os
 import shutil
@@ -7,18 +7,18 @@ from pathlib import Path
 from typing import Any, Dict, List, Optional
 
 from ..home import Home, board_root, not_permitted
-from ..lease.lock import take
+from ..lease.lock import acquire
 from ..lease.power import Power
 from ..protocol.failure import Failure
-from .journal_place import leave_place
+from .journal_place import release_place
 
 
 def remove_all(home: Home) -> Dict[str, Any]:
-    """Remove all that edgebench has put under its home, and the home where nothing else is in it.
+    """Remove everything that edgebench has put below its home, and the home if nothing else is in it.
 
     Returns:
-        `removed`: number of things and bytes by kind; `left`: names of what is not edgebench's, which stays; where the
-        board's clocks could not be put back, `note`: why.
+        `removed`: number of items and bytes by kind; `left`: names of what is not edgebench's, which stays; `note`: why
+        the board's clocks could not be restored, if so.
 
     Raises:
         Failure: busy: a run measures; not_permitted: something belongs to another user.
@@ -28,10 +28,10 @@ def remove_all(home: Home) -> Dict[str, Any]:
     try:
         lock = os.open(home.lock, os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            take(home, lock, "the removal")
-            note = _put_power_back(home)
+            acquire(home, lock, "the removal")
+            note = _restore_power(home)
             for run in home.runs.iterdir() if home.runs.is_dir() else ():
-                leave_place(run)
+                release_place(run)
             removed = {}
             for folder in home.folders():
                 if folder.is_dir():
@@ -42,13 +42,13 @@ def remove_all(home: Home) -> Dict[str, Any]:
                     file.unlink()
         finally:
             os.close(lock)
-        return {"removed": removed, "left": _leave(home.root), **({} if note is None else {"note": note})}
+        return {"removed": removed, "left": _remove_empty(home.root), **({} if note is None else {"note": note})}
     except PermissionError as error:
         raise not_permitted(home, error) from error
 
 
-def _put_power_back(home: Home) -> Optional[str]:
-    """Put back clocks and power mode; return why nobody can any more, None where it was done."""
+def _restore_power(home: Home) -> Optional[str]:
+    """Restore clocks and power mode; return why that is no longer possible, or None."""
     try:
         Power(home, board_root()).restore()
     except Failure as failure:
@@ -59,7 +59,7 @@ def _put_power_back(home: Home) -> Optional[str]:
 
 
 def _size(folder: Path) -> Dict[str, int]:
-    """Return how many things a folder holds, and their bytes; a file with several names counts once."""
+    """Return the number of items in a folder, and their bytes; a file with several names counts once."""
     seen = {}
     for place, _, names in os.walk(str(folder)):
         for name in names:
@@ -68,8 +68,8 @@ def _size(folder: Path) -> Dict[str, int]:
     return {"count": len(list(folder.iterdir())), "bytes": sum(seen.values())}
 
 
-def _leave(root: Path) -> List[str]:
-    """Remove the empty home; return the names of what keeps it from being empty."""
+def _remove_empty(root: Path) -> List[str]:
+    """Remove the home if it is empty; return the names of what it still holds."""
     left = sorted(path.name for path in root.iterdir())
     if not left and not root.is_symlink():
         root.rmdir()

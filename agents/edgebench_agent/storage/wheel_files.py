@@ -1,4 +1,4 @@
-"""Unpacking a wheel: a zip whose RECORD says the hash of every file in it (PEP 427)."""
+"""Unpacking wheels: zip files whose RECORD has the hash of every file (PEP 427)."""
 
 import base64
 import csv
@@ -22,7 +22,7 @@ _UNHASHED = ("RECORD", "RECORD.jws", "RECORD.p7s")
 def unpack_wheel(wheel: Path, name: str, packages: Path) -> None:
     """Unpack a wheel into the folder `packages`, where Python looks for modules; `name` is for messages.
 
-    Everything that importing needs goes there. Scripts, headers and data, which nobody on a board calls, stay out.
+    It gets everything that importing needs. Scripts, headers and data are left out, because no board uses them.
 
     Raises:
         Failure: corrupt: no zip, a path that leads elsewhere, or a file that is not what RECORD says.
@@ -42,12 +42,12 @@ def unpack_wheel(wheel: Path, name: str, packages: Path) -> None:
 
 
 def unpacked_bytes(wheel: Path) -> int:
-    """Return how many bytes a wheel's files are said to take."""
+    """Return the unpacked size of a wheel in bytes, as its directory states it."""
     try:
         with zipfile.ZipFile(wheel) as archive:
             return sum(entry.file_size for entry in archive.infolist())
     except (zipfile.BadZipFile, ValueError):
-        return 0  # unpacking says what is wrong with it
+        return 0  # unpacking reports what is wrong with it
 
 
 def _place(path: str, name: str) -> Optional[str]:
@@ -97,7 +97,7 @@ def _unpack(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, target: Path, expe
 
 
 def _copy(source: IO[bytes], file: IO[bytes]) -> str:
-    """Copy all; return the hash as RECORD writes it."""
+    """Copy everything; return the hash in RECORD's form."""
     digest = hashlib.sha256()
     while True:
         chunk = source.read(_CHUNK_BYTES)

@@ -331,9 +331,9 @@ def taken(sensors: SensorSet, *, until: Callable[[dict[str, int | None], list[st
     notes: list[str] = []
     deadline = time.monotonic() + 30
     while not until(values, notes) and time.monotonic() < deadline:
-        sensors.ask_due(time.monotonic_ns())
+        sensors.request_due(time.monotonic_ns())
         select.select([sensors], [], [], 0.05)
-        told, new = sensors.take()
+        told, new = sensors.collect()
         notes += new
         for each in told:
             values.update(each)

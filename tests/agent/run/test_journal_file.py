@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from edgebench_agent.protocol import Log, Phase, ProtocolError, encode_message
 from edgebench_agent.protocol.failure import Failure
 from edgebench_agent.run.journal import Journal, read_journal
-from edgebench_agent.storage.tail import has_writer, whole_lines
+from edgebench_agent.storage.journal_tail import complete_lines, has_writer
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -30,7 +30,7 @@ def test_a_journal_cut_anywhere_reads_as_its_whole_lines(tmp_path: Path, texts: 
     entries = read_journal(path)
     assert [entry.message for entry in entries] == [Log(text) for text in texts[: len(entries)]]
     kept = sum(len(line) for line in lines[: len(entries)])
-    assert whole_lines(whole[:cut]) == whole[:kept]
+    assert complete_lines(whole[:cut]) == whole[:kept]
     assert kept <= cut
     assert len(entries) == len(lines) or cut < kept + len(lines[len(entries)])
 

@@ -39,7 +39,7 @@ from edgebench_agent.protocol import (
     decode_message,
 )
 from edgebench_agent.run.journal import read_journal
-from edgebench_agent.storage.tail import has_writer
+from edgebench_agent.storage.journal_tail import has_writer
 from tests.agent.agent_board import DEADLINE_S, SECOND, AgentBoard, children, of, wait_until
 from tests.agent.conftest import make_hungry_model, make_model
 

@@ -16,13 +16,13 @@ from edgebench_agent.protocol import Done, Failed, Log
 from edgebench_agent.run.journal import Journal, read_journal
 from edgebench_agent.storage import journal_place
 from edgebench_agent.storage.journal_place import Place
-from edgebench_agent.storage.tail import has_writer
+from edgebench_agent.storage.journal_tail import has_writer
 from tests.agent.agent_board import SECOND, AgentBoard, children, of, wait_until
 
 SHM = Path("/dev/shm")
 
 pytestmark = pytest.mark.skipif(
-    not journal_place.lies_in_memory(SHM) or journal_place.lies_in_memory(Path.cwd()),
+    not journal_place.is_on_tmpfs(SHM) or journal_place.is_on_tmpfs(Path.cwd()),
     reason="needs a tmpfs at /dev/shm, and a disk",
 )
 
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.skipif(
 @pytest.fixture
 def board(tmp_path: Path) -> Iterator[AgentBoard]:
     """A board whose home is on a disk."""
-    if journal_place.lies_in_memory(tmp_path):
+    if journal_place.is_on_tmpfs(tmp_path):
         pytest.skip("the folder for temporary files is in memory")
     board = AgentBoard(tmp_path)
     yield board
@@ -191,7 +191,7 @@ def test_a_journal_that_outgrows_its_memory_goes_on_on_the_disk(tmp_path: Path) 
     folder = SHM / f"edgebench-test-{os.getpid()}"
     folder.mkdir(mode=0o700)
     path = tmp_path / "journal.ndjson"
-    journal = Journal(path, Place(folder / "journal.ndjson", most_bytes=1000))
+    journal = Journal(path, Place(folder / "journal.ndjson", max_bytes=1000))
     for number in range(20):
         journal.append(Log("x" * 80 + str(number)))
     assert not path.is_symlink()

@@ -1,6 +1,6 @@
-"""Sensors: what the supervisor reads while the measuring process works.
+"""Sensors: what the supervisor reads while the worker measures. To add one: a module here, and a row in a table below.
 
-One file each, with a function that looks for the sensor and returns its reader; one row each in SENSORS.
+In: the kernel's files and the vendors' commands. Out: values by name; a name carries the unit.
 """
 
 from pathlib import Path
@@ -8,15 +8,16 @@ from typing import Callable, Dict, NamedTuple, Optional
 
 from . import cpufreq, devfreq, ina3221, kernel, load, nvpmodel, pmic, power_supply, process, raspberry_pi, thermal
 
-#: Reads a sensor: values by name, in the units that the names say; None for one that gives no answer. Nothing at all:
-#: there is nothing to say just now.
+#: Reads a sensor: values by name, in the unit that the name carries; None: the sensor did not answer. An empty table:
+#: there is no new value now.
 Reader = Callable[[], Dict[str, Optional[int]]]
 
 
 class Row(NamedTuple):
-    """One sensor: looks below `root` for what it needs (None: the board lacks it); read every `every_ns`.
+    """One sensor: `find(root, pid)` returns its reader (None: the board lacks it), which is called every `every_ns`.
 
-    `name`: as the profiles of devices call what a board can tell. `is_command`: it starts one, and may take long.
+    `pid` is the worker's. `name`: as device profiles list a board's sensors. `is_command`: it starts a command, which
+    may take long.
     """
 
     name: str
@@ -25,14 +26,14 @@ class Row(NamedTuple):
     is_command: bool = False
 
 
-#: Of the measuring process and of this board's other work.
+#: Of the worker, and of the board's other work.
 PROCESS_SENSORS = (
     Row("process", process.find, 100_000_000),
-    Row("load", load.find, 250_000_000),  # a short burst is told from the seconds around it
+    Row("load", load.find, 250_000_000),  # often enough to see a short burst
     Row("kernel", kernel.find, 1_000_000_000),
 )
 
-#: Of the board. What starts a command is read rarely.
+#: Of the board. Sensors that start a command are read rarely.
 BOARD_SENSORS = (
     Row("thermal", thermal.find, 500_000_000),
     Row("cpufreq", cpufreq.find, 500_000_000),

@@ -1,4 +1,4 @@
-"""A command of the board that tells a sensor's value: bounded in time and in what it may say."""
+"""A board's command that prints a sensor's value, bounded in time and output."""
 
 import os
 import select
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Optional, Sequence
 
 _TIMEOUT_S = 2
-_GONE_S = 1  # how long a killed one is waited for
+_GONE_S = 1  # how long to wait for a killed command
 _MOST_BYTES = 1 << 16
 
 
@@ -24,7 +24,7 @@ def find_command(root: Path, places: Sequence[str]) -> Optional[str]:
 def command_output(*command: str) -> Optional[str]:
     """Return what a command prints.
 
-    None where it fails, says more than any sensor has to say, or doesn't end soon; then it is killed with its children.
+    None: it fails, prints more than any sensor would, or does not end soon; then it is killed with its children.
     """
     try:
         process = subprocess.Popen(

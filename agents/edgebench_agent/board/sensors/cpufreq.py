@@ -24,10 +24,10 @@ def cpu_folders(root: Path) -> List[Path]:
 
 
 def allowed_clocks(root: Path) -> Dict[str, int]:
-    """Return the clock that each core may count on under load, kHz, by its name; a core that can't tell is left out.
+    """Return the clock that each core can sustain under load, kHz, by the core's name; unknown ones are left out.
 
-    Without turbo, what the governor's highest is; with it, the base clock: what is above depends on the heat and on how
-    many cores work, so that no single figure is allowed. A governor that holds one clock allows that.
+    Without turbo, that is the governor's maximum; with turbo, the base clock, because higher clocks depend on
+    temperature and on the number of busy cores. A governor that fixes the clock allows that one.
     """
     found = {folder.name: _allowed(folder / "cpufreq", _has_turbo(root)) for folder in cpu_folders(root)}
     return {name: clock for name, clock in found.items() if clock is not None}
@@ -40,7 +40,7 @@ def _has_turbo(root: Path) -> bool:
 
 def _allowed(policy: Path, has_turbo: bool) -> Optional[int]:
     governor = read_text(policy / "scaling_governor")
-    # Drivers of Intel's and AMD's P-states give the name `powersave` to a governor that follows the load.
+    # Intel's and AMD's P-state drivers call a governor that follows the load `powersave`.
     if governor == "powersave" and "pstate" not in (read_text(policy / "scaling_driver") or ""):
         return read_int(policy / "scaling_min_freq")
     if governor == "userspace":

@@ -1,4 +1,4 @@
-"""A GPU that is part of the chip: its clock, kHz, and how busy it is, in thousandths (NVIDIA's drivers tell that)."""
+"""A GPU that is part of the chip: its clock, kHz, and how busy it is, in thousandths (NVIDIA's drivers only)."""
 
 import re
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Callable, Dict, Optional
 
 from ..kernel_files import read_int
 
-#: What the device of a GPU is called: by what it is, or by NVIDIA's name of the chip's part.
+#: Names of a GPU's device: its kind, or NVIDIA's name of the part of the chip.
 _GPU = re.compile(r"gpu|gm20b|gp10b|gv11b|ga10b", re.IGNORECASE)
 _OLD_LOAD = ("sys/devices/gpu.0/load", "sys/devices/platform/gpu.0/load")
 

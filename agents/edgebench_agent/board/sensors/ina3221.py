@@ -1,7 +1,7 @@
 """The Jetson's power monitors (TI INA3221): power and voltage of the rails that the board's maker named.
 
 JetPack 5 and later have the kernel's hwmon driver (mV, mA); JetPack 4 has NVIDIA's own under iio (mW). VDD_IN and
-POM_5V_IN are what the module takes as a whole; other rails are parts of it.
+POM_5V_IN are the input of the complete module; other rails are parts of it.
 https://www.kernel.org/doc/html/latest/hwmon/ina3221.html
 """
 
@@ -13,7 +13,7 @@ from ..kernel_files import read_int, read_text
 
 class _Rail(NamedTuple):
     name: str
-    power_mw: Optional[Path]  # JetPack 4: the driver multiplies
+    power_mw: Optional[Path]  # JetPack 4: the driver reports power directly
     voltage_mv: Optional[Path]
     current_ma: Optional[Path]
 

@@ -1,4 +1,4 @@
-"""How much of the processor others use while we measure, in thousandths of one core."""
+"""How much processor time other programs use during a measurement, in thousandths of one core."""
 
 import os
 import time
@@ -11,7 +11,7 @@ _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
 def find(root: Path, pid: int) -> Optional[Callable[[], Dict[str, Optional[int]]]]:
-    """Return the reader of the load since it was last read: of others, and of this sensor process itself."""
+    """Return the reader of the mean load since the last reading: of other programs, and of the agent's own process."""
     stat, own = root / "proc/stat", root / "proc" / str(pid) / "stat"
     if _busy_seconds(stat) is None:
         return None
@@ -37,7 +37,7 @@ def find(root: Path, pid: int) -> Optional[Callable[[], Dict[str, Optional[int]]
 
 
 class _Times:
-    """Processor time used so far, in seconds: by everybody, by the measuring process, by this process."""
+    """Processor time used so far, in seconds: by all processes, by the worker, by this process."""
 
     def __init__(self, stat: Path, own: Path) -> None:
         self.at_ns = time.monotonic_ns()
@@ -47,7 +47,7 @@ class _Times:
 
 
 def _busy_seconds(stat: Path) -> Optional[float]:
-    """All time but idle and waiting for the disk; what a hypervisor took (steal) counts as busy."""
+    """Return all time except idle and waiting for the disk; time that a hypervisor took (steal) counts as busy."""
     words = (read_text(stat) or "").partition("\n")[0].split()
     if len(words) < 9 or words[0] != "cpu":
         return None
@@ -56,7 +56,7 @@ def _busy_seconds(stat: Path) -> Optional[float]:
 
 
 def process_seconds(stat: Path) -> Optional[float]:
-    """Return the processor time that a process has used so far, from its `stat` file; None where that can't be told."""
+    """Return the processor time that a process has used so far, from its `stat` file; None: unknown."""
     # The command's name is in brackets and may hold anything.
     words = (read_text(stat) or "").rpartition(")")[2].split()
     return (int(words[11]) + int(words[12])) / _TICKS_PER_S if len(words) > 12 else None

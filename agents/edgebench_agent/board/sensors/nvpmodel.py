@@ -1,6 +1,6 @@
-"""The Jetson's power mode: which cores are on, how high clocks may go. Its number, and what the board calls it.
+"""The Jetson's power mode, which selects the active cores and limits the clocks: its number and its name.
 
-`nvpmodel` writes the number into a file that everybody may read; its own `nvpmodel -q` may need root.
+`nvpmodel` writes the number into a file that every user may read; `nvpmodel -q` may need root.
 """
 
 import re
@@ -26,7 +26,7 @@ def read_power_mode(root: Path) -> Optional[str]:
     """Return the mode's name, or its number where no name is known; None on other boards."""
     number = _number(root)
     if number is None:
-        return _asked(root)
+        return _queried_name(root)
     pattern = rf"^\s*<\s*POWER_MODEL\s+ID=0*{number}\s+NAME=([\w.-]{{1,64}})\s*>"
     found = re.search(pattern, read_text(root / _NAMES, limit=1 << 20) or "", re.MULTILINE)
     return found.group(1) if found else str(number)
@@ -38,7 +38,7 @@ def power_mode_number(root: Path) -> Optional[int]:
 
 
 def power_modes(root: Path) -> Dict[int, str]:
-    """Return the modes that the board knows, number -> name; empty on other boards."""
+    """Return the board's power modes, number -> name; empty on other boards."""
     pattern = r"^\s*<\s*POWER_MODEL\s+ID=(\d{1,6})\s+NAME=([\w.-]{1,64})\s*>"
     found = re.findall(pattern, read_text(root / _NAMES, limit=1 << 20) or "", re.MULTILINE)
     return {int(number): name for number, name in found}
@@ -49,7 +49,7 @@ def _number(root: Path) -> Optional[int]:
     return int(found.group(1)) if found else None
 
 
-def _asked(root: Path) -> Optional[str]:
+def _queried_name(root: Path) -> Optional[str]:
     command = find_command(root, NVPMODEL)
     answer = command_output(command, "-q") if command is not None else None
     found = re.search(r"^NV Power Mode: *([\w.-]{1,64})", answer or "", re.MULTILINE)

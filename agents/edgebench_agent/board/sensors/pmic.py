@@ -1,14 +1,14 @@
-"""The Raspberry Pi 5's power chip: the power of each of its rails, and the voltage that comes in.
+"""The Raspberry Pi 5's power chip: the power of each of its rails, and the input voltage.
 
-What is not on these rails is not seen: USB and HAT devices, and what the converters themselves lose. Against a USB
-meter the sum was found to be some 12 % and 0.6 W too low: https://github.com/jfikar/RPi5-power
+The rails do not include USB and HAT devices, nor the losses of the converters. Compared with a USB meter, the sum is
+some 12 % and 0.6 W too low: https://github.com/jfikar/RPi5-power
 """
 
 import re
 from pathlib import Path
 from typing import Callable, Dict, Optional
 
-from .raspberry_pi import ask
+from .raspberry_pi import query
 
 _LINE = re.compile(r"\s*([A-Z0-9_]{1,32})_([AV]) (?:current|volt)\(\d+\)=(\d{1,3}\.\d{1,8})[AV]\s*")
 
@@ -21,14 +21,14 @@ def find(root: Path, _: int) -> Optional[Callable[[], Dict[str, Optional[int]]]]
 
 
 def _read(root: Path) -> Optional[Dict[str, Optional[int]]]:
-    """Return the power of each rail of which both current and voltage are told; None where there is none."""
-    told: Dict[str, Dict[str, float]] = {"A": {}, "V": {}}
-    for line in (ask(root, "pmic_read_adc") or "").splitlines():
+    """Return the power of each rail that reports both current and voltage; None: there is no rail."""
+    reported: Dict[str, Dict[str, float]] = {"A": {}, "V": {}}
+    for line in (query(root, "pmic_read_adc") or "").splitlines():
         found = _LINE.fullmatch(line)
         if found:
             rail, unit, value = found.groups()
-            told[unit][rail] = float(value)
-    amperes, volts = told["A"], told["V"]
+            reported[unit][rail] = float(value)
+    amperes, volts = reported["A"], reported["V"]
     values: Dict[str, Optional[int]] = {
         f"power_uw/pmic/{rail}": round(1e6 * amperes[rail] * volts[rail]) for rail in amperes if rail in volts
     }

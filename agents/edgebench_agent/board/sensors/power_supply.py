@@ -1,7 +1,7 @@
-"""Power that Linux knows on any board: monitor chips (hwmon), the processor's own counters (RAPL), a battery.
+"""Power sensors that Linux supports on any board: monitor chips (hwmon), the processor's counters (RAPL), a battery.
 
-RAPL's counters are for root alone since CVE-2020-8694; then the sensor is absent. A counter of energy becomes the mean
-power since it was last read.
+Since CVE-2020-8694, only root may read RAPL's counters; for other users, the sensor is absent. An energy counter is
+reported as the mean power since the last reading.
 https://www.kernel.org/doc/html/latest/hwmon/sysfs-interface.html,
 https://www.kernel.org/doc/html/latest/power/powercap/powercap.html
 """
@@ -39,21 +39,21 @@ def find_hwmon(root: Path, _: int) -> Optional[Reader]:
 def find_rapl(root: Path, _: int) -> Optional[Reader]:
     """Return the reader of the processor's packages (not of their parts): `power_uw/rapl/NAME`."""
     zones = sorted((root / "sys/class/powercap").glob("*:*"))
-    whole = [zone for zone in zones if re.fullmatch(r"[a-z-]+:\d+", zone.name)]
+    packages = [zone for zone in zones if re.fullmatch(r"[a-z-]+:\d+", zone.name)]
     counters = [
         _Counter(
             f"power_uw/rapl/{_name(zone / 'name') or zone.name}",
             zone / "energy_uj",
             read_int(zone / "max_energy_range_uj"),
         )
-        for zone in whole
+        for zone in packages
         if read_int(zone / "energy_uj") is not None
     ]
     return (lambda: _mean_powers(counters)) if counters else None
 
 
 def find_battery(root: Path, _: int) -> Optional[Reader]:
-    """Return the reader of the batteries: `power_uw/battery/NAME`, only while it feeds the machine."""
+    """Return the reader of the batteries: `power_uw/battery/NAME`, only while they feed the machine."""
     folders = [
         folder
         for folder in sorted((root / "sys/class/power_supply").glob("*"))
@@ -72,13 +72,13 @@ def find_battery(root: Path, _: int) -> Optional[Reader]:
 def _battery_uw(folder: Path) -> Optional[int]:
     power = read_int(folder / "power_now")
     if power is not None:
-        return abs(power)  # some drivers give what flows out a sign
+        return abs(power)  # some drivers report the outflow as negative
     volts, amperes = read_int(folder / "voltage_now"), read_int(folder / "current_now")
     return None if volts is None or amperes is None else abs(volts * amperes) // 1_000_000
 
 
 class _Counter:
-    """Energy used so far, microjoules, that begins again after `wraps_at`."""
+    """An energy counter in microjoules, which restarts from zero after `wraps_at`."""
 
     def __init__(self, name: str, path: Path, wraps_at: Optional[int]) -> None:
         self.name = name
@@ -90,7 +90,7 @@ class _Counter:
         return time.monotonic_ns(), read_int(self._path)
 
     def mean_power_uw(self) -> Optional[int]:
-        """Return the mean power since the last call; None where the counter does not tell."""
+        """Return the mean power since the last call; None: no answer, or it wrapped at an unknown value."""
         (then_ns, then), (now_ns, now) = self._before, self._now()
         self._before = now_ns, now
         if then is None or now is None or now_ns <= then_ns:

@@ -1,6 +1,6 @@
-"""Memory of the measuring process. RSS from statm is cheap; PSS takes the lock of the process's memory map.
+"""Memory of the worker. Reading RSS is cheap; reading PSS locks the process's memory map.
 
-A major fault is a page that had to be read from the disk: swapped out, or of a file that was dropped from memory.
+A major fault is a page that had to be read from the disk: swapped out, or of a file that is not in the page cache.
 """
 
 import os
@@ -26,7 +26,7 @@ def find(root: Path, pid: int) -> Optional[Callable[[], Dict[str, Optional[int]]
 
 
 def find_border(root: Path, pid: int) -> Callable[[], Dict[str, Optional[int]]]:
-    """Return the reader for moments at which the process waits: PSS, the highest RSS and the major faults so far."""
+    """Return the reader for moments at which the process waits: PSS, peak RSS, and major faults so far."""
     folder = root / "proc" / str(pid)
 
     def read() -> Dict[str, Optional[int]]:

@@ -1,7 +1,7 @@
-"""The Raspberry Pi's firmware, asked with vcgencmd: throttle flags, voltage; temperature and clock where /sys has none.
+"""The Raspberry Pi's firmware, by vcgencmd: throttle flags, voltage; temperature and clock where /sys has none.
 
 Throttle flags: bits 0-3 are now, bits 16-19 the same since boot: 0 under-voltage, 1 clock capped, 2 throttled, 3 soft
-temperature limit. Each question is a command to start, so nothing is asked more often than once a second.
+temperature limit. Each query starts a command, so there is at most one per second of each kind.
 https://www.raspberrypi.com/documentation/computers/os.html#vcgencmd
 """
 
@@ -12,7 +12,7 @@ from typing import Callable, Dict, Optional
 from . import cpufreq, thermal
 from .command import command_output, find_command
 
-#: A shell that isn't a login shell may lack these in its PATH.
+#: These may be missing from the PATH of a shell that is not a login shell.
 _PLACES = ("usr/bin/vcgencmd", "opt/vc/bin/vcgencmd")
 
 Reader = Callable[[], Dict[str, Optional[int]]]
@@ -26,20 +26,20 @@ def find(root: Path, _: int) -> Optional[Reader]:
 
 
 def read_throttled(root: Path) -> Optional[int]:
-    """Return the flags as they are; None on a board without them, or where this user may not ask."""
-    found = re.fullmatch(r"throttled=0x([0-9a-fA-F]{1,8})\s*", ask(root, "get_throttled") or "")
+    """Return the flags as they are; None: the board has none, or this user may not query them."""
+    found = re.fullmatch(r"throttled=0x([0-9a-fA-F]{1,8})\s*", query(root, "get_throttled") or "")
     return int(found.group(1), 16) if found else None
 
 
 def find_voltage(root: Path, _: int) -> Optional[Reader]:
-    """Return the reader of the core's voltage, microvolts: what the clock is allowed to be depends on it."""
+    """Return the reader of the core's voltage, microvolts, which limits the clock."""
     if _voltage_uv(root) is None:
         return None
     return lambda: {"voltage_uv/core": _voltage_uv(root)}
 
 
 def _voltage_uv(root: Path) -> Optional[int]:
-    return scaled(r"volt=(\d{1,3}\.\d{1,8})V\s*", ask(root, "measure_volts", "core"), 1e6)
+    return scaled(r"volt=(\d{1,3}\.\d{1,8})V\s*", query(root, "measure_volts", "core"), 1e6)
 
 
 def find_temperature(root: Path, _: int) -> Optional[Reader]:
@@ -50,7 +50,7 @@ def find_temperature(root: Path, _: int) -> Optional[Reader]:
 
 
 def _temperature_mc(root: Path) -> Optional[int]:
-    return scaled(r"temp=(-?\d{1,3}\.\d{1,4})'C\s*", ask(root, "measure_temp"), 1e3)
+    return scaled(r"temp=(-?\d{1,3}\.\d{1,4})'C\s*", query(root, "measure_temp"), 1e3)
 
 
 def find_clock(root: Path, pid: int) -> Optional[Reader]:
@@ -61,13 +61,13 @@ def find_clock(root: Path, pid: int) -> Optional[Reader]:
 
 
 def _clock_khz(root: Path) -> Optional[int]:
-    return scaled(r"frequency\(\d+\)=(\d{1,11})\s*", ask(root, "measure_clock", "arm"), 1e-3)
+    return scaled(r"frequency\(\d+\)=(\d{1,11})\s*", query(root, "measure_clock", "arm"), 1e-3)
 
 
-def ask(root: Path, *question: str) -> Optional[str]:
-    """Return the firmware's answer to one question."""
+def query(root: Path, *arguments: str) -> Optional[str]:
+    """Return the firmware's answer to one vcgencmd query."""
     command = find_command(root, _PLACES)
-    return None if command is None else command_output(command, *question)
+    return None if command is None else command_output(command, *arguments)
 
 
 def scaled(pattern: str, answer: Optional[str], factor: float) -> Optional[int]:

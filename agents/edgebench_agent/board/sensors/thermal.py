@@ -5,8 +5,8 @@ from typing import Callable, Dict, Optional
 
 from ..kernel_files import read_int, read_text
 
-#: A zone without power answers with what can't be: an Orin's idle GPU with -256 degrees.
-_LEAST_MC, _MOST_MC = -60_000, 200_000
+#: A zone without power reports an impossible value: an Orin's idle GPU -256 degrees.
+_MIN_MC, _MAX_MC = -60_000, 200_000
 
 
 def find(root: Path, _: int) -> Optional[Callable[[], Dict[str, Optional[int]]]]:
@@ -24,7 +24,7 @@ def read_temperatures(root: Path) -> Dict[str, int]:
 
 
 def thermal_zones(root: Path) -> Dict[str, Path]:
-    """Return the file of each zone's temperature, by the zone's type; a second zone of a type gets its number too."""
+    """Return the file of each zone's temperature, by the zone's type; a further zone of a type gets its number."""
     zones: Dict[str, Path] = {}
     for folder in sorted((root / "sys/class/thermal").glob("thermal_zone*")):
         kind = read_text(folder / "type") or folder.name
@@ -37,4 +37,4 @@ def thermal_zones(root: Path) -> Dict[str, Path]:
 
 def _temperature(path: Path) -> Optional[int]:
     value = read_int(path)
-    return value if value is not None and _LEAST_MC <= value <= _MOST_MC else None
+    return value if value is not None and _MIN_MC <= value <= _MAX_MC else None

@@ -1,12 +1,12 @@
-"""What can be told of a journal that grows without understanding it: its whole lines, and whether it has a writer."""
+"""Facts about a growing journal that need no decoding: its complete lines, and whether it has a writer."""
 
 import fcntl
 import os
 from pathlib import Path
 
 
-def whole_lines(data: bytes) -> bytes:
-    """Return data without the torn line at its end."""
+def complete_lines(data: bytes) -> bytes:
+    """Return data without the incomplete line at its end."""
     return data[: data.rfind(b"\n") + 1]
 
 
