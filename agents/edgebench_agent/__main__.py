@@ -31,10 +31,10 @@ def main(arguments: Optional[List[str]] = None) -> int:
     except KeyboardInterrupt:
         _fail(wire, reports_by_line, "interrupted", "the command was interrupted")
     except OSError as error:
-        failure = _explained(error)
-        if failure.kind != "not_permitted":
+        explained = _explained(error)
+        if explained.kind != "not_permitted":
             _print_traceback(reports_by_line)
-        _fail(wire, reports_by_line, failure.kind, str(failure))
+        _fail(wire, reports_by_line, explained.kind, str(explained))
     except Exception as error:  # noqa: BLE001 - the host gets a reply, whatever happens
         _print_traceback(reports_by_line)
         _fail(wire, reports_by_line, "crashed", f"{type(error).__name__}: {error}")

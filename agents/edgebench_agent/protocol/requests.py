@@ -53,7 +53,8 @@ class PowerRequest:
     """A request about the board's clocks and power mode, on the standard input of `power`.
 
     show: report the settings and what may be set; set: a governor (empty: the original one) and the number of a power
-    mode (None: the original one); restore: the original settings. `token`: of the board's lease, which `set` and `restore` need.
+    mode (None: the original one); restore: the original settings. `token`: of the board's
+    lease, which `set` and `restore` need.
     """
 
     do: str = checked(is_one_of("show", "set", "restore"))

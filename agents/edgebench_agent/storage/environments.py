@@ -33,7 +33,8 @@ def install(home: Home, line: bytes, token: int = 0) -> Dict[str, Any]:
 
     Returns:
         `python`: its interpreter; or, if it can't be made yet, `missing`: the hashes of the wheels to push. In a dry
-        run (`ask`), `python` is None unless there is an intact environment, and `missing` are the wheels to make it from.
+        run (`ask`), `python` is None unless there is an intact environment, and `missing` are the wheels that it
+        is made from and that are not on the board.
 
     Raises:
         Failure: busy, lease_lost, out_of_disk, corrupt, not_permitted, bad_request.
