@@ -23,6 +23,7 @@ extensions = [
     "command_pages",
     "folder_toctrees",
     "python_pages",
+    "schema_tables",
 ]
 source_suffix = {".md": "markdown"}
 exclude_patterns = ["_build", "_extensions"]
