@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import click
+import cloup
+from cloup.formatting import HelpSection
 from generated import GeneratedFolder
 from sphinx.application import Sphinx
 
@@ -28,11 +30,11 @@ class Section:
     rows: list[tuple[str, str]] = field(default_factory=list)
 
 
-class SectionCollector(click.HelpFormatter):
+class SectionCollector(cloup.HelpFormatter):
     """A formatter that collects the sections of a help text instead of laying them out for a terminal."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(width=10_000)
         self.usage = ""
         self.sections = [Section("")]
 
@@ -40,17 +42,27 @@ class SectionCollector(click.HelpFormatter):
         """Collect the usage line."""
         self.usage = f"{prog} {args}".strip()
 
-    def write_heading(self, heading: str) -> None:
+    def write_heading(self, heading: str, newline: bool = True) -> None:
         """Begin a section."""
         self.sections.append(Section(heading))
 
-    def write_text(self, text: str) -> None:
+    def write_section(self, s: HelpSection, col1_width: int | None = None) -> None:
+        """Collect a section of options or commands."""
+        self.write_heading(s.heading)
+        for text in (s.help, s.constraint):
+            if text:
+                self.write_text(text)
+        self.write_dl(s.definitions)
+
+    def write_text(self, text: str, style: Any = None) -> None:
         """Collect paragraphs."""
         self.sections[-1].paragraphs += [part for part in re.split(r"\n\s*\n", text.strip("\n")) if part.strip()]
 
-    def write_dl(self, rows: Sequence[tuple[str, str]], col_max: int = 30, col_spacing: int = 2) -> None:
-        """Collect rows."""
-        self.sections[-1].rows += rows
+    def write_dl(self, rows: Iterable[tuple[str, str | Callable[[int], str]]], *args: Any, **kwargs: Any) -> None:
+        """Collect rows; a meaning may depend on the width of the terminal."""
+        self.sections[-1].rows += [
+            (term, meaning if isinstance(meaning, str) else meaning(self.width)) for term, meaning in rows
+        ]
 
     @contextmanager
     def section(self, name: str) -> Iterator[None]:
