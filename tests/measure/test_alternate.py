@@ -68,7 +68,7 @@ def test_models_share_a_process_and_their_runs_are_pairs(files: list[str], tmp_p
         latencies = mine.latencies_ns, theirs.latencies_ns
         assert len(latencies[0]) == len(latencies[1])
         if mine.valid and not mine.excluded_spans:
-            assert theirs.beside[mine.id] == pytest.approx(float(np.median(np.log(latencies[1] / latencies[0]))))
+            assert theirs.log_ratios[mine.id] == pytest.approx(float(np.median(np.log(latencies[1] / latencies[0]))))
     assert one.subject.workload["alternating"] == [one.subject.artifact.sha256] * 2
     (planned,) = [event for event in events if isinstance(event, Planned)]
     assert planned.runs == 4

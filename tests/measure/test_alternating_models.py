@@ -188,8 +188,8 @@ def test_what_others_disturbed_is_cut_of_all() -> None:
     assert (runs_cut[0] == runs_cut[1]).all()
     kept = ~runs_cut[0]
     wanted = float(np.median(np.log(runs[1].latencies_ns[kept] / runs[0].latencies_ns[kept])))
-    assert runs[1].beside == {runs[0].id: pytest.approx(wanted)}
-    assert runs[0].beside == {runs[1].id: pytest.approx(-wanted)}
+    assert runs[1].log_ratios == {runs[0].id: pytest.approx(wanted)}
+    assert runs[0].log_ratios == {runs[1].id: pytest.approx(-wanted)}
 
 
 def test_what_slows_all_of_them_down_alike_is_no_reason_but_drifting_apart_is() -> None:
@@ -225,7 +225,7 @@ def test_of_a_zero_there_is_no_ratio_but_of_the_other_pairs_there_is() -> None:
         zeros = np.where(np.arange(100) < count, 0, other.latencies_ns)
         return replace(other, trace=replace(other.trace, latencies_ns=zeros))
 
-    (ratio,) = with_ratios([one, with_zeros(3)])[1].beside.values()
+    (ratio,) = with_ratios([one, with_zeros(3)])[1].log_ratios.values()
     assert ratio == pytest.approx(float(np.median(np.log(other.latencies_ns[3:] / one.latencies_ns[3:]))))
     assert [run.log_ratios for run in with_ratios([one, with_zeros(60)])] == [{}, {}]
 
