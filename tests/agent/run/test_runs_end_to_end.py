@@ -9,7 +9,6 @@ import resource
 import signal
 import sys
 import time
-import zipfile
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -587,23 +586,8 @@ def test_a_run_outlives_the_session_that_launched_it(board: AgentBoard, tiny_mod
     assert os.getsid(supervisor) == supervisor
 
 
-def change_archive(board: AgentBoard, name: str, before: bytes, after: bytes) -> None:
-    """Let the board have an agent whose file `name` says `after` instead of `before`."""
-    changed = board.archive.with_name("changed.pyz")
-    with zipfile.ZipFile(board.archive) as old, zipfile.ZipFile(changed, "w") as new:
-        for entry in old.infolist():
-            if entry.filename == f"edgebench_agent/{name}c":
-                continue  # the bytecode of the file before
-            data = old.read(entry)
-            if entry.filename == f"edgebench_agent/{name}":
-                assert data.count(before) == 1
-                data = data.replace(before, after)
-            new.writestr(entry, data)
-    board.archive = changed
-
-
 def test_a_measuring_process_that_waits_for_ever_ends_its_run(board: AgentBoard, tiny_model: bytes) -> None:
-    change_archive(board, "run/progress.py", b"IDLE_S = 600", b"IDLE_S = 2")
+    board.change("run/progress.py", b"IDLE_S = 600", b"IDLE_S = 2")
     spec = board.long_spec(tiny_model)
     supervisor = board.launch_well(spec)
     wait_for_latencies(board, spec.run_id)
@@ -618,7 +602,7 @@ def test_a_measuring_process_that_waits_for_ever_ends_its_run(board: AgentBoard,
 
 
 def test_a_load_that_spins_for_ever_ends_its_run(board: AgentBoard, tiny_model: bytes, tmp_path: Path) -> None:
-    change_archive(board, "run/progress.py", b"SILENT_S = 3600", b"SILENT_S = 2")
+    board.change("run/progress.py", b"SILENT_S = 3600", b"SILENT_S = 2")
     endless = "\ndef spin(*_, **__):\n    while True: pass\nsys.modules[__name__].InferenceSession = spin\n"
     put_before(board, tmp_path, "onnxruntime", "", endless)
     failed = failed_of(board, board.model_spec(tiny_model, mode="infer", max_duration_ns=MAX_INT))
@@ -629,10 +613,10 @@ def test_a_load_that_spins_for_ever_ends_its_run(board: AgentBoard, tiny_model: 
 def test_slow_inferences_are_not_stuck_as_long_as_they_work(
     board: AgentBoard, tiny_model: bytes, tmp_path: Path
 ) -> None:
-    change_archive(board, "run/progress.py", b"IDLE_S = 600", b"IDLE_S = 2")
+    board.change("run/progress.py", b"IDLE_S = 600", b"IDLE_S = 1")
     slow = (
         "\nimport time\nreal = sys.modules[__name__].InferenceSession.run\n"
-        "def run(*given):\n    ends = time.monotonic() + 6\n    while time.monotonic() < ends: pass\n"
+        "def run(*given):\n    ends = time.monotonic() + 3\n    while time.monotonic() < ends: pass\n"
         "    return real(*given)\nsys.modules[__name__].InferenceSession.run = run\n"
     )
     put_before(board, tmp_path, "onnxruntime", "", slow)
