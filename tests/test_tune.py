@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.agent.lease.test_clocks_and_power_modes import CPU, NVPMODEL, PI4_GOVERNORS, governors, mode
+from tests.agent.power_trees import CPU, NVPMODEL, PI4_GOVERNORS, governors, mode
 from tests.agent.trees import JETSON_NANO_POWER, PI4, plant, plant_command
 
 QUICK = ["--seq-len", "16", "--min-count", "5", "--min-duration", "0.05", "--no-own-cost", "--no-cold"]
