@@ -11,6 +11,6 @@ The rooms, upper ones first. Each imports from those below it only (import-linte
     home                where the agent's files are, and how it starts itself again
     protocol            messages, specifications, requests; the host imports this room, too
 
-`home` is below the rooms because all of them need it. `probe` is above them because it reports on all of them. The place
-of a journal belongs to `storage`, not to `run`: cleaning and removal have to find journals, too.
+`home` is below the rooms because all of them need it. `probe` is above them because it reports on all of them. Journals
+in memory belong to `storage`, not to `run`: cleaning and removal have to find them, too.
 """
