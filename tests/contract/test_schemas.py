@@ -1,7 +1,7 @@
 """Real output is what the JSON Schemas in edgebench/schemas say, and has no key that they do not describe.
 
-Cost: some 10 s of one core, half of it one run on this machine. What needs a board, torch or a converter is checked where
-it is made: tests of `evaluate`, `export` and `device` call `tests.schemas.check_schema`.
+Cost: some 10 s of one core, half of it one run on this machine. What needs a board, torch or a converter is checked
+where it is made: tests of `evaluate`, `export` and `device` call `tests.schemas.check_schema`.
 """
 
 from __future__ import annotations
