@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from edgebench import RunPlan, Workload, profile
-from edgebench.energy import IDLE_FACT, energy_of
+from edgebench.analysis.energy import IDLE_FACT, energy_of
 from tests.agent.trees import VCGENCMD_PI5, plant_answers
 
 
