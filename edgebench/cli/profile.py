@@ -84,7 +84,9 @@ _FOR_P99 = -(-MINIMUM_COUNTS[0.99] // DEFAULTS.runs)
     "--cold/--no-cold", default=True, show_default=True, help="Also start once with the file out of the board's memory."
 )
 @click.option(
+    "--overhead/--no-overhead",
     "--own-cost/--no-own-cost",
+    "overhead",
     default=True,
     show_default=True,
     help="First measure, in some seconds, what edgebench itself costs on the board.",
@@ -171,7 +173,7 @@ def command(
     runtime: str | None,
     ops: bool,
     cold: bool,
-    own_cost: bool,
+    overhead: bool,
     threads: str | None,
     cores: str | None,
     tune: str | None,
@@ -237,7 +239,7 @@ def command(
             runtime=runtime,
             operators=ops,
             cold=cold,
-            own_cost=own_cost,
+            overhead=overhead,
             until_decided=until_decided,
             wait_s=wait_s,
             tune=tuple(parts(tune)),
