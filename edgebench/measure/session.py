@@ -69,7 +69,7 @@ def profile(
     scores: str | Path | None = None,
     runtime: str | None = None,
     operators: bool = False,
-    own_cost: bool = True,
+    overhead: bool = True,
     cold: bool = True,
     on_event: OnEvent = ignore,
 ) -> Measurement:
@@ -82,7 +82,7 @@ def profile(
         scores: a file of XTREME-R scores to put beside the figures.
         runtime: of .tflite files: `ai-edge-litert` or `tflite-runtime`; default: whichever the board has.
         operators: also profile the model's operators, in an extra run that doesn't count.
-        own_cost: first measure, in some seconds, what edgebench itself costs on the board.
+        overhead: first measure, in some seconds, what edgebench itself costs on the board.
         cold: also start once with the model's files out of the board's memory.
 
     Raises:
@@ -96,7 +96,7 @@ def profile(
         plan=plan or RunPlan(),
         runtime=runtime,
         operators=operators,
-        own_cost=own_cost,
+        overhead=overhead,
         cold=cold,
     )
     rows = read_scores(Path(scores)) if scores is not None else []

@@ -23,7 +23,7 @@ def test_a_session_measures_idle_power_first_and_says_which_readings_are_too_few
         "reference:tiny",
         workload=Workload(seq_len=16),
         plan=RunPlan(runs=1, min_count=5, min_duration_s=0.2),
-        own_cost=False,
+        overhead=False,
         cold=False,
         store=tmp_path / "store",
         on_event=lambda event: noted.append(getattr(event, "text", "")),

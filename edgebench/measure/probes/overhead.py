@@ -50,7 +50,7 @@ def cost_of_session(
 ) -> Overhead | None:
     """Return what edgebench costs on a session's board: as its stored runs say, if it goes on, or measured now."""
     kept = next((each.overhead_us for each in store.measurements(session=session) if each.overhead_us), None)
-    if kept is not None or not request.own_cost:
+    if kept is not None or not request.overhead:
         return kept
     on_event(LogMessage(f"measuring what edgebench itself costs on {agent.name}"))
     return own_cost(agent, tell=lambda text: on_event(LogMessage(f"{agent.name}: {text}")))
