@@ -109,7 +109,7 @@ def measured(
         plan=plan,
         until_decided=until_decided,
         alternate=alternate,
-        own_cost=False,
+        overhead=False,
         cold=False,
     )
     return compare_rows(profile_all(request, store=store))

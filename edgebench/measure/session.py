@@ -42,7 +42,7 @@ def profile(
     scores: str | Path | None = None,
     runtime: str | None = None,
     operators: bool = False,
-    own_cost: bool = True,
+    overhead: bool = True,
     cold: bool = True,
     on_event: OnEvent = ignore,
 ) -> Measurement:
@@ -58,7 +58,7 @@ def profile(
         scores: a file of XTREME-R scores (CSV or JSON lines) to attach to the measurement.
         runtime: of .tflite files: `ai-edge-litert` or `tflite-runtime`; default: whichever the board has.
         operators: also profile the model's operators, in an extra run that does not count.
-        own_cost: first measure the overhead of edgebench itself on the board, for some seconds.
+        overhead: first measure the overhead of edgebench itself on the board, for some seconds.
         cold: also start the model once with its files out of the board's page cache.
         on_event: receives progress, see `edgebench.events`.
 
@@ -79,7 +79,7 @@ def profile(
         plan=plan or RunPlan(),
         runtime=runtime,
         operators=operators,
-        own_cost=own_cost,
+        overhead=overhead,
         cold=cold,
     )
     rows = read_scores(Path(scores)) if scores is not None else []

@@ -42,7 +42,7 @@ def request(models: list[str], **changes: Any) -> Request:
         "device": find_device("local"),
         "models": tuple(models),
         "plan": PLAN,
-        "own_cost": False,
+        "overhead": False,
         "cold": False,
         "alternate": True,
     }

@@ -24,7 +24,7 @@ from edgebench.measurement import Overhead, Run
 from edgebench.report.comparison import comparison_parts
 from edgebench.report.overhead import cost_lines, sensors_text
 from edgebench.workload import RunPlan
-from tests.agent.board import AgentBoard
+from tests.agent.agent_board import AgentBoard
 from tests.sample_runs import MS, run, subject, trace
 
 COST = Overhead(
@@ -158,7 +158,7 @@ def test_a_board_that_measures_already_is_left_alone_and_told(agent: RemoteAgent
 def test_a_session_can_go_without(agent: RemoteAgent, tiny_onnx: Path, tmp_path: Path) -> None:
     told: list[Event] = []
     plan = RunPlan(runs=1, min_count=5, min_duration_s=0)
-    measured = profile(tiny_onnx, plan=plan, store=tmp_path / "store", own_cost=False, on_event=told.append)
+    measured = profile(tiny_onnx, plan=plan, store=tmp_path / "store", overhead=False, on_event=told.append)
     assert measured.overhead_us is None
     assert measured.to_json()["overhead_us"] is None
     assert not [event for event in told if isinstance(event, LogMessage) and "edgebench itself" in event.text]

@@ -50,7 +50,7 @@ def with_overhead(session: Session, cells: Sequence[Cell]) -> list[Cell]:
 def _overhead(session: Session) -> Overhead | None:
     stored = session.store.measurements(session=session.id)
     known = next((each.overhead_us for each in stored if each.overhead_us), None)
-    if known is not None or not session.request.own_cost:
+    if known is not None or not session.request.overhead:
         return known
     agent = session.agent
     session.log(f"measuring the overhead of edgebench itself on {agent.name}")
