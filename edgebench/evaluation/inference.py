@@ -89,7 +89,9 @@ def sentence_vectors(
     import numpy as np
 
     if artifact.head not in (None, _ENCODER):
-        raise ConfigError(f"{artifact.model_path}: {artifact.head} has no {_STATES}; try: --task encoder")
+        raise ConfigError(
+            f"{artifact.model_path}: {artifact.head} has no {_STATES}", hint="export it with `task='encoder'`"
+        )
     workload = _workload(artifact, texts, device, batch=1, threads=threads, choices=None, truncate=truncate)
     inputs = encode(artifact, workload)
     answers = _answers(artifact, workload, inputs, device=device, runtime=runtime, python=python, on_event=on_event)

@@ -42,12 +42,12 @@ def rows_of(cells: Sequence[Cell], request: Request) -> list[tuple[Cell, ...]]:
     rows = [tuple(row) for row in together.values()]
     if all(len(row) < 2 for row in rows):
         raise ConfigError(
-            "no two models run in one runtime on one provider, so none can alternate; leave --alternate out, or name "
-            "formats of one runtime"
+            "no two models run in one runtime on one provider, so none can alternate",
+            hint="leave `alternate` out, or name formats of one runtime",
         )
     most = max(len(row) for row in rows)
     if most > MAX_MODELS:
-        raise ConfigError(f"{most} models can't alternate in one process, {MAX_MODELS} can; leave some out")
+        raise ConfigError(f"{most} models can't alternate in one process, {MAX_MODELS} can", hint="leave some out")
     return rows
 
 
@@ -71,8 +71,8 @@ def _require_memory(row: Sequence[Cell]) -> None:
     if type(available) is int and needed > available:
         raise BoardError(
             f"{device.get('name')}: the {len(row)} models that are to alternate are {needed / 1e6:.0f} MB together and "
-            f"the board has {available / 1e6:.0f} MB of memory free; leave --alternate out, name fewer models or take "
-            f"a smaller format"
+            f"the board has {available / 1e6:.0f} MB of memory free",
+            hint="leave `alternate` out, name fewer models or take a smaller format",
         )
 
 

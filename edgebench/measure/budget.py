@@ -187,8 +187,8 @@ def fit_into(request: Request, costs: Sequence[Cost | None], *, spent_s: float) 
     least_s = spent_s + _needed_s(known, _reduced(request.plan, 0.0), min(request.plan.runs, _LEAST_RUNS))
     raise UsageError(
         f"the budget of {request.budget_s:.0f} s is too short: the least plan, {min(request.plan.runs, _LEAST_RUNS)} "
-        f"runs of each row, takes about {math.ceil(least_s)} s, {spent_s:.0f} s of which are spent; "
-        f"try --budget {math.ceil(1.1 * least_s)}s"
+        f"runs of each row, takes about {math.ceil(least_s)} s, {spent_s:.0f} s of which are spent",
+        hint=f"try `budget_s={math.ceil(1.1 * least_s)}`",
     )
 
 

@@ -34,7 +34,8 @@ def refuse_batch(format: str, workload: Workload) -> None:
     """Raise ConfigError for a batch of several examples in a format that takes one at a time."""
     if workload.batch > 1:
         raise ConfigError(
-            f"{format} takes one input at a time, not batches of {workload.batch}; try --batch 1, or an ONNX format"
+            f"{format} takes one input at a time, not batches of {workload.batch}",
+            hint="try `batch=1`, or an ONNX format",
         )
 
 
@@ -46,7 +47,9 @@ def _choices(artifact: Artifact, workload: Workload) -> int | None:
         return workload.choices  # an existing file: the board says whether it fits
     if artifact.head != _MULTIPLE_CHOICE:
         if workload.choices not in (None, 1):
-            raise ConfigError(f"{artifact.head} takes one sequence an example; leave --choices {workload.choices} out")
+            raise ConfigError(
+                f"{artifact.head} takes one sequence an example", hint=f"leave `choices={workload.choices}` out"
+            )
         return None
     return workload.choices or artifact.choices or _CHOICES
 

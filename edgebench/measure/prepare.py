@@ -74,7 +74,8 @@ def _refuse_contradictions(request: Request) -> None:
     files = [model for model in request.models if existing_file(model) is not None]
     if request.until_decided and len(list(_files(request))) < 2:
         raise UsageError(
-            "--until-decided compares rows with the first one, and there is only one: name a second --model or --format"
+            "`until_decided` compares rows with the first one, and there is only one",
+            hint="name a second `model` or `format`",
         )
     if request.formats and len(files) == len(request.models):
         raise ConfigError(f"{files[0]} is profiled as it is: leave the format ({', '.join(request.formats)}) out")
@@ -84,7 +85,7 @@ def _refuse_contradictions(request: Request) -> None:
         raise UnknownName("runtime", request.runtime, TFLITE_RUNTIMES)
     for model, format in _files(request):
         if _runtime(model, format) != "tflite":
-            raise ConfigError(f"{request.runtime} does not run {format or model}; try --format tflite-int8")
+            raise ConfigError(f"{request.runtime} does not run {format or model}", hint="try `format='tflite-int8'`")
 
 
 def _refuse_misfits(model: str, format: Format | None, workloads: Sequence[Workload]) -> None:
@@ -96,8 +97,8 @@ def _refuse_misfits(model: str, format: Format | None, workloads: Sequence[Workl
         needed = max(workload.token_counts(), default=0)
         if longest is not None and needed > longest:
             raise ConfigError(
-                f"{workload.label}: an input of {needed} tokens, but {model} takes at most {longest} in {format}; "
-                f"try --seq-len {longest}"
+                f"{workload.label}: an input of {needed} tokens, but {model} takes at most {longest} in {format}",
+                hint=f"try `seq_len={longest}`",
             )
         if format is not None and workload.texts and not workload.truncate:
             refuse_texts(model, format, workload.texts)

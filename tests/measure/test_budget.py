@@ -94,7 +94,7 @@ def test_a_budget_for_which_the_least_plan_is_too_long_is_refused() -> None:
     # (4 + 1) * ((3 + 1) + (5 + 33 * 0.2)) + 5 = 83
     assert str(refused.value) == (
         "the budget of 30 s is too short: the least plan, 4 runs of each row, takes about 83 s, "
-        "5 s of which are spent; try --budget 92s"
+        "5 s of which are spent; try `budget_s=92`"
     )
     assert refused.value.exit_code == 2
     fit_into(asked(92.0), [FAST, SLOW], spent_s=5.0)
