@@ -1,4 +1,4 @@
-"""Models that alternate: what is in both falls out, what does not count counts for none, and what is nobody's own."""
+"""Alternating models: what slows both down cancels, one invalid run invalidates all, and memory is not reported."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_a_shift_of_all_pairs_shifts_the_ratio_alone(logs: list[float], shift: f
     assert shifted.standard_error == pytest.approx(plain.standard_error, abs=1e-12)
 
 
-# --- what neighbours do is in both --------------------------------------------------------------------------------
+# --- what neighbours do cancels --------------------------------------------------------------------------------
 
 
 def test_neighbours_fall_out_of_the_ratio() -> None:
@@ -114,7 +114,7 @@ def test_the_other_figures_are_paired_by_run() -> None:
     assert found.throughput.ratio == pytest.approx(1 / 1.06, rel=0.02)
 
 
-def test_memory_and_energy_of_a_shared_process_are_not_told() -> None:
+def test_memory_and_energy_of_a_shared_process_are_not_reported() -> None:
     a, b = alternated()
     assert (a.memory_bytes.peak_pss, a.memory_bytes.peak_rss) == (None, None)
     assert a.energy_j is None
@@ -166,7 +166,7 @@ def test_what_was_kept_compares_as_what_was_measured(tmp_path: Path) -> None:
 # --- what counts --------------------------------------------------------------------------------------------------
 
 
-def test_a_run_that_does_not_count_takes_those_beside_it_along() -> None:
+def test_a_run_that_is_not_valid_invalidates_the_others_of_its_process() -> None:
     board = SimulatedBoard(seed=1)
     subjects = [simulated_subject(number, name=NAMES[number], planned_runs=1) for number in range(2)]
     one, other = board.runs(subjects, 0, factors=(1.0, 1.0), count=100)
@@ -299,7 +299,7 @@ def test_every_model_comes_first_and_follows_every_other() -> None:
     assert set(follows.values()) == {3}
 
 
-# --- what is asked ------------------------------------------------------------------------------------------------
+# --- requests ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -327,7 +327,7 @@ def test_a_shared_process_takes_as_long_as_its_models_together() -> None:
     assert shared.seconds(long) == pytest.approx(2 + 40.0, abs=0.08)
 
 
-def test_a_shared_pilot_tells_what_each_model_takes() -> None:
+def test_a_shared_pilot_shows_the_cost_of_each_model() -> None:
     board = SimulatedBoard(seed=1, within=0.0, between=0.0, tail_share=0.0)
     subjects = [simulated_subject(number, name=NAMES[number], planned_runs=1) for number in range(2)]
     cost = shared_cost_of(board.runs(subjects, 0, factors=(1.0, 2.0), count=5), 3.0)
