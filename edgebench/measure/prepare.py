@@ -122,7 +122,7 @@ def _report_fallbacks(device: Device, formats: Set[Format], on_event: OnEvent) -
         )
     if not providers and Format.ONNX_FP16 in formats:
         on_event(
-            LogMessage(f"{name}: onnx-fp16 is for GPUs: a CPU works in float32 and turns to and fro; try onnx-int8")
+            LogMessage(f"{name}: onnx-fp16 is for GPUs: a CPU works in float32 and converts each value; try onnx-int8")
         )
 
 

@@ -182,7 +182,7 @@ def test_a_search_probes_and_then_measures_what_it_found(tiny_onnx: Path, tmp_pa
 
 def test_a_bound_below_what_a_query_takes_is_one_line(tiny_onnx: Path, tmp_path: Path) -> None:
     tight = replace(SEARCH, latency_bound_ms=0.0001)
-    with pytest.raises(NotValid, match=r"no rate keeps p99 under 0.0001 ms: a query takes .* where none waits; raise"):
+    with pytest.raises(NotValid, match=r"no rate keeps p99 under 0.0001 ms: a query takes .* if no query waits; raise"):
         profiled(tiny_onnx, tmp_path, workload=tight, plan=SEARCH_PLAN)
 
 
@@ -204,7 +204,7 @@ def test_a_search_that_was_interrupted_goes_on(tiny_onnx: Path, tmp_path: Path) 
     assert len(kept.probes) == 1
     told: list[Event] = []
     (found,) = resume(interrupt.session, store=store, on_event=told.append)
-    assert any("going on with the search" in event.text for event in told if isinstance(event, LogMessage))
+    assert any("resuming the search" in event.text for event in told if isinstance(event, LogMessage))
     assert found.find_qps is not None
     assert found.find_qps.service_ms == kept.service_ms
     assert found.find_qps.probes[: len(kept.probes)] == kept.probes
