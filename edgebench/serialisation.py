@@ -12,7 +12,7 @@ from collections.abc import Collection, Hashable, Iterable, Mapping
 from dataclasses import fields
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from edgebench.errors import ConfigError, EdgebenchError, UnknownName, nearest
 
@@ -63,7 +63,7 @@ def from_plain(
     import msgspec
 
     try:
-        prepared = _prepare(_type_info(kind), values, "", allow_unknown=allow_unknown)
+        prepared = _prepare(_type_info(cast(Hashable, kind)), values, "", allow_unknown=allow_unknown)
     except _Problem as problem:
         raise error(f"{where}{problem}") from None
     try:
