@@ -248,7 +248,7 @@ def command(
             runtime=runtime,
             operators=ops,
             cold=cold,
-            own_cost=overhead if own_cost is None else own_cost,
+            overhead=overhead if own_cost is None else own_cost,
             until_decided=until_decided,
             wait_s=wait_s,
             tune=tuple(parts(tune)),

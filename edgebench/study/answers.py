@@ -22,8 +22,9 @@ from edgebench.errors import NotComparable
 from edgebench.stats.paired import SeedDifference, seed_difference
 from edgebench.stats.verdicts import judge_all
 from edgebench.study.cells import StudyCell
-from edgebench.study.file import Study, StudyContrast, lineage_of
-from edgebench.variant import Variant
+from edgebench.study.contrasts import StudyContrast
+from edgebench.study.file import Study
+from edgebench.variant import Variant, lineage_of
 from edgebench.xtreme_r.scores import ScoreRow
 
 #: Seeds of each side from which on the training is spoken of, not the checkpoints alone: with two, Student's interval

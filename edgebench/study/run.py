@@ -54,7 +54,7 @@ def _request(study: Study, device: Device, workloads: tuple[Workload, ...]) -> R
         plan=study.plan,
         seed=study.seed,
         margin=study.margin,
-        own_cost=study.own_cost,
+        overhead=study.overhead,
         cold=study.cold,
         alternate=study.alternate,
     )

@@ -34,7 +34,7 @@ def board(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def profiled(model: Path, folder: Path, **changes: Any) -> edgebench.Measurement:
     return edgebench.profile(
-        model, store=folder / "store", **{"plan": PLAN, "own_cost": False, "cold": False, **changes}
+        model, store=folder / "store", **{"plan": PLAN, "overhead": False, "cold": False, **changes}
     )
 
 

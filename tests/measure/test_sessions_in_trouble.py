@@ -29,7 +29,7 @@ from tests.board.ssh_board import SshBoard
 
 SHORT = RunPlan(runs=2, min_count=20, min_duration_s=0.1)
 #: What has tests of its own, and takes its time.
-QUICK: Any = {"own_cost": False, "cold": False}
+QUICK: Any = {"overhead": False, "cold": False}
 
 
 def test_a_connection_that_is_cut_again_and_again_loses_nothing(
