@@ -38,6 +38,7 @@ def run(file: Path, store: Path, json_target: str | None) -> int:
     """
     from edgebench.cli.measuring import measure_and_show, terminated_like_interrupted
     from edgebench.events import Event, LogMessage
+    from edgebench.measurement import measurements_to_json
     from edgebench.store.store import Store
     from edgebench.study.cells import study_cells
     from edgebench.study.file import read_study
@@ -55,7 +56,7 @@ def run(file: Path, store: Path, json_target: str | None) -> int:
     if sessions:
         code = measure_and_show(sessions, store=keep, json_target=json_target, margin=study.margin)
     else:
-        write_json(json_target, {"measurements": [], "failures": []})
+        write_json(json_target, measurements_to_json([], failures={}))
     missing = unanswered(study, study_cells(study, keep), keep)
     with terminated_like_interrupted():
         errors = answer(missing, keep, tell)
