@@ -36,6 +36,7 @@ def run(file: Path, store: Path, json_target: str | None) -> int:
     Example:
       edgebench study run STUDY.toml --store results
     """
+    from edgebench.cli.hints import as_options
     from edgebench.cli.measuring import measure_and_show, terminated_like_interrupted
     from edgebench.events import Event, LogMessage
     from edgebench.measurement import measurements_to_json
@@ -47,7 +48,7 @@ def run(file: Path, store: Path, json_target: str | None) -> int:
 
     def tell(event: Event) -> None:
         if isinstance(event, LogMessage):
-            progress_console().print(event.text, markup=False)
+            progress_console().print(as_options(event.text), markup=False)
 
     check_json_target(json_target)
     study, keep = read_study(file), Store(store)

@@ -130,7 +130,7 @@ def block(*items: int) -> protocol.Latencies:
 @pytest.mark.parametrize(
     ("messages", "reason"),
     [
-        ([block(0, 1, 2)], "an input that it was not given"),
+        ([block(0, 1, 2)], "an input that it was not sent"),
         ([block(0, 1), protocol.Done(count=3, duration_ns=1)], "3 inferences were made, 2 arrived"),
         ([protocol.Readings({f"sensor/{number}": 1 for number in range(300)})], "more than 256 sensors"),
     ],

@@ -77,7 +77,7 @@ def test_what_a_run_itself_saw_of_the_governor_is_what_its_row_says(root: Path, 
         assert {run.facts["board"]["governor"] for run in each.runs} == {each.subject.device["governor"]}
 
 
-def test_runs_show_tells_what_a_tuned_session_found(root: Path, tiny_onnx: Path) -> None:
+def test_runs_show_reports_what_a_tuned_session_found(root: Path, tiny_onnx: Path) -> None:
     result, _, _ = profile(tiny_onnx, "--tune", "power", "--runs", "2", code=None)
     id = result["measurements"][1]["id"]
     shown = edgebench("runs", "show", id, "--json", "shown.json")

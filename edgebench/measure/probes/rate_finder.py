@@ -53,7 +53,8 @@ class RateFinder:
             lowest = min(probe.queries_per_s for probe in search.probes)
             raise NotValid(
                 f"{self._cell.name}: no rate keeps p99 under {self._bound_ms:g} ms, not even {lowest:.3g}/s; a query "
-                f"takes {search.service_ms:.4g} ms where none waits; raise --latency-bound-ms"
+                f"takes {search.service_ms:.4g} ms where none waits",
+                hint="raise `latency_bound_ms`",
             )
         return at_rate(self._cell, found, search.times_lowered)
 
@@ -91,7 +92,8 @@ class RateFinder:
             p50_ms, p99_ms = (service_ns or 0) / 1e6, found.p99_ms or 0
             raise NotValid(
                 f"{self._cell.name}: no rate keeps p99 under {self._bound_ms:g} ms: a query takes {p50_ms:.4g} ms "
-                f"(p50; p99 {p99_ms:.4g} ms) where none waits; raise --latency-bound-ms"
+                f"(p50; p99 {p99_ms:.4g} ms) where none waits",
+                hint="raise `latency_bound_ms`",
             )
         search = RateSearch(latency_bound_ms=self._bound_ms, service_ms=max(service_ns, 1) / 1e6)
         self._log(
