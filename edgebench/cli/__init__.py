@@ -6,6 +6,7 @@ import sys
 from importlib import import_module
 
 import click
+import cloup
 
 from edgebench._version import __version__
 from edgebench.errors import EdgebenchError, RunFailed, nearest
@@ -26,7 +27,7 @@ COMMANDS = {
 INTERRUPTED = 130
 
 
-class LazyGroup(click.Group):
+class LazyGroup(cloup.Group):
     """A group that knows its commands from a table and imports only the one that is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -49,14 +50,14 @@ class LazyGroup(click.Group):
             formatter.write_dl([(name, about) for name, (_, about) in COMMANDS.items()])
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@cloup.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80})
 @click.version_option(__version__, prog_name="edgebench")
 def command() -> None:
     """Benchmark multilingual models on edge boards.
 
     \b
     Example:
-      edgebench profile --device pi4 --model runs/xnli-multi --format onnx-int8 --lang sw,th
+      edgebench profile --device pi4 --model runs/xnli-multi --lang sw,th
     """
 
 

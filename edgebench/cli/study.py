@@ -5,22 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
+import cloup
 
-from edgebench.cli.output import (
-    check_json_target,
-    console,
-    json_option,
-    progress_console,
-    store_option,
-    to_stdout,
-    verbosity_options,
-    write_json,
-)
+from edgebench.cli.options import output_options
+from edgebench.cli.output import check_json_target, console, progress_console, to_stdout, write_json
 
 _FILE = click.Path(path_type=Path)
 
 
-@click.group("study")
+@cloup.group("study")
 def command() -> None:
     """A study: variants x formats x devices x workloads, and the contrasts to judge.
 
@@ -32,9 +25,7 @@ def command() -> None:
 
 @command.command("run")
 @click.argument("file", type=_FILE, metavar="STUDY.toml")
-@store_option
-@json_option
-@verbosity_options
+@output_options
 def run(file: Path, store: Path, json_target: str | None) -> int:
     """Measure what is missing, the variants of each device interleaved, several devices at once; then let the files
     that were timed answer the study's tasks.
@@ -77,9 +68,7 @@ def run(file: Path, store: Path, json_target: str | None) -> int:
 
 @command.command("status")
 @click.argument("file", type=_FILE, metavar="STUDY.toml")
-@store_option
-@json_option
-@verbosity_options
+@output_options
 def status(file: Path, store: Path, json_target: str | None) -> None:
     """Say what is measured, what is missing, and about how long that takes.
 
@@ -132,13 +121,11 @@ def status(file: Path, store: Path, json_target: str | None) -> None:
 
 @command.command("report")
 @click.argument("file", type=_FILE, metavar="STUDY.toml")
-@click.option("--markdown", type=_FILE, metavar="FILE", help="Also write the report as Markdown.")
-@click.option(
+@cloup.option("--markdown", type=_FILE, metavar="FILE", help="Also write the report as Markdown.")
+@cloup.option(
     "--allow-variant-scores", is_flag=True, help="Take scores of another file of the variant, and label them so."
 )
-@store_option
-@json_option
-@verbosity_options
+@output_options
 def report(file: Path, markdown: Path | None, allow_variant_scores: bool, store: Path, json_target: str | None) -> None:
     """Answer each contrast with its evidence, from what is stored.
 

@@ -51,10 +51,10 @@ def _without_orphans(done: Mapping[str, Sequence[Run]]) -> dict[str, list[Run]]:
     """Leave out what a session that was killed kept of some of the models that alternated, and not of all."""
     kept = Counter(run.process for runs in done.values() for run in runs)
 
-    def is_whole(run: Run) -> bool:
+    def is_intact(run: Run) -> bool:
         return not run.alternates or kept[run.process] == run.facts["alternating"].get("models")
 
-    return {id: [run for run in runs if is_whole(run)] for id, runs in done.items()}
+    return {id: [run for run in runs if is_intact(run)] for id, runs in done.items()}
 
 
 def _what_changed(cell: Cell, stored: Measurement) -> str | None:

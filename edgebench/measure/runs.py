@@ -151,7 +151,7 @@ def measure_runs(
 
 
 #: What differs between the models of one process; all else is the same, or they would not share one.
-_BESIDE = tuple(slot.name for slot in fields(protocol.Beside))
+_BESIDE = tuple(slot.name for slot in fields(protocol.AlternateModel))
 
 
 def _named(cell: Cell) -> str:

@@ -24,10 +24,10 @@ from edgebench.errors import BoardBusy, LeaseLost
 from edgebench.events import Event, LogMessage
 from edgebench.measure.probes.overhead import own_cost
 from edgebench.provision.release import SeenLease, release_seen, see_lease
-from edgebench_agent.board_lease import BoardLease
 from edgebench_agent.home import Home
+from edgebench_agent.lease.board_lease import BoardLease
 from edgebench_agent.protocol import LeaseRequest
-from tests.agent.board import DEADLINE_S, SECOND, wait_until
+from tests.agent.agent_board import DEADLINE_S, SECOND, wait_until
 from tests.board.ssh_board import SshBoard
 
 PLAN = edgebench.RunPlan(runs=1, min_count=5, min_duration_s=0.0)

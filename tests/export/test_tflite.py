@@ -110,7 +110,7 @@ def test_a_library_that_does_not_load_leaves_the_older_one_to_serve(
     (tmp_path / "ai_edge_litert" / "__init__.py").touch()
     (tmp_path / "ai_edge_litert" / "interpreter.py").write_text("raise ImportError('GLIBC_2.34 not found')")
     path = os.pathsep.join([str(tmp_path), str(Path(edgebench_agent.__file__).parent.parent)])
-    ask = "from edgebench_agent.runtimes import describe; print(describe('tflite').version)"
+    ask = "from edgebench_agent.runtimes.registry import describe; print(describe('tflite').version)"
 
     def said_by(python: str | Path) -> subprocess.CompletedProcess[str]:
         environment = {**os.environ, "PYTHONPATH": path}

@@ -20,9 +20,10 @@ from edgebench.device import find_device
 from edgebench.errors import ConfigError
 from edgebench.events import Ended, Event, LogMessage, Planned
 from edgebench.measure.session import profile_all, resume
-from edgebench.measurement import Measurement
+from edgebench.measurement import Measurement, measurements_to_json
 from edgebench.request import Request
 from edgebench.workload import RunPlan, Workload
+from tests.schemas import check_schema
 
 PLAN = RunPlan(runs=2, min_count=20, min_duration_s=0)
 
@@ -76,6 +77,7 @@ def test_models_share_a_process_and_their_runs_are_pairs(files: list[str], tmp_p
     assert found.latency.drift == "pairs"
     assert found.latency.runs == (len(one.runs), len(one.runs))
     kept = store.measurements()
+    check_schema(measurements_to_json(kept), "profile")
     assert [[run.log_ratios for run in each.runs] for each in kept] == [
         [run.log_ratios for run in each.runs] for each in (one, other)
     ]

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 import edgebench
-from tests.agent.board import wait_until
+from tests.agent.agent_board import wait_until
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])

@@ -24,7 +24,7 @@ from edgebench.measurement import Overhead, Run
 from edgebench.report.comparison import comparison_parts
 from edgebench.report.overhead import cost_lines, sensors_text
 from edgebench.workload import RunPlan
-from tests.agent.board import AgentBoard
+from tests.agent.agent_board import AgentBoard
 from tests.sample_runs import MS, run, subject, trace
 
 COST = Overhead(

@@ -22,7 +22,7 @@ from edgebench.events import Event, Running
 from edgebench.measure.parallel import run_sessions
 from edgebench.measure.session import profile_all
 from edgebench.request import Request
-from tests.agent.board import DEADLINE_S, wait_until
+from tests.agent.agent_board import DEADLINE_S, wait_until
 from tests.board.ssh_board import SshBoard
 
 NewBoard = Callable[[str], SshBoard]

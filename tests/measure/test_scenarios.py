@@ -19,6 +19,7 @@ from edgebench.measure.session import resume
 from edgebench.stats.rate_search import RateSearch
 from edgebench.store.store import Store
 from edgebench.workload import RunPlan, Scenario, Workload
+from tests.schemas import check_schema
 
 PLAN = RunPlan(runs=1, min_count=20, min_duration_s=0)
 #: No queue of a test is so long: every rate at which the queue does not grow keeps it.
@@ -128,8 +129,9 @@ def test_a_sustained_run_is_its_own_kind_of_result(tiny_onnx: Path, tmp_path: Pa
     assert minute.seconds >= 60 * minutes * 0.9
     assert minute.inferences == len(found.runs[0].latencies_ns)
     assert found.sustained.first_to_last_ratio is None
-    shown = command("runs", "show", found.id, "--store", tmp_path / "store")
+    shown = command("runs", "show", found.id, "--store", tmp_path / "store", "--json", tmp_path / "shown.json")
     assert "minute by minute" in shown.stdout
+    check_schema(json.loads((tmp_path / "shown.json").read_text(encoding="utf-8")), "profile")
 
 
 def test_until_decided_takes_no_number_of_runs_and_needs_two_rows(tiny_onnx: Path, tmp_path: Path) -> None:

@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
-from tests.agent.test_power import CPU, NVPMODEL, PI4_GOVERNORS, governors, mode
+from tests.agent.lease.test_clocks_and_power_modes import CPU, NVPMODEL, PI4_GOVERNORS, governors, mode
 from tests.agent.trees import JETSON_NANO_POWER, PI4, plant, plant_command
+from tests.schemas import check_schema
 
 QUICK = ["--seq-len", "16", "--min-count", "5", "--min-duration", "0.05", "--no-own-cost", "--no-cold"]
 MODES = "".join(f"< POWER_MODEL ID={number} NAME={name} >\n" for number, name in enumerate(("MAXN", "5W", "SUPER")))
@@ -52,6 +53,7 @@ def without_spaces(text: str) -> str:
 
 def test_power_is_tuned_and_put_back_and_each_row_says_what_was_in_force(root: Path, tiny_onnx: Path) -> None:
     result, shown, _ = profile(tiny_onnx, "--tune", "threads,power", "--runs", "2", code=None)
+    check_schema(result, "profile")
     rows = result["measurements"]
     told = [(row["device"]["governor"], row["workload"]["threads"]) for row in rows]
     usable = len(os.sched_getaffinity(0))
