@@ -62,7 +62,7 @@ def command() -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line and exit with the code that contract.md gives."""
+    """Run the command line and exit with one of the codes of docs/reference/exit-codes.md."""
     settings: dict[str, int] = {"verbosity": 0}
     try:
         result = command.main(arguments, prog_name="edgebench", standalone_mode=False, obj=settings)

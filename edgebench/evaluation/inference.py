@@ -8,18 +8,16 @@ import math
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from edgebench.artifact import Artifact
 from edgebench.board.agent import RemoteAgent
-from edgebench.board.journal import failure
 from edgebench.board.lease import open_leased_agent
 from edgebench.board.preflight import preflight, providers_for, push_artifact
 from edgebench.device import Device
 from edgebench.errors import AgentError, ConfigError
 from edgebench.events import OnEvent, ignore
-from edgebench.measure.collect import RunCollector
+from edgebench.measure.collect import RunCollector, collect_run
 from edgebench.measure.inputs import encode, resolve_workload
 from edgebench.measure.runs import run_spec
 from edgebench.measurement import Run
@@ -148,7 +146,7 @@ class BoardModel:
         *,
         reduce: Literal["", "mean"] = "",
         warm_shapes: bool = False,
-        watch: Callable[[RunCollector], None] = lambda _: None,
+        watch: Callable[[RunCollector], None] | None = None,
     ) -> Inferred:
         """Run each input once, in order, as a settled workload says, and return what came out.
 
@@ -172,16 +170,8 @@ class BoardModel:
             runtime=self.runtime,
         )
         spec = replace(spec, reduce=reduce, warm_shapes=warm_shapes)
-        collector = RunCollector(spec, started_at=datetime.now(UTC).isoformat(timespec="milliseconds"))
-        outputs: protocol.Outputs | None = None
-        with agent.running(spec) as entries:
-            for entry in entries:
-                if isinstance(entry.message, protocol.Failed):
-                    raise failure(agent.name, entry.message)
-                if isinstance(entry.message, protocol.Outputs):
-                    outputs = entry.message
-                collector.take(entry)
-                watch(collector)
+        collector = collect_run(agent, spec, watch=watch)
+        outputs = collector.outputs
         data = self._fetch(spec.run_id, outputs)
         count = len(inputs.lengths) // (workload.choices or 1)
         rows = [min(workload.batch, count - at) for at in range(0, count, workload.batch)]

@@ -19,7 +19,7 @@ from edgebench.measurement import Run
 from edgebench_agent.protocol import MAX_MODELS
 
 if TYPE_CHECKING:
-    from edgebench.measure.runs import Cell
+    from edgebench.measure.cells import Cell
     from edgebench.request import Request
 
 

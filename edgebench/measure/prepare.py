@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, replace
 
@@ -15,8 +16,10 @@ from edgebench.request import Request
 from edgebench.variant import Variant
 from edgebench.workload import EncodedInputs, Workload
 
-#: Names of the agent for what runs .tflite files.
+#: The agent's names of the runtimes of .tflite files.
 TFLITE_RUNTIMES = ("ai-edge-litert", "tflite-runtime")
+#: Sessions on several boards prepare one after the other: the second finds in the cache what the first exported.
+_ONE_AT_A_TIME = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +39,15 @@ def prepare(request: Request, on_event: OnEvent) -> list[Prepared]:
         UsageError: a model, format, runtime and workload that don't go together, before anything is exported.
         ExportError: a checkpoint can't become an artifact.
     """
-    _refuse_contradiction(request)
-    for model, format in _files(request):
-        _refuse_misfits(model, format, request.workloads)
-    choices = _common_choices(request)
-    exported = _told_apart([_export(model, format, choices, on_event) for model, format in _files(request)])
-    _note_detours(request.device, {artifact.format for _, artifact in exported}, on_event)
-    settled = [(*pair, resolve_workload(pair[1], work)) for pair in exported for work in request.workloads]
-    return [Prepared(variant, artifact, work, encode(artifact, work)) for variant, artifact, work in settled]
+    with _ONE_AT_A_TIME:
+        _refuse_contradictions(request)
+        for model, format in _files(request):
+            _refuse_misfits(model, format, request.workloads)
+        choices = _common_choices(request)
+        exported = _with_unique_names([_export(model, format, choices, on_event) for model, format in _files(request)])
+        _report_fallbacks(request.device, {artifact.format for _, artifact in exported}, on_event)
+        resolved = [(*pair, resolve_workload(pair[1], work)) for pair in exported for work in request.workloads]
+        return [Prepared(variant, artifact, work, encode(artifact, work)) for variant, artifact, work in resolved]
 
 
 def _files(request: Request) -> Iterator[tuple[str, Format | None]]:
@@ -65,7 +69,7 @@ def _runtime(model: str, format: Format | None) -> str:
     return EXISTING_FORMATS[file.suffix].runtime
 
 
-def _refuse_contradiction(request: Request) -> None:
+def _refuse_contradictions(request: Request) -> None:
     """Refuse a format that no model can have (a file is what it is), and a runtime that no file can have."""
     files = [model for model in request.models if existing_file(model) is not None]
     if request.until_decided and len(list(_files(request))) < 2:
@@ -107,7 +111,7 @@ def _common_choices(request: Request) -> int | None:
     return asked.pop()
 
 
-def _note_detours(device: Device, formats: Set[Format], on_event: OnEvent) -> None:
+def _report_fallbacks(device: Device, formats: Set[Format], on_event: OnEvent) -> None:
     """Say where a format does not run as its board's best one would."""
     name, providers = device.name, device.profile.providers
     if providers and Format.ONNX_INT8 in formats:
@@ -128,7 +132,7 @@ def _export(model: str, format: Format | None, choices: int | None, on_event: On
     return exported.variant, exported.artifact
 
 
-def _told_apart(exported: list[tuple[Variant, Artifact]]) -> list[tuple[Variant, Artifact]]:
+def _with_unique_names(exported: list[tuple[Variant, Artifact]]) -> list[tuple[Variant, Artifact]]:
     """Return the same with names that differ where the sources do: scores belong to a variant by its name."""
     names = unique_names([(variant.source, variant.name) for variant, _ in exported])
     return [(replace(variant, name=name), artifact) for (variant, artifact), name in zip(exported, names, strict=True)]

@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 
 from edgebench.board.archive import agent_archive
 from edgebench.errors import StoreError
+from edgebench.measure.cells import Cell
 from edgebench.measure.probes.rate_finder import searched_id
-from edgebench.measure.runs import INTERRUPTED, Cell
+from edgebench.measure.runs import INTERRUPTED
 from edgebench.measurement import Measurement, Run
 from edgebench.store.store import Store
 

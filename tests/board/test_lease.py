@@ -22,7 +22,7 @@ from edgebench.board.transport import open_transport
 from edgebench.device import Device
 from edgebench.errors import BoardBusy, LeaseLost
 from edgebench.events import Event, LogMessage
-from edgebench.measure.probes.overhead import own_cost
+from edgebench.measure.probes.overhead import measure_overhead
 from edgebench.provision.release import SeenLease, release_seen, see_lease
 from edgebench_agent.home import Home
 from edgebench_agent.lease.board_lease import BoardLease
@@ -157,7 +157,7 @@ def test_a_run_of_somebody_without_a_lease_is_waited_for(ssh_board: SshBoard) ->
                     fcntl.flock(lock, fcntl.LOCK_UN)
 
             with board_lease(agent, device, purpose="a test", on_event=listen):
-                cost = own_cost(agent, tell=waits.append)
+                cost = measure_overhead(agent, report=waits.append)
     assert waits == [
         "board: run another-run is measuring on this board; try again when it is done; waiting for at most 10 minutes"
     ]

@@ -64,7 +64,7 @@ def test_models_share_a_process_and_their_runs_are_pairs(files: list[str], tmp_p
     if one.runs[0].valid:  # after a run that counts, the other one is loaded first, and has the process's name
         assert [run.process == run.id for run in one.runs][:2] == [True, False]
     for mine, theirs in zip(one.runs, other.runs, strict=True):
-        assert theirs.beside[mine.id] == pytest.approx(-mine.beside[theirs.id])
+        assert theirs.log_ratios[mine.id] == pytest.approx(-mine.log_ratios[theirs.id])
         latencies = mine.latencies_ns, theirs.latencies_ns
         assert len(latencies[0]) == len(latencies[1])
         if mine.valid and not mine.excluded_spans:

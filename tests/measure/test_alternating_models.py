@@ -21,7 +21,7 @@ from edgebench.device import Device, find_device, load_profile
 from edgebench.errors import BoardError, ConfigError, NotComparable, TooFewRuns
 from edgebench.measure.alternation import rotation_order, rows_of, tag_alternating, with_ratios
 from edgebench.measure.budget import RunCost, SharedCost, shared_cost_of
-from edgebench.measure.runs import Cell
+from edgebench.measure.cells import Cell
 from edgebench.measurement import Measurement, Run
 from edgebench.request import Request
 from edgebench.stats.ratio import estimate_paired_ratio

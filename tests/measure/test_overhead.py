@@ -18,7 +18,7 @@ from edgebench.board.transport import open_transport
 from edgebench.device import find_device
 from edgebench.errors import AgentError
 from edgebench.events import Event, LogMessage
-from edgebench.measure.probes.overhead import overhead_of, own_cost, with_sensors
+from edgebench.measure.probes.overhead import measure_overhead, overhead_of, with_sensors
 from edgebench.measure.session import profile
 from edgebench.measurement import Overhead, Run
 from edgebench.report.comparison import comparison_parts
@@ -131,7 +131,7 @@ def agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RemoteAge
 
 def test_a_real_agent_tells_what_it_costs(agent: RemoteAgent) -> None:
     told: list[str] = []
-    found = own_cost(agent, tell=told.append)
+    found = measure_overhead(agent, report=told.append)
     assert told == []
     assert found is not None
     assert found.per_inference_ci is not None and found.loop_per_inference_ci is not None
@@ -148,9 +148,9 @@ def test_a_board_that_measures_already_is_left_alone_and_told(agent: RemoteAgent
     board.launch_well(spec)
     try:
         told: list[str] = []
-        assert own_cost(agent, tell=told.append) is None
+        assert measure_overhead(agent, report=told.append) is None
         (why,) = told
-        assert why.startswith(f"own cost not measured: run {spec.run_id} is measuring on this board")
+        assert why.startswith(f"overhead not measured: run {spec.run_id} is measuring on this board")
     finally:
         board.end_runs()
 

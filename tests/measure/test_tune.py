@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.agent.lease.test_clocks_and_power_modes import CPU, NVPMODEL, PI4_GOVERNORS, governors, mode
+from tests.agent.power_trees import CPU, NVPMODEL, PI4_GOVERNORS, governors, mode
 from tests.agent.trees import JETSON_NANO_POWER, PI4, plant, plant_command
 from tests.schemas import check_schema
 

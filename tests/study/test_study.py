@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from edgebench.errors import ConfigError, EdgebenchError
-from edgebench.measure.run_order import order_of_runs
+from edgebench.measure.scheduler import order_of_runs
 from edgebench.report.study import study_markdown
 from edgebench.store.store import Store
 from edgebench.study.answers import ALL_LANGUAGES, answer_study
