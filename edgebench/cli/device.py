@@ -29,8 +29,7 @@ if TYPE_CHECKING:
     from edgebench.board.transport.known_hosts import HostKey
     from edgebench.device import Device
     from edgebench.provision.checkup import Checkup
-    from edgebench.provision.cleanup import Cleanup
-    from edgebench.provision.removal import Removal
+    from edgebench.provision.maintenance import Cleanup, Removal
     from edgebench.provision.setup import Setup
 
 DEFAULT_PUBLIC_KEY = "~/.ssh/id_ed25519.pub"
@@ -312,8 +311,8 @@ def setup(
     """
     from edgebench.cli.live import LiveDisplay
     from edgebench.device import find_device
+    from edgebench.provision.maintenance import remove_setup
     from edgebench.provision.plan import SetupPlan
-    from edgebench.provision.removal import remove_setup
     from edgebench.provision.setup import set_up
 
     check_json_target(json_target)
@@ -378,8 +377,10 @@ def check(name: str, json_target: str | None) -> int:
     """
     from edgebench.device import find_device
     from edgebench.provision.checkup import check_device
+    from edgebench.report.checkup import overhead_findings
 
     checkup = check_device(find_device(name))
+    checkup = dataclasses.replace(checkup, findings=(*checkup.findings, *overhead_findings(checkup)))
     write_json(json_target, checkup.to_json())
     if to_stdout(json_target):
         _show_findings(checkup)
@@ -414,7 +415,7 @@ def release(name: str, force: bool, reason: str | None, json_target: str | None)
     """
     from edgebench.device import find_device
     from edgebench.errors import BoardBusy
-    from edgebench.provision.release import release_seen, see_lease
+    from edgebench.provision.maintenance import release_seen, see_lease
 
     device = find_device(name)
     seen = see_lease(device)
@@ -429,7 +430,7 @@ def release(name: str, force: bool, reason: str | None, json_target: str | None)
     released = release_seen(device, seen, reason=reason or "released by its own user")
     write_json(
         json_target,
-        {"device": name, "released": dataclasses.asdict(released) if released else None, "waiting": waiting},
+        {"device": name, "released": released.to_json() if released else None, "waiting": waiting},
     )
     if to_stdout(json_target):
         queue = f"; next: {waiting[0]}" if waiting else ""
@@ -465,7 +466,7 @@ def clean(name: str, older_than: int | None, max_size: int | None, dry_run: bool
       edgebench device clean pi4 --older-than 30d --max-size 2GB
     """
     from edgebench.device import find_device
-    from edgebench.provision.cleanup import clean_device
+    from edgebench.provision.maintenance import clean_device
 
     if older_than is None and max_size is None:
         raise UsageError("say what may go: --older-than 30d, --max-size 2GB, or both")

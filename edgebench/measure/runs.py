@@ -119,7 +119,7 @@ def measure_runs(
     `watch` gets what was collected of the first one. `run_ids`: of each cell; the first is that of the process, too.
 
     Raises:
-        BoardBusy: another run is measuring there, for longer than the agent has patience.
+        BoardBusy: another run is measured there, for longer than the agent waits.
         ConnectionLost, AgentError, BoardError: the run is ended on the board, as far as it can be reached.
         RunEnded: interrupted, or the board failed at it.
     """
@@ -147,7 +147,7 @@ def measure_runs(
         _collect(agent, spec, collectors, watch, [_named(cell) for cell in cells])
         return [collector.run() for collector in collectors]
 
-    return agent.patiently(measure_once)
+    return agent.retry_while_busy(measure_once)
 
 
 #: What differs between the models of one process; all else is the same, or they would not share one.
