@@ -74,7 +74,7 @@ def collect_models(
         ConnectionLost: the board could not be reached again.
         RunInterrupted: Ctrl-C while the run was in progress.
     """
-    agent.patiently(lambda: _collect_once(agent, spec, collectors, watch))
+    agent.retry_while_busy(lambda: _collect_once(agent, spec, collectors, watch))
 
 
 def _collect_once(

@@ -13,8 +13,7 @@ import pytest
 from edgebench.analysis.comparison import compare
 from edgebench.analysis.pairing import PairedComparison
 from edgebench.analysis.summary import summarise
-from edgebench.board.agent import RemoteAgent
-from edgebench.board.transport import open_transport
+from edgebench.board.agent import RemoteAgent, connect_agent
 from edgebench.device import find_device
 from edgebench.errors import AgentError
 from edgebench.events import Event, LogMessage
@@ -123,9 +122,7 @@ def agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RemoteAge
     """The agent on this machine, with a home of its own."""
     monkeypatch.setenv("EDGEBENCH_HOME", str(tmp_path / "edgebench-home"))
     device = find_device("local")
-    with open_transport(device) as transport:
-        agent = RemoteAgent(transport, name="local", python=device.python)
-        agent.install()
+    with connect_agent(device) as agent:
         yield agent
 
 

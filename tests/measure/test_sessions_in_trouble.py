@@ -13,9 +13,8 @@ from typing import Any
 import pytest
 
 import edgebench
-from edgebench.board.agent import RemoteAgent
+from edgebench.board.agent import connect_agent
 from edgebench.board.preflight import push_artifact
-from edgebench.board.transport import open_transport
 from edgebench.device import find_device, load_profile
 from edgebench.errors import BoardError, ConfigError, RunFailed, StoreError, UsageError
 from edgebench.events import Began, Ended, Event, LogMessage, Planned
@@ -67,9 +66,7 @@ def test_a_board_that_others_use_is_waited_for(ssh_board: SshBoard, tiny_onnx: P
     device = ssh_board.device(python=sys.executable)
     artifact = export_model(tiny_onnx).artifact
     inputs = random_inputs([8], vocab_size=100)
-    with open_transport(device) as transport:
-        other = RemoteAgent(transport, name="other", python=sys.executable)
-        other.install()
+    with connect_agent(device) as other:
         push_artifact(other, artifact)
         other.push_bytes(inputs.to_bytes())
         spec = run_spec(
