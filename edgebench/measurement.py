@@ -1,7 +1,7 @@
 """Run and Measurement: what was measured, exactly as it will be kept.
 
 A Run is one fresh agent process; a Measurement is the Runs that share variant, artifact, device and workload.
-Everything inside is in integer nanoseconds and bytes; `to_json` turns to the units of contract.md.
+Everything inside is in integer nanoseconds and bytes; `to_json` gives the units of `schemas/profile.schema.json`.
 What was not measured is None.
 """
 
@@ -181,7 +181,7 @@ class Subject:
     session: str
     variant: Variant
     artifact: Artifact
-    device: Mapping[str, Any]  # contract.md: name, profile, model, arch, cores ...
+    device: Mapping[str, Any]  # name, profile, model, arch, cores ...; see `device` in schemas/common.schema.json
     workload: Mapping[str, Any]  # Workload.to_json()
     label: str  # the workload in a few characters, for a table
     planned_runs: int
@@ -395,7 +395,7 @@ class Measurement:
         return not self.reasons
 
     def to_json(self) -> dict[str, Any]:
-        """Return one entry of `measurements` in contract.md; latencies themselves stay in the store."""
+        """Return one entry of `measurements` in `profile --json`; latencies themselves stay in the store."""
         subject = self.subject
         return {
             "id": subject.id,

@@ -122,7 +122,7 @@ class Comparison:
         return tuple(f"{_name_of(each)} is not valid: {'; '.join(each.reasons)}" for each in sides)
 
     def to_json(self) -> dict[str, Any]:
-        """Return what contract.md says of `compare --json`."""
+        """Return one comparison of `compare --json`, as `schemas/common.schema.json` describes it."""
         parts = {name: getattr(self, name) for name in QUANTITIES}
         return {
             "baseline": _described(self.baseline),

@@ -22,7 +22,7 @@ from edgebench.analysis.pairing import PairedComparison
 from edgebench.analysis.summary import summarise
 from edgebench.artifact import Format
 from edgebench.errors import ConfigError, NotComparable, TooFewRuns, UnknownName
-from edgebench.measure.run_order import order_of_runs
+from edgebench.measure.scheduler import order_of_runs
 from edgebench.measurement import Measurement, Series
 from edgebench.report.comparison import comparison_parts
 from edgebench.stats.ratio import RatioEstimate, estimate_ratio

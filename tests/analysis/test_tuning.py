@@ -14,7 +14,7 @@ from edgebench.analysis.tuning import cores_text, tuned
 from edgebench.board.power import AS_FOUND, PowerState, refusals_of, states_of
 from edgebench.device import find_device
 from edgebench.errors import ConfigError, NotComparable, UnknownName
-from edgebench.measure.run_order import order_of_runs
+from edgebench.measure.scheduler import order_of_runs
 from edgebench.measure.sweep import thread_settings
 from edgebench.measurement import Energy, Measurement, Run
 from edgebench.request import Request, request_from_json, request_to_json

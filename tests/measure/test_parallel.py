@@ -32,7 +32,7 @@ PLAN = edgebench.RunPlan(runs=2, min_count=5, min_duration_s=0.0)
 def session(board: SshBoard, model: Path, store: edgebench.Store, name: str, **changes: Any) -> Any:
     device = board.device(name=name, **{"python": sys.executable, **changes})
     return partial(
-        profile_all, Request(device=device, models=(str(model),), plan=PLAN, own_cost=False, cold=False), store=store
+        profile_all, Request(device=device, models=(str(model),), plan=PLAN, overhead=False, cold=False), store=store
     )
 
 

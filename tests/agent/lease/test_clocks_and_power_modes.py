@@ -15,18 +15,8 @@ from edgebench_agent.lease.board_lease import BoardLease
 from edgebench_agent.lease.power import Power
 from edgebench_agent.protocol import Hello, LeaseRequest, PowerRequest
 from tests.agent.agent_board import SECOND, AgentBoard, wait_until
+from tests.agent.power_trees import CPU, NVPMODEL, PI4_GOVERNORS, governors, mode
 from tests.agent.trees import JETSON_NANO_POWER, PI4, plant, plant_command
-
-CPU = "sys/devices/system/cpu"
-PI4_GOVERNORS = {
-    f"{CPU}/cpu{core}/cpufreq/scaling_available_governors": "conservative ondemand performance powersave\n"
-    for core in range(4)
-}
-#: Sets the mode as nvpmodel does; mode 2 needs the board to start again, and is not taken.
-NVPMODEL = (
-    'read answer; if [ "$2" = 2 ]; then echo "Reboot required for this power mode"; exit 1; fi\n'
-    'printf "pmode:%04d\\n" "$2" > {root}/var/lib/nvpmodel/status\n'
-)
 
 
 @pytest.fixture
@@ -92,14 +82,6 @@ def lease(board: AgentBoard, do: str = "acquire", **values: Any) -> dict[str, An
 
 def power(board: AgentBoard, do: str, token: int, **values: Any) -> dict[str, Any]:
     return board.reply("power", input=PowerRequest(do=do, token=token, **values).to_json())
-
-
-def governors(root: Path) -> list[str]:
-    return [(root / f"{CPU}/cpu{core}/cpufreq/scaling_governor").read_text().strip() for core in range(4)]
-
-
-def mode(root: Path) -> str:
-    return (root / "var/lib/nvpmodel/status").read_text().strip()
 
 
 def test_show_tells_what_there_is_and_changes_nothing(board: AgentBoard, pi4: Path) -> None:
@@ -343,7 +325,13 @@ def let_time_pass(board: AgentBoard, seconds: int) -> None:
     (board.home / "lease.renewed").unlink(missing_ok=True)
 
 
+def hurry_guards(board: AgentBoard) -> None:
+    """Let guards look more often."""
+    board.change("lease/guard.py", b"_CHECK_EVERY_S = 5.0", b"_CHECK_EVERY_S = 0.2")
+
+
 def test_the_clocks_of_a_dead_host_are_put_back_though_nobody_comes(board: AgentBoard, pi4: Path) -> None:
+    hurry_guards(board)
     token = lease(board)["token"]
     power(board, "set", token, governor="powersave")
     power(board, "set", token, governor="performance")
@@ -357,6 +345,7 @@ def test_the_clocks_of_a_dead_host_are_put_back_though_nobody_comes(board: Agent
 
 
 def test_clocks_are_left_as_they_are_while_a_host_may_come_back_or_a_run_measures(board: AgentBoard, pi4: Path) -> None:
+    hurry_guards(board)
     home = Home(board.home)
     token = lease(board)["token"]
     power(board, "set", token, governor="performance")
@@ -365,7 +354,7 @@ def test_clocks_are_left_as_they_are_while_a_host_may_come_back_or_a_run_measure
     run = board.spec(mode="idle", min_duration_ns=600 * SECOND, lease_token=token)
     board.launch_well(run)
     let_time_pass(board, 3600)
-    time.sleep(7)  # the guard looks every five seconds
+    time.sleep(1)  # the guard looks several times meanwhile
     assert governors(pi4) == ["performance"] * 4
     board.end_runs()
     wait_until(lambda: governors(pi4) == ["ondemand"] * 4)
