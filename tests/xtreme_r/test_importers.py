@@ -159,8 +159,8 @@ def test_what_is_written_is_read_again(tmp_path: Path, suffix: str) -> None:
 @pytest.mark.parametrize(
     ("document", "given", "problem"),
     [
-        (EVALUATE_PY, {"variant": None}, "doesn't say whose scores they are; try: --variant NAME"),
-        (TRAINER, {}, "doesn't say which task and language it is of; try: --task xnli --lang sw"),
+        (EVALUATE_PY, {"variant": None}, "doesn't say whose scores they are; try: `variant=NAME`"),
+        (TRAINER, {}, "doesn't say which task and language it is of; try: `task='xnli'` `lang='sw'`"),
         (TRAINER | {"eval_accuracy": 81.2}, {"task": "xnli", "lang": "sw"},
          "accuracy of xnli in sw is 81.2, and Hugging Face Trainer gives it on 0..1; if all of the file is on another"),
         ({"eval_f1": 0.8, "eval_exact_match": 0.7}, {"task": "xquad", "lang": "de"},
@@ -174,8 +174,8 @@ def test_what_is_written_is_read_again(tmp_path: Path, suffix: str) -> None:
         ({"results": {"hellaswag": {"acc,none": 0.4}}, "versions": {}}, {}, "no score of XTREME-R in it (left out: he"),
         (MTEB | {"task_name": "XNLI"}, {}, "no score of XTREME-R in it (left out: XNLI: MTEB scores it otherwise"),
         (MTEB | {"scores": {}}, {}, "not what MTEB writes: KeyError: 'test'"),
-        ({"loss": 1.0}, {}, "no format of scores that is known; try: --from with one of edgebench, nlu-evals, lm-eval"),
-        (NLU_EVALS, {}, "its name says no task of XTREME-R ('scores'); try: --task xnli"),
+        ({"loss": 1.0}, {}, "no format of scores that is known; try: `kind`, one of edgebench, nlu-evals, lm-eval"),
+        (NLU_EVALS, {}, "its name says no task of XTREME-R ('scores'); try: `task='xnli'`"),
         ("{", {}, "not JSON"),
         ("task,lang,metric,value\nxnli,en,acc,0.8\n", {}, "no value is above 1, which may be a scale of 0..1"),
         ("task,lang,metric,value\nxnli,en,acc,0.8\nxnli,sw,acc,70\n", {}, "some values are at most 1 and others above"),
