@@ -164,7 +164,7 @@ def test_what_is_written_is_read_again(tmp_path: Path, suffix: str) -> None:
         (TRAINER | {"eval_accuracy": 81.2}, {"task": "xnli", "lang": "sw"},
          "accuracy of xnli in sw is 81.2, and Hugging Face Trainer gives it on 0..1; if all of the file is on another"),
         ({"eval_f1": 0.8, "eval_exact_match": 0.7}, {"task": "xquad", "lang": "de"},
-         "no f1 of xquad is above 1, which may be a scale of 0..1 where 0..100 is expected; say which it is: --sc"),
+         "no f1 of xquad is above 1, which may be a scale of 0..1 where 0..100 is expected; say which it is: `sc"),
         ({"xnli": {"accuracy": {"en": 0.8}, "avg_accuracy": 0.8}}, {}, "no accuracy of xnli is above 1"),
         ({"xnli": {"accuracy": {"en": 101}, "avg_accuracy": 101}}, {}, "is 101, and XTREME's evaluate.py gives it on"),
         ({"results": {"xnli_sw": {"acc,none": 0.4}, "xnli_en": {"acc,none": 84}}, "versions": {}}, {},
