@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from edgebench.artifact import Artifact, ArtifactFile, Format
-from edgebench.measurement import Memory, Run, Series, Subject, Trace
+from edgebench.measurement import Subject
+from edgebench.run import Memory, Run, Series, Trace
 from edgebench.variant import Variant
 
 MS = 1_000_000  # nanoseconds

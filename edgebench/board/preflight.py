@@ -12,6 +12,7 @@ from edgebench.board.facts import busy_processes, sensors_of
 from edgebench.device import Device
 from edgebench.errors import BoardError
 from edgebench.events import LogMessage, OnEvent, Pushing, ignore
+from edgebench.facts import DeviceFacts
 from edgebench.sensors import POWER
 from edgebench_agent import protocol
 
@@ -25,7 +26,7 @@ def preflight(
     on_event: OnEvent = ignore,
     *,
     runtime: str | None = None,
-) -> dict[str, Any]:
+) -> dict[str, DeviceFacts]:
     """Make sure that the board, on which the agent is installed, can run these artifacts; return its facts by runtime.
 
     `runtime`: what .tflite files are to run in; None: whichever the board has.
@@ -56,14 +57,16 @@ def preflight(
                 f"of memory free; try a smaller format (--format onnx-int8) or free memory on the board"
             )
     return {
-        name: {
-            **reply["runtimes"][name]["board"],  # first: a board does not name itself
-            "name": device.name,
-            "profile": device.profile.name,
-            "runtime": name,
-            "runtime_version": reply["runtimes"][name].get("version"),
-            "power_rails_ms": power_rails_ms(sensors_of(reply) or {}),
-        }
+        name: DeviceFacts.from_json(
+            {
+                **reply["runtimes"][name]["board"],  # first: a board does not name itself
+                "name": device.name,
+                "profile": device.profile.name,
+                "runtime": name,
+                "runtime_version": reply["runtimes"][name].get("version"),
+                "power_rails_ms": power_rails_ms(sensors_of(reply) or {}),
+            }
+        )
         for name in runtimes
     }
 

@@ -21,10 +21,11 @@ from edgebench.evaluation_result import LanguageCost, LanguageEvaluation, TaskEv
 from edgebench.events import LogMessage, OnEvent, ignore
 from edgebench.export import Exported, existing_file, export_model, open_tokenizer
 from edgebench.export.checkpoint import TOKENIZER_FILES
+from edgebench.facts import DeviceFacts
 from edgebench.measure.collect import RunCollector
 from edgebench.measure.inputs import resolve_workload
-from edgebench.measurement import Run
 from edgebench.request import WAIT_S
+from edgebench.run import Run
 from edgebench.stats.percentiles import quantiles
 from edgebench.stats.resampling import bootstrap_interval
 from edgebench.store.store import Store
@@ -320,7 +321,7 @@ def _on_device(
     parts: Sequence[_Part],
     store: Store,
     on_event: OnEvent,
-) -> tuple[tuple[LanguageEvaluation, ...], Mapping[str, Any]]:
+) -> tuple[tuple[LanguageEvaluation, ...], DeviceFacts]:
     """Return what an artifact answers on a device, from the store where it is there; and the device's facts."""
     artifact = subject.exported.artifact
     with open_leased_agent(device, purpose="evaluate", wait_s=request.wait_s, on_event=on_event) as agent:
@@ -352,7 +353,7 @@ class _Evaluator:
     request: EvaluationRequest
     device: Device
     subject: _Subject
-    facts: Mapping[str, Any]
+    facts: DeviceFacts
     board: BoardModel
     on_event: OnEvent
     vectors: dict[str, tuple[NDArray[np.float32], list[int]]] = field(default_factory=dict)
@@ -374,10 +375,10 @@ class _Evaluator:
             "threads": self._threads,
             "tokenizer_sha256": _tokenizer_sha256(artifact),
             "format": str(artifact.format),
-            "runtime": self.facts.get("runtime"),
-            "runtime_version": self.facts.get("runtime_version"),
+            "runtime": self.facts.runtime,
+            "runtime_version": self.facts.runtime_version,
             "providers": list(self.board.providers),
-            "arch": self.facts.get("arch"),
+            "arch": self.facts.arch,
         }
         if task.group == "qa":
             values |= {"n_best": N_BEST, "max_answer_len": MAX_ANSWER_LEN, "spans": "run_qa.py of transformers"}
@@ -501,15 +502,15 @@ class _Evaluator:
         count = len(part.examples)
         split = fertility_of(self.subject.tokenizer, part.examples)
         energy = energy_of(run)
-        padded = run.facts.get("batch_padded_tokens")
+        padded = run.facts.batch_padded_tokens
         return LanguageCost(
             examples=count,
             inferences=len(inputs.owners),
             batch=self.request.batch,
             latency_ms=_latency_ms(run, inputs, self.request.batch),
             tokens=sum(map(len, inputs.sequences)) / count,
-            padded_tokens=sum(padded) / count if isinstance(padded, list) else None,
-            buckets=tuple(run.facts.get("lengths", ())),
+            padded_tokens=sum(padded) / count if padded is not None else None,
+            buckets=run.facts.lengths or (),
             truncated=inputs.truncated,
             fertility=split.fertility if split else None,
             continued_words=split.continued if split else None,

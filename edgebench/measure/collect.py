@@ -8,7 +8,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from edgebench.errors import AgentError
-from edgebench.measurement import Memory, Run, Series, Trace
+from edgebench.facts import RunFacts
+from edgebench.run import Memory, Run, Series, Trace
 from edgebench.text import printable
 from edgebench_agent import protocol
 
@@ -149,7 +150,7 @@ class RunCollector:
             load_ns=self._load_ns,
             first_ns=self._first_ns,
             memory=self._memory(),
-            facts=self._facts | ({"log": list(self.log)} if self.log else {}),
+            facts=RunFacts.from_json(self._facts | ({"log": self.log} if self.log else {})),
             tokens=int(executed @ np.asarray(self._batch_tokens, np.int64)),
             inferences=int(executed @ np.asarray(self._batch_sizes, np.int64)),
         )

@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 
-from edgebench.analysis.validity import BESIDE
 from edgebench.artifact import Artifact
 from edgebench.board.agent import RemoteAgent
 from edgebench.board.archive import agent_archive
@@ -17,15 +16,17 @@ from edgebench.board.power import AS_FOUND, PowerState
 from edgebench.board.preflight import model_files, providers_for, runtime_of
 from edgebench.errors import BoardBusy, EdgebenchError
 from edgebench.measure.collect import RunCollector
-from edgebench.measurement import Run, Subject
+from edgebench.measurement import Subject
+from edgebench.reason import Reason, ReasonCode
 from edgebench.request import Request
+from edgebench.run import Run
 from edgebench.workload import EncodedInputs, RunPlan, Workload
 from edgebench_agent import protocol
 
 #: Inferences of a run; of a sustained one, an hour of half a millisecond each.
 _MOST, _MOST_SUSTAINED = 1 << 18, 1 << 23
 LEASE_NS = 600 * 1_000_000_000  # a run that nobody renews ends after ten minutes
-INTERRUPTED = "interrupted before its end"
+INTERRUPTED = Reason(ReasonCode.INTERRUPTED, "interrupted before its end")
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +187,8 @@ def _collect(
     if failed is not None:
         at_fault = [failed.model] if failed.model is not None else range(len(names))
         error = failure(f"{agent.name}: {' and '.join(names[number] for number in at_fault)}", failed)
-        reasons = [("" if number in at_fault else BESIDE) + f"failed: {failed.kind}" for number in range(len(names))]
+        reason = Reason(ReasonCode.FAILED, f"failed: {failed.kind}")
+        reasons = [reason if number in at_fault else reason.of_partner() for number in range(len(names))]
         runs = [replace(each.run(), reasons=(why,)) for each, why in zip(collectors, reasons, strict=True)]
         raise RunEnded(runs, error)
 

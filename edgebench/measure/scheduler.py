@@ -14,6 +14,7 @@ from edgebench.errors import RunFailed
 from edgebench.events import LogMessage, OnEvent, ignore
 from edgebench.measure.run_order import order_of_runs
 from edgebench.measurement import Subject
+from edgebench.reason import Reason, joined
 
 
 class Done(Protocol):
@@ -24,7 +25,7 @@ class Done(Protocol):
         """Whether it counts."""
 
     @property
-    def reasons(self) -> tuple[str, ...]:
+    def reasons(self) -> tuple[Reason, ...]:
         """Why not."""
 
 
@@ -76,7 +77,7 @@ class RunScheduler:
             kept = self._runs(index)
             if len(kept) >= most:
                 return
-            why = next(("; ".join(run.reasons) for run in reversed(kept) if run.reasons), "it is missing")
+            why = next((joined(run.reasons) for run in reversed(kept) if run.reasons), "it is missing")
             name = self.subjects[index].variant.name
             if not self.has_time(index):
                 self.on_event(LogMessage(f"{name}: no time is left to repeat a run that was not valid: {why}"))

@@ -24,6 +24,7 @@ from edgebench.errors import RunFailed
 from edgebench.events import Began, Ended, LogMessage, OnEvent, Planned, Running, ignore
 from edgebench.export import cache_folder
 from edgebench.export.tflite_runtimes import tflite_runtime_python
+from edgebench.figures import Score
 from edgebench.measure.alternation import rotation_order, rows_of, tag_alternating, with_ratios
 from edgebench.measure.budget import (
     SUSTAINED_COST,
@@ -46,8 +47,9 @@ from edgebench.measure.resume import stored_runs
 from edgebench.measure.runs import Cell, RunEnded, measure_runs
 from edgebench.measure.scheduler import RunScheduler
 from edgebench.measure.sweep import Condition, conditions_of, settings_of
-from edgebench.measurement import Measurement, Run, Score, Subject
+from edgebench.measurement import Measurement, Subject
 from edgebench.request import DEFAULT_MODEL, Request, request_from_json, request_to_json
+from edgebench.run import Run
 from edgebench.store.store import Store
 from edgebench.variant import Variant
 from edgebench.workload import RunPlan, Workload
@@ -331,7 +333,7 @@ class _Session:
             self._store.add_runs([(cell.subject, run) for cell, run in zip(order, ended.runs, strict=True)])
             raise ended.why from ended
         idle = self._idle[row[0].power]
-        judged = validate_group([replace(run, facts={**run.facts, **idle, **cooled}) for run in runs], plan)
+        judged = validate_group([replace(run, facts=run.facts.adding({**idle, **cooled})) for run in runs], plan)
         found = dict(zip((cell.subject.id for cell in order), with_ratios(judged), strict=True))
         self._store.add_runs([(cell.subject, found[cell.subject.id]) for cell in row])
         for cell in row:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from edgebench.artifact import Artifact
 from edgebench.board.agent import RemoteAgent
@@ -12,6 +11,7 @@ from edgebench.board.power import AS_FOUND, BoardPower, PowerState, is_refusal
 from edgebench.board.preflight import preflight
 from edgebench.errors import BoardError
 from edgebench.events import LogMessage, OnEvent
+from edgebench.facts import DeviceFacts, Tuning
 from edgebench.request import Request
 from edgebench.workload import Workload
 
@@ -21,7 +21,7 @@ class Condition:
     """A state of the board's power, and what the board told of itself in it, by runtime."""
 
     power: PowerState
-    facts: Mapping[str, Mapping[str, Any]]
+    facts: Mapping[str, DeviceFacts]
 
 
 def conditions_of(
@@ -44,8 +44,8 @@ def conditions_of(
             continue
         facts = preflight(agent, request.device, artifacts, on_event, runtime=request.runtime)
         if request.tune:
-            about = {"parameters": list(request.tune), "power_as_found": state == AS_FOUND}
-            facts = {runtime: {**told, "tune": about} for runtime, told in facts.items()}
+            tuning = Tuning(parameters=tuple(request.tune), power_as_found=state == AS_FOUND)
+            facts = {runtime: replace(of_runtime, tune=tuning) for runtime, of_runtime in facts.items()}
         found.append(Condition(power=state, facts=facts))
     power.apply(AS_FOUND)
     return found
@@ -62,14 +62,13 @@ def settings_of(workload: Workload, request: Request, condition: Condition) -> l
     ]
 
 
-def thread_settings(board: Mapping[str, Any], usual: int | None) -> list[tuple[int, tuple[int, ...] | None]]:
+def thread_settings(board: DeviceFacts, usual: int | None) -> list[tuple[int, tuple[int, ...] | None]]:
     """Return (threads, cores to keep to; None: all), each once, the usual number on all cores first.
 
     One, two, four ... and as many threads as there are cores. Where cores differ (big.LITTLE), also as many as the
     fastest ones, which they keep to, and each slower kind of core with a thread for each.
     """
-    usable = board.get("usable_cores")
-    count = usable if type(usable) is int and usable > 0 else 1
+    count = max(1, board.usable_cores or 1)
     kinds = _kinds_of_cores(board, count)
     settings: list[tuple[int, tuple[int, ...] | None]] = [(min(usual, count) if usual else count, None)]
     if len(kinds) == 1:
@@ -86,13 +85,12 @@ def _counts(cores: int) -> list[int]:
     return [1 << power for power in range(cores.bit_length()) if 1 << power < cores] + [cores]
 
 
-def _kinds_of_cores(board: Mapping[str, Any], count: int) -> list[tuple[int, ...]]:
+def _kinds_of_cores(board: DeviceFacts, count: int) -> list[tuple[int, ...]]:
     """Return the cores of each capacity, the fastest first; one kind where the board does not tell them apart."""
-    told = board.get("core_capacities")
     capacities = {
         int(core): capacity
-        for core, capacity in (told.items() if isinstance(told, Mapping) else ())
-        if core.isascii() and core.isdigit() and type(capacity) is int
+        for core, capacity in (board.core_capacities or {}).items()
+        if core.isascii() and core.isdigit()
     }
     if len(capacities) != count:
         return [tuple(range(count))]

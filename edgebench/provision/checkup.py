@@ -17,8 +17,8 @@ from edgebench.board.transport import open_transport
 from edgebench.device import Device
 from edgebench.errors import AuthenticationError, BoardBusy, BoardError, ConnectionLost, DeviceError, HostKeyError
 from edgebench.measure.probes.overhead import own_cost
-from edgebench.measurement import Overhead
 from edgebench.report.overhead import cost_text, sensors_text
+from edgebench.run import Overhead
 from edgebench.text import printable
 from edgebench_agent.protocol import LeaseRequest
 

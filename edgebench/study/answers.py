@@ -7,17 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgebench.analysis.comparison import compare_pairs, why_not_comparable
-from edgebench.analysis.pairing import (
-    WORDS,
-    ExampleScores,
-    PairedComparison,
-    ScoreContrast,
-    ScoredMeasurement,
-    compare_scores,
-    join_scores,
-    scores_sentence,
-)
+from edgebench.analysis.pairing import ExampleScores, ScoredMeasurement, join_scores
 from edgebench.analysis.pareto import Front, fronts
+from edgebench.analysis.score_comparison import WORDS, PairedComparison, ScoreContrast, compare_scores, scores_sentence
 from edgebench.errors import NotComparable
 from edgebench.stats.paired import SeedDifference, seed_difference
 from edgebench.stats.verdicts import judge_all
@@ -206,7 +198,7 @@ def _pairs_of_part(
             if why is None:
                 yield one, other
             else:
-                where = f"{one.measurement.subject.device.get('name')}, {one.measurement.subject.label}"
+                where = f"{one.measurement.subject.device.name}, {one.measurement.subject.label}"
                 notes.append(f"{_name(other)} against {_name(one)} on {where} is not compared: {why}")
 
 

@@ -17,14 +17,15 @@ import pytest
 from rich.console import Console
 
 import edgebench
-from edgebench.analysis.comparison import MUST_MATCH, Comparison, compare, compare_pairs, compare_rows, find_pairs
-from edgebench.analysis.pairing import PairedComparison
+from edgebench.analysis.comparison import MUST_MATCH, Comparison, compare, compare_pairs, compare_rows
+from edgebench.analysis.score_comparison import PairedComparison
 from edgebench.analysis.summary import summarise
 from edgebench.artifact import Format
 from edgebench.errors import ConfigError, NotComparable, TooFewRuns, UnknownName
 from edgebench.measure.run_order import order_of_runs
-from edgebench.measurement import Measurement, Series
+from edgebench.measurement import Measurement
 from edgebench.report.comparison import comparison_parts
+from edgebench.run import Series
 from edgebench.stats.ratio import RatioEstimate, estimate_ratio
 from edgebench.stats.verdicts import (
     LOOKS,
@@ -36,6 +37,7 @@ from edgebench.stats.verdicts import (
     look_level,
     more_runs,
 )
+from edgebench.store.lookup import find_pairs
 from edgebench.store.store import Store
 from edgebench.testing import SimulatedBoard
 from edgebench.testing.simulated_board import simulated_subject

@@ -12,8 +12,9 @@ from rich.console import Console
 
 from edgebench.analysis.energy import IDLE_FACT, energy_of, energy_per_inference_j, idle_power_uw, rails_of
 from edgebench.analysis.summary import figures_of, summarise
-from edgebench.measurement import Energy, Run, Series
+from edgebench.figures import Energy
 from edgebench.report.table import measurement_table
+from edgebench.run import Run, Series
 from tests.sample_runs import MS, START_NS, run, subject, trace
 
 W = 1_000_000  # microwatts

@@ -13,18 +13,9 @@ import pytest
 
 import edgebench
 from edgebench.analysis.comparison import compare
-from edgebench.analysis.pairing import (
-    OF_FILE,
-    OF_OTHER_FILE,
-    OF_VARIANT,
-    ExampleScores,
-    PairedComparison,
-    ScoredMeasurement,
-    compare_scores,
-    compare_with_scores,
-    join_scores,
-)
+from edgebench.analysis.pairing import OF_FILE, OF_OTHER_FILE, OF_VARIANT, ExampleScores, ScoredMeasurement, join_scores
 from edgebench.analysis.pareto import fronts
+from edgebench.analysis.score_comparison import PairedComparison, compare_scores, compare_with_scores
 from edgebench.errors import ConfigError, NotComparable
 from edgebench.measurement import Measurement
 from edgebench.stats.paired import align, estimate_difference, estimate_f1_difference, seed_difference

@@ -9,8 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgebench.analysis.summary import complete_passes, has_no_complete_pass, summarise, summarise_latencies
-from edgebench.measurement import LatencySummary, Measurement, Memory, Run
+from edgebench.analysis.passes import complete_passes, has_no_complete_pass
+from edgebench.analysis.summary import summarise, summarise_latencies
+from edgebench.figures import LatencySummary
+from edgebench.measurement import Measurement
+from edgebench.run import Memory, Run
 from tests.sample_runs import MS, run, subject, trace
 
 ONE_TO_HUNDRED = [n * MS for n in range(1, 101)]

@@ -16,8 +16,9 @@ from edgebench.analysis.timeline import minutes_of
 from edgebench.analysis.validity import judged, reasons_against
 from edgebench.errors import ConfigError
 from edgebench.measure.scheduler import RunScheduler
-from edgebench.measurement import Measurement, Run, Series, measurements_to_json
+from edgebench.measurement import Measurement, measurements_to_json
 from edgebench.report.sustained import sustained_tables
+from edgebench.run import Run, Series
 from edgebench.store.store import Store
 from edgebench.testing import Disturbance, SimulatedBoard
 from edgebench.testing.simulated_board import simulated_subject

@@ -14,10 +14,12 @@ from edgebench.analysis.tuning import cores_text, tuned
 from edgebench.board.power import AS_FOUND, PowerState, refusals_of, states_of
 from edgebench.device import find_device
 from edgebench.errors import ConfigError, NotComparable, UnknownName
+from edgebench.figures import Energy
 from edgebench.measure.run_order import order_of_runs
 from edgebench.measure.sweep import thread_settings
-from edgebench.measurement import Energy, Measurement, Run
+from edgebench.measurement import Measurement
 from edgebench.request import Request, request_from_json, request_to_json
+from edgebench.run import Run
 from edgebench.testing.simulated_board import SimulatedBoard, simulated_subject
 from edgebench.workload import Workload
 

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgebench.analysis.summary import complete_passes
+from edgebench.analysis.passes import complete_passes
 from edgebench.analysis.validity import RULES, judged, reasons_against
-from edgebench.measurement import Run, Series
+from edgebench.run import Run, Series
 from edgebench.testing import Disturbance, SimulatedBoard
 from edgebench.testing.simulated_board import simulated_subject
 from edgebench.workload import RunPlan

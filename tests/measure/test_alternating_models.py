@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgebench.analysis.comparison import compare, compare_rows
-from edgebench.analysis.summary import complete_passes, duration_ns, summarise
+from edgebench.analysis.passes import complete_passes, duration_ns
+from edgebench.analysis.summary import summarise
 from edgebench.analysis.validity import validate_group
 from edgebench.artifact import Format
 from edgebench.device import Device, find_device, load_profile
@@ -22,8 +23,9 @@ from edgebench.errors import BoardError, ConfigError, NotComparable, TooFewRuns
 from edgebench.measure.alternation import rotation_order, rows_of, tag_alternating, with_ratios
 from edgebench.measure.budget import RunCost, SharedCost, shared_cost_of
 from edgebench.measure.runs import Cell
-from edgebench.measurement import Measurement, Run
+from edgebench.measurement import Measurement
 from edgebench.request import Request
+from edgebench.run import Run
 from edgebench.stats.ratio import estimate_paired_ratio
 from edgebench.stats.verdicts import more_runs
 from edgebench.store.store import Store

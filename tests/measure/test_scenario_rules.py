@@ -9,14 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edgebench.analysis.run_rules import utilisation
 from edgebench.analysis.summary import summarise
 from edgebench.analysis.timeline import service_times
-from edgebench.analysis.validity import reasons_against, utilisation
+from edgebench.analysis.validity import reasons_against
 from edgebench.device import find_device
 from edgebench.errors import ConfigError
 from edgebench.measure.inputs import encode
-from edgebench.measurement import Run
 from edgebench.request import Request, request_from_json, request_to_json
+from edgebench.run import Run
 from edgebench.workload import RunPlan, Scenario, Workload
 from tests.sample_runs import MS, run, subject, trace
 

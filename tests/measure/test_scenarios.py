@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import edgebench
-from edgebench.analysis.summary import complete_passes
+from edgebench.analysis.passes import complete_passes
 from edgebench.errors import NotValid
 from edgebench.events import Event, LogMessage
 from edgebench.measure.session import resume

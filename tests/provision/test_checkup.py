@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from edgebench.device import Device, load_profile, profile_names
-from edgebench.measurement import Overhead
 from edgebench.provision.checkup import Checkup, Finding, State, cost_findings, probe_findings
+from edgebench.run import Overhead
 from edgebench_agent.sensors import BOARD_SENSORS
 
 HEALTHY: dict[str, Any] = {

@@ -10,7 +10,8 @@ import pytest
 from rich.console import Console
 
 from edgebench.analysis.summary import summarise
-from edgebench.measurement import Measurement, PaddingCost, Score
+from edgebench.figures import PaddingCost, Score
+from edgebench.measurement import Measurement
 from edgebench.report.details import details_of, list_of_measurements
 from edgebench.report.table import measurement_table, summary_line
 from tests.sample_runs import MS, run, subject, trace

@@ -19,7 +19,7 @@ from hypothesis.extra import numpy as st_numpy
 
 from edgebench.analysis.conditions import conditions_of
 from edgebench.errors import StoreError, UnknownName, UsageError
-from edgebench.measurement import Memory, Overhead, Run, Series, Trace
+from edgebench.run import Memory, Overhead, Run, Series, Trace
 from edgebench.store.store import Store
 from edgebench.variant import IntermediateTask, Lineage, TrainingKind
 from tests.sample_runs import MS, run, subject, trace

@@ -10,9 +10,9 @@ from edgebench.board.journal import failure
 from edgebench.board.preflight import providers_for
 from edgebench.errors import AgentError, BoardError, LeaseLost, RunFailed
 from edgebench.events import LogMessage, OnEvent
+from edgebench.figures import ColdStart
 from edgebench.measure.collect import RunCollector
 from edgebench.measure.runs import Cell, run_spec
-from edgebench.measurement import ColdStart
 from edgebench.request import Request
 from edgebench.store.store import Store
 
@@ -54,4 +54,4 @@ def _start(agent: RemoteAgent, cell: Cell, request: Request) -> ColdStart:
     if collector.failed is not None:
         raise failure(agent.name, collector.failed)
     run = collector.run()
-    return ColdStart(load_ns=run.load_ns, first_ns=run.first_ns, resident_share=run.facts.get("resident_before_load"))
+    return ColdStart(load_ns=run.load_ns, first_ns=run.first_ns, resident_share=run.facts.resident_before_load)

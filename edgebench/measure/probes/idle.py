@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from edgebench.analysis.energy import IDLE_FACT, LEAST_READINGS, idle_power_uw, rails_of
+from edgebench.analysis.energy import LEAST_READINGS, idle_power_uw, rails_of
 from edgebench.board.agent import RemoteAgent
 from edgebench.board.journal import failure
 from edgebench.errors import AgentError, BoardBusy
@@ -28,7 +28,7 @@ def measure_idle(agent: RemoteAgent, cell: Cell, request: Request, on_event: OnE
 
     `cell`: any one of the session's. What goes wrong is said, and costs only the net figure.
     """
-    seconds = _seconds(cell.subject.device.get("power_rails_ms") or {})
+    seconds = _seconds(cell.subject.device.power_rails_ms or {})
     if seconds is None:
         return {}
     on_event(LogMessage(f"{agent.name}: measuring its idle power for {seconds:.0f} s"))
@@ -47,7 +47,7 @@ def measure_idle(agent: RemoteAgent, cell: Cell, request: Request, on_event: OnE
     except (AgentError, BoardBusy) as error:
         on_event(LogMessage(f"{agent.name}: its idle power was not measured: {error}"))
         return {}
-    return {IDLE_FACT: powers} if powers else {}
+    return {"idle_power_uw": powers} if powers else {}
 
 
 def _powers(agent: RemoteAgent, spec: protocol.RunSpec) -> dict[str, float]:

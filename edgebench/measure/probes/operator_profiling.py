@@ -12,9 +12,9 @@ from edgebench.board.preflight import providers_for
 from edgebench.errors import AgentError, RunFailed
 from edgebench.events import LogMessage, OnEvent
 from edgebench.measure.runs import Cell, run_spec
-from edgebench.measurement import Run
 from edgebench.operators import Operator, OperatorProfile
 from edgebench.request import Request
+from edgebench.run import Run
 from edgebench.store.store import Store
 from edgebench.text import printable
 from edgebench_agent import protocol
@@ -23,8 +23,8 @@ from edgebench_agent import protocol
 def has_fallen_back(runs: Sequence[Run]) -> bool:
     """Whether an accelerator ran only some of the nodes, and the CPU the others."""
     for run in runs:
-        nodes = run.facts.get("nodes")
-        if isinstance(nodes, dict) and nodes.get("CPUExecutionProvider", 0) and len(nodes) > 1:
+        nodes = run.facts.nodes or {}
+        if nodes.get("CPUExecutionProvider", 0) and len(nodes) > 1:
             return True
     return False
 

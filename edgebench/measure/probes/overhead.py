@@ -23,8 +23,8 @@ from edgebench.events import LogMessage, OnEvent
 from edgebench.measure.collect import RunCollector
 from edgebench.measure.run_order import order_of_runs
 from edgebench.measure.runs import LEASE_NS
-from edgebench.measurement import Overhead, Run
 from edgebench.request import Request
+from edgebench.run import Overhead, Run
 from edgebench.stats.intervals import t_interval
 from edgebench.stats.ratio import estimate_ratio
 from edgebench.stats.verdicts import LEVEL
