@@ -104,7 +104,7 @@ def measure(devices: Sequence[Device], model: Path, seconds: float, store: Path)
     sessions: dict[str, Any] = {
         device.name: partial(
             profile_all,
-            Request(device=device, models=(str(model),), workloads=(workload,), plan=plan, own_cost=False, cold=False),
+            Request(device=device, models=(str(model),), workloads=(workload,), plan=plan, overhead=False, cold=False),
             store=keep,
         )
         for device in devices

@@ -24,10 +24,9 @@ import edgebench
 from benchmarks.pairs import interleaved
 from edgebench.artifact import Artifact
 from edgebench.board.agent import RemoteAgent
-from edgebench.board.journal import failure
 from edgebench.board.transport import open_transport
 from edgebench.export import export_model
-from edgebench.measure.collect import RunCollector
+from edgebench.measure.collect import RunCollector, collect_run
 from edgebench.measure.runs import run_spec
 from edgebench.workload import EncodedInputs, RunPlan, Workload, random_inputs
 from edgebench_agent import protocol
@@ -91,13 +90,7 @@ class Bench:
 
     def measure(self, spec: protocol.RunSpec) -> RunCollector:
         """Measure one run."""
-        collector = RunCollector(spec, started_at="")
-        self.agent.launch(spec)
-        for entry in self.agent.follow(spec.run_id):
-            collector.take(entry)
-        if collector.failed is not None:
-            raise failure(self.agent.name, collector.failed)
-        return collector
+        return collect_run(self.agent, spec)
 
     def bare(self) -> dict[str, Any]:
         """Run the bare loop, with as many warm-up inferences as the agent last found enough; return what it says."""

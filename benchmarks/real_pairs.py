@@ -109,7 +109,7 @@ def measured(
         plan=plan,
         until_decided=until_decided,
         alternate=alternate,
-        own_cost=False,
+        overhead=False,
         cold=False,
     )
     return compare_rows(profile_all(request, store=store))
@@ -187,7 +187,7 @@ def pair_in_turns(bench: Bench, turn_s: float) -> tuple[dict[int, float], dict[i
         over = time.monotonic_ns()
         for side in sides:
             _signal(side, signal.SIGCONT)
-    collector = RunCollector(spec, started_at="")
+    collector = RunCollector(spec)
     for entry in bench.agent.follow(spec.run_id):
         collector.take(entry)
     trace = collector.run().trace

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from edgebench.errors import StoreError, UnknownName
+from edgebench.serialisation import from_plain, to_plain
 
 _CHUNK_BYTES = 1 << 20
 
@@ -81,10 +82,13 @@ class Parity:
     outputs: tuple[OutputParity, ...] = ()
 
     @classmethod
-    def from_json(cls, values: dict[str, Any]) -> Parity:
-        """Return what `asdict` made plain."""
-        outputs = tuple(OutputParity(**output) for output in values.get("outputs", ()))
-        return cls(**values | {"outputs": outputs})
+    def from_json(cls, values: Any) -> Parity:
+        """Return the parity that plain values describe.
+
+        Raises:
+            StoreError: the values are not valid.
+        """
+        return from_plain(cls, values, where="parity", error=StoreError, allow_unknown=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,38 +147,22 @@ class Artifact:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values, as `artifact.json` and the store hold them."""
-        values = {name: getattr(self, name) for name in self.__slots__}
-        values |= {
-            "format": str(self.format),
-            "sha256": self.sha256,
-            "bytes": self.bytes,
-            "files": [asdict(file) for file in self.files],
-            "path": str(self.path),
-            "parity": asdict(self.parity) if self.parity else None,
-            "parity_elsewhere": [asdict(parity) for parity in self.parity_elsewhere],
-            "refused_by": dict(self.refused_by),
-            "buckets": list(self.buckets),
-        }
-        return values
+        plain: dict[str, Any] = to_plain(self)
+        return plain | {"sha256": self.sha256, "bytes": self.bytes}
 
     def to_result(self) -> dict[str, Any]:
         """Return plain values as results show them: `files` are names in `path`, the first is the model."""
         return self.to_json() | {"files": [file.name for file in self.files]}
 
     @classmethod
-    def from_json(cls, values: dict[str, Any], *, path: Path | None = None) -> Artifact:
-        """Return the artifact that `to_json` described, in folder `path` (default: where it was)."""
-        known = {name: values[name] for name in cls.__slots__ if name in values}
-        known |= {
-            "format": Format(values["format"]),
-            "files": tuple(ArtifactFile(**file) for file in values["files"]),
-            "path": path if path is not None else Path(values["path"]),
-            "parity": Parity.from_json(values["parity"]) if values.get("parity") else None,
-            "parity_elsewhere": tuple(Parity.from_json(parity) for parity in values.get("parity_elsewhere", ())),
-            "refused_by": dict(values.get("refused_by", {})),
-            "buckets": tuple(values.get("buckets", ())),
-        }
-        return cls(**known)
+    def from_json(cls, values: Any, *, path: Path | None = None) -> Artifact:
+        """Return the artifact that `to_json` described, in folder `path` (default: where it was).
+
+        Raises:
+            StoreError: the values are not valid.
+        """
+        artifact = from_plain(cls, values, where="artifact", error=StoreError, allow_unknown=True)
+        return artifact if path is None else replace(artifact, path=path)
 
 
 def hash_file(path: Path, *, on_bytes: Callable[[int], None] | None = None) -> str:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Collection, Mapping
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from edgebench.artifact import EXPORT_FORMATS, Format
-from edgebench.errors import ConfigError, UnknownName, nearest
+from edgebench.errors import ConfigError, UnknownName
+from edgebench.serialisation import field_names, from_plain, refuse_unknown_keys
 
 CONFIG_NAME = "edgebench.toml"
 LOCAL = "local"
@@ -46,6 +46,10 @@ class DeviceProfile:
     sensors: tuple[str, ...]
     source: tuple[str, ...]  # where the facts stand
     notes: str = ""
+
+    def __post_init__(self) -> None:
+        if self.default_format not in EXPORT_FORMATS:
+            raise ConfigError(f"default_format must be one of {', '.join(EXPORT_FORMATS)}, got {self.default_format}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,46 +171,13 @@ def load_profile(name: str) -> DeviceProfile:
     return read_profile(profiles_folder() / f"{name}.toml")
 
 
-#: Keys of a profile's file: the type of the value, or [the type of the entries of a list].
-_PROFILE_TYPES: Mapping[str, Any] = {
-    "title": str,
-    "arch": str,
-    "cpu": str,
-    "cores": int,
-    "isa": [str],
-    "memory_bytes": [int],
-    "gpu": str,
-    "os": [str],
-    "python": [str],
-    "runtimes": [str],
-    "default_format": str,
-    "threads": int,
-    "providers": [str],
-    "cool_below_c": int,
-    "sensors": [str],
-    "source": [str],
-    "notes": str,
-}
-_PROFILE_REQUIRED = [slot.name for slot in fields(DeviceProfile) if slot.default is MISSING and slot.name != "name"]
-
-
 def read_profile(path: Path) -> DeviceProfile:
     """Return the profile in a TOML file; its name is the file's.
 
     Raises:
-        ConfigError: not TOML, or a key is unknown, missing or of another type.
+        ConfigError: the file is not TOML, or a key is unknown, missing or of another type.
     """
-    values = read_toml(path)
-    refuse_unknown_keys(values, _PROFILE_TYPES, where=str(path))
-    for key, value in values.items():
-        refuse_other_type(value, _PROFILE_TYPES[key], where=f"{path}: {key}")
-    missing = [key for key in _PROFILE_REQUIRED if key not in values]
-    if missing:
-        raise ConfigError(f"{path} lacks {', '.join(missing)}")
-    if values["default_format"] not in [str(known) for known in EXPORT_FORMATS]:
-        raise ConfigError(f"{path}: default_format must be one of {', '.join(EXPORT_FORMATS)}")
-    arguments: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-    return DeviceProfile(name=path.stem, **arguments | {"default_format": Format(values["default_format"])})
+    return from_plain(DeviceProfile, read_toml(path), where=str(path), without=("name",), given={"name": path.stem})
 
 
 def config_paths(*, folder: Path | None = None) -> list[Path]:
@@ -238,17 +209,8 @@ def read_devices(path: Path) -> dict[str, Device]:
     return {name: device_from_table(name, table, path=path) for name, table in tables.items()}
 
 
-#: Keys of a [device.NAME] table.
-DEVICE_KEYS: Mapping[str, type] = {
-    "profile": str,
-    "host": str,
-    "user": str,
-    "port": int,
-    "identity_file": str,
-    "python": str,
-    "host_key": str,
-}
-
+#: Keys of a [device.NAME] table: the table's head has the name, the file is the origin.
+DEVICE_KEYS = field_names(Device, without=("name", "origin"))
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
@@ -268,18 +230,13 @@ def device_from_table(name: str, table: Any, *, path: Path) -> Device:
     if not isinstance(table, dict):
         raise ConfigError(f"{where} is not a table")
     refuse_unknown_keys(table, DEVICE_KEYS, where=where)
-    for key, value in table.items():
-        refuse_other_type(value, DEVICE_KEYS[key], where=f"{where}: {key}")
     if "host" not in table:
         raise ConfigError(f"{where} lacks host; try: edgebench device add {name} --host USER@HOST --replace")
-    settings = dict(table)
-    profile_name = settings.pop("profile", name if name in profile_names() else "generic-linux")
-    if profile_name not in profile_names():
-        raise UnknownName("device profile", profile_name, profile_names(), hint=where)
-    try:
-        return Device(name=name, profile=load_profile(profile_name), origin=str(path), **settings)
-    except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from error
+    profile = table.get("profile", name if name in profile_names() else "generic-linux")
+    if profile not in profile_names():
+        raise UnknownName("device profile", str(profile), profile_names(), hint=where)
+    given = {"name": name, "profile": load_profile(profile), "origin": str(path)}
+    return from_plain(Device, table, where=where, given=given)
 
 
 def find_device(name: str, *, folder: Path | None = None) -> Device:
@@ -316,24 +273,3 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise ConfigError(f"can't read {path}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not valid TOML: {error}") from error
-
-
-def refuse_unknown_keys(values: Mapping[str, Any], known: Collection[str], *, where: str) -> None:
-    """Raise ConfigError for the first key that is not known, naming the nearest that is."""
-    for key in values:
-        if key not in known:
-            near = nearest(key, known)
-            hint = f"did you mean {near!r}?" if near else f"known: {', '.join(sorted(known))}"
-            raise ConfigError(f"{where}: unknown key {key!r}; {hint}")
-
-
-_TYPE_WORDS = {str: "text", int: "a whole number"}
-
-
-def refuse_other_type(value: Any, kind: Any, *, where: str) -> None:
-    """Raise ConfigError unless `value` is of type `kind`; `[kind]` is a list of them. True is no whole number."""
-    if isinstance(kind, list):
-        if type(value) is not list or any(type(entry) is not kind[0] for entry in value):
-            raise ConfigError(f"{where} must be a list, each entry {_TYPE_WORDS[kind[0]]}")
-    elif type(value) is not kind:
-        raise ConfigError(f"{where} must be {_TYPE_WORDS[kind]}, got {value!r}")

@@ -89,7 +89,7 @@ class Measurement:
         return not self.reasons
 
     def to_json(self) -> dict[str, Any]:
-        """Return one entry of `measurements` of the JSON results; latencies themselves stay in the store."""
+        """Return one entry of `measurements` in `profile --json`; latencies themselves stay in the store."""
         subject = self.subject
         return {
             "id": subject.id,

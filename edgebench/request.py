@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-from edgebench.artifact import Format, parse_format
+from edgebench.artifact import EXPORT_FORMATS, Format
 from edgebench.device import Device, load_profile
 from edgebench.errors import ConfigError, StoreError, UnknownName
+from edgebench.serialisation import formerly, from_plain, to_plain
 from edgebench.stats.percentiles import MINIMUM_COUNTS
 from edgebench.stats.verdicts import LOOKS, MARGIN
-from edgebench.workload import Padding, RunPlan, Scenario, Workload
+from edgebench.workload import RunPlan, Scenario, Workload
 
 DEFAULT_MODEL = "reference:minilm"
 WAIT_S = 600.0
@@ -30,7 +32,7 @@ class Request:
     formats: tuple[Format, ...] = ()
     workloads: tuple[Workload, ...] = field(default_factory=lambda: (Workload(),))
     operators: bool = False  # profile each cell's operators, too, in an extra run
-    own_cost: bool = True  # first measure what edgebench itself costs on the board
+    overhead: bool = field(default=True, metadata=formerly("own_cost"))  # first measure what edgebench itself costs
     runtime: str | None = None  # of .tflite files: `ai-edge-litert` or `tflite-runtime`; None: whichever is there
     plan: RunPlan = field(default_factory=RunPlan)
     until_decided: bool = False  # more runs, at planned looks, until every comparison with the first row is decided
@@ -46,6 +48,9 @@ class Request:
     alternate: bool = False  # measure models in one process, one inference each in turn
 
     def __post_init__(self) -> None:
+        for format in self.formats:
+            if format not in EXPORT_FORMATS:
+                raise UnknownName("format", str(format), EXPORT_FORMATS)
         self._check_tune()
         if self.alternate:
             self._check_alternate()
@@ -103,69 +108,26 @@ class Request:
 
 
 def request_to_json(request: Request) -> dict[str, Any]:
-    """Return plain values, texts included: what is needed to go on with an interrupted session."""
-    device = {name: value for name, value in asdict(request.device).items() if name != "profile"}
-    return {
-        "device": device | {"profile": request.device.profile.name},
-        "models": list(request.models),
-        "formats": [str(format) for format in request.formats],
-        "runtime": request.runtime,
-        "operators": request.operators,
-        "own_cost": request.own_cost,
-        "workloads": [asdict(workload) for workload in request.workloads],
-        "plan": asdict(request.plan),
-        "until_decided": request.until_decided,
-        "margin": request.margin,
-        "wait_s": request.wait_s,
-        "tune": list(request.tune),
-        "budget_s": request.budget_s,
-        "most_runs": request.most_runs,
-        "cool_below_c": request.cool_below_c,
-        "cool_wait_s": request.cool_wait_s,
-        "seed": request.seed,
-        "cold": request.cold,
-        "alternate": request.alternate,
-    }
+    """Return plain values, texts included: what is needed to go on with an interrupted session.
+
+    A device profile is kept by its name.
+    """
+    plain: dict[str, Any] = to_plain(request)
+    plain["device"]["profile"] = request.device.profile.name
+    return plain
 
 
-def request_from_json(values: dict[str, Any]) -> Request:
-    """Return the request that `request_to_json` described.
+def request_from_json(values: Mapping[str, Any]) -> Request:
+    """Return the request that `request_to_json` described; what an earlier version did not write takes its default.
 
     Raises:
-        StoreError: it is not one.
+        StoreError: the values are not valid.
     """
-    try:
-        return Request(
-            device=Device(**values["device"] | {"profile": load_profile(values["device"]["profile"])}),
-            models=tuple(values["models"]),
-            formats=tuple(parse_format(format) for format in values["formats"]),
-            runtime=values.get("runtime"),
-            operators=values.get("operators", False),
-            own_cost=values.get("own_cost", True),
-            workloads=tuple(
-                Workload(
-                    **workload
-                    | {
-                        "scenario": Scenario(workload["scenario"]),
-                        "padding": Padding(workload["padding"]),
-                        "texts": tuple(workload["texts"]) if workload["texts"] is not None else None,
-                        "affinity": tuple(workload["affinity"]) if workload.get("affinity") is not None else None,
-                    }
-                )
-                for workload in values["workloads"]
-            ),
-            plan=RunPlan(**values["plan"]),
-            until_decided=values.get("until_decided", False),
-            margin=values.get("margin", MARGIN),
-            wait_s=values.get("wait_s", WAIT_S),
-            tune=tuple(values.get("tune", ())),
-            budget_s=values.get("budget_s"),
-            most_runs=values.get("most_runs"),
-            cool_below_c=values.get("cool_below_c"),
-            cool_wait_s=values.get("cool_wait_s", 600.0),
-            seed=values["seed"],
-            cold=values.get("cold", True),
-            alternate=values.get("alternate", False),
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise StoreError(f"the stored session can't be read: {error}") from error
+    where = "the stored session can't be read"
+    device = values.get("device")
+    if isinstance(device, Mapping) and isinstance(name := device.get("profile"), str):
+        try:
+            values = {**values, "device": {**device, "profile": load_profile(name)}}
+        except UnknownName as error:
+            raise StoreError(f"{where}: {error}") from error
+    return from_plain(Request, values, where=where, error=StoreError)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from edgebench.errors import ConfigError
+from edgebench.errors import StoreError
+from edgebench.serialisation import from_plain, to_plain
 
 #: Prefix of the built-in XLM-R geometries with seeded random weights.
 REFERENCE_PREFIX = "reference:"
@@ -63,26 +64,13 @@ class Lineage:
         return kinds.pop() if len(kinds) == 1 else None
 
     @classmethod
-    def from_json(cls, values: dict[str, Any]) -> Lineage:
-        """Return the lineage of a plain table, as `lineage.json` beside a checkpoint holds it.
+    def from_json(cls, values: Any, *, where: str = "lineage") -> Lineage:
+        """Return the lineage that plain values describe, as `lineage.json` next to a checkpoint holds it.
 
         Raises:
-            ConfigError: an unknown key or kind.
+            ConfigError: a key or kind is unknown, or a value has another type.
         """
-        try:
-            tasks = tuple(
-                IntermediateTask(
-                    **{
-                        **task,
-                        "kind": TrainingKind(task["kind"]),
-                        "languages": tuple(task.get("languages", ())),
-                    }
-                )
-                for task in values.get("intermediate", ())
-            )
-            return cls(**{**values, "intermediate": tasks})
-        except (TypeError, ValueError, KeyError) as error:
-            raise ConfigError(f"lineage is not valid: {error}") from error
+        return from_plain(cls, values, where=where)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,16 +91,20 @@ class Variant:
         return self.source.startswith(REFERENCE_PREFIX)
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain values for a result."""
-        return asdict(self)
+        """Return plain values, as results and the store hold them."""
+        plain: dict[str, Any] = to_plain(self)
+        return plain
 
     @classmethod
-    def from_json(cls, values: dict[str, Any]) -> Variant:
-        """Return the variant that `to_json` described."""
-        lineage = values.get("lineage")
-        return cls(
-            name=values["name"],
-            source=values["source"],
-            lineage=Lineage.from_json(lineage) if lineage is not None else None,
-            parameters=values.get("parameters"),
-        )
+    def from_json(cls, values: Any) -> Variant:
+        """Return the variant that `to_json` described.
+
+        Raises:
+            StoreError: the values are not valid.
+        """
+        return from_plain(cls, values, where="variant", error=StoreError, allow_unknown=True)
+
+
+def lineage_of(variant: Variant) -> Lineage:
+    """Return a variant's lineage; where it has none, one of which nothing is known."""
+    return variant.lineage or Lineage()

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from edgebench.facts import Alternating, CooledDown, DeviceFacts, RunFacts, Tuning
-from edgebench_agent.board import board_facts
+from edgebench_agent.board.facts import board_facts
 from edgebench_agent.home import Home
 
 RUN: dict[str, Any] = {

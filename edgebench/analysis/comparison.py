@@ -108,7 +108,7 @@ class Comparison:
         return tuple(f"{_name_of(each)} is not valid: {joined(each.reasons)}" for each in sides)
 
     def to_json(self) -> dict[str, Any]:
-        """Return the JSON of `compare --json`, without scores."""
+        """Return one comparison of `compare --json`, without scores."""
         parts = {name: getattr(self, name) for name in QUANTITIES}
         return {
             "baseline": _described(self.baseline),

@@ -76,7 +76,7 @@ class PairedComparison:
         return {self.comparison.latency.verdict, *(each.verdict for each in self.scores)}
 
     def to_json(self) -> dict[str, Any]:
-        """Return the JSON of `compare --json`."""
+        """Return one comparison of `compare --json`, as `schemas/common.schema.json` describes it."""
         return self.comparison.to_json() | {
             "scores": [each.to_json() for each in self.scores],
             "notes": list(self.notes),

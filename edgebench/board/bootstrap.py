@@ -31,7 +31,7 @@ def served():
         return {name: table[name] for name in table if os.access(table[name]["python"], os.X_OK)}
     except (OSError, ValueError, KeyError, TypeError):
         return {}
-def is_whole(entry):
+def is_intact(entry):
     try:
         root = os.path.join(home, "envs", entry["environment"])
         with open(os.path.join(root, "sizes.json")) as file:
@@ -83,7 +83,7 @@ try:
     version = list(sys.version_info[:3])
     base = {"path": base, "version": version, "bits": bits}
     table = served()
-    whole = [name for name in table if action == "inspect" and is_whole(table[name])]
+    whole = [name for name in table if action == "inspect" and is_intact(table[name])]
     system = {"arch": os.uname().machine, "libc": libc()}
     say(ok=True, have=intact(), path=path, python=version, base=base, served=table, whole=whole, system=system)
 except OSError as error:

@@ -6,6 +6,7 @@ import sys
 from importlib import import_module
 
 import click
+import cloup
 
 from edgebench._version import __version__
 from edgebench.errors import EdgebenchError, RunFailed, nearest
@@ -26,7 +27,7 @@ COMMANDS = {
 INTERRUPTED = 130
 
 
-class LazyGroup(click.Group):
+class LazyGroup(cloup.Group):
     """A group that knows its commands from a table and imports only the one that is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -49,19 +50,19 @@ class LazyGroup(click.Group):
             formatter.write_dl([(name, about) for name, (_, about) in COMMANDS.items()])
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@cloup.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80})
 @click.version_option(__version__, prog_name="edgebench")
 def command() -> None:
     """Benchmark multilingual models on edge boards.
 
     \b
     Example:
-      edgebench profile --device pi4 --model runs/xnli-multi --format onnx-int8 --lang sw,th
+      edgebench profile --device pi4 --model runs/xnli-multi --lang sw,th
     """
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line and exit with the code that contract.md gives."""
+    """Run the command line and exit with one of the codes of docs/reference/exit-codes.md."""
     settings: dict[str, int] = {"verbosity": 0}
     try:
         result = command.main(arguments, prog_name="edgebench", standalone_mode=False, obj=settings)
@@ -78,7 +79,9 @@ def main(arguments: list[str] | None = None) -> None:
             sys.excepthook(*sys.exc_info())
             if isinstance(error, RunFailed) and error.traceback:
                 click.echo(f"On the board:\n{_traceback_of_board(error.traceback)}", err=True)
-        code = _fail(" ".join(str(error).split()), error.exit_code)
+        from edgebench.cli.hints import as_options
+
+        code = _fail(as_options(" ".join(str(error).split())), error.exit_code)
     except BrokenPipeError:
         sys.stdout = None  # whoever read us is gone: nothing is left to flush to
         code = 1

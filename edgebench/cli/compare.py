@@ -5,38 +5,35 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
+import cloup
+from cloup import option, option_group
 
-from edgebench.cli.output import (
-    check_json_target,
-    console,
-    json_option,
-    scores_option,
-    store_option,
-    to_stdout,
-    verbosity_options,
-    write_json,
-)
+from edgebench.cli.options import output_options, scores_option
+from edgebench.cli.output import check_json_target, console, to_stdout, write_json
 from edgebench.errors import ConfigError
 
 GATE_FAILED = 3
 _FAILING = ("slower", "worse", "inconclusive")
 
 
-@click.command("compare")
+@cloup.command("compare")
 @click.argument("baseline", metavar="A")
 @click.argument("candidate", metavar="B")
-@click.option("--margin", type=float, default=0.03, show_default=True, help="Within ±margin is equivalent.")
-@click.option("--level", type=float, default=0.95, show_default=True, help="Of the intervals.")
-@click.option("--score-margin", type=float, default=1.0, show_default=True, help="Points within which scores compare.")
-@click.option(
-    "--allow-variant-scores", is_flag=True, help="Take scores of another file of the variant, and label them so."
+@option_group(
+    "How to judge",
+    option("--margin", type=float, default=0.03, show_default=True, help="Latencies within ±margin are equivalent."),
+    option("--level", type=float, default=0.95, show_default=True, help="Confidence level of the intervals."),
+    option("--score-margin", type=float, default=1.0, show_default=True, help="Scores within ±points are comparable."),
+    option("--allow", multiple=True, metavar="NAME", help="Compare although this differs: governor ... Repeatable."),
+    option(
+        "--allow-variant-scores",
+        is_flag=True,
+        help="Also use scores of another file of the variant, labelled as such.",
+    ),
+    scores_option,
+    option("--fail-on", metavar="V[,V...]", help=f"Exit with 3 on these verdicts: {', '.join(_FAILING)}."),
 )
-@click.option("--allow", multiple=True, metavar="NAME", help="Compare although this differs (repeatable): governor ...")
-@click.option("--fail-on", metavar="V[,V...]", help=f"Exit with 3 on these verdicts: {', '.join(_FAILING)}.")
-@scores_option
-@store_option
-@json_option
-@verbosity_options
+@output_options
 def command(
     baseline: str,
     candidate: str,

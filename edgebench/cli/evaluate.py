@@ -5,62 +5,65 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
+import cloup
+from cloup import option, option_group
 
 from edgebench.artifact import EXPORT_FORMATS, parse_format
 from edgebench.cli.numbers import parts
-from edgebench.cli.output import (
-    check_json_target,
-    console,
-    json_option,
-    progress_console,
-    store_option,
-    to_stdout,
-    verbosity_options,
-    wait_option,
-    write_json,
-)
+from edgebench.cli.options import output_options, wait_option
+from edgebench.cli.output import check_json_target, console, progress_console, to_stdout, write_json
 
 _FOLDER = click.Path(path_type=Path)
 
 
-@click.command("evaluate")
-@click.option("--device", metavar="NAME", help="Board. [default: local]")
-@click.option("--host", metavar="[USER@]HOST[:PORT]", help="Address of a board that edgebench.toml does not name.")
-@click.option("--host-key", metavar="KEY", help='The only host key to accept there: "ssh-ed25519 AAAA...".')
-@click.option("--model", required=True, metavar="MODEL", help="Hugging Face folder or hub id, or an exported file.")
-@click.option(
-    "--format", "format_name", metavar="F", help=f"Of {', '.join(EXPORT_FORMATS)}. [default: the device profile's]"
+@cloup.command("evaluate")
+@option_group(
+    "What to evaluate",
+    option("--model", required=True, metavar="MODEL", help="Hugging Face folder or hub id, or an exported file."),
+    option(
+        "--format",
+        "format_name",
+        metavar="F",
+        help=f"Format: {', '.join(EXPORT_FORMATS)}. [default: the device profile's]",
+    ),
+    option("--task", required=True, metavar="T[,T...]", help="Tasks of XTREME-R: xnli, panx, xquad, tatoeba ..."),
+    option("--lang", metavar="L[,L...]", help="Languages. [default: all that the data has]"),
+    option("--data", type=_FOLDER, required=True, metavar="DIR", help="Folder download/ that XTREME's scripts write."),
+    option("--labels", type=_FOLDER, metavar="DIR", help="Labels TASK/test-LANG.tsv ... that the data lacks."),
+    option(
+        "--split", type=click.Choice(["test", "dev"]), default="test", show_default=True, help="Split of the examples."
+    ),
+    option("--limit", type=int, metavar="N", help="At most N examples per language, with the labels' proportions."),
+    option("--seed", type=int, default=0, show_default=True, help="Seed of the limit's draw and of the intervals."),
 )
-@click.option("--task", required=True, metavar="T[,T...]", help="Of XTREME-R: xnli, panx, xquad, tatoeba ...")
-@click.option("--lang", metavar="L[,L...]", help="Languages. [default: all whose files are there]")
-@click.option("--data", type=_FOLDER, required=True, metavar="DIR", help="The folder download/ of XTREME's scripts.")
-@click.option(
-    "--labels", type=_FOLDER, metavar="DIR", help="Right answers, TASK/test-LANG.tsv ..., where the data has none."
+@option_group(
+    "Where",
+    option("--device", metavar="NAME", help="Board of edgebench.toml. [default: local]"),
+    option("--host", metavar="[USER@]HOST[:PORT]", help="Address of a board that is not in edgebench.toml."),
+    option("--host-key", metavar="KEY", help='Only host key to accept there: "ssh-ed25519 AAAA...".'),
+    wait_option,
+    option("--runtime", metavar="NAME", help="ai-edge-litert or tflite-runtime. [default: the one on the board]"),
+    option("--threads", type=int, metavar="N", help="Threads of the runtime. [default: the device profile's]"),
+    option("--batch", type=int, default=1, show_default=True, metavar="N", help="Examples per inference."),
 )
-@click.option("--split", type=click.Choice(["test", "dev"]), default="test", show_default=True, help="Which examples.")
-@click.option("--limit", type=int, metavar="N", help="Of each language at most N examples, labels in their shares.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the limit's draw and of the intervals.")
-@click.option(
-    "--also",
-    type=click.Choice(["host-fp32"]),
-    help="host-fp32: also the fp32 artifact on this machine, and what the format changed.",
+@option_group(
+    "How to judge",
+    option(
+        "--also",
+        type=click.Choice(["host-fp32"]),
+        help="host-fp32: also run the fp32 artifact on this machine, and report what the format changed.",
+    ),
+    option("--prefix", default="", metavar="TEXT", help='Text before each retrieval input: "query: " for E5.'),
+    option(
+        "--seqeval",
+        default="0.0.12",
+        show_default=True,
+        metavar="VERSION",
+        help="Version of seqeval whose tag rules apply: 0.0.12 (XTREME's) or 1.2.2.",
+    ),
+    option("--again", is_flag=True, help="Answer again what the store already has."),
 )
-@click.option("--batch", type=int, default=1, show_default=True, metavar="N", help="Examples per inference.")
-@click.option("--threads", type=int, metavar="N", help="Threads of the runtime. [default: the device profile's]")
-@click.option("--runtime", metavar="NAME", help="For .tflite: ai-edge-litert or tflite-runtime.")
-@click.option("--prefix", default="", metavar="TEXT", help='Before each text of a retrieval task: "query: " for E5.')
-@click.option(
-    "--seqeval",
-    default="0.0.12",
-    show_default=True,
-    metavar="VERSION",
-    help="Whose reading of tags counts: 0.0.12 (XTREME's own figures) or 1.2.2 (today's).",
-)
-@click.option("--again", is_flag=True, help="Answer anew what the store has already.")
-@wait_option
-@store_option
-@json_option
-@verbosity_options
+@output_options
 def command(
     device: str | None,
     host: str | None,
@@ -91,11 +94,13 @@ def command(
 
     \b
     Example:
-      edgebench evaluate --device pi4 --model runs/xnli-multi --task xnli --lang sw,th --data download
+      edgebench evaluate --model runs/xnli-multi --task xnli --data download
     """
+    from edgebench.cli.hints import as_options
     from edgebench.cli.measuring import terminated_like_interrupted
     from edgebench.cli.profile import named_device
-    from edgebench.evaluation.evaluator import EvaluationRequest, evaluate_all
+    from edgebench.evaluation.evaluator import evaluate_all
+    from edgebench.evaluation.request import EvaluationRequest
     from edgebench.events import Event, LogMessage
     from edgebench.store.store import Store
 
@@ -124,7 +129,7 @@ def command(
 
     def tell(event: Event) -> None:
         if isinstance(event, LogMessage):
-            progress.print(event.text, markup=False)
+            progress.print(as_options(event.text), markup=False)
 
     try:
         with terminated_like_interrupted():

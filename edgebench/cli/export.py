@@ -6,19 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+import cloup
+from cloup import option, option_group
 
 from edgebench.artifact import EXPORT_FORMATS, Format, parse_format
 from edgebench.cli.numbers import whole_numbers
-from edgebench.cli.output import (
-    check_json_target,
-    console,
-    json_option,
-    progress_console,
-    to_stdout,
-    verbosity,
-    verbosity_options,
-    write_json,
-)
+from edgebench.cli.options import json_option, verbosity_options
+from edgebench.cli.output import check_json_target, console, progress_console, to_stdout, verbosity, write_json
 from edgebench.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -27,43 +21,52 @@ if TYPE_CHECKING:
     from edgebench.export import Exported
 
 
-@click.command("export")
-@click.option(
-    "--model",
-    "models",
-    multiple=True,
-    required=True,
-    metavar="DIR_OR_HUB_ID",
-    help="A checkpoint's folder, a hub id or reference:tiny|minilm|base|large; repeatable.",
+@cloup.command("export")
+@option_group(
+    "What to export",
+    option(
+        "--model",
+        "models",
+        multiple=True,
+        required=True,
+        metavar="DIR_OR_HUB_ID",
+        help="Checkpoint folder, hub id or reference:tiny|minilm|base|large. Repeatable.",
+    ),
+    option(
+        "--format",
+        "formats",
+        metavar="F[,F...]",
+        help=f"Formats: {', '.join(EXPORT_FORMATS)}. [default: {Format.ONNX_INT8}; all with --compare-formats]",
+    ),
+    option("--task", help="Head to export. [default: the one in the checkpoint's config]"),
+    option("--max-seq-len", type=int, help="Longest input, tokens. [default: the model's limit]"),
+    option(
+        "--buckets",
+        metavar="N[,N...]",
+        help="TFLite: input lengths to make signatures for, tokens. [default: 32,64,128,256,512]",
+    ),
+    option("--choices", type=int, metavar="N", help="TFLite: choices of each multiple-choice example. [default: 2]"),
 )
-@click.option(
-    "--format",
-    "formats",
-    metavar="F[,F...]",
-    help=f"Of {', '.join(EXPORT_FORMATS)}. [default: {Format.ONNX_INT8}; all with --compare-formats]",
+@option_group(
+    "How to judge",
+    option("--compare-formats", is_flag=True, help="Show the formats of one checkpoint in one table."),
+    option(
+        "--texts",
+        type=click.Path(path_type=Path, dir_okay=False),
+        metavar="FILE",
+        help='With --compare-formats: retrieval accuracy on parallel texts {"en": [...], "sw": [...]}.',
+    ),
+    option("--text-prefix", default="", metavar="TEXT", help='Text before each of them, e.g. "query: ".'),
+    option("--truncate", is_flag=True, help="Cut texts that are longer than the model allows."),
 )
-@click.option(
-    "--out", type=click.Path(path_type=Path, file_okay=False), help="Copy the files to DIR/<variant>/<format>/."
+@option_group(
+    "Output",
+    option(
+        "--out", type=click.Path(path_type=Path, file_okay=False), help="Copy the files to DIR/<variant>/<format>/."
+    ),
+    json_option,
+    verbosity_options,
 )
-@click.option("--task", help="The head to export. [default: the one in the checkpoint's config]")
-@click.option("--max-seq-len", type=int, help="Longest input in tokens. [default: as long as the model allows]")
-@click.option(
-    "--buckets",
-    metavar="N[,N...]",
-    help="TFLite: input lengths in tokens to make signatures for. [default: 32,64,128,256,512, as far as it goes]",
-)
-@click.option("--choices", type=int, metavar="N", help="TFLite: sequences of a multiple choice. [default: 2]")
-@click.option("--compare-formats", is_flag=True, help="One table of formats for one checkpoint.")
-@click.option(
-    "--texts",
-    type=click.Path(path_type=Path, dir_okay=False),
-    metavar="FILE",
-    help='With it, for encoders: retrieval accuracy on parallel texts: {"en": [...], "sw": [...]}.',
-)
-@click.option("--text-prefix", default="", metavar="TEXT", help='Put before each of them, e.g. "query: ".')
-@click.option("--truncate", is_flag=True, help="Cut those that are longer than the model allows.")
-@json_option
-@verbosity_options
 def export_command(
     models: tuple[str, ...],
     formats: str | None,
@@ -82,8 +85,8 @@ def export_command(
 
     \b
     Example:
-      edgebench export --model runs/xnli-multi --format onnx-fp32,onnx-int8 --out exported
-      edgebench export --model runs/encoder --compare-formats --texts parallel.json
+      edgebench export --model runs/xnli-multi --format onnx-int8 --out exported
+      edgebench export --model runs/encoder --compare-formats
     """
     from edgebench.export import existing_file, export_model
 
@@ -141,6 +144,7 @@ def _compare(
     json_target: str | None,
     **settings: Any,
 ) -> None:
+    from edgebench.cli.hints import as_options
     from edgebench.evaluation.compare_formats import compare_formats
     from edgebench.events import Event, LogMessage
     from edgebench.report.formats import formats_table
@@ -152,7 +156,7 @@ def _compare(
 
     def say(event: Event) -> None:
         if isinstance(event, LogMessage):
-            progress.print(event.text, markup=False)
+            progress.print(as_options(event.text), markup=False)
 
     parallel = read_parallel(texts) if texts is not None else None
     results = compare_formats(

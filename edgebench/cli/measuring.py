@@ -79,7 +79,7 @@ def _tell_how_to_go_on(result: BoardResult, store: Store) -> None:
 
 
 def _gravest(failed: Sequence[BoardResult], *, is_alone: bool) -> BaseException:
-    """Return the error to end with, by contract's precedence; the others are said before."""
+    """Return the error to end with, by the precedence of docs/reference/exit-codes.md; the others are said before."""
     errors = sorted(
         ((_rank(result.error), result.device, result.error) for result in failed if result.error), key=_first
     )

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+import cloup
 from click.core import ParameterSource
+from cloup import option, option_group
 
 from edgebench.artifact import EXPORT_FORMATS, parse_format
 from edgebench.cli.numbers import parts, time_span, whole_numbers
-from edgebench.cli.output import json_option, scores_option, store_option, verbosity_options, wait_option
+from edgebench.cli.options import output_options, scores_option, wait_option
 from edgebench.errors import ConfigError, UsageError
 from edgebench.request import PARAMETERS
 from edgebench.stats.percentiles import MINIMUM_COUNTS
@@ -33,125 +35,133 @@ _SAMPLES = {Scenario.MULTI_STREAM: 8, Scenario.OFFLINE: 8}
 _FOR_P99 = -(-MINIMUM_COUNTS[0.99] // DEFAULTS.runs)
 
 
-@click.command("profile")
-@click.option(
-    "--device",
-    "devices",
-    multiple=True,
-    metavar="NAME",
-    help="Board (repeatable: measured at once), or all. [default: local]",
+@cloup.command("profile")
+@option_group(
+    "What to measure",
+    option(
+        "--model",
+        "models",
+        multiple=True,
+        metavar="MODEL",
+        help="Hugging Face folder or hub id, .onnx or .tflite file, folder written by export --out, or "
+        "reference:tiny|minilm|base|large. Repeatable. [default: reference:minilm]",
+    ),
+    option(
+        "--format",
+        "formats",
+        metavar="F[,F...]",
+        help=f"Formats: {', '.join(EXPORT_FORMATS)}. [default: the device profile's]",
+    ),
+    option("--lang", metavar="L[,L...]", help="Use the token lengths of parallel text in these languages."),
+    option("--texts", type=click.Path(path_type=Path), metavar="FILE", help="Use these texts, one a line, tokenised."),
+    option("--seq-len", type=int, metavar="N", help="Use inputs of N tokens. [default: 128]"),
+    option("--truncate", is_flag=True, help="Cut texts that are longer than the model allows."),
+    option(
+        "--scenario",
+        type=click.Choice([str(kind) for kind in Scenario]),
+        default=str(Scenario.SINGLE_STREAM),
+        show_default=True,
+        help="Scenario of MLPerf Inference.",
+    ),
+    option(
+        "--batch",
+        type=int,
+        metavar="N",
+        help="Inputs per inference; multi-stream: samples per query. [default: 1; multi-stream and offline: 8]",
+    ),
+    option("--choices", type=int, metavar="N", help="Choices of each multiple-choice example. [default: 2]"),
+    option("--qps", type=float, metavar="N", help="server: queries per second (Poisson arrivals)."),
+    option("--find-qps", is_flag=True, help="server: search the highest rate that keeps p99 below the bound."),
+    option("--latency-bound-ms", type=float, metavar="MS", help="Bound for --find-qps, from a query's arrival."),
+    option("--ops", is_flag=True, help="Also profile the operators, in an extra run that does not count."),
+    option("--cold/--no-cold", default=True, show_default=True, help="Also measure one start from a cold page cache."),
 )
-@click.option("--host", metavar="[USER@]HOST[:PORT]", help="Address of a board that edgebench.toml does not name.")
-@click.option("--host-key", metavar="KEY", help='The only host key to accept there: "ssh-ed25519 AAAA...".')
-@click.option(
-    "--model",
-    "models",
-    multiple=True,
-    metavar="MODEL",
-    help="Hugging Face folder or hub id, an .onnx or .tflite file, a folder that export --out wrote, or "
-    "reference:tiny|minilm|base|large (repeatable). "
-    "[default: reference:minilm]",
+@option_group(
+    "Where",
+    option(
+        "--device",
+        "devices",
+        multiple=True,
+        metavar="NAME",
+        help="Board of edgebench.toml, or all. Repeatable: boards are measured at the same time. [default: local]",
+    ),
+    option("--host", metavar="[USER@]HOST[:PORT]", help="Address of a board that is not in edgebench.toml."),
+    option("--host-key", metavar="KEY", help='Only host key to accept there: "ssh-ed25519 AAAA...".'),
+    option("--setup", is_flag=True, help="First set the board up for these formats, as `device setup` does."),
+    wait_option,
+    option("--runtime", metavar="NAME", help="ai-edge-litert or tflite-runtime. [default: the one on the board]"),
+    option("--threads", metavar="N[,N...]", help="Threads of the runtime; several values make a sweep."),
+    option("--cores", metavar="N[,N...]", help="Cores that the worker process may use. [default: all]"),
+    option(
+        "--tune",
+        metavar="P[,P...]",
+        help=f"Find the fastest valid setting of {', '.join(PARAMETERS)}. Power settings are restored afterwards.",
+    ),
 )
-@click.option(
-    "--format", "formats", metavar="F[,F...]", help=f"Of {', '.join(EXPORT_FORMATS)}. [default: the device profile's]"
+@option_group(
+    "How long",
+    option("--runs", type=int, default=DEFAULTS.runs, show_default=True, help="Fresh processes per row."),
+    option(
+        "--min-count",
+        type=int,
+        help=f"Inferences per run. [default: {DEFAULTS.min_count}; server: {_FOR_P99}, so that six runs state p99; "
+        f"with --find-qps: {MINIMUM_COUNTS[0.99]}]",
+    ),
+    option(
+        "--min-duration", type=float, default=DEFAULTS.min_duration_s, show_default=True, help="Shortest run, seconds."
+    ),
+    option(
+        "--max-duration", type=float, default=DEFAULTS.max_duration_s, show_default=True, help="Longest run, seconds."
+    ),
+    option(
+        "--budget",
+        "budget_s",
+        callback=time_span,
+        metavar="TIME",
+        help="Plan runs and counts that fit into this time per board, e.g. 20m.",
+    ),
+    option("--sustained", type=float, metavar="MIN", help="One run of MIN minutes, reported minute by minute."),
+    option(
+        "--cool-below",
+        type=click.FloatRange(0, 150),
+        metavar="C",
+        help="Wait before each run until the CPU is at most C °C. [default: the device profile's]",
+    ),
+    option(
+        "--cool-wait",
+        "cool_wait_s",
+        callback=time_span,
+        default="10m",
+        show_default=True,
+        metavar="TIME",
+        help="Longest wait for that; then the run starts anyway.",
+    ),
 )
-@click.option(
-    "--scenario",
-    type=click.Choice([str(kind) for kind in Scenario]),
-    default=str(Scenario.SINGLE_STREAM),
-    show_default=True,
-    help="As MLPerf Inference defines them.",
+@option_group(
+    "How to judge",
+    option(
+        "--until-decided",
+        is_flag=True,
+        help="Measure more runs, at planned looks (6, 12, 20, 40), until every row is faster, slower or equivalent "
+        "to the first.",
+    ),
+    option("--margin", type=float, default=0.03, show_default=True, help="Latencies within ±margin are equivalent."),
+    option(
+        "--alternate",
+        is_flag=True,
+        help="Measure the models of a workload in one process, one inference each in rotation: for virtual machines "
+        "with noisy neighbours. Memory and energy are not reported then.",
+    ),
+    option(
+        "--overhead/--no-overhead",
+        default=True,
+        show_default=True,
+        help="First measure the overhead of edgebench itself on the board.",
+    ),
+    option("--own-cost/--no-own-cost", default=None, hidden=True, help="Older name of --overhead/--no-overhead."),
+    scores_option,
 )
-@click.option("--qps", type=float, metavar="N", help="Queries a second that arrive at a server (Poisson).")
-@click.option("--find-qps", is_flag=True, help="Search a server's highest rate that keeps p99 under the bound.")
-@click.option("--latency-bound-ms", type=float, metavar="MS", help="The bound, from a query's arrival on.")
-@click.option("--seq-len", type=int, metavar="N", help="Tokens of each input. [default: 128]")
-@click.option("--lang", metavar="L[,L...]", help="Token lengths that parallel text has in these languages.")
-@click.option("--texts", type=click.Path(path_type=Path), metavar="FILE", help="One text a line, tokenised.")
-@click.option(
-    "--batch",
-    type=int,
-    metavar="N",
-    help="Inputs per inference; of a multi-stream: samples per query. [default: 1; multi-stream and offline: 8]",
-)
-@click.option("--choices", type=int, metavar="N", help="Sequences of a multiple choice's example. [default: 2]")
-@click.option("--truncate", is_flag=True, help="Cut texts that are longer than the model allows.")
-@click.option(
-    "--runtime", metavar="NAME", help="For .tflite: ai-edge-litert or tflite-runtime. [default: what is there]"
-)
-@click.option("--ops", is_flag=True, help="Also show what each operator takes, from an extra run that doesn't count.")
-@click.option(
-    "--cold/--no-cold", default=True, show_default=True, help="Also start once with the file out of the board's memory."
-)
-@click.option(
-    "--own-cost/--no-own-cost",
-    default=True,
-    show_default=True,
-    help="First measure, in some seconds, what edgebench itself costs on the board.",
-)
-@click.option("--setup", is_flag=True, help="First make a bare board ready for these formats, as `device setup` does.")
-@click.option("--threads", metavar="N[,N...]", help="Threads of the runtime; several make a sweep.")
-@click.option("--cores", metavar="N[,N...]", help="Cores that the measuring process keeps to. [default: all]")
-@click.option(
-    "--tune",
-    metavar="P[,P...]",
-    help=f"Find the fastest valid setting of {', '.join(PARAMETERS)}: threads and cores; governor and power mode, "
-    "which are put back after.",
-)
-@click.option("--runs", type=int, default=DEFAULTS.runs, show_default=True, help="Fresh processes per row.")
-@click.option(
-    "--min-count",
-    type=int,
-    help=f"Inferences per run. [default: {DEFAULTS.min_count}; server: {_FOR_P99}, so that six runs state p99; with "
-    f"--find-qps: {MINIMUM_COUNTS[0.99]}]",
-)
-@click.option("--min-duration", type=float, default=DEFAULTS.min_duration_s, show_default=True, help="Seconds per run.")
-@click.option("--max-duration", type=float, default=DEFAULTS.max_duration_s, show_default=True, help="Seconds per run.")
-@click.option(
-    "--sustained",
-    type=float,
-    metavar="MIN",
-    help="Instead: one run of so many minutes, minute by minute, throttling and all.",
-)
-@click.option(
-    "--until-decided",
-    is_flag=True,
-    help="More runs, at planned looks (6, 12, 20, 40), until every row is faster, slower or equivalent to the first.",
-)
-@click.option(
-    "--alternate",
-    is_flag=True,
-    help="Measure the models of each workload in one process, one inference each in turn: for virtual machines, whose "
-    "neighbours on the host come and go. Memory and energy are then nobody's own, and not told.",
-)
-@wait_option
-@click.option("--margin", type=float, default=0.03, show_default=True, help="With it: within ±margin is equivalent.")
-@click.option(
-    "--budget",
-    "budget_s",
-    callback=time_span,
-    metavar="TIME",
-    help="Of each board, e.g. 20m: plan runs and counts that fit into it.",
-)
-@click.option(
-    "--cool-below",
-    type=click.FloatRange(0, 150),
-    metavar="C",
-    help="Wait before each run until the CPU is at most so warm, °C. [default: the device profile's]",
-)
-@click.option(
-    "--cool-wait",
-    "cool_wait_s",
-    callback=time_span,
-    default="10m",
-    show_default=True,
-    metavar="TIME",
-    help="At most so long, then go on.",
-)
-@scores_option
-@store_option
-@json_option
-@verbosity_options
+@output_options
 def command(
     devices: tuple[str, ...],
     host: str | None,
@@ -171,7 +181,8 @@ def command(
     runtime: str | None,
     ops: bool,
     cold: bool,
-    own_cost: bool,
+    overhead: bool,
+    own_cost: bool | None,
     threads: str | None,
     cores: str | None,
     tune: str | None,
@@ -196,7 +207,7 @@ def command(
 
     \b
     Example:
-      edgebench profile --device pi4 --model runs/xnli-multi --format onnx-int8,onnx-fp32 --lang sw,th
+      edgebench profile --device pi4 --model runs/xnli-multi --lang sw,th
     """
     kind = Scenario(scenario)
     plan = _plan(kind, runs, min_count, min_duration, max_duration, sustained, until_decided)
@@ -237,7 +248,7 @@ def command(
             runtime=runtime,
             operators=ops,
             cold=cold,
-            own_cost=own_cost,
+            overhead=overhead if own_cost is None else own_cost,
             until_decided=until_decided,
             wait_s=wait_s,
             tune=tuple(parts(tune)),

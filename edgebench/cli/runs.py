@@ -6,20 +6,14 @@ from functools import partial
 from pathlib import Path
 
 import click
+import cloup
 
-from edgebench.cli.output import (
-    console,
-    json_option,
-    scores_option,
-    store_option,
-    to_stdout,
-    verbosity_options,
-    write_json,
-)
+from edgebench.cli.options import output_options, scores_option, store_option, verbosity_options
+from edgebench.cli.output import console, to_stdout, write_json
 from edgebench.errors import StoreError
 
 
-@click.group("runs")
+@cloup.group("runs")
 def command() -> None:
     """What is stored: list, show, export, resume.
 
@@ -30,9 +24,7 @@ def command() -> None:
 
 
 @command.command("list")
-@store_option
-@json_option
-@verbosity_options
+@output_options
 def list_runs(store: Path, json_target: str | None) -> None:
     """List the measurements, the oldest session first.
 
@@ -55,9 +47,7 @@ def list_runs(store: Path, json_target: str | None) -> None:
 
 @command.command("show")
 @click.argument("id")
-@store_option
-@json_option
-@verbosity_options
+@output_options
 def show(id: str, store: Path, json_target: str | None) -> None:
     """Show everything about one measurement; the beginning of its ID is enough.
 
@@ -89,19 +79,18 @@ def show(id: str, store: Path, json_target: str | None) -> None:
 
 @command.command("export")
 @click.argument("ids", metavar="[ID]...", nargs=-1)
-@click.option("--to", "kind", type=click.Choice(["csv", "parquet"]), required=True, help="What to write.")
-@click.option(
+@cloup.option("--to", "kind", type=click.Choice(["csv", "parquet"]), required=True, help="What to write.")
+@cloup.option(
     "--out", type=click.Path(path_type=Path, dir_okay=False), required=True, metavar="FILE", help="Where to write it."
 )
-@store_option
-@verbosity_options
+@cloup.option_group("Output", store_option, verbosity_options)
 def export(ids: tuple[str, ...], kind: str, out: Path, store: Path) -> None:
     """Write one row per timed inference: its run, variant, format, device and workload, and what clock, temperature,
     throttle flags and the load of others were when it began. Without ID, of all.
 
     \b
     Example:
-      edgebench runs export 20250101T120000-1a2b3c-000 --to csv --out latencies.csv
+      edgebench runs export 20250101T120000-1a2b3c-000 --to csv --out l.csv
     """
     from edgebench.store.store import Store
 
@@ -112,9 +101,7 @@ def export(ids: tuple[str, ...], kind: str, out: Path, store: Path) -> None:
 @command.command("resume")
 @click.argument("session", required=False)
 @scores_option
-@store_option
-@json_option
-@verbosity_options
+@output_options
 def resume_session(session: str | None, scores: Path | None, store: Path, json_target: str | None) -> int:
     """Go on with an interrupted session: measure the runs that are missing. Default: the latest session.
 

@@ -6,21 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import click
+import cloup
 
-from edgebench.cli.output import (
-    check_json_target,
-    console,
-    json_option,
-    progress_console,
-    to_stdout,
-    verbosity_options,
-    write_json,
-)
+from edgebench.cli.options import json_option, result_options, verbosity_options
+from edgebench.cli.output import check_json_target, console, progress_console, to_stdout, write_json
 
 _FOLDER = click.Path(path_type=Path)
 
 
-@click.group("scores")
+@cloup.group("scores")
 def command() -> None:
     """Scores of XTREME-R: of predictions, of other tools, in a file.
 
@@ -31,20 +25,19 @@ def command() -> None:
 
 
 @command.command("eval")
-@click.option("--predictions", type=_FOLDER, required=True, metavar="DIR", help="Folder with TASK/test-LANG.tsv ...")
-@click.option("--labels", type=_FOLDER, required=True, metavar="DIR", help="The same with the right answers.")
-@click.option(
+@cloup.option("--predictions", type=_FOLDER, required=True, metavar="DIR", help="Folder with TASK/test-LANG.tsv ...")
+@cloup.option("--labels", type=_FOLDER, required=True, metavar="DIR", help="The same with the right answers.")
+@cloup.option(
     "--benchmark", default="xtreme-r", show_default=True, help="Whose tasks and languages to average: xtreme-r, xtreme."
 )
-@click.option(
+@cloup.option(
     "--seqeval",
     default="0.0.12",
     show_default=True,
     metavar="VERSION",
     help="Whose reading of tags counts: 0.0.12 (XTREME's own figures) or 1.2.2 (today's).",
 )
-@json_option
-@verbosity_options
+@result_options
 def evaluate(predictions: Path, labels: Path, benchmark: str, seqeval: str, json_target: str | None) -> None:
     """Score a folder of predictions in XTREME's format, as its evaluate.py does, and LAReQA.
 
@@ -52,7 +45,7 @@ def evaluate(predictions: Path, labels: Path, benchmark: str, seqeval: str, json
 
     \b
     Example:
-      edgebench scores eval --predictions predictions --labels labels --json scores.json
+      edgebench scores eval --predictions predictions --labels labels
     """
     from edgebench.xtreme_r.scoring import score_folder
 
@@ -68,20 +61,26 @@ def evaluate(predictions: Path, labels: Path, benchmark: str, seqeval: str, json
 
 @command.command("import")
 @click.argument("files", type=_FOLDER, nargs=-1, required=True, metavar="FILE...")
-@click.option("--out", type=_FOLDER, required=True, metavar="FILE", help="Scores file to write: .csv or .jsonl.")
-@click.option("--from", "kind", metavar="TOOL", help="The format, where it isn't recognised; a wrong one is refused.")
-@click.option("--variant", metavar="NAME", help="Whose scores they are.")
-@click.option("--format", metavar="NAME", help="The format of the scored model, for example onnx-int8.")
-@click.option("--artifact-sha256", metavar="SHA256", help="The scored artifact itself.")
-@click.option("--runtime", metavar="NAME", help="What the scored model ran in.")
-@click.option("--batch", type=click.IntRange(min=1), metavar="N", help="Its batch.")
-@click.option("--padding", metavar="TEXT", help="Its padding.")
-@click.option("--encoder", metavar="TEXT", help="What became of the encoder: frozen, tuned ...")
-@click.option("--task", metavar="TASK", help="Of a file that names none (Hugging Face's Trainer).")
-@click.option("--lang", metavar="LANG", help="Of a file that names none (Hugging Face's Trainer).")
-@click.option("--scale", type=click.Choice(["1", "100"]), help="Figures are on 0..1 or 0..100, where that is in doubt.")
-@json_option
-@verbosity_options
+@cloup.option_group(
+    "What is imported",
+    cloup.option("--from", "kind", metavar="TOOL", help="Format of the files. [default: recognised]"),
+    cloup.option("--variant", metavar="NAME", help="Variant that was scored."),
+    cloup.option("--format", metavar="NAME", help="Format of the scored model, for example onnx-int8."),
+    cloup.option("--artifact-sha256", metavar="SHA256", help="Hash of the scored artifact."),
+    cloup.option("--runtime", metavar="NAME", help="Runtime that ran the scored model."),
+    cloup.option("--batch", type=click.IntRange(min=1), metavar="N", help="Its batch size."),
+    cloup.option("--padding", metavar="TEXT", help="Its padding."),
+    cloup.option("--encoder", metavar="TEXT", help="How the encoder was trained: frozen, tuned ..."),
+    cloup.option("--task", metavar="TASK", help="Task, for files that name none (Hugging Face Trainer)."),
+    cloup.option("--lang", metavar="LANG", help="Language, for files that name none (Hugging Face Trainer)."),
+    cloup.option("--scale", type=click.Choice(["1", "100"]), help="Scale of the figures, if it is in doubt."),
+)
+@cloup.option_group(
+    "Output",
+    cloup.option("--out", type=_FOLDER, required=True, metavar="FILE", help="Scores file to write: .csv or .jsonl."),
+    json_option,
+    verbosity_options,
+)
 def import_files(files: tuple[Path, ...], out: Path, kind: str | None, json_target: str | None, **given: Any) -> None:
     """Turn scores of other tools into a scores file, which --scores takes.
 
@@ -117,8 +116,7 @@ def import_files(files: tuple[Path, ...], out: Path, kind: str | None, json_targ
 
 @command.command("show")
 @click.argument("file", type=_FOLDER, metavar="FILE")
-@json_option
-@verbosity_options
+@result_options
 def show(file: Path, json_target: str | None) -> None:
     """Show a scores file: each variant's tasks, and their languages.
 

@@ -1,9 +1,10 @@
-"""compare_formats(): what each format makes of one checkpoint, in size, export, parity and retrieval."""
+"""compare_formats(): one checkpoint in several formats, compared in size, export time, parity and retrieval."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -51,19 +52,30 @@ def compare_formats(
     prefix: str = "",
     truncate: bool = False,
     device: str | Device = "local",
+    name: str | None = None,
+    task: str | None = None,
+    out: Path | None = None,
+    max_seq_len: int | None = None,
+    buckets: Sequence[int] | None = None,
+    choices: int | None = None,
+    cache: Path | None = None,
     on_event: OnEvent = ignore,
-    **export: Any,
 ) -> list[FormatResult]:
-    """Export a checkpoint to several formats, each from what the others need as well; a format that fails is a result.
+    """Export a checkpoint to several formats, and compare size, parity and, with `texts`, retrieval accuracy.
 
     Args:
         model: a Hugging Face folder, a hub id or `reference:...`.
-        formats: default: all that there are.
-        texts: parallel texts by language, as `read_parallel` returns them: each file's retrieval accuracy on them,
-            as the agent on the device answers, its states averaged over the tokens. The model must be an encoder.
-        prefix: put before each text, as some sentence encoders want it ("query: ").
+        formats: default: all.
+        texts: parallel texts by language, as `read_parallel` returns them. The device embeds each text with each
+            artifact (states averaged over the tokens) and retrieves its translations. The model must be an encoder.
+        prefix: put before each text, as some sentence encoders expect ("query: ").
         truncate: cut texts that are longer than the model allows.
-        export: further arguments of `export_model`.
+        device: a name from edgebench.toml, `local`, or a Device; it answers the texts.
+        name, task, out, max_seq_len, buckets, choices, cache: as for `edgebench.export_model`.
+        on_event: receives progress, see `edgebench.events`.
+
+    Returns:
+        One result for each format, in the order of `formats`; a format that fails is a result with an `error`.
 
     Raises:
         UsageError: no such source, format or device.
@@ -74,12 +86,23 @@ def compare_formats(
     board = find_device(device) if isinstance(device, str) else device
     lines = [prefix + text for part in texts.values() for text in part] if texts is not None else []
     langs = list(texts or ())
+    export = partial(
+        export_model,
+        model,
+        name=name,
+        task=task,
+        out=out,
+        max_seq_len=max_seq_len,
+        buckets=buckets,
+        choices=choices,
+        cache=cache,
+    )
 
     def results() -> Iterator[FormatResult]:
         for format in dict.fromkeys(chosen):
             exported = None
             try:
-                exported = export_model(model, format, on_progress=_teller(format, on_event), **export)
+                exported = export(format, on_progress=partial(_report, format, on_event))
                 found = None
                 if lines:
                     on_event(LogMessage(f"{format}: {len(lines)} texts on {board.name}"))
@@ -87,7 +110,7 @@ def compare_formats(
                     found = retrieve(vectors, langs)
                 yield FormatResult(format=format, exported=exported, retrieval=found)
             except UsageError:
-                raise  # it is so for each of them
+                raise  # it would fail for every format
             except EdgebenchError as error:
                 on_event(LogMessage(f"{format}: {error}"))
                 yield FormatResult(format=format, exported=exported, error=error)
@@ -95,5 +118,5 @@ def compare_formats(
     return list(results())
 
 
-def _teller(format: Format, on_event: OnEvent) -> Any:
-    return lambda text: on_event(LogMessage(f"{format}: {text}"))
+def _report(format: Format, on_event: OnEvent, text: str) -> None:
+    on_event(LogMessage(f"{format}: {text}"))

@@ -90,7 +90,7 @@ def read_lineage(folder: Path) -> Lineage | None:
         ConfigError: it has an unknown key or kind.
     """
     path = folder / "lineage.json"
-    return Lineage.from_json(_read_json(path)) if path.is_file() else None
+    return Lineage.from_json(_read_json(path), where=str(path)) if path.is_file() else None
 
 
 def _weight_files(folder: Path) -> tuple[Path, ...]:

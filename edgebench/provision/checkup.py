@@ -16,7 +16,7 @@ from edgebench.board.pythons import DEFAULT_PYTHON
 from edgebench.board.transport import open_transport
 from edgebench.device import Device
 from edgebench.errors import AuthenticationError, BoardBusy, BoardError, ConnectionLost, DeviceError, HostKeyError
-from edgebench.measure.probes.overhead import own_cost
+from edgebench.measure.probes.overhead import measure_overhead
 from edgebench.report.overhead import cost_text, sensors_text
 from edgebench.run import Overhead
 from edgebench.text import printable
@@ -107,7 +107,7 @@ def _own_cost(agent: RemoteAgent, device: Device, told: list[str]) -> Overhead |
     """Measure it while the board is ours; `told` gets why that was not possible."""
     try:
         with board_lease(agent, device, purpose="device check", wait_s=0, advice="try again when it is given back"):
-            return own_cost(agent, tell=told.append)
+            return measure_overhead(agent, report=told.append)
     except BoardBusy as busy:
         told.append(f"own cost not measured: {str(busy).removeprefix(f'{device.name}: ')}")
         return None

@@ -39,7 +39,7 @@ class LanguageScore:
     protocol: Mapping[str, str]
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain values as contract.md has them."""
+        """Return one entry of `scores` in `scores eval --json`."""
         protocol = dict(self.protocol) | ({} if self.unanswered is None else {"unanswered": self.unanswered})
         return {
             "task": self.task,
@@ -85,7 +85,7 @@ class FolderScores:
         return math.fsum(values[name] for name in names) / len(names)
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain values as contract.md has them, and what is missing."""
+        """Return what `scores eval --json` writes."""
         return {
             "benchmark": self.benchmark,
             "scores": [score.to_json() for score in self.scores],

@@ -23,7 +23,7 @@ from edgebench.analysis.score_comparison import PairedComparison
 from edgebench.analysis.summary import summarise
 from edgebench.artifact import Format
 from edgebench.errors import ConfigError, NotComparable, TooFewRuns, UnknownName
-from edgebench.measure.run_order import order_of_runs
+from edgebench.measure.scheduler import order_of_runs
 from edgebench.measurement import Measurement
 from edgebench.reason import reasons_from_json
 from edgebench.report.comparison import comparison_parts

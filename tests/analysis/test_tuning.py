@@ -17,7 +17,7 @@ from edgebench.device import find_device
 from edgebench.errors import ConfigError, NotComparable, UnknownName
 from edgebench.facts import DeviceFacts, Tuning
 from edgebench.figures import Energy
-from edgebench.measure.run_order import order_of_runs
+from edgebench.measure.scheduler import order_of_runs
 from edgebench.measure.sweep import thread_settings
 from edgebench.measurement import Measurement
 from edgebench.reason import reasons_from_json

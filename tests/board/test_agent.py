@@ -130,13 +130,13 @@ def block(*items: int) -> protocol.Latencies:
 @pytest.mark.parametrize(
     ("messages", "reason"),
     [
-        ([block(0, 1, 2)], "an input that it was not given"),
+        ([block(0, 1, 2)], "an input that it was not sent"),
         ([block(0, 1), protocol.Done(count=3, duration_ns=1)], "3 inferences were made, 2 arrived"),
         ([protocol.Readings({f"sensor/{number}": 1 for number in range(300)})], "more than 256 sensors"),
     ],
 )
 def test_what_does_not_fit_the_run_is_refused(messages: list[protocol.Message], reason: str) -> None:
-    collector = RunCollector(spec(), started_at="")
+    collector = RunCollector(spec())
     with pytest.raises(AgentError, match=reason):
         for seq, message in enumerate(messages):
             collector.take(protocol.Entry(seq, 0, message))
@@ -153,10 +153,10 @@ def test_a_journal_of_another_run_or_agent_is_refused() -> None:
         board={},
         started_at="",
     )
-    RunCollector(spec(), started_at="", agent_sha256="1" * 64).take(protocol.Entry(0, 0, hello))
+    RunCollector(spec(), agent_sha256="1" * 64).take(protocol.Entry(0, 0, hello))
     for collector in (
-        RunCollector(spec(run_id="s"), started_at=""),
-        RunCollector(spec(), started_at="", agent_sha256="2" * 64),
+        RunCollector(spec(run_id="s")),
+        RunCollector(spec(), agent_sha256="2" * 64),
     ):
         with pytest.raises(AgentError):
             collector.take(protocol.Entry(0, 0, hello))

@@ -22,13 +22,13 @@ from edgebench.board.transport import open_transport
 from edgebench.device import Device
 from edgebench.errors import BoardBusy, LeaseLost
 from edgebench.events import Event, LogMessage
-from edgebench.measure.probes.overhead import own_cost
+from edgebench.measure.probes.overhead import measure_overhead
 from edgebench.provision.release import SeenLease, release_seen, see_lease
 from edgebench.reason import texts_of
-from edgebench_agent.board_lease import BoardLease
 from edgebench_agent.home import Home
+from edgebench_agent.lease.board_lease import BoardLease
 from edgebench_agent.protocol import LeaseRequest
-from tests.agent.board import DEADLINE_S, SECOND, wait_until
+from tests.agent.agent_board import DEADLINE_S, SECOND, wait_until
 from tests.board.ssh_board import SshBoard
 
 PLAN = edgebench.RunPlan(runs=1, min_count=5, min_duration_s=0.0)
@@ -47,7 +47,7 @@ def somebody_else(board: SshBoard, *, ttl_ns: int = 120 * SECOND) -> Iterator[in
 
 def test_a_session_gives_the_board_back(ssh_board: SshBoard, tiny_onnx: Path, tmp_path: Path) -> None:
     device = ssh_board.device(python=sys.executable)
-    measured = edgebench.profile(tiny_onnx, device=device, plan=PLAN, own_cost=False, cold=False, store=tmp_path)
+    measured = edgebench.profile(tiny_onnx, device=device, plan=PLAN, overhead=False, cold=False, store=tmp_path)
     assert len(measured.runs) == 1
     assert see_lease(device) == FREE
 
@@ -69,7 +69,7 @@ def test_a_board_that_somebody_has_is_waited_for(ssh_board: SshBoard, tiny_onnx:
         )
         release.start()
         measured = edgebench.profile(
-            tiny_onnx, device=device, plan=PLAN, own_cost=False, cold=False, store=tmp_path, on_event=listen
+            tiny_onnx, device=device, plan=PLAN, overhead=False, cold=False, store=tmp_path, on_event=listen
         )
         release.join()
     assert len(measured.runs) == 1
@@ -99,7 +99,7 @@ def test_a_lost_lease_ends_the_session_with_what_was_measured_kept(
 
     with pytest.raises(LeaseLost, match=r"taken away by .*: I need it now"):
         edgebench.profile(
-            tiny_onnx, device=device, plan=endless, own_cost=False, cold=False, store=tmp_path, on_event=force
+            tiny_onnx, device=device, plan=endless, overhead=False, cold=False, store=tmp_path, on_event=force
         )
     (measured,) = edgebench.Store(tmp_path).measurements()
     assert len(measured.runs[0].latencies_ns) > 0
@@ -158,7 +158,7 @@ def test_a_run_of_somebody_without_a_lease_is_waited_for(ssh_board: SshBoard) ->
                     fcntl.flock(lock, fcntl.LOCK_UN)
 
             with board_lease(agent, device, purpose="a test", on_event=listen):
-                cost = own_cost(agent, tell=waits.append)
+                cost = measure_overhead(agent, report=waits.append)
     assert waits == [
         "board: run another-run is measuring on this board; try again when it is done; waiting for at most 10 minutes"
     ]

@@ -24,6 +24,7 @@ from tests.evaluation.conftest import (
     write_tatoeba,
     write_xnli,
 )
+from tests.schemas import check_schema
 
 pytest.importorskip("torch")
 pytest.importorskip("onnxruntime")
@@ -123,7 +124,7 @@ def test_a_limit_keeps_the_shares_of_the_labels_and_the_same_examples_in_each_la
     assert (sw.n, sw.protocol["limit"], sw.protocol["seed"]) == (9, 9, 0)
 
 
-def test_the_fp32_artifact_on_the_host_tells_what_the_format_changed(
+def test_the_fp32_artifact_on_the_host_shows_what_the_format_changed(
     new_checkpoint: NewCheckpoint, tmp_path: Path
 ) -> None:
     folder = new_checkpoint(CLASSIFIER, NLI)
@@ -156,6 +157,9 @@ def test_a_board_behind_ssh_scores_the_same(new_checkpoint: NewCheckpoint, tmp_p
     assert there.languages[0].id != here.languages[0].id  # another device: its latencies are its own
     assert there.scores[0].per_example.tolist() == here.scores[0].per_example.tolist()
     document = json.loads(json.dumps(there.to_json()))
+    check_schema(document, "evaluate")
+    for path in (tmp_path / "store" / "evaluations").glob("*.json"):
+        check_schema(json.loads(path.read_text(encoding="utf-8")), "store-evaluation")
     assert document["scores"][0] | {"protocol": {}} == {
         "task": "xnli",
         "lang": "sw",

@@ -14,6 +14,7 @@ import edgebench
 from edgebench.artifact import Format
 from edgebench.errors import ConfigError
 from edgebench.events import Event, LogMessage
+from tests.schemas import check_schema
 
 pytest.importorskip("torch")
 
@@ -42,7 +43,9 @@ def test_one_table_shows_every_format_with_its_retrieval(encoder: Path, cache: P
     rows = {line.split()[0]: line for line in done.stdout.splitlines() if line.startswith(("onnx-", "tflite-"))}
     assert set(rows) == {"onnx-fp32", "onnx-fp16", "onnx-int8", "tflite-fp32", "tflite-int8"}
     assert "mean of 2 languages with 3 texts each" in done.stdout
-    artifacts = {each["format"]: each for each in json.loads(result.read_text())["artifacts"]}
+    document = json.loads(result.read_text())
+    check_schema(document, "export-formats")
+    artifacts = {each["format"]: each for each in document["artifacts"]}
     for format, artifact in artifacts.items():
         assert artifact["error"] is None
         assert artifact["parity"]["examples"] > 0
@@ -70,6 +73,7 @@ def test_a_format_that_fails_does_not_end_the_others(
     assert "edgebench[tflite]" in str(failed.error)
     assert failed.artifact is None
     assert made.artifact is not None
+    check_schema({"artifacts": [failed.to_json(), made.to_json()]}, "export-formats")
     assert made.artifact.format is Format.ONNX_FP32
     assert any("tflite-fp32: " in text for text in told)
 

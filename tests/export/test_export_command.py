@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.schemas import check_schema
+
 pytest.importorskip("torch")
 pytestmark = pytest.mark.export
 
@@ -29,7 +31,9 @@ def test_json_alone_goes_to_standard_output(classifier: Path, cache: Path, tmp_p
     formats = "onnx-fp32,onnx-int8"
     result = edgebench(cache, "--model", str(classifier), "--format", formats, "--json", "-", "--out", str(tmp_path))
     assert result.returncode == 0, result.stderr
-    artifacts = json.loads(result.stdout)["artifacts"]
+    document = json.loads(result.stdout)
+    check_schema(document, "export")
+    artifacts = document["artifacts"]
     assert [artifact["format"] for artifact in artifacts] == ["onnx-fp32", "onnx-int8"]
     for artifact in artifacts:
         assert {"sha256", "bytes", "files", "path", "seconds", "peak_rss_bytes"} <= set(artifact)

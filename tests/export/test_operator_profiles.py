@@ -34,7 +34,7 @@ def profiled(model: Path, tmp_path: Path, **changes: Any) -> edgebench.Measureme
         plan=SHORT,
         store=tmp_path / "store",
         operators=True,
-        own_cost=False,
+        overhead=False,
         cold=False,
         **changes,
     )

@@ -22,7 +22,7 @@ from edgebench.events import Event, Running
 from edgebench.measure.parallel import run_sessions
 from edgebench.measure.session import profile_all
 from edgebench.request import Request
-from tests.agent.board import DEADLINE_S, wait_until
+from tests.agent.agent_board import DEADLINE_S, wait_until
 from tests.board.ssh_board import SshBoard
 
 NewBoard = Callable[[str], SshBoard]
@@ -32,7 +32,7 @@ PLAN = edgebench.RunPlan(runs=2, min_count=5, min_duration_s=0.0)
 def session(board: SshBoard, model: Path, store: edgebench.Store, name: str, **changes: Any) -> Any:
     device = board.device(name=name, **{"python": sys.executable, **changes})
     return partial(
-        profile_all, Request(device=device, models=(str(model),), plan=PLAN, own_cost=False, cold=False), store=store
+        profile_all, Request(device=device, models=(str(model),), plan=PLAN, overhead=False, cold=False), store=store
     )
 
 

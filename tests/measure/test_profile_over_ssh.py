@@ -89,7 +89,7 @@ def test_a_cut_in_mid_run_loses_nothing_and_doubles_nothing(
         device=any_ssh_board.device(python=sys.executable),
         plan=edgebench.RunPlan(runs=1, min_count=30, min_duration_s=3),
         store=tmp_path / "store",
-        own_cost=False,
+        overhead=False,
         cold=False,
         on_event=cut_once_it_measures,
     )

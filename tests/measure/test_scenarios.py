@@ -19,6 +19,7 @@ from edgebench.measure.session import resume
 from edgebench.stats.rate_search import RateSearch
 from edgebench.store.store import Store
 from edgebench.workload import RunPlan, Scenario, Workload
+from tests.schemas import check_schema
 
 PLAN = RunPlan(runs=1, min_count=20, min_duration_s=0)
 #: No queue of a test is so long: every rate at which the queue does not grow keeps it.
@@ -33,7 +34,7 @@ def board(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def profiled(model: Path, folder: Path, **changes: Any) -> edgebench.Measurement:
     return edgebench.profile(
-        model, store=folder / "store", **{"plan": PLAN, "own_cost": False, "cold": False, **changes}
+        model, store=folder / "store", **{"plan": PLAN, "overhead": False, "cold": False, **changes}
     )
 
 
@@ -58,7 +59,7 @@ def test_every_query_of_a_multi_stream_has_its_samples(tiny_onnx: Path, tmp_path
     assert run.inferences == 8 * len(run.latencies_ns)
 
 
-def test_offline_makes_at_least_one_whole_pass_over_its_sorted_samples(tiny_onnx: Path, tmp_path: Path) -> None:
+def test_offline_makes_at_least_one_complete_pass_over_its_sorted_samples(tiny_onnx: Path, tmp_path: Path) -> None:
     shape = Workload(scenario=Scenario.OFFLINE, lang="sw", batch=8)
     (run, *_) = profiled(tiny_onnx, tmp_path, workload=shape, plan=replace(PLAN, min_count=1)).runs
     assert run.facts.batch_sizes == (8, 8, 8, 6)
@@ -86,7 +87,7 @@ def test_the_table_says_what_a_latency_is(
 # --- cold and warm -----------------------------------------------------------------------------------------------
 
 
-def test_a_cold_start_is_told_apart_from_a_warm_one(tiny_onnx: Path, tmp_path: Path) -> None:
+def test_a_cold_start_is_distinguished_from_a_warm_one(tiny_onnx: Path, tmp_path: Path) -> None:
     found = profiled(tiny_onnx, tmp_path, cold=True)
     started = found.cold_start
     assert started is not None
@@ -105,7 +106,7 @@ def test_a_cold_start_is_told_apart_from_a_warm_one(tiny_onnx: Path, tmp_path: P
     assert all(0 <= (run.facts.resident_before_load or 0) <= 1 for run in found.runs)
 
 
-def test_runs_show_tells_of_the_cold_start(tiny_onnx: Path, tmp_path: Path) -> None:
+def test_runs_show_reports_the_cold_start(tiny_onnx: Path, tmp_path: Path) -> None:
     found = profiled(tiny_onnx, tmp_path, cold=True)
     shown = command("runs", "show", found.id, "--store", tmp_path / "store")
     assert "load and first: warm" in shown.stdout
@@ -128,8 +129,9 @@ def test_a_sustained_run_is_its_own_kind_of_result(tiny_onnx: Path, tmp_path: Pa
     assert minute.seconds >= 60 * minutes * 0.9
     assert minute.inferences == len(found.runs[0].latencies_ns)
     assert found.sustained.first_to_last_ratio is None
-    shown = command("runs", "show", found.id, "--store", tmp_path / "store")
+    shown = command("runs", "show", found.id, "--store", tmp_path / "store", "--json", tmp_path / "shown.json")
     assert "minute by minute" in shown.stdout
+    check_schema(json.loads((tmp_path / "shown.json").read_text(encoding="utf-8")), "profile")
 
 
 def test_until_decided_takes_no_number_of_runs_and_needs_two_rows(tiny_onnx: Path, tmp_path: Path) -> None:

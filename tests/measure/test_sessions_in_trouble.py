@@ -30,7 +30,7 @@ from tests.board.ssh_board import SshBoard
 
 SHORT = RunPlan(runs=2, min_count=20, min_duration_s=0.1)
 #: What has tests of its own, and takes its time.
-QUICK: Any = {"own_cost": False, "cold": False}
+QUICK: Any = {"overhead": False, "cold": False}
 
 
 def test_a_connection_that_is_cut_again_and_again_loses_nothing(
@@ -152,7 +152,7 @@ def test_a_new_session_does_not_read_what_others_left(local: edgebench.Device, t
     assert len(measured.runs) >= 2
 
 
-def test_a_session_tells_its_order_and_how_long_it_takes(
+def test_a_session_reports_its_order_and_how_long_it_takes(
     local: edgebench.Device, tiny_onnx: Path, tmp_path: Path
 ) -> None:
     events: list[Event] = []
@@ -205,7 +205,7 @@ def test_dynamic_int8_on_a_gpu_board_is_measured_on_the_cpu_and_says_so(
     assert any("dynamic int8 does not run on CUDAExecutionProvider" in text for text in told), told
 
 
-def test_scores_go_beside_their_model_and_to_no_random_one(
+def test_scores_are_attached_to_their_model_and_to_no_random_one(
     local: edgebench.Device, tiny_onnx: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("EDGEBENCH_CACHE", str(tiny_onnx.parents[2]))

@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
-from tests.agent.test_power import CPU, NVPMODEL, PI4_GOVERNORS, governors, mode
+from tests.agent.power_trees import CPU, NVPMODEL, PI4_GOVERNORS, governors, mode
 from tests.agent.trees import JETSON_NANO_POWER, PI4, plant, plant_command
+from tests.schemas import check_schema
 
 QUICK = ["--seq-len", "16", "--min-count", "5", "--min-duration", "0.05", "--no-own-cost", "--no-cold"]
 MODES = "".join(f"< POWER_MODEL ID={number} NAME={name} >\n" for number, name in enumerate(("MAXN", "5W", "SUPER")))
@@ -52,6 +53,7 @@ def without_spaces(text: str) -> str:
 
 def test_power_is_tuned_and_put_back_and_each_row_says_what_was_in_force(root: Path, tiny_onnx: Path) -> None:
     result, shown, _ = profile(tiny_onnx, "--tune", "threads,power", "--runs", "2", code=None)
+    check_schema(result, "profile")
     rows = result["measurements"]
     told = [(row["device"]["governor"], row["workload"]["threads"]) for row in rows]
     usable = len(os.sched_getaffinity(0))
@@ -75,7 +77,7 @@ def test_what_a_run_itself_saw_of_the_governor_is_what_its_row_says(root: Path, 
         assert {run.facts.board and run.facts.board.governor for run in each.runs} == {each.subject.device.governor}
 
 
-def test_runs_show_tells_what_a_tuned_session_found(root: Path, tiny_onnx: Path) -> None:
+def test_runs_show_reports_what_a_tuned_session_found(root: Path, tiny_onnx: Path) -> None:
     result, _, _ = profile(tiny_onnx, "--tune", "power", "--runs", "2", code=None)
     id = result["measurements"][1]["id"]
     shown = edgebench("runs", "show", id, "--json", "shown.json")

@@ -9,7 +9,7 @@ import pytest
 from edgebench.device import Device, load_profile, profile_names
 from edgebench.provision.checkup import Checkup, Finding, State, cost_findings, probe_findings
 from edgebench.run import Overhead
-from edgebench_agent.sensors import BOARD_SENSORS
+from edgebench_agent.board.sensors import BOARD_SENSORS
 
 HEALTHY: dict[str, Any] = {
     "model": "Raspberry Pi 4 Model B Rev 1.4",

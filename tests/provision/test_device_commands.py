@@ -21,6 +21,7 @@ import pytest
 from edgebench.board.transport.known_hosts import HostKey, lookup_name
 from tests.board.ssh_board import SshBoard, write_key
 from tests.board.test_lease import somebody_else
+from tests.schemas import check_schema
 
 
 @dataclass
@@ -78,6 +79,7 @@ class Shell:
         result = self.run("check", "pi4", "--json", "-")
         assert result.stderr == ""
         document = json.loads(result.stdout)
+        check_schema(document, "device-check")
         return result.returncode, {finding["what"]: finding for finding in document["findings"]}, document
 
     def devices(self) -> dict[str, Any]:
@@ -304,6 +306,7 @@ def test_what_is_older_goes(shell: Shell, blobs: Path) -> None:
     assert result.returncode == 0, result.stderr
     assert left(blobs) == "ab"
     document = json.loads(result.stdout)
+    check_schema(document, "device-clean")
     assert (document["device"], document["dry_run"], document["removed_bytes"]) == ("pi4", False, 1_000_000)
     (removed,) = document["removed"]
     assert removed["name"] == "blobs/" + "c" * 64

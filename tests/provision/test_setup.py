@@ -38,6 +38,7 @@ from edgebench.workload import RunPlan, Workload
 from tests.agent.wheel_making import make_wheel
 from tests.board.ssh_board import SshBoard
 from tests.board.test_lease import somebody_else
+from tests.schemas import check_schema
 
 SHORT = RunPlan(runs=1, min_count=5, min_duration_s=0.0, max_duration_s=30.0)
 ONLY_ONNX = SetupPlan(runtimes=("onnxruntime",))
@@ -56,6 +57,7 @@ def test_a_board_is_set_up_used_and_left_without_a_trace(ssh_board: SshBoard, ti
     pushed: list[Event] = []
     done = set_up(ssh_board.device(), ONLY_ONNX, pushed.append)
     assert done.is_ready, done.findings
+    check_schema(done.to_json(), "device-setup")
     served = done.served["onnxruntime"]
     assert Path(served.python).is_relative_to(ssh_board.edgebench_home / "envs")
     assert "as here" in served.agreement
@@ -73,6 +75,7 @@ def test_a_board_is_set_up_used_and_left_without_a_trace(ssh_board: SshBoard, ti
     assert check_device(ssh_board.device()).board["python_executable"] == served.python
 
     removal = remove_setup(ssh_board.device())
+    check_schema(removal.to_json(), "device-remove")
     assert removal.removed["envs"][0] == 2  # the environment and the table
     assert removal.left == ()
     assert not ssh_board.edgebench_home.exists()

@@ -1,0 +1,21 @@
+"""edgebench device: the boards that are known, adding one, setting it up, checking, releasing and cleaning it."""
+
+from __future__ import annotations
+
+import cloup
+
+from edgebench.cli.device import add, check, clean, listing, release, setup
+
+
+@cloup.group("device")
+def command() -> None:
+    """List, add, set up, check, release and clean boards.
+
+    \b
+    Example:
+      edgebench device add pi4 --host pi@10.0.0.4 --copy-id
+    """
+
+
+for each in (listing, add, setup, check, release, clean):
+    command.add_command(each.command)

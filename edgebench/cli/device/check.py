@@ -1,0 +1,46 @@
+"""edgebench device check: can a measurement be made on a board?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+import cloup
+
+from edgebench.cli.options import result_options
+from edgebench.cli.output import console, to_stdout, write_json
+
+if TYPE_CHECKING:
+    from edgebench.provision.checkup import Checkup
+
+
+@cloup.command("check")
+@click.argument("name")
+@result_options
+def command(name: str, json_target: str | None) -> int:
+    """Say whether a measurement can be made on a board, and what would mend what is missing.
+
+    Ends with 0 if one can be made, with 1 if not.
+
+    \b
+    Example:
+      edgebench device check pi4
+    """
+    from edgebench.device import find_device
+    from edgebench.provision.checkup import check_device
+
+    checkup = check_device(find_device(name))
+    write_json(json_target, checkup.to_json())
+    if to_stdout(json_target):
+        _show_findings(checkup)
+    return 0 if checkup.can_measure else 1
+
+
+def _show_findings(checkup: Checkup) -> None:
+    from edgebench.report.table import add_plain_row, plain_table
+
+    verdict = "a measurement can be made" if checkup.can_measure else "no measurement can be made yet"
+    table = plain_table("what", "seen", "", "what mends it", title=f"{checkup.device}: {verdict}")
+    for finding in checkup.findings:
+        add_plain_row(table, finding.what, finding.seen, str(finding.state), finding.fix or "")
+    console().print(table)

@@ -1,0 +1,85 @@
+"""Options that mean the same in every command."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+import cloup
+
+from edgebench.cli.numbers import time_span
+from edgebench.cli.output import settings_of
+
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+
+
+def default_store() -> str:
+    """Return the folder of results: $EDGEBENCH_STORE, else `.edgebench` in the working folder."""
+    return os.environ.get("EDGEBENCH_STORE") or ".edgebench"
+
+
+def store_option(function: Decorated) -> Decorated:
+    """Add `--store DIR`, passed as `store: Path`."""
+    return cloup.option(
+        "--store",
+        type=click.Path(path_type=Path, file_okay=True),
+        default=default_store,
+        help="Folder of results. [default: $EDGEBENCH_STORE, else .edgebench]",
+    )(function)
+
+
+def json_option(function: Decorated) -> Decorated:
+    """Add `--json FILE`, passed as `json_target: str | None`; `-` is standard output."""
+    return cloup.option("--json", "json_target", metavar="FILE", help="Write the result as JSON; -: standard output.")(
+        function
+    )
+
+
+def wait_option(function: Decorated) -> Decorated:
+    """Add `--wait TIME`, passed as `wait_s: int`."""
+    return cloup.option(
+        "--wait",
+        "wait_s",
+        callback=time_span,
+        default="10m",
+        show_default=True,
+        metavar="TIME",
+        help="Longest wait for a board that is in use: 90s, 30m, 0.",
+    )(function)
+
+
+def scores_option(function: Decorated) -> Decorated:
+    """Add `--scores FILE`, passed as `scores: Path | None`."""
+    return cloup.option(
+        "--scores", type=click.Path(path_type=Path), metavar="FILE", help="XTREME-R scores to show with the latencies."
+    )(function)
+
+
+def verbosity_options(function: Decorated) -> Decorated:
+    """Add `-v` (more; -vv also tracebacks) and `-q` (only the result); read them with `verbosity()`."""
+
+    def louder(ctx: click.Context, _: click.Parameter, value: int) -> None:
+        settings_of(ctx)["verbosity"] += value
+
+    def quieter(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+        settings_of(ctx)["verbosity"] -= int(value)
+
+    function = cloup.option(
+        "-v", "--verbose", count=True, callback=louder, expose_value=False, help="Print more; -vv: tracebacks."
+    )(function)
+    return cloup.option(
+        "-q", "--quiet", is_flag=True, callback=quieter, expose_value=False, help="Print only the result."
+    )(function)
+
+
+def output_options(function: Decorated) -> Decorated:
+    """Add `--store`, `--json`, `-v` and `-q` as the group "Output"."""
+    return cloup.option_group("Output", store_option, json_option, verbosity_options)(function)
+
+
+def result_options(function: Decorated) -> Decorated:
+    """Add `--json`, `-v` and `-q` as the group "Output", for commands that keep nothing."""
+    return cloup.option_group("Output", json_option, verbosity_options)(function)
