@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from edgebench.evaluation.compare_formats import compare_formats
     from edgebench.evaluation.evaluator import evaluate
     from edgebench.export import export_model
+    from edgebench.figures import Score
     from edgebench.measure.session import profile
-    from edgebench.measurement import Measurement, Run, Score
+    from edgebench.measurement import Measurement
+    from edgebench.run import Run
     from edgebench.store.store import Store
     from edgebench.variant import Lineage, Variant
     from edgebench.workload import RunPlan, Scenario, Workload

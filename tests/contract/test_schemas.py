@@ -18,20 +18,10 @@ from jsonschema import Draft202012Validator
 
 from edgebench import Store
 from edgebench.cli import main
-from edgebench.measurement import (
-    ColdStart,
-    Energy,
-    Measurement,
-    Minute,
-    Overhead,
-    PaddingCost,
-    Run,
-    Score,
-    Subject,
-    Sustained,
-    measurements_to_json,
-)
+from edgebench.figures import ColdStart, Energy, Minute, PaddingCost, Score, Sustained
+from edgebench.measurement import Measurement, Subject, measurements_to_json
 from edgebench.operators import Operator, OperatorProfile
+from edgebench.run import Overhead, Run
 from edgebench.stats.rate_search import Probe, RateSearch
 from tests.sample_runs import MS, run, subject, trace
 from tests.schemas import check_schema, is_described, schemas
