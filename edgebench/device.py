@@ -177,9 +177,7 @@ def read_profile(path: Path) -> DeviceProfile:
     Raises:
         ConfigError: the file is not TOML, or a key is unknown, missing or of another type.
     """
-    values = read_toml(path)
-    refuse_unknown_keys(values, field_names(DeviceProfile, without=("name",)), where=str(path))
-    return from_plain(DeviceProfile, values | {"name": path.stem}, where=str(path))
+    return from_plain(DeviceProfile, read_toml(path), where=str(path), without=("name",), given={"name": path.stem})
 
 
 def config_paths(*, folder: Path | None = None) -> list[Path]:
@@ -237,8 +235,8 @@ def device_from_table(name: str, table: Any, *, path: Path) -> Device:
     profile = table.get("profile", name if name in profile_names() else "generic-linux")
     if profile not in profile_names():
         raise UnknownName("device profile", str(profile), profile_names(), hint=where)
-    described = table | {"name": name, "profile": load_profile(profile), "origin": str(path)}
-    return from_plain(Device, described, where=where)
+    given = {"name": name, "profile": load_profile(profile), "origin": str(path)}
+    return from_plain(Device, table, where=where, given=given)
 
 
 def find_device(name: str, *, folder: Path | None = None) -> Device:

@@ -9,7 +9,7 @@ from typing import Any
 from edgebench.artifact import EXPORT_FORMATS, Format
 from edgebench.device import Device, load_profile
 from edgebench.errors import ConfigError, StoreError, UnknownName
-from edgebench.serialisation import alias, from_plain, to_plain
+from edgebench.serialisation import formerly, from_plain, to_plain
 from edgebench.stats.percentiles import MINIMUM_COUNTS
 from edgebench.stats.verdicts import LOOKS, MARGIN
 from edgebench.workload import RunPlan, Scenario, Workload
@@ -32,7 +32,7 @@ class Request:
     formats: tuple[Format, ...] = ()
     workloads: tuple[Workload, ...] = field(default_factory=lambda: (Workload(),))
     operators: bool = False  # profile each cell's operators, too, in an extra run
-    overhead: bool = field(default=True, metadata=alias("own_cost"))  # first measure what edgebench itself costs
+    overhead: bool = field(default=True, metadata=formerly("own_cost"))  # first measure what edgebench itself costs
     runtime: str | None = None  # of .tflite files: `ai-edge-litert` or `tflite-runtime`; None: whichever is there
     plan: RunPlan = field(default_factory=RunPlan)
     until_decided: bool = False  # more runs, at planned looks, until every comparison with the first row is decided

@@ -1,8 +1,8 @@
 """Plain values, as JSON and TOML hold them, into the project's dataclasses and back. msgspec converts and checks types.
 
 A dataclass is the only description of its document: a key is a field, a key that is missing takes the field's default.
-Added here: unknown and missing keys are errors that name the key and the nearest known one, a field may have a second
-name (`alias`), and every error is one line in plain words.
+Added here: unknown and missing keys are errors that name the key and the nearest known one, a field may have had
+another name in earlier versions (`formerly`), and every error is one line in plain words.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Collection, Hashable, Iterable, Mapping
 from dataclasses import fields
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from edgebench.errors import ConfigError, EdgebenchError, UnknownName, nearest
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_ALIAS = "alias"
+_FORMERLY = "formerly"
 
 
-def alias(name: str) -> dict[str, str]:
-    """Return metadata for a dataclass field that documents may have under another name, e.g. an earlier version's."""
-    return {_ALIAS: name}
+def formerly(name: str) -> dict[str, str]:
+    """Return metadata for a dataclass field that documents of earlier versions have under another name."""
+    return {_FORMERLY: name}
 
 
 def to_plain(value: Any) -> Any:
@@ -44,6 +44,8 @@ def from_plain(
     values: Any,
     *,
     where: str,
+    given: Mapping[str, Any] | None = None,
+    without: Collection[str] = (),
     error: type[EdgebenchError] = ConfigError,
     allow_unknown: bool = False,
 ) -> T:
@@ -53,6 +55,8 @@ def from_plain(
         kind: a dataclass. Its `__post_init__` checks what types can't say.
         values: plain values; an object that is already of the class that a field needs is taken as it is.
         where: what the values were read from, for messages: a file, or a table of one.
+        given: values of fields that come from elsewhere; they take precedence.
+        without: fields that `values` must not name.
         error: what to raise.
         allow_unknown: ignore unknown keys, as a document that a later version wrote may have.
 
@@ -63,7 +67,11 @@ def from_plain(
     import msgspec
 
     try:
-        prepared = _prepare(_type_info(kind), values, "", allow_unknown=allow_unknown)
+        if isinstance(values, Mapping):
+            if not allow_unknown:
+                _refuse_unknown(values, field_names(kind, without=without), former_names(kind))
+            values = {**values, **(given or {})}
+        prepared = _prepare(_type_info(cast(Hashable, kind)), values, "", allow_unknown=allow_unknown)
     except _Problem as problem:
         raise error(f"{where}{problem}") from None
     try:
@@ -75,16 +83,23 @@ def from_plain(
 
 
 def field_names(kind: Any, *, without: Collection[str] = ()) -> tuple[str, ...]:
-    """Return the keys of a dataclass's document, aliases included."""
-    names = [name for each in fields(kind) for name in (each.name, each.metadata.get(_ALIAS)) if name]
-    return tuple(name for name in names if name not in without)
+    """Return the keys of a dataclass's document."""
+    return tuple(each.name for each in fields(kind) if each.name not in without)
 
 
-def refuse_unknown_keys(values: Iterable[str], known: Collection[str], *, where: str) -> None:
-    """Raise ConfigError for the first key that is not known, naming the nearest that is."""
-    for key in values:
-        if key not in known:
-            raise ConfigError(f"{where}{_unknown_key(key, known)}")
+def former_names(kind: Any) -> tuple[str, ...]:
+    """Return the keys that documents of earlier versions may have instead of today's."""
+    return tuple(each.metadata[_FORMERLY] for each in fields(kind) if _FORMERLY in each.metadata)
+
+
+def refuse_unknown_keys(
+    values: Iterable[str], known: Collection[str], *, where: str, former: Collection[str] = ()
+) -> None:
+    """Raise ConfigError for the first key that is not known, naming the nearest that is; `former` keys are accepted."""
+    try:
+        _refuse_unknown(values, known, former)
+    except _Problem as problem:
+        raise ConfigError(f"{where}{problem}") from None
 
 
 def refuse_blank(values: Mapping[str, Any], *, where: str) -> None:
@@ -98,10 +113,12 @@ class _Problem(Exception):
     """What is wrong with a document, and at which place in it; the text continues the name of the document."""
 
 
-def _unknown_key(key: str, known: Collection[str]) -> str:
-    near = nearest(str(key), known)
-    hint = f"did you mean {near!r}?" if near else f"known: {', '.join(sorted(known))}"
-    return f": unknown key {key!r}; {hint}"
+def _refuse_unknown(values: Iterable[str], known: Collection[str], former: Collection[str], *, at: str = "") -> None:
+    for key in values:
+        if key not in known and key not in former:
+            near = nearest(str(key), known)
+            hint = f"did you mean {near!r}?" if near else f"known: {', '.join(sorted(known))}"
+            raise _Problem(f"{at}: unknown key {key!r}; {hint}")
 
 
 @cache
@@ -136,26 +153,23 @@ def _prepare_dataclass(
     info: msgspec.inspect.DataclassType, values: Mapping[str, Any], place: str, *, allow_unknown: bool
 ) -> dict[str, Any]:
     at = f": {place}" if place else ""
-    names = {each.metadata[_ALIAS]: each.name for each in fields(info.cls) if _ALIAS in each.metadata}
-    found: dict[str, Any] = {}
     known = {each.name: each for each in info.fields}
+    today = {each.metadata[_FORMERLY]: each.name for each in fields(info.cls) if _FORMERLY in each.metadata}
+    if not allow_unknown:
+        _refuse_unknown(values, known, today, at=at)
+    for former, name in today.items():
+        if former in values and name in values:
+            raise _Problem(f"{at}: {former} and {name} are the same; keep one of them")
+    found = {}
     for key, value in values.items():
-        name = names.get(key, key)
-        if name in found:
-            raise _Problem(f"{at}: {' and '.join(_names_of(info.cls, name))} are the same; keep one of them")
+        name = today.get(key, key)
         if name in known:
-            inner = f"{place}.{key}" if place else key
+            inner = f"{place}.{name}" if place else name
             found[name] = _prepare(known[name].type, value, inner, allow_unknown=allow_unknown)
-        elif not allow_unknown:
-            raise _Problem(at + _unknown_key(key, field_names(info.cls)))
     missing = [name for name, each in known.items() if each.required and name not in found]
     if missing:
         raise _Problem(f"{at} lacks {', '.join(missing)}")
     return found
-
-
-def _names_of(kind: Any, name: str) -> list[str]:
-    return [each.metadata.get(_ALIAS, "") for each in fields(kind) if each.name == name] + [name]
 
 
 def _has_shape(info: msgspec.inspect.Type, value: Any) -> bool:

@@ -10,7 +10,7 @@ import edgebench
 
 HEAVY = [
     *("torch", "transformers", "onnx", "onnxscript", "onnxruntime", "tokenizers", "safetensors"),
-    *("numpy", "scipy", "rich", "duckdb", "fabric", "paramiko", "psutil"),
+    *("numpy", "scipy", "rich", "duckdb", "fabric", "msgspec", "paramiko", "psutil"),
 ]
 SHOW_HELP = """
 from edgebench.cli import main

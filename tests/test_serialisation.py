@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgebench.errors import ConfigError, StoreError
-from edgebench.serialisation import alias, field_names, from_plain, refuse_blank, to_plain
+from edgebench.serialisation import field_names, former_names, formerly, from_plain, refuse_blank, to_plain
 
 
 class Colour(StrEnum):
@@ -30,7 +30,7 @@ class Leaf:
     share: float | None = None
     tags: str | tuple[str, ...] = ()
     path: Path | None = None
-    wide: bool = field(default=True, metadata=alias("broad"))
+    wide: bool = field(default=True, metadata=formerly("broad"))
 
     def __post_init__(self) -> None:
         if self.count < 0:
@@ -95,9 +95,17 @@ def test_an_error_names_the_place_and_the_value(values: Any, message: str) -> No
         from_plain(Tree, values, where="doc", error=StoreError)
 
 
-def test_a_field_may_have_a_second_name() -> None:
+def test_a_field_may_have_had_another_name() -> None:
     assert not from_plain(Leaf, {"count": 1, "broad": False}, where="doc").wide
-    assert field_names(Leaf, without=("path", "share")) == ("count", "colour", "names", "tags", "wide", "broad")
+    assert field_names(Leaf, without=("path", "share")) == ("count", "colour", "names", "tags", "wide")
+    assert former_names(Leaf) == ("broad",)
+
+
+def test_a_field_may_come_from_elsewhere() -> None:
+    leaf = from_plain(Leaf, {"count": 1, "wide": False}, where="doc", given={"count": 2}, without=("names",))
+    assert (leaf.count, leaf.wide) == (2, False)
+    with pytest.raises(ConfigError, match="doc: unknown key 'names'; known: colour, count, path, share, tags, wide"):
+        from_plain(Leaf, {"count": 1, "names": []}, where="doc", without=("names",))
 
 
 def test_what_a_later_version_added_is_ignored_where_it_may_be() -> None:

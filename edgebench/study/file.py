@@ -40,7 +40,7 @@ from typing import Any
 from edgebench.artifact import Format, parse_format
 from edgebench.device import Device, find_device, read_toml
 from edgebench.errors import ConfigError, EdgebenchError, UnknownName
-from edgebench.serialisation import alias, field_names, from_plain, refuse_blank, refuse_unknown_keys
+from edgebench.serialisation import field_names, former_names, formerly, from_plain, refuse_blank, refuse_unknown_keys
 from edgebench.stats.verdicts import LEVEL, MARGIN
 from edgebench.study.contrasts import StudyContrast, read_contrast
 from edgebench.study.variants import read_variants
@@ -58,7 +58,7 @@ class StudyTask:
     name: str
     data: Path
     devices: tuple[Device, ...]
-    langs: tuple[str, ...] = field(default=(), metadata=alias("lang"))
+    langs: tuple[str, ...] = ()
     labels: Path | None = None
     split: str = "test"
     limit: int | None = None
@@ -92,7 +92,7 @@ class Study:
     margin: float = MARGIN
     score_margin: float = SCORE_MARGIN
     level: float = LEVEL
-    overhead: bool = field(default=True, metadata=alias("own_cost"))
+    overhead: bool = field(default=True, metadata=formerly("own_cost"))
     cold: bool = True
     alternate: bool = False
 
@@ -115,11 +115,11 @@ def read_study(path: Path) -> Study:
             raise ConfigError(f"{where}: [[{name}]] tables expected, in two brackets")
     tables = from_plain(_Tables, values, where=where)
     here = f"{where}: [study]"
-    refuse_unknown_keys(tables.study, _STUDY_KEYS, where=here)
+    refuse_unknown_keys(tables.study, _STUDY_KEYS, former=former_names(Study), where=here)
     lists = {name: _top_list(tables, name, where=where) for name in ("devices", "formats")}
     variants = read_variants(_numbered("variant", tables.variant, where), folder, where=where)
     devices = tuple(_located(where, "devices", find_device, name) for name in lists["devices"] or ["local"])
-    described = {
+    given = {
         "path": path,
         "variants": variants,
         "devices": devices,
@@ -134,9 +134,9 @@ def read_study(path: Path) -> Study:
         "contrasts": tuple(
             read_contrast(table, variants, where=at) for at, table in _numbered("contrast", tables.contrast, where)
         ),
-        "plan": _plan(tables.plan, where=f"{where}: [plan]"),
+        "plan": from_plain(RunPlan, tables.plan, where=f"{where}: [plan]", without=("sustained_min",)),
     }
-    return from_plain(Study, _study_options(tables.study, folder, where=here) | described, where=here)
+    return from_plain(Study, tables.study, where=here, given=given | _scores(tables.study, folder, where=here))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,9 +155,9 @@ class _Tables:
 
 #: Below the head of a table, a key that was meant for the top is the table's; so [study] takes the lists, too.
 _STUDY_KEYS = field_names(Study, without=("path", "variants", "workloads", "tasks", "contrasts", "plan"))
-#: Texts are long, a study has no search for a rate and no sustained run, and padding is for the session to choose.
-_WORKLOAD_KEYS = field_names(Workload, without=("texts", "truncate", "latency_bound_ms", "padding"))
-_PLAN_KEYS = field_names(RunPlan, without=("sustained_min",))
+_TASK_KEYS = ("lang", *field_names(StudyTask, without=("langs",)))
+#: Texts are long, a study searches for no rate, and the session chooses the padding.
+_NOT_IN_WORKLOADS = ("texts", "truncate", "latency_bound_ms", "padding")
 
 
 def _numbered(name: str, tables: Sequence[Mapping[str, Any]], where: str) -> list[tuple[str, Mapping[str, Any]]]:
@@ -165,14 +165,14 @@ def _numbered(name: str, tables: Sequence[Mapping[str, Any]], where: str) -> lis
     return [(f"{where}: [[{name}]] {number}", table) for number, table in enumerate(tables, start=1)]
 
 
-def _study_options(table: Mapping[str, Any], folder: Path, *, where: str) -> dict[str, Any]:
-    options = {key: value for key, value in table.items() if key not in ("devices", "formats")}
+def _scores(table: Mapping[str, Any], folder: Path, *, where: str) -> dict[str, Any]:
     refuse_blank(table, where=where)
-    if isinstance(options.get("scores"), str):
-        options["scores"] = folder / options["scores"]
-        if not options["scores"].is_file():
-            raise ConfigError(f"{where}: scores: {options['scores']} is not there")
-    return options
+    if not isinstance(table.get("scores"), str):
+        return {}
+    path = folder / table["scores"]
+    if not path.is_file():
+        raise ConfigError(f"{where}: scores: {path} is not there")
+    return {"scores": path}
 
 
 def _top_list(tables: _Tables, name: str, *, where: str) -> list[str]:
@@ -185,29 +185,22 @@ def _top_list(tables: _Tables, name: str, *, where: str) -> list[str]:
     return list(dict.fromkeys(found or ()))
 
 
-def _plan(table: Mapping[str, Any], *, where: str) -> RunPlan:
-    refuse_unknown_keys(table, _PLAN_KEYS, where=where)
-    return from_plain(RunPlan, table, where=where)
-
-
 def _workloads(table: Mapping[str, Any], *, where: str) -> list[Workload]:
     """Return one workload for each language."""
-    refuse_unknown_keys(table, _WORKLOAD_KEYS, where=where)
     langs = _listed(table.get("lang")) or [None]
-    return [from_plain(Workload, {**table, "lang": lang}, where=where) for lang in langs]
+    return [from_plain(Workload, table, where=where, without=_NOT_IN_WORKLOADS, given={"lang": lang}) for lang in langs]
 
 
 def _task(table: Mapping[str, Any], devices: Sequence[Device], folder: Path, *, where: str) -> StudyTask:
+    refuse_unknown_keys(table, _TASK_KEYS, where=where)
     refuse_blank(table, where=where)
-    values = dict(table)
+    values = {key: value for key, value in table.items() if key != "lang"}
     known = {device.name: device for device in devices}
     names = _listed(values.get("devices")) or [devices[0].name]
     for name in names:
         if name not in known:
             raise UnknownName("device", str(name), known, hint=where)
-    values["devices"] = [known[name] for name in names]
-    if "lang" in values:
-        values["lang"] = _listed(values["lang"])
+    values |= {"devices": [known[name] for name in names], "langs": _listed(table.get("lang"))}
     for key in ("data", "labels"):
         if isinstance(values.get(key), str):
             values[key] = folder / values[key]
