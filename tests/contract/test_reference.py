@@ -98,10 +98,7 @@ def test_the_example_of_sql_works(store: Store) -> None:
 
 
 def documented_keys(head: str) -> set[str]:
-    """Return the keys of a table, and the other names that it gives for some of them."""
-    rows = rows_of("files.md", head)
-    others = [name for *_, text in rows for name in re.findall(r"(?:Earlier name|Also): `([^`]+)`", text)]
-    return {*others, *(name for cell, *_ in rows for name in named_in(cell))}
+    return {name for cell, *_ in rows_of("files.md", head) for name in named_in(cell)}
 
 
 def known_keys(message: str) -> set[str]:
