@@ -328,6 +328,10 @@ def test_what_a_store_keeps_besides_runs_is_as_described(tmp_path: Path) -> None
         check_unknown_keys_are_refused(json.loads(text), name)
 
 
+def test_a_session_of_an_earlier_version_has_no_other_keys() -> None:
+    check_schema(json.loads((HERE / "session-v1.json").read_text(encoding="utf-8")), "store-session", is_old=True)
+
+
 # --- comparisons and studies ----------------------------------------------------------------------------------------
 
 
