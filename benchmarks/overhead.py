@@ -23,8 +23,7 @@ import psutil
 import edgebench
 from benchmarks.pairs import interleaved
 from edgebench.artifact import Artifact
-from edgebench.board.agent import RemoteAgent
-from edgebench.board.transport import open_transport
+from edgebench.board.agent import RemoteAgent, connect_agent
 from edgebench.export import export_model
 from edgebench.measure.collect import RunCollector, collect_run
 from edgebench.measure.runs import run_spec
@@ -169,9 +168,7 @@ def main() -> None:
     artifact = export_model(options.model, "onnx-int8").artifact
     inputs = random_inputs([128], vocab_size=artifact.vocab_size)
     plan = RunPlan(runs=1, min_count=100, min_duration_s=options.min_duration)
-    with open_transport(device) as transport:
-        agent = RemoteAgent(transport, name=device.name, python=device.python)
-        agent.install()
+    with connect_agent(device) as agent:
         agent.push_bytes(inputs.to_bytes())
         bench = Bench(agent, artifact, inputs, plan, options.threads)
 

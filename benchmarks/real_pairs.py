@@ -31,8 +31,7 @@ import edgebench
 from benchmarks.overhead import Bench, processes_of
 from edgebench.analysis.comparison import Comparison, compare_rows
 from edgebench.artifact import Format
-from edgebench.board.agent import RemoteAgent
-from edgebench.board.transport import open_transport
+from edgebench.board.agent import connect_agent
 from edgebench.export import export_model
 from edgebench.export.reference import find_reference
 from edgebench.measure.collect import RunCollector
@@ -140,9 +139,7 @@ def against_a_bare_loop(model: str, threads: int, pairs: int, run_s: float, turn
     artifact = export_model(model).artifact
     inputs = random_inputs([SEQ_LEN], vocab_size=artifact.vocab_size)
     plan = RunPlan(runs=1, min_duration_s=run_s)
-    with open_transport(device) as transport:
-        agent = RemoteAgent(transport, name=device.name, python=device.python)
-        agent.install()
+    with connect_agent(device) as agent:
         agent.push_bytes(inputs.to_bytes())
         bench = Bench(agent, artifact, inputs, plan, threads)
         Bench(agent, artifact, inputs, replace(plan, min_duration_s=2.0), threads).p50()  # not counted

@@ -96,6 +96,7 @@ def command(
     Example:
       edgebench evaluate --model runs/xnli-multi --task xnli --data download
     """
+    from edgebench.cli.hints import as_options
     from edgebench.cli.measuring import terminated_like_interrupted
     from edgebench.cli.profile import named_device
     from edgebench.evaluation.evaluator import evaluate_all
@@ -128,7 +129,7 @@ def command(
 
     def tell(event: Event) -> None:
         if isinstance(event, LogMessage):
-            progress.print(event.text, markup=False)
+            progress.print(as_options(event.text), markup=False)
 
     try:
         with terminated_like_interrupted():

@@ -11,6 +11,7 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 from rich.text import Text
 
+from edgebench.cli.hints import as_options
 from edgebench.events import Cooling, Ended, Event, LogMessage, Planned, Pushing, Running, Waiting
 from edgebench.text import printable
 
@@ -66,7 +67,7 @@ class _Board:
     def show(self, event: Event) -> None:
         match event:
             case LogMessage(text):
-                self._say(text)
+                self._say(as_options(text))
             case Planned():
                 self._plan(event)
             case Pushing():

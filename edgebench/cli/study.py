@@ -36,8 +36,10 @@ def run(file: Path, store: Path, json_target: str | None) -> int:
     Example:
       edgebench study run STUDY.toml --store results
     """
+    from edgebench.cli.hints import as_options
     from edgebench.cli.measuring import measure_and_show, terminated_like_interrupted
     from edgebench.events import Event, LogMessage
+    from edgebench.measurement import measurements_to_json
     from edgebench.store.store import Store
     from edgebench.study.cells import study_cells
     from edgebench.study.file import read_study
@@ -46,7 +48,7 @@ def run(file: Path, store: Path, json_target: str | None) -> int:
 
     def tell(event: Event) -> None:
         if isinstance(event, LogMessage):
-            progress_console().print(event.text, markup=False)
+            progress_console().print(as_options(event.text), markup=False)
 
     check_json_target(json_target)
     study, keep = read_study(file), Store(store)
@@ -55,7 +57,7 @@ def run(file: Path, store: Path, json_target: str | None) -> int:
     if sessions:
         code = measure_and_show(sessions, store=keep, json_target=json_target, margin=study.margin)
     else:
-        write_json(json_target, {"measurements": [], "failures": []})
+        write_json(json_target, measurements_to_json([], failures={}))
     pending = pending_evaluations(study, study_cells(study, keep), keep)
     with terminated_like_interrupted():
         errors = evaluate_pending(pending, keep, tell)

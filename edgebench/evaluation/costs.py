@@ -9,7 +9,7 @@ from edgebench.evaluation_result import LanguageCost
 from edgebench.measurement import Run
 from edgebench.stats.percentiles import quantiles
 from edgebench.xtreme_r.encoding import TaskInputs, fertility_of
-from edgebench.xtreme_r.examples import Examples
+from edgebench.xtreme_r.example_types import Examples
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

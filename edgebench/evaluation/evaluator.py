@@ -157,6 +157,6 @@ def _evaluate_on(
                 stored = answerer.answer(part, id=id, protocol=protocol)
                 store.write_evaluation(stored)
             else:
-                on_event(LogMessage(f"{part.name}: in the store already; --again answers it anew"))
+                on_event(LogMessage(f"{part.name}: in the store already; `again` answers it once more"))
             evaluations.append(stored)
     return tuple(evaluations), facts

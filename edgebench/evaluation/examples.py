@@ -10,7 +10,9 @@ from typing import Any
 
 from edgebench.errors import ConfigError, ScoresError
 from edgebench.evaluation.request import EvaluationRequest
-from edgebench.xtreme_r.examples import Examples, NoExamples, find_data, mewslix_candidates, read_task
+from edgebench.xtreme_r.example_readers import mewslix_candidates
+from edgebench.xtreme_r.example_types import Examples
+from edgebench.xtreme_r.examples import NoExamples, find_data, read_task
 from edgebench.xtreme_r.scoring import convention_of
 from edgebench.xtreme_r.subsets import limited
 from edgebench.xtreme_r.tasks import Task, find_task
@@ -47,7 +49,9 @@ def read_examples(request: EvaluationRequest) -> tuple[list[TaskExamples], dict[
         ScoresError: examples or their labels are missing, or can't be read.
     """
     if not request.data.is_dir():
-        raise ConfigError(f"{request.data} is not a folder; --data takes the folder download/ of XTREME's scripts")
+        raise ConfigError(
+            f"{request.data} is not a folder", hint="`data` takes the folder download/ of XTREME's scripts"
+        )
     found: list[TaskExamples] = []
     missing = {}
     for task in dict.fromkeys(find_task(name) for name in request.tasks):
@@ -112,15 +116,16 @@ def _read_language(request: EvaluationRequest, task: Task, lang: str) -> Example
     if task.name == "mewslix":
         examples = replace(examples, candidates=tuple(mewslix_candidates(request.data)))
     if examples.labels is None:
-        raise ScoresError(_no_labels(request, task, lang))
+        raise _no_labels(request, task, lang)
     return limited(examples, request.limit, seed=request.seed)
 
 
-def _no_labels(request: EvaluationRequest, task: Task, lang: str) -> str:
-    return (
+def _no_labels(request: EvaluationRequest, task: Task, lang: str) -> ScoresError:
+    hint = f"name a folder of them, `labels=DIR` with {task.name}/test-{lang}.{task.suffix}"
+    return ScoresError(
         f"{task.title} in {lang}: {request.data} has no right answers in its {request.split} files (XTREME's scripts "
-        f"take them out); name a folder of them, --labels DIR with {task.name}/test-{lang}.{task.suffix}"
-        f"{', or try --split dev' if request.split == 'test' else ''}"
+        f"take them out)",
+        hint=f"{hint}, or try `split='dev'`" if request.split == "test" else hint,
     )
 
 

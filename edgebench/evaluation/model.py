@@ -89,7 +89,8 @@ def _refuse_head(artifact: Artifact, task: Task) -> None:
     if artifact.head == wanted:
         return
     has = artifact.head or "a head that the file does not name"
-    hint = f"; try: edgebench export --task {name} --out DIR, and --model with the folder that it writes"
+    hint = f"try: edgebench export --task {name} --out DIR, and `model` with the folder that it writes"
     raise ConfigError(
-        f"{task.title} needs {wanted}; {artifact.model_path} has {has}{hint if task.group == 'retrieval' else ''}"
+        f"{task.title} needs {wanted}; {artifact.model_path} has {has}",
+        hint=hint if task.group == "retrieval" else None,
     )

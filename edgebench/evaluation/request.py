@@ -69,6 +69,6 @@ class EvaluationRequest:
         if self.batch < 1:
             raise ConfigError(f"batch must be >= 1, got {self.batch}")
         if not self.tasks:
-            raise ConfigError("no task to evaluate; try --task xnli")
+            raise ConfigError("no task to evaluate", hint="try `tasks=['xnli']`")
         if self.model.startswith(REFERENCE_PREFIX):
             raise ConfigError(f"{self.model} has random weights, whose answers mean nothing; name a checkpoint")

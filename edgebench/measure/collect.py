@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 #: More than any board has; a trace of more would fill the host's memory.
 _MOST_SENSORS = 256
 _MOST_LOG_LINES = 100
-#: Messages that say which of the run's models they are about.
+#: Messages that name the model that they are about.
 _OF_A_MODEL = (protocol.Loaded, protocol.First, protocol.Latencies, protocol.WarmedUp)
 
 
@@ -62,8 +62,8 @@ def collect_models(
 ) -> None:
     """Launch the run of one process and give its messages to a collector for each of its models.
 
-    Where another run occupies the board, the launch is repeated as `agent` was told to. Whatever goes wrong later, the
-    run is ended on the board, as far as the board can be reached. A run that fails does not raise: see
+    While another run occupies the board, the launch is retried as long as the agent's retry policy allows. On any later
+    error the run is ended on the board, as far as the board can be reached. A run that fails does not raise: see
     `RunCollector.failed`. `watch` is called after every message with the first collector.
 
     Raises:
@@ -74,7 +74,7 @@ def collect_models(
         ConnectionLost: the board could not be reached again.
         RunInterrupted: Ctrl-C while the run was in progress.
     """
-    agent.patiently(lambda: _collect_once(agent, spec, collectors, watch))
+    agent.retry_while_busy(lambda: _collect_once(agent, spec, collectors, watch))
 
 
 def _collect_once(
@@ -165,16 +165,20 @@ class RunCollector:
         self._first_ns: int | None = None
 
     def take(self, entry: protocol.Entry) -> None:
-        """Add one message."""
+        """Add one message.
+
+        Raises:
+            AgentError: it does not fit the run.
+        """
         message = entry.message
         if isinstance(message, _OF_A_MODEL) and message.model != self._model:
             if message.model >= self._models:
-                raise AgentError(f"run {self.run_id}: the board reports a model that it was not given")
+                raise AgentError(f"run {self.run_id}: the board reports a model that it was not sent")
             return
         match message:
             case protocol.Latencies():
                 if max(message.items, default=0) >= len(self._batch_sizes):
-                    raise AgentError(f"run {self.run_id}: the board reports an input that it was not given")
+                    raise AgentError(f"run {self.run_id}: the board reports an input that it was not sent")
                 (self._warmup if message.warmup else self._timed).extend(message)
             case protocol.Readings():
                 self._take_readings(entry.t_ns, message.values)
@@ -213,7 +217,7 @@ class RunCollector:
 
     @property
     def recent_ns(self) -> list[int]:
-        """The latest timed latencies, at most 1,000, for a display."""
+        """The latest timed latencies, at most 1,000, for progress reports."""
         return self._timed.latency_ns[-1000:].tolist()
 
     @property
@@ -223,7 +227,7 @@ class RunCollector:
         return (starts[-1] - starts[0]) / 1e9 if starts else 0.0
 
     def run(self) -> Run:
-        """Return the run; validity is judged elsewhere."""
+        """Return the run as far as it was collected, without a judgement of its validity."""
         import numpy as np
 
         trace = Trace(
@@ -251,11 +255,11 @@ class RunCollector:
         if hello.run_id != self.run_id or hello.protocol != protocol.PROTOCOL_VERSION:
             raise AgentError(f"run {self.run_id}: the journal is that of another run or protocol")
         if hello.agent_sha256 != self._agent_sha256:
-            raise AgentError(f"run {self.run_id}: another agent than ours did it")
+            raise AgentError(f"run {self.run_id}: it was run by another version of the agent")
         self._facts |= {key: value for key, value in asdict(hello).items() if key != "run_id"}
 
     def _padded(self, buckets: list[int]) -> list[int]:
-        """Return the tokens of each batch after padding, to its longest or to a length that the model is made for."""
+        """Return the tokens of each batch after padding, to its longest input or to a bucket of the model."""
         return [
             count * next((bucket for bucket in buckets if bucket >= longest), longest)
             for longest, count in zip(self._batch_longest, self._batch_sequences, strict=True)
@@ -280,7 +284,7 @@ class RunCollector:
 
     def _memory(self) -> Memory:
         if self._models > 1:
-            return Memory()  # what a process of several models takes is nobody's own
+            return Memory()  # models that share a process have no memory figures of their own
 
         def highest(*names: str) -> int | None:
             peaks = [max(self._readings[name][1]) for name in names if name in self._readings]
@@ -295,7 +299,7 @@ class RunCollector:
 
 
 class _Columns:
-    """Inferences as columns that grow: 24 bytes each, for a run of an hour has millions."""
+    """Inferences as growing columns of 24 bytes each, because a run of an hour has millions."""
 
     def __init__(self) -> None:
         self.start_ns = array("q")

@@ -1,4 +1,4 @@
-"""From a Request to what is measured: models exported, inputs encoded, and everything that can't be refused first."""
+"""Preparation on this machine: refuse what can't be measured, export models, encode inputs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _ONE_AT_A_TIME = threading.Lock()
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """One row of the table to come, as far as this machine can prepare it; `workload` as the artifact takes it."""
+    """One row of the result table, as far as this machine prepares it; `workload` is resolved for the artifact."""
 
     variant: Variant
     artifact: Artifact
@@ -33,11 +33,11 @@ class Prepared:
 
 
 def prepare(request: Request, on_event: OnEvent) -> list[Prepared]:
-    """Export every model in every format and encode every workload's inputs; model by model, in the request's order.
+    """Export every model in every format, and encode every workload's inputs; in the request's order.
 
     Raises:
-        UsageError: a model, format, runtime and workload that don't go together, before anything is exported.
-        ExportError: a checkpoint can't become an artifact.
+        UsageError: a model, format, runtime and workload do not fit together; nothing is exported then.
+        ExportError: a checkpoint can't be exported.
     """
     with _ONE_AT_A_TIME:
         _refuse_contradictions(request)
@@ -51,7 +51,7 @@ def prepare(request: Request, on_event: OnEvent) -> list[Prepared]:
 
 
 def _files(request: Request) -> Iterator[tuple[str, Format | None]]:
-    """Yield each model with each format it is wanted in; None for a file, which is what it is."""
+    """Yield each model with each requested format; None for a file, which has its format already."""
     for model in request.models:
         if existing_file(model) is not None:
             yield model, None
@@ -65,16 +65,17 @@ def _runtime(model: str, format: Format | None) -> str:
     if format is not None:
         return format.runtime
     file = existing_file(model)
-    assert file is not None  # noqa: S101 - whatever is no file is wanted in a format
+    assert file is not None  # noqa: S101 - only files have no requested format
     return EXISTING_FORMATS[file.suffix].runtime
 
 
 def _refuse_contradictions(request: Request) -> None:
-    """Refuse a format that no model can have (a file is what it is), and a runtime that no file can have."""
+    """Refuse options that contradict each other: a format for files only, a runtime for other files."""
     files = [model for model in request.models if existing_file(model) is not None]
     if request.until_decided and len(list(_files(request))) < 2:
         raise UsageError(
-            "--until-decided compares rows with the first one, and there is only one: name a second --model or --format"
+            "`until_decided` compares rows with the first one, and there is only one",
+            hint="name a second `model` or `format`",
         )
     if request.formats and len(files) == len(request.models):
         raise ConfigError(f"{files[0]} is profiled as it is: leave the format ({', '.join(request.formats)}) out")
@@ -84,11 +85,11 @@ def _refuse_contradictions(request: Request) -> None:
         raise UnknownName("runtime", request.runtime, TFLITE_RUNTIMES)
     for model, format in _files(request):
         if _runtime(model, format) != "tflite":
-            raise ConfigError(f"{request.runtime} does not run {format or model}; try --format tflite-int8")
+            raise ConfigError(f"{request.runtime} does not run {format or model}", hint="try `format='tflite-int8'`")
 
 
 def _refuse_misfits(model: str, format: Format | None, workloads: Sequence[Workload]) -> None:
-    """Refuse inputs that the model or the format can't take before anything is exported or contacted."""
+    """Refuse inputs that the model or the format can't take, before anything is exported or contacted."""
     longest = longest_input(model, format)
     for workload in workloads:
         if _runtime(model, format) == "tflite":
@@ -96,23 +97,23 @@ def _refuse_misfits(model: str, format: Format | None, workloads: Sequence[Workl
         needed = max(workload.token_counts(), default=0)
         if longest is not None and needed > longest:
             raise ConfigError(
-                f"{workload.label}: an input of {needed} tokens, but {model} takes at most {longest} in {format}; "
-                f"try --seq-len {longest}"
+                f"{workload.label}: an input of {needed} tokens, but {model} takes at most {longest} in {format}",
+                hint=f"try `seq_len={longest}`",
             )
         if format is not None and workload.texts and not workload.truncate:
             refuse_texts(model, format, workload.texts)
 
 
 def _common_choices(request: Request) -> int | None:
-    """Return the number of choices that a .tflite file is to be made for."""
-    asked = {workload.choices for workload in request.workloads}
-    if len(asked) > 1:
+    """Return the number of choices that .tflite files are exported for."""
+    choices = {workload.choices for workload in request.workloads}
+    if len(choices) > 1:
         raise ConfigError("the workloads of one session must have the same number of choices")
-    return asked.pop()
+    return choices.pop()
 
 
 def _report_fallbacks(device: Device, formats: Set[Format], on_event: OnEvent) -> None:
-    """Say where a format does not run as its board's best one would."""
+    """Report formats that run slower on this device than another format would."""
     name, providers = device.name, device.profile.providers
     if providers and Format.ONNX_INT8 in formats:
         gpu = providers[0]
@@ -121,7 +122,7 @@ def _report_fallbacks(device: Device, formats: Set[Format], on_event: OnEvent) -
         )
     if not providers and Format.ONNX_FP16 in formats:
         on_event(
-            LogMessage(f"{name}: onnx-fp16 is for GPUs: a CPU works in float32 and turns to and fro; try onnx-int8")
+            LogMessage(f"{name}: onnx-fp16 is for GPUs: a CPU works in float32 and converts each value; try onnx-int8")
         )
 
 
@@ -133,6 +134,6 @@ def _export(model: str, format: Format | None, choices: int | None, on_event: On
 
 
 def _with_unique_names(exported: list[tuple[Variant, Artifact]]) -> list[tuple[Variant, Artifact]]:
-    """Return the same with names that differ where the sources do: scores belong to a variant by its name."""
+    """Return the same with distinct names for distinct sources, because scores refer to variants by name."""
     names = unique_names([(variant.source, variant.name) for variant, _ in exported])
     return [(replace(variant, name=name), artifact) for (variant, artifact), name in zip(exported, names, strict=True)]

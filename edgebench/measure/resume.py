@@ -1,4 +1,4 @@
-"""Going on with a session: which runs the store has of it, and whether they were measured under what holds now."""
+"""Resuming a session: the runs that the store has of it, if they were measured under the present conditions."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def stored_runs(store: Store, session: str, cells: Sequence[Cell]) -> dict[str, 
     """Return the runs that the store has of each cell.
 
     Raises:
-        StoreError: they were measured under other conditions than hold now.
+        StoreError: the conditions changed since they were measured.
     """
     done: dict[str, list[Run]] = {cell.subject.id: [] for cell in cells}
     by_id = {cell.subject.id: cell for cell in cells}
@@ -49,13 +49,13 @@ def stored_runs(store: Store, session: str, cells: Sequence[Cell]) -> dict[str, 
 
 
 def _without_orphans(done: Mapping[str, Sequence[Run]]) -> dict[str, list[Run]]:
-    """Leave out what a session that was killed kept of some of the models that alternated, and not of all."""
+    """Leave out processes of alternating models of which a killed session stored some runs, but not all."""
     kept = Counter(run.process for runs in done.values() for run in runs)
 
-    def is_intact(run: Run) -> bool:
+    def is_complete(run: Run) -> bool:
         return not run.alternates or kept[run.process] == run.facts["alternating"].get("models")
 
-    return {id: [run for run in runs if is_intact(run)] for id, runs in done.items()}
+    return {id: [run for run in runs if is_complete(run)] for id, runs in done.items()}
 
 
 def _what_changed(cell: Cell, stored: Measurement) -> str | None:

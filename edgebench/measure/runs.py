@@ -109,7 +109,7 @@ def measure_runs(
         )
         for cell in cells
     ]
-    spec = replace(specs[0], beside=[{name: getattr(each, name) for name in _BESIDE} for each in specs[1:]])
+    spec = replace(specs[0], beside=[{name: getattr(each, name) for name in _OF_A_MODEL} for each in specs[1:]])
     collectors = [
         RunCollector(part, id=id, model=number, models=len(specs))
         for number, (part, id) in enumerate(zip(spec.parts(), run_ids, strict=True))
@@ -127,7 +127,7 @@ def measure_runs(
 
 
 #: What differs between the models of one process; all else must be the same.
-_BESIDE = tuple(slot.name for slot in fields(protocol.AlternateModel))
+_OF_A_MODEL = tuple(slot.name for slot in fields(protocol.AlternateModel))
 
 
 def _failed_run(agent: RemoteAgent, cells: Sequence[Cell], runs: Sequence[Run], failed: protocol.Failed) -> RunEnded:

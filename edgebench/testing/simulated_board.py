@@ -1,8 +1,8 @@
-"""A board whose latencies are drawn from a seeded model, to see what rules and statistics make of known truths.
+"""A board whose latencies are drawn from a seeded model, to test rules and statistics against known truths.
 
-It gives Runs like those that come back from a real board: latencies, readings of clock, temperature and throttle flags,
-facts. What can't be known of a real board (how much two processes differ, when it throttled, how much faster an
-artifact truly is) is given here.
+It returns Runs like those of a real board: latencies, readings of clock, temperature and throttle flags, facts. What
+can't be known of a real board (how much two processes differ, when it throttled, how much faster an
+artifact truly is) is an argument here.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ class SimulatedBoard:
         self.now_s += seconds
 
     def temperatures(self) -> dict[str, int]:
-        """Return what its zone tells after `work` and `rest`, as a RemoteAgent does."""
+        """Return the temperature of its zone after `work` and `rest`, in the form of `RemoteAgent.temperatures`."""
         return {"temperature_mc/cpu-thermal": round(_COOL_MC + (_HOT_MC - _COOL_MC) * self._warm)}
 
     def latencies_ns(self, count: int, *, factor: float = 1.0) -> NDArray[np.int64]:

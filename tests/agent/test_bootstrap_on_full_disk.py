@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from edgebench.board.agent import RemoteAgent
+from edgebench.board.agent import connect_agent
 from edgebench.board.archive import agent_archive
-from edgebench.board.transport import open_transport
 from edgebench.device import find_device
 from edgebench.errors import BoardError
 
@@ -39,8 +39,8 @@ def fill(file: Path, *, spare_bytes: int) -> None:
 
 
 def install() -> None:
-    with open_transport(find_device("local")) as transport:
-        RemoteAgent(transport, name="board").install()
+    with connect_agent(replace(find_device("local"), name="board"), python="python3"):
+        pass
 
 
 @pytest.mark.parametrize("folder", ["blobs", "runs", "others"])

@@ -68,7 +68,7 @@ def test_models_share_a_process_and_their_runs_are_pairs(files: list[str], tmp_p
         latencies = mine.latencies_ns, theirs.latencies_ns
         assert len(latencies[0]) == len(latencies[1])
         if mine.valid and not mine.excluded_spans:
-            assert theirs.beside[mine.id] == pytest.approx(float(np.median(np.log(latencies[1] / latencies[0]))))
+            assert theirs.log_ratios[mine.id] == pytest.approx(float(np.median(np.log(latencies[1] / latencies[0]))))
     assert one.subject.workload["alternating"] == [one.subject.artifact.sha256] * 2
     (planned,) = [event for event in events if isinstance(event, Planned)]
     assert planned.runs == 4
@@ -109,7 +109,7 @@ def test_a_file_that_no_runtime_takes_ends_the_row_and_says_which(files: list[st
     assert reasons == {"one": {"beside it: failed: model_rejected"}, "two": {"failed: model_rejected"}}
 
 
-def test_one_model_of_each_runtime_has_nobody_to_alternate_with(tmp_path: Path) -> None:
+def test_one_model_of_each_runtime_has_no_model_to_alternate_with(tmp_path: Path) -> None:
     formats = (edgebench.Format("onnx-int8"), edgebench.Format("tflite-fp32"))
     with pytest.raises(ConfigError, match="no two models run in one runtime"):
         profile_all(request(["reference:tiny"], formats=formats), store=edgebench.Store(tmp_path / "store"))
@@ -121,7 +121,9 @@ def command(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False)
 
 
-def test_the_command_says_what_is_nobodys_own_and_gives_the_verdict(files: list[str], tmp_path: Path) -> None:
+def test_the_command_reports_no_memory_of_a_shared_process_and_gives_the_verdict(
+    files: list[str], tmp_path: Path
+) -> None:
     done = command(tmp_path, "profile", "--alternate", "--model", files[0], "--model", files[1])
     assert done.returncode in (0, 4), done.stderr  # a busy machine may disturb a run
     text = " ".join(done.stdout.split())
@@ -203,7 +205,7 @@ def run_study(what: str, study: Path, folder: Path, *options: str) -> subprocess
     return subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False)
 
 
-def test_a_note_tells_that_a_row_is_repeated_as_a_whole(files: list[str], tmp_path: Path) -> None:
+def test_a_message_says_that_all_models_of_a_row_are_repeated(files: list[str], tmp_path: Path) -> None:
     events: list[Event] = []
     plan = RunPlan(runs=2, min_count=10_000, min_duration_s=0, max_duration_s=0.2)  # too few: no run counts
     found = profile_all(request(files, plan=plan), store=edgebench.Store(tmp_path / "store"), on_event=events.append)

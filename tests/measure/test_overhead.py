@@ -1,4 +1,4 @@
-"""What edgebench itself costs: the figures on plain numbers, the real thing with a real agent on this machine."""
+"""Overhead of edgebench itself: figures from plain numbers, and a measurement with a real agent on this machine."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ import pytest
 from edgebench.analysis.comparison import compare
 from edgebench.analysis.pairing import PairedComparison
 from edgebench.analysis.summary import summarise
-from edgebench.board.agent import RemoteAgent
-from edgebench.board.transport import open_transport
+from edgebench.board.agent import RemoteAgent, connect_agent
 from edgebench.device import find_device
 from edgebench.errors import AgentError
 from edgebench.events import Event, LogMessage
@@ -99,7 +98,7 @@ def test_what_is_said_of_the_sensors_depends_on_the_interval(
     assert said in sensors_text(overhead)
 
 
-def test_a_report_says_the_cost_once_a_board() -> None:
+def test_a_report_states_the_overhead_once_a_board() -> None:
     rows = [summarise(replace(subject(number), overhead_us=COST), []) for number in range(2)]
     assert cost_lines([*rows, summarise(subject(2, device="jetson"), [])]) == [
         "edgebench's own cost on pi4: 0.0615 µs (95 % 0.0500 to 0.0700) in each latency; "
@@ -108,7 +107,7 @@ def test_a_report_says_the_cost_once_a_board() -> None:
     ]
 
 
-def test_a_comparison_says_the_cost_too() -> None:
+def test_a_comparison_states_the_overhead_too() -> None:
     of = [replace(subject(number), overhead_us=COST) for number in range(2)]
     sides = [summarise(each, [run(each, at, trace([10 * MS + at] * 9)) for at in range(2)]) for each in of]
     compared = compare(*sides)
@@ -123,13 +122,11 @@ def agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RemoteAge
     """The agent on this machine, with a home of its own."""
     monkeypatch.setenv("EDGEBENCH_HOME", str(tmp_path / "edgebench-home"))
     device = find_device("local")
-    with open_transport(device) as transport:
-        agent = RemoteAgent(transport, name="local", python=device.python)
-        agent.install()
+    with connect_agent(device) as agent:
         yield agent
 
 
-def test_a_real_agent_tells_what_it_costs(agent: RemoteAgent) -> None:
+def test_the_overhead_of_a_real_agent_is_measured(agent: RemoteAgent) -> None:
     told: list[str] = []
     found = measure_overhead(agent, report=told.append)
     assert told == []
@@ -142,7 +139,7 @@ def test_a_real_agent_tells_what_it_costs(agent: RemoteAgent) -> None:
     assert np.isfinite([*found.per_inference_ci, *found.loop_per_inference_ci, *found.sensors_ratio_ci]).all()
 
 
-def test_a_board_that_measures_already_is_left_alone_and_told(agent: RemoteAgent, tmp_path: Path) -> None:
+def test_a_board_that_measures_already_is_left_alone_and_reported(agent: RemoteAgent, tmp_path: Path) -> None:
     board = AgentBoard(tmp_path)
     spec = board.spec(runtime="busy", min_count=1, min_duration_ns=600 * 10**9, max_duration_ns=600 * 10**9)
     board.launch_well(spec)

@@ -12,9 +12,8 @@ import pytest
 
 import edgebench
 from edgebench.artifact import hash_file
-from edgebench.board.agent import RemoteAgent
+from edgebench.board.agent import connect_agent
 from edgebench.board.preflight import push_artifact
-from edgebench.board.transport import open_transport
 from edgebench.errors import BoardError
 from edgebench.evaluation.inference import read_outputs
 from edgebench.events import Event, Running
@@ -46,9 +45,7 @@ def test_profile_over_ssh_measures_and_keeps_every_latency(
 def test_a_second_profile_moves_no_file_bytes(ssh_board: SshBoard, tiny_onnx: Path, tmp_path: Path) -> None:
     device = ssh_board.device(python=sys.executable)
     artifact = export_model(tiny_onnx).artifact
-    with open_transport(device) as transport:
-        agent = RemoteAgent(transport, name="board", python=sys.executable)
-        agent.install()
+    with connect_agent(device) as agent:
         file = artifact.files[0]
         assert agent.push(tiny_onnx, sha256=file.sha256, size=file.bytes) == file.bytes
         before = ssh_board.proxy.moved_to_server
@@ -60,9 +57,7 @@ def test_a_cut_in_mid_push_goes_on_where_it_was(any_ssh_board: SshBoard, tmp_pat
     big = tmp_path / "big.bin"
     big.write_bytes(os.urandom(24 << 20))
     sha256, size = hash_file(big), big.stat().st_size
-    with open_transport(any_ssh_board.device()) as transport:
-        agent = RemoteAgent(transport, name="board", python=sys.executable)
-        agent.install()
+    with connect_agent(any_ssh_board.device(), python=sys.executable) as agent:
         any_ssh_board.proxy.cut_after(10 << 20)
         before = any_ssh_board.proxy.moved_to_server
         agent.push(big, sha256=sha256, size=size)
@@ -104,9 +99,7 @@ def test_outputs_from_the_board_are_those_of_the_same_file_here(ssh_board: SshBo
 
     artifact = export_model(tiny_onnx).artifact
     inputs = random_inputs([5, 9, 3], vocab_size=200)
-    with open_transport(ssh_board.device(python=sys.executable)) as transport:
-        agent = RemoteAgent(transport, name="board", python=sys.executable)
-        agent.install()
+    with connect_agent(ssh_board.device(python=sys.executable)) as agent:
         push_artifact(agent, artifact)
         agent.push_bytes(inputs.to_bytes())
         spec = run_spec(

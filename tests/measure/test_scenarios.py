@@ -59,7 +59,7 @@ def test_every_query_of_a_multi_stream_has_its_samples(tiny_onnx: Path, tmp_path
     assert run.inferences == 8 * len(run.latencies_ns)
 
 
-def test_offline_makes_at_least_one_whole_pass_over_its_sorted_samples(tiny_onnx: Path, tmp_path: Path) -> None:
+def test_offline_makes_at_least_one_complete_pass_over_its_sorted_samples(tiny_onnx: Path, tmp_path: Path) -> None:
     shape = Workload(scenario=Scenario.OFFLINE, lang="sw", batch=8)
     (run, *_) = profiled(tiny_onnx, tmp_path, workload=shape, plan=replace(PLAN, min_count=1)).runs
     assert run.facts["batch_sizes"] == [8, 8, 8, 6]
@@ -87,7 +87,7 @@ def test_the_table_says_what_a_latency_is(
 # --- cold and warm -----------------------------------------------------------------------------------------------
 
 
-def test_a_cold_start_is_told_apart_from_a_warm_one(tiny_onnx: Path, tmp_path: Path) -> None:
+def test_a_cold_start_is_distinguished_from_a_warm_one(tiny_onnx: Path, tmp_path: Path) -> None:
     found = profiled(tiny_onnx, tmp_path, cold=True)
     started = found.cold_start
     assert started is not None
@@ -106,7 +106,7 @@ def test_a_cold_start_is_told_apart_from_a_warm_one(tiny_onnx: Path, tmp_path: P
     assert all(0 <= run.facts["resident_before_load"] <= 1 for run in found.runs)
 
 
-def test_runs_show_tells_of_the_cold_start(tiny_onnx: Path, tmp_path: Path) -> None:
+def test_runs_show_reports_the_cold_start(tiny_onnx: Path, tmp_path: Path) -> None:
     found = profiled(tiny_onnx, tmp_path, cold=True)
     shown = command("runs", "show", found.id, "--store", tmp_path / "store")
     assert "load and first: warm" in shown.stdout
@@ -182,7 +182,7 @@ def test_a_search_probes_and_then_measures_what_it_found(tiny_onnx: Path, tmp_pa
 
 def test_a_bound_below_what_a_query_takes_is_one_line(tiny_onnx: Path, tmp_path: Path) -> None:
     tight = replace(SEARCH, latency_bound_ms=0.0001)
-    with pytest.raises(NotValid, match=r"no rate keeps p99 under 0.0001 ms: a query takes .* where none waits; raise"):
+    with pytest.raises(NotValid, match=r"no rate keeps p99 under 0.0001 ms: a query takes .* if no query waits; raise"):
         profiled(tiny_onnx, tmp_path, workload=tight, plan=SEARCH_PLAN)
 
 
@@ -204,7 +204,7 @@ def test_a_search_that_was_interrupted_goes_on(tiny_onnx: Path, tmp_path: Path) 
     assert len(kept.probes) == 1
     told: list[Event] = []
     (found,) = resume(interrupt.session, store=store, on_event=told.append)
-    assert any("going on with the search" in event.text for event in told if isinstance(event, LogMessage))
+    assert any("resuming the search" in event.text for event in told if isinstance(event, LogMessage))
     assert found.find_qps is not None
     assert found.find_qps.service_ms == kept.service_ms
     assert found.find_qps.probes[: len(kept.probes)] == kept.probes

@@ -13,9 +13,8 @@ from typing import Any
 import pytest
 
 import edgebench
-from edgebench.board.agent import RemoteAgent
+from edgebench.board.agent import connect_agent
 from edgebench.board.preflight import push_artifact
-from edgebench.board.transport import open_transport
 from edgebench.device import find_device, load_profile
 from edgebench.errors import BoardError, ConfigError, RunFailed, StoreError, UsageError
 from edgebench.events import Began, Ended, Event, LogMessage, Planned
@@ -67,9 +66,7 @@ def test_a_board_that_others_use_is_waited_for(ssh_board: SshBoard, tiny_onnx: P
     device = ssh_board.device(python=sys.executable)
     artifact = export_model(tiny_onnx).artifact
     inputs = random_inputs([8], vocab_size=100)
-    with open_transport(device) as transport:
-        other = RemoteAgent(transport, name="other", python=sys.executable)
-        other.install()
+    with connect_agent(device) as other:
         push_artifact(other, artifact)
         other.push_bytes(inputs.to_bytes())
         spec = run_spec(
@@ -151,7 +148,7 @@ def test_a_new_session_does_not_read_what_others_left(local: edgebench.Device, t
     assert len(measured.runs) >= 2
 
 
-def test_a_session_tells_its_order_and_how_long_it_takes(
+def test_a_session_reports_its_order_and_how_long_it_takes(
     local: edgebench.Device, tiny_onnx: Path, tmp_path: Path
 ) -> None:
     events: list[Event] = []
@@ -203,7 +200,7 @@ def test_dynamic_int8_on_a_gpu_board_is_measured_on_the_cpu_and_says_so(
     assert any("dynamic int8 does not run on CUDAExecutionProvider" in text for text in told), told
 
 
-def test_scores_go_beside_their_model_and_to_no_random_one(
+def test_scores_are_attached_to_their_model_and_to_no_random_one(
     local: edgebench.Device, tiny_onnx: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("EDGEBENCH_CACHE", str(tiny_onnx.parents[2]))

@@ -20,18 +20,15 @@ import pytest
 
 import edgebench
 from edgebench.artifact import Format
-from edgebench.board.agent import RemoteAgent
-from edgebench.board.transport import open_transport
+from edgebench.board.agent import RemoteAgent, connect_agent
 from edgebench.device import Device, find_device
 from edgebench.errors import BoardBusy, BoardError, ConfigError, EdgebenchError, LeaseLost, UnknownName
 from edgebench.events import Event, LogMessage, Pushing
-from edgebench.provision.checkup import State, check_device
-from edgebench.provision.cleanup import clean_device
+from edgebench.provision.checkup import check_device
+from edgebench.provision.findings import State
+from edgebench.provision.maintenance import clean_device, release_seen, remove_setup, see_lease
 from edgebench.provision.plan import SetupPlan
-from edgebench.provision.release import release_seen, see_lease
-from edgebench.provision.removal import remove_setup
-from edgebench.provision.request_setup import set_up_for
-from edgebench.provision.setup import set_up
+from edgebench.provision.setup import set_up, set_up_for
 from edgebench.provision.trial import expected_here
 from edgebench.request import Request
 from edgebench.workload import RunPlan, Workload
@@ -58,13 +55,13 @@ def test_a_board_is_set_up_used_and_left_without_a_trace(ssh_board: SshBoard, ti
     done = set_up(ssh_board.device(), ONLY_ONNX, pushed.append)
     assert done.is_ready, done.findings
     check_schema(done.to_json(), "device-setup")
-    served = done.served["onnxruntime"]
+    served = done.runtimes["onnxruntime"]
     assert Path(served.python).is_relative_to(ssh_board.edgebench_home / "envs")
     assert "as here" in served.agreement
 
     again: list[Event] = []
     second = set_up(ssh_board.device(), ONLY_ONNX, again.append)
-    assert second.served == done.served
+    assert second.runtimes == done.runtimes
     assert any(isinstance(event, Pushing) for event in pushed)
     assert not any(isinstance(event, Pushing) for event in again)
 
@@ -91,7 +88,7 @@ def test_a_bare_board_is_set_up_for_what_a_request_needs_and_no_more(
         device=ssh_board.device(), models=("reference:tiny",), formats=(Format.ONNX_FP32, Format.ONNX_INT8)
     )
     set_up_for(request)
-    assert set(installed(ssh_board).served) == {"onnxruntime"}
+    assert set(installed(ssh_board).installed_runtimes) == {"onnxruntime"}
     # An .onnx file has its runtime already: nothing is pushed, and no package index is asked.
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
     monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
@@ -113,7 +110,7 @@ def test_a_damaged_environment_is_mended_by_the_command_that_messages_name(ssh_b
     assert (told.state, told.fix) == (State.FAIL, "edgebench device setup board --runtime onnxruntime")
     assert set_up(device, ONLY_ONNX).is_ready
     assert library.stat().st_size == size
-    assert installed(ssh_board).served["onnxruntime"].agreement.startswith("as here")
+    assert installed(ssh_board).installed_runtimes["onnxruntime"].agreement.startswith("as here")
 
     # What no import meets is seen by its size.
     (metadata,) = envs.rglob("onnxruntime-*.dist-info/METADATA")
@@ -153,7 +150,7 @@ ENTRY = {"python": sys.executable, "environment": None, "packages": {}, "agreeme
 def test_a_table_of_environments_that_is_not_one_serves_nothing(ssh_board: SshBoard, table: str) -> None:
     (ssh_board.edgebench_home / "envs").mkdir(parents=True)
     (ssh_board.edgebench_home / "envs/table.json").write_text(table)
-    assert installed(ssh_board).served == {}
+    assert installed(ssh_board).installed_runtimes == {}
 
 
 def test_a_runtime_is_run_by_the_python_that_serves_it_and_others_by_the_devices(ssh_board: SshBoard) -> None:
@@ -164,7 +161,7 @@ def test_a_runtime_is_run_by_the_python_that_serves_it_and_others_by_the_devices
     assert agent.python_for("tflite-runtime") == agent.python_for("tflite") == sys.executable
     assert agent.python_for("onnxruntime") == "python3"
     # A Python of the user's choice is used for all.
-    assert installed(ssh_board, python=sys.executable).served == {}
+    assert installed(ssh_board, python=sys.executable).installed_runtimes == {}
 
 
 def test_what_a_user_chose_and_no_longer_works_is_not_replaced_by_the_way(ssh_board: SshBoard) -> None:
@@ -175,14 +172,12 @@ def test_what_a_user_chose_and_no_longer_works_is_not_replaced_by_the_way(ssh_bo
     own = r"your own no longer works: .*edgebench device setup board --runtime onnxruntime, with --wheel FILE"
     with pytest.raises(BoardError, match=rf"^board: onnxruntime: {own}"):
         set_up_for(request)
-    assert installed(ssh_board).served["onnxruntime"].own
+    assert installed(ssh_board).installed_runtimes["onnxruntime"].own
 
 
 def installed(board: SshBoard, **settings: str) -> RemoteAgent:
     device = board.device(**settings)
-    with open_transport(device) as transport:
-        agent = RemoteAgent(transport, name=device.name, python=device.python)
-        agent.install()
+    with connect_agent(device) as agent:
         return agent
 
 
@@ -211,7 +206,7 @@ class InferenceSession(_Session):
 def test_wrong_numbers_are_a_finding_and_the_runtime_is_not_used(ssh_board: SshBoard, tmp_path: Path) -> None:
     done = set_up(ssh_board.device(), SetupPlan(wheels=(wrong_build(tmp_path),)))
     assert not done.is_ready
-    assert done.served == {}
+    assert done.runtimes == {}
     (finding,) = [one for one in done.findings if one.state is State.FAIL]
     assert finding.what == "onnxruntime"
     assert "computes wrong numbers in onnx-fp32: within" in finding.seen
@@ -247,8 +242,8 @@ def test_the_boards_own_python_is_tried_and_adopted(ssh_board: SshBoard, monkeyp
     plan = SetupPlan(runtimes=("onnxruntime", "tflite-runtime"), system_python=True)
     done = set_up(ssh_board.device(), plan)
     assert not done.is_ready
-    assert {name: served.environment for name, served in done.served.items()} == {"onnxruntime": None}
-    assert Path(done.served["onnxruntime"].python).parent == Path(sys.executable).parent
+    assert {name: served.environment for name, served in done.runtimes.items()} == {"onnxruntime": None}
+    assert Path(done.runtimes["onnxruntime"].python).parent == Path(sys.executable).parent
     (lacking,) = [one for one in done.findings if one.state is State.FAIL]
     assert lacking.what == "tflite-runtime"
     assert "lacks tflite_runtime" in lacking.seen
@@ -257,7 +252,7 @@ def test_the_boards_own_python_is_tried_and_adopted(ssh_board: SshBoard, monkeyp
     # What the user has chosen stays, whatever else is installed later.
     monkeypatch.setattr("edgebench.provision.plan.RUNTIMES", ("onnxruntime",))
     later = set_up(ssh_board.device(), SetupPlan())
-    assert later.served == {"onnxruntime": done.served["onnxruntime"]}
+    assert later.runtimes == {"onnxruntime": done.runtimes["onnxruntime"]}
     assert "your own, was there" in later.findings[-1].seen
 
 

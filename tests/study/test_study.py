@@ -24,6 +24,7 @@ from edgebench.testing import SimulatedBoard
 from edgebench.testing.simulated_board import simulated_subject
 from edgebench.variant import TrainingKind
 from edgebench.xtreme_r.scores import ScoreRow
+from tests.schemas import check_schema
 
 HEAD = 'devices = ["local"]\n[study]\nname = "s"\n'
 LINEAGE = 'base = "xlm-roberta-base", target = "xnli"'
@@ -260,8 +261,9 @@ def test_a_real_study_is_measured_once_and_answered(tmp_path: Path, tiny_onnx: P
     )
     assert reported.returncode == 0, reported.stderr
     if done.returncode == 0:
-        again = edgebench_study("run", str(file), "--store", store)
+        again = edgebench_study("run", str(file), "--store", store, "--json", "-")
         assert (again.returncode, "nothing is missing" in again.stderr) == (0, True)
+        check_schema(json.loads(again.stdout), "profile")
         assert len(json.loads(reported.stdout)["contrasts"][0]["comparisons"]) == 1
     assert (tmp_path / "r.md").read_text().startswith("# tiny\n")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
 import click
@@ -28,8 +29,10 @@ def command(name: str, json_target: str | None) -> int:
     """
     from edgebench.device import find_device
     from edgebench.provision.checkup import check_device
+    from edgebench.report.checkup import overhead_findings
 
     checkup = check_device(find_device(name))
+    checkup = dataclasses.replace(checkup, findings=(*checkup.findings, *overhead_findings(checkup)))
     write_json(json_target, checkup.to_json())
     if to_stdout(json_target):
         _show_findings(checkup)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import click
 import cloup
 
@@ -26,7 +24,7 @@ def command(name: str, force: bool, reason: str | None, json_target: str | None)
     """
     from edgebench.device import find_device
     from edgebench.errors import BoardBusy
-    from edgebench.provision.release import release_seen, see_lease
+    from edgebench.provision.maintenance import release_seen, see_lease
 
     device = find_device(name)
     seen = see_lease(device)
@@ -41,7 +39,7 @@ def command(name: str, force: bool, reason: str | None, json_target: str | None)
     released = release_seen(device, seen, reason=reason or "released by its own user")
     write_json(
         json_target,
-        {"device": name, "released": dataclasses.asdict(released) if released else None, "waiting": waiting},
+        {"device": name, "released": released.to_json() if released else None, "waiting": waiting},
     )
     if to_stdout(json_target):
         queue = f"; next: {waiting[0]}" if waiting else ""

@@ -31,7 +31,7 @@ class RateFinder:
         self._bound_ms = cell.workload.latency_bound_ms or 0.0
         self._search: RateSearch | None = session.store.search(cell.subject.id)
         if self._search is not None:
-            self._log(f"going on with the search, of which {len(self._search.probes)} probes are kept")
+            self._log(f"resuming the search with its {len(self._search.probes)} stored probes")
 
     def _log(self, text: str) -> None:
         self._session.log(f"{self._cell.name}: {text}")
@@ -53,7 +53,8 @@ class RateFinder:
             lowest = min(probe.queries_per_s for probe in search.probes)
             raise NotValid(
                 f"{self._cell.name}: no rate keeps p99 under {self._bound_ms:g} ms, not even {lowest:.3g}/s; a query "
-                f"takes {search.service_ms:.4g} ms where none waits; raise --latency-bound-ms"
+                f"takes {search.service_ms:.4g} ms if no query waits",
+                hint="raise `latency_bound_ms`",
             )
         return at_rate(self._cell, found, search.times_lowered)
 
@@ -67,7 +68,7 @@ class RateFinder:
             probe = replace(_probe_of(judged, rate, self._bound_ms), runs=len(judged))
             search = self._keep(replace(search, probes=(*search.probes, probe)))
             if not probe.holds:
-                self._log(f"{_describe(probe, self._bound_ms)} in {probe.runs} runs; trying less")
+                self._log(f"{_describe(probe, self._bound_ms)} in {probe.runs} runs; trying a lower rate")
         return search.qps is not None
 
     def _keep(self, search: RateSearch) -> RateSearch:
@@ -91,11 +92,12 @@ class RateFinder:
             p50_ms, p99_ms = (service_ns or 0) / 1e6, found.p99_ms or 0
             raise NotValid(
                 f"{self._cell.name}: no rate keeps p99 under {self._bound_ms:g} ms: a query takes {p50_ms:.4g} ms "
-                f"(p50; p99 {p99_ms:.4g} ms) where none waits; raise --latency-bound-ms"
+                f"(p50; p99 {p99_ms:.4g} ms) if no query waits",
+                hint="raise `latency_bound_ms`",
             )
         search = RateSearch(latency_bound_ms=self._bound_ms, service_ms=max(service_ns, 1) / 1e6)
         self._log(
-            f"p50 {search.service_ms:.4g} ms where no query waits: at most {search.limit_qps:.4g}/s; "
+            f"p50 {search.service_ms:.4g} ms if no query waits: at most {search.limit_qps:.4g}/s; "
             f"searching the rate that keeps p99 under {self._bound_ms:g} ms, {_QUERIES} queries a probe"
         )
         return self._keep(search)
