@@ -82,7 +82,8 @@ class Request:
             if rate is not None and count / rate > longest_s:
                 raise ConfigError(
                     f"{count} queries at {rate:g} a second take {count / rate:.0f} s, longer than a run may, "
-                    f"{longest_s:g} s; raise `max_duration_s` or `queries_per_s`, or lower `min_count`"
+                    f"{longest_s:g} s",
+                    hint="raise `max_duration_s` or `queries_per_s`, or lower `min_count`",
                 )
 
     def _check_tune(self) -> None:
