@@ -200,6 +200,23 @@ def configured_devices(*, folder: Path | None = None) -> dict[str, Device]:
     return devices
 
 
+def list_devices(*, folder: Path | None = None) -> list[Device]:
+    """Return this machine (`local`) and the boards of the settings files.
+
+    Args:
+        folder: the project's folder; default: the working folder.
+
+    Raises:
+        ConfigError: a settings file is not TOML, or has an unknown or ill-typed key.
+    """
+    return [find_device(LOCAL), *configured_devices(folder=folder).values()]
+
+
+def list_profiles() -> list[DeviceProfile]:
+    """Return the built-in device profiles."""
+    return [load_profile(name) for name in profile_names()]
+
+
 def read_devices(path: Path) -> dict[str, Device]:
     """Return the boards of one settings file, by name.
 
@@ -246,6 +263,10 @@ def device_from_table(name: str, table: Any, *, path: Path) -> Device:
 
 def find_device(name: str, *, folder: Path | None = None) -> Device:
     """Return the board of that name, or this machine for `local`.
+
+    Args:
+        name: a name of the settings files (see `edgebench device list`), or `local`.
+        folder: the project's folder; default: the working folder.
 
     Raises:
         UnknownName: nothing has that name.

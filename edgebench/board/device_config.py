@@ -9,11 +9,55 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from edgebench.device import Device, device_from_table, read_devices, read_toml
+from edgebench.device import Device, config_paths, device_from_table, parse_address, read_devices, read_toml
 from edgebench.errors import ConfigError
 
 
-def add_device(path: Path, name: str, settings: Mapping[str, str | int | None], *, replace: bool = False) -> Device:
+def add_device(
+    name: str,
+    host: str,
+    *,
+    profile: str | None = None,
+    user: str | None = None,
+    port: int | None = None,
+    identity_file: str | None = None,
+    python: str | None = None,
+    host_key: str | None = None,
+    path: str | Path | None = None,
+    replace: bool = False,
+) -> Device:
+    """Write a board into edgebench.toml; return it. The board is not contacted.
+
+    Args:
+        name: of the board, for `find_device`.
+        host: [user@]host[:port].
+        profile: name of a device profile; default: `name` where there is such a profile, else `generic-linux`.
+        user, port: instead of those in `host`.
+        identity_file: private key to log in with.
+        python: Python on the board that runs the agent.
+        host_key: the only host key to accept, "ssh-ed25519 AAAA...", see `fetch_host_key`; default: as known_hosts says.
+        path: the settings file; default: `edgebench.toml` in the working folder.
+        replace: replace the settings of an existing entry.
+
+    Raises:
+        ConfigError: the entry exists (without `replace`), an argument is not valid, or the file is not valid or can't
+            be written.
+        UnknownName: there is no such profile.
+    """
+    address_user, address, address_port = parse_address(host)
+    settings = {
+        "profile": profile,
+        "host": address,
+        "user": user if user is not None else address_user,
+        "port": port if port is not None else address_port,
+        "identity_file": identity_file,
+        "python": python,
+        "host_key": host_key,
+    }
+    return write_device(Path(path) if path is not None else config_paths()[0], name, settings, replace=replace)
+
+
+def write_device(path: Path, name: str, settings: Mapping[str, str | int | None], *, replace: bool = False) -> Device:
     """Write the table `[device.NAME]` into a settings file; return the board that it describes.
 
     The file is created if it does not exist, and is changed atomically.
