@@ -35,7 +35,7 @@ def add_device(
         user, port: instead of those in `host`.
         identity_file: private key to log in with.
         python: Python on the board that runs the agent.
-        host_key: the only host key to accept, "ssh-ed25519 AAAA...", see `fetch_host_key`; default: as known_hosts says.
+        host_key: the only host key to accept, as `fetch_host_key` returns it; default: as known_hosts says.
         path: the settings file; default: `edgebench.toml` in the working folder.
         replace: replace the settings of an existing entry.
 

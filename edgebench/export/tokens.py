@@ -52,7 +52,7 @@ def refuse_long(lengths: Sequence[int], limit: int, *, buckets: Sequence[int] = 
         what = "the longest that the file is made for" if buckets else "what the model takes"
         raise ConfigError(
             f"{len(long)} of {len(lengths)} texts are longer than {limit} tokens, {what}"
-            f" (the first: number {long[0] + 1}; the longest: {max(lengths)} tokens); shorten them, or try `truncate=True`"
+            f" (first: number {long[0] + 1}; longest: {max(lengths)} tokens); shorten them or try `truncate=True`"
         )
 
 

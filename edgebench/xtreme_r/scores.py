@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from edgebench.errors import ScoresError, StoreError, UnknownName
-from edgebench.measurement import Score
+from edgebench.figures import Score
 from edgebench.xtreme_r.tasks import Task, find_metric, find_task, tasks
 
 REQUIRED = ("variant", "task", "lang", "metric", "value")

@@ -398,7 +398,7 @@ def test_missing_external_data_is_named(classifier: Path, cache: Path, tmp_path:
 def test_texts_that_are_too_long_are_counted(encoder: Path, cache: Path) -> None:
     artifact = export_model(encoder, "onnx-fp32", cache=cache, max_seq_len=8).artifact
     with pytest.raises(
-        ConfigError, match=r"2 of 3 texts are longer than 8 tokens, what the model takes \(the first: number 2; .*: 22 "
+        ConfigError, match=r"2 of 3 texts are longer than 8 tokens, what the model takes \(first: number 2; .*: 22 "
     ):
         encode_texts(artifact, ["abcdef", "a" * 7, "a" * 20])
 
