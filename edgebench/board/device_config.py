@@ -1,4 +1,4 @@
-"""Writing boards into edgebench.toml: what stands there already, comments included, stays as it is."""
+"""Writing boards into edgebench.toml; its other content, comments included, stays unchanged."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from edgebench.errors import ConfigError
 def add_device(path: Path, name: str, settings: Mapping[str, str | int | None], *, replace: bool = False) -> Device:
     """Write the table `[device.NAME]` into a file of settings and return the board that it describes.
 
-    The file is made if it isn't there, and is changed in one step. Settings that are None are left out; with
+    The file is made if it does not exist, and is changed in one step. Settings that are None are left out; with
     `replace` an entry of that name gets these settings in place of its own.
 
     Raises:
-        ConfigError: the entry is there already (without `replace`), a setting is not valid, or the file is not
-            valid or can't be written.
+        ConfigError: the entry exists (without `replace`), a setting is not valid, or the file is not valid or can't be
+            written.
         UnknownName: there is no such profile.
     """
     table = {key: value for key, value in settings.items() if value is not None}
     device = device_from_table(name, table, path=path)
     present, text = ({}, "") if not path.exists() else (read_toml(path), path.read_bytes().decode())
     if name in (read_devices(path) if present else {}) and not replace:
-        raise ConfigError(f"device {name!r} is already in {path}; try: --replace, or another name")
+        raise ConfigError(f"device {name!r} is already in {path}", hint="try `replace=True`, or another name")
     wanted = present | {"device": present.get("device", {}) | {name: table}}
     text = _with_entry(text, name, table)
     if tomllib.loads(text) != wanted:
-        raise ConfigError(f"can't add to {path} in the form that it has; add a table [device.{name}] by hand")
+        raise ConfigError(f"can't edit {path} in its present form; add a table [device.{name}] by hand")
     _write_by_rename(path, text)
     return device
 
@@ -52,7 +52,7 @@ def _with_entry(text: str, name: str, table: Mapping[str, Any]) -> str:
     else:
         for key in [key for key in entry if key not in table]:
             del entry[key]
-        # What follows the last key of a table, as comments do that speak of the next one, is kept in its body too.
+        # The body of a table also has what follows its last key: comments about the next table, say.
         body = entry.value.body
         last = max((place for place, (key, _) in enumerate(body) if key is not None), default=-1)
         rest = body[last + 1 :]
@@ -63,7 +63,7 @@ def _with_entry(text: str, name: str, table: Mapping[str, Any]) -> str:
 
 
 def _write_by_rename(path: Path, text: str) -> None:
-    target = path.resolve()  # a link, as dotfiles often are, stays one
+    target = path.resolve()  # a symbolic link, as dotfiles often are, stays one
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")

@@ -61,7 +61,7 @@ def test_a_file_of_comments_alone_keeps_them(config: Path) -> None:
 
 
 def test_an_entry_that_is_there_is_not_overwritten(config: Path) -> None:
-    with pytest.raises(ConfigError, match=r"device 'shed' is already in .*edgebench\.toml; try: --replace"):
+    with pytest.raises(ConfigError, match=r"device 'shed' is already in .*edgebench\.toml; try `replace=True`"):
         add_device(config, "shed", {"host": "elsewhere"})
     assert config.read_text(encoding="utf-8") == BEFORE
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def open_transport(device: Device) -> Transport:
-    """Return the way to a device; it is opened by its `connect`, or by entering it as a context."""
+    """Return the transport to a device; `connect`, or entering it as a context, opens the connection."""
     if device.is_local:
         from edgebench.board.transport.local import LocalTransport
 
