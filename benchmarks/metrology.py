@@ -29,7 +29,8 @@ from edgebench.analysis.summary import summarise
 from edgebench.analysis.validity import reasons_against, validate_group
 from edgebench.measure.alternation import with_ratios
 from edgebench.measure.scheduler import RunScheduler
-from edgebench.measurement import Run, Subject
+from edgebench.measurement import Subject
+from edgebench.run import Run
 from edgebench.stats.ratio import RatioEstimate, estimate_ratio
 from edgebench.stats.verdicts import LEVEL, LOOKS, Judgement, Verdict, is_decided, judge_all
 from edgebench.testing import Disturbance, SimulatedBoard

@@ -13,11 +13,13 @@ if TYPE_CHECKING:
     from edgebench.artifact import Artifact, Format
     from edgebench.device import Device, DeviceProfile, find_device
     from edgebench.errors import EdgebenchError
-    from edgebench.evaluation.compare_formats import compare_formats
     from edgebench.evaluation.evaluator import evaluate
+    from edgebench.evaluation.format_comparison import compare_formats
     from edgebench.export import export_model
+    from edgebench.figures import Score
     from edgebench.measure.session import profile
-    from edgebench.measurement import Measurement, Run, Score
+    from edgebench.measurement import Measurement
+    from edgebench.run import Run
     from edgebench.store.store import Store
     from edgebench.variant import Lineage, Variant
     from edgebench.workload import RunPlan, Scenario, Workload
@@ -41,7 +43,7 @@ _HOMES = {
     "Variant": "variant",
     "Workload": "workload",
     "compare": "analysis.comparison",
-    "compare_formats": "evaluation.compare_formats",
+    "compare_formats": "evaluation.format_comparison",
     "evaluate": "evaluation.evaluator",
     "export_model": "export",
     "find_device": "device",

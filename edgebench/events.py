@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from edgebench.measurement import Run, Subject
+from edgebench.measurement import Subject
+from edgebench.run import Run
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from edgebench.board.transfer import OnProgress, fetch, push_bytes, push_file
 from edgebench.board.transport import open_transport
 from edgebench.board.transport.base import Transport
 from edgebench.device import Device
-from edgebench.errors import AgentError, BoardBusy
+from edgebench.errors import AgentError
 from edgebench_agent import protocol
 
 _T = TypeVar("_T")
@@ -276,27 +276,3 @@ class RemoteAgent(AgentCommands):
 
     def _follower(self, run_id: str, position: Position | None) -> Follower:
         return Follower(self, run_id, position if position is not None else Position())
-
-    @contextmanager
-    def running(self, spec: protocol.RunSpec) -> Iterator[Iterator[protocol.Entry]]:
-        """Launch a run once the board is not busy, and give its messages, as `follow` does.
-
-        If anything is raised before the run has ended, the board ends it.
-        """
-        position = Position()
-        self.retry_while_busy(lambda: self._launch_or_stop(spec))
-        try:
-            yield self.follow(spec.run_id, position=position)
-        except BaseException:
-            if not position.ended:
-                self.stop(spec.run_id, position=position)
-            raise
-
-    def _launch_or_stop(self, spec: protocol.RunSpec) -> None:
-        try:
-            self.launch(spec)
-        except BoardBusy:
-            raise  # nothing was started
-        except BaseException:
-            self.stop(spec.run_id)
-            raise

@@ -12,6 +12,7 @@ from edgebench.board.facts import BoardProbe, RuntimeProbe, SensorReading
 from edgebench.device import Device
 from edgebench.errors import BoardError
 from edgebench.events import LogMessage, OnEvent, Pushing, ignore
+from edgebench.facts import DeviceFacts
 from edgebench.sensors import POWER
 from edgebench_agent import protocol
 
@@ -25,7 +26,7 @@ def preflight(
     on_event: OnEvent = ignore,
     *,
     runtime: str | None = None,
-) -> dict[str, Any]:
+) -> dict[str, DeviceFacts]:
     """Make sure that a board can run these artifacts; return the facts that are stored with results, by runtime.
 
     `runtime`: the one for .tflite files; None: whichever the board has.
@@ -82,16 +83,18 @@ def _require_memory(device: Device, artifact: Artifact, available: int | None) -
         )
 
 
-def _stored_facts(device: Device, runtime: str, probe: BoardProbe) -> dict[str, Any]:
+def _stored_facts(device: Device, runtime: str, probe: BoardProbe) -> DeviceFacts:
     found = probe.runtimes[runtime]
-    return {
-        **found.board.reported,  # first: a board does not name itself
-        "name": device.name,
-        "profile": device.profile.name,
-        "runtime": runtime,
-        "runtime_version": found.version,
-        "power_rails_ms": power_rails_ms(probe.sensors or {}),
-    }
+    return DeviceFacts.from_json(
+        {
+            **found.board.reported,  # first: a board does not name itself
+            "name": device.name,
+            "profile": device.profile.name,
+            "runtime": runtime,
+            "runtime_version": found.version,
+            "power_rails_ms": power_rails_ms(probe.sensors or {}),
+        }
+    )
 
 
 def power_rails_ms(sensors: Mapping[str, SensorReading]) -> dict[str, int]:

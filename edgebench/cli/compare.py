@@ -56,8 +56,9 @@ def command(
     Example:
       edgebench compare xnli-english xnli-multilingual --scores scores.csv
     """
-    from edgebench.analysis.comparison import compare_pairs, find_pairs
-    from edgebench.analysis.pairing import compare_with_scores
+    from edgebench.analysis.comparison import compare_pairs
+    from edgebench.analysis.score_comparison import compare_with_scores
+    from edgebench.store.lookup import find_pairs
     from edgebench.store.scores import stored_scores, with_stored
     from edgebench.store.store import Store
     from edgebench.xtreme_r.scores import read_scores

@@ -14,6 +14,7 @@ _OPTIONS = {
     "cool_below_c": "--cool-below",
     "formats": "--format",
     "keep_bytes": "--max-size",
+    "kind": "--from",
     "max_duration_s": "--max-duration",
     "min_duration_s": "--min-duration",
     "models": "--model",

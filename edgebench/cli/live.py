@@ -13,6 +13,7 @@ from rich.text import Text
 
 from edgebench.cli.hints import as_options
 from edgebench.events import Cooling, Ended, Event, LogMessage, Planned, Pushing, Running, Waiting
+from edgebench.reason import joined
 from edgebench.text import printable
 
 _MS = 1e6
@@ -153,7 +154,7 @@ def _ended_line(event: Ended) -> str:
     run = event.run
     latencies = run.latencies_ns
     middle = f"p50 {float(np.median(latencies)) / _MS:.2f} ms" if len(latencies) else "no latencies"
-    verdict = "" if run.valid else f" · not valid: {'; '.join(run.reasons)}"
+    verdict = "" if run.valid else f" · not valid: {joined(run.reasons)}"
     return f"{_name(event)}: {len(latencies)} inferences, {middle}{verdict}"
 
 

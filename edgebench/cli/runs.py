@@ -62,7 +62,7 @@ def show(id: str, store: Path, json_target: str | None) -> None:
     kept = Store(store)
     measurement = kept.measurement(id)
     found = None
-    if measurement.subject.device.get("tune") is not None:
+    if measurement.subject.device.tune is not None:
         found = tuned(kept.measurements(session=measurement.subject.session))
     document = measurements_to_json([measurement])
     write_json(json_target, document if found is None else document | {"tune": found.to_json()})

@@ -22,7 +22,7 @@ from edgebench.stats.resampling import bootstrap_interval
 from edgebench.workload import EncodedInputs, Workload
 from edgebench.xtreme_r.decoding import MetricScore, Row, decode, rank, score_predictions
 from edgebench.xtreme_r.encoding import TaskInputs, encode_candidates, encode_examples
-from edgebench.xtreme_r.examples import Candidate
+from edgebench.xtreme_r.example_types import Candidate
 from edgebench.xtreme_r.tasks import Task
 
 if TYPE_CHECKING:

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from edgebench.analysis.energy import energy_of
 from edgebench.evaluation_result import LanguageCost
-from edgebench.measurement import Run
+from edgebench.run import Run
 from edgebench.stats.percentiles import quantiles
 from edgebench.xtreme_r.encoding import TaskInputs, fertility_of
-from edgebench.xtreme_r.examples import Examples
+from edgebench.xtreme_r.example_types import Examples
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -35,15 +35,15 @@ def cost_of_answers(
     count = len(examples)
     split = fertility_of(tokenizer, examples)
     energy = energy_of(run)
-    padded = run.facts.get("batch_padded_tokens")
+    padded = run.facts.batch_padded_tokens
     return LanguageCost(
         examples=count,
         inferences=len(inputs.owners),
         batch=batch,
         latency_ms=_latency_ms(run, inputs, batch),
         tokens=sum(map(len, inputs.sequences)) / count,
-        padded_tokens=sum(padded) / count if isinstance(padded, list) else None,
-        buckets=tuple(run.facts.get("lengths", ())),
+        padded_tokens=sum(padded) / count if padded is not None else None,
+        buckets=run.facts.lengths or (),
         truncated=inputs.truncated,
         fertility=split.fertility if split else None,
         continued_words=split.continued if split else None,

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from edgebench.analysis.evaluation import Evaluation
 from edgebench.artifact import Format, parse_format
@@ -22,6 +21,7 @@ from edgebench.evaluation.request import EvaluationRequest
 from edgebench.evaluation_result import LanguageEvaluation
 from edgebench.events import LogMessage, OnEvent, ignore
 from edgebench.export import existing_file
+from edgebench.facts import DeviceFacts
 from edgebench.request import WAIT_S
 from edgebench.store.store import Store
 from edgebench.xtreme_r.metrics import SEQEVAL_VERSIONS
@@ -139,7 +139,7 @@ def _evaluate_on(
     examples: Sequence[TaskExamples],
     store: Store,
     on_event: OnEvent,
-) -> tuple[tuple[LanguageEvaluation, ...], Mapping[str, Any]]:
+) -> tuple[tuple[LanguageEvaluation, ...], DeviceFacts]:
     """Return the evaluations of a model on a device, those that the store has from there; and the device's facts."""
     artifact, runtime = model.artifact, request.runtime
     with open_leased_agent(device, purpose="evaluate", wait_s=request.wait_s, on_event=on_event) as agent:

@@ -32,10 +32,10 @@ def _protocol(request: EvaluationRequest, target: EvaluationTarget, examples: Ta
         "threads": target.threads(request),
         "tokenizer_sha256": target.model.tokenizer_sha256,
         "format": str(artifact.format),
-        "runtime": facts.get("runtime"),
-        "runtime_version": facts.get("runtime_version"),
+        "runtime": facts.runtime,
+        "runtime_version": facts.runtime_version,
         "providers": list(target.board.providers),
-        "arch": facts.get("arch"),
+        "arch": facts.arch,
     }
     if task.group == "qa":
         values |= {"n_best": N_BEST, "max_answer_len": MAX_ANSWER_LEN, "spans": "run_qa.py of transformers"}

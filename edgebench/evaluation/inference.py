@@ -20,7 +20,7 @@ from edgebench.events import OnEvent, ignore
 from edgebench.measure.collect import RunCollector, collect_run
 from edgebench.measure.inputs import encode, resolve_workload
 from edgebench.measure.runs import run_spec
-from edgebench.measurement import Run
+from edgebench.run import Run
 from edgebench.text import printable
 from edgebench.workload import EncodedInputs, Workload
 from edgebench.xtreme_r.retrieval import pooled

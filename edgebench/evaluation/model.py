@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from edgebench.artifact import Artifact, Format, hash_file
 from edgebench.device import Device
@@ -16,6 +16,7 @@ from edgebench.evaluation.request import EvaluationRequest
 from edgebench.events import LogMessage, OnEvent
 from edgebench.export import export_model, open_tokenizer
 from edgebench.export.checkpoint import TOKENIZER_FILES
+from edgebench.facts import DeviceFacts
 from edgebench.variant import Variant
 from edgebench.xtreme_r.decoding import head_for, labels_of_checkpoint
 from edgebench.xtreme_r.tasks import Task
@@ -47,7 +48,7 @@ class EvaluationTarget:
     device: Device
     model: EvaluatedModel
     board: BoardModel
-    facts: Mapping[str, Any]
+    facts: DeviceFacts
 
     @property
     def artifact(self) -> Artifact:

@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from edgebench.analysis.summary import complete_passes
+from edgebench.analysis.passes import complete_passes
 from edgebench.board.preflight import providers_for
 from edgebench.errors import BoardError, ConfigError
-from edgebench.measurement import Run
+from edgebench.run import Run
 from edgebench_agent.protocol import MAX_MODELS
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def rows_of(cells: Sequence[Cell], request: Request) -> list[tuple[Cell, ...]]:
     together: dict[Any, list[Cell]] = {}
     for cell in cells:
         workload = cell.subject.workload
-        runtime = (cell.subject.device.get("runtime"), *providers_for(request.device, cell.subject.artifact))
+        runtime = (cell.subject.device.runtime, *providers_for(request.device, cell.subject.artifact))
         key = (cell.subject.label, workload.get("threads"), workload.get("batch"), cell.power, runtime)
         together.setdefault(key, []).append(cell)
     rows = [tuple(row) for row in together.values()]
@@ -67,10 +67,10 @@ def tag_alternating(cells: Sequence[Cell], request: Request) -> list[Cell]:
 
 def _require_memory(row: Sequence[Cell]) -> None:
     device = row[0].subject.device
-    available, needed = device.get("memory_available_bytes"), sum(cell.subject.artifact.bytes for cell in row)
-    if type(available) is int and needed > available:
+    available, needed = device.memory_available_bytes, sum(cell.subject.artifact.bytes for cell in row)
+    if available is not None and needed > available:
         raise BoardError(
-            f"{device.get('name')}: the {len(row)} models that are to alternate are {needed / 1e6:.0f} MB together and "
+            f"{device.name}: the {len(row)} models that are to alternate are {needed / 1e6:.0f} MB together and "
             f"the board has {available / 1e6:.0f} MB of memory free",
             hint="leave `alternate` out, name fewer models or take a smaller format",
         )

@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import median
 
-from edgebench.analysis.summary import batches_of_a_turn, complete_passes, duration_ns
+from edgebench.analysis.passes import batches_of_a_pass, complete_passes, duration_ns
 from edgebench.analysis.timeline import mean_service_s
 from edgebench.errors import UsageError
-from edgebench.measurement import Run
 from edgebench.request import Request
+from edgebench.run import Run
 from edgebench.stats.percentiles import MINIMUM_COUNTS
 from edgebench.stats.verdicts import LOOKS
 from edgebench.workload import RunPlan
@@ -88,12 +88,12 @@ def cost_of(pilot: Run, seconds: float) -> RunCost | None:
         return None
     timed_s = duration_ns(pilot) / 1e9
     inference_s = timed_s / len(pilot.latencies_ns)
-    rate = pilot.facts.get("queries_per_s")
+    rate = pilot.facts.queries_per_s
     return RunCost(
         start_s=max(0.0, seconds - timed_s),
         # A few random arrivals estimate their rate badly; the rate itself is known, if the queries can be served.
-        inference_s=max(1 / rate, mean_service_s(pilot.trace)) if isinstance(rate, int | float) else inference_s,
-        batches=batches_of_a_turn(pilot),
+        inference_s=max(1 / rate, mean_service_s(pilot.trace)) if rate is not None else inference_s,
+        batches=batches_of_a_pass(pilot),
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from edgebench.board.power import AS_FOUND, PowerState
 from edgebench.board.preflight import runtime_of
-from edgebench.measure.prepare import Prepared
+from edgebench.measure.preparation import Prepared
 from edgebench.measure.sweep import Condition, settings_of
 from edgebench.measurement import Subject
 from edgebench.request import Request

@@ -15,7 +15,8 @@ from edgebench.board.agent import RemoteAgent
 from edgebench.board.archive import agent_archive
 from edgebench.board.journal import Position, failure
 from edgebench.errors import AgentError, BoardBusy
-from edgebench.measurement import Memory, Run, Series, Trace
+from edgebench.facts import RunFacts
+from edgebench.run import Memory, Run, Series, Trace
 from edgebench.text import printable
 from edgebench_agent import protocol
 
@@ -246,7 +247,7 @@ class RunCollector:
             load_ns=self._load_ns,
             first_ns=self._first_ns,
             memory=self._memory(),
-            facts=self._facts | ({"log": list(self.log)} if self.log else {}),
+            facts=RunFacts.from_json(self._facts | ({"log": self.log} if self.log else {})),
             tokens=int(executed @ np.asarray(self._batch_tokens, np.int64)),
             inferences=int(executed @ np.asarray(self._batch_sizes, np.int64)),
         )

@@ -8,7 +8,7 @@ from edgebench.board.preflight import push_artifact
 from edgebench.measure.alternation import tag_alternating
 from edgebench.measure.cells import Cell, cells_of
 from edgebench.measure.context import Session
-from edgebench.measure.prepare import Prepared
+from edgebench.measure.preparation import Prepared
 from edgebench.measure.sweep import conditions_of
 
 

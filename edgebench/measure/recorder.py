@@ -15,7 +15,7 @@ from edgebench.measure.context import Session
 from edgebench.measure.probes.rate_finder import plan_at
 from edgebench.measure.progress import progress_reporter
 from edgebench.measure.runs import RunEnded, measure_runs
-from edgebench.measurement import Run
+from edgebench.run import Run
 
 #: The cells whose models alternate in one process; of most sessions, one.
 Row = tuple[Cell, ...]
@@ -78,7 +78,7 @@ class RunRecorder:
             session.store.add_runs([(cell.subject, run) for cell, run in zip(order, ended.runs, strict=True)])
             raise ended.why from ended
         conditions = {**self._idle[row[0].power], **cool_down}
-        validated = validate_group([replace(run, facts={**run.facts, **conditions}) for run in runs], plan)
+        validated = validate_group([replace(run, facts=run.facts.adding(conditions)) for run in runs], plan)
         by_id = dict(zip((cell.subject.id for cell in order), with_ratios(validated), strict=True))
         session.store.add_runs([(cell.subject, by_id[cell.subject.id]) for cell in row])
         for cell in row:

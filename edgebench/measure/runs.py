@@ -7,7 +7,6 @@ import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 
-from edgebench.analysis.validity import BESIDE
 from edgebench.artifact import Artifact
 from edgebench.board.agent import RemoteAgent
 from edgebench.board.journal import failure
@@ -15,14 +14,15 @@ from edgebench.board.preflight import model_files, providers_for, runtime_of
 from edgebench.measure.cells import Cell
 from edgebench.measure.collect import RunCollector, RunInterrupted, collect_models
 from edgebench.measure.context import Session
-from edgebench.measurement import Run
+from edgebench.reason import Reason, ReasonCode
+from edgebench.run import Run
 from edgebench.workload import EncodedInputs, RunPlan, Workload
 from edgebench_agent import protocol
 
 #: Most inferences of a run, and of a sustained one (an hour of half a millisecond each).
 _MOST, _MOST_SUSTAINED = 1 << 18, 1 << 23
 LEASE_NS = 600 * 1_000_000_000  # a run that the host does not renew ends after ten minutes
-INTERRUPTED = "interrupted before its end"
+INTERRUPTED = Reason(ReasonCode.INTERRUPTED, "interrupted before its end")
 
 
 class RunEnded(Exception):
@@ -134,5 +134,6 @@ def _failed_run(agent: RemoteAgent, cells: Sequence[Cell], runs: Sequence[Run], 
     """Return the runs of a process that failed, each with its reason, and the error that names the models at fault."""
     at_fault = [failed.model] if failed.model is not None else list(range(len(cells)))
     error = failure(f"{agent.name}: {' and '.join(cells[number].name for number in at_fault)}", failed)
-    reasons = [("" if number in at_fault else BESIDE) + f"failed: {failed.kind}" for number in range(len(cells))]
+    reason = Reason(ReasonCode.FAILED, f"failed: {failed.kind}")
+    reasons = [reason if number in at_fault else reason.of_partner() for number in range(len(cells))]
     return RunEnded([replace(run, reasons=(why,)) for run, why in zip(runs, reasons, strict=True)], error)

@@ -14,6 +14,7 @@ from typing import Protocol
 from edgebench.errors import ConfigError, RunFailed
 from edgebench.events import LogMessage, OnEvent, ignore
 from edgebench.measurement import Subject
+from edgebench.reason import Reason, joined
 
 
 def order_of_runs(cells: int, runs: int, *, seed: int) -> list[int]:
@@ -47,7 +48,7 @@ class MeasuredRun(Protocol):
         """Whether it counts."""
 
     @property
-    def reasons(self) -> tuple[str, ...]:
+    def reasons(self) -> tuple[Reason, ...]:
         """Why it does not count."""
 
 
@@ -106,7 +107,7 @@ class RunScheduler:
             done = self._runs(index)
             if len(done) >= most:
                 return
-            why = next(("; ".join(run.reasons) for run in reversed(done) if run.reasons), "it is missing")
+            why = next((joined(run.reasons) for run in reversed(done) if run.reasons), "it is missing")
             name = self.subjects[index].variant.name
             if not self.has_time(index):
                 self.on_event(LogMessage(f"{name}: no time is left to repeat a run that was not valid: {why}"))

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from edgebench.events import LogMessage, OnEvent
-from edgebench.measurement import Score, Subject
+from edgebench.figures import Score
+from edgebench.measurement import Subject
 from edgebench.variant import Variant
 from edgebench.xtreme_r.scores import ScoreRow, scores_of
 

@@ -15,15 +15,15 @@ from edgebench.device import Device, find_device
 from edgebench.events import OnEvent, ignore
 from edgebench.measure.context import open_session
 from edgebench.measure.deploy import deploy
-from edgebench.measure.prepare import prepare
+from edgebench.measure.preparation import prepare
 from edgebench.measure.probes.cold_start import measure_cold_start
 from edgebench.measure.probes.idle import measure_idle_power
 from edgebench.measure.probes.operator_profiling import profile_operators
 from edgebench.measure.probes.overhead import with_overhead
 from edgebench.measure.rate_confirmation import measure_at_confirmed_rates
 from edgebench.measure.recorder import RunRecorder
-from edgebench.measure.resume import stored_runs
 from edgebench.measure.scores import report_unused_scores, scores_for
+from edgebench.measure.stored_runs import stored_runs
 from edgebench.measurement import Measurement
 from edgebench.request import DEFAULT_MODEL, Request, request_from_json
 from edgebench.store.store import Store

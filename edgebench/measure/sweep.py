@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from edgebench.artifact import Artifact
 from edgebench.board.agent import RemoteAgent
@@ -12,6 +11,7 @@ from edgebench.board.power import AS_FOUND, BoardPower, PowerState, is_refusal
 from edgebench.board.preflight import preflight
 from edgebench.errors import BoardError
 from edgebench.events import LogMessage, OnEvent
+from edgebench.facts import DeviceFacts, Tuning
 from edgebench.request import Request
 from edgebench.workload import Workload
 
@@ -21,7 +21,7 @@ class Condition:
     """A power state, and the facts that the board reported in it, by runtime."""
 
     power: PowerState
-    facts: Mapping[str, Mapping[str, Any]]
+    facts: Mapping[str, DeviceFacts]
 
 
 def conditions_of(
@@ -44,8 +44,8 @@ def conditions_of(
             continue
         facts = preflight(agent, request.device, artifacts, on_event, runtime=request.runtime)
         if request.tune:
-            about = {"parameters": list(request.tune), "power_as_found": state == AS_FOUND}
-            facts = {runtime: {**reported, "tune": about} for runtime, reported in facts.items()}
+            tuning = Tuning(parameters=tuple(request.tune), power_as_found=state == AS_FOUND)
+            facts = {runtime: replace(of_runtime, tune=tuning) for runtime, of_runtime in facts.items()}
         found.append(Condition(power=state, facts=facts))
     power.apply(AS_FOUND)
     return found
@@ -62,7 +62,7 @@ def settings_of(workload: Workload, request: Request, condition: Condition) -> l
     ]
 
 
-def thread_settings(board: Mapping[str, Any], usual: int | None) -> list[tuple[int, tuple[int, ...] | None]]:
+def thread_settings(board: DeviceFacts, usual: int | None) -> list[tuple[int, tuple[int, ...] | None]]:
     """Return distinct settings, each (threads, cores to run on; None: all), the usual number on all cores first.
 
     Threads are 1, 2, 4 ... and the number of cores. Where cores differ (big.LITTLE), also threads that are bound to the
@@ -72,8 +72,7 @@ def thread_settings(board: Mapping[str, Any], usual: int | None) -> list[tuple[i
         board: the board's facts.
         usual: the number of threads that the device profile or the workload sets; None: the number of cores.
     """
-    usable = board.get("usable_cores")
-    count = usable if type(usable) is int and usable > 0 else 1
+    count = max(1, board.usable_cores or 1)
     kinds = _kinds_of_cores(board, count)
     settings: list[tuple[int, tuple[int, ...] | None]] = [(min(usual, count) if usual else count, None)]
     if len(kinds) == 1:
@@ -90,14 +89,10 @@ def _counts(cores: int) -> list[int]:
     return [1 << power for power in range(cores.bit_length()) if 1 << power < cores] + [cores]
 
 
-def _kinds_of_cores(board: Mapping[str, Any], count: int) -> list[tuple[int, ...]]:
+def _kinds_of_cores(board: DeviceFacts, count: int) -> list[tuple[int, ...]]:
     """Return the cores of each capacity, the fastest first; one kind if the board reports no capacities."""
-    reported = board.get("core_capacities")
-    capacities = {
-        int(core): capacity
-        for core, capacity in (reported.items() if isinstance(reported, Mapping) else ())
-        if core.isascii() and core.isdigit() and type(capacity) is int
-    }
+    reported = board.core_capacities or {}
+    capacities = {int(core): capacity for core, capacity in reported.items() if core.isascii() and core.isdigit()}
     if len(capacities) != count:
         return [tuple(range(count))]
     kinds = sorted(set(capacities.values()), reverse=True)

@@ -20,9 +20,9 @@ from edgebench.errors import (
     HostKeyError,
 )
 from edgebench.measure.probes.overhead import measure_overhead
-from edgebench.measurement import Overhead
 from edgebench.provision.findings import Finding, State
 from edgebench.provision.probe_findings import probe_findings
+from edgebench.run import Overhead
 from edgebench_agent.protocol import LeaseRequest
 
 

@@ -121,7 +121,7 @@ def _cost_rows(answer: Answer) -> Rows:
         rows.append(
             (
                 *(side.variant.name for side in sides),
-                str(sides[0].device.get("name")),
+                str(sides[0].device.name),
                 sides[0].label,
                 str(sides[0].artifact.format),
                 _ratio(comparison.latency),

@@ -7,16 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgebench.analysis.comparison import compare_pairs, why_not_comparable
-from edgebench.analysis.pairing import (
-    ExampleScores,
-    PairedComparison,
-    ScoreContrast,
-    ScoredMeasurement,
-    compare_scores,
-    join_scores,
-    scores_sentence,
-)
+from edgebench.analysis.pairing import ExampleScores, ScoredMeasurement, join_scores
 from edgebench.analysis.pareto import Front, fronts
+from edgebench.analysis.score_comparison import PairedComparison, ScoreContrast, compare_scores, scores_sentence
 from edgebench.store.scores import stored_scores, with_stored
 from edgebench.store.store import Store
 from edgebench.study.cells import StudyCell, study_cells
@@ -212,7 +205,7 @@ def _pairs_of_cell(
             if why is None:
                 yield one, other
             else:
-                where = f"{one.measurement.subject.device.get('name')}, {one.measurement.subject.label}"
+                where = f"{one.measurement.subject.device.name}, {one.measurement.subject.label}"
                 notes.append(f"{_name(other)} against {_name(one)} on {where} is not compared: {why}")
 
 

@@ -12,15 +12,12 @@ from datetime import datetime
 from itertools import pairwise
 from statistics import median
 
+from edgebench.analysis.comparability import is_same_workload
 from edgebench.device import Device
 from edgebench.measurement import Measurement, Subject
 from edgebench.store.store import Store
 from edgebench.study.file import Study
 from edgebench.workload import Workload
-
-#: What a session settles for itself, so that it need not be as the study says.
-_SETTLED = ("padding", "threads", "choices")
-_PLAN_OF_RESULT = ("sustained_min", "queries_per_s", "latency_bound_ms", "truncate")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +66,7 @@ def _measured(study: Study, store: Store) -> list[Measurement]:
     devices = {device.name for device in study.devices}
 
     def wanted(subject: Subject) -> bool:
-        return subject.variant.source in variants and subject.device.get("name") in devices
+        return subject.variant.source in variants and subject.device.name in devices
 
     return [
         replace(
@@ -92,7 +89,7 @@ def _cell(
 ) -> StudyCell:
     sessions: dict[str, list[Measurement]] = {}
     for each in measured:
-        if each.subject.device.get("name") == device.name and _is_of(workload, each) and _is_current(each, artifacts):
+        if each.subject.device.name == device.name and _is_of(workload, each) and _is_current(each, artifacts):
             sessions.setdefault(each.subject.session, []).append(each)
     found = [
         (session, mine, _complete(study, mine))
@@ -113,10 +110,7 @@ def _cell(
 
 
 def _is_of(workload: Workload, measurement: Measurement) -> bool:
-    asked, was = workload.to_json(), measurement.subject.workload
-    same = all(value == was.get(name) for name, value in asked.items() if name not in _SETTLED)
-    threads = workload.threads is None or workload.threads == was.get("threads")
-    return same and threads and all(asked.get(name) == was.get(name) for name in _PLAN_OF_RESULT)
+    return is_same_workload(workload.to_json(), measurement.subject.workload)
 
 
 def _is_current(measurement: Measurement, artifacts: Mapping[str, Collection[str]] | None) -> bool:

@@ -13,7 +13,7 @@ from edgebench.device import Device
 from edgebench.errors import ConfigError, StoreError
 from edgebench.events import LogMessage, OnEvent, ignore
 from edgebench.measure.parallel import Measure, run_sessions
-from edgebench.measure.prepare import prepare
+from edgebench.measure.preparation import prepare
 from edgebench.measure.session import profile_all, resume
 from edgebench.measurement import Measurement
 from edgebench.request import Request, request_from_json

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from edgebench.analysis.pairing import WORDS, ScoredMeasurement
+from edgebench.analysis.pairing import ScoredMeasurement
+from edgebench.analysis.score_comparison import WORDS
 from edgebench.errors import NotComparable
 from edgebench.stats.paired import SeedDifference, seed_difference
 from edgebench.stats.verdicts import judge_all

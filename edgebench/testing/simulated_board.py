@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgebench.artifact import Artifact, ArtifactFile, Format
-from edgebench.measurement import Memory, Run, Series, Subject, Trace
+from edgebench.facts import DeviceFacts, RunFacts
+from edgebench.measurement import Subject
+from edgebench.run import Memory, Run, Series, Trace
 from edgebench.variant import Variant
 
 if TYPE_CHECKING:
@@ -188,7 +190,7 @@ class SimulatedBoard:
                     load_ns=400 * _MS,
                     first_ns=int(latencies[at]),
                     memory=memory,
-                    facts=facts,
+                    facts=RunFacts.from_json(facts),
                     tokens=128 * count,
                     inferences=count,
                 )
@@ -277,7 +279,7 @@ def simulated_subject(number: int, *, name: str, planned_runs: int, looks: int =
             files=(ArtifactFile(name="model.onnx", sha256=f"{number:064x}", bytes=118_000_000),),
             path=Path("/models") / name,
         ),
-        device={"name": "simulated", "profile": "pi4", "runtime": "onnxruntime", "runtime_version": "1.22.0"},
+        device=DeviceFacts(name="simulated", profile="pi4", runtime="onnxruntime", runtime_version="1.22.0"),
         workload={"scenario": "single-stream", "seq_len": 128, "batch": 1, "threads": 4, "padding": "longest"},
         label="128 tok",
         planned_runs=planned_runs,

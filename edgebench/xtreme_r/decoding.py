@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from edgebench.errors import ConfigError, UnknownName
 from edgebench.xtreme_r import metrics
 from edgebench.xtreme_r.encoding import TaskInputs
-from edgebench.xtreme_r.examples import Examples, Question
+from edgebench.xtreme_r.example_types import Examples, Question
 from edgebench.xtreme_r.metrics import SEQEVAL_VERSIONS, Normaliser
 from edgebench.xtreme_r.retrieval import nearest_candidates
 from edgebench.xtreme_r.tasks import Task

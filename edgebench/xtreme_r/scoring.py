@@ -12,7 +12,7 @@ from typing import Any
 
 from edgebench._version import __version__
 from edgebench.errors import ConfigError, ScoresError, UnknownName
-from edgebench.measurement import Score
+from edgebench.figures import Score
 from edgebench.xtreme_r import answer_files, metrics
 from edgebench.xtreme_r.metrics import SEQEVAL_VERSIONS
 from edgebench.xtreme_r.scores import task_scores

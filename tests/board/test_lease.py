@@ -23,6 +23,7 @@ from edgebench.errors import BoardBusy, LeaseLost
 from edgebench.events import Event, LogMessage
 from edgebench.measure.probes.overhead import measure_overhead
 from edgebench.provision.maintenance import SeenLease, release_seen, see_lease
+from edgebench.reason import texts_of
 from edgebench_agent.home import Home
 from edgebench_agent.lease.board_lease import BoardLease
 from edgebench_agent.protocol import LeaseRequest
@@ -101,7 +102,7 @@ def test_a_lost_lease_ends_the_session_with_what_was_measured_kept(
         )
     (measured,) = edgebench.Store(tmp_path).measurements()
     assert len(measured.runs[0].latencies_ns) > 0
-    assert measured.runs[0].reasons == ("failed: lease_lost",)
+    assert texts_of(measured.runs[0].reasons) == ["failed: lease_lost"]
 
 
 def test_a_lease_is_renewed_whatever_the_host_does_meanwhile(ssh_board: SshBoard) -> None:

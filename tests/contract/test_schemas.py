@@ -18,20 +18,10 @@ from jsonschema import Draft202012Validator
 
 from edgebench import Store
 from edgebench.cli import main
-from edgebench.measurement import (
-    ColdStart,
-    Energy,
-    Measurement,
-    Minute,
-    Overhead,
-    PaddingCost,
-    Run,
-    Score,
-    Subject,
-    Sustained,
-    measurements_to_json,
-)
+from edgebench.figures import ColdStart, Energy, Minute, PaddingCost, Score, Sustained
+from edgebench.measurement import Measurement, Subject, measurements_to_json
 from edgebench.operators import Operator, OperatorProfile
+from edgebench.run import Overhead, Run
 from edgebench.stats.rate_search import Probe, RateSearch
 from tests.sample_runs import MS, run, subject, trace
 from tests.schemas import check_schema, is_described, schemas
@@ -336,6 +326,10 @@ def test_what_a_store_keeps_besides_runs_is_as_described(tmp_path: Path) -> None
     for folder, name in kinds.items():
         text = (tmp_path / "kept" / folder / "a.json").read_text(encoding="utf-8")
         check_unknown_keys_are_refused(json.loads(text), name)
+
+
+def test_a_session_of_an_earlier_version_has_no_other_keys() -> None:
+    check_schema(json.loads((HERE / "session-v1.json").read_text(encoding="utf-8")), "store-session", is_old=True)
 
 
 # --- comparisons and studies ----------------------------------------------------------------------------------------

@@ -277,8 +277,8 @@ def test_a_run_records_the_library_and_what_xnnpack_took(
         store=cache / "store",
     )
     device, facts = measured.subject.device, measured.runs[0].facts
-    assert device["runtime"] == "tflite" and str(device["runtime_version"]).startswith("ai-edge-litert ")
-    assert facts["nodes"]["XNNPACK"] > facts["nodes"].get("CPU", 0)
+    assert device.runtime == "tflite" and str(device.runtime_version).startswith("ai-edge-litert ")
+    assert facts.nodes is not None and facts.nodes["XNNPACK"] > facts.nodes.get("CPU", 0)
     assert measured.subject.workload["padding"] == "bucket"
     assert measured.padding is not None
     assert measured.padding.to_json() == {"buckets": [16, 64], "tokens": 20, "padded_tokens": 64, "cost": 3.2}
@@ -294,7 +294,7 @@ def test_the_older_runtime_is_measured_when_it_is_asked_for(
         workload=Workload(seq_len=20), overhead=False, cold=False,
     )  # fmt: skip
     assert measured.valid
-    assert measured.subject.device["runtime_version"] == "tflite-runtime 2.14.0"
+    assert measured.subject.device.runtime_version == "tflite-runtime 2.14.0"
 
 
 def test_a_runtime_that_the_board_lacks_is_named_with_what_installs_it(

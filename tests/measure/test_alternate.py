@@ -19,8 +19,10 @@ from edgebench.analysis.comparison import compare, compare_rows
 from edgebench.device import find_device
 from edgebench.errors import ConfigError
 from edgebench.events import Ended, Event, LogMessage, Planned
+from edgebench.measure.runs import INTERRUPTED
 from edgebench.measure.session import profile_all, resume
 from edgebench.measurement import Measurement, measurements_to_json
+from edgebench.reason import ReasonCode, texts_of
 from edgebench.request import Request
 from edgebench.workload import RunPlan, Workload
 from tests.schemas import check_schema
@@ -105,8 +107,11 @@ def test_a_file_that_no_runtime_takes_ends_the_row_and_says_which(files: list[st
     (said,) = [line for line in done.stderr.splitlines() if line.startswith("edgebench: ") and "run failed" in line]
     assert said.startswith("edgebench: local: two onnx") and "one onnx" not in said
     stored = edgebench.Store(tmp_path / "store").measurements()
-    reasons = {each.subject.variant.name: {*each.runs[0].reasons} for each in stored}
-    assert reasons == {"one": {"beside it: failed: model_rejected"}, "two": {"failed: model_rejected"}}
+    reasons = {each.subject.variant.name: {*texts_of(each.runs[0].reasons)} for each in stored}
+    assert reasons == {
+        "one": {"of a model that it alternates with: failed: model_rejected"},
+        "two": {"failed: model_rejected"},
+    }
 
 
 def test_one_model_of_each_runtime_has_no_model_to_alternate_with(tmp_path: Path) -> None:
@@ -158,7 +163,7 @@ def test_an_interrupted_session_goes_on_in_pairs(files: list[str], tmp_path: Pat
     store = edgebench.Store(tmp_path / "store")
     (session,) = store.sessions()
     one, other = resume(session, store=store)
-    whole = [[run for run in each.runs if "interrupted before its end" not in run.reasons] for each in (one, other)]
+    whole = [[run for run in each.runs if INTERRUPTED not in run.reasons] for each in (one, other)]
     assert [run.process for run in whole[0]] == [run.process for run in whole[1]]
     assert len(whole[0]) >= 3
 
@@ -168,7 +173,7 @@ def test_what_was_kept_of_one_model_alone_is_measured_again(files: list[str], tm
     one, other = profile_all(request(files), store=store)
     shutil.rmtree(tmp_path / "store" / "runs" / one.runs[0].id)
     (orphan,) = [run for each in store.measurements() for run in each.runs if run.id == other.runs[0].id]
-    assert orphan.reasons[-1] == "the run of a model that it alternated with is missing"
+    assert orphan.reasons[-1].code is ReasonCode.PARTNER_MISSING
     again = resume(one.subject.session, store=store)
     assert [run.process for run in again[0].runs] == [run.process for run in again[1].runs]
     assert len(again[0].runs) >= 2

@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgebench.analysis.comparison import compare, compare_rows
-from edgebench.analysis.summary import complete_passes, duration_ns, summarise
+from edgebench.analysis.passes import complete_passes, duration_ns
+from edgebench.analysis.summary import summarise
 from edgebench.analysis.validity import validate_group
 from edgebench.artifact import Format
 from edgebench.device import Device, find_device, load_profile
@@ -22,8 +23,10 @@ from edgebench.errors import BoardError, ConfigError, NotComparable, TooFewRuns
 from edgebench.measure.alternation import rotation_order, rows_of, tag_alternating, with_ratios
 from edgebench.measure.budget import RunCost, SharedCost, shared_cost_of
 from edgebench.measure.cells import Cell
-from edgebench.measurement import Measurement, Run
+from edgebench.measurement import Measurement
+from edgebench.reason import Reason, ReasonCode
 from edgebench.request import Request
+from edgebench.run import Run
 from edgebench.stats.ratio import estimate_paired_ratio
 from edgebench.stats.verdicts import more_runs
 from edgebench.store.store import Store
@@ -170,11 +173,11 @@ def test_a_run_that_is_not_valid_invalidates_the_others_of_its_process() -> None
     board = SimulatedBoard(seed=1)
     subjects = [simulated_subject(number, name=NAMES[number], planned_runs=1) for number in range(2)]
     one, other = board.runs(subjects, 0, factors=(1.0, 1.0), count=100)
-    broken = replace(one, facts={**one.facts, "warmup_steady": False})
+    broken = replace(one, facts=replace(one.facts, warmup_steady=False))
     judged = validate_group([broken, other], PLAN)
     assert [run.reasons for run in judged] == [
-        ("warm-up was not seen to end",),
-        ("beside it: warm-up was not seen to end",),
+        (Reason(ReasonCode.WARM_UP_NOT_ENDED, "warm-up was not seen to end"),),
+        (Reason(ReasonCode.PARTNER, "of a model that it alternates with: warm-up was not seen to end"),),
     ]
 
 
@@ -197,8 +200,8 @@ def test_what_slows_all_of_them_down_alike_is_no_reason_but_drifting_apart_is() 
     subjects = [simulated_subject(number, name=NAMES[number], planned_runs=1) for number in range(2)]
     runs = board.runs(subjects, 0, factors=(1.0, 1.0), count=200)
     assert not any(run.reasons for run in validate_group(runs, PLAN))
-    alone = replace(runs[0], facts={name: value for name, value in runs[0].facts.items() if name != "alternating"})
-    assert validate_group([alone], PLAN)[0].reasons == ("latencies grew by more than 5 % while they were timed",)
+    alone = replace(runs[0], facts=replace(runs[0].facts, alternating=None))
+    assert validate_group([alone], PLAN)[0].reasons[0].code is ReasonCode.NOT_STEADY
 
 
 @pytest.mark.parametrize("models", [2, 3])
@@ -207,13 +210,13 @@ def test_drifting_apart_is_a_reason(models: int) -> None:
     subjects = [simulated_subject(number, name=NAMES[number], planned_runs=1) for number in range(models)]
     runs = board.runs(subjects, 0, factors=[1.0] * models, count=200)
 
-    def judged_with(growth: float) -> list[tuple[str, ...]]:
+    def judged_with(growth: float) -> list[list[str]]:
         slower = runs[1].latencies_ns * np.linspace(1.0, 1 + growth, 200)
         drifting = replace(runs[1], trace=replace(runs[1].trace, latencies_ns=slower.astype(np.int64)))
-        return [run.reasons for run in validate_group([runs[0], drifting, *runs[2:]], PLAN)]
+        return [[each.code for each in run.reasons] for run in validate_group([runs[0], drifting, *runs[2:]], PLAN)]
 
-    assert judged_with(0.02) == [()] * models
-    assert judged_with(0.08) == [("the models that alternated drifted apart by more than 5 %",)] * models
+    assert judged_with(0.02) == [[]] * models
+    assert judged_with(0.08) == [["drifted_apart"]] * models
 
 
 def test_of_a_zero_there_is_no_ratio_but_of_the_other_pairs_there_is() -> None:
@@ -279,7 +282,8 @@ def test_models_that_do_not_fit_together_are_refused_before_anything_is_pushed()
     def on_a_board_with(available: int) -> list[Cell]:
         return [
             replace(
-                cell, subject=replace(cell.subject, device={**cell.subject.device, "memory_available_bytes": available})
+                cell,
+                subject=replace(cell.subject, device=replace(cell.subject.device, memory_available_bytes=available)),
             )
             for cell in cells(*[Format.ONNX_INT8] * 3)
         ]

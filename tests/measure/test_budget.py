@@ -8,6 +8,7 @@ import pytest
 
 from edgebench.device import find_device
 from edgebench.errors import UsageError
+from edgebench.facts import RunFacts
 from edgebench.measure.budget import RunCost, Timetable, cost_of, describe_budget, fit_into, pilot_plan
 from edgebench.request import Request, request_from_json, request_to_json
 from edgebench.workload import RunPlan
@@ -46,8 +47,8 @@ def test_a_pilot_separates_start_and_inference() -> None:
 
 def test_a_servers_queries_come_at_their_rate_however_few_the_pilot_saw() -> None:
     pilot = run(subject(), 0, trace([10 * MS] * 5, pause_ns=90 * MS))
-    served = replace(pilot, facts={**pilot.facts, "queries_per_s": 20.0})
-    cost, late = cost_of(served, 4.0), cost_of(replace(served, facts={"queries_per_s": 200.0}), 4.0)
+    served = replace(pilot, facts=replace(pilot.facts, queries_per_s=20.0))
+    cost, late = cost_of(served, 4.0), cost_of(replace(served, facts=RunFacts(queries_per_s=200.0)), 4.0)
     assert cost is not None and late is not None
     assert cost.inference_s == pytest.approx(0.05)
     assert late.inference_s == pytest.approx(0.01)  # more than can be served

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from edgebench.analysis.comparison import compare
-from edgebench.analysis.pairing import PairedComparison
+from edgebench.analysis.score_comparison import PairedComparison
 from edgebench.analysis.summary import summarise
 from edgebench.board.agent import RemoteAgent, connect_agent
 from edgebench.device import find_device
@@ -19,9 +19,9 @@ from edgebench.errors import AgentError
 from edgebench.events import Event, LogMessage
 from edgebench.measure.probes.overhead import measure_overhead, overhead_of, with_sensors
 from edgebench.measure.session import profile
-from edgebench.measurement import Overhead, Run
 from edgebench.report.comparison import comparison_parts
 from edgebench.report.overhead import cost_lines, sensors_text
+from edgebench.run import Overhead, Run
 from edgebench.workload import RunPlan
 from tests.agent.agent_board import AgentBoard
 from tests.sample_runs import MS, run, subject, trace

@@ -65,7 +65,7 @@ def test_sessions_overlap_and_each_has_its_own_result(new_board: NewBoard, tiny_
     assert [result.device for result in results] == ["one", "two"]
     for result in results:
         (measured,) = result.measurements
-        assert measured.subject.device["name"] == result.device
+        assert measured.subject.device.name == result.device
         assert measured.id.startswith(result.session or "none")
         assert len(measured.runs) >= 2
     assert set(started) == {"one", "two"}
@@ -159,7 +159,7 @@ def test_an_interrupt_ends_every_board_and_keeps_what_was_measured(
     assert process.returncode == 130, said
     assert said.count("edgebench runs resume") == 2
     stored = edgebench.Store(tmp_path / "store").measurements()
-    assert {each.subject.device["name"] for each in stored} == {"one", "two"}
+    assert {each.subject.device.name for each in stored} == {"one", "two"}
     assert all(len(each.runs[0].latencies_ns) for each in stored)
 
 

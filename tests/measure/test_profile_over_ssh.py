@@ -34,7 +34,7 @@ def test_profile_over_ssh_measures_and_keeps_every_latency(
     measured = edgebench.profile(tiny_onnx, device=device, plan=SHORT, store=tmp_path / "store")
     assert len(measured.runs) >= 2  # a busy machine may have some repeated
     assert all(len(run.latencies_ns) >= 30 and run.memory.peak_pss is not None for run in measured.runs)
-    assert measured.subject.device["name"] == "board"
+    assert measured.subject.device.name == "board"
     assert measured.overhead_us is not None and measured.overhead_us.sensors_ratio is not None
     (kept,) = edgebench.Store(tmp_path / "store").measurements(device="board")
     for run, stored in zip(measured.runs, kept.runs, strict=True):
@@ -90,7 +90,7 @@ def test_a_cut_in_mid_run_loses_nothing_and_doubles_nothing(
     )
     run = measured.runs[0]  # a busy machine may have it repeated
     assert cuts
-    assert len(run.latencies_ns) == run.facts["done_count"]
+    assert len(run.latencies_ns) == run.facts.done_count
     assert (np.diff(run.trace.starts_ns) > 0).all()
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import edgebench
-from edgebench.analysis.summary import complete_passes
+from edgebench.analysis.passes import complete_passes
 from edgebench.errors import NotValid
 from edgebench.events import Event, LogMessage
 from edgebench.measure.session import resume
@@ -46,7 +46,7 @@ def command(*arguments: object) -> subprocess.CompletedProcess[str]:
 def test_a_servers_latencies_begin_when_its_queries_arrive(tiny_onnx: Path, tmp_path: Path) -> None:
     found = profiled(tiny_onnx, tmp_path, workload=Workload(scenario=Scenario.SERVER, queries_per_s=50))
     (run, *_) = found.runs
-    assert run.facts["queries_per_s"] == 50
+    assert run.facts.queries_per_s == 50
     assert len(run.latencies_ns) == 20
     assert found.subject.label == "128 tok server 50/s"
     assert found.to_json()["workload"]["queries_per_s"] == 50
@@ -55,16 +55,16 @@ def test_a_servers_latencies_begin_when_its_queries_arrive(tiny_onnx: Path, tmp_
 def test_every_query_of_a_multi_stream_has_its_samples(tiny_onnx: Path, tmp_path: Path) -> None:
     found = profiled(tiny_onnx, tmp_path, workload=Workload(scenario=Scenario.MULTI_STREAM, lang="sw", batch=8))
     (run, *_) = found.runs
-    assert run.facts["batch_sizes"] == [8, 8, 8, 8]
+    assert run.facts.batch_sizes == (8, 8, 8, 8)
     assert run.inferences == 8 * len(run.latencies_ns)
 
 
 def test_offline_makes_at_least_one_complete_pass_over_its_sorted_samples(tiny_onnx: Path, tmp_path: Path) -> None:
     shape = Workload(scenario=Scenario.OFFLINE, lang="sw", batch=8)
     (run, *_) = profiled(tiny_onnx, tmp_path, workload=shape, plan=replace(PLAN, min_count=1)).runs
-    assert run.facts["batch_sizes"] == [8, 8, 8, 6]
+    assert run.facts.batch_sizes == (8, 8, 8, 6)
     assert run.inferences == complete_passes(run).inferences == 30
-    assert run.facts["batch_padded_tokens"] == sorted(run.facts["batch_padded_tokens"])
+    assert list(padded := run.facts.batch_padded_tokens or ()) == sorted(padded)
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_a_cold_start_is_distinguished_from_a_warm_one(tiny_onnx: Path, tmp_path
         assert cold is None
     assert Store(tmp_path / "store").measurement(found.id).cold_start == started
     assert len(found.runs) == len(Store(tmp_path / "store").measurement(found.id).runs)  # it is no run that counts
-    assert all(0 <= run.facts["resident_before_load"] <= 1 for run in found.runs)
+    assert all(0 <= (run.facts.resident_before_load or 0) <= 1 for run in found.runs)
 
 
 def test_runs_show_reports_the_cold_start(tiny_onnx: Path, tmp_path: Path) -> None:

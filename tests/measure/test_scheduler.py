@@ -5,7 +5,7 @@ from __future__ import annotations
 from edgebench.analysis.validity import judged
 from edgebench.events import Event, LogMessage
 from edgebench.measure.scheduler import RunScheduler, order_of_runs
-from edgebench.measurement import Run
+from edgebench.run import Run
 from edgebench.testing import Disturbance, SimulatedBoard
 from edgebench.testing.simulated_board import simulated_subject
 from edgebench.workload import RunPlan

@@ -21,6 +21,7 @@ from edgebench.events import Began, Ended, Event, LogMessage, Planned
 from edgebench.export import export_model
 from edgebench.measure.runs import run_spec
 from edgebench.measure.session import profile_all, resume
+from edgebench.reason import texts_of
 from edgebench.request import Request
 from edgebench.workload import RunPlan, Workload, random_inputs
 from edgebench.xtreme_r.scores import ScoreRow
@@ -59,7 +60,7 @@ def test_a_connection_that_is_cut_again_and_again_loses_nothing(
         done.set()
         cutter.join()
     assert len(measured.runs) >= 3  # one that is not valid, on a busy machine, is repeated
-    assert all(len(run.latencies_ns) == run.facts["done_count"] > 0 for run in measured.runs)
+    assert all(len(run.latencies_ns) == run.facts.done_count != 0 for run in measured.runs)
 
 
 def test_a_board_that_others_use_is_waited_for(ssh_board: SshBoard, tiny_onnx: Path, tmp_path: Path) -> None:
@@ -115,7 +116,7 @@ def test_a_model_that_fails_is_given_up_and_the_others_are_measured(
     runs = by_name.pop(tiny_onnx.parent.name).runs
     assert len(runs) >= 2 and all(len(run.latencies_ns) >= 20 for run in runs)
     (failed,) = by_name.values()
-    assert [run.reasons for run in failed.runs] == [("failed: inputs_rejected",)]
+    assert [texts_of(run.reasons) for run in failed.runs] == [["failed: inputs_rejected"]]
     assert not failed.valid
 
 
@@ -163,7 +164,8 @@ def test_a_session_reports_its_order_and_how_long_it_takes(
     assert measured.to_json()["schedule"] == {"planned_runs": 2, "looks": 1, "seed": 42}
     (kept,) = store.measurements()
     assert kept.subject.seed == 42
-    assert kept.runs[0].facts["board"]["clocksource"] is not None
+    board = kept.runs[0].facts.board
+    assert board is not None and board.clocksource is not None
     assert "clocksource_changes" in kept.runs[0].trace.readings
 
 

@@ -74,7 +74,7 @@ def test_what_a_run_itself_saw_of_the_governor_is_what_its_row_says(root: Path, 
     stored = Store(".edgebench").measurements()
     assert len(stored) == 2
     for each in stored:
-        assert {run.facts["board"]["governor"] for run in each.runs} == {each.subject.device["governor"]}
+        assert {run.facts.board and run.facts.board.governor for run in each.runs} == {each.subject.device.governor}
 
 
 def test_runs_show_reports_what_a_tuned_session_found(root: Path, tiny_onnx: Path) -> None:

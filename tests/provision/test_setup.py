@@ -68,7 +68,7 @@ def test_a_board_is_set_up_used_and_left_without_a_trace(ssh_board: SshBoard, ti
     measured = edgebench.profile(
         tiny_onnx, device=ssh_board.device(), workload=Workload(seq_len=8), plan=SHORT, store=tmp_path / "store"
     )
-    assert measured.subject.device["python_executable"] == served.python
+    assert measured.subject.device.python_executable == served.python
     assert check_device(ssh_board.device()).board["python_executable"] == served.python
 
     removal = remove_setup(ssh_board.device())

@@ -7,11 +7,11 @@ from dataclasses import replace
 
 from edgebench.board.preflight import providers_for
 from edgebench.errors import AgentError, BoardError, LeaseLost, RunFailed
+from edgebench.figures import ColdStart
 from edgebench.measure.cells import Cell
 from edgebench.measure.collect import collect_run
 from edgebench.measure.context import Session
 from edgebench.measure.runs import run_spec
-from edgebench.measurement import ColdStart
 
 
 def measure_cold_start(session: Session, cell: Cell) -> None:
@@ -48,4 +48,4 @@ def _start(session: Session, cell: Cell) -> ColdStart:
         mode="load",
     )
     run = collect_run(agent, spec).run()
-    return ColdStart(load_ns=run.load_ns, first_ns=run.first_ns, resident_share=run.facts.get("resident_before_load"))
+    return ColdStart(load_ns=run.load_ns, first_ns=run.first_ns, resident_share=run.facts.resident_before_load)

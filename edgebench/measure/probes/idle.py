@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from edgebench.analysis.energy import IDLE_FACT, LEAST_READINGS, idle_power_uw, rails_of
+from edgebench.analysis.energy import LEAST_READINGS, idle_power_uw, rails_of
 from edgebench.board.agent import RemoteAgent
 from edgebench.board.power import PowerState
 from edgebench.errors import AgentError, BoardBusy
@@ -39,7 +39,7 @@ def measure_idle_power(session: Session, cells: Sequence[Cell]) -> dict[PowerSta
 
 def _measure(session: Session, cell: Cell) -> dict[str, Any]:
     agent = session.agent
-    seconds = _seconds(cell.subject.device.get("power_rails_ms") or {})
+    seconds = _seconds(cell.subject.device.power_rails_ms or {})
     if seconds is None:
         return {}
     session.log(f"{agent.name}: measuring its idle power for {seconds:.0f} s")
@@ -58,7 +58,7 @@ def _measure(session: Session, cell: Cell) -> dict[str, Any]:
     except (AgentError, BoardBusy) as error:
         session.log(f"{agent.name}: its idle power was not measured: {error}")
         return {}
-    return {IDLE_FACT: powers} if powers else {}
+    return {"idle_power_uw": powers} if powers else {}
 
 
 def _powers(agent: RemoteAgent, spec: protocol.RunSpec) -> dict[str, float]:

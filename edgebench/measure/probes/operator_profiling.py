@@ -12,8 +12,8 @@ from edgebench.measure.cells import Cell
 from edgebench.measure.collect import collect_run
 from edgebench.measure.context import Session
 from edgebench.measure.runs import run_spec
-from edgebench.measurement import Run
 from edgebench.operators import Operator, OperatorProfile
+from edgebench.run import Run
 from edgebench.text import printable
 from edgebench_agent import protocol
 
@@ -37,8 +37,8 @@ def profile_operators(session: Session, cell: Cell, runs: Sequence[Run]) -> None
 def _has_fallen_back(runs: Sequence[Run]) -> bool:
     """Whether an accelerator ran only some of the nodes, and the CPU the others."""
     for run in runs:
-        nodes = run.facts.get("nodes")
-        if isinstance(nodes, dict) and nodes.get("CPUExecutionProvider", 0) and len(nodes) > 1:
+        nodes = run.facts.nodes or {}
+        if nodes.get("CPUExecutionProvider", 0) and len(nodes) > 1:
             return True
     return False
 

@@ -21,7 +21,7 @@ from edgebench.measure.collect import collect_run
 from edgebench.measure.context import Session
 from edgebench.measure.runs import LEASE_NS
 from edgebench.measure.scheduler import order_of_runs
-from edgebench.measurement import Overhead, Run
+from edgebench.run import Overhead, Run
 from edgebench.stats.intervals import t_interval
 from edgebench.stats.ratio import estimate_ratio
 from edgebench.stats.verdicts import LEVEL

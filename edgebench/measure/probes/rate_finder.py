@@ -6,13 +6,15 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import replace
 
-from edgebench.analysis.validity import OVERLOADED, reasons_against, utilisation
+from edgebench.analysis.run_rules import utilisation
+from edgebench.analysis.validity import reasons_against
 from edgebench.errors import NotValid
 from edgebench.measure.cells import Cell
 from edgebench.measure.context import Session
 from edgebench.measure.progress import progress_reporter
 from edgebench.measure.runs import RunEnded, measure_runs
-from edgebench.measurement import Run
+from edgebench.reason import ReasonCode
+from edgebench.run import Run
 from edgebench.stats.percentiles import MINIMUM_COUNTS, percentile_bound_holds, quantiles
 from edgebench.stats.rate_search import Probe, RateSearch
 from edgebench.workload import RunPlan, Scenario
@@ -60,7 +62,7 @@ class RateFinder:
 
     def is_confirmed(self, cell: Cell, runs: Sequence[Run]) -> bool:
         """Whether nothing is left to do: the planned runs kept the bound at the cell's rate, or do not count anyway."""
-        judged = [run for run in runs if set(run.reasons) <= {OVERLOADED}]
+        judged = [run for run in runs if {reason.code for reason in run.reasons} <= {ReasonCode.OVERLOADED}]
         search, rate = self._search, cell.workload.queries_per_s
         if search is None or rate is None or len(judged) < cell.subject.planned_runs:
             return True
@@ -107,7 +109,8 @@ class RateFinder:
             runs=1, min_count=_QUERIES, min_duration_s=0, max_duration_s=max(_AT_LEAST_S, _LONGER * _QUERIES / rate)
         )
         run = self._measure(at_rate(self._cell, rate, 0), plan, number)
-        reasons = tuple(reason for reason in reasons_against(run, plan) if reason != OVERLOADED)
+        found = reasons_against(run, plan)
+        reasons = tuple(each.text for each in found if each.code is not ReasonCode.OVERLOADED)
         return replace(_probe_of([run], rate, self._bound_ms), reasons=reasons)
 
     def _measure(self, cell: Cell, plan: RunPlan, number: int) -> Run:

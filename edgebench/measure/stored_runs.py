@@ -6,29 +6,15 @@ import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from edgebench.analysis.comparability import changed_on_board
 from edgebench.board.archive import agent_archive
 from edgebench.errors import StoreError
 from edgebench.measure.cells import Cell
 from edgebench.measure.probes.rate_finder import searched_id
 from edgebench.measure.runs import INTERRUPTED
-from edgebench.measurement import Measurement, Run
+from edgebench.measurement import Measurement
+from edgebench.run import Run
 from edgebench.store.store import Store
-
-#: What must not change between the runs of one Measurement.
-_SAME_BOARD = (
-    "model",
-    "arch",
-    "cpu",
-    "cpu_features",
-    "cores",
-    "memory_bytes",
-    "os",
-    "kernel",
-    "python",
-    "governor",
-    "power_mode",
-    "runtime_version",
-)
 
 
 def stored_runs(store: Store, session: str, cells: Sequence[Cell]) -> dict[str, list[Run]]:
@@ -53,7 +39,8 @@ def _without_orphans(done: Mapping[str, Sequence[Run]]) -> dict[str, list[Run]]:
     kept = Counter(run.process for runs in done.values() for run in runs)
 
     def is_complete(run: Run) -> bool:
-        return not run.alternates or kept[run.process] == run.facts["alternating"].get("models")
+        alternating = run.facts.alternating
+        return alternating is None or kept[run.process] == alternating.models
 
     return {id: [run for run in runs if is_complete(run)] for id, runs in done.items()}
 
@@ -65,13 +52,12 @@ def _what_changed(cell: Cell, stored: Measurement) -> str | None:
     found = {"queries_per_s": then.workload.get("queries_per_s")} if "latency_bound_ms" in now.workload else {}
     if dict(now.workload) | found != dict(then.workload):
         return "the workload"
-    for name in _SAME_BOARD:
-        if now.device.get(name) != then.device.get(name):
-            return f"the board's {name}"
+    if (changed := changed_on_board(now.device, then.device)) is not None:
+        return changed
     inputs = hashlib.sha256(cell.inputs.to_bytes()).hexdigest()
     for run in stored.runs:
-        if run.facts.get("inputs_sha256", inputs) != inputs:
+        if run.facts.inputs_sha256 not in (None, inputs):
             return "the inputs"
-        if run.facts.get("agent_sha256") not in (None, agent_archive()[1]):
+        if run.facts.agent_sha256 not in (None, agent_archive()[1]):
             return "edgebench itself"
     return None
