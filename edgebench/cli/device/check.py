@@ -12,7 +12,7 @@ from edgebench.cli.options import result_options
 from edgebench.cli.output import console, to_stdout, write_json
 
 if TYPE_CHECKING:
-    from edgebench.provision.checkup import Checkup
+    from edgebench.provision import Checkup
 
 
 @cloup.command("check")
@@ -28,7 +28,7 @@ def command(name: str, json_target: str | None) -> int:
       edgebench device check pi4
     """
     from edgebench.device import find_device
-    from edgebench.provision.checkup import check_device
+    from edgebench.provision import check_device
     from edgebench.report.checkup import overhead_findings
 
     checkup = check_device(find_device(name))

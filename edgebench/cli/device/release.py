@@ -24,7 +24,7 @@ def command(name: str, force: bool, reason: str | None, json_target: str | None)
     """
     from edgebench.device import find_device
     from edgebench.errors import BoardBusy
-    from edgebench.provision.maintenance import release_seen, see_lease
+    from edgebench.provision import release_seen, see_lease
 
     device = find_device(name)
     seen = see_lease(device)

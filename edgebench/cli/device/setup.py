@@ -15,8 +15,7 @@ from edgebench.cli.output import check_json_target, console, progress_console, t
 from edgebench.errors import UsageError
 
 if TYPE_CHECKING:
-    from edgebench.provision.maintenance import Removal
-    from edgebench.provision.setup import Setup
+    from edgebench.provision import Removal, Setup
 
 
 @cloup.command("setup")
@@ -72,9 +71,7 @@ def command(
     """
     from edgebench.cli.live import LiveDisplay
     from edgebench.device import find_device
-    from edgebench.provision.maintenance import remove_setup
-    from edgebench.provision.plan import SetupPlan
-    from edgebench.provision.setup import set_up
+    from edgebench.provision import SetupPlan, remove_setup, set_up
 
     check_json_target(json_target)
     if remove:
