@@ -34,8 +34,7 @@ from edgebench.artifact import Format
 from edgebench.board import connect_agent
 from edgebench.export import export_model
 from edgebench.export.reference import find_reference
-from edgebench.measure.collect import RunCollector
-from edgebench.measure.session import profile_all
+from edgebench.measure import RunCollector, profile_all
 from edgebench.request import Request
 from edgebench.stats.ratio import RatioEstimate
 from edgebench.stats.verdicts import LEVEL, judge

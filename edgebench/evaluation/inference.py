@@ -15,9 +15,7 @@ from edgebench.board import RemoteAgent, open_leased_agent, preflight, providers
 from edgebench.device import Device
 from edgebench.errors import AgentError, ConfigError
 from edgebench.events import OnEvent, ignore
-from edgebench.measure.collect import RunCollector, collect_run
-from edgebench.measure.inputs import encode, resolve_workload
-from edgebench.measure.runs import run_spec
+from edgebench.measure import RunCollector, collect_run, encode, resolve_workload, run_spec
 from edgebench.run import Run
 from edgebench.text import printable
 from edgebench.workload import EncodedInputs, Workload

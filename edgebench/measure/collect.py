@@ -120,7 +120,6 @@ class RunCollector:
         self,
         spec: protocol.RunSpec,
         *,
-        started_at: str = "",
         agent_sha256: str | None = None,
         id: str | None = None,
         model: int = 0,
@@ -133,7 +132,7 @@ class RunCollector:
         self._id = id or spec.run_id
         self._model = model
         self._models = models
-        self.started_at = started_at
+        self.started_at = ""  # the host's clock, UTC, ISO 8601
         self.phase = "starting"
         self.last_reading: dict[str, int] = {}
         self.log: list[str] = []

@@ -16,7 +16,7 @@ from edgebench.errors import (
     DeviceError,
     HostKeyError,
 )
-from edgebench.measure.probes.overhead import measure_overhead
+from edgebench.measure import measure_overhead
 from edgebench.provision.findings import Finding, State
 from edgebench.provision.probe_findings import probe_findings
 from edgebench.run import Overhead

@@ -20,7 +20,7 @@ from edgebench.board import (
 from edgebench.device import Device
 from edgebench.errors import BoardBusy, BoardError, ConfigError, LeaseLost
 from edgebench.events import LogMessage, OnEvent, ignore
-from edgebench.measure.preparation import TFLITE_RUNTIMES
+from edgebench.measure import TFLITE_RUNTIMES
 from edgebench.provision.environments import EnvironmentChoice
 from edgebench.provision.findings import (
     Finding,
