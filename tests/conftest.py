@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,6 +28,34 @@ NewBoard = Callable[[str], "SshBoard"]
 def board_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each test has this machine, as the board `local`, for itself: no lease of another test's."""
     monkeypatch.setenv("EDGEBENCH_HOME", str(tmp_path / "local-board"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def shared_imports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Exports of these processes import torch once, all of them together: see export_server.py."""
+    from edgebench.export import isolation
+    from tests.export_server import client_command
+
+    in_xdist = "PYTEST_XDIST_WORKER" in os.environ
+    with pytest.MonkeyPatch.context() as patch:
+        socket = _of_all_processes(tmp_path_factory) / "exports"
+        patch.setattr(isolation, "WORKER", client_command(socket, os.getppid() if in_xdist else os.getpid()))
+        yield
+
+
+@pytest.fixture
+def own_imports(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exports of this test start as a user's do, with this test's environment and imports of their own."""
+    from edgebench.export import isolation
+    from tests.export_server import WORKER
+
+    monkeypatch.setattr(isolation, "WORKER", (sys.executable, "-P", "-m", WORKER))
+
+
+def _of_all_processes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the session's temporary folder that all processes of pytest-xdist have."""
+    base = tmp_path_factory.getbasetemp()
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
 
 
 @pytest.fixture
@@ -94,8 +123,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     All processes of pytest-xdist have the same one, so more may appear in it at any moment.
     """
-    base = tmp_path_factory.getbasetemp()
-    cache = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "cache"
+    cache = _of_all_processes(tmp_path_factory) / "cache"
     cache.mkdir(exist_ok=True)
     return cache
 
