@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
+import hashlib
 import os
 import signal
 import sys
@@ -50,6 +52,13 @@ def own_imports(monkeypatch: pytest.MonkeyPatch) -> None:
     from tests.export_server import WORKER
 
     monkeypatch.setattr(isolation, "WORKER", (sys.executable, "-P", "-m", WORKER))
+
+
+def kept_folder() -> Path:
+    """Return what tests keep between sessions, outside the repository: ~/.cache/edgebench-tests; it may be removed."""
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()) / "edgebench-tests"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def _of_all_processes(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -121,19 +130,29 @@ def any_ssh_board(request: pytest.FixtureRequest, new_board: NewBoard) -> SshBoa
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A cache for tests that don't mind what is in it, new in every session: graphs are traced once.
 
-    All processes of pytest-xdist have the same one, so more may appear in it at any moment.
+    All processes of pytest-xdist have the same one, so more may appear in it at any moment. The environments of older
+    runtimes, which pip makes, are kept for the next session.
     """
+    from edgebench.export import tflite_runtimes
+
     cache = _of_all_processes(tmp_path_factory) / "cache"
+    recipe = hashlib.sha256(Path(tflite_runtimes.__file__).read_bytes()).hexdigest()[:12]
+    environments = kept_folder() / f"environments-{recipe}"
+    environments.mkdir(exist_ok=True)
+    for failure in environments.glob("*.failed"):  # of an earlier session
+        failure.unlink(missing_ok=True)
     cache.mkdir(exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        (cache / "environments").symlink_to(environments)
     return cache
 
 
 @pytest.fixture
 def own_cache(cache: Path, tmp_path: Path) -> Path:
-    """A cache with no artifact in it, that need not trace or ask torch again what another test did."""
+    """A cache with no artifact in it, that need not trace, ask torch or install runtimes again as another test did."""
     own = tmp_path / "own-cache"
     own.mkdir()
-    for name in ("skeletons", "expected"):
+    for name in ("skeletons", "expected", "environments"):
         (cache / name).mkdir(exist_ok=True)
         (own / name).symlink_to(cache / name)
     return own
