@@ -282,7 +282,7 @@ DAMAGES = {
     "no run.json": "can't read .*run.json: No such file",
     "run.json of another kind": "run.json is damaged: not an object",
     "a figure is missing": "run.json is not a valid run: lacks 'tokens'",
-    "an unknown format": "run.json is not a valid run: 'onnx-int3'",
+    "an unknown format": "run.json is not a valid run: artifact: unknown format 'onnx-int3'",
     "a newer version": r"format version 2, this edgebench \(.*\) reads up to 1; try: pip install --upgrade edgebench",
     "truncated trace": "trace.parquet",
     "empty trace": "trace.parquet",
