@@ -68,7 +68,7 @@ def command(
     Example:
       edgebench device add pi4 --host pi@10.0.0.4 --copy-id
     """
-    from edgebench.board.device_config import add_device
+    from edgebench.board.device_config import write_device
     from edgebench.device import config_paths, device_from_table, parse_address, read_devices
 
     address_user, address, address_port = parse_address(host)
@@ -85,7 +85,7 @@ def command(
     # All that can be wrong with the request is said before the board is contacted or a password asked for.
     device = device_from_table(name, {key: value for key, value in settings.items() if value is not None}, path=path)
     if path.exists() and name in read_devices(path) and not replace:
-        raise ConfigError(f"device {name!r} is already in {path}; try: --replace, or another name")
+        raise ConfigError(f"device {name!r} is already in {path}; try --replace, or another name")
     key_to_install = _public_key(public_key, identity_file) if copy_id else None
     if settings["host_key"] is None:
         settings["host_key"] = _confirmed_key(device)
@@ -93,7 +93,7 @@ def command(
         _install_key(
             dataclasses.replace(device, host_key=settings["host_key"]), key_to_install, from_stdin=password_stdin
         )
-    add_device(path, name, settings, replace=replace)
+    write_device(path, name, settings, replace=replace)
     click.echo(f"{name} is in {path}; next: edgebench device setup {name}")
 
 

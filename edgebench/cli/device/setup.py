@@ -74,7 +74,7 @@ def command(
     from edgebench.device import find_device
     from edgebench.provision.maintenance import remove_setup
     from edgebench.provision.plan import SetupPlan
-    from edgebench.provision.setup import set_up
+    from edgebench.provision.setup import set_up_device
 
     check_json_target(json_target)
     if remove:
@@ -96,7 +96,7 @@ def command(
         wait_s=wait_s,
     )
     with LiveDisplay(progress_console()) as display:
-        done = set_up(find_device(name), plan, partial(display, ""))
+        done = set_up_device(find_device(name), plan, partial(display, ""))
     write_json(json_target, done.to_json())
     if to_stdout(json_target):
         _show_setup(done)
