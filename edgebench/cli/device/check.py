@@ -40,7 +40,7 @@ def command(name: str, json_target: str | None) -> int:
 
 
 def _show_findings(checkup: Checkup) -> None:
-    from edgebench.report.table import add_plain_row, plain_table
+    from edgebench.report.layout import add_plain_row, plain_table
 
     verdict = "a measurement can be made" if checkup.can_measure else "no measurement can be made yet"
     table = plain_table("what", "seen", "", "what mends it", title=f"{checkup.device}: {verdict}")
