@@ -71,9 +71,7 @@ def command(
     """
     from edgebench.cli.live import LiveDisplay
     from edgebench.device import find_device
-    from edgebench.provision.maintenance import remove_setup
-    from edgebench.provision.plan import SetupPlan
-    from edgebench.provision.setup import set_up_device
+    from edgebench.provision import SetupPlan, remove_setup, set_up_device
 
     check_json_target(json_target)
     if remove:
@@ -104,7 +102,7 @@ def command(
 
 def _show_setup(done: Setup) -> None:
     from edgebench.cli.hints import as_options
-    from edgebench.report.layout import add_plain_row, plain_table
+    from edgebench.report import add_plain_row, plain_table
 
     verdict = "ready" if done.is_ready else "something requested does not work"
     table = plain_table("what", "seen", "", "how to fix it", title=f"{done.device}: {verdict}")
