@@ -31,7 +31,7 @@ import edgebench
 from benchmarks.overhead import Bench, processes_of
 from edgebench.analysis.comparison import Comparison, compare_rows
 from edgebench.artifact import Format
-from edgebench.board.agent import connect_agent
+from edgebench.board import connect_agent
 from edgebench.export import export_model
 from edgebench.export.reference import find_reference
 from edgebench.measure import RunCollector, profile_all

@@ -56,4 +56,5 @@ pygments_dark_style = "monokai"
 html_theme_options = {"navigation_with_keys": True}
 copybutton_prompt_text = "$ "
 copybutton_only_copy_prompt_lines = True
+copybutton_line_continuation_character = "\\"
 copybutton_remove_prompts = True

@@ -275,7 +275,7 @@ def _set_up_and_profile(
     request: Request, *, store: Store, scores: Sequence[ScoreRow], on_event: OnEvent
 ) -> list[Measurement]:
     from edgebench.measure import profile_all
-    from edgebench.provision.setup import set_up_for
+    from edgebench.provision import set_up_for
 
     set_up_for(request, on_event)
     return profile_all(request, store=store, scores=scores, on_event=on_event)

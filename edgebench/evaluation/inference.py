@@ -11,9 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from edgebench.artifact import Artifact
-from edgebench.board.agent import RemoteAgent
-from edgebench.board.lease import open_leased_agent
-from edgebench.board.preflight import preflight, providers_for, push_artifact
+from edgebench.board import RemoteAgent, open_leased_agent, preflight, providers_for, push_artifact
 from edgebench.device import Device
 from edgebench.errors import AgentError, ConfigError
 from edgebench.events import OnEvent, ignore

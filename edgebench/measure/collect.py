@@ -11,9 +11,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from edgebench.board.agent import RemoteAgent
-from edgebench.board.archive import agent_archive
-from edgebench.board.journal import Position, failure
+from edgebench.board import Position, RemoteAgent, agent_archive, run_failure
 from edgebench.errors import AgentError, BoardBusy
 from edgebench.facts import RunFacts
 from edgebench.run import Memory, Run, Series, Trace
@@ -50,7 +48,7 @@ def collect_run(
     collector = RunCollector(spec)
     collect_models(agent, spec, [collector], watch=watch)
     if collector.failed is not None:
-        raise failure(agent.name, collector.failed)
+        raise run_failure(agent.name, collector.failed)
     return collector
 
 

@@ -11,10 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from edgebench.artifact import Artifact, Format
-from edgebench.board.agent import RemoteAgent, connect_agent
-from edgebench.board.busy_retry import BusyRetry
-from edgebench.board.facts import RuntimeProbe
-from edgebench.board.preflight import providers_for, push_artifact
+from edgebench.board import BusyRetry, RemoteAgent, RuntimeProbe, connect_agent, providers_for, push_artifact
 from edgebench.device import Device, find_device
 from edgebench.errors import BoardBusy, BoardError, EdgebenchError, MissingExtra, RunFailed
 from edgebench.evaluation import BoardModel, Outputs

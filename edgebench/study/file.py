@@ -37,6 +37,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from edgebench.analysis.score_comparison import SCORE_MARGIN
 from edgebench.artifact import Format, parse_format
 from edgebench.device import Device, find_device, read_toml
 from edgebench.errors import ConfigError, EdgebenchError, UnknownName
@@ -47,8 +48,6 @@ from edgebench.study.variants import read_variants
 from edgebench.variant import Variant
 from edgebench.workload import RunPlan, Workload
 from edgebench.xtreme_r.tasks import find_task
-
-SCORE_MARGIN = 1.0  # points
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -166,7 +166,7 @@ def rank(
 def score_predictions(
     task: Task, examples: Examples, predictions: Sequence[Any], *, seqeval: str = SEQEVAL_VERSIONS[0]
 ) -> list[MetricScore]:
-    """Return the task's metrics over its examples, by the same definitions as `score_folder`."""
+    """Return the task's metrics over its examples, by the same definitions as `score_predictions`."""
     labels = examples.labels
     assert labels is not None  # noqa: S101 - examples without labels are refused before anything runs
     if task.group == "tagging":

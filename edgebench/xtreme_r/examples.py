@@ -60,7 +60,7 @@ def read_task(data: Path, task: str, lang: str, *, split: str = "test", labels: 
 
     Args:
         data: the folder `download/` that XTREME's scripts make.
-        labels: a folder of right answers, TASK/test-LANG.SUFFIX, as `score_folder` takes; instead of the data's own.
+        labels: a folder of right answers, TASK/test-LANG.SUFFIX, instead of the data's own.
 
     Raises:
         UnknownName: task, lang or split.

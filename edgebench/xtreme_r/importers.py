@@ -40,7 +40,7 @@ class Provenance:
 
 
 @dataclass(frozen=True, slots=True)
-class Imported:
+class ImportedScores:
     """Rows of a file, the format it is in, and what of it was left out because XTREME-R has no such score."""
 
     rows: list[ScoreRow]
@@ -78,7 +78,7 @@ class _Format:
     conventions: str
 
 
-def import_scores(path: Path, given: Provenance, *, kind: str | None = None) -> Imported:
+def import_scores(path: Path, given: Provenance, *, kind: str | None = None) -> ImportedScores:
     """Return the scores in a file of another tool.
 
     Args:
@@ -97,7 +97,7 @@ def import_scores(path: Path, given: Provenance, *, kind: str | None = None) -> 
     if document is None:
         rows = read_scores(path, scale=given.scale, variant=given.variant)
         rows = [replace(row, source_sha256=row.source_sha256 or sha256) for row in rows]
-        return Imported([_filled(row, given, path) for row in rows], TABLE, [])
+        return ImportedScores([_filled(row, given, path) for row in rows], TABLE, [])
     kind = kind or _kind_of(path, document)
     if given.variant is None:
         raise ScoresError(f"{path} doesn't say whose scores they are; try: `variant=NAME`")
@@ -108,7 +108,7 @@ def import_scores(path: Path, given: Provenance, *, kind: str | None = None) -> 
         raise ScoresError(f"{path}: no score of XTREME-R in it{f' (left out: {skipped[0]})' if skipped else ''}")
     _refuse_doubtful_scales(path, figures, given)
     rows = list(_rows(path, figures, FORMATS[kind], given))
-    return Imported([_filled(replace(row, source_sha256=sha256), given, path) for row in rows], kind, skipped)
+    return ImportedScores([_filled(replace(row, source_sha256=sha256), given, path) for row in rows], kind, skipped)
 
 
 def _filled(row: ScoreRow, given: Provenance, path: Path) -> ScoreRow:

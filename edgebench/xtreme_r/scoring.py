@@ -97,7 +97,7 @@ class FolderScores:
         }
 
 
-def score_folder(
+def score_predictions(
     predictions: Path, labels: Path, *, benchmark: str = XTREME_R, seqeval: str = SEQEVAL_VERSIONS[0]
 ) -> FolderScores:
     """Score each TASK/test-LANG.SUFFIX that is in both folders.
