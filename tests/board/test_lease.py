@@ -22,8 +22,7 @@ from edgebench.device import Device
 from edgebench.errors import BoardBusy, LeaseLost
 from edgebench.events import Event, LogMessage
 from edgebench.measure.probes.overhead import measure_overhead
-from edgebench.provision import release_seen, see_lease
-from edgebench.provision.maintenance import SeenLease
+from edgebench.provision.maintenance import SeenLease, release_seen, see_lease
 from edgebench.reason import texts_of
 from edgebench_agent.home import Home
 from edgebench_agent.lease.board_lease import BoardLease

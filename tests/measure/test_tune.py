@@ -151,7 +151,7 @@ def test_an_interrupt_puts_everything_back(root: Path, tiny_onnx: Path) -> None:
 
 def test_after_a_killed_host_the_next_session_puts_everything_back(root: Path, tiny_onnx: Path) -> None:
     from edgebench.device import find_device
-    from edgebench.provision import release_seen, see_lease
+    from edgebench.provision.maintenance import release_seen, see_lease
 
     session = start(tiny_onnx)
     wait_for(lambda: measures_at_performance(root))
