@@ -177,8 +177,8 @@ def compare_pairs(
         if refused:
             raise NotComparable(
                 f"{_name_of(candidate)} ({candidate.id}) can't be compared with {_name_of(baseline)} ({baseline.id}): "
-                f"{'; '.join(refused.values())}; measure both in one session, or try: "
-                + " ".join(f"--allow {name}" for name in refused)
+                f"{'; '.join(refused.values())}",
+                hint=f"measure both in one session, or accept the difference: `allow={list(refused)}`",
             )
     looks = [max(each.subject.looks for each in pair) for pair in pairs]
     contrasts = {

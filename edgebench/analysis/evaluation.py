@@ -1,4 +1,4 @@
-"""Evaluation: what an artifact scores on tasks in several languages, beside the fp32 artifact's answers."""
+"""Evaluation: what an artifact scores on tasks in several languages, and how far it is from the fp32 artifact."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Evaluation:
     """What one artifact scores on one device.
 
     languages: one for each task and language. reference: the same of the fp32 artifact on the host; empty where that
-    was not asked for. missing: languages of each task that were not evaluated. is_limited: not whole test sets.
+    was not requested. missing: languages of each task that were not evaluated. is_limited: parts of test sets only.
     """
 
     variant: Variant
@@ -68,7 +68,7 @@ class Evaluation:
 
     @property
     def overall(self) -> float | None:
-        """The mean over XTREME-R's ten tasks; None unless all are there, whole, in all their languages."""
+        """The mean over XTREME-R's ten tasks; None unless all test sets are complete, in all languages."""
         values, names = self.tasks, [task.name for task in tasks_of(XTREME_R)]
         if self.is_limited or not set(names) <= set(values) or set(names) & set(self.missing):
             return None

@@ -30,7 +30,7 @@ class ExampleScores:
     """What each example of a task in one language scored, in one metric. ids, values: shape (n,), 0..100 points.
 
     counts: shape (n, 3), of each example how many are correct, predicted and expected, where the metric is the F1 of
-    their sums. protocol: what decides the score beside the artifact, as far as both sides must have it alike.
+    their sums. protocol: what decides the score apart from the artifact, as far as both sides must have it alike.
     """
 
     artifact_sha256: str
@@ -128,8 +128,8 @@ def _refusal(measurement: Measurement, others: Sequence[ScoreRow]) -> str:
     other = " ".join(part for part in (one.format, one.artifact_sha256 and one.artifact_sha256[:12]) if part)
     return printable(
         f"the scores of {subject.variant.name} are of another file ({other}) than was timed "
-        f"({subject.artifact.format} {subject.artifact.sha256[:12]}); score that one, or label them so: "
-        f"--allow-variant-scores"
+        f"({subject.artifact.format} {subject.artifact.sha256[:12]}); score that one, or accept "
+        f"them with a label: `allow_variant_scores=True`"
     )
 
 

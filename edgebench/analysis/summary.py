@@ -70,7 +70,7 @@ def summarise_run(run: Run) -> LatencySummary:
 
 
 def figures_of(run: Run) -> RunFigures:
-    """Return what comparisons need of a run: kept beside its trace, so that comparing many runs reads none."""
+    """Return what comparisons need of a run: stored with it, so that comparing many runs reads no trace."""
     timed = complete_passes(run)
     if not len(timed.latencies_ns):
         return RunFigures()

@@ -181,7 +181,7 @@ def _to_json(exported: Exported) -> dict[str, Any]:
 
 
 def _table(exported: list[Exported]) -> Table:
-    from edgebench.report.table import add_plain_row, plain_table
+    from edgebench.report.layout import add_plain_row, plain_table
 
     table = plain_table("variant", "format", "MB", "max diff", "cosine", "argmax", "seconds", "peak MB", "path")
     for column in table.columns[2:-1]:

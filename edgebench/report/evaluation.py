@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from edgebench.report.table import add_plain_row, plain_table
+from edgebench.report.layout import add_plain_row, plain_table
 from edgebench.xtreme_r.tasks import tasks
 
 if TYPE_CHECKING:
@@ -80,8 +80,8 @@ def _below(evaluation: Evaluation, name: str, mine: list[LanguageEvaluation]) ->
         f"latency: {'of an example' if batch == 1 else f'of a batch of {batch}'}, model only, each shape run once "
         f"before; p95 from 130 on; max length {protocol['max_len']} tokens; padding: tokens worked on per token"
     )
-    if (cut := sum(each.cost.truncated for each in mine)) > 0:
-        yield f"{cut} sequences were longer and were cut"
+    if (truncated := sum(each.cost.truncated for each in mine)) > 0:
+        yield f"{truncated} sequences were longer and were truncated"
     if any(score.ci is None for each in mine for score in each.scores):
         yield "no interval: all examples are alike, which leaves nothing to resample"
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from edgebench.artifact import Artifact, Format, Parity
 from edgebench.report.figures import rounded
-from edgebench.report.table import add_plain_row, plain_table
+from edgebench.report.layout import add_plain_row, plain_table
 
 if TYPE_CHECKING:
     from rich.table import Table

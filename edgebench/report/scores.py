@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from edgebench.figures import Score
-from edgebench.report.table import add_plain_row, plain_table
+from edgebench.report.layout import add_plain_row, plain_table
 from edgebench.xtreme_r.scores import ScoreRow, task_scores
 from edgebench.xtreme_r.tasks import tasks, tasks_of
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from edgebench.analysis.comparison import Contrast
 from edgebench.analysis.pareto import Figure, Front
 from edgebench.report.comparison import score_verdict
-from edgebench.report.table import add_plain_row, plain_table
+from edgebench.report.layout import add_plain_row, plain_table
 from edgebench.study.answers import Answer, StudyReport
 from edgebench.study.status import StudyStatus
 from edgebench.text import printable

@@ -1,6 +1,6 @@
 """Documents: JSON files of one kind, by id, in one folder of a store.
 
-Unlike runs they may be replaced: a session is planned anew, a search goes on.
+Unlike runs they may be replaced: a session's plan changes, a search goes on.
 """
 
 from __future__ import annotations

@@ -35,8 +35,8 @@ def stored_scores(store: Store, measurements: Iterable[Measurement]) -> tuple[li
 
 def with_stored(rows: Sequence[ScoreRow], stored: Sequence[ScoreRow]) -> list[ScoreRow]:
     """Return the rows of a file of scores, and from the store those of tasks and languages that the file lacks."""
-    given = {(row.variant, row.artifact_sha256, row.task, row.lang) for row in rows}
-    return [*rows, *(row for row in stored if (row.variant, row.artifact_sha256, row.task, row.lang) not in given)]
+    known = {(row.variant, row.artifact_sha256, row.task, row.lang) for row in rows}
+    return [*rows, *(row for row in stored if (row.variant, row.artifact_sha256, row.task, row.lang) not in known)]
 
 
 def _rank(evaluation: LanguageEvaluation) -> tuple[bool, str]:

@@ -9,7 +9,7 @@ from typing import Any
 from edgebench.analysis.pairing import ScoredMeasurement
 from edgebench.analysis.score_comparison import WORDS
 from edgebench.errors import NotComparable
-from edgebench.stats.paired import SeedDifference, seed_difference
+from edgebench.stats.seeds import SeedDifference, seed_difference
 from edgebench.stats.verdicts import judge_all
 from edgebench.study.contrasts import StudyContrast
 from edgebench.study.file import Study

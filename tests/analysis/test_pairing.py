@@ -17,7 +17,8 @@ from edgebench.analysis.pareto import fronts
 from edgebench.analysis.score_comparison import PairedComparison, compare_scores, compare_with_scores
 from edgebench.errors import ConfigError, NotComparable
 from edgebench.measurement import Measurement
-from edgebench.stats.paired import align, estimate_difference, estimate_f1_difference, seed_difference
+from edgebench.stats.paired import align, estimate_difference, estimate_f1_difference
+from edgebench.stats.seeds import seed_difference
 from edgebench.store.store import Store
 from edgebench.xtreme_r.scores import ScoreRow
 from tests.analysis.test_comparison import edgebench_compare, measured
@@ -116,7 +117,7 @@ def test_seeds_on_both_sides_are_paired() -> None:
 def test_scores_of_another_file_are_refused_or_labelled() -> None:
     a, _ = measured()
     of_other = [row(70.0, artifact_sha256="ab" * 32)]
-    with pytest.raises(NotComparable, match=r"another file \(abababababab\).*--allow-variant-scores"):
+    with pytest.raises(NotComparable, match=r"another file \(abababababab\).*`allow_variant_scores=True`"):
         join_scores(a, of_other)
     assert [each.whose for each in join_scores(a, of_other, allow_variant_scores=True).scores] == [OF_OTHER_FILE]
     with pytest.raises(NotComparable, match="onnx-fp32"):
@@ -289,7 +290,7 @@ def test_the_command_refuses_scores_of_another_file(store: Path) -> None:
     file.write_text(f"variant,task,lang,metric,value,artifact_sha256\nenglish,xnli,sw,accuracy,70,{sha256}\n")
     done = edgebench_compare("english", "multilingual", "--store", str(store), "--scores", str(file))
     assert (done.returncode, len(done.stderr.strip().splitlines())) == (2, 1)
-    assert "--allow-variant-scores" in done.stderr
+    assert "`allow_variant_scores=True`" in done.stderr
 
 
 # --- F1 over the counts of examples -----------------------------------------------------------------------------------

@@ -132,7 +132,7 @@ def test_the_command_reports_no_memory_of_a_shared_process_and_gives_the_verdict
     done = command(tmp_path, "profile", "--alternate", "--model", files[0], "--model", files[1])
     assert done.returncode in (0, 4), done.stderr  # a busy machine may disturb a run
     text = " ".join(done.stdout.split())
-    assert "alternating: the models shared a process, so its memory and energy are nobody's own" in text
+    assert "alternating: memory and energy are not reported, because the models share one process" in text
     assert "depends on who came first" in text
     assert done.returncode == 4 or "2 + 2 runs, alternating)" in text
     alone = command(tmp_path, "profile", "--alternate", "--model", files[0])

@@ -63,7 +63,7 @@ def keep(
         subjects = []
         for number, each in enumerate(study.variants):
             made = simulated_subject(number, name="any", planned_runs=6)
-            device = dict(made.device) | {"name": "local"}
+            device = replace(made.device, name="local")
             workload = {name: value for name, value in made.workload.items() if name != "seq_len"} | {"lang": lang}
             subjects.append(
                 replace(
