@@ -41,10 +41,7 @@ def run(file: Path, store: Path, json_target: str | None) -> int:
     from edgebench.events import Event, LogMessage
     from edgebench.measurement import measurements_to_json
     from edgebench.store.store import Store
-    from edgebench.study.cells import study_cells
-    from edgebench.study.file import read_study
-    from edgebench.study.run import missing_sessions
-    from edgebench.study.scores import evaluate_pending, pending_evaluations
+    from edgebench.study import evaluate_pending, missing_sessions, pending_evaluations, read_study, study_cells
 
     def tell(event: Event) -> None:
         if isinstance(event, LogMessage):
@@ -79,8 +76,7 @@ def status(file: Path, store: Path, json_target: str | None) -> None:
       edgebench study status STUDY.toml
     """
     from edgebench.store.store import Store
-    from edgebench.study.file import read_study
-    from edgebench.study.status import study_status
+    from edgebench.study import read_study, study_status
 
     check_json_target(json_target)
     found = study_status(read_study(file), Store(store))
@@ -107,8 +103,7 @@ def report(file: Path, markdown: Path | None, allow_variant_scores: bool, store:
       edgebench study report STUDY.toml --markdown report.md
     """
     from edgebench.store.store import Store
-    from edgebench.study.answers import study_report
-    from edgebench.study.file import read_study
+    from edgebench.study import read_study, study_report
 
     check_json_target(json_target)
     found = study_report(read_study(file), Store(store), allow_variant_scores=allow_variant_scores)

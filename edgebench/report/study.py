@@ -9,8 +9,7 @@ from edgebench.analysis.comparison import Contrast
 from edgebench.analysis.pareto import Figure, Front
 from edgebench.report.comparison import score_verdict
 from edgebench.report.table import add_plain_row, plain_table
-from edgebench.study.answers import Answer, StudyReport
-from edgebench.study.status import StudyStatus
+from edgebench.study import Answer, StudyReport, StudyStatus
 from edgebench.text import printable
 
 if TYPE_CHECKING:
