@@ -99,8 +99,7 @@ def command(
     from edgebench.cli.hints import as_options
     from edgebench.cli.measuring import terminated_like_interrupted
     from edgebench.cli.profile import named_device
-    from edgebench.evaluation.evaluator import evaluate_all
-    from edgebench.evaluation.request import EvaluationRequest
+    from edgebench.evaluation import EvaluationRequest, evaluate_all
     from edgebench.events import Event, LogMessage
     from edgebench.store.store import Store
 

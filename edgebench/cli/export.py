@@ -145,7 +145,7 @@ def _compare(
     **settings: Any,
 ) -> None:
     from edgebench.cli.hints import as_options
-    from edgebench.evaluation.format_comparison import compare_formats
+    from edgebench.evaluation import compare_formats
     from edgebench.events import Event, LogMessage
     from edgebench.report.formats import formats_table
     from edgebench.xtreme_r.retrieval import read_parallel

@@ -16,7 +16,7 @@ from edgebench.analysis.tuning import tuned
 from edgebench.cli.live import LiveDisplay
 from edgebench.cli.output import check_json_target, console, progress_console, to_stdout, write_json
 from edgebench.errors import EdgebenchError
-from edgebench.measure.parallel import BoardResult, Measure, run_sessions
+from edgebench.measure import BoardResult, Measure, run_sessions
 from edgebench.measurement import Measurement, measurements_to_json
 from edgebench.report.extra_tables import tables_below
 from edgebench.report.table import measurement_table

@@ -110,7 +110,7 @@ def resume_session(session: str | None, scores: Path | None, store: Path, json_t
       edgebench runs resume 20250101T120000-1a2b3c
     """
     from edgebench.cli.measuring import measure_and_show
-    from edgebench.measure.session import resume
+    from edgebench.measure import resume
     from edgebench.request import request_from_json
     from edgebench.store.store import Store
     from edgebench.xtreme_r.scores import read_scores

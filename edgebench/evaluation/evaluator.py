@@ -8,8 +8,7 @@ from pathlib import Path
 
 from edgebench.analysis.evaluation import Evaluation
 from edgebench.artifact import Format, parse_format
-from edgebench.board.lease import open_leased_agent
-from edgebench.board.preflight import preflight, providers_for, push_artifact, runtime_of
+from edgebench.board import open_leased_agent, preflight, providers_for, push_artifact, runtime_of
 from edgebench.device import Device, find_device
 from edgebench.errors import ConfigError, UnknownName
 from edgebench.evaluation.answers import Answerer

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from edgebench.analysis.passes import complete_passes
-from edgebench.board.preflight import providers_for
+from edgebench.board import providers_for
 from edgebench.errors import BoardError, ConfigError
 from edgebench.run import Run
 from edgebench_agent.protocol import MAX_MODELS

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from edgebench.analysis.conditions import cpu_temperatures
-from edgebench.board.agent import RemoteAgent
+from edgebench.board import RemoteAgent
 from edgebench.events import Cooling, LogMessage, OnEvent, ignore
 from edgebench.request import Request
 

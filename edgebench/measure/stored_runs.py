@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from edgebench.analysis.comparability import changed_on_board
-from edgebench.board.archive import agent_archive
+from edgebench.board import agent_archive
 from edgebench.errors import StoreError
 from edgebench.measure.cells import Cell
 from edgebench.measure.probes.rate_finder import searched_id

@@ -7,9 +7,7 @@ from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from edgebench.board.agent import RemoteAgent, connect_agent
-from edgebench.board.lease import TRY_LATER, board_lease, own_name
-from edgebench.board.lease_reply import Holder
+from edgebench.board import TRY_LATER, Holder, RemoteAgent, board_lease, connect_agent, own_name
 from edgebench.device import Device
 from edgebench.errors import AgentError, BoardBusy, BoardError, UsageError
 from edgebench.events import OnEvent, ignore

@@ -6,8 +6,7 @@ import shlex
 from collections.abc import Iterator, Mapping
 
 from edgebench.analysis.throttling import STICKY_SHIFT, throttle_names
-from edgebench.board.facts import BoardFacts, BoardProbe, RuntimeProbe, SensorReading
-from edgebench.board.pythons import DEFAULT_PYTHON
+from edgebench.board import DEFAULT_PYTHON, BoardFacts, BoardProbe, RuntimeProbe, SensorReading
 from edgebench.device import Device
 from edgebench.provision.findings import UNKNOWN, Finding, State
 

@@ -7,15 +7,20 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from edgebench.board.agent import RemoteAgent, connect_agent
-from edgebench.board.busy_retry import BusyRetry
-from edgebench.board.installed_runtimes import InstalledRuntime
-from edgebench.board.lease import board_lease
-from edgebench.board.pythons import DEFAULT_PYTHON, find_pythons, require_new_enough
+from edgebench.board import (
+    DEFAULT_PYTHON,
+    BusyRetry,
+    InstalledRuntime,
+    RemoteAgent,
+    board_lease,
+    connect_agent,
+    find_pythons,
+    require_new_enough,
+)
 from edgebench.device import Device
 from edgebench.errors import BoardBusy, BoardError, ConfigError, LeaseLost
 from edgebench.events import LogMessage, OnEvent, ignore
-from edgebench.measure.preparation import TFLITE_RUNTIMES
+from edgebench.measure import TFLITE_RUNTIMES
 from edgebench.provision.environments import EnvironmentChoice
 from edgebench.provision.findings import (
     Finding,

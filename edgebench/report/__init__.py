@@ -1,1 +1,4 @@
-"""Tables and files made from Measurements."""
+"""Results for people: tables for a terminal, sentences, Markdown.
+
+In: measurements, comparisons, evaluations, studies. Out: rich tables and text; nothing is printed here.
+"""

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from edgebench.provision.checkup import Checkup
-from edgebench.provision.findings import Finding
+from edgebench.provision import Checkup, Finding
 from edgebench.report.overhead import cost_text, sensors_text
 
 

@@ -12,7 +12,8 @@ from edgebench.analysis.comparability import ALLOWABLE
 from edgebench.analysis.comparison import compare
 from edgebench.analysis.summary import summarise
 from edgebench.analysis.tuning import cores_text, tuned
-from edgebench.board.power import AS_FOUND, PowerState, refusals_of, states_of
+from edgebench.board import AS_FOUND, PowerState
+from edgebench.board.power import refusals_of, states_of
 from edgebench.device import find_device
 from edgebench.errors import ConfigError, NotComparable, UnknownName
 from edgebench.facts import DeviceFacts, Tuning

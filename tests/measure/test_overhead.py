@@ -13,7 +13,7 @@ import pytest
 from edgebench.analysis.comparison import compare
 from edgebench.analysis.score_comparison import PairedComparison
 from edgebench.analysis.summary import summarise
-from edgebench.board.agent import RemoteAgent, connect_agent
+from edgebench.board import RemoteAgent, connect_agent
 from edgebench.device import find_device
 from edgebench.errors import AgentError
 from edgebench.events import Event, LogMessage

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from edgebench.board.facts import BoardProbe
+from edgebench.board import BoardProbe
 from edgebench.device import Device, load_profile, profile_names
 from edgebench.provision.checkup import Checkup
 from edgebench.provision.findings import Finding, State

@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 
 from edgebench.artifact import Format
-from edgebench.board.facts import BoardFacts
-from edgebench.board.pythons import BoardPython, find_pythons
+from edgebench.board import BoardFacts, BoardPython, find_pythons
 from edgebench.board.transport import open_transport
 from edgebench.device import Device, find_device, load_profile
 from edgebench.errors import BoardError, ConfigError

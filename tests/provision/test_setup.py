@@ -20,7 +20,7 @@ import pytest
 
 import edgebench
 from edgebench.artifact import Format
-from edgebench.board.agent import RemoteAgent, connect_agent
+from edgebench.board import RemoteAgent, connect_agent
 from edgebench.device import Device, find_device
 from edgebench.errors import BoardBusy, BoardError, ConfigError, EdgebenchError, LeaseLost, UnknownName
 from edgebench.events import Event, LogMessage, Pushing

@@ -17,7 +17,7 @@ from edgebench.cli.options import verbosity_options
 from edgebench.errors import ConfigError, HostKeyError, UsageError
 
 if TYPE_CHECKING:
-    from edgebench.board.transport.known_hosts import HostKey
+    from edgebench.board.transport import HostKey
     from edgebench.device import Device
 
 DEFAULT_PUBLIC_KEY = "~/.ssh/id_ed25519.pub"
@@ -110,7 +110,7 @@ def _normal_key(text: str) -> str:
     Raises:
         ConfigError: there is no key in the text.
     """
-    from edgebench.board.transport.known_hosts import HostKey
+    from edgebench.board.transport import HostKey
 
     words = text.split()
     for kind, blob in pairwise(words):
@@ -122,7 +122,7 @@ def _normal_key(text: str) -> str:
 
 def _confirmed_key(device: Device) -> str:
     """Return the board's host key once it is known to be right: from known_hosts, or by a yes at the terminal."""
-    from edgebench.board.transport.known_hosts import HostKey
+    from edgebench.board.transport import HostKey
     from edgebench.board.transport.ssh import fetch_host_key
 
     assert device.host is not None  # noqa: S101 - a board of edgebench.toml has one
@@ -147,7 +147,7 @@ def _confirmed_key(device: Device) -> str:
 
 def _known_keys(device: Device) -> list[HostKey]:
     """Return the keys that the user's and the system's known_hosts list for a board."""
-    from edgebench.board.transport.known_hosts import SSH_PORT, known_keys, lookup_name
+    from edgebench.board.transport import SSH_PORT, known_keys, lookup_name
 
     paths = [Path.home() / ".ssh" / "known_hosts", Path("/etc/ssh/ssh_known_hosts")]
     return known_keys(lookup_name(device.host or "", device.port or SSH_PORT), paths).accepted

@@ -15,8 +15,7 @@ from edgebench.cli.output import check_json_target, console, progress_console, t
 from edgebench.errors import UsageError
 
 if TYPE_CHECKING:
-    from edgebench.provision.maintenance import Removal
-    from edgebench.provision.setup import Setup
+    from edgebench.provision import Removal, Setup
 
 
 @cloup.command("setup")
@@ -104,12 +103,13 @@ def command(
 
 
 def _show_setup(done: Setup) -> None:
+    from edgebench.cli.hints import as_options
     from edgebench.report.layout import add_plain_row, plain_table
 
     verdict = "ready" if done.is_ready else "not all that was asked for works"
     table = plain_table("what", "seen", "", "what mends it", title=f"{done.device}: {verdict}")
     for finding in done.findings:
-        add_plain_row(table, finding.what, finding.seen, str(finding.state), finding.fix or "")
+        add_plain_row(table, finding.what, as_options(finding.seen), str(finding.state), finding.fix or "")
     console().print(table)
 
 

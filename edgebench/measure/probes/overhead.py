@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from edgebench.board.agent import RemoteAgent
+from edgebench.board import RemoteAgent
 from edgebench.errors import AgentError, EdgebenchError
 from edgebench.measure.cells import Cell
 from edgebench.measure.collect import collect_run
