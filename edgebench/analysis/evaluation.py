@@ -12,7 +12,7 @@ from edgebench.errors import NotComparable
 from edgebench.evaluation_result import LanguageEvaluation, TaskEvaluation
 from edgebench.facts import DeviceFacts
 from edgebench.measurement import FORMAT_VERSION
-from edgebench.stats.resampling import bootstrap_interval
+from edgebench.stats import bootstrap_interval
 from edgebench.variant import Variant
 from edgebench.xtreme_r.scores import task_scores
 from edgebench.xtreme_r.tasks import XTREME_R, tasks, tasks_of

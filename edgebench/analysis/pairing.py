@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgebench.errors import NotComparable
 from edgebench.measurement import Measurement
-from edgebench.stats.paired import align
+from edgebench.stats import align
 from edgebench.text import printable
 from edgebench.xtreme_r.scores import ScoreRow, scores_of
 from edgebench.xtreme_r.tasks import tasks

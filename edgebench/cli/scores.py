@@ -53,7 +53,7 @@ def evaluate(predictions: Path, labels: Path, benchmark: str, seqeval: str, json
     scores = score_predictions(predictions, labels, benchmark=benchmark, seqeval=seqeval)
     write_json(json_target, scores.to_json())
     if to_stdout(json_target):
-        from edgebench.report.scores import folder_parts
+        from edgebench.report import folder_parts
 
         for part in folder_parts(scores):
             console().print(part, markup=False)
@@ -135,7 +135,7 @@ def _show(rows: list[Any], json_target: str | None) -> None:
 
     write_json(json_target, {"scores": [asdict(row) for row in rows]})
     if to_stdout(json_target):
-        from edgebench.report.scores import rows_parts
+        from edgebench.report import rows_parts
 
         for part in rows_parts(rows):
             console().print(part, markup=False)

@@ -40,7 +40,7 @@ def run(file: Path, store: Path, json_target: str | None) -> int:
     from edgebench.cli.measuring import measure_and_show, terminated_like_interrupted
     from edgebench.events import Event, LogMessage
     from edgebench.measurement import measurements_to_json
-    from edgebench.store.store import Store
+    from edgebench.store import Store
     from edgebench.study.cells import study_cells
     from edgebench.study.file import read_study
     from edgebench.study.run import missing_sessions
@@ -78,7 +78,7 @@ def status(file: Path, store: Path, json_target: str | None) -> None:
     Example:
       edgebench study status STUDY.toml
     """
-    from edgebench.store.store import Store
+    from edgebench.store import Store
     from edgebench.study.file import read_study
     from edgebench.study.status import study_status
 
@@ -86,7 +86,7 @@ def status(file: Path, store: Path, json_target: str | None) -> None:
     found = study_status(read_study(file), Store(store))
     write_json(json_target, found.to_json())
     if to_stdout(json_target):
-        from edgebench.report.study import status_parts
+        from edgebench.report import status_parts
 
         for part in status_parts(found):
             console().print(part, markup=False)
@@ -106,7 +106,7 @@ def report(file: Path, markdown: Path | None, allow_variant_scores: bool, store:
     Example:
       edgebench study report STUDY.toml --markdown report.md
     """
-    from edgebench.store.store import Store
+    from edgebench.store import Store
     from edgebench.study.answers import study_report
     from edgebench.study.file import read_study
 
@@ -114,12 +114,12 @@ def report(file: Path, markdown: Path | None, allow_variant_scores: bool, store:
     found = study_report(read_study(file), Store(store), allow_variant_scores=allow_variant_scores)
     write_json(json_target, found.to_json())
     if to_stdout(json_target):
-        from edgebench.report.study import study_parts
+        from edgebench.report import study_parts
 
         for part in study_parts(found):
             console().print(part, markup=False)
     if markdown is not None:
-        from edgebench.report.study import study_markdown
+        from edgebench.report import study_markdown
 
         _write(markdown, study_markdown(found))
 

@@ -17,7 +17,7 @@ from edgebench.evaluation.request import EvaluationRequest
 from edgebench.evaluation_result import LanguageEvaluation, TaskEvaluation
 from edgebench.events import LogMessage, OnEvent
 from edgebench.measure import RunCollector, resolve_workload
-from edgebench.stats.resampling import bootstrap_interval
+from edgebench.stats import bootstrap_interval
 from edgebench.workload import EncodedInputs, Workload
 from edgebench.xtreme_r.decoding import MetricScore, Row, decode, rank, score_predictions
 from edgebench.xtreme_r.encoding import TaskInputs, encode_candidates, encode_examples

@@ -11,7 +11,7 @@ from edgebench.xtreme_r.tasks import tasks
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from edgebench.analysis.evaluation import Difference, Evaluation
+    from edgebench.analysis import Difference, Evaluation
     from edgebench.evaluation_result import LanguageEvaluation, TaskEvaluation
 
 

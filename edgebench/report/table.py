@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from edgebench.analysis.energy import has_power
-from edgebench.analysis.tuning import cores_text
+from edgebench.analysis import cores_text, has_power
 from edgebench.facts import DeviceFacts
 from edgebench.measurement import Measurement
 from edgebench.reason import joined

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from edgebench.analysis.comparability import SCORE_PROTOCOL
-from edgebench.analysis.pairing import ExampleScores
+from edgebench.analysis import SCORE_PROTOCOL, ExampleScores
 from edgebench.evaluation_result import LanguageEvaluation, TaskEvaluation
 from edgebench.measurement import Measurement
 from edgebench.store.store import Store

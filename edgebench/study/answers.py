@@ -6,12 +6,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from edgebench.analysis.comparison import compare_pairs, why_not_comparable
-from edgebench.analysis.pairing import ExampleScores, ScoredMeasurement, join_scores
-from edgebench.analysis.pareto import Front, fronts
-from edgebench.analysis.score_comparison import PairedComparison, ScoreContrast, compare_scores, scores_sentence
-from edgebench.store.scores import stored_scores, with_stored
-from edgebench.store.store import Store
+from edgebench.analysis import (
+    ExampleScores,
+    Front,
+    PairedComparison,
+    ScoreContrast,
+    ScoredMeasurement,
+    compare_pairs,
+    compare_scores,
+    fronts,
+    join_scores,
+    scores_sentence,
+    why_not_comparable,
+)
+from edgebench.store import Store, stored_scores, with_stored
 from edgebench.study.cells import StudyCell, study_cells
 from edgebench.study.contrasts import StudyContrast
 from edgebench.study.file import Study

@@ -8,10 +8,9 @@ from typing import Any
 
 import pytest
 
+from edgebench.analysis import cores_text, summarise, tuned
 from edgebench.analysis.comparability import ALLOWABLE
 from edgebench.analysis.comparison import compare
-from edgebench.analysis.summary import summarise
-from edgebench.analysis.tuning import cores_text, tuned
 from edgebench.board import AS_FOUND, PowerState
 from edgebench.board.power import refusals_of, states_of
 from edgebench.device import find_device

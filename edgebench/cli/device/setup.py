@@ -104,7 +104,7 @@ def command(
 
 def _show_setup(done: Setup) -> None:
     from edgebench.cli.hints import as_options
-    from edgebench.report.layout import add_plain_row, plain_table
+    from edgebench.report import add_plain_row, plain_table
 
     verdict = "ready" if done.is_ready else "not all that was asked for works"
     table = plain_table("what", "seen", "", "what mends it", title=f"{done.device}: {verdict}")
