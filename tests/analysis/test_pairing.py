@@ -297,7 +297,7 @@ def test_the_command_refuses_scores_of_another_file(store: Path) -> None:
     file.write_text(f"variant,task,lang,metric,value,artifact_sha256\nenglish,xnli,sw,accuracy,70,{sha256}\n")
     done = edgebench_compare("english", "multilingual", "--store", str(store), "--scores", str(file))
     assert (done.returncode, len(done.stderr.strip().splitlines())) == (2, 1)
-    assert "`allow_variant_scores=True`" in done.stderr
+    assert "--allow-variant-scores" in done.stderr
 
 
 # --- F1 over the counts of examples -----------------------------------------------------------------------------------

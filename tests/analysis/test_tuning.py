@@ -125,7 +125,7 @@ def test_what_the_runs_cannot_tell_apart_is_said() -> None:
     found = tuned(rows)
     assert found is not None and found.best is not None
     assert [each.id for each in found.undecided] == [each.id for each in rows if each is not found.best]
-    assert "is, as far as these runs tell, " in found.sentence
+    assert "is, as far as these runs show, " in found.sentence
 
 
 def test_one_run_of_each_setting_decides_nothing_and_says_why() -> None:
