@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from edgebench.analysis.evaluation import differences
 from edgebench.errors import ConfigError, StoreError
 from edgebench.evaluation_result import LanguageCost, LanguageEvaluation, TaskEvaluation
-from edgebench.stats.resampling import bootstrap_interval
-from edgebench.store.store import Store
+from edgebench.stats import bootstrap_interval
+from edgebench.store import Store
 from edgebench.xtreme_r import metrics
 from edgebench.xtreme_r.decoding import labels_of_checkpoint, rank, score_answers
 from edgebench.xtreme_r.example_types import Candidate, Examples

@@ -14,6 +14,8 @@ from edgebench.text import printable
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from edgebench.study import Answer, StudyReport, StudyStatus
+
 Rows = tuple[tuple[str, ...], list[tuple[str, ...]]]  # the headers, and the rows under them
 
 

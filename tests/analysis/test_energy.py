@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from edgebench.analysis.energy import energy_of, energy_per_inference_j, idle_power_uw, rails_of
-from edgebench.analysis.summary import figures_of, summarise
+from edgebench.analysis import energy_of, figures_of, idle_power_uw, rails_of, summarise
+from edgebench.analysis.energy import energy_per_inference_j
 from edgebench.figures import Energy
 from edgebench.reason import reasons_from_json
-from edgebench.report.table import measurement_table
+from edgebench.report import measurement_table
 from edgebench.run import Run, Series
 from tests.sample_runs import MS, START_NS, run, subject, trace
 

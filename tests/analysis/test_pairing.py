@@ -11,15 +11,22 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edgebench.analysis import (
+    OF_FILE,
+    ExampleScores,
+    PairedComparison,
+    ScoredMeasurement,
+    compare_scores,
+    compare_with_scores,
+    fronts,
+    join_scores,
+)
 from edgebench.analysis.comparison import compare
-from edgebench.analysis.pairing import OF_FILE, OF_OTHER_FILE, OF_VARIANT, ExampleScores, ScoredMeasurement, join_scores
-from edgebench.analysis.pareto import fronts
-from edgebench.analysis.score_comparison import PairedComparison, compare_scores, compare_with_scores
+from edgebench.analysis.pairing import OF_OTHER_FILE, OF_VARIANT
 from edgebench.errors import ConfigError, NotComparable
 from edgebench.measurement import Measurement
-from edgebench.stats.paired import align, estimate_difference, estimate_f1_difference
-from edgebench.stats.seeds import seed_difference
-from edgebench.store.store import Store
+from edgebench.stats import align, estimate_difference, estimate_f1_difference, seed_difference
+from edgebench.store import Store
 from edgebench.xtreme_r.scores import ScoreRow
 from tests.analysis.test_comparison import edgebench_compare, measured
 
@@ -290,7 +297,7 @@ def test_the_command_refuses_scores_of_another_file(store: Path) -> None:
     file.write_text(f"variant,task,lang,metric,value,artifact_sha256\nenglish,xnli,sw,accuracy,70,{sha256}\n")
     done = edgebench_compare("english", "multilingual", "--store", str(store), "--scores", str(file))
     assert (done.returncode, len(done.stderr.strip().splitlines())) == (2, 1)
-    assert "`allow_variant_scores=True`" in done.stderr
+    assert "--allow-variant-scores" in done.stderr
 
 
 # --- F1 over the counts of examples -----------------------------------------------------------------------------------

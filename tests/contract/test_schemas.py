@@ -23,7 +23,7 @@ from edgebench.figures import ColdStart, Energy, Minute, PaddingCost, Score, Sus
 from edgebench.measurement import Measurement, Subject, measurements_to_json
 from edgebench.operators import Operator, OperatorProfile
 from edgebench.run import Overhead, Run
-from edgebench.stats.rate_search import Probe, RateSearch
+from edgebench.stats import Probe, RateSearch
 from tests.sample_runs import MS, run, subject, trace
 from tests.schemas import check_schema, is_described, schemas
 
@@ -144,7 +144,7 @@ READINGS = {"temperature_mc/cpu-thermal": [48_000, 52_000], "throttled": [0, 0],
 
 def measured() -> Measurement:
     """A measurement that has all that one can have."""
-    from edgebench.analysis.summary import summarise
+    from edgebench.analysis import summarise
 
     of = replace(subject(), overhead_us=OVERHEAD, seed=7)
     server = {"scenario": "server", "queries_per_s": 40.0, "latency_bound_ms": 30.0, "sustained_min": 1.0}
@@ -233,7 +233,7 @@ def test_all_that_a_measurement_can_have_is_described() -> None:
 
 
 def test_a_measurement_of_nothing_is_as_described() -> None:
-    from edgebench.analysis.summary import summarise
+    from edgebench.analysis import summarise
 
     check_schema(measurements_to_json([summarise(subject(), [])]), "profile")
 

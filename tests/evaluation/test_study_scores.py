@@ -10,9 +10,7 @@ from typing import Any
 
 import pytest
 
-from edgebench.analysis.pairing import join_scores
-from edgebench.analysis.score_comparison import compare_scores
-from edgebench.analysis.summary import summarise
+from edgebench.analysis import compare_scores, join_scores, summarise
 from edgebench.errors import ConfigError, UnknownName
 from edgebench.evaluation.evaluator import evaluate
 from edgebench.store.scores import stored_scores

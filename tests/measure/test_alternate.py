@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 
 import edgebench
-from edgebench.analysis.comparison import compare, compare_rows
+from edgebench.analysis import compare_rows
+from edgebench.analysis.comparison import compare
 from edgebench.device import find_device
 from edgebench.errors import ConfigError
 from edgebench.events import Ended, Event, LogMessage, Planned

@@ -10,16 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edgebench.analysis import PairedComparison, summarise
 from edgebench.analysis.comparison import compare
-from edgebench.analysis.score_comparison import PairedComparison
-from edgebench.analysis.summary import summarise
 from edgebench.board import RemoteAgent, connect_agent
 from edgebench.device import find_device
 from edgebench.errors import AgentError
 from edgebench.events import Event, LogMessage
 from edgebench.measure.probes.overhead import measure_overhead, overhead_of, with_sensors
 from edgebench.measure.session import profile
-from edgebench.report.comparison import comparison_parts
+from edgebench.report import comparison_parts
 from edgebench.report.overhead import cost_lines, sensors_text
 from edgebench.run import Overhead, Run
 from edgebench.workload import RunPlan

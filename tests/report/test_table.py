@@ -9,12 +9,12 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from edgebench.analysis.summary import summarise
+from edgebench.analysis import summarise
 from edgebench.facts import RunFacts
 from edgebench.figures import PaddingCost, Score
 from edgebench.measurement import Measurement
-from edgebench.report.details import details_of, list_of_measurements
-from edgebench.report.table import measurement_table, summary_line
+from edgebench.report import details_of, list_of_measurements, measurement_table
+from edgebench.report.table import summary_line
 from tests.sample_runs import MS, run, subject, trace
 
 

@@ -21,7 +21,7 @@ from edgebench.analysis.conditions import conditions_of
 from edgebench.errors import StoreError, UnknownName, UsageError
 from edgebench.reason import texts_of
 from edgebench.run import Memory, Overhead, Run, Series, Trace
-from edgebench.store.store import Store
+from edgebench.store import Store
 from edgebench.variant import IntermediateTask, Lineage, TrainingKind
 from tests.sample_runs import MS, run, subject, trace
 
