@@ -5,7 +5,7 @@ BIN := .venv/bin
 JOBS ?= 2
 PYTEST := $(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: venv profile test test-openssh test-arm64 check bench bench-large clean
+.PHONY: venv profile test test-openssh test-arm64 check docs bench bench-large clean
 
 venv: .venv/.complete
 
@@ -38,6 +38,10 @@ check: venv
 	$(BIN)/vermin --quiet --no-tips --violations --target=3.8- --backport dataclasses --backport typing agents/edgebench_agent
 	$(BIN)/lint-imports
 
+docs: venv
+	$(BIN)/sphinx-build -W --keep-going -n -q -b html docs docs/_build/html
+	@echo "open docs/_build/html/index.html"
+
 bench: venv
 	$(BIN)/python -m benchmarks
 
@@ -47,4 +51,4 @@ bench-large: venv
 	$(BIN)/edgebench profile --model reference:large --format onnx-int8,tflite-int8 --runs 2
 
 clean:
-	rm -rf .venv .edgebench dist build
+	rm -rf .venv .edgebench dist build docs/_build docs/commands docs/python

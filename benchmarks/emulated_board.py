@@ -18,7 +18,7 @@ from tests.emulated.arm64_root import why_not
 from tests.emulated.test_arm64 import Desk, new_desk
 
 MODEL = ("--model", "reference:tiny", "--format", "onnx-int8", "--seq-len", "16")
-SHORT = ("--runs", "1", "--min-count", "10", "--min-duration", "0", "--no-own-cost", "--no-cold")
+SHORT = ("--runs", "1", "--min-count", "10", "--min-duration", "0", "--no-overhead", "--no-cold")
 AGAIN = 5
 
 

@@ -29,11 +29,11 @@ from edgebench.analysis.summary import summarise
 from edgebench.analysis.validity import reasons_against, validate_group
 from edgebench.measure.alternation import with_ratios
 from edgebench.measure.scheduler import RunScheduler
-from edgebench.measurement import Run, Subject
+from edgebench.measurement import Subject
+from edgebench.run import Run
 from edgebench.stats.ratio import RatioEstimate, estimate_ratio
 from edgebench.stats.verdicts import LEVEL, LOOKS, Judgement, Verdict, is_decided, judge_all
-from edgebench.testing import Disturbance, SimulatedBoard
-from edgebench.testing.simulated_board import simulated_subject
+from edgebench.testing import Disturbance, SimulatedBoard, simulated_subject
 from edgebench.workload import RunPlan
 
 CELLS = ((0.01, 0.03), (0.02, 0.03), (0.01, 0.01), (0.03, 0.03))

@@ -23,12 +23,9 @@ import psutil
 import edgebench
 from benchmarks.pairs import interleaved
 from edgebench.artifact import Artifact
-from edgebench.board.agent import RemoteAgent
-from edgebench.board.journal import failure
-from edgebench.board.transport import open_transport
+from edgebench.board import RemoteAgent, connect_agent
 from edgebench.export import export_model
-from edgebench.measure.collect import RunCollector
-from edgebench.measure.runs import run_spec
+from edgebench.measure import RunCollector, collect_run, run_spec
 from edgebench.workload import EncodedInputs, RunPlan, Workload, random_inputs
 from edgebench_agent import protocol
 
@@ -91,13 +88,7 @@ class Bench:
 
     def measure(self, spec: protocol.RunSpec) -> RunCollector:
         """Measure one run."""
-        collector = RunCollector(spec, started_at="")
-        self.agent.launch(spec)
-        for entry in self.agent.follow(spec.run_id):
-            collector.take(entry)
-        if collector.failed is not None:
-            raise failure(self.agent.name, collector.failed)
-        return collector
+        return collect_run(self.agent, spec)
 
     def bare(self) -> dict[str, Any]:
         """Run the bare loop, with as many warm-up inferences as the agent last found enough; return what it says."""
@@ -176,9 +167,7 @@ def main() -> None:
     artifact = export_model(options.model, "onnx-int8").artifact
     inputs = random_inputs([128], vocab_size=artifact.vocab_size)
     plan = RunPlan(runs=1, min_count=100, min_duration_s=options.min_duration)
-    with open_transport(device) as transport:
-        agent = RemoteAgent(transport, name=device.name, python=device.python)
-        agent.install()
+    with connect_agent(device) as agent:
         agent.push_bytes(inputs.to_bytes())
         bench = Bench(agent, artifact, inputs, plan, options.threads)
 

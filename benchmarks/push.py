@@ -20,8 +20,7 @@ import time
 from pathlib import Path
 
 from benchmarks.pairs import interleaved
-from edgebench.board.agent import RemoteAgent
-from edgebench.board.transport import open_transport
+from edgebench.board import connect_agent
 from edgebench.device import Device, load_profile
 from edgebench.testing import FaultyProxy
 from tests.board.openssh import SSHD, OpenSshServer
@@ -44,8 +43,8 @@ class Push:
         self.file.write_bytes(os.urandom(size))
         self.sha256 = hashlib.sha256(self.file.read_bytes()).hexdigest()
         self.size = size
-        with open_transport(self.device()) as transport:
-            RemoteAgent(transport, name="board", python=sys.executable).install()
+        with connect_agent(self.device()):
+            pass
 
     def device(self, port: int | None = None) -> Device:
         return Device(
@@ -62,12 +61,10 @@ class Push:
     def ours(self) -> float:
         """Return the seconds that edgebench takes: connect, and push through the agent."""
         shutil.rmtree(self.server.home / ".edgebench" / "blobs", ignore_errors=True)
-        with open_transport(self.device()) as transport:
-            agent = RemoteAgent(transport, name="board", python=sys.executable)
-            agent.install()
-            transport.close()
+        with connect_agent(self.device()) as agent:
+            agent.transport.close()
             began = time.perf_counter()
-            transport.connect()
+            agent.transport.connect()
             moved = agent.push(self.file, sha256=self.sha256, size=self.size)
             seconds = time.perf_counter() - began
         if moved != self.size:
@@ -93,9 +90,7 @@ class Push:
 
     def second_push(self) -> tuple[int, int]:
         """Return how many bytes a second push says it moved, and how many bytes the network saw go to the board."""
-        with FaultyProxy(self.server.port) as proxy, open_transport(self.device(proxy.port)) as transport:
-            agent = RemoteAgent(transport, name="board", python=sys.executable)
-            agent.install()
+        with FaultyProxy(self.server.port) as proxy, connect_agent(self.device(proxy.port)) as agent:
             before = proxy.moved_to_server
             return agent.push(self.file, sha256=self.sha256, size=self.size), proxy.moved_to_server - before
 

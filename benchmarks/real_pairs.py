@@ -31,12 +31,10 @@ import edgebench
 from benchmarks.overhead import Bench, processes_of
 from edgebench.analysis.comparison import Comparison, compare_rows
 from edgebench.artifact import Format
-from edgebench.board.agent import RemoteAgent
-from edgebench.board.transport import open_transport
+from edgebench.board import connect_agent
 from edgebench.export import export_model
 from edgebench.export.reference import find_reference
-from edgebench.measure.collect import RunCollector
-from edgebench.measure.session import profile_all
+from edgebench.measure import RunCollector, profile_all
 from edgebench.request import Request
 from edgebench.stats.ratio import RatioEstimate
 from edgebench.stats.verdicts import LEVEL, judge
@@ -109,7 +107,7 @@ def measured(
         plan=plan,
         until_decided=until_decided,
         alternate=alternate,
-        own_cost=False,
+        overhead=False,
         cold=False,
     )
     return compare_rows(profile_all(request, store=store))
@@ -140,9 +138,7 @@ def against_a_bare_loop(model: str, threads: int, pairs: int, run_s: float, turn
     artifact = export_model(model).artifact
     inputs = random_inputs([SEQ_LEN], vocab_size=artifact.vocab_size)
     plan = RunPlan(runs=1, min_duration_s=run_s)
-    with open_transport(device) as transport:
-        agent = RemoteAgent(transport, name=device.name, python=device.python)
-        agent.install()
+    with connect_agent(device) as agent:
         agent.push_bytes(inputs.to_bytes())
         bench = Bench(agent, artifact, inputs, plan, threads)
         Bench(agent, artifact, inputs, replace(plan, min_duration_s=2.0), threads).p50()  # not counted
@@ -187,7 +183,7 @@ def pair_in_turns(bench: Bench, turn_s: float) -> tuple[dict[int, float], dict[i
         over = time.monotonic_ns()
         for side in sides:
             _signal(side, signal.SIGCONT)
-    collector = RunCollector(spec, started_at="")
+    collector = RunCollector(spec)
     for entry in bench.agent.follow(spec.run_id):
         collector.take(entry)
     trace = collector.run().trace

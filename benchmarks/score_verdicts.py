@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from edgebench.analysis.pairing import SCORE_MARGIN
+from edgebench.analysis.score_comparison import SCORE_MARGIN
 from edgebench.stats.paired import estimate_difference
 
 #: Examples, share of them that changes.

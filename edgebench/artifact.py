@@ -1,21 +1,22 @@
-"""Artifact: one exported file set of a Variant in one Format, known by its content."""
+"""Artifact: the exported files of a Variant in one Format, identified by their content."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from edgebench.errors import StoreError, UnknownName
+from edgebench.serialisation import from_plain, to_plain
 
 _CHUNK_BYTES = 1 << 20
 
 
 class Format(StrEnum):
-    """How a model is written down. `ONNX` and `TFLITE` are existing files, profiled as they are."""
+    """File format and precision of a model. `ONNX` and `TFLITE` are existing files, profiled as they are."""
 
     ONNX_FP32 = "onnx-fp32"
     ONNX_FP16 = "onnx-fp16"
@@ -27,11 +28,11 @@ class Format(StrEnum):
 
     @property
     def runtime(self) -> str:
-        """The agent's runtime that reads it."""
+        """The runtime of the agent that reads it."""
         return "tflite" if self in (Format.TFLITE_FP32, Format.TFLITE_INT8, Format.TFLITE) else "onnxruntime"
 
 
-#: Formats of files that edgebench did not make, by how their names end.
+#: Formats of files that edgebench did not make, by suffix.
 EXISTING_FORMATS = {".onnx": Format.ONNX, ".tflite": Format.TFLITE}
 
 #: Formats that edgebench can export to.
@@ -51,7 +52,7 @@ def parse_format(name: str) -> Format:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutputParity:
-    """How far one output is from the checkpoint's own in torch.
+    """Difference of one output from the checkpoint's in torch.
 
     `cosine` is the smallest over the examples (for a bare encoder: of mean-pooled states), `mean_cosine` their mean;
     `argmax_agreement` is the share of answers (labels, labels of tokens, positions) that are the same; None where the
@@ -67,7 +68,7 @@ class OutputParity:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parity:
-    """How far the exported file's outputs are from the checkpoint's own in torch, over `examples` inputs.
+    """Difference of the exported file's outputs from the checkpoint's in torch, over `examples` inputs.
 
     Each figure is that of the worst of `outputs`. `runtime`: what ran the file, with its version.
     """
@@ -81,10 +82,13 @@ class Parity:
     outputs: tuple[OutputParity, ...] = ()
 
     @classmethod
-    def from_json(cls, values: dict[str, Any]) -> Parity:
-        """Return what `asdict` made plain."""
-        outputs = tuple(OutputParity(**output) for output in values.get("outputs", ()))
-        return cls(**values | {"outputs": outputs})
+    def from_json(cls, values: Any) -> Parity:
+        """Return the parity that plain values describe.
+
+        Raises:
+            StoreError: the values are not valid.
+        """
+        return from_plain(cls, values, where="parity", error=StoreError, allow_unknown=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,11 +104,15 @@ class ArtifactFile:
 class Artifact:
     """An exported model on this machine: `path` is its folder, the first of `files` the model.
 
-    What isn't known of an existing file (its vocabulary, its longest sequence) is None. `buckets`: the lengths in
-    tokens that the file has a signature for (TFLite), ascending; an input is padded to the smallest that holds it.
-    `choices`: sequences of one example where the file fixes it (multiple choice in TFLite).
-    `parity` is that of this machine's runtime, `parity_elsewhere` that of other runtimes which boards have;
-    `refused_by` names those that can't read the file, with what they said.
+    Unknown values of an existing file (its vocabulary, its longest sequence) are None.
+
+    Args:
+        buckets: lengths in tokens that the file has a signature for (TFLite), ascending; an input is padded to the
+            smallest that holds it.
+        choices: sequences of one example, where the file fixes them (multiple choice in TFLite).
+        parity: with the runtime of this machine.
+        parity_elsewhere: with other runtimes that boards have.
+        refused_by: runtimes that can't read the file, with their messages.
     """
 
     format: Format
@@ -143,38 +151,22 @@ class Artifact:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values, as `artifact.json` and the store hold them."""
-        values = {name: getattr(self, name) for name in self.__slots__}
-        values |= {
-            "format": str(self.format),
-            "sha256": self.sha256,
-            "bytes": self.bytes,
-            "files": [asdict(file) for file in self.files],
-            "path": str(self.path),
-            "parity": asdict(self.parity) if self.parity else None,
-            "parity_elsewhere": [asdict(parity) for parity in self.parity_elsewhere],
-            "refused_by": dict(self.refused_by),
-            "buckets": list(self.buckets),
-        }
-        return values
+        plain: dict[str, Any] = to_plain(self)
+        return plain | {"sha256": self.sha256, "bytes": self.bytes}
 
     def to_result(self) -> dict[str, Any]:
         """Return plain values as results show them: `files` are names in `path`, the first is the model."""
         return self.to_json() | {"files": [file.name for file in self.files]}
 
     @classmethod
-    def from_json(cls, values: dict[str, Any], *, path: Path | None = None) -> Artifact:
-        """Return the artifact that `to_json` described, in folder `path` (default: where it was)."""
-        known = {name: values[name] for name in cls.__slots__ if name in values}
-        known |= {
-            "format": Format(values["format"]),
-            "files": tuple(ArtifactFile(**file) for file in values["files"]),
-            "path": path if path is not None else Path(values["path"]),
-            "parity": Parity.from_json(values["parity"]) if values.get("parity") else None,
-            "parity_elsewhere": tuple(Parity.from_json(parity) for parity in values.get("parity_elsewhere", ())),
-            "refused_by": dict(values.get("refused_by", {})),
-            "buckets": tuple(values.get("buckets", ())),
-        }
-        return cls(**known)
+    def from_json(cls, values: Any, *, path: Path | None = None) -> Artifact:
+        """Return the artifact that `to_json` described, in folder `path` (default: where it was).
+
+        Raises:
+            StoreError: the values are not valid.
+        """
+        artifact = from_plain(cls, values, where="artifact", error=StoreError, allow_unknown=True)
+        return artifact if path is None else replace(artifact, path=path)
 
 
 def hash_file(path: Path, *, on_bytes: Callable[[int], None] | None = None) -> str:

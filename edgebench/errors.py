@@ -25,7 +25,16 @@
     `-- NotValid                   exit code 4: what was measured can't be trusted
         `-- TooFewRuns             ... because there is too little of it
 
-A message is one line: what happened, on which device or file, and what to try.
+A message is one line: what happened, on which device or file. The hint, its last clause, says what to try.
+
+Messages and hints speak of arguments, not of options of the command line: an argument stands in backticks, with its
+value as Python writes it, and the command line shows it as the option (`edgebench.cli.hints`):
+
+    ConfigError("the model does not fit into the memory", hint="try a smaller `format='onnx-int8'`")
+    library:       the model does not fit into the memory; try a smaller `format='onnx-int8'`
+    command line:  the model does not fit into the memory; try a smaller --format onnx-int8
+
+A complete command, for a shell here or on the board, stands as it is typed: "try: edgebench device setup pi4".
 """
 
 from __future__ import annotations
@@ -34,9 +43,21 @@ from collections.abc import Iterable
 
 
 class EdgebenchError(Exception):
-    """Base of all of them. `exit_code` is what the command line ends with."""
+    """Base of all of them. `exit_code` is what the command line ends with.
+
+    Args:
+        message: what happened, where.
+        hint: what to try, as a clause that follows the message; None: there is no advice. `str` shows both.
+    """
 
     exit_code = 1
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.args[0]}; {self.hint}" if self.hint else str(self.args[0])
 
 
 class UsageError(EdgebenchError):
@@ -48,7 +69,7 @@ class ConfigError(UsageError):
 
 
 class UnknownName(UsageError):
-    """A name that nothing has."""
+    """A name that nothing has; `hint`, in parentheses after the nearest name, says where it stands."""
 
     def __init__(self, kind: str, name: str, known: Iterable[str], *, hint: str = "") -> None:
         known = sorted(str(name) for name in known)
@@ -107,8 +128,8 @@ class ConnectionLost(DeviceError):
 class BoardError(DeviceError):
     """The board lacks something; `kind` is the agent's word for what, empty where it was not the agent that said so."""
 
-    def __init__(self, message: str, *, kind: str = "") -> None:
-        super().__init__(message)
+    def __init__(self, message: str, *, kind: str = "", hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
         self.kind = kind
 
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from edgebench.errors import StoreError
-from edgebench.measurement import Score
+from edgebench.figures import Score
 
 if TYPE_CHECKING:
     import numpy as np

@@ -1,39 +1,40 @@
-"""What a session tells while it goes on, for whoever shows it."""
+"""Events of a session in progress, for whoever displays them: every long function calls `on_event` with them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from edgebench.measurement import Run, Subject
+from edgebench.measurement import Subject
+from edgebench.run import Run
 
 
 @dataclass(frozen=True, slots=True)
 class LogMessage:
-    """Something worth a line."""
+    """One line of text."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """Somebody else has the board: it is asked again for at most `left_s` more. Told every second or so."""
+    """Another user has the board, or another run occupies it: we wait for at most `left_s` more. Sent every second."""
 
     left_s: float
 
 
 @dataclass(frozen=True, slots=True)
 class Began:
-    """From here on there is something to resume."""
+    """The session is in the store: from here on it can be resumed."""
 
     session: str
 
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """Everything is ready. `estimated_remaining_s`: up to the first look at the data; `most_s`: up to the last.
+    """The runs are planned. `estimated_remaining_s`: up to the first look at the data; `most_s`: up to the last one.
 
-    None where nothing tells: a pilot run failed.
+    Both are None where a pilot run failed.
     """
 
     session: str
@@ -45,7 +46,7 @@ class Planned:
 
 @dataclass(frozen=True, slots=True)
 class Pushing:
-    """A file moves to the board: `done` of `size` bytes are there."""
+    """A file is being pushed to the board: `done` of `size` bytes are there."""
 
     name: str
     done: int
@@ -54,7 +55,7 @@ class Pushing:
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """Run `number` of `runs` goes on; of a sustained one, `minutes` are over."""
+    """Run `number` of `runs` is in progress; of a sustained run, `minutes` are over."""
 
     subject: Subject
     number: int
@@ -77,7 +78,7 @@ class Cooling:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A run ended and is in the store. `left_s`: how long what is still planned takes; None where nothing tells."""
+    """A run ended and is in the store. `left_s`: how long the remaining planned runs take; None if that is unknown."""
 
     subject: Subject
     run: Run
@@ -89,4 +90,4 @@ OnEvent = Callable[[Event], None]
 
 
 def ignore(_: Event) -> None:
-    """Show nothing."""
+    """Ignore an event."""

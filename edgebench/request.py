@@ -1,51 +1,77 @@
-"""Request: what a session is asked to measure, and how it is kept for a session that is resumed."""
+"""Request: what a session measures, and how the store keeps it so that the session can be resumed."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-from edgebench.artifact import Format, parse_format
+from edgebench.artifact import EXPORT_FORMATS, Format
 from edgebench.device import Device, load_profile
 from edgebench.errors import ConfigError, StoreError, UnknownName
+from edgebench.serialisation import formerly, from_plain, to_plain
 from edgebench.stats.percentiles import MINIMUM_COUNTS
 from edgebench.stats.verdicts import LOOKS, MARGIN
-from edgebench.workload import Padding, RunPlan, Scenario, Workload
+from edgebench.workload import RunPlan, Scenario, Workload
 
 DEFAULT_MODEL = "reference:minilm"
 WAIT_S = 600.0
-#: What `tune` may name: threads and the cores they keep to; the clock governor and the power mode.
+#: What can be tuned. threads: their number and cores; power: the clock governor and the power mode.
 PARAMETERS = ("threads", "power")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What is asked for: each combination of model, format and workload is one cell of the table.
+    """What one session measures on one device: each combination of model, format and workload is a cell.
 
-    `formats` empty: the device profile's own. A model that is a file is profiled as it is, in no other format.
+    Args:
+        models: Hugging Face folders or hub ids, .onnx or .tflite files, or `reference:tiny|minilm|base|large`. A file
+            is profiled as it is, in no other format.
+        formats: to export to; empty: the device profile's default.
+        operators: also profile the operators of each cell, in an extra run that does not count.
+        overhead: first measure the overhead of edgebench itself on the board.
+        runtime: of .tflite files, `ai-edge-litert` or `tflite-runtime`; None: whichever the board has.
+        until_decided: add runs, at planned looks, until every comparison with the first cell is decided.
+        wait_s: longest wait for a board that somebody else uses, seconds.
+        margin: latencies within 1 ± margin are equivalent.
+        tune: which of PARAMETERS to find the fastest valid setting of.
+        budget_s: longest duration of the session, seconds; runs and inferences are planned to fit.
+        most_runs: most runs of each cell that fit into the budget.
+        cool_below_c: temperature to cool down to before each run, degrees Celsius; None: the device profile's.
+        cool_wait_s: longest wait for that, seconds.
+        seed: of the order of runs; None: drawn when the session begins, and kept with it.
+        cold: also start each cell once with its files out of the page cache.
+        alternate: measure the models in one process, one inference of each in turn.
+
+    Raises:
+        ConfigError: fields contradict each other.
+        UnknownName: a format or parameter is unknown.
     """
 
     device: Device
     models: tuple[str, ...] = (DEFAULT_MODEL,)
     formats: tuple[Format, ...] = ()
     workloads: tuple[Workload, ...] = field(default_factory=lambda: (Workload(),))
-    operators: bool = False  # profile each cell's operators, too, in an extra run
-    own_cost: bool = True  # first measure what edgebench itself costs on the board
-    runtime: str | None = None  # of .tflite files: `ai-edge-litert` or `tflite-runtime`; None: whichever is there
+    operators: bool = False
+    overhead: bool = field(default=True, metadata=formerly("own_cost"))
+    runtime: str | None = None
     plan: RunPlan = field(default_factory=RunPlan)
-    until_decided: bool = False  # more runs, at planned looks, until every comparison with the first row is decided
-    wait_s: float = WAIT_S  # for a board that somebody else holds
-    margin: float = MARGIN  # that is decided about
-    tune: tuple[str, ...] = ()  # of PARAMETERS: what to find the fastest valid setting of
-    budget_s: float | None = None  # runs and counts are planned so that the session takes no longer
-    most_runs: int | None = None  # looks at more runs than these do not fit into the budget
-    cool_below_c: float | None = None  # before each run; None: as the device's profile says
-    cool_wait_s: float = 600.0  # for which at most
-    seed: int | None = None  # of the order of runs; None: drawn when the session begins, and kept with it
-    cold: bool = True  # also start each row once with its files out of the page cache
-    alternate: bool = False  # measure models in one process, one inference each in turn
+    until_decided: bool = False
+    wait_s: float = WAIT_S
+    margin: float = MARGIN
+    tune: tuple[str, ...] = ()
+    budget_s: float | None = None
+    most_runs: int | None = None
+    cool_below_c: float | None = None
+    cool_wait_s: float = 600.0
+    seed: int | None = None
+    cold: bool = True
+    alternate: bool = False
 
     def __post_init__(self) -> None:
+        for format in self.formats:
+            if format not in EXPORT_FORMATS:
+                raise UnknownName("format", str(format), EXPORT_FORMATS)
         self._check_tune()
         if self.alternate:
             self._check_alternate()
@@ -56,7 +82,8 @@ class Request:
             if rate is not None and count / rate > longest_s:
                 raise ConfigError(
                     f"{count} queries at {rate:g} a second take {count / rate:.0f} s, longer than a run may, "
-                    f"{longest_s:g} s; raise --max-duration or --qps, or lower --min-count"
+                    f"{longest_s:g} s",
+                    hint="raise `max_duration_s` or `queries_per_s`, or lower `min_count`",
                 )
 
     def _check_tune(self) -> None:
@@ -67,9 +94,9 @@ class Request:
         if self.tune and rows > 1:
             raise ConfigError(f"one model in one format under one workload is tuned at a time, not {rows}")
         if "threads" in self.tune and self.workloads[0].threads is not None:
-            raise ConfigError("threads are what is tuned: leave their number out")
+            raise ConfigError("threads are tuned; leave their number out")
         if self.tune and self.workloads[0].latency_bound_ms is not None:
-            raise ConfigError("a rate is searched, or settings are tuned, not both")
+            raise ConfigError("a session searches a rate or tunes settings, not both")
 
     def _check_alternate(self) -> None:
         if len(self.models) * max(1, len(self.formats)) < 2:
@@ -77,95 +104,52 @@ class Request:
                 "one model in one format has nothing to alternate with; name two different models, or two formats"
             )
         if self.tune:
-            raise ConfigError("models alternate, or settings are tuned, not both")
+            raise ConfigError("a session alternates models or tunes settings, not both")
         if self.plan.sustained_min is not None:
-            raise ConfigError("a sustained run is of one model, which alternates with none")
+            raise ConfigError("a sustained run measures one model; models can't alternate in it")
         if any(workload.scenario is Scenario.SERVER for workload in self.workloads):
-            raise ConfigError("a server's queries don't wait for another model's: servers can't alternate")
+            raise ConfigError("a server's queries can't wait for another model: servers can't alternate")
 
     def _check_search(self) -> None:
         needed, queries = MINIMUM_COUNTS[0.99], self.plan.runs * self.plan.min_count
         if queries < needed:
             raise ConfigError(
                 f"p99 needs {needed} queries, {self.plan.runs} runs of {self.plan.min_count} have {queries}; "
-                f"raise --min-count or --runs"
+                f"raise `min_count` or `runs`"
             )
         if self.budget_s is not None:
-            raise ConfigError("how long the search of a rate takes is not known before; leave the budget out")
+            raise ConfigError("how long the search for a rate takes is not known in advance; leave the budget out")
         if self.until_decided:
-            raise ConfigError("a rate is searched, or rows are measured until they are decided, not both")
+            raise ConfigError("a session searches a rate or measures until it is decided, not both")
 
     @property
     def looks(self) -> tuple[int, ...]:
-        """After how many runs of each row the data are looked at."""
+        """After how many runs of each cell the comparisons are made."""
         fitting = tuple(runs for runs in LOOKS if self.most_runs is None or runs <= self.most_runs)
         return fitting if self.until_decided and fitting else (self.plan.runs,)
 
 
 def request_to_json(request: Request) -> dict[str, Any]:
-    """Return plain values, texts included: what is needed to go on with an interrupted session."""
-    device = {name: value for name, value in asdict(request.device).items() if name != "profile"}
-    return {
-        "device": device | {"profile": request.device.profile.name},
-        "models": list(request.models),
-        "formats": [str(format) for format in request.formats],
-        "runtime": request.runtime,
-        "operators": request.operators,
-        "own_cost": request.own_cost,
-        "workloads": [asdict(workload) for workload in request.workloads],
-        "plan": asdict(request.plan),
-        "until_decided": request.until_decided,
-        "margin": request.margin,
-        "wait_s": request.wait_s,
-        "tune": list(request.tune),
-        "budget_s": request.budget_s,
-        "most_runs": request.most_runs,
-        "cool_below_c": request.cool_below_c,
-        "cool_wait_s": request.cool_wait_s,
-        "seed": request.seed,
-        "cold": request.cold,
-        "alternate": request.alternate,
-    }
+    """Return plain values, texts included: what is needed to resume an interrupted session.
+
+    A device profile is kept by its name.
+    """
+    plain: dict[str, Any] = to_plain(request)
+    plain["device"]["profile"] = request.device.profile.name
+    return plain
 
 
-def request_from_json(values: dict[str, Any]) -> Request:
-    """Return the request that `request_to_json` described.
+def request_from_json(values: Mapping[str, Any]) -> Request:
+    """Return the request that `request_to_json` described; what an earlier version did not write takes its default.
 
     Raises:
-        StoreError: it is not one.
+        StoreError: the values are not valid.
     """
-    try:
-        return Request(
-            device=Device(**values["device"] | {"profile": load_profile(values["device"]["profile"])}),
-            models=tuple(values["models"]),
-            formats=tuple(parse_format(format) for format in values["formats"]),
-            runtime=values.get("runtime"),
-            operators=values.get("operators", False),
-            own_cost=values.get("own_cost", True),
-            workloads=tuple(
-                Workload(
-                    **workload
-                    | {
-                        "scenario": Scenario(workload["scenario"]),
-                        "padding": Padding(workload["padding"]),
-                        "texts": tuple(workload["texts"]) if workload["texts"] is not None else None,
-                        "affinity": tuple(workload["affinity"]) if workload.get("affinity") is not None else None,
-                    }
-                )
-                for workload in values["workloads"]
-            ),
-            plan=RunPlan(**values["plan"]),
-            until_decided=values.get("until_decided", False),
-            margin=values.get("margin", MARGIN),
-            wait_s=values.get("wait_s", WAIT_S),
-            tune=tuple(values.get("tune", ())),
-            budget_s=values.get("budget_s"),
-            most_runs=values.get("most_runs"),
-            cool_below_c=values.get("cool_below_c"),
-            cool_wait_s=values.get("cool_wait_s", 600.0),
-            seed=values["seed"],
-            cold=values.get("cold", True),
-            alternate=values.get("alternate", False),
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise StoreError(f"the stored session can't be read: {error}") from error
+    where = "the stored session can't be read"
+    device = values.get("device")
+    if isinstance(device, Mapping) and isinstance(name := device.get("profile"), str):
+        try:
+            values = {**values, "device": {**device, "profile": load_profile(name)}}
+        except UnknownName as error:
+            raise StoreError(f"{where}: {error}") from error
+    return from_plain(Request, values, where=where, error=StoreError)

@@ -1,12 +1,13 @@
-"""Variant: a fine-tuned checkpoint and how it came to be."""
+"""Variant: a fine-tuned checkpoint and how it was trained."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from edgebench.errors import ConfigError
+from edgebench.errors import StoreError
+from edgebench.serialisation import from_plain, to_plain
 
 #: Prefix of the built-in XLM-R geometries with seeded random weights.
 REFERENCE_PREFIX = "reference:"
@@ -22,14 +23,14 @@ class TrainingKind(StrEnum):
     MLM = "mlm"
 
 
-#: The nine intermediate tasks of Phang et al. (2020), as they write them; others are kept as they are given.
+#: The nine intermediate tasks of Phang et al. (2020), as they write them; names of others are kept as they are.
 INTERMEDIATE_TASKS = (
     "ANLI+", "MNLI", "QQP", "SQuAD 1.1", "SQuAD 2.0", "HellaSwag", "CCG", "CosmosQA", "CommonsenseQA",
 )  # fmt: skip
 
 
 def intermediate_task_name(name: str) -> str:
-    """Return the name of an intermediate task however it is spelled (`squad-1.1`, `cosmos_qa`)."""
+    """Return the usual name of an intermediate task, whatever the spelling (`squad-1.1`, `cosmos_qa`)."""
     known = {_plain(task): task for task in INTERMEDIATE_TASKS}
     return known.get(_plain(name), name)
 
@@ -49,7 +50,7 @@ class IntermediateTask:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lineage:
-    """The training history of a checkpoint; what is not known is None or empty."""
+    """The training history of a checkpoint; unknown values are None or empty."""
 
     base: str | None = None
     intermediate: tuple[IntermediateTask, ...] = ()
@@ -58,38 +59,25 @@ class Lineage:
 
     @property
     def kind(self) -> TrainingKind | None:
-        """The kind that all intermediate tasks share: none where there is no task, None where kinds are mixed."""
+        """The kind that all intermediate tasks share: `none` without a task, None where kinds are mixed."""
         kinds = {task.kind for task in self.intermediate} or {TrainingKind.NONE}
         return kinds.pop() if len(kinds) == 1 else None
 
     @classmethod
-    def from_json(cls, values: dict[str, Any]) -> Lineage:
-        """Return the lineage of a plain table, as `lineage.json` beside a checkpoint holds it.
+    def from_json(cls, values: Any, *, where: str = "lineage") -> Lineage:
+        """Return the lineage that plain values describe, as `lineage.json` next to a checkpoint holds it.
 
         Raises:
-            ConfigError: an unknown key or kind.
+            ConfigError: a key or kind is unknown, or a value has another type.
         """
-        try:
-            tasks = tuple(
-                IntermediateTask(
-                    **{
-                        **task,
-                        "kind": TrainingKind(task["kind"]),
-                        "languages": tuple(task.get("languages", ())),
-                    }
-                )
-                for task in values.get("intermediate", ())
-            )
-            return cls(**{**values, "intermediate": tasks})
-        except (TypeError, ValueError, KeyError) as error:
-            raise ConfigError(f"lineage is not valid: {error}") from error
+        return from_plain(cls, values, where=where)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Variant:
     """A checkpoint, an existing model file, or a built-in reference model.
 
-    `source` is what the user named: a folder, a hub id, a file, or `reference:NAME`.
+    `source` is the model as the user named it: a folder, a hub id, a file, or `reference:NAME`.
     """
 
     name: str
@@ -103,16 +91,20 @@ class Variant:
         return self.source.startswith(REFERENCE_PREFIX)
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain values for a result."""
-        return asdict(self)
+        """Return plain values, as results and the store hold them."""
+        plain: dict[str, Any] = to_plain(self)
+        return plain
 
     @classmethod
-    def from_json(cls, values: dict[str, Any]) -> Variant:
-        """Return the variant that `to_json` described."""
-        lineage = values.get("lineage")
-        return cls(
-            name=values["name"],
-            source=values["source"],
-            lineage=Lineage.from_json(lineage) if lineage is not None else None,
-            parameters=values.get("parameters"),
-        )
+    def from_json(cls, values: Any) -> Variant:
+        """Return the variant that `to_json` described.
+
+        Raises:
+            StoreError: the values are not valid.
+        """
+        return from_plain(cls, values, where="variant", error=StoreError, allow_unknown=True)
+
+
+def lineage_of(variant: Variant) -> Lineage:
+    """Return a variant's lineage; where it has none, one whose values are unknown."""
+    return variant.lineage or Lineage()

@@ -9,7 +9,10 @@ from typing import Any
 import numpy as np
 
 from edgebench.artifact import Artifact, ArtifactFile, Format
-from edgebench.measurement import Memory, Run, Series, Subject, Trace
+from edgebench.facts import DeviceFacts, RunFacts
+from edgebench.measurement import Subject
+from edgebench.reason import reasons_from_json
+from edgebench.run import Memory, Run, Series, Trace
 from edgebench.variant import Variant
 
 MS = 1_000_000  # nanoseconds
@@ -37,7 +40,7 @@ def subject(
             files=(ArtifactFile(name="model.onnx", sha256=f"{number:064x}", bytes=118_000_000),),
             path=Path("/models/xnli-multi"),
         ),
-        device={"name": device, "profile": "pi4", "runtime": "onnxruntime", "runtime_version": "1.22.0"},
+        device=DeviceFacts(name=device, profile="pi4", runtime="onnxruntime", runtime_version="1.22.0"),
         workload=workload
         or {"scenario": "single-stream", "seq_len": 128, "batch": 1, "threads": 4, "padding": "longest"},
         label=label,
@@ -69,7 +72,7 @@ def trace(
 
 
 def run(of: Subject, number: int, kept: Trace, **changes: Any) -> Run:
-    """Return run `number` of a subject; `changes` are fields of Run."""
+    """Return run `number` of a subject; `changes` are fields of Run, facts as JSON has them, reasons by their texts."""
     count = len(kept.latencies_ns)
     values: dict[str, Any] = {
         "id": f"{of.id}-{number:03d}",
@@ -82,4 +85,7 @@ def run(of: Subject, number: int, kept: Trace, **changes: Any) -> Run:
         "tokens": 128 * count,
         "inferences": count,
     }
-    return Run(**values | changes)
+    values |= changes
+    values["facts"] = RunFacts.from_json(values["facts"])
+    values["reasons"] = reasons_from_json(values.get("reasons", ()), None)
+    return Run(**values)

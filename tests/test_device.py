@@ -104,8 +104,8 @@ def test_an_unknown_profile_names_the_nearest() -> None:
         ("coress = 4", "unknown key 'coress'; did you mean 'cores'"),
         ("cores = '4'", "cores must be a whole number, got '4'"),
         ("cores = true", "cores must be a whole number, got True"),
-        ("isa = 'fp'", "isa must be a list, each entry text"),
-        ("isa = ['fp', 4]", "isa must be a list, each entry text"),
+        ("isa = 'fp'", "isa must be a list, got 'fp'"),
+        ("isa = ['fp', 4]", r"isa\[1\] must be text, got 4"),
         ("gpu = ['one']", "gpu must be text"),
     ],
 )

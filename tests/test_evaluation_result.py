@@ -19,7 +19,7 @@ from edgebench.stats.resampling import bootstrap_interval
 from edgebench.store.store import Store
 from edgebench.xtreme_r import metrics
 from edgebench.xtreme_r.decoding import labels_of_checkpoint, rank, score_predictions
-from edgebench.xtreme_r.examples import Candidate, Examples
+from edgebench.xtreme_r.example_types import Candidate, Examples
 from edgebench.xtreme_r.subsets import limited
 from edgebench.xtreme_r.tasks import find_task
 

@@ -36,8 +36,7 @@ def test_wheel_holds_the_agent_the_profiles_and_the_figures(wheel: Path) -> None
         "edgebench/py.typed",
         "edgebench/device_profiles/pi4.toml",
         "edgebench/data/xlmr_token_lengths.json",
-        "edgebench/schemas/profile.schema.json",
-        "edgebench_agent/protocol.py",
+        "edgebench_agent/protocol/messages.py",
         "edgebench_agent/__main__.py",
     } <= names
     assert not [name for name in names if name.startswith(("tests/", "benchmarks/", "agents/"))]

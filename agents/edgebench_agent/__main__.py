@@ -1,4 +1,4 @@
-"""The agent's commands. Descriptor 1 is the wire: it is taken away before anything that might print is loaded."""
+"""The agent's commands. Descriptor 1 is the wire: it is moved away before anything that might print is loaded."""
 
 import sys
 
@@ -10,40 +10,40 @@ import os
 import re
 from typing import Any, Callable, List, NoReturn, Optional
 
-from .failure import DISK_FULL, Failure
-from .home import Home, find_home, is_in_our_way, not_permitted
-from .wire import MAX_INT, MAX_LINE_BYTES, MAX_SPEC_BYTES, encode_object, one_line
+from .home import Home, concerns_home, find_home, not_permitted
+from .protocol.failure import DISK_FULL, Failure
+from .protocol.wire import MAX_INT, MAX_LINE_BYTES, MAX_SPEC_BYTES, encode_object, one_line
 
 
 def main(arguments: Optional[List[str]] = None) -> int:
     """Run one command; return the exit status."""
     wire = os.dup(1)
-    os.dup2(2, 1)  # what native libraries print goes where errors go
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    speaks_lines = bool(given) and given[0] in ("follow", "fetch")
+    os.dup2(2, 1)  # native libraries print to 1: that goes to standard error
+    args = list(sys.argv[1:] if arguments is None else arguments)
+    reports_by_line = bool(args) and args[0] in ("follow", "fetch")
     try:
-        options = _parser().parse_args(given)
+        options = _parser().parse_args(args)
         return int(options.command(options, find_home(), wire) or 0)
     except Failure as failure:
-        _fail(wire, speaks_lines, failure.kind, str(failure))
+        _fail(wire, reports_by_line, failure.kind, str(failure))
     except BrokenPipeError:
         pass  # the host is gone
     except KeyboardInterrupt:
-        _fail(wire, speaks_lines, "interrupted", "the command was interrupted")
+        _fail(wire, reports_by_line, "interrupted", "the command was interrupted")
     except OSError as error:
-        found = _explained(error)
-        if found.kind != "not_permitted":
-            _print_traceback(speaks_lines)
-        _fail(wire, speaks_lines, found.kind, str(found))
-    except Exception as error:  # noqa: BLE001 - the host gets an answer, whatever happens
-        _print_traceback(speaks_lines)
-        _fail(wire, speaks_lines, "crashed", f"{type(error).__name__}: {error}")
+        explained = _explained(error)
+        if explained.kind != "not_permitted":
+            _print_traceback(reports_by_line)
+        _fail(wire, reports_by_line, explained.kind, str(explained))
+    except Exception as error:  # noqa: BLE001 - the host gets a reply, whatever happens
+        _print_traceback(reports_by_line)
+        _fail(wire, reports_by_line, "crashed", f"{type(error).__name__}: {error}")
     return 1
 
 
 def _explained(error: OSError) -> Failure:
-    """Return what stands for an error of the system that no command has expected."""
-    if isinstance(error, PermissionError) and is_in_our_way(find_home(), error):
+    """Return the failure for a system error that no command expected."""
+    if isinstance(error, PermissionError) and concerns_home(find_home(), error):
         return not_permitted(find_home(), error)
     return Failure("out_of_disk" if error.errno in DISK_FULL else "crashed", str(error))
 
@@ -54,17 +54,17 @@ def _reply(wire: int, **values: Any) -> None:
         line = line[os.write(wire, line) :]
 
 
-def _print_traceback(speaks_lines: bool) -> None:
-    """Print what is being handled; not where standard error carries the one line that says what is wrong."""
-    if not speaks_lines:
+def _print_traceback(reports_by_line: bool) -> None:
+    """Print the traceback, except where standard error carries the one line that reports the error."""
+    if not reports_by_line:
         import traceback
 
         traceback.print_exc()
 
 
-def _fail(wire: int, speaks_lines: bool, kind: str, message: str) -> None:
+def _fail(wire: int, reports_by_line: bool, kind: str, message: str) -> None:
     try:
-        if speaks_lines:
+        if reports_by_line:
             sys.stderr.write(one_line(message) + "\n")
         else:
             _reply(wire, ok=False, kind=kind, message=one_line(message))
@@ -84,66 +84,66 @@ def _probe(options: Any, home: Home, wire: int) -> None:
 def _temperatures(options: Any, home: Home, wire: int) -> None:
     from pathlib import Path
 
-    from .in_time import ask_in_time
-    from .sensors.thermal import read_temperatures
+    from .board.sensors.thermal import read_temperatures
+    from .board.timeout import call_with_timeout
 
-    asked = ask_in_time({"temperature_mc": lambda: read_temperatures(Path("/"))})
-    _reply(wire, temperature_mc=asked["temperature_mc"] or {})
+    read = call_with_timeout({"temperature_mc": lambda: read_temperatures(Path("/"))})
+    _reply(wire, temperature_mc=read["temperature_mc"] or {})
 
 
 def _receive(options: Any, home: Home, wire: int) -> None:
-    from .blobs import receive
+    from .storage.blobs import receive
 
     renew = _renewer(options, home)
     receive(home, options.sha256, options.bytes, 0, lambda **values: _reply(wire, **values), renew)
 
 
 def _launch(options: Any, home: Home, wire: int) -> None:
-    from .launch import launch
+    from .run.launch import launch
 
     _reply(wire, **launch(home, sys.stdin.buffer.readline(MAX_SPEC_BYTES + 1)))
 
 
 def _follow(options: Any, home: Home, wire: int) -> None:
-    from .follow import follow
+    from .run.follow import follow
 
     follow(home, options.run_id, options.offset, 0, wire, _renewer(options, home))
 
 
 def _fetch(options: Any, home: Home, wire: int) -> None:
-    from .follow import fetch
+    from .run.follow import fetch
 
     fetch(home, options.run_id, options.name, options.offset, wire)
 
 
 def _lease(options: Any, home: Home, wire: int) -> None:
-    from .lease_command import obey
+    from .lease.lease_command import handle
 
-    _reply(wire, **obey(home, sys.stdin.buffer.readline(MAX_LINE_BYTES + 1)))
+    _reply(wire, **handle(home, sys.stdin.buffer.readline(MAX_LINE_BYTES + 1)))
 
 
 def _power(options: Any, home: Home, wire: int) -> None:
-    from .power_command import obey
+    from .lease.power_command import handle
 
-    _reply(wire, **obey(home, sys.stdin.buffer.readline(MAX_LINE_BYTES + 1)))
+    _reply(wire, **handle(home, sys.stdin.buffer.readline(MAX_LINE_BYTES + 1)))
 
 
 def _renewer(options: Any, home: Home) -> Callable[[], None]:
-    """Return what keeps the board's lease of the token that was given."""
+    """Return the function that renews the board's lease `--lease`."""
     if not options.lease:
         return lambda: None
-    from .board_lease import BoardLease
+    from .lease.board_lease import BoardLease
 
     lease = BoardLease(home)
     return lambda: lease.renew(options.lease)
 
 
 def _require_lease(options: Any, home: Home) -> None:
-    """Make sure that the board is ours, by the token that was given, or nobody's."""
-    from .board_lease import BoardLease
+    """Make sure that the board is leased to us (by `--lease`), or to nobody."""
+    from .lease.board_lease import BoardLease
 
     if not home.root.is_dir():
-        return  # nothing is there to be lost, and nothing should be made
+        return  # nothing is there to be lost, and no folder should be made
     try:
         BoardLease(home).require(options.lease)
     except PermissionError as error:
@@ -151,7 +151,7 @@ def _require_lease(options: Any, home: Home) -> None:
 
 
 def _clean(options: Any, home: Home, wire: int) -> None:
-    from .blobs import clean
+    from .storage.cleaning import clean
 
     if not options.dry_run:
         _require_lease(options, home)
@@ -160,52 +160,52 @@ def _clean(options: Any, home: Home, wire: int) -> None:
 
 
 def _install(options: Any, home: Home, wire: int) -> None:
-    from .environments import install
+    from .storage.environments import install
 
     _reply(wire, **install(home, sys.stdin.buffer.readline(MAX_LINE_BYTES + 1), options.lease))
 
 
 def _adopt(options: Any, home: Home, wire: int) -> None:
-    from .environments import adopt
+    from .storage.environments import adopt
 
     _reply(wire, **adopt(home, sys.stdin.buffer.readline(MAX_LINE_BYTES + 1), options.lease))
 
 
 def _drop(options: Any, home: Home, wire: int) -> None:
-    from .environments import drop
+    from .storage.environments import drop
 
     _reply(wire, **drop(home, sys.stdin.buffer.readline(MAX_LINE_BYTES + 1), options.lease))
 
 
 def _remove(options: Any, home: Home, wire: int) -> None:
-    from .removal import remove_all
+    from .storage.removal import remove_all
 
     _require_lease(options, home)
     _reply(wire, **remove_all(home))
 
 
 def _try(options: Any, home: Home, wire: int) -> None:
-    from .probe import try_runtime
+    from .runtimes.trial import try_runtime
 
     _reply(wire, **try_runtime(options.name))
 
 
 def _guard(options: Any, home: Home, wire: int) -> None:
-    from .guard import guard
+    from .lease.guard import guard
 
     guard(home, options.token)
 
 
 def _supervise(options: Any, home: Home, wire: int) -> int:
-    from .supervisor import supervise
+    from .run.supervisor import supervise
 
     return supervise(home, options.run_id, options.lock, options.ready)
 
 
 def _measure(options: Any, home: Home, wire: int) -> NoReturn:
-    from .measuring_process import run_measurement
+    from .run.worker import run_measurement
 
-    # At once: taking a native runtime apart is not part of the run, and may crash or hang.
+    # Exit at once: the teardown of a native runtime is not part of the run, and may crash or hang.
     os._exit(run_measurement(home, options.run_id, options.messages, options.go))
 
 
@@ -246,7 +246,7 @@ def _parser() -> argparse.ArgumentParser:
     remove = add("remove", _remove)
     for leased in (receive, follow, clean, install, adopt, drop, remove):
         leased.add_argument("--lease", type=_count, default=0)
-    # What the agent starts itself:
+    # These the agent starts itself:
     add("try", _try, name=str)
     add("guard", _guard, token=_count)
     add("supervise", _supervise, run_id=_run_id, lock=int, ready=int)
@@ -256,7 +256,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _matching(pattern: str, text: str) -> str:
     if not re.fullmatch(pattern, text):
-        raise argparse.ArgumentTypeError(f"{text[:80]!r} does not look as it should")
+        raise argparse.ArgumentTypeError(f"{text[:80]!r} has the wrong form")
     return text
 
 

@@ -1,4 +1,4 @@
-"""Where things lie on the board, and how the agent starts itself again.
+"""Where the agent keeps its files on the board, and how it starts itself again.
 
 EDGEBENCH_HOME (else ~/.edgebench) holds agents/, blobs/, envs/, runs/ and `lock`, which is held while a run measures.
 """
@@ -9,10 +9,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Dict, List, Optional, Sequence, Tuple
 
-from .failure import Failure
+from .protocol.failure import Failure
 
 if TYPE_CHECKING:
-    from .protocol import ModelFile  # not loaded by every command
+    from .protocol.run_spec import ModelFile  # not loaded by every command
 
 PACKAGE = "edgebench_agent"
 
@@ -47,12 +47,12 @@ class Home:
         return [self.agents, self.blobs, self.envs, self.runs]
 
     def files(self) -> List[Path]:
-        """Return the files that edgebench makes here, beside the folders."""
+        """Return the files that edgebench makes here, apart from the folders."""
         files = [self.lock, self.power, self.lease, self.lease_renewed, self.lease_lock]
         return [*files, self.power_part, self.lease_part]
 
     def create(self) -> None:
-        """Make what does not exist yet; only the owner may look inside."""
+        """Make the folders that do not exist yet; only the owner may read them."""
         for folder in (self.root, self.agents, self.blobs, self.runs):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
@@ -79,12 +79,12 @@ class RunFolder:
         return self.path / (f"inputs-{number}" if number else "inputs")
 
     def model_paths(self, files: Sequence["ModelFile"], number: int = 0) -> List[Path]:
-        """Return where a model's files are: in its folder, or on this machine where they lie."""
+        """Return the paths of a model's files: in the run's folder, or their own paths on this machine."""
         return [Path(file.path) if file.path is not None else self.model(number) / file.name for file in files]
 
 
-def is_in_our_way(home: Home, error: PermissionError) -> bool:
-    """Say whether it is about something below the home, or about making it."""
+def concerns_home(home: Home, error: PermissionError) -> bool:
+    """Return whether an error is about a path below the home, or about making the home."""
     if error.filename is None:
         return False
     path = Path(os.fsdecode(error.filename))
@@ -92,21 +92,21 @@ def is_in_our_way(home: Home, error: PermissionError) -> bool:
 
 
 def not_permitted(home: Home, error: PermissionError) -> Failure:
-    """Return what to say where files of another user are in the way, or our own that we may not write."""
+    """Return the failure for files of another user, or our own ones without permission."""
     path = Path(os.fsdecode(error.filename or home.root))
     where = path
     while not os.path.lexists(where) and where != where.parent:
-        where = where.parent  # what can't be made: the folder is in the way
+        where = where.parent  # a path that can't be made: its folder forbids it
     owner = _owner(where)
     if owner == os.geteuid():
-        why, mending = f"the permissions of {where} forbid it", f"chmod -R u+rwX {home.root}"
+        why, fix = f"the permissions of {where} forbid it", f"chmod -R u+rwX {home.root}"
     else:
         theirs = "another user" if owner is None else _name(owner)
         why = f"{where} belongs to {theirs}, and we are {_name(os.geteuid())}"
-        mending = f'sudo chown -R "$USER" {home.root}'
+        fix = f'sudo chown -R "$USER" {home.root}'
     return Failure(
         "not_permitted",
-        f"{path} can't be opened or written: {why}; try on the board: {mending}, "
+        f"{path} can't be opened or written: {why}; try on the board: {fix}, "
         f"or set EDGEBENCH_HOME to a folder of this user",
     )
 
@@ -126,13 +126,13 @@ def _name(user: int) -> str:
 
 
 def find_home() -> Home:
-    """Return the agent's folder, by the environment; it need not exist."""
-    given = os.environ.get("EDGEBENCH_HOME")
-    return Home(Path(given).absolute() if given else Path("~/.edgebench").expanduser())
+    """Return the agent's folder: EDGEBENCH_HOME, else ~/.edgebench; it need not exist."""
+    configured = os.environ.get("EDGEBENCH_HOME")
+    return Home(Path(configured).absolute() if configured else Path("~/.edgebench").expanduser())
 
 
 def board_root() -> Path:
-    """Return where /proc, /sys and /etc of the board are: EDGEBENCH_ROOT, for tests with recorded ones, else /."""
+    """Return where /proc, /sys and /etc of the board are: EDGEBENCH_ROOT (for tests with recorded trees), else /."""
     return Path(os.environ.get("EDGEBENCH_ROOT") or "/")
 
 
@@ -153,7 +153,7 @@ def own_sha256() -> Optional[str]:
 def own_command(*arguments: str) -> Tuple[List[str], Dict[str, str]]:
     """Return the command line and environment that run this very agent again."""
     archive = own_archive()
-    # From 1.29 on ONNX Runtime tells Microsoft of every model it loads, in a thread of the measured process.
+    # ONNX Runtime 1.29 and later reports every model load to Microsoft, in a thread of the measured process.
     environment = {**os.environ, "ORT_DISABLE_TELEMETRY": "1"}
     if archive is not None:
         return [sys.executable, str(archive), *arguments], environment

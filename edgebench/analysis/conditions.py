@@ -1,4 +1,4 @@
-"""Under which conditions each inference ran: what the sensors had last told when it began."""
+"""Under which conditions each inference ran: the last reading of each sensor before it began."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from edgebench.measurement import Run, Series
+from edgebench.run import Run, Series
 from edgebench.sensors import TEMPERATURE
 
 if TYPE_CHECKING:
@@ -29,15 +29,15 @@ class Conditions:
     """For each timed inference of a run the last reading at or before its start; masked where there was none.
 
     Arrays of shape (inferences,), int64. frequency_khz: of the fastest core. temperature_mc: of the hottest CPU zone.
-    throttled: the Raspberry Pi's bits. others_cpu_millicores: of the time up to the reading. cut: shape (inferences,),
-    bool, whether the inference counts for nothing (see Run).
+    throttled: the Raspberry Pi's bits. others_cpu_millicores: of the time up to the reading. is_excluded: shape
+    (inferences,), bool, whether the inference does not count (see Run).
     """
 
     frequency_khz: Readings
     temperature_mc: Readings
     throttled: Readings
     others_cpu_millicores: Readings
-    cut: NDArray[np.bool_]
+    is_excluded: NDArray[np.bool_]
 
 
 def conditions_of(run: Run) -> Conditions:
@@ -49,7 +49,7 @@ def conditions_of(run: Run) -> Conditions:
         temperature_mc=_last_before(starts, highest(cpu_temperatures(readings).values())),
         throttled=_last_before(starts, readings.get(THROTTLED)),
         others_cpu_millicores=_last_before(starts, readings.get(OTHERS_CPU)),
-        cut=run.is_excluded,
+        is_excluded=run.is_excluded,
     )
 
 

@@ -1,7 +1,7 @@
 """Energy of a run, from the power of the board's rails while inferences were timed.
 
-Energy is the integral of power, by the trapezoid rule over a rail's readings. Which rails make a whole is a table: what
-a board has as a total is never added to its own parts, and rails that are in no row are nobody's total.
+Energy is the integral of power, by the trapezoid rule over a rail's readings. A table says which rails together are a
+total: a board's total is never added to its own parts, and rails that are in no row are not added up at all.
 """
 
 from __future__ import annotations
@@ -9,21 +9,19 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from edgebench.measurement import Energy, Run, Series
+from edgebench.figures import Energy
+from edgebench.run import Run, Series
 from edgebench.sensors import POWER
 
-#: Where a run keeps the idle power that was measured before it: in its facts, rail -> microwatts.
-IDLE_FACT = "idle_power_uw"
 LEAST_READINGS = 10
-_WITHOUT_WHOLE = "what the board's power sensors cover together is not known"
+_NO_TOTAL = "what the board's power sensors cover together is not known"
 _UJ = 1e6  # microjoules in a joule
 _NS = 1e9
 
 
 @dataclass(frozen=True, slots=True)
-class _Whole:
+class _Total:
     """Rails that together are something: all that match `pattern`, if the `needed` ones are among them."""
 
     pattern: str
@@ -33,29 +31,32 @@ class _Whole:
 
 #: The first row that a board has is its energy. VDD_IN: https://forums.developer.nvidia.com/t/200883; the AGX Xavier's
 #: rails add up: https://forums.developer.nvidia.com/t/81016. Whether all of an AGX Orin's do is not known to us.
-_WHOLES = (
-    _Whole(r"ina3221/VDD_IN", "the Jetson module, without the carrier board"),
-    _Whole(r"ina3221/POM_5V_IN", "the Jetson module, without the carrier board"),
-    _Whole(
+_TOTALS = (
+    _Total(r"ina3221/VDD_IN", "the Jetson module, without the carrier board"),
+    _Total(r"ina3221/POM_5V_IN", "the Jetson module, without the carrier board"),
+    _Total(
         r"ina3221/(GPU|CPU|SOC|CV|VDDRQ|SYS5V)",
         "the rails of the Jetson AGX Xavier's module",
         ("ina3221/GPU", "ina3221/CPU", "ina3221/SOC", "ina3221/CV", "ina3221/VDDRQ", "ina3221/SYS5V"),
     ),
-    _Whole(r"pmic/.+", "the rails of the Raspberry Pi 5's power chip, not the whole board"),
-    _Whole(r"battery/.+", "the whole machine, from its battery"),
-    _Whole(r"hwmon/ina2\d\d-[^/]+", "what the power monitor is wired to"),
-    _Whole(r"rapl/psys", "the platform, as the processor estimates it"),
-    _Whole(r"rapl/package-\d+", "the processor alone, as it estimates it"),
+    _Total(r"pmic/.+", "the rails of the Raspberry Pi 5's power chip, not the whole board"),
+    _Total(r"battery/.+", "the whole machine, from its battery"),
+    _Total(r"hwmon/ina2\d\d-[^/]+", "what the power monitor is wired to"),
+    _Total(r"rapl/psys", "the platform, as the processor estimates it"),
+    _Total(r"rapl/package-\d+", "the processor alone, as it estimates it"),
 )
 
 
 def rails_of(names: Sequence[str]) -> tuple[tuple[str, ...], str] | None:
-    """Return the rails that make a whole, and what that is; None where none do. `names`: of sensors, as in a trace."""
+    """Return the rails that are added up, and what they cover together; None where there is no such total.
+
+    `names`: of sensors, as in a trace.
+    """
     rails = sorted(name.removeprefix(POWER) for name in names if name.startswith(POWER))
-    for whole in _WHOLES:
-        found = tuple(rail for rail in rails if re.fullmatch(whole.pattern, rail))
-        if found and set(whole.needed) <= set(found):
-            return found, whole.covers
+    for total in _TOTALS:
+        found = tuple(rail for rail in rails if re.fullmatch(total.pattern, rail))
+        if found and set(total.needed) <= set(found):
+            return found, total.covers
     return None
 
 
@@ -67,7 +68,7 @@ def energy_of(run: Run) -> Energy | str:
     """
     found = rails_of(list(run.trace.readings))
     if found is None:
-        return _WITHOUT_WHOLE if has_power(run) else "the board has no power sensor that this user may read"
+        return _NO_TOTAL if has_power(run) else "the board has no power sensor that this user may read"
     rails, covers = found
     if not len(run.latencies_ns) or not run.inferences:
         return "nothing was timed"
@@ -79,7 +80,7 @@ def energy_of(run: Run) -> Energy | str:
         if part is None:
             return f"fewer than {LEAST_READINGS} readings of {rail} while timed; raise --min-duration"
         joules += part
-    idle_w = _idle_w(run.facts, rails)
+    idle_w = _idle_w(run.facts.idle_power_uw or {}, rails)
     seconds = (ended - began) / _NS
     return Energy(
         per_inference=joules / run.inferences,
@@ -103,7 +104,7 @@ def energy_per_inference_j(run: Run) -> float | None:
 
 
 def idle_power_uw(readings: Mapping[str, Series], began_ns: int, ended_ns: int) -> dict[str, float]:
-    """Return the mean power of each rail between two moments, microwatts; without those that told too little."""
+    """Return the mean power of each rail between two moments, microwatts; without those with too few readings."""
     found = {}
     for name, series in readings.items():
         joules = _joules(series, began_ns, ended_ns) if name.startswith(POWER) else None
@@ -149,8 +150,6 @@ def _joules(series: Series, began_ns: int, ended_ns: int) -> float | None:
     return float(np.sum(np.diff(times) * (values[1:] + values[:-1]) / 2)) / _NS / _UJ
 
 
-def _idle_w(facts: Mapping[str, Any], rails: Sequence[str]) -> float | None:
-    told = facts.get(IDLE_FACT)
-    values = [told.get(rail) for rail in rails] if isinstance(told, Mapping) else [None]
-    known = [value for value in values if isinstance(value, int | float)]
-    return sum(known) / _UJ if len(known) == len(rails) == len(values) else None
+def _idle_w(idle_power_uw: Mapping[str, float], rails: Sequence[str]) -> float | None:
+    known = [idle_power_uw[rail] for rail in rails if rail in idle_power_uw]
+    return sum(known) / _UJ if len(known) == len(rails) else None

@@ -10,6 +10,7 @@ from edgebench._version import __version__
 from edgebench.artifact import Artifact
 from edgebench.errors import NotComparable
 from edgebench.evaluation_result import LanguageEvaluation, TaskEvaluation
+from edgebench.facts import DeviceFacts
 from edgebench.measurement import FORMAT_VERSION
 from edgebench.stats.resampling import bootstrap_interval
 from edgebench.variant import Variant
@@ -49,7 +50,7 @@ class Evaluation:
 
     variant: Variant
     artifact: Artifact
-    device: Mapping[str, Any]
+    device: DeviceFacts
     languages: tuple[LanguageEvaluation, ...]
     reference: tuple[LanguageEvaluation, ...]
     missing: Mapping[str, tuple[str, ...]]
@@ -107,7 +108,7 @@ class Evaluation:
             "edgebench_version": __version__,
             "variant": self.variant.to_json(),
             "artifact": self.artifact.to_result(),
-            "device": dict(self.device),
+            "device": self.device.to_json(),
             "scores": [_score_to_json(score) for score in self.scores],
             "tasks": self.tasks,
             "overall": self.overall,

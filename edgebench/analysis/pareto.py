@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from edgebench.analysis.comparison import QUANTITIES, Quantity, run_figures
 from edgebench.analysis.pairing import LanguageScore, ScoredMeasurement
+from edgebench.analysis.quantities import QUANTITIES, Quantity, run_figures
 from edgebench.stats.intervals import t_interval
 
 if TYPE_CHECKING:

@@ -4,25 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from edgebench.analysis.conditions import cpu_temperatures
 from edgebench.analysis.energy import energy_of, mean_energy
+from edgebench.analysis.passes import batch_contents, complete_passes, duration_ns
 from edgebench.analysis.timeline import inputs_done, sustained_of
-from edgebench.measurement import (
-    Energy,
-    LatencySummary,
-    Measurement,
-    Memory,
-    PaddingCost,
-    Run,
-    RunFigures,
-    Score,
-    Subject,
-    Sustained,
-    Trace,
-)
+from edgebench.figures import Energy, LatencySummary, PaddingCost, Score, Sustained
+from edgebench.measurement import Measurement, Subject
+from edgebench.reason import Reason, ReasonCode
+from edgebench.run import Memory, Run, RunFigures
 from edgebench.stats.intervals import t_interval
 from edgebench.stats.percentiles import MINIMUM_COUNTS, quantiles
 
@@ -41,7 +32,7 @@ def summarise(subject: Subject, runs: Sequence[Run], *, scores: Sequence[Score] 
 
     Percentiles are those of all valid runs' latencies together. Their intervals are for the typical run's percentile.
     Load and first inference: the median over runs. Memory: the worst run. Throughput and tokens/s: the mean over runs.
-    Whatever weighs inputs is over whole turns of them (see `complete_passes`).
+    Whatever weighs inputs is over complete passes (see `complete_passes`).
     """
     valid = [run for run in runs if run.valid]
     timed = [complete_passes(run) for run in valid if len(run.latencies_ns)]
@@ -73,102 +64,8 @@ def _sustained(subject: Subject, runs: Sequence[Run]) -> Sustained | None:
     return sustained_of(runs, planned_min) if planned_min is not None else None
 
 
-def complete_passes(run: Run) -> Run:
-    """Return what counts of a run: what was not cut, and of that the whole turns of the inputs.
-
-    Texts differ in length, and each must weigh the same. As it is where the turn has one batch, where not even one was
-    completed (`has_no_complete_pass`; such a run does not count), and where the run does not record its inputs: runs
-    stored by older edgebenches. Where something was cut, or other models had their inferences, later ones move up, as
-    if there had been no such time.
-    """
-    run = _moved_up(_without_cut(run))
-    sizes, tokens = _turn(run)
-    kept = len(run.latencies_ns) // len(sizes) * len(sizes) if sizes else 0
-    if kept in (0, len(run.latencies_ns)):
-        return run
-    turns = kept // len(sizes)
-    return replace(
-        run,
-        trace=_inferences(run.trace, slice(kept)),
-        inferences=turns * sum(sizes),
-        tokens=turns * sum(tokens),
-    )
-
-
-def _without_cut(run: Run) -> Run:
-    import numpy as np
-
-    if not run.excluded_spans:
-        return run
-    is_excluded, trace = run.is_excluded, run.trace
-    # The time of a cut: from the first of its inferences to the next one that is kept. What comes later moves up by it.
-    steps = np.diff(trace.starts_ns, append=trace.starts_ns[-1:])
-    gone = np.cumsum(np.where(is_excluded, steps, 0)) - np.where(is_excluded, steps, 0)
-    kept = _inferences(replace(trace, starts_ns=trace.starts_ns - gone), ~is_excluded)
-    sizes, tokens = (np.asarray(column, np.int64) for column in _turn(run))
-    if not len(sizes):  # a run that does not tell what its batches were: all alike
-        share = len(kept.items) / len(trace.items)
-        return replace(
-            run,
-            trace=kept,
-            inferences=round(share * run.inferences),
-            tokens=round(share * run.tokens),
-            excluded_spans=(),
-        )
-    return replace(
-        run,
-        trace=kept,
-        inferences=int(sizes[kept.items].sum()),
-        tokens=int(tokens[kept.items].sum()),
-        excluded_spans=(),
-    )
-
-
-def _moved_up(run: Run) -> Run:
-    """Return a run of a model that alternated with others as if each inference had followed on the one before."""
-    import numpy as np
-
-    if not run.alternates or not len(run.trace.starts_ns):
-        return run
-    taken = np.cumsum(run.trace.latencies_ns)
-    starts = run.trace.starts_ns[0] + taken - run.trace.latencies_ns
-    return replace(run, trace=replace(run.trace, starts_ns=starts))
-
-
-def _inferences(trace: Trace, which: slice | NDArray[np.bool_]) -> Trace:
-    return replace(
-        trace, starts_ns=trace.starts_ns[which], latencies_ns=trace.latencies_ns[which], items=trace.items[which]
-    )
-
-
-def has_no_complete_pass(run: Run) -> bool:
-    """Whether a run ended before each of its inputs was run once."""
-    sizes, _ = _turn(run)
-    return len(run.latencies_ns) < len(sizes)
-
-
-def batches_of_a_turn(run: Run) -> int:
-    """Return how many distinct batches a run had; 1 where it does not tell."""
-    return max(1, len(_turn(run)[0]))
-
-
-def inputs_of_a_pass(run: Run) -> int:
-    """Return how many distinct inputs a run had; 0 where it does not tell."""
-    return sum(_turn(run)[0])
-
-
-def _turn(run: Run) -> tuple[list[int], list[int]]:
-    """Return the inputs and the tokens of each distinct batch of a run; both empty where it does not tell."""
-    batches = run.facts.get("batches")
-    columns = [run.facts.get(name) for name in ("batch_sizes", "batch_tokens")]
-    told = [column for column in columns if isinstance(column, list) and all(type(value) is int for value in column)]
-    if type(batches) is not int or any(len(column) != batches for column in told) or len(told) < len(columns):
-        return [], []
-    return told[0], told[1]
-
-
 def summarise_run(run: Run) -> LatencySummary:
-    """Return the figures of one run's whole turns, valid or not; what they lack is None."""
+    """Return the figures of one run's complete passes, valid or not; what they lack is None."""
     return summarise_latencies([complete_passes(run).latencies_ns] if len(run.latencies_ns) else [])
 
 
@@ -178,7 +75,7 @@ def figures_of(run: Run) -> RunFigures:
     if not len(timed.latencies_ns):
         return RunFigures()
     p50, p95 = quantiles(timed.latencies_ns, (0.5, 0.95))
-    # Where something was cut, the power was that of the other processes, too; and of other models that had their turn.
+    # Where something is excluded, the power was also that of other processes; of models that alternate, of all of them.
     energy = energy_of(timed) if not run.excluded_spans and not run.alternates else None
     return RunFigures(
         p50_ns=p50,
@@ -241,13 +138,15 @@ def _interval_ms(per_run_ns: Sequence[float]) -> tuple[float, float] | None:
 
 
 def _padding(runs: Sequence[Run]) -> PaddingCost | None:
-    """Return what padding costs a typical inference of a whole turn, the same in all runs; None where none tells."""
+    """Return what padding costs a typical inference of a pass, the same in all runs; None where none records it."""
     for run in runs:
-        sizes, tokens = _turn(run)
-        padded, buckets = run.facts.get("batch_padded_tokens"), run.facts.get("lengths", [])
-        if sizes and isinstance(padded, list) and len(padded) == len(sizes) and sum(tokens):
+        sizes, tokens = batch_contents(run)
+        padded = run.facts.batch_padded_tokens
+        if sizes and padded is not None and len(padded) == len(sizes) and sum(tokens):
             return PaddingCost(
-                buckets=tuple(buckets), tokens=sum(tokens) / len(sizes), padded_tokens=sum(padded) / len(sizes)
+                buckets=run.facts.lengths or (),
+                tokens=sum(tokens) / len(sizes),
+                padded_tokens=sum(padded) / len(sizes),
             )
     return None
 
@@ -255,7 +154,7 @@ def _padding(runs: Sequence[Run]) -> PaddingCost | None:
 def _energy(valid: Sequence[Run]) -> tuple[Energy | None, str | None]:
     """Return the mean over the valid runs, or why there is none: it is of all of them, or of none.
 
-    All but those of which something was cut: the power was that of the other processes, too.
+    Runs with excluded inferences are left out: the power was also that of other processes.
     """
     timed = [run for run in valid if len(run.latencies_ns)]
     found = [energy_of(complete_passes(run)) for run in timed if not run.excluded_spans]
@@ -268,12 +167,6 @@ def _energy(valid: Sequence[Run]) -> tuple[Energy | None, str | None]:
         return None, "other models had their inferences in between"
     mean = mean_energy(energies)
     return mean, None if mean is not None else "the power sensors changed from run to run"
-
-
-def duration_ns(run: Run) -> int:
-    """Wall time from the first timed inference's start to the last one's end, at least a nanosecond."""
-    trace = run.trace
-    return max(1, int(trace.starts_ns[-1]) + int(trace.latencies_ns[-1]) - int(trace.starts_ns[0]))
 
 
 def _window_rates(run: Run) -> list[float]:
@@ -306,15 +199,18 @@ def _temperature_c(runs: Sequence[Run]) -> dict[str, float] | None:
     return {"start": per_run[0][0] / 1000, "max": max(hottest for _, hottest in per_run) / 1000}
 
 
-def _reasons(subject: Subject, runs: Sequence[Run]) -> tuple[str, ...]:
-    """Say why a measurement can't be trusted: fewer valid runs than planned, and why those that failed did."""
+def _reasons(subject: Subject, runs: Sequence[Run]) -> tuple[Reason, ...]:
+    """Return why a measurement can't be trusted: fewer valid runs than planned, and why those that failed did."""
     valid = sum(run.valid for run in runs)
     if valid >= max(1, subject.planned_runs):
         return ()
     why = Counter(reason for run in runs for reason in run.reasons)
     return (
-        f"{valid} of {subject.planned_runs} planned runs are valid",
-        *(f"{reason} ({count} {'run' if count == 1 else 'runs'})" for reason, count in why.items()),
+        Reason(ReasonCode.TOO_FEW_RUNS, f"{valid} of {subject.planned_runs} planned runs are valid"),
+        *(
+            Reason(reason.code, f"{reason.text} ({count} {'run' if count == 1 else 'runs'})")
+            for reason, count in why.items()
+        ),
     )
 
 

@@ -17,7 +17,7 @@ def throttle_names(bits: int) -> list[str]:
 def happened_during(readings: Iterable[int], *, before: int) -> int:
     """Return the bits (as of now) of what happened during these readings, the last reading before them being `before`.
 
-    A sticky bit that was not set before tells of an episode between two readings.
+    A sticky bit that was not set before shows an episode between two readings.
     """
     happened = 0
     for value in readings:

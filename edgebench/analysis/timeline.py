@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from edgebench.analysis.conditions import FREQUENCY, OTHERS_CPU, THROTTLED, cpu_temperatures
 from edgebench.analysis.throttling import happened_during, throttle_names
-from edgebench.measurement import Minute, Run, Series, Sustained, Trace
+from edgebench.figures import Minute, Sustained
+from edgebench.run import Run, Series, Trace
 from edgebench.stats.percentiles import quantiles
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def sustained_of(runs: Sequence[Run], planned_min: float) -> Sustained:
 def minutes_of(run: Run) -> list[Minute]:
     """Return a run minute by minute, from its first inference's start; an inference belongs to where it ended.
 
-    The last one is what is left: half a minute to one and a half; less where the whole run is shorter.
+    The last one is what is left: half a minute to one and a half; less where the run itself is shorter.
     """
     import numpy as np
 

@@ -10,13 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from edgebench.analysis.comparison import MUST_MATCH, Comparison, compare_pairs
+from edgebench.analysis.comparability import ALLOWABLE
+from edgebench.analysis.comparison import Comparison, compare_pairs
 from edgebench.errors import TooFewRuns
 from edgebench.measurement import Measurement
 from edgebench.stats.verdicts import MARGIN
 from edgebench.text import printable
-
-_ALLOW = (*MUST_MATCH, "runtime")  # the settings are what differs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +40,7 @@ class Tuned:
     def sentence(self) -> str:
         """The answer in one sentence, to be pasted."""
         subject = self.found.subject
-        what = f"{subject.variant.name} {subject.artifact.format} on {subject.device.get('name')}, {subject.label}"
+        what = f"{subject.variant.name} {subject.artifact.format} on {subject.device.name}, {subject.label}"
         if self.best is None:
             return printable(f"no setting of {what} is the fastest valid one: {self.why}", 4000)
         hedge = ", as far as these runs tell," if self.undecided else ""
@@ -104,10 +103,10 @@ class Tuned:
 
 def tuned(measurements: Sequence[Measurement], *, margin: float = MARGIN) -> Tuned | None:
     """Return what a session's measurements say of its settings; None where nothing was tuned."""
-    about = measurements[0].subject.device.get("tune") if measurements else None
-    if not isinstance(about, dict):
+    tuning = measurements[0].subject.device.tune if measurements else None
+    if tuning is None:
         return None
-    parameters, found = tuple(about.get("parameters", ())), measurements[0]
+    parameters, found = tuning.parameters, measurements[0]
     candidates = [each for each in measurements if each.valid and each.latency_ms.p50 is not None]
     not_valid = tuple(each for each in measurements if each not in candidates)
     if not candidates:
@@ -115,7 +114,7 @@ def tuned(measurements: Sequence[Measurement], *, margin: float = MARGIN) -> Tun
     fastest = min(candidates, key=lambda each: each.latency_ms.p50 or 0.0)
     others = [each for each in candidates if each is not fastest]
     try:
-        compared = compare_pairs([(fastest, each) for each in others], margin=margin, allow=_ALLOW) if others else []
+        compared = compare_pairs([(fastest, each) for each in others], margin=margin, allow=ALLOWABLE) if others else []
     except TooFewRuns as error:
         return Tuned(parameters=parameters, found=found, not_valid=not_valid, why=str(error))
     verdicts = {each.candidate.id: each.latency.verdict for each in compared}
@@ -123,7 +122,7 @@ def tuned(measurements: Sequence[Measurement], *, margin: float = MARGIN) -> Tun
     best = min([fastest, *ties], key=_rank)
     vs_baseline = None
     if best is not found and found in candidates:
-        (vs_baseline,) = compare_pairs([(found, best)], margin=margin, allow=_ALLOW)
+        (vs_baseline,) = compare_pairs([(found, best)], margin=margin, allow=ALLOWABLE)
     return Tuned(
         parameters=parameters,
         found=found,
@@ -138,11 +137,11 @@ def tuned(measurements: Sequence[Measurement], *, margin: float = MARGIN) -> Tun
 
 def _rank(each: Measurement) -> tuple[int, float, bool, float]:
     """Return what decides a tie, the smaller the better; a joule that was not measured says nothing for its setting."""
-    joules, about = _joules(each), each.subject.device.get("tune") or {}
+    joules, tuning = _joules(each), each.subject.device.tune
     return (
         each.subject.workload.get("threads") or 0,
         joules if joules is not None else float("inf"),
-        not about.get("power_as_found"),
+        tuning is None or not tuning.power_as_found,
         each.latency_ms.p50 or 0.0,
     )
 
@@ -154,7 +153,7 @@ def setting_text(each: Measurement) -> str:
     words = f"{threads} thread{'' if threads == 1 else 's'}" if threads else "the runtime's own threads"
     if cores:
         words += f" on cores {cores_text(cores)}"
-    power = (("governor", device.get("governor")), ("power mode", device.get("power_mode")))
+    power = (("governor", device.governor), ("power mode", device.power_mode))
     return ", ".join([words, *(f"{name} {value}" for name, value in power if value is not None)])
 
 
@@ -175,8 +174,8 @@ def _setting(each: Measurement) -> dict[str, Any]:
         "measurement": each.id,
         "threads": workload.get("threads"),
         "affinity": workload.get("affinity"),
-        "governor": device.get("governor"),
-        "power_mode": device.get("power_mode"),
+        "governor": device.governor,
+        "power_mode": device.power_mode,
         "p50_ms": latency.p50,
         "p50_ci": list(latency.p50_ci) if latency.p50_ci is not None else None,
         "j_per_inference": _joules(each),

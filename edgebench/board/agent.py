@@ -1,123 +1,141 @@
-"""The agent on a board as the host sees it: all that can be asked of it.
+"""The agent on a board, the host's half: its commands as methods.
 
-How that gets there and back, whatever becomes of the connection, is in `bootstrap`, `agent_commands`, `pushing`,
-`fetching` and `following`. Everything that comes back is bounded and checked, there, here or in
-`edgebench_agent.protocol`.
+Every answer is bounded and checked here, in the modules that this one calls, or in `edgebench_agent.protocol`.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from edgebench.board.bootstrap import put_agent
-from edgebench.board.busy_retry import NO_RETRY
-from edgebench.board.commands import AgentCommands
-from edgebench.board.facts import is_path, plain_facts, sanitize_tail
-from edgebench.board.fetching import fetch
+from edgebench.board.bootstrap import InstalledAgent, put_agent
+from edgebench.board.busy_retry import NO_RETRY, BusyRetry
+from edgebench.board.commands import AgentCommands, HeldLease
+from edgebench.board.facts import BoardProbe, is_path, sanitize_tail
 from edgebench.board.installed_runtimes import InstalledRuntime
 from edgebench.board.journal import Follower, Position
-from edgebench.board.pythons import DEFAULT_PYTHON, BoardPython
-from edgebench.board.transfer import OnProgress, push_bytes, push_file
+from edgebench.board.lease_reply import LeaseReply
+from edgebench.board.pythons import DEFAULT_PYTHON
+from edgebench.board.transfer import OnProgress, fetch, push_bytes, push_file
+from edgebench.board.transport import open_transport
 from edgebench.board.transport.base import Transport
-from edgebench.errors import AgentError, BoardBusy
+from edgebench.device import Device
+from edgebench.errors import AgentError
 from edgebench_agent import protocol
 
 _T = TypeVar("_T")
 
 
-class RemoteAgent(AgentCommands):
-    """The agent on one board, reached through a transport. Call `install` first.
+@contextmanager
+def connect_agent(
+    device: Device, *, python: str | None = None, inspect: bool = False, busy_retry: BusyRetry = NO_RETRY
+) -> Iterator[RemoteAgent]:
+    """Connect to a device, put the agent there unless it is there, and give it; the connection is closed at the end.
 
-    `name` is the device's, for messages; `python` the board's interpreter. Where that is nobody's choice, a runtime
-    that `device setup` has installed is run by the Python of its environment (`served`).
+    The board's lease is not taken: `open_leased_agent` does that, too.
+
+    Args:
+        python: the board's interpreter for the agent; None: the device's.
+        inspect: also look at every file of the runtimes that `device setup` has installed.
+        busy_retry: how long a launch waits while another run is measured on the board.
+
+    Raises:
+        BoardError: there is no Python, or only one that is too old, or no room for the agent.
+        ConnectionFailed, ConnectionLost.
+    """
+    with open_transport(device) as transport:
+        yield install_agent(transport, python=python or device.python, inspect=inspect, busy_retry=busy_retry)
+
+
+def install_agent(
+    transport: Transport, *, python: str = DEFAULT_PYTHON, inspect: bool = False, busy_retry: BusyRetry = NO_RETRY
+) -> RemoteAgent:
+    """Put the agent on a board that is connected, unless it is there; arguments and errors as of `connect_agent`."""
+    return RemoteAgent(transport, put_agent(transport, python=python, inspect=inspect), busy_retry=busy_retry)
+
+
+class RemoteAgent(AgentCommands):
+    """The agent on one board, reached through a transport; `connect_agent` makes one.
+
+    Where the Python is not the user's choice, a runtime that `device setup` has installed is run by the Python of its
+    environment (`installed_runtimes`).
     """
 
-    def __init__(self, transport: Transport, *, name: str, python: str = DEFAULT_PYTHON) -> None:
-        super().__init__(transport, name=name, python=python)
-        self.may_be_set_up = python == DEFAULT_PYTHON and not transport.shares_files
-        self.served: dict[str, InstalledRuntime] = {}
-        self.python_version: tuple[int, ...] = ()
-        self.base: BoardPython | None = None  # what `python` is, or was made of
-        self.system: dict[str, Any] = {}  # `arch` and `libc`, as far as the board tells
-        self.whole: frozenset[str] = frozenset()  # of what is served, where no file is cut short; if `install` looked
-        self.patience = NO_RETRY  # that a launch has where another run measures
+    def __init__(
+        self,
+        transport: Transport,
+        installed: InstalledAgent,
+        *,
+        busy_retry: BusyRetry = NO_RETRY,
+        held_lease: HeldLease | None = None,
+    ) -> None:
+        super().__init__(transport, python=installed.python, path=installed.path, held_lease=held_lease)
+        self.installed = installed
+        self._busy_retry = busy_retry
 
-    # --- installing ---------------------------------------------------------------------------------------------
-
-    def install(self, *, inspect: bool = False) -> None:
-        """Put the agent on the board, unless it is there; `inspect`: look at every file of what is served, too.
-
-        Raises:
-            BoardError: no Python there, or one that is too old, or its disk can't take the agent.
-            ConnectionFailed, ConnectionLost.
-        """
-        self.transport.connect()
-        there = put_agent(self, inspect=inspect, may_be_set_up=self.may_be_set_up)
-        self.path = there.path
-        self.python_version, self.base, self.system = there.python_version, there.base, dict(there.system)
-        self.served, self.whole = dict(there.served), there.whole
+    @property
+    def installed_runtimes(self) -> Mapping[str, InstalledRuntime]:
+        """The runtimes that `device setup` had installed when the agent was connected, by name."""
+        return self.installed.runtimes
 
     def python_for(self, runtime: str) -> str:
-        """Return the board's interpreter that has a runtime, as far as `device setup` has installed it."""
+        """Return the board's interpreter that has a runtime."""
         names = (runtime, "ai-edge-litert", "tflite-runtime") if runtime == "tflite" else (runtime,)
-        return next((self.served[name].python for name in names if name in self.served), self.python)
+        installed = self.installed_runtimes
+        return next((installed[name].python for name in names if name in installed), self.python)
+
+    def with_runtimes(self, runtimes: Mapping[str, InstalledRuntime]) -> RemoteAgent:
+        """Return the same agent with other installed runtimes: one that is tried before it is adopted, say."""
+        installed = replace(self.installed, runtimes=dict(runtimes))
+        return RemoteAgent(self.transport, installed, busy_retry=self._busy_retry, held_lease=self.held_lease)
 
     def clone_for_thread(self, transport: Transport) -> RemoteAgent:
-        """Return the same agent by another way to the board, for another thread: a way is one thread's."""
-        twin = RemoteAgent(transport, name=self.name, python=self.python)
-        twin.path, twin.lease_token = self.path, self.lease_token
-        return twin
+        """Return the same agent over another connection, for another thread: a connection belongs to one thread."""
+        return RemoteAgent(transport, self.installed, busy_retry=self._busy_retry, held_lease=self.held_lease)
 
     # --- facts of the board -------------------------------------------------------------------------------------
 
-    def probe(self, runtimes: Sequence[str] = ()) -> dict[str, Any]:
-        """Return the board's facts (`board`) and, per runtime, whether and in which version it works (`runtimes`).
+    def probe(self, runtimes: Sequence[str] = ()) -> BoardProbe:
+        """Return the board's facts and, per runtime, whether and in which version it works.
 
-        Runtimes that are served by different Pythons are probed by these; a runtime's `board` are the facts that its
-        own Python told.
+        A runtime is probed by the Python that has it, and its `board` holds the facts that this Python reports.
         """
         by_python: dict[str, list[str]] = {}
         for name in runtimes:
             by_python.setdefault(self.python_for(name), []).append(name)
-        replies = [self._probe(python, names) for python, names in by_python.items()] or [self._probe(self.python, [])]
-        found = {
-            name: entry | {"board": reply["board"]} for reply in replies for name, entry in reply["runtimes"].items()
-        }
-        return replies[0] | {"runtimes": found}
+        probes = [self._probe(python, names) for python, names in (by_python or {self.python: []}).items()]
+        return replace(probes[0], runtimes={name: found for each in probes for name, found in each.runtimes.items()})
 
-    def _probe(self, python: str, runtimes: Sequence[str]) -> dict[str, Any]:
+    def _probe(self, python: str, runtimes: Sequence[str]) -> BoardProbe:
         arguments = [argument for name in runtimes for argument in ("--runtime", name)]
         reply = self.command(["probe", *arguments], timeout_s=300, python=python)
-        board, found = plain_facts(reply.get("board")), plain_facts(reply.get("runtimes"))
-        valid = isinstance(board, dict) and isinstance(found, dict) and set(found) == set(runtimes)
-        if not valid or not all(isinstance(entry, dict) and type(entry.get("ok")) is bool for entry in found.values()):
-            raise AgentError(f"{self.name}: the board's answer to probe is not valid")
-        return reply | {"board": board, "runtimes": found}
+        return BoardProbe.from_reply(reply, runtimes, name=self.name)
 
     def temperatures(self) -> dict[str, int]:
         """Return the temperature of each thermal zone, millidegrees, named as readings are; a light command."""
-        told = self.command(["temperatures"], timeout_s=60).get("temperature_mc")
-        if not isinstance(told, dict) or len(told) > protocol.MAX_ITEMS:
+        reported = self.command(["temperatures"], timeout_s=60).get("temperature_mc")
+        if not isinstance(reported, dict) or len(reported) > protocol.MAX_ITEMS:
             raise AgentError(f"{self.name}: the board's answer to temperatures is not valid")
         return {
-            f"temperature_mc/{sanitize_tail(zone, 200)}": value for zone, value in told.items() if type(value) is int
+            f"temperature_mc/{sanitize_tail(zone, 200)}": value
+            for zone, value in reported.items()
+            if type(value) is int
         }
 
-    # --- what lies on the board ---------------------------------------------------------------------------------
+    # --- files on the board -------------------------------------------------------------------------------------
 
     def push(self, path: Path, *, sha256: str, size: int, on_progress: OnProgress | None = None) -> int:
         """Bring a file into the board's blob store, verified there; return how many bytes had to be moved.
 
-        What is there already isn't sent again: nothing of a whole blob, only the rest of one that was cut off.
-        `on_progress(bytes on the board, size)` is called as it moves.
+        Bytes that the board has already are not sent again: none of a complete file, only the rest of one that was cut
+        off. `on_progress(bytes on the board, size)` is called as bytes move.
 
         Raises:
-            BoardError: the board's disk is full, or what arrived isn't what was sent.
+            BoardError: the board's disk is full, or the file that arrived is not the one that was sent.
             ConnectionLost: the connection broke again and again.
         """
         return push_file(self, path, sha256=sha256, size=size, on_progress=on_progress)
@@ -137,7 +155,7 @@ class RemoteAgent(AgentCommands):
     def clean(
         self, *, older_than_s: int | None = None, keep_bytes: int | None = None, dry_run: bool = False
     ) -> dict[str, Any]:
-        """Remove old blobs and runs from the board; return the agent's list of what went."""
+        """Remove old blobs and runs from the board; return the agent's list of what was removed."""
         arguments = ["clean"]
         if older_than_s is not None:
             arguments += ["--older-than-s", str(older_than_s)]
@@ -145,11 +163,11 @@ class RemoteAgent(AgentCommands):
             arguments += ["--keep-bytes", str(keep_bytes)]
         if dry_run:
             arguments += ["--dry-run"]
-        return self.command([*arguments, *self.under_lease()], timeout_s=120)
+        return self.command([*arguments, *self.lease_arguments()], timeout_s=120)
 
     def remove(self) -> dict[str, Any]:
-        """Remove all that edgebench has put on the board, the agent included; return its list of what went."""
-        return self.command(["remove", *self.under_lease()], timeout_s=600)
+        """Remove all that edgebench has put on the board, the agent included; return its list of what was removed."""
+        return self.command(["remove", *self.lease_arguments()], timeout_s=600)
 
     # --- environments -------------------------------------------------------------------------------------------
 
@@ -157,89 +175,91 @@ class RemoteAgent(AgentCommands):
         """Make an environment for one of the board's Pythons; return its interpreter, or None and the missing wheels.
 
         Raises:
-            BoardBusy: a run measures there.
+            BoardBusy: a run is measured there.
             LeaseLost: the board is somebody else's by now.
             BoardError: no room for it, or files of another user are in the way.
         """
         line = protocol.encode_object(asdict(spec))
-        reply = self.command(["install", *self.under_lease()], input=line, timeout_s=1800, python=python)
+        reply = self.command(["install", *self.lease_arguments()], input=line, timeout_s=1800, python=python)
         made, missing = reply.get("python"), reply.get("missing")
         known = {wheel.sha256 for wheel in spec.wheel_files()}
         if not (made is None or is_path(made)) or type(missing) is not list or not set(missing) <= known:
             raise AgentError(f"{self.name}: the board's answer to an installation is not valid")
         return made, missing
 
-    def adopt(self, adoption: protocol.Adoption) -> None:
-        """Have a Python serve a runtime from now on; what served it before is removed where nothing else needs it."""
+    def adopt(self, adoption: protocol.Adoption) -> InstalledRuntime:
+        """Have the board use a Python for a runtime from now on; return that.
+
+        The environment that had the runtime before is removed, unless another runtime needs it.
+        """
         line = protocol.encode_object(asdict(adoption))
-        self.command(["adopt", *self.under_lease()], input=line, timeout_s=300)
-        self.served[adoption.runtime] = InstalledRuntime(
+        self.command(["adopt", *self.lease_arguments()], input=line, timeout_s=300)
+        return InstalledRuntime(
             adoption.python, adoption.environment, adoption.packages, adoption.agreement, adoption.own
         )
 
     def drop(self, wheels: Sequence[str]) -> None:
-        """Remove wheels from the board, by their hash, and the environments that serve no runtime."""
+        """Remove wheels from the board, by their hash, and the environments that no runtime uses."""
         line = protocol.encode_object(asdict(protocol.Leftovers(list(wheels))))
-        self.command(["drop", *self.under_lease()], input=line, timeout_s=300)
+        self.command(["drop", *self.lease_arguments()], input=line, timeout_s=300)
 
     # --- lease and power ----------------------------------------------------------------------------------------
 
-    def lease(self, request: protocol.LeaseRequest) -> dict[str, Any]:
-        """Ask something of the board's lease; return the agent's answer.
+    def lease(self, request: protocol.LeaseRequest) -> LeaseReply:
+        """Ask the board for its lease, or about it; return the answer.
 
         Raises:
             LeaseLost: it is somebody else's by now.
         """
-        return self.command(["lease"], input=request.to_json(), timeout_s=60)
+        return LeaseReply.from_reply(self.command(["lease"], input=request.to_json(), timeout_s=60), name=self.name)
 
     def keep_lease(self) -> None:
-        """Renew the board's lease, where we hold one: runs and pushes do it themselves, but not what is between them.
+        """Renew the board's lease, if we hold it: runs and transfers renew it by themselves, pauses do not.
 
         Raises:
             LeaseLost: it is somebody else's by now.
         """
-        if self.lease_token:
-            self.lease(protocol.LeaseRequest(do="renew", token=self.lease_token))
-            self.renewed_s = time.monotonic()
+        if self.held_lease.token:
+            self.lease(protocol.LeaseRequest(do="renew", token=self.held_lease.token))
+            self.held_lease.renewed_s = time.monotonic()
 
     def power(self, request: protocol.PowerRequest) -> dict[str, Any]:
-        """Ask something of the board's clocks and power mode, under our lease; return the agent's answer.
+        """Show, set or restore the board's clocks and power mode, under our lease; return the agent's answer.
 
         Raises:
             BoardError: the board does not take a setting, or we have no right to make it.
             LeaseLost: it is somebody else's by now.
         """
-        return self.command(["power"], input=replace(request, token=self.lease_token).to_json(), timeout_s=120)
+        return self.command(["power"], input=replace(request, token=self.held_lease.token).to_json(), timeout_s=120)
 
     # --- runs ---------------------------------------------------------------------------------------------------
 
     def launch(self, spec: protocol.RunSpec) -> None:
-        """Start a run on the board; it goes on by itself from here. Starting the same run twice starts it once.
+        """Start a run on the board, which then needs no connection. Starting the same run twice starts it once.
 
         Raises:
             BoardBusy: another run is measuring there, or somebody else holds the board.
             LeaseLost: the board is somebody else's by now.
             BoardError: the board refused: out of memory or disk, a blob or runtime missing.
         """
-        # The board itself ends a runtime's import that gets nowhere, after ten minutes.
-        leased = replace(spec, lease_token=self.lease_token)
+        # The board ends an import of a runtime by itself after ten minutes.
+        leased = replace(spec, lease_token=self.held_lease.token)
         self.command(["launch"], input=leased.to_json(), timeout_s=660, python=self.python_for(spec.runtime))
-        self.renewed_s = time.monotonic()
+        self.held_lease.renewed_s = time.monotonic()
 
-    def patiently(self, begin: Callable[[], _T]) -> _T:
-        """Return what `begin` returns, which launches a run; where another one measures, again, as `patience` says.
+    def retry_while_busy(self, begin: Callable[[], _T]) -> _T:
+        """Return what `begin` returns, which launches a run; while another run is measured there, begin again.
 
         Raises:
-            BoardBusy: it still measures there.
+            BoardBusy: the board is still busy after the time that this agent's `busy_retry` allows.
         """
-        return self.patience.call(begin)
+        return self._busy_retry.call(begin)
 
     def follow(self, run_id: str, *, position: Position | None = None) -> Iterator[protocol.Entry]:
         """Yield the journal's messages in order, each once, until done or failed; keep the run alive meanwhile.
 
-        A connection that breaks or falls silent is opened again and the journal is read on from the last message, for
-        as long as the run waits for us. `position` is moved along, so that another call can go on where this one was
-        left.
+        A connection that breaks or falls silent is opened again, for as long as the run goes on without us, and the
+        journal is read on from the last message. `position` is moved along, so that another call can go on from there.
 
         Raises:
             AgentError: a message is not valid, out of order, or the journal ends without done or failed.
@@ -250,30 +270,9 @@ class RemoteAgent(AgentCommands):
     def stop(self, run_id: str, *, position: Position | None = None) -> list[protocol.Entry]:
         """Ask the board to end a run; return the messages from `position` on that still came.
 
-        Does what it can in some 20 seconds and raises no DeviceError: it is called where something went wrong already.
+        Takes at most some 20 seconds and raises no DeviceError: it is called where another error is on its way.
         """
         return self._follower(run_id, position).stop()
 
     def _follower(self, run_id: str, position: Position | None) -> Follower:
         return Follower(self, run_id, position if position is not None else Position())
-
-    @contextmanager
-    def running(self, spec: protocol.RunSpec) -> Iterator[Iterator[protocol.Entry]]:
-        """Launch a run, patiently, and give its messages, as `follow` does; whatever goes wrong, the board ends it."""
-        position = Position()
-        self.patiently(lambda: self._launch_or_stop(spec))
-        try:
-            yield self.follow(spec.run_id, position=position)
-        except BaseException:
-            if not position.ended:
-                self.stop(spec.run_id, position=position)
-            raise
-
-    def _launch_or_stop(self, spec: protocol.RunSpec) -> None:
-        try:
-            self.launch(spec)
-        except BoardBusy:
-            raise  # it is not there to be ended
-        except BaseException:
-            self.stop(spec.run_id)
-            raise

@@ -1,4 +1,4 @@
-"""The lines of Python that put the agent on a board, before anything of ours is there, and what they tell of it."""
+"""The lines of Python that put the agent on a board, where no file of edgebench is yet, and what they report."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgebench.board.archive import agent_archive
-from edgebench.board.commands import AgentCommands
-from edgebench.board.facts import plain_facts, sanitize_tail
-from edgebench.board.installed_runtimes import InstalledRuntime, served_runtimes
-from edgebench.board.pythons import DEFAULT_PYTHON, BoardPython, board_python, find_pythons
-from edgebench.board.transport.base import CommandResult
+from edgebench.board.commands import run_reconnecting
+from edgebench.board.facts import SystemFacts, sanitize_tail
+from edgebench.board.installed_runtimes import InstalledRuntime, read_runtimes
+from edgebench.board.pythons import DEFAULT_PYTHON, BoardPython, find_pythons, read_python, require_new_enough
+from edgebench.board.transport.base import CommandResult, Transport
 from edgebench.errors import AgentError, BoardError
 from edgebench_agent import protocol
 
-# Runs on any Python that the board may have, even too old a one: it must be able to say so.
-_LINES = """
+# Runs on any Python 3 that the board may have: one that is too old must be able to report that.
+_SCRIPT = """
 import sys, os, json, hashlib, errno
 def say(**values):
     sys.stdout.write(json.dumps(values) + "\\n"); sys.stdout.flush(); sys.exit(0)
@@ -24,14 +24,14 @@ if sys.version_info < (3, 8):
     say(ok=False, kind="python_too_old", python=list(sys.version_info[:3]))
 sha, action = sys.argv[1], sys.argv[2]
 home = os.environ.get("EDGEBENCH_HOME") or os.path.expanduser("~/.edgebench")
-def served():
+def runtimes():
     try:
         with open(os.path.join(home, "envs", "table.json")) as file:
             table = json.load(file)["runtimes"]
         return {name: table[name] for name in table if os.access(table[name]["python"], os.X_OK)}
     except (OSError, ValueError, KeyError, TypeError):
         return {}
-def is_whole(entry):
+def is_intact(entry):
     try:
         root = os.path.join(home, "envs", entry["environment"])
         with open(os.path.join(root, "sizes.json")) as file:
@@ -46,7 +46,7 @@ def libc():
         return None
 folder = os.path.join(home, "agents")
 path = os.path.join(folder, sha + ".pyz")
-def intact():
+def have():
     try:
         with open(path, "rb") as file:
             return hashlib.sha256(file.read()).hexdigest() == sha
@@ -82,10 +82,10 @@ try:
     bits = 64 if sys.maxsize > 2 ** 32 else 32
     version = list(sys.version_info[:3])
     base = {"path": base, "version": version, "bits": bits}
-    table = served()
-    whole = [name for name in table if action == "inspect" and is_whole(table[name])]
+    table = runtimes()
+    intact = [name for name in table if action == "inspect" and is_intact(table[name])]
     system = {"arch": os.uname().machine, "libc": libc()}
-    say(ok=True, have=intact(), path=path, python=version, base=base, served=table, whole=whole, system=system)
+    say(ok=True, have=have(), path=path, python=version, base=base, runtimes=table, intact=intact, system=system)
 except OSError as error:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         say(ok=False, kind="out_of_disk", message=str(error), home=home, own={n: takes(n) for n in ("blobs", "runs")})
@@ -94,62 +94,68 @@ except OSError as error:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Installed:
-    """Where the agent lies on a board, and what the board told when it was put there.
+class InstalledAgent:
+    """Where the agent lies on a board, and what the board reported when it was put there.
 
     Args:
-        python_version: of the interpreter that runs the agent.
-        base: what that interpreter is, or was made of.
-        served: what serves each runtime.
-        whole: of these, where no file is cut short; if that was looked at.
-        system: `arch` and `libc`, as far as the board tells.
+        path: of the agent's file.
+        python: the interpreter that runs it.
+        python_version: of that interpreter.
+        base_python: what that interpreter is, or was made of; None: not reported.
+        system: the board's machine and C library.
+        may_be_set_up: `device setup` may install runtimes there: it is no local device, and its Python is the default.
+        runtimes: those that `device setup` has installed; empty unless `may_be_set_up`.
+        intact: of these, the ones of which no file is cut short, if that was inspected.
     """
 
     path: str
+    python: str
     python_version: tuple[int, ...]
-    base: BoardPython | None
-    served: Mapping[str, InstalledRuntime]
-    whole: frozenset[str]
-    system: Mapping[str, Any]
+    base_python: BoardPython | None
+    system: SystemFacts
+    may_be_set_up: bool
+    runtimes: Mapping[str, InstalledRuntime]
+    intact: frozenset[str]
 
 
-def put_agent(agent: AgentCommands, *, inspect: bool, may_be_set_up: bool) -> Installed:
-    """Put the agent on a board, unless it is there; see `RemoteAgent.install`.
-
-    Args:
-        inspect: look at every file of what is served, too.
-        may_be_set_up: its Python is nobody's choice: then `device setup`'s table is read, and `agent.python` becomes
-            another where `python3` won't do.
-    """
+def put_agent(transport: Transport, *, python: str, inspect: bool) -> InstalledAgent:
+    """Put the agent on a board, unless it is there; the arguments are those of `install_agent`."""
     data, sha256 = agent_archive()
-    reply = _tell(agent, [sha256, "inspect" if inspect else "look"], b"", may_be_set_up)
+    may_be_set_up = python == DEFAULT_PYTHON and not transport.shares_files
+    look = [sha256, "inspect" if inspect else "look"]
+    result = _run(transport, python, look)
+    if may_be_set_up and (result.status in (126, 127) or b'"python_too_old"' in result.stdout):
+        python = require_new_enough(find_pythons(transport), name=transport.name)[0].path
+        result = _run(transport, python, look)
+    reply = _checked(transport.name, python, result)
     if not reply["have"]:
-        reply = _tell(agent, [sha256, "store"], data, may_be_set_up)
+        reply = _checked(transport.name, python, _run(transport, python, [sha256, "store"], data))
     if not reply["have"]:
-        raise BoardError(f"{agent.name}: the agent's file on the board is not what was sent; check the board's disk")
-    served = served_runtimes(reply.get("served")) if may_be_set_up else {}
-    whole, system = reply.get("whole"), plain_facts(reply.get("system"))
-    return Installed(
+        raise BoardError(
+            f"{transport.name}: the agent's file on the board is not what was sent; check the board's disk"
+        )
+    runtimes = read_runtimes(reply.get("runtimes")) if may_be_set_up else {}
+    intact = reply.get("intact")
+    return InstalledAgent(
         path=reply["path"],
+        python=python,
         python_version=tuple(reply["python"]),
-        base=board_python(reply.get("base")),
-        served=served,
-        whole=frozenset(name for name in served if isinstance(whole, list) and name in whole),
-        system=system if isinstance(system, dict) else {},
+        base_python=read_python(reply.get("base")),
+        system=SystemFacts.from_report(reply.get("system")),
+        may_be_set_up=may_be_set_up,
+        runtimes=runtimes,
+        intact=frozenset(name for name in runtimes if isinstance(intact, list) and name in intact),
     )
 
 
-def _tell(agent: AgentCommands, arguments: list[str], data: bytes, may_be_set_up: bool) -> dict[str, Any]:
-    """Run the lines on the board and return what they tell, once that is checked."""
-    result = _run(agent, arguments, data)
-    lacks = result.status in (126, 127) or b'"python_too_old"' in result.stdout
-    if lacks and may_be_set_up and agent.python == DEFAULT_PYTHON:
-        newer = next((found for found in find_pythons(agent.transport) if found.is_new_enough), None)
-        if newer is not None:
-            agent.python = newer.path
-            result = _run(agent, arguments, data)
-    reply = _decoded(agent, result)
-    _refuse_what_failed(agent, reply)
+def _run(transport: Transport, python: str, arguments: list[str], data: bytes = b"") -> CommandResult:
+    return run_reconnecting(transport, [python, "-I", "-c", _SCRIPT, *arguments], input=data, timeout_s=60)
+
+
+def _checked(name: str, python: str, result: CommandResult) -> dict[str, Any]:
+    """Return what the lines report, once that is checked."""
+    reply = _decoded(name, python, result)
+    _refuse_failure(name, python, reply)
     if not (
         type(reply.get("have")) is bool
         and type(reply.get("path")) is str
@@ -157,18 +163,14 @@ def _tell(agent: AgentCommands, arguments: list[str], data: bytes, may_be_set_up
         and type(reply.get("python")) is list
         and all(type(part) is int for part in reply["python"])
     ):
-        raise AgentError(f"{agent.name}: the board's answer to the installation is not valid")
+        raise AgentError(f"{name}: the board's answer to the installation is not valid")
     return reply
 
 
-def _run(agent: AgentCommands, arguments: list[str], data: bytes) -> CommandResult:
-    return agent.run([agent.python, "-I", "-c", _LINES, *arguments], input=data, timeout_s=60)
-
-
-def _decoded(agent: AgentCommands, result: CommandResult) -> dict[str, Any]:
+def _decoded(name: str, python: str, result: CommandResult) -> dict[str, Any]:
     if result.status in (126, 127):
         raise BoardError(
-            f"{agent.name}: no Python at {agent.python!r} on the board; install Python >= 3.8 there "
+            f"{name}: no Python at {python!r} on the board; install Python >= 3.8 there "
             f"(sudo apt install python3), or name it with python = ... in edgebench.toml"
         )
     line = result.stdout.strip().rpartition(b"\n")[2]
@@ -177,32 +179,32 @@ def _decoded(agent: AgentCommands, result: CommandResult) -> dict[str, Any]:
     except protocol.ProtocolError as error:
         said = sanitize_tail(result.stderr or result.stdout)
         raise BoardError(
-            f"{agent.name}: {agent.python!r} on the board does not run Python (status {result.status}): {said}"
+            f"{name}: {python!r} on the board does not run Python (status {result.status}): {said}"
         ) from error
 
 
-def _refuse_what_failed(agent: AgentCommands, reply: Mapping[str, Any]) -> None:
+def _refuse_failure(name: str, python: str, reply: Mapping[str, Any]) -> None:
     if reply.get("kind") == "python_too_old":
         version = sanitize_tail(reply.get("python"), 40).strip("[]").replace(", ", ".")
         raise BoardError(
-            f"{agent.name}: {agent.python!r} on the board is Python {version}, the agent needs >= 3.8; "
+            f"{name}: {python!r} on the board is Python {version}, the agent needs >= 3.8; "
             f"name a newer one with python = ... in edgebench.toml"
         )
     if reply.get("kind") == "out_of_disk":
-        raise BoardError(f"{agent.name}: can't put the agent on the board: {_what_to_free(reply)}")
+        raise BoardError(f"{name}: can't put the agent on the board: {_full_disk(reply)}")
     if not reply.get("ok"):
         raise BoardError(
-            f"{agent.name}: can't put the agent on the board: {sanitize_tail(reply.get('message', ''))}; its user must "
+            f"{name}: can't put the agent on the board: {sanitize_tail(reply.get('message', ''))}; its user must "
             f"be able to write ~/.edgebench there (or set EDGEBENCH_HOME to another folder)"
         )
 
 
-def _what_to_free(reply: Mapping[str, Any]) -> str:
-    """Return what to say of a board whose disk has no room for the agent, by what it told."""
+def _full_disk(reply: Mapping[str, Any]) -> str:
+    """Return the message about a board whose disk has no room for the agent, and what can be removed there."""
     home, own = sanitize_tail(reply.get("home", "~/.edgebench"), 400), reply.get("own")
     sizes = {name: own.get(name) for name in ("blobs", "runs")} if isinstance(own, dict) else {}
     names = {"blobs": "models, which are pushed again when needed", "runs": "journals of runs"}
     known = {name: size for name, size in sizes.items() if type(size) is int and size > len(agent_archive()[0])}
     ours = [f"rm -r {home}/{name} ({size / 1e6:,.1f} MB of {names[name]})" for name, size in known.items()]
-    mending = f"; try there, while nothing measures: {', '.join(ours)}" if ours else "; free some of it"
-    return f"its disk, or what its user may have of it, is full{mending}, or set EDGEBENCH_HOME to another disk"
+    advice = f"; try there, while nothing measures: {', '.join(ours)}" if ours else "; free some of it"
+    return f"its disk, or what its user may have of it, is full{advice}, or set EDGEBENCH_HOME to another disk"

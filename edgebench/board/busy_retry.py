@@ -1,4 +1,4 @@
-"""Waiting for a board that another's run measures on: how long, and who hears of it."""
+"""Waiting for a board on which another run is measured."""
 
 from __future__ import annotations
 
@@ -6,58 +6,47 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+from edgebench.board.retry import Retry
 from edgebench.errors import BoardBusy
+from edgebench.events import LogMessage, OnEvent, Waiting, ignore
 
 _T = TypeVar("_T")
 
-#: How long a launch waits for a run that measures on a board that is ours: it is somebody's without a lease, and short.
+#: How long a launch waits for another run. On a board whose lease we hold, that is a run without a lease: a short one.
 BUSY_WAIT_S = 600.0
 _BUSY_POLL_S = 2.0
 
 
 class BusyRetry:
-    """At most `limit_s` of waiting, for each thing that is waited for.
+    """Waits at most `limit_s` seconds for a busy board, each time it is called; `on_event` hears of it."""
 
-    `tell` gets what a person who waits should know, `still_waiting` every second how many seconds are left.
-    """
-
-    def __init__(
-        self,
-        limit_s: float = BUSY_WAIT_S,
-        *,
-        tell: Callable[[str], None] = lambda _: None,
-        still_waiting: Callable[[float], None] = lambda _: None,
-    ) -> None:
+    def __init__(self, limit_s: float = BUSY_WAIT_S, *, on_event: OnEvent = ignore) -> None:
         self._limit_s = limit_s
-        self._tell = tell
-        self._still_waiting = still_waiting
+        self._on_event = on_event
 
     def call(self, begin: Callable[[], _T]) -> _T:
-        """Return what `begin` returns, which launches a run; where another one measures, begin again.
+        """Return what `begin` returns, which launches a run; while the board is busy, begin again.
 
         Raises:
-            BoardBusy: it still measures there.
+            BoardBusy: the board is still busy after `limit_s`.
         """
-        deadline = time.monotonic() + self._limit_s
-        told = False
-        while True:
-            try:
-                return begin()
-            except BoardBusy as busy:
-                if time.monotonic() >= deadline:
-                    raise
-                if not told:
-                    self._tell(f"{busy}; waiting for at most {self._limit_s / 60:.0f} minutes")
-                    told = True
-                self.wait(_BUSY_POLL_S, until_s=deadline)
+        deadline_s = time.monotonic() + self._limit_s
 
-    def wait(self, seconds: float, *, until_s: float) -> None:
-        """Sleep, not beyond `until_s` (time.monotonic); who hears every second that we wait may raise an interrupt."""
-        wakes_s = min(time.monotonic() + seconds, until_s)
-        while (now_s := time.monotonic()) < wakes_s:
-            self._still_waiting(until_s - now_s)
-            time.sleep(min(1.0, wakes_s - now_s))
+        def wait(failed: int, busy: Exception) -> None:
+            if failed == 1:
+                self._on_event(LogMessage(f"{busy}; waiting for at most {self._limit_s / 60:.0f} minutes"))
+            wait_for_board(_BUSY_POLL_S, until_s=deadline_s, on_event=self._on_event)
+
+        return Retry(BoardBusy, limit_s=self._limit_s, before_retry=wait).call(begin)
 
 
-#: Of an agent that nobody waits for.
+def wait_for_board(seconds: float, *, until_s: float, on_event: OnEvent) -> None:
+    """Sleep, but not beyond `until_s` (time.monotonic); `on_event` gets a `Waiting` every second and may raise."""
+    wakes_s = min(time.monotonic() + seconds, until_s)
+    while (now_s := time.monotonic()) < wakes_s:
+        on_event(Waiting(until_s - now_s))
+        time.sleep(min(1.0, wakes_s - now_s))
+
+
+#: Does not wait at all.
 NO_RETRY = BusyRetry(0.0)

@@ -1,13 +1,15 @@
-"""The agent's commands over a connection that may break: given again after a cut, their answers checked."""
+"""The agent's commands over a connection that may break: repeated after a cut, their answers checked."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from edgebench.board.facts import sanitize_tail
 from edgebench.board.line_reader import LineReader
+from edgebench.board.retry import Retry
 from edgebench.board.transport.base import CommandResult, Stream, Transport
 from edgebench.errors import (
     AgentError,
@@ -25,19 +27,33 @@ RECONNECT_ATTEMPTS = 8
 CHUNK_BYTES = 1 << 18
 
 
+@dataclass(slots=True)
+class HeldLease:
+    """The lease under which an agent's commands run. It begins and ends while the agent is connected.
+
+    `token` is the number of the grant, 0: none. `renewed_s` is when it was renewed last, by any command;
+    time.monotonic.
+    """
+
+    token: int = 0
+    renewed_s: float = 0.0
+
+
 class AgentCommands:
     """The commands of one board's agent, reached through a transport.
 
-    `name` is the device's, for messages; `python` the board's interpreter.
+    Args:
+        python: the board's interpreter that runs the agent.
+        path: of the agent's file on the board.
+        held_lease: under which the commands run; shared by all who use the same agent.
     """
 
-    def __init__(self, transport: Transport, *, name: str, python: str) -> None:
+    def __init__(self, transport: Transport, *, python: str, path: str, held_lease: HeldLease | None = None) -> None:
         self.transport = transport
-        self.name = name
+        self.name = transport.name
         self.python = python
-        self.path: str | None = None  # of the agent's file on the board, once that is there
-        self.lease_token = 0  # of the board's lease that runs and pushes are under; 0: none
-        self.renewed_s = 0.0  # when the lease was renewed last, by whatever we do; time.monotonic
+        self.path = path
+        self.held_lease = held_lease if held_lease is not None else HeldLease()
 
     def start(self, arguments: Sequence[str]) -> Stream:
         """Start a command whose output is read as it comes.
@@ -45,37 +61,25 @@ class AgentCommands:
         Raises:
             ConnectionLost.
         """
-        return self.transport.start(self._argv(arguments))
+        return self.transport.start([self.python, self.path, *arguments])
 
     def command(
         self, arguments: Sequence[str], *, input: bytes = b"", timeout_s: float, python: str | None = None
     ) -> dict[str, Any]:
-        """Give a command and return its one answer; `python` runs it instead of the board's interpreter.
+        """Run a command and return its one answer; `python` runs it instead of the agent's interpreter.
 
         Raises:
             BoardError, BoardBusy, LeaseLost: as the answer says.
             AgentError: there is no valid answer.
             ConnectionLost: the connection broke again and again.
         """
-        result = self.run(self._argv(arguments, python), input=input, timeout_s=timeout_s)
+        argv = [python or self.python, self.path, *arguments]
+        result = run_reconnecting(self.transport, argv, input=input, timeout_s=timeout_s)
         line = result.stdout.strip().rpartition(b"\n")[2]
         if not line:
             said = sanitize_tail(result.stderr)
             raise AgentError(f"{self.name}: the agent's {arguments[0]} gave no answer (status {result.status}): {said}")
         return self._checked_reply(line)
-
-    def run(self, argv: Sequence[str], *, input: bytes, timeout_s: float) -> CommandResult:
-        """Run a program to its end, again where the connection breaks: none of ours does harm when run twice."""
-        deadline = time.monotonic() + timeout_s
-        attempt = 0
-        while True:
-            try:
-                return self.transport.run(argv, input=input, timeout_s=max(1.0, deadline - time.monotonic()))
-            except ConnectionLost:
-                attempt += 1
-                if attempt == RECONNECT_ATTEMPTS or time.monotonic() > deadline:
-                    raise
-                self.reconnect(attempt - 1)
 
     def reply(self, lines: LineReader, stream: Stream, *, timeout_s: float) -> dict[str, Any]:
         """Return the next answer of a command that was started.
@@ -92,28 +96,9 @@ class AgentCommands:
             raise AgentError(f"{self.name}: the agent ended early (status {status}): {sanitize_tail(stream.stderr())}")
         return self._checked_reply(line)
 
-    def reconnect(self, attempt: int) -> None:
-        """Open the connection anew, after a pause that grows with the attempts that failed.
-
-        Raises:
-            HostKeyError, AuthenticationError: trying again does not help.
-        """
-        time.sleep(min(0.2 * 2**attempt, 10.0))
-        try:
-            self.transport.reconnect()
-        except (HostKeyError, AuthenticationError):
-            raise
-        except (ConnectionFailed, ConnectionLost):
-            return  # the next attempt meets the same and is counted
-
-    def under_lease(self) -> list[str]:
-        """Return the arguments that have a command refused once the board is somebody else's."""
-        return ["--lease", str(self.lease_token)] if self.lease_token else []
-
-    def _argv(self, arguments: Sequence[str], python: str | None = None) -> list[str]:
-        if self.path is None:
-            raise RuntimeError("RemoteAgent.install() was not called")
-        return [python or self.python, self.path, *arguments]
+    def lease_arguments(self) -> list[str]:
+        """Return the arguments with which the board refuses a command once the lease is somebody else's."""
+        return ["--lease", str(self.held_lease.token)] if self.held_lease.token else []
 
     def _checked_reply(self, line: bytes) -> dict[str, Any]:
         try:
@@ -124,7 +109,7 @@ class AgentCommands:
             return reply
         kind = reply.get("kind")
         message = sanitize_tail(reply.get("message", "no reason given"))
-        if kind == "interrupted":  # what was sent stopped coming in: the same as a cut
+        if kind == "interrupted":  # the input of the command ended early: the same as a cut
             raise ConnectionLost(f"{self.name}: {message}")
         if kind == "busy":
             raise BoardBusy(f"{self.name}: {message}")
@@ -133,3 +118,41 @@ class AgentCommands:
         if kind in protocol.FAILURE_KINDS and kind not in ("crashed", "bad_request"):
             raise BoardError(f"{self.name}: {message}", kind=str(kind))
         raise AgentError(f"{self.name}: the agent failed: {message}")
+
+
+def run_reconnecting(transport: Transport, argv: Sequence[str], *, input: bytes, timeout_s: float) -> CommandResult:
+    """Run a program to its end, again where the connection breaks: every program of ours may run twice.
+
+    Raises:
+        ConnectionLost: the connection broke again and again.
+    """
+    deadline_s = time.monotonic() + timeout_s
+    return reconnecting(transport, limit_s=timeout_s).call(
+        lambda: transport.run(argv, input=input, timeout_s=max(1.0, deadline_s - time.monotonic()))
+    )
+
+
+def reconnecting(
+    transport: Transport,
+    *errors: type[Exception],
+    attempts: int | None = RECONNECT_ATTEMPTS,
+    limit_s: float = float("inf"),
+) -> Retry:
+    """Return a retry that opens the connection again, after a pause that grows with the number of failed attempts.
+
+    Args:
+        errors: those that mean a broken connection; none named: ConnectionLost.
+
+    Its attempts end with HostKeyError and AuthenticationError, which another attempt does not help.
+    """
+
+    def reconnect(failed: int, _: Exception) -> None:
+        time.sleep(min(0.1 * 2**failed, 10.0))
+        try:
+            transport.reconnect()
+        except (HostKeyError, AuthenticationError):
+            raise
+        except (ConnectionFailed, ConnectionLost):
+            pass  # the next attempt meets the same and is counted
+
+    return Retry(errors or ConnectionLost, attempts=attempts, limit_s=limit_s, before_retry=reconnect)

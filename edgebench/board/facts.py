@@ -1,18 +1,204 @@
-"""What boards tell of themselves, taken as what it is: small plain facts, none of which does anything to a terminal."""
+"""Facts that a board reports about itself, typed and bounded where they enter.
+
+A board is not trusted: strings are made harmless for a terminal, numbers and lists are bounded, and a value of another
+type than expected counts as not reported (None).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeGuard
 
+from edgebench.errors import AgentError
 from edgebench.text import printable
 from edgebench_agent import protocol
 
-_MOST_SENSORS, _MOST_VALUES = 64, 256
+_MAX_SENSORS, _MAX_VALUES, _MAX_PROCESSES = 64, 256, 10
+_MAX_ERROR = 1500  # characters: its advice stands at the end
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SystemFacts:
+    """What decides which wheels fit a board: its machine (`uname -m`) and its C library ("glibc 2.36")."""
+
+    arch: str | None = None
+    libc: str | None = None
+
+    @staticmethod
+    def from_report(report: Any) -> SystemFacts:
+        """Return the facts in a board's report."""
+        facts = _mapping(plain_facts(report))
+        return SystemFacts(arch=_text(facts.get("arch")), libc=_text(facts.get("libc")))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BoardFacts:
+    """What a board is, as its agent reports it; None or empty where it does not.
+
+    `reported` holds all facts as plain values: results are stored with them. The others are those that edgebench reads.
+    """
+
+    reported: Mapping[str, Any] = field(default_factory=dict)
+    system: SystemFacts = field(default_factory=SystemFacts)
+    model: str | None = None
+    os: str | None = None
+    vendor_release: str | None = None
+    python_executable: str | None = None
+    governor: str | None = None
+    cpu_features: tuple[str, ...] = ()
+    temperature_mc: Mapping[str, int] = field(default_factory=dict)  # by thermal zone
+    throttled: int | None = None  # bits, as vcgencmd reports them
+    memory_bytes: int | None = None
+    memory_available_bytes: int | None = None
+    disk_free_bytes: int | None = None
+    wall_clock_s: int | None = None
+
+    @staticmethod
+    def from_report(report: Any) -> BoardFacts:
+        """Return the facts in a board's report; one that is no mapping holds none."""
+        facts = _mapping(plain_facts(report))
+        features = facts.get("cpu_features")
+        zones = _mapping(facts.get("temperature_mc"))
+        return BoardFacts(
+            reported=facts,
+            system=SystemFacts.from_report(facts),
+            model=_text(facts.get("model")),
+            os=_text(facts.get("os")),
+            vendor_release=_text(facts.get("vendor_release")),
+            python_executable=_text(facts.get("python_executable")),
+            governor=_text(facts.get("governor")),
+            cpu_features=tuple(printable(name) for name in features) if isinstance(features, list) else (),
+            temperature_mc={zone: value for zone, value in zones.items() if type(value) is int},
+            throttled=_number(facts.get("throttled")),
+            memory_bytes=_number(facts.get("memory_bytes")),
+            memory_available_bytes=_number(facts.get("memory_available_bytes")),
+            disk_free_bytes=_number(facts.get("disk_free_bytes")),
+            wall_clock_s=_number(facts.get("wall_clock_s")),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuntimeProbe:
+    """Whether a runtime works on a board, in which version, and what it has.
+
+    Args:
+        error: why it does not work, with advice; None where it works.
+        providers: the execution providers it has; None where it does not report any.
+        libraries: versions of the libraries it uses, by name.
+        board: the facts that the Python of this runtime reports.
+    """
+
+    works: bool
+    version: str | None = None
+    error: str | None = None
+    providers: tuple[str, ...] | None = None
+    libraries: Mapping[str, str | None] = field(default_factory=dict)
+    board: BoardFacts = field(default_factory=BoardFacts)
+
+    @property
+    def problem(self) -> str:
+        """Why it does not work, without the advice, which is for a Python of the user's choice."""
+        return (self.error or "it does not work").partition("; try: ")[0]
+
+    @staticmethod
+    def from_report(report: Mapping[str, Any], board: BoardFacts) -> RuntimeProbe:
+        """Return the probe in a report whose strings are harmless already."""
+        providers, libraries = report.get("providers"), _mapping(report.get("libraries"))
+        return RuntimeProbe(
+            works=report["ok"],
+            version=_text(report.get("version")),
+            error=_text(report.get("error"), limit=_MAX_ERROR),
+            providers=tuple(printable(name) for name in providers) if isinstance(providers, list) else None,
+            libraries={printable(name): _text(version) for name, version in libraries.items()},
+            board=board,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class BusyProcess:
+    """A process that keeps a board busy, and how much of a core it takes, in thousandths."""
+
+    name: str
+    cpu_millicores: int
+
+
+@dataclass(frozen=True, slots=True)
+class SensorReading:
+    """What a sensor reads now, by the name of each series; None: not just now. It is read every `every_ms`."""
+
+    every_ms: int
+    values: Mapping[str, int | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BoardProbe:
+    """A board's answer to `probe`.
+
+    Args:
+        board: the facts that the first Python reports.
+        runtimes: of the runtimes that were named.
+        running: the run that is measured there now; None: none.
+        busiest: the processes that take most of the board, those first; None: psutil is not there.
+        sensors: by name; None: not reported.
+    """
+
+    board: BoardFacts
+    runtimes: Mapping[str, RuntimeProbe] = field(default_factory=dict)
+    running: str | None = None
+    busiest: tuple[BusyProcess, ...] | None = None
+    sensors: Mapping[str, SensorReading] | None = None
+
+    @staticmethod
+    def from_reply(reply: Mapping[str, Any], runtimes: Sequence[str], *, name: str) -> BoardProbe:
+        """Return the answer of device `name`, which was to probe these runtimes.
+
+        Raises:
+            AgentError: it holds no facts, or not these runtimes.
+        """
+        found = plain_facts(reply.get("runtimes"))
+        valid = isinstance(reply.get("board"), dict) and isinstance(found, dict) and set(found) == set(runtimes)
+        if not valid or not all(isinstance(entry, dict) and type(entry.get("ok")) is bool for entry in found.values()):
+            raise AgentError(f"{name}: the board's answer to probe is not valid")
+        board = BoardFacts.from_report(reply["board"])
+        return BoardProbe(
+            board=board,
+            runtimes={runtime: RuntimeProbe.from_report(entry, board) for runtime, entry in found.items()},
+            running=_text(reply.get("running")),
+            busiest=_busy_processes(reply.get("busiest")),
+            sensors=_sensor_readings(reply.get("sensors")),
+        )
+
+
+def _busy_processes(report: Any) -> tuple[BusyProcess, ...] | None:
+    if type(report) is not list:
+        return None
+    entries = [entry for entry in report[:_MAX_PROCESSES] if type(entry) is dict]
+    return tuple(
+        BusyProcess(sanitize_tail(entry.get("name"), 40), entry["cpu_millicores"])
+        for entry in entries
+        if type(entry.get("cpu_millicores")) is int
+    )
+
+
+def _sensor_readings(report: Any) -> dict[str, SensorReading] | None:
+    if type(report) is not dict:
+        return None
+    found = {}
+    for name, sensor in list(report.items())[:_MAX_SENSORS]:
+        values = sensor.get("values") if type(sensor) is dict else None
+        if type(values) is dict and type(sensor.get("every_ms")) is int:
+            readings = {
+                sanitize_tail(series, 200): value
+                for series, value in list(values.items())[:_MAX_VALUES]
+                if value is None or type(value) is int
+            }
+            found[sanitize_tail(name, 40)] = SensorReading(sensor["every_ms"], readings)
+    return found
 
 
 def plain_facts(value: Any, depth: int = 4) -> Any:
-    """Return facts from a board, strings so that they do nothing to a terminal; what is no small plain fact is None."""
+    """Return a board's report as plain values with harmless strings; what is too large, or no plain value, is None."""
     if value is None or isinstance(value, bool) or (isinstance(value, int) and abs(value) <= protocol.MAX_INT):
         return value
     if isinstance(value, str):
@@ -24,49 +210,25 @@ def plain_facts(value: Any, depth: int = 4) -> Any:
     return None
 
 
-def sanitize_tail(said: Any, limit: int = 500) -> str:
-    """Return the last words of something from a board, as one line that does nothing to a terminal."""
-    text = said.decode("utf-8", "replace") if isinstance(said, (bytes, bytearray)) else str(said)
-    line = printable(text[-4 * limit :], limit=4 * limit)
+def sanitize_tail(text: Any, limit: int = 500) -> str:
+    """Return the end of a text from a board, as one line that is harmless for a terminal."""
+    decoded = text.decode("utf-8", "replace") if isinstance(text, (bytes, bytearray)) else str(text)
+    line = printable(decoded[-4 * limit :], limit=4 * limit)
     return line if len(line) <= limit else "..." + line[-limit:]
 
 
-def is_path(value: Any) -> bool:
-    """Whether a board names a place in its file system."""
+def is_path(value: Any) -> TypeGuard[str]:
+    """Whether a value is an absolute path in a board's file system."""
     return type(value) is str and value.startswith("/") and len(value) < 4096 and value.isprintable()
 
 
-def busy_processes(reply: Mapping[str, Any]) -> list[tuple[str, int]] | None:
-    """Return what keeps a board busy, from its answer to `probe`: (name, thousandths of a core), the busiest first.
-
-    None where the board can't tell.
-    """
-    listed = reply.get("busiest")
-    if type(listed) is not list:
-        return None
-    entries = [entry for entry in listed[:10] if type(entry) is dict]
-    found = [(sanitize_tail(entry.get("name"), 40), entry.get("cpu_millicores")) for entry in entries]
-    return [(name, millicores) for name, millicores in found if type(millicores) is int]
+def _mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
-def sensors_of(reply: Mapping[str, Any]) -> dict[str, tuple[int, dict[str, int | None]]] | None:
-    """Return what a board's sensors say, from its answer to `probe`: name -> (read every so many ms, values).
+def _number(value: Any) -> int | None:
+    return value if type(value) is int else None
 
-    None where the board can't tell; what is no sensor is left out.
-    """
-    told = reply.get("sensors")
-    if type(told) is not dict:
-        return None
-    found = {}
-    for name, sensor in list(told.items())[:_MOST_SENSORS]:
-        values = sensor.get("values") if type(sensor) is dict else None
-        if type(values) is dict and type(sensor.get("every_ms")) is int:
-            found[sanitize_tail(name, 40)] = (
-                sensor["every_ms"],
-                {
-                    sanitize_tail(key, 200): value
-                    for key, value in list(values.items())[:_MOST_VALUES]
-                    if value is None or type(value) is int
-                },
-            )
-    return found
+
+def _text(value: Any, limit: int = 500) -> str | None:
+    return printable(value, limit) if type(value) is str and value else None

@@ -1,4 +1,4 @@
-"""What serves runtimes on a board since `device setup`, as the board's table of environments tells."""
+"""The runtimes that `device setup` has installed on a board, as the board's table of environments lists them."""
 
 from __future__ import annotations
 
@@ -10,15 +10,19 @@ from edgebench.board.facts import is_path, sanitize_tail
 from edgebench_agent import protocol
 
 #: What the board's table has of each runtime.
-_TABLE = ("python", "environment", "packages", "agreement")
+_COLUMNS = ("python", "environment", "packages", "agreement")
 
 
 @dataclass(frozen=True, slots=True)
 class InstalledRuntime:
-    """What serves a runtime on a board since `device setup`: a Python, in an environment or the board's own.
+    """A runtime that `device setup` has installed or accepted on a board.
 
-    `packages`: versions by name; `agreement`: how its numbers compared with the host's, for people; `own`: it is the
-    user's choice, a wheel or the board's own Python.
+    Args:
+        python: the interpreter that has it, on the board.
+        environment: the name of the environment; None: it belongs to the board's own Python.
+        packages: versions by name.
+        agreement: how its numbers compared with those of this machine, for people.
+        own: the user chose it: a wheel, or the board's own Python.
     """
 
     python: str
@@ -28,16 +32,16 @@ class InstalledRuntime:
     own: bool = False
 
 
-def served_runtimes(told: Any) -> dict[str, InstalledRuntime]:
-    """Return what serves each runtime, as a board's table tells; an entry that is not one is left out."""
-    if type(told) is not dict or len(told) > protocol.MAX_ITEMS:
+def read_runtimes(table: Any) -> dict[str, InstalledRuntime]:
+    """Return the runtimes in a board's table, by name; an entry that is not valid is left out."""
+    if type(table) is not dict or len(table) > protocol.MAX_ITEMS:
         return {}
     found = {}
-    for runtime, entry in told.items():
+    for runtime, entry in table.items():
         try:
             adoption = protocol.Adoption.from_json(
                 protocol.encode_object(
-                    {name: entry[name] for name in _TABLE} | {"runtime": runtime, "own": entry.get("own", False)}
+                    {name: entry[name] for name in _COLUMNS} | {"runtime": runtime, "own": entry.get("own", False)}
                 )
             )
         except (protocol.ProtocolError, AttributeError, KeyError, TypeError, ValueError):

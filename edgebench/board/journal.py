@@ -1,4 +1,4 @@
-"""A run's journal, followed by sequence number to its end, whatever becomes of the connection."""
+"""A run's journal, read by sequence number to its end, also when the connection breaks in between."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from typing import NoReturn
 
-from edgebench.board.commands import AgentCommands
+from edgebench.board.commands import AgentCommands, reconnecting
 from edgebench.board.facts import sanitize_tail
-from edgebench.board.fetching import fetch
 from edgebench.board.line_reader import LineReader
+from edgebench.board.retry import Retry
+from edgebench.board.transfer import fetch
 from edgebench.board.transport.base import Stream
 from edgebench.errors import AgentError, ConnectionLost, DeviceError, LeaseLost, RunFailed
 from edgebench_agent import protocol
@@ -18,7 +20,7 @@ from edgebench_agent import protocol
 #: A follower is heard every second (heartbeats); silent for so long, the connection counts as lost.
 SILENCE_S = 15.0
 RENEW_EVERY_S = 10.0
-#: How long a run that goes on by itself is looked for again: about as long as it waits for us.
+#: For how long the connection to a run is opened again: about as long as the run goes on without us.
 RECONNECT_S = 600.0
 #: More than the ten million latencies that a run may have, or two days of readings.
 _MAX_JOURNAL_BYTES = 384 << 20
@@ -26,7 +28,7 @@ _STOP_S = 20.0
 
 
 class Position:
-    """How far a journal was read: the byte after the last whole line, the number expected next, whether it ended."""
+    """How far a journal was read: the byte after the last complete line, the next sequence number, whether it ended."""
 
     def __init__(self) -> None:
         self.offset = 0
@@ -35,7 +37,7 @@ class Position:
 
 
 class Follower:
-    """Reads on in a run's journal from `position`, which is moved along."""
+    """Reads a run's journal from `position` on, and moves that along."""
 
     def __init__(self, agent: AgentCommands, run_id: str, position: Position) -> None:
         self._agent = agent
@@ -45,7 +47,7 @@ class Follower:
     def follow(self) -> Iterator[protocol.Entry]:
         """Yield the messages in order, each once, until done or failed; see `RemoteAgent.follow`."""
         agent, position = self._agent, self._position
-        attempt, heard = 0, time.monotonic()
+        retry = reconnecting(agent.transport, attempts=None, limit_s=RECONNECT_S)
         while True:
             before = position.next_seq
             try:
@@ -53,33 +55,36 @@ class Follower:
                 return
             except (ConnectionLost, TimeoutError) as error:
                 if position.next_seq > before:
-                    attempt, heard = 0, time.monotonic()
-                if time.monotonic() - heard > RECONNECT_S:
+                    retry.restart()
+                if not retry.again(error):
                     raise ConnectionLost(
                         f"{agent.name}: the board could not be reached again in {RECONNECT_S / 60:.0f} minutes"
                     ) from error
-                agent.reconnect(attempt)
-                attempt += 1
 
     def stop(self) -> list[protocol.Entry]:
         """Ask the board to end the run; return the messages that still came. See `RemoteAgent.stop`."""
-        transport, position = self._agent.transport, self._position
+        transport = self._agent.transport
         entries: list[protocol.Entry] = []
         deadline = time.monotonic() + _STOP_S
-        while time.monotonic() < deadline and not position.ended:
-            try:
-                transport.connect()
-                for entry in self._follow_once(stop=True, deadline=deadline):
-                    entries.append(entry)
-            except (DeviceError, TimeoutError):
-                time.sleep(0.5)  # a launch that was cut short may still be about to begin the run
-                with suppress(DeviceError):
-                    transport.reconnect()
+
+        def read_to_end() -> None:
+            transport.connect()
+            for entry in self._follow_once(stop=True, deadline=deadline):
+                entries.append(entry)
+
+        def reconnect(_: int, __: Exception) -> None:
+            time.sleep(0.5)  # a launch that was cut short may still be about to begin the run
+            with suppress(DeviceError):
+                transport.reconnect()
+
+        if not self._position.ended:
+            with suppress(DeviceError, TimeoutError):
+                Retry((DeviceError, TimeoutError), limit_s=_STOP_S, before_retry=reconnect).call(read_to_end)
         return entries
 
     def _follow_once(self, *, stop: bool = False, deadline: float = math.inf) -> Iterator[protocol.Entry]:
         agent, position = self._agent, self._position
-        stream = agent.start(["follow", self._run_id, str(position.offset), *agent.under_lease()])
+        stream = agent.start(["follow", self._run_id, str(position.offset), *agent.lease_arguments()])
         try:
             lines = LineReader(stream)
             renewed = -math.inf
@@ -91,7 +96,7 @@ class Follower:
                     raise TimeoutError("no end in time")
                 if now - renewed >= RENEW_EVERY_S:
                     stream.write(protocol.RENEW)
-                    renewed = agent.renewed_s = now
+                    renewed = agent.held_lease.renewed_s = now
                 line = lines.line(timeout_s=min(SILENCE_S, deadline - now))
                 if not line:
                     self._explain_end(stream)
@@ -121,8 +126,13 @@ class Follower:
             raise AgentError(f"{name}: the journal is larger than {_MAX_JOURNAL_BYTES} bytes")
         return entry
 
-    def _explain_end(self, stream: Stream) -> None:
-        """The follower's output ended before the run did: tell a cut from an agent that died."""
+    def _explain_end(self, stream: Stream) -> NoReturn:
+        """Raise what the end of the follower's output means, which came before the end of the run.
+
+        Raises:
+            ConnectionLost: the connection broke.
+            AgentError: the agent died, or can't read the journal.
+        """
         agent, run_id = self._agent, self._run_id
         status = stream.wait(timeout_s=5)
         if status is None or status < 0:
@@ -134,7 +144,7 @@ class Follower:
         raise AgentError(f"{agent.name}: run {run_id} ended without saying how; the agent's log: {log}")
 
 
-def failure(name: str, failed: protocol.Failed) -> RunFailed | LeaseLost:
+def run_failure(name: str, failed: protocol.Failed) -> RunFailed | LeaseLost:
     """Return the error that a `failed` message of device `name` stands for."""
     if failed.kind == "lease_lost":
         return LeaseLost(f"{name}: the run was ended: {sanitize_tail(failed.message)}")

@@ -8,40 +8,28 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from typing import Any
 
-from edgebench.board.agent import RemoteAgent
-from edgebench.board.busy_retry import NO_RETRY, BusyRetry
+from edgebench.board.agent import RemoteAgent, connect_agent
+from edgebench.board.busy_retry import BusyRetry, wait_for_board
+from edgebench.board.lease_reply import LeaseReply
+from edgebench.board.retry import Retry
 from edgebench.board.transport import open_transport
 from edgebench.device import Device
-from edgebench.errors import AgentError, BoardBusy, DeviceError, LeaseLost
-from edgebench.events import LogMessage, OnEvent, Waiting, ignore
+from edgebench.errors import BoardBusy, DeviceError, LeaseLost
+from edgebench.events import LogMessage, OnEvent, ignore
 from edgebench.request import WAIT_S
 from edgebench.text import printable
 from edgebench_agent import protocol
 
-#: Without renewal for so long, the board is free: a killed host holds it no longer.
+#: Without renewal for so long, the board is free: a host that was killed does not block it.
 TTL_NS = 120 * 1_000_000_000
-#: What nothing else has renewed for so long is renewed in a thread of its own; and again so soon where that failed.
-_RENEW_AFTER_S, _AGAIN_S = 20.0, 5.0
-#: What a CI system calls the job that runs here, for those who find the board taken.
+#: A lease that nothing else has renewed for so long is renewed in a thread of its own; after a failure, so soon again.
+_RENEW_AFTER_S, _RENEW_AGAIN_S = 20.0, 5.0
+#: Variables in which CI systems name the job that runs here, for those who wait for the board.
 _CI_JOBS = ("GITHUB_RUN_ID", "CI_JOB_ID", "BUILD_TAG")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Holder:
-    """Who has a board, as its agent told it. `since` is the board's clock."""
-
-    who: str
-    purpose: str
-    since: str
-    left_s: float
-
-    def __str__(self) -> str:
-        return f"{self.who} ({self.purpose})"
+TRY_LATER = "try again when it is given back"
 
 
 @contextmanager
@@ -53,17 +41,19 @@ def open_leased_agent(
     wait_s: float = WAIT_S,
     on_event: OnEvent = ignore,
 ) -> Iterator[RemoteAgent]:
-    """Give the agent of a device that is ours alone until the end; `python` runs it instead of the device's own.
+    """Connect to a device, take its lease and give its agent; at the end the lease is given back.
+
+    `python` runs the agent instead of the device's own.
 
     Raises:
-        BoardBusy: somebody else still had it after `wait_s`.
+        BoardBusy: somebody else still held the lease after `wait_s`.
         DeviceError: the board can't be reached, or can't run the agent.
     """
-    with open_transport(device) as transport:
-        agent = RemoteAgent(transport, name=device.name, python=python or device.python)
-        agent.install()
-        with board_lease(agent, device, purpose=purpose, wait_s=wait_s, on_event=on_event):
-            yield agent
+    with (
+        connect_agent(device, python=python, busy_retry=BusyRetry(on_event=on_event)) as agent,
+        board_lease(agent, device, purpose=purpose, wait_s=wait_s, on_event=on_event),
+    ):
+        yield agent
 
 
 @contextmanager
@@ -73,26 +63,24 @@ def board_lease(
     *,
     purpose: str,
     wait_s: float = WAIT_S,
-    advice: str = "try --wait 30m",
+    advice: str = "try `wait_s=1800`",
     renew_after_s: float = _RENEW_AFTER_S,
     ttl_ns: int = TTL_NS,
     on_event: OnEvent = ignore,
 ) -> Iterator[None]:
-    """Hold the board's lease: what the agent is asked to run meanwhile runs under it.
+    """Hold the lease of a board: the commands of its agent run under it until the end.
 
-    It is renewed until the end, whatever this machine does meanwhile: `renew_after_s` after anything else did that.
+    It is renewed meanwhile, whatever this machine does: `renew_after_s` after the last command that renewed it.
 
     Raises:
-        BoardBusy: somebody else still had it after `wait_s`; the message ends with `advice`.
-        LeaseLost: from whatever is asked of the agent once the lease is lost.
+        BoardBusy: somebody else still held it after `wait_s`; the error's hint begins with `advice`.
+        LeaseLost: from every command of the agent once the lease is lost.
     """
-    agent.patience = BusyRetry(
-        tell=lambda text: on_event(LogMessage(text)), still_waiting=lambda left_s: on_event(Waiting(left_s))
-    )
-    agent.lease_token = _acquire(agent, purpose=purpose, wait_s=wait_s, advice=advice, ttl_ns=ttl_ns, on_event=on_event)
-    agent.renewed_s = time.monotonic()
+    held = agent.held_lease
+    held.token = _acquire(agent, purpose=purpose, wait_s=wait_s, advice=advice, ttl_ns=ttl_ns, on_event=on_event)
+    held.renewed_s = time.monotonic()
     ended = threading.Event()
-    # A daemon: a host that is interrupted while its board does not answer ends all the same.
+    # A daemon: an interrupted host must end even if its board does not answer.
     threading.Thread(
         target=_keep_renewed, args=(agent, device, renew_after_s, ended), name=f"lease-{device.name}", daemon=True
     ).start()
@@ -100,32 +88,33 @@ def board_lease(
         yield
     finally:
         ended.set()
-        token, agent.lease_token, agent.patience = agent.lease_token, 0, NO_RETRY
-        with suppress(DeviceError):  # it ends by itself
+        token, held.token = held.token, 0
+        with suppress(DeviceError):  # the lease ends by itself
             agent.lease(protocol.LeaseRequest(do="release", token=token))
 
 
 def _keep_renewed(agent: RemoteAgent, device: Device, after_s: float, ended: threading.Event) -> None:
-    """Renew a lease until `ended`, or until it is lost, by a way to the board of our own.
+    """Renew a lease until `ended`, or until it is lost, over a connection of its own.
 
-    The agent's own way is its thread's, which may be waiting on it, or opening it again. Ours is opened when it is
-    first needed, and again where it breaks. While a run is measured its follower renews, and nothing is done here.
+    The agent's connection belongs to another thread, which may be waiting on it, or opening it again. Ours is opened
+    when it is first needed, and again where it breaks. While a run is measured its follower renews the lease, and
+    nothing is done here.
     """
+    held = agent.held_lease
     transport = open_transport(device)
-    beside = agent.clone_for_thread(transport)
+    clone = agent.clone_for_thread(transport)
     try:
-        while not ended.wait(max(0.0, agent.renewed_s + after_s - time.monotonic())):
-            if time.monotonic() < agent.renewed_s + after_s:
-                continue  # something else did it meanwhile
+        while not ended.wait(max(0.0, held.renewed_s + after_s - time.monotonic())):
+            if time.monotonic() < held.renewed_s + after_s:
+                continue  # another command renewed it meanwhile
             try:
                 transport.connect()
-                beside.keep_lease()
-                agent.renewed_s = max(agent.renewed_s, beside.renewed_s)
+                clone.keep_lease()
             except LeaseLost:
-                return  # whatever is asked next of the agent says so
+                return  # the agent's next command says so
             except DeviceError:
                 transport.close()
-                if ended.wait(min(_AGAIN_S, after_s)):
+                if ended.wait(min(_RENEW_AGAIN_S, after_s)):
                     return
     finally:
         with suppress(DeviceError):
@@ -133,7 +122,7 @@ def _keep_renewed(agent: RemoteAgent, device: Device, after_s: float, ended: thr
 
 
 def own_name() -> str:
-    """Return what others see of us: user@host."""
+    """Return the name that others see as the owner of our lease: user@host."""
     try:
         user = getpass.getuser()
     except (KeyError, OSError):  # a container's user may have no name
@@ -141,20 +130,19 @@ def own_name() -> str:
     return printable(f"{user}@{socket.gethostname()}", 200)
 
 
-def holder_of(reply: Mapping[str, Any]) -> Holder | None:
-    """Return who holds the board by the agent's answer; None: nobody."""
-    return _holder(reply.get("holder"))
+class _Queued(BoardBusy):
+    """Somebody else holds the board; we wait in its queue."""
 
-
-def _holder(told: Any) -> Holder | None:
-    if not isinstance(told, dict):
-        return None
-    words = {name: printable(str(told.get(name, "not told")), 400) for name in ("who", "purpose", "since")}
-    left = told.get("left_ns")
-    return Holder(**words, left_s=left / 1e9 if type(left) is int else 0.0)
+    def __init__(self, agent: RemoteAgent, reply: LeaseReply, advice: str) -> None:
+        self.text = f"{agent.name}: {reply.holder or 'somebody else'} has the board"
+        self.text += f", {reply.ahead} before us" if reply.ahead else ""
+        self.poll_s = reply.poll_s
+        release = f"edgebench device release {agent.name} --force --reason '...'"
+        super().__init__(self.text, hint=f"{advice}, or, if that session no longer runs: {release}")
 
 
 def _acquire(agent: RemoteAgent, *, purpose: str, wait_s: float, advice: str, ttl_ns: int, on_event: OnEvent) -> int:
+    """Wait for the lease and return the number of the grant."""
     job = next((f", job {os.environ[name]}" for name in _CI_JOBS if os.environ.get(name)), "")
     request = protocol.LeaseRequest(
         do="acquire",
@@ -163,43 +151,29 @@ def _acquire(agent: RemoteAgent, *, purpose: str, wait_s: float, advice: str, tt
         purpose=printable(purpose + job, 400),
         ttl_ns=ttl_ns,
     )
-    deadline = time.monotonic() + wait_s
-    told: str | None = None
+    deadline_s = time.monotonic() + wait_s
+    announced = ""
+
+    def ask() -> int:
+        reply = agent.lease(request)
+        if not reply.is_granted:
+            raise _Queued(agent, reply, advice)
+        if reply.note is not None:
+            on_event(LogMessage(f"{agent.name}: {reply.note}"))
+        return reply.token
+
+    def wait(_: int, queued: Exception) -> None:
+        nonlocal announced
+        assert isinstance(queued, _Queued)  # noqa: S101 - the only error that is tried again
+        if queued.text != announced:
+            announced = queued.text
+            left_s = max(0.0, deadline_s - time.monotonic())
+            on_event(LogMessage(f"{announced}; waiting for at most {left_s / 60:.0f} minutes"))
+        wait_for_board(queued.poll_s, until_s=deadline_s, on_event=on_event)
+
     try:
-        while True:
-            reply = agent.lease(request)
-            if reply.get("granted") is True:
-                if type(reply.get("note")) is str:
-                    on_event(LogMessage(f"{agent.name}: {printable(reply['note'], 1000)}"))
-                return _token(agent, reply)
-            text = _waiting(agent, reply)
-            if time.monotonic() >= deadline:
-                raise BoardBusy(
-                    f"{text}; {advice}, or, if that is nobody's any more: "
-                    f"edgebench device release {agent.name} --force --reason '...'"
-                )
-            if text != told:
-                on_event(
-                    LogMessage(f"{text}; waiting for at most {max(0, deadline - time.monotonic()) / 60:.0f} minutes")
-                )
-                told = text
-            again_ns = reply.get("ask_again_ns")
-            pause_s = again_ns / 1e9 if type(again_ns) is int and 0 < again_ns < 10e9 else 2.0
-            agent.patience.wait(pause_s, until_s=deadline)
+        return Retry(_Queued, limit_s=wait_s, before_retry=wait).call(ask)
     except BaseException:
-        with suppress(DeviceError):  # the ticket is forgotten by itself
+        with suppress(DeviceError):  # a ticket that nobody asks for is forgotten
             agent.lease(protocol.LeaseRequest(do="leave", ticket=request.ticket))
         raise
-
-
-def _token(agent: RemoteAgent, reply: Mapping[str, Any]) -> int:
-    token = reply.get("token")
-    if type(token) is not int or not 0 < token <= protocol.MAX_INT:
-        raise AgentError(f"{agent.name}: the board's answer about its lease is not valid")
-    return token
-
-
-def _waiting(agent: RemoteAgent, reply: Mapping[str, Any]) -> str:
-    holder, ahead = holder_of(reply), reply.get("ahead")
-    before = f", {ahead} before us" if type(ahead) is int and ahead else ""
-    return f"{agent.name}: {holder or 'somebody else'} has the board{before}"

@@ -1,4 +1,4 @@
-"""Before anything is measured: can this board run these artifacts? Then the files go there."""
+"""Before anything is measured: can this board run these artifacts? And how their files get there."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from typing import Any
 
 from edgebench.artifact import Artifact, Format
 from edgebench.board.agent import RemoteAgent
-from edgebench.board.facts import busy_processes, sensors_of
+from edgebench.board.facts import BoardProbe, RuntimeProbe, SensorReading
 from edgebench.device import Device
 from edgebench.errors import BoardError
 from edgebench.events import LogMessage, OnEvent, Pushing, ignore
+from edgebench.facts import DeviceFacts
 from edgebench.sensors import POWER
 from edgebench_agent import protocol
 
-_BUSY = 200  # thousandths of a core that another process may use before it is worth a word
+_BUSY_MILLICORES = 200  # a process that uses less disturbs no measurement enough for a message
 
 
 def preflight(
@@ -25,61 +26,89 @@ def preflight(
     on_event: OnEvent = ignore,
     *,
     runtime: str | None = None,
-) -> dict[str, Any]:
-    """Make sure that the board, on which the agent is installed, can run these artifacts; return its facts by runtime.
+) -> dict[str, DeviceFacts]:
+    """Make sure that a board can run these artifacts; return the facts that are stored with results, by runtime.
 
-    `runtime`: what .tflite files are to run in; None: whichever the board has.
+    `runtime`: the one for .tflite files; None: whichever the board has.
 
     Raises:
-        BoardError: a runtime doesn't work there, or a model is larger than the memory that is free.
+        BoardError: a runtime or provider does not work there, or a model is larger than the free memory.
     """
     runtimes = sorted({runtime_of(artifact, runtime) for artifact in artifacts})
-    reply = agent.probe(runtimes)
-    board: dict[str, Any] = reply["board"]
+    probe = agent.probe(runtimes)
     for name in runtimes:
-        found = reply["runtimes"][name]
-        if not found["ok"]:
-            problem = str(found.get("error"))
-            if agent.may_be_set_up:
-                problem = f"{problem.partition('; try: ')[0]}; try: edgebench device setup {device.name}"
-            raise BoardError(f"{device.name}: {name} does not work on the board: {problem}")
+        _require_runtime(agent, device, name, probe.runtimes[name])
     for artifact in artifacts:
-        _require_provider(device, artifact, reply["runtimes"][runtime_of(artifact, runtime)].get("providers"))
-    busy = [f"{name} {used / 1000:.1f} cores" for name, used in busy_processes(reply) or [] if used >= _BUSY]
+        _require_provider(device, artifact, probe.runtimes[runtime_of(artifact, runtime)])
+    _report_load(device, probe, on_event)
+    for artifact in artifacts:
+        _require_memory(device, artifact, probe.board.memory_available_bytes)
+    return {name: _stored_facts(device, name, probe) for name in runtimes}
+
+
+def _require_runtime(agent: RemoteAgent, device: Device, runtime: str, found: RuntimeProbe) -> None:
+    if found.works:
+        return
+    problem = str(found.error)
+    if agent.installed.may_be_set_up:
+        problem = f"{found.problem}; try: edgebench device setup {device.name}"
+    raise BoardError(f"{device.name}: {runtime} does not work on the board: {problem}")
+
+
+def _require_provider(device: Device, artifact: Artifact, found: RuntimeProbe) -> None:
+    """Refuse before anything is measured what would run on another provider than it should."""
+    wanted = providers_for(device, artifact)
+    if wanted and found.providers is not None and wanted[0] not in found.providers:
+        raise BoardError(
+            f"{device.name}: the profile {device.profile.name} asks for {wanted[0]}, which the board's "
+            f"{artifact.format.runtime} does not have (it has {', '.join(found.providers)})",
+            hint="install a build with it there, or measure on the CPU: `format='onnx-int8'`, or the profile "
+            "generic-linux",
+        )
+
+
+def _report_load(device: Device, probe: BoardProbe, on_event: OnEvent) -> None:
+    busy = [process for process in probe.busiest or () if process.cpu_millicores >= _BUSY_MILLICORES]
     if busy:
-        on_event(LogMessage(f"{device.name} is busy, which disturbs what is measured: {', '.join(busy)}"))
-    available = board.get("memory_available_bytes")
-    for artifact in artifacts:
-        if type(available) is int and artifact.bytes > available:
-            raise BoardError(
-                f"{device.name}: the model is {artifact.bytes / 1e6:.0f} MB and the board has {available / 1e6:.0f} MB "
-                f"of memory free; try a smaller format (--format onnx-int8) or free memory on the board"
-            )
-    return {
-        name: {
-            **reply["runtimes"][name]["board"],  # first: a board does not name itself
+        listed = ", ".join(f"{process.name} {process.cpu_millicores / 1000:.1f} cores" for process in busy)
+        on_event(LogMessage(f"{device.name} is busy, which disturbs measurements: {listed}"))
+
+
+def _require_memory(device: Device, artifact: Artifact, available: int | None) -> None:
+    if available is not None and artifact.bytes > available:
+        raise BoardError(
+            f"{device.name}: the model is {artifact.bytes / 1e6:.0f} MB and the board has {available / 1e6:.0f} MB "
+            f"of memory free",
+            hint="try a smaller format (`format='onnx-int8'`) or free memory on the board",
+        )
+
+
+def _stored_facts(device: Device, runtime: str, probe: BoardProbe) -> DeviceFacts:
+    found = probe.runtimes[runtime]
+    return DeviceFacts.from_json(
+        {
+            **found.board.reported,  # first: a board does not name itself
             "name": device.name,
             "profile": device.profile.name,
-            "runtime": name,
-            "runtime_version": reply["runtimes"][name].get("version"),
-            "power_rails_ms": power_rails_ms(sensors_of(reply) or {}),
+            "runtime": runtime,
+            "runtime_version": found.version,
+            "power_rails_ms": power_rails_ms(probe.sensors or {}),
         }
-        for name in runtimes
-    }
+    )
 
 
-def power_rails_ms(sensors: Mapping[str, tuple[int, Mapping[str, int | None]]]) -> dict[str, int]:
-    """Return every how many milliseconds a board's power is read, by rail; `sensors` as the agent tells of them."""
+def power_rails_ms(sensors: Mapping[str, SensorReading]) -> dict[str, int]:
+    """Return the interval in milliseconds at which a board's power is read, by rail."""
     return {
-        name.removeprefix(POWER): every_ms
-        for every_ms, values in sensors.values()
-        for name in values
-        if name.startswith(POWER)
+        series.removeprefix(POWER): sensor.every_ms
+        for sensor in sensors.values()
+        for series in sensor.values
+        if series.startswith(POWER)
     }
 
 
 def runtime_of(artifact: Artifact, chosen: str | None) -> str:
-    """Return the agent's name of the runtime for an artifact; `chosen` is what .tflite files are to run in."""
+    """Return the agent's name of the runtime for an artifact; `chosen` is the one for .tflite files."""
     return chosen if chosen is not None and artifact.format.runtime == "tflite" else artifact.format.runtime
 
 
@@ -89,19 +118,8 @@ def providers_for(device: Device, artifact: Artifact) -> list[str]:
     return [] if on_cpu else list(device.profile.providers)
 
 
-def _require_provider(device: Device, artifact: Artifact, has: Any) -> None:
-    """Refuse before anything is measured what would run somewhere else than it should."""
-    wanted = providers_for(device, artifact)
-    if wanted and isinstance(has, list) and wanted[0] not in has:
-        raise BoardError(
-            f"{device.name}: the profile {device.profile.name} asks for {wanted[0]}, which the board's "
-            f"{artifact.format.runtime} does not have (it has {', '.join(map(str, has))}); install a build with it "
-            f"there, or measure on the CPU: --format onnx-int8, or the profile generic-linux"
-        )
-
-
 def push_artifact(agent: RemoteAgent, artifact: Artifact, on_event: OnEvent = ignore) -> None:
-    """Bring an artifact's files to the board; nothing where it shares this machine's files."""
+    """Bring an artifact's files to the board; nothing is moved where the board is this machine."""
     if agent.transport.shares_files:
         return
     for file in artifact.files:

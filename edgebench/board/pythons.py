@@ -1,21 +1,23 @@
-"""Which Pythons a board has: found before the agent is there, so by the shell that every board has."""
+"""The Pythons of a board: found before the agent is there, so by the shell that every board has."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from edgebench.board.facts import is_path
 from edgebench.board.transport.base import Transport
 from edgebench.errors import BoardError
 from edgebench_agent import protocol
 
 OLDEST_PYTHON = (3, 8)
-#: What `python = ...` is where nobody has chosen: then edgebench's own environments are used, and another Python is
-#: looked for where this one is too old.
+#: The value of `python = ...` that is no choice of the user: then the environments of `device setup` are used, and a
+#: newer Python is searched where this one is too old.
 DEFAULT_PYTHON = "python3"
 
-# Each answers for itself: a name on the PATH may be a shim of nothing, or a link to another.
-_TELL = """
+# Each Python is run: a name on the PATH may be a shim without a Python, or a link to another.
+_REPORT = """
 import json, os, struct, sys
 base = getattr(sys, "_base_executable", None) or sys.executable
 bits = struct.calcsize("P") * 8
@@ -31,7 +33,7 @@ exit 0
 
 @dataclass(frozen=True, slots=True)
 class BoardPython:
-    """A Python of a board: where it lies, its version, and whether it is a 32-bit or a 64-bit program."""
+    """A Python of a board: its path, its version, and whether it is a 32-bit or a 64-bit program."""
 
     path: str
     version: tuple[int, int, int]
@@ -44,7 +46,7 @@ class BoardPython:
 
     @property
     def shown(self) -> str:
-        """Its version and place, for messages."""
+        """Its version and path, for messages."""
         return f"{'.'.join(map(str, self.version))} at {self.path}"
 
 
@@ -55,7 +57,7 @@ def find_pythons(transport: Transport) -> list[BoardPython]:
         BoardError: there is none.
         ConnectionLost.
     """
-    result = transport.run(["/bin/sh", "-c", _SEARCH, "sh", _TELL], timeout_s=120, limit_bytes=1 << 16)
+    result = transport.run(["/bin/sh", "-c", _SEARCH, "sh", _REPORT], timeout_s=120, limit_bytes=1 << 16)
     found: dict[str, BoardPython] = {}
     for line in result.stdout.splitlines():
         python = _read(line)
@@ -69,19 +71,35 @@ def find_pythons(transport: Transport) -> list[BoardPython]:
     return list(found.values())
 
 
+def require_new_enough(pythons: Sequence[BoardPython], *, name: str) -> list[BoardPython]:
+    """Return those of device `name`'s Pythons on which the agent runs.
+
+    Raises:
+        BoardError: there is none.
+    """
+    fitting = [python for python in pythons if python.is_new_enough]
+    if not fitting:
+        shown = ", ".join(python.shown for python in pythons)
+        raise BoardError(
+            f"{name}: the board has only Python {shown}, edgebench needs >= 3.8; install a newer one in addition "
+            f"(Ubuntu 18.04: sudo apt install python3.8), or take a newer system"
+        )
+    return fitting
+
+
 def _read(line: bytes) -> BoardPython | None:
     try:
-        return board_python(protocol.decode_object(line))
+        return read_python(protocol.decode_object(line))
     except protocol.ProtocolError:
         return None
 
 
-def board_python(told: Any) -> BoardPython | None:
-    """Return the Python that a board tells of (path, version, bits); None where that is not what it tells."""
-    if type(told) is not dict:
+def read_python(report: Any) -> BoardPython | None:
+    """Return the Python in a board's report (path, version, bits); None where the report is not valid."""
+    if type(report) is not dict:
         return None
-    path, version, bits = told.get("path"), told.get("version"), told.get("bits")
-    if type(path) is not str or not path.startswith("/") or not path.isprintable() or len(path) > 4096:
+    path, version, bits = report.get("path"), report.get("version"), report.get("bits")
+    if not is_path(path):
         return None
     if type(version) is not list or len(version) != 3 or not all(type(part) is int for part in version):
         return None

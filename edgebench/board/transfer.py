@@ -1,4 +1,4 @@
-"""Files and bytes brought into a board's blob store; what is there already is not sent again."""
+"""Files and bytes moved to a board and back; after a cut, the transfer goes on where it stopped."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from edgebench.board.commands import CHUNK_BYTES, RECONNECT_ATTEMPTS, AgentCommands
+from edgebench.board.commands import CHUNK_BYTES, RECONNECT_ATTEMPTS, AgentCommands, reconnecting
+from edgebench.board.facts import sanitize_tail
 from edgebench.board.line_reader import LineReader
 from edgebench.errors import AgentError, ConnectionLost
 
@@ -19,46 +20,52 @@ OnProgress = Callable[[int, int], None]
 def push_file(
     agent: AgentCommands, path: Path, *, sha256: str, size: int, on_progress: OnProgress | None = None
 ) -> int:
-    """Bring a file to a board; return how many bytes had to be moved. See `RemoteAgent.push`."""
-    moved = 0
-    for attempt in range(RECONNECT_ATTEMPTS):
-        try:
-            with path.open("rb") as file:
-                return moved + _push_once(agent, file, sha256, size, on_progress)
-        except _Interrupted as cut:
-            moved += cut.moved
-            if attempt == RECONNECT_ATTEMPTS - 1:
-                raise ConnectionLost(
-                    f"{agent.name}: the connection broke {RECONNECT_ATTEMPTS} times while pushing {path.name}"
-                ) from cut
-            agent.reconnect(attempt)
-    raise AssertionError("unreachable")
+    """Bring a file into a board's blob store; return how many bytes had to be moved. See `RemoteAgent.push`."""
+    push = _Push(agent, sha256, size, on_progress)
+
+    def once() -> None:
+        with path.open("rb") as file:
+            push.send(file)
+
+    try:
+        reconnecting(agent.transport, ConnectionLost, TimeoutError).call(once)
+    except (ConnectionLost, TimeoutError) as error:
+        raise ConnectionLost(
+            f"{agent.name}: the connection broke {RECONNECT_ATTEMPTS} times while pushing {path.name}"
+        ) from error
+    return push.moved
 
 
 def push_bytes(agent: AgentCommands, data: bytes) -> str:
-    """Bring some bytes to a board; return their SHA-256."""
+    """Bring some bytes into a board's blob store; return their SHA-256."""
     sha256 = hashlib.sha256(data).hexdigest()
-    for attempt in range(RECONNECT_ATTEMPTS):
-        try:
-            _push_once(agent, io.BytesIO(data), sha256, len(data))
-            return sha256
-        except _Interrupted as cut:
-            if attempt == RECONNECT_ATTEMPTS - 1:
-                raise ConnectionLost(f"{agent.name}: the connection broke while pushing inputs") from cut
-            agent.reconnect(attempt)
-    raise AssertionError("unreachable")
-
-
-def _push_once(
-    agent: AgentCommands,
-    file: io.BufferedReader | io.BytesIO,
-    sha256: str,
-    size: int,
-    on_progress: OnProgress | None = None,
-) -> int:
-    moved = 0
+    push = _Push(agent, sha256, len(data))
     try:
-        stream = agent.start(["receive", sha256, str(size), *agent.under_lease()])
+        reconnecting(agent.transport, ConnectionLost, TimeoutError).call(lambda: push.send(io.BytesIO(data)))
+    except (ConnectionLost, TimeoutError) as error:
+        raise ConnectionLost(f"{agent.name}: the connection broke while pushing inputs") from error
+    return sha256
+
+
+class _Push:
+    """One content on its way to a board; `moved` counts its bytes over all attempts."""
+
+    def __init__(self, agent: AgentCommands, sha256: str, size: int, on_progress: OnProgress | None = None) -> None:
+        self._agent = agent
+        self._sha256 = sha256
+        self._size = size
+        self._on_progress = on_progress
+        self.moved = 0
+
+    def send(self, file: io.BufferedReader | io.BytesIO) -> None:
+        """Send what the board does not have yet.
+
+        Raises:
+            ConnectionLost, TimeoutError: the connection broke; what arrived so far is kept on the board.
+            AgentError, BoardError: as the board's answer says.
+        """
+        agent, size = self._agent, self._size
+        stream = agent.start(["receive", self._sha256, str(size), *agent.lease_arguments()])
         try:
             replies = LineReader(stream)
             have = agent.reply(replies, stream, timeout_s=60 + size / 20e6).get("have")
@@ -68,26 +75,51 @@ def _push_once(
             try:
                 while chunk := file.read(CHUNK_BYTES):
                     stream.write(chunk)
-                    moved += len(chunk)
-                    agent.renewed_s = time.monotonic()  # `receive` renews while bytes come
-                    if on_progress is not None:
-                        on_progress(have + moved, size)
+                    self._count(len(chunk), on_board=file.tell())
                 stream.end_input()
             except BrokenPipeError:
                 pass  # the agent gave up: its reply says why
             if have < size or size == 0:
                 # A slow card may need long to take what its cache holds.
                 agent.reply(replies, stream, timeout_s=60 + size / 2e6)
-            return moved
         finally:
             stream.close()
+
+    def _count(self, sent: int, *, on_board: int) -> None:
+        self.moved += sent
+        self._agent.held_lease.renewed_s = time.monotonic()  # `receive` renews it while bytes come
+        if self._on_progress is not None:
+            self._on_progress(on_board, self._size)
+
+
+def fetch(agent: AgentCommands, run_id: str, name: str, *, limit: int) -> bytes:
+    """Return the content of a run's file, of which no byte is sent twice.
+
+    Raises:
+        AgentError: it is larger than `limit` bytes, or the agent can't read it.
+        ConnectionLost: the connection broke again and again.
+    """
+    data = bytearray()
+    try:
+        reconnecting(agent.transport, ConnectionLost, TimeoutError).call(
+            lambda: _fetch_rest(agent, run_id, name, data, limit)
+        )
     except (ConnectionLost, TimeoutError) as error:
-        raise _Interrupted(moved) from error
+        raise ConnectionLost(f"{agent.name}: the connection broke while fetching {name}") from error
+    return bytes(data)
 
 
-class _Interrupted(Exception):
-    """A push ended with its connection, after `moved` bytes."""
-
-    def __init__(self, moved: int) -> None:
-        super().__init__(moved)
-        self.moved = moved
+def _fetch_rest(agent: AgentCommands, run_id: str, name: str, data: bytearray, limit: int) -> None:
+    stream = agent.start(["fetch", run_id, name, str(len(data))])
+    try:
+        while chunk := stream.read(CHUNK_BYTES, timeout_s=60):
+            data += chunk
+            if len(data) > limit:
+                raise AgentError(f"{agent.name}: {name} of run {run_id} is larger than {limit} bytes")
+        status = stream.wait(timeout_s=10)
+        if status is None or status < 0:
+            raise ConnectionLost(f"{agent.name}: the connection broke")
+        if status != 0:
+            raise AgentError(f"{agent.name}: can't fetch {name} of run {run_id}: {sanitize_tail(stream.stderr())}")
+    finally:
+        stream.close()

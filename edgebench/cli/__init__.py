@@ -62,7 +62,7 @@ def command() -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line and exit with the code that contract.md gives."""
+    """Run the command line and exit with one of the codes of docs/reference/exit-codes.md."""
     settings: dict[str, int] = {"verbosity": 0}
     try:
         result = command.main(arguments, prog_name="edgebench", standalone_mode=False, obj=settings)
@@ -79,7 +79,9 @@ def main(arguments: list[str] | None = None) -> None:
             sys.excepthook(*sys.exc_info())
             if isinstance(error, RunFailed) and error.traceback:
                 click.echo(f"On the board:\n{_traceback_of_board(error.traceback)}", err=True)
-        code = _fail(" ".join(str(error).split()), error.exit_code)
+        from edgebench.cli.hints import as_options
+
+        code = _fail(as_options(" ".join(str(error).split())), error.exit_code)
     except BrokenPipeError:
         sys.stdout = None  # whoever read us is gone: nothing is left to flush to
         code = 1

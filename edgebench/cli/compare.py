@@ -56,27 +56,23 @@ def command(
     Example:
       edgebench compare xnli-english xnli-multilingual --scores scores.csv
     """
-    from edgebench.analysis.comparison import compare_pairs, find_pairs
-    from edgebench.analysis.pairing import compare_with_scores
-    from edgebench.store.scores import stored_scores, with_stored
+    from edgebench.store.comparison import compare_stored
     from edgebench.store.store import Store
-    from edgebench.xtreme_r.scores import read_scores
 
     check_json_target(json_target)
     failing = [name.strip() for name in fail_on.split(",")] if fail_on else []
     unknown = [name for name in failing if name not in _FAILING]
     if unknown:
         raise ConfigError(f"--fail-on knows {', '.join(_FAILING)}, not {unknown[0]!r}")
-    rows = read_scores(scores) if scores is not None else []
-    kept = Store(store)
-    pairs = find_pairs(kept, baseline, candidate)
-    stored, examples = stored_scores(kept, [side for sides in pairs for side in sides])
-    comparisons = compare_with_scores(
-        compare_pairs(pairs, margin=margin, level=level, allow=allow),
-        with_stored(rows, stored),
-        examples=examples,
-        margin=score_margin,
+    comparisons = compare_stored(
+        baseline,
+        candidate,
+        store=Store(store),
+        scores=scores,
+        margin=margin,
         level=level,
+        score_margin=score_margin,
+        allow=allow,
         allow_variant_scores=allow_variant_scores,
     )
     documents = [comparison.to_json() for comparison in comparisons]

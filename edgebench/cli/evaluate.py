@@ -96,9 +96,10 @@ def command(
     Example:
       edgebench evaluate --model runs/xnli-multi --task xnli --data download
     """
+    from edgebench.cli.hints import as_options
     from edgebench.cli.measuring import terminated_like_interrupted
     from edgebench.cli.profile import named_device
-    from edgebench.evaluation.evaluator import EvaluationRequest, evaluate_all
+    from edgebench.evaluation import EvaluationRequest, evaluate_all
     from edgebench.events import Event, LogMessage
     from edgebench.store.store import Store
 
@@ -127,7 +128,7 @@ def command(
 
     def tell(event: Event) -> None:
         if isinstance(event, LogMessage):
-            progress.print(event.text, markup=False)
+            progress.print(as_options(event.text), markup=False)
 
     try:
         with terminated_like_interrupted():

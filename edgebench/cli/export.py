@@ -144,7 +144,8 @@ def _compare(
     json_target: str | None,
     **settings: Any,
 ) -> None:
-    from edgebench.evaluation.compare_formats import compare_formats
+    from edgebench.cli.hints import as_options
+    from edgebench.evaluation import compare_formats
     from edgebench.events import Event, LogMessage
     from edgebench.report.formats import formats_table
     from edgebench.xtreme_r.retrieval import read_parallel
@@ -155,7 +156,7 @@ def _compare(
 
     def say(event: Event) -> None:
         if isinstance(event, LogMessage):
-            progress.print(event.text, markup=False)
+            progress.print(as_options(event.text), markup=False)
 
     parallel = read_parallel(texts) if texts is not None else None
     results = compare_formats(

@@ -11,7 +11,9 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 from rich.text import Text
 
+from edgebench.cli.hints import as_options
 from edgebench.events import Cooling, Ended, Event, LogMessage, Planned, Pushing, Running, Waiting
+from edgebench.reason import joined
 from edgebench.text import printable
 
 _MS = 1e6
@@ -66,7 +68,7 @@ class _Board:
     def show(self, event: Event) -> None:
         match event:
             case LogMessage(text):
-                self._say(text)
+                self._say(as_options(text))
             case Planned():
                 self._plan(event)
             case Pushing():
@@ -152,7 +154,7 @@ def _ended_line(event: Ended) -> str:
     run = event.run
     latencies = run.latencies_ns
     middle = f"p50 {float(np.median(latencies)) / _MS:.2f} ms" if len(latencies) else "no latencies"
-    verdict = "" if run.valid else f" · not valid: {'; '.join(run.reasons)}"
+    verdict = "" if run.valid else f" · not valid: {joined(run.reasons)}"
     return f"{_name(event)}: {len(latencies)} inferences, {middle}{verdict}"
 
 

@@ -16,7 +16,7 @@ from edgebench.analysis.tuning import tuned
 from edgebench.cli.live import LiveDisplay
 from edgebench.cli.output import check_json_target, console, progress_console, to_stdout, write_json
 from edgebench.errors import EdgebenchError
-from edgebench.measure.parallel import BoardResult, Measure, run_sessions
+from edgebench.measure import BoardResult, Measure, run_sessions
 from edgebench.measurement import Measurement, measurements_to_json
 from edgebench.report.extra_tables import tables_below
 from edgebench.report.table import measurement_table
@@ -79,7 +79,7 @@ def _tell_how_to_go_on(result: BoardResult, store: Store) -> None:
 
 
 def _gravest(failed: Sequence[BoardResult], *, is_alone: bool) -> BaseException:
-    """Return the error to end with, by contract's precedence; the others are said before."""
+    """Return the error to end with, by the precedence of docs/reference/exit-codes.md; the others are said before."""
     errors = sorted(
         ((_rank(result.error), result.device, result.error) for result in failed if result.error), key=_first
     )

@@ -45,6 +45,15 @@ def duration_s(text: str, option: str) -> int:
     return total
 
 
+def shown_duration(seconds: int) -> str:
+    """Return a time as `duration_s` reads it back: `30m`, `1h30m`, `0`."""
+    shown = ""
+    for unit, length in (("d", 86_400), ("h", 3600), ("m", 60), ("s", 1)):
+        count, seconds = divmod(seconds, length)
+        shown += f"{count}{unit}" if count else ""
+    return shown or "0"
+
+
 def _whole(text: str, option: str) -> int:
     try:
         return int(text)

@@ -232,7 +232,7 @@ def command(
     boards = [named_device(name, host, host_key) for name in _named(devices)] or [named_device(None, host, host_key)]
 
     from edgebench.cli.measuring import measure_and_show
-    from edgebench.measure.session import profile_all
+    from edgebench.measure import profile_all
     from edgebench.request import DEFAULT_MODEL, Request
     from edgebench.store.store import Store
     from edgebench.xtreme_r.scores import read_scores
@@ -248,7 +248,7 @@ def command(
             runtime=runtime,
             operators=ops,
             cold=cold,
-            own_cost=overhead if own_cost is None else own_cost,
+            overhead=overhead if own_cost is None else own_cost,
             until_decided=until_decided,
             wait_s=wait_s,
             tune=tuple(parts(tune)),
@@ -274,8 +274,8 @@ def command(
 def _set_up_and_profile(
     request: Request, *, store: Store, scores: Sequence[ScoreRow], on_event: OnEvent
 ) -> list[Measurement]:
-    from edgebench.measure.session import profile_all
-    from edgebench.provision.request_setup import set_up_for
+    from edgebench.measure import profile_all
+    from edgebench.provision import set_up_for
 
     set_up_for(request, on_event)
     return profile_all(request, store=store, scores=scores, on_event=on_event)

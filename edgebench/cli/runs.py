@@ -62,7 +62,7 @@ def show(id: str, store: Path, json_target: str | None) -> None:
     kept = Store(store)
     measurement = kept.measurement(id)
     found = None
-    if measurement.subject.device.get("tune") is not None:
+    if measurement.subject.device.tune is not None:
         found = tuned(kept.measurements(session=measurement.subject.session))
     document = measurements_to_json([measurement])
     write_json(json_target, document if found is None else document | {"tune": found.to_json()})
@@ -110,7 +110,7 @@ def resume_session(session: str | None, scores: Path | None, store: Path, json_t
       edgebench runs resume 20250101T120000-1a2b3c
     """
     from edgebench.cli.measuring import measure_and_show
-    from edgebench.measure.session import resume
+    from edgebench.measure import resume
     from edgebench.request import request_from_json
     from edgebench.store.store import Store
     from edgebench.xtreme_r.scores import read_scores

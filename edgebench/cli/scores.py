@@ -47,10 +47,10 @@ def evaluate(predictions: Path, labels: Path, benchmark: str, seqeval: str, json
     Example:
       edgebench scores eval --predictions predictions --labels labels
     """
-    from edgebench.xtreme_r.scoring import score_folder
+    from edgebench.xtreme_r.scoring import score_predictions
 
     check_json_target(json_target)
-    scores = score_folder(predictions, labels, benchmark=benchmark, seqeval=seqeval)
+    scores = score_predictions(predictions, labels, benchmark=benchmark, seqeval=seqeval)
     write_json(json_target, scores.to_json())
     if to_stdout(json_target):
         from edgebench.report.scores import folder_parts

@@ -36,17 +36,19 @@ def run(file: Path, store: Path, json_target: str | None) -> int:
     Example:
       edgebench study run STUDY.toml --store results
     """
+    from edgebench.cli.hints import as_options
     from edgebench.cli.measuring import measure_and_show, terminated_like_interrupted
     from edgebench.events import Event, LogMessage
+    from edgebench.measurement import measurements_to_json
     from edgebench.store.store import Store
     from edgebench.study.cells import study_cells
     from edgebench.study.file import read_study
     from edgebench.study.run import missing_sessions
-    from edgebench.study.scores import answer, unanswered
+    from edgebench.study.scores import evaluate_pending, pending_evaluations
 
     def tell(event: Event) -> None:
         if isinstance(event, LogMessage):
-            progress_console().print(event.text, markup=False)
+            progress_console().print(as_options(event.text), markup=False)
 
     check_json_target(json_target)
     study, keep = read_study(file), Store(store)
@@ -55,13 +57,13 @@ def run(file: Path, store: Path, json_target: str | None) -> int:
     if sessions:
         code = measure_and_show(sessions, store=keep, json_target=json_target, margin=study.margin)
     else:
-        write_json(json_target, {"measurements": [], "failures": []})
-    missing = unanswered(study, study_cells(study, keep), keep)
+        write_json(json_target, measurements_to_json([], failures={}))
+    pending = pending_evaluations(study, study_cells(study, keep), keep)
     with terminated_like_interrupted():
-        errors = answer(missing, keep, tell)
+        errors = evaluate_pending(pending, keep, tell)
     if errors:
         raise errors[0]
-    if not sessions and not missing:
+    if not sessions and not pending:
         progress_console().print(f"nothing is missing; see: edgebench study report {file}", markup=False)
     return code
 
@@ -77,45 +79,16 @@ def status(file: Path, store: Path, json_target: str | None) -> None:
       edgebench study status STUDY.toml
     """
     from edgebench.store.store import Store
-    from edgebench.study.cells import estimated_remaining_s, study_cells
     from edgebench.study.file import read_study
-    from edgebench.study.scores import unanswered
+    from edgebench.study.status import study_status
 
     check_json_target(json_target)
-    study, keep = read_study(file), Store(store)
-    parts = study_cells(study, keep)
-    left_s = estimated_remaining_s(study, parts)
-    missing = unanswered(study, parts, keep)
-    document = {
-        "study": study.name,
-        "parts": [
-            {
-                "device": part.device.name,
-                "workload": part.workload.label,
-                "done": part.done,
-                "variants": list(part.have),
-                "session": part.session,
-                "took_s": part.took_s,
-            }
-            for part in parts
-        ],
-        "about_s": left_s,
-        "unanswered": [
-            {
-                "device": each.device.name,
-                "variant": each.variant.name,
-                "format": str(each.artifact.format),
-                "task": each.task.name,
-                "langs": list(each.langs),
-            }
-            for each in missing
-        ],
-    }
-    write_json(json_target, document)
+    found = study_status(read_study(file), Store(store))
+    write_json(json_target, found.to_json())
     if to_stdout(json_target):
         from edgebench.report.study import status_parts
 
-        for part in status_parts(study, parts, left_s, [str(each) for each in missing]):
+        for part in status_parts(found):
             console().print(part, markup=False)
 
 
@@ -133,27 +106,12 @@ def report(file: Path, markdown: Path | None, allow_variant_scores: bool, store:
     Example:
       edgebench study report STUDY.toml --markdown report.md
     """
-    from edgebench.store.scores import stored_scores, with_stored
     from edgebench.store.store import Store
-    from edgebench.study.answers import answer_study
-    from edgebench.study.cells import study_cells
+    from edgebench.study.answers import study_report
     from edgebench.study.file import read_study
-    from edgebench.study.scores import unanswered
-    from edgebench.xtreme_r.scores import read_scores
 
     check_json_target(json_target)
-    study, keep = read_study(file), Store(store)
-    rows = read_scores(study.scores) if study.scores is not None else []
-    parts = study_cells(study, keep)
-    stored, examples = stored_scores(keep, [each for part in parts for each in part.measurements])
-    found = answer_study(
-        study,
-        parts,
-        with_stored(rows, stored),
-        examples=examples,
-        missing=[str(each) for each in unanswered(study, parts, keep)],
-        allow_variant_scores=allow_variant_scores,
-    )
+    found = study_report(read_study(file), Store(store), allow_variant_scores=allow_variant_scores)
     write_json(json_target, found.to_json())
     if to_stdout(json_target):
         from edgebench.report.study import study_parts

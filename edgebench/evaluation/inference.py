@@ -1,4 +1,4 @@
-"""What a model answers on a device: the same agent, artifact and session options as the timed runs."""
+"""Inference on a device: the outputs of a model, with the agent, artifact and session options of the timed runs."""
 
 from __future__ import annotations
 
@@ -8,21 +8,15 @@ import math
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from edgebench.artifact import Artifact
-from edgebench.board.agent import RemoteAgent
-from edgebench.board.journal import failure
-from edgebench.board.lease import open_leased_agent
-from edgebench.board.preflight import preflight, providers_for, push_artifact
+from edgebench.board import RemoteAgent, open_leased_agent, preflight, providers_for, push_artifact
 from edgebench.device import Device
 from edgebench.errors import AgentError, ConfigError
 from edgebench.events import OnEvent, ignore
-from edgebench.measure.collect import RunCollector
-from edgebench.measure.inputs import encode, resolve_workload
-from edgebench.measure.runs import run_spec
-from edgebench.measurement import Run
+from edgebench.measure import RunCollector, collect_run, encode, resolve_workload, run_spec
+from edgebench.run import Run
 from edgebench.text import printable
 from edgebench.workload import EncodedInputs, Workload
 from edgebench.xtreme_r.retrieval import pooled
@@ -91,7 +85,9 @@ def sentence_vectors(
     import numpy as np
 
     if artifact.head not in (None, _ENCODER):
-        raise ConfigError(f"{artifact.model_path}: {artifact.head} has no {_STATES}; try: --task encoder")
+        raise ConfigError(
+            f"{artifact.model_path}: {artifact.head} has no {_STATES}", hint="export it with `task='encoder'`"
+        )
     workload = _workload(artifact, texts, device, batch=1, threads=threads, choices=None, truncate=truncate)
     inputs = encode(artifact, workload)
     answers = _answers(artifact, workload, inputs, device=device, runtime=runtime, python=python, on_event=on_event)
@@ -126,7 +122,7 @@ def _answers(
 
 @dataclass(frozen=True, slots=True)
 class Inferred:
-    """What a model answered to each batch, and the run that it did it in, with every latency and reading."""
+    """A model's outputs for each batch, and the run that produced them, with every latency and reading."""
 
     batches: list[Outputs]
     run: Run
@@ -134,7 +130,7 @@ class Inferred:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BoardModel:
-    """An artifact on a board that is ours, its files there; `providers`, `runtime`: what it runs on, as for a run."""
+    """An artifact whose files are on a leased board; `providers`, `runtime`: what it runs on, as for a run."""
 
     agent: RemoteAgent
     artifact: Artifact
@@ -148,13 +144,13 @@ class BoardModel:
         *,
         reduce: Literal["", "mean"] = "",
         warm_shapes: bool = False,
-        watch: Callable[[RunCollector], None] = lambda _: None,
+        watch: Callable[[RunCollector], None] | None = None,
     ) -> Inferred:
-        """Run each input once, in order, as a settled workload says, and return what came out.
+        """Run each input once, in order, under a resolved workload, and return the outputs.
 
         Args:
             reduce, warm_shapes: as in a RunSpec of the agent's protocol.
-            watch: called with what was collected whenever something came.
+            watch: called after every message with what was collected so far.
 
         Raises:
             RunFailed, BoardError, AgentError, ConnectionLost.
@@ -172,26 +168,17 @@ class BoardModel:
             runtime=self.runtime,
         )
         spec = replace(spec, reduce=reduce, warm_shapes=warm_shapes)
-        collector = RunCollector(spec, started_at=datetime.now(UTC).isoformat(timespec="milliseconds"))
-        outputs: protocol.Outputs | None = None
-        with agent.running(spec) as entries:
-            for entry in entries:
-                if isinstance(entry.message, protocol.Failed):
-                    raise failure(agent.name, entry.message)
-                if isinstance(entry.message, protocol.Outputs):
-                    outputs = entry.message
-                collector.take(entry)
-                watch(collector)
-        data = self._fetch(spec.run_id, outputs)
+        collector = collect_run(agent, spec, watch=watch)
+        data = self._fetch(spec.run_id, collector.outputs)
         count = len(inputs.lengths) // (workload.choices or 1)
         rows = [min(workload.batch, count - at) for at in range(0, count, workload.batch)]
-        names = outputs.names if outputs is not None else []
+        names = collector.outputs.names if collector.outputs is not None else []
         return Inferred(read_outputs(data, names, rows, source=f"{agent.name}: run {spec.run_id}"), collector.run())
 
     def _fetch(self, run_id: str, outputs: protocol.Outputs | None) -> bytes:
         name = self.agent.name
         if outputs is None or outputs.bytes > MAX_OUTPUT_BYTES:
-            raise AgentError(f"{name}: run {run_id} told of no outputs, or of more than {MAX_OUTPUT_BYTES} bytes")
+            raise AgentError(f"{name}: run {run_id} reported no outputs, or more than {MAX_OUTPUT_BYTES} bytes")
         data = self.agent.fetch(run_id, "outputs.npy", limit=outputs.bytes)
         if hashlib.sha256(data).hexdigest() != outputs.sha256:
             raise AgentError(f"{name}: the outputs of run {run_id} are not what the board wrote")

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from edgebench.artifact import Artifact, hash_file
-from edgebench.errors import ExportError
+from edgebench.errors import ExportError, StoreError
 
 RECORD = "artifact.json"
 _TEMPORARY = ".making-"
@@ -57,7 +57,7 @@ def find_artifact(cache: Path, key: str) -> tuple[Artifact, dict[str, Any]] | No
         record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
         artifact = Artifact.from_json(record, path=folder)
         whole = all((folder / file.name).stat().st_size == file.bytes for file in artifact.files)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, StoreError):
         return None
     return (artifact, record) if whole else None
 

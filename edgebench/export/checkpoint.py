@@ -69,7 +69,7 @@ def open_checkpoint(folder: Path, *, source: str, task: str | None) -> Checkpoin
     if head.labels_weight is not None and config.get("id2label") == {}:
         raise CheckpointError(
             f"{path} names no labels (its id2label is empty), and {head.architecture} has a row for each;"
-            " name them there, or leave the head out with --task encoder"
+            " name them there, or leave the head out with `task='encoder'`"
         )
     if head.task == _SPANS and geometry.num_labels != 2:
         raise CheckpointError(
@@ -90,7 +90,7 @@ def read_lineage(folder: Path) -> Lineage | None:
         ConfigError: it has an unknown key or kind.
     """
     path = folder / "lineage.json"
-    return Lineage.from_json(_read_json(path)) if path.is_file() else None
+    return Lineage.from_json(_read_json(path), where=str(path)) if path.is_file() else None
 
 
 def _weight_files(folder: Path) -> tuple[Path, ...]:

@@ -34,5 +34,5 @@ def to_half(values: NDArray[np.float32], *, where: str) -> NDArray[np.float16]:
 
     largest = np.finfo(np.float16).max
     if max(values.max(), -values.min()) > largest:
-        raise CheckpointError(f"{where} holds values beyond {largest:.0f}, float16's largest; try: --format onnx-fp32")
+        raise CheckpointError(f"{where} holds values beyond {largest:.0f}, float16's largest; try `format='onnx-fp32'`")
     return values.astype(np.float16)

@@ -102,5 +102,5 @@ def find_head(task: str | None, architectures: list[str], *, where: str) -> Head
     named = ", ".join(architectures) or "no architecture"
     raise CheckpointError(
         f"{where}: its head is not supported ({named}; supported: {supported}); "
-        "try: --task encoder, which exports the encoder without it"
+        "try: `task='encoder'`, which exports the encoder without it"
     )

@@ -272,7 +272,7 @@ def refuse(parity: Parity, bound: Bound, format: Format, *, where: str) -> None:
         raise ParityError(
             f"{where}: {format} has a mean cosine of {parity.mean_cosine:.3f} to torch over {parity.examples} inputs"
             f" in {parity.runtime} (at least {bound.mean_cosine:g}); nothing was kept;"
-            f" try: --format {format.runtime.replace('runtime', '')}-fp32"
+            f" try: `format='{format.runtime.replace('runtime', '')}-fp32'`"
         )
 
 

@@ -4,32 +4,31 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from edgebench.artifact import Artifact, ArtifactFile, Format, Parity, hash_file, parse_format
-from edgebench.errors import CheckpointError, ConfigError, EdgebenchError, ExportError, ParityError
+from edgebench.errors import CheckpointError, ConfigError, ExportError, ParityError
 from edgebench.export import cache as artifacts
-from edgebench.export import hub, reference
-from edgebench.export.checkpoint import TOKENIZER_FILES, Checkpoint, open_checkpoint, read_lineage, reference_checkpoint
+from edgebench.export import reference
+from edgebench.export.checkpoint import TOKENIZER_FILES, Checkpoint, read_lineage
 from edgebench.export.existing import existing_file, existing_onnx, existing_tflite, exported_before
 from edgebench.export.isolation import Job, run_job
 from edgebench.export.recipes import RECIPES, versions
-from edgebench.export.tflite_file import DEFAULT_CHOICES, choose_buckets, default_buckets
-from edgebench.export.tflite_runtimes import TFLITE_RUNTIMES, tflite_runtime_python
-from edgebench.export.tokens import encode_with, refuse_long
-from edgebench.variant import REFERENCE_PREFIX, Variant
+from edgebench.export.sources import Say, Shapes, checked_length, find_checkpoint, shapes_of
+from edgebench.export.tflite_checks import other_runtimes
+from edgebench.export.tflite_file import default_buckets
+from edgebench.export.tflite_runtimes import TFLITE_RUNTIMES
+from edgebench.variant import Variant
 
 #: Part of every artifact's key: raise it when the same checkpoint would give another file.
 EXPORTER_VERSION = 4
-_TRY_AGAIN_S = 3600  # to make an environment that could not be made
 
 #: An artifact and its record.
 Found: TypeAlias = tuple[Artifact, dict[str, Any]]
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,14 +38,6 @@ class Exported:
     variant: Variant
     artifact: Artifact
     cached: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shapes:
-    """What a .tflite file fixes: lengths in tokens, sequences of an example. Empty for ONNX, which fixes neither."""
-
-    buckets: tuple[int, ...] = ()
-    choices: int | None = None
 
 
 def export_model(
@@ -91,65 +82,14 @@ def export_model(
     else:
         chosen = parse_format(str(format))
         checkpoint = find_checkpoint(source, task=task, say=say)
-        longest = _checked_length(checkpoint, max_seq_len)
+        longest = checked_length(checkpoint, max_seq_len)
         if buckets is None and max_seq_len is not None:
             buckets = default_buckets(longest, reach=longest)
-        shapes = _shapes(checkpoint, chosen, longest, buckets=buckets, choices=choices)
+        shapes = shapes_of(checkpoint, chosen, longest, buckets=buckets, choices=choices)
         exported = _export(checkpoint, chosen, shapes, name=name, cache=cache, say=say)
         longest = max(shapes.buckets, default=longest)
         exported = replace(exported, artifact=replace(exported.artifact, max_seq_len=longest))
     return exported if out is None else _copy_out(exported, out)
-
-
-def longest_input(source: str | Path, format: Format | None = None) -> int | None:
-    """Return how many tokens a model takes in a format, from its config alone; None for an existing file, which doesn't
-    tell.
-
-    Raises:
-        UsageError, CheckpointError: as for `export_model`.
-    """
-    if existing_file(source) is not None:
-        return None
-    longest = find_checkpoint(str(source), task=None).geometry.max_seq_len
-    return max(default_buckets(longest)) if format is not None and format.runtime == "tflite" else longest
-
-
-def refuse_texts(source: str | Path, format: Format, texts: Sequence[str]) -> None:
-    """Refuse texts that are longer than what a checkpoint's export takes; of an existing file only its inputs tell.
-
-    Raises:
-        ConfigError: some are too long.
-        UsageError, CheckpointError, MissingExtra: as for `export_model`.
-    """
-    if existing_file(source) is not None:
-        return
-    checkpoint = find_checkpoint(str(source), task=None)
-    if checkpoint.tokenizer is None:
-        raise ConfigError(f"{source} has no tokenizer: texts can't be encoded; try --seq-len or --lang")
-    longest = checkpoint.geometry.max_seq_len
-    buckets = _shapes(checkpoint, format, longest, buckets=None, choices=None).buckets
-    lengths = [len(ids) for ids in encode_with(checkpoint.tokenizer, texts)]
-    refuse_long(lengths, max(buckets, default=longest), buckets=buckets)
-
-
-def find_checkpoint(source: str, *, task: str | None, say: Say = lambda _: None) -> Checkpoint:
-    """Return the checkpoint behind a folder, hub id or reference name; from the hub it is downloaded.
-
-    Raises:
-        UsageError, CheckpointError: as for `export_model`.
-    """
-    if source.startswith(REFERENCE_PREFIX):
-        return reference_checkpoint(source, task=task)
-    folder = Path(source).expanduser()
-    if folder.is_dir():
-        return open_checkpoint(folder, source=source, task=task)
-    if folder.exists():
-        raise ConfigError(f"{source} is neither a checkpoint's folder nor an .onnx or .tflite file")
-    # `runs/xnli` looks like a hub id too; where there is a folder `runs`, a folder was meant.
-    if not hub.may_be_hub_id(source) or (folder.parent != Path() and folder.parent.is_dir()):
-        raise ConfigError(f"no such folder: {source}")
-    say(f"fetching {source} from the hub")
-    return open_checkpoint(hub.download(source), source=source, task=task)
 
 
 def _take_existing(path: Path, *, name: str | None, cache: Path, say: Say) -> Exported:
@@ -171,30 +111,6 @@ def _name_of_file(path: Path) -> str:
         return path.stem
     folder = path.parent.resolve()
     return folder.parent.name if folder.name in {str(format) for format in Format} else folder.name
-
-
-def _checked_length(checkpoint: Checkpoint, max_seq_len: int | None) -> int:
-    longest = checkpoint.geometry.max_seq_len
-    if max_seq_len is None:
-        return longest
-    if not 1 <= max_seq_len <= longest:
-        raise ConfigError(
-            f"{checkpoint.source}: max_seq_len must be 1..{longest}, the model's positions; got {max_seq_len}"
-        )
-    return max_seq_len
-
-
-def _shapes(
-    checkpoint: Checkpoint, format: Format, longest: int, *, buckets: Sequence[int] | None, choices: int | None
-) -> Shapes:
-    if format.runtime != "tflite":
-        return Shapes()
-    if choices is not None and choices < 1:
-        raise ConfigError(f"choices must be >= 1, got {choices}")
-    return Shapes(
-        buckets=choose_buckets(buckets, longest, where=checkpoint.source),
-        choices=(choices or DEFAULT_CHOICES) if checkpoint.head.has_choices else None,
-    )
 
 
 def _export(
@@ -274,7 +190,7 @@ def _make(checkpoint: Checkpoint, format: Format, shapes: Shapes, *, cache: Path
     base = None
     if (source := RECIPES[format].made_from) is not None:
         base = _export(checkpoint, source, shapes, name=None, cache=cache, say=say)
-    elsewhere = _other_runtimes(TFLITE_RUNTIMES, cache, say) if format.runtime == "tflite" else []
+    elsewhere = other_runtimes(TFLITE_RUNTIMES, cache, say) if format.runtime == "tflite" else []
     start = time.perf_counter()
     with artifacts.temporary_folder(cache) as folder:
         job = replace(
@@ -343,7 +259,7 @@ def _checked_further(checkpoint: Checkpoint, shapes: Shapes, found: Found, *, ca
     artifact, record = found
     told = {parity.runtime for parity in artifact.parity_elsewhere} | set(artifact.refused_by)
     missing = [version for version in TFLITE_RUNTIMES if f"tflite-runtime {version}" not in told]
-    elsewhere = _other_runtimes(missing, cache, say)
+    elsewhere = other_runtimes(missing, cache, say)
     if not elsewhere:
         return found
     job = _job(checkpoint, artifact.format, shapes, artifact.path, elsewhere, cache, say)
@@ -365,34 +281,6 @@ def _checked_further(checkpoint: Checkpoint, shapes: Shapes, found: Found, *, ca
     with suppress(ExportError):  # a cache that can't be written
         artifacts.tell_artifact(cache, key, record)
     return checked, record
-
-
-def _other_runtimes(versions: Iterable[str], cache: Path, say: Say) -> list[tuple[str, str]]:
-    """Return the Pythons of these TFLite runtimes, which older boards have, as (version, path), made where they are not
-    there yet. A machine that can't make one checks without it, and says so; it tries again an hour later."""
-    found = []
-    for version in versions:
-        failed = cache / "environments" / f"tflite-runtime-{version}.failed"
-        try:
-            reason = _failed_lately(failed)
-            if reason is None:
-                found.append((version, str(tflite_runtime_python(version, cache=cache, on_progress=say))))
-                failed.unlink(missing_ok=True)
-        except EdgebenchError as error:
-            reason = str(error)
-            with suppress(ExportError):  # a cache that can't be written
-                artifacts.write_whole(failed, reason.encode())
-        if reason is not None:
-            say(f"not checked in tflite-runtime {version}: {reason}")
-    return found
-
-
-def _failed_lately(note: Path) -> str | None:
-    """Return why an environment could not be made, where that is not long ago."""
-    try:
-        return note.read_text(encoding="utf-8") if time.time() - note.stat().st_mtime < _TRY_AGAIN_S else None
-    except OSError:
-        return None
 
 
 def _highest(*values: int | None) -> int | None:

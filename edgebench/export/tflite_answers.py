@@ -85,7 +85,7 @@ class TFLiteRuntime:
         )
         try:
             done = subprocess.run(
-                [self.python, "-m", "edgebench_agent.answers", folder / "inputs", folder / "outputs.npy"],
+                [self.python, "-m", "edgebench_agent.run.answers", folder / "inputs", folder / "outputs.npy"],
                 input=spec.to_json(),
                 capture_output=True,
                 env={**os.environ, "PYTHONPATH": _agent_path(), "PYTHONSAFEPATH": "1"},

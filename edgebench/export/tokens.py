@@ -31,7 +31,7 @@ def encode_texts(
     import numpy as np
 
     if artifact.tokenizer is None:
-        raise ConfigError(f"{artifact.model_path} has no tokenizer: texts can't be encoded; try --seq-len or --lang")
+        raise ConfigError(f"{artifact.model_path} has no tokenizer: texts can't be encoded; try `seq_len` or `lang`")
     if not texts:
         raise ConfigError("there are no texts to encode")
     encoded = encode_with(artifact.tokenizer, [prefix + text for text in texts])
@@ -52,7 +52,7 @@ def refuse_long(lengths: Sequence[int], limit: int, *, buckets: Sequence[int] = 
         what = "the longest that the file is made for" if buckets else "what the model takes"
         raise ConfigError(
             f"{len(long)} of {len(lengths)} texts are longer than {limit} tokens, {what}"
-            f" (the first: number {long[0] + 1}; the longest: {max(lengths)} tokens); shorten them, or try --truncate"
+            f" (first: number {long[0] + 1}; longest: {max(lengths)} tokens); shorten them or try `truncate=True`"
         )
 
 
@@ -106,7 +106,7 @@ def open_tokenizer(artifact: Artifact) -> Tokenizer:
     if artifact.tokenizer is None:
         raise ConfigError(
             f"{artifact.model_path} has no tokenizer, and examples are encoded with the checkpoint's own; "
-            f"try --model with the checkpoint's folder"
+            f"try the checkpoint's folder as the model"
         )
     tokenizer = _open(artifact.tokenizer)
     pieces, pad = tokenizer.get_vocab_size(with_added_tokens=True), tokenizer.token_to_id("<pad>")

@@ -1,14 +1,20 @@
-"""From a journal to a Run: take the messages in order, put the figures together."""
+"""From a specification to a Run: launch it on the board, take the journal's messages in order, build the figures.
+
+This is the only module of the host that interprets the messages of a run's journal.
+"""
 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from edgebench.errors import AgentError
-from edgebench.measurement import Memory, Run, Series, Trace
+from edgebench.board import Position, RemoteAgent, agent_archive, run_failure
+from edgebench.errors import AgentError, BoardBusy
+from edgebench.facts import RunFacts
+from edgebench.run import Memory, Run, Series, Trace
 from edgebench.text import printable
 from edgebench_agent import protocol
 
@@ -16,42 +22,122 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-
 #: More than any board has; a trace of more would fill the host's memory.
 _MOST_SENSORS = 256
 _MOST_LOG_LINES = 100
-#: Messages that say which of the run's models they are about.
+#: Messages that name the model that they are about.
 _OF_A_MODEL = (protocol.Loaded, protocol.First, protocol.Latencies, protocol.WarmedUp)
 
 
-class RunCollector:
-    """Takes the messages of one run as they come; `run` puts them together at the end.
+class RunInterrupted(KeyboardInterrupt):
+    """An interrupt (Ctrl-C) while a run was in progress: it is ended, and the collectors have all that it sent."""
 
-    `spec` is what the run was asked to do; `agent_sha256` the agent that was asked. Where several models alternate in
-    a process, each has a run with an `id` of its own: `spec` is then the `model`-th part of what the process was asked,
-    of `models`.
+
+def collect_run(
+    agent: RemoteAgent, spec: protocol.RunSpec, *, watch: Callable[[RunCollector], None] | None = None
+) -> RunCollector:
+    """Launch a run on a board and collect its messages to the last one.
+
+    Args:
+        watch: called after every message with what was collected so far.
+
+    Raises:
+        RunFailed: the run failed: its model, its inputs or its runtime are at fault.
+        BoardBusy, LeaseLost, BoardError, AgentError, ConnectionLost: as `collect_models`.
+    """
+    collector = RunCollector(spec)
+    collect_models(agent, spec, [collector], watch=watch)
+    if collector.failed is not None:
+        raise run_failure(agent.name, collector.failed)
+    return collector
+
+
+def collect_models(
+    agent: RemoteAgent,
+    spec: protocol.RunSpec,
+    collectors: Sequence[RunCollector],
+    *,
+    watch: Callable[[RunCollector], None] | None = None,
+) -> None:
+    """Launch the run of one process and give its messages to a collector for each of its models.
+
+    While another run occupies the board, the launch is retried as long as the agent's retry policy allows. On any later
+    error the run is ended on the board, as far as the board can be reached. A run that fails does not raise: see
+    `RunCollector.failed`. `watch` is called after every message with the first collector.
+
+    Raises:
+        BoardBusy: another run still occupies the board.
+        LeaseLost: the board is leased to another user by now.
+        BoardError: the board refused the run.
+        AgentError: a message is not valid, or the journal ends without saying how the run ended.
+        ConnectionLost: the board could not be reached again.
+        RunInterrupted: Ctrl-C while the run was in progress.
+    """
+    agent.retry_while_busy(lambda: _collect_once(agent, spec, collectors, watch))
+
+
+def _collect_once(
+    agent: RemoteAgent,
+    spec: protocol.RunSpec,
+    collectors: Sequence[RunCollector],
+    watch: Callable[[RunCollector], None] | None,
+) -> None:
+    position = Position()
+    started_at = datetime.now(UTC).isoformat(timespec="milliseconds")
+    for collector in collectors:
+        collector.started_at = started_at
+    try:
+        agent.launch(spec)
+        for entry in agent.follow(spec.run_id, position=position):
+            for collector in collectors:
+                collector.take(entry)
+            if watch is not None:
+                watch(collectors[0])
+    except BoardBusy:
+        raise  # the run was not started
+    except KeyboardInterrupt as interrupt:
+        for entry in agent.stop(spec.run_id, position=position):
+            for collector in collectors:
+                collector.take(entry)
+        raise RunInterrupted from interrupt
+    except BaseException:
+        agent.stop(spec.run_id, position=position)
+        raise
+
+
+class RunCollector:
+    """Takes the messages of one run as they come; `run` returns the Run that they make.
+
+    Args:
+        spec: what the board was requested to run.
+        agent_sha256: of the agent that must have run it; default: this edgebench's.
+        id: of the Run; default: the process's. Where several models alternate in a process, each has its own Run, and
+            `spec` is the part of the process's specification that is about the model.
+        model, models: the position of this model among those of the process, and how many there are.
     """
 
     def __init__(
         self,
         spec: protocol.RunSpec,
         *,
-        started_at: str,
         agent_sha256: str | None = None,
         id: str | None = None,
         model: int = 0,
         models: int = 1,
     ) -> None:
         self.run_id = spec.run_id
+        self.outputs: protocol.Outputs | None = None
+        self.operators: list[protocol.Operators] = []
+        self.phase_starts_ns: dict[str, int] = {}  # on the board's monotonic clock
         self._id = id or spec.run_id
         self._model = model
         self._models = models
-        self.started_at = started_at
+        self.started_at = ""  # the host's clock, UTC, ISO 8601
         self.phase = "starting"
         self.last_reading: dict[str, int] = {}
         self.log: list[str] = []
         self.failed: protocol.Failed | None = None
-        self._agent_sha256 = agent_sha256
+        self._agent_sha256 = agent_sha256 or agent_archive()[1]
         sequences = spec.batch * spec.choices
         batches = [spec.lengths[at : at + sequences] for at in range(0, len(spec.lengths), sequences)]
         self._batch_longest = [max(batch) for batch in batches]
@@ -77,16 +163,20 @@ class RunCollector:
         self._first_ns: int | None = None
 
     def take(self, entry: protocol.Entry) -> None:
-        """Add one message."""
+        """Add one message.
+
+        Raises:
+            AgentError: it does not fit the run.
+        """
         message = entry.message
         if isinstance(message, _OF_A_MODEL) and message.model != self._model:
             if message.model >= self._models:
-                raise AgentError(f"run {self.run_id}: the board reports a model that it was not given")
+                raise AgentError(f"run {self.run_id}: the board reports a model that it was not sent")
             return
         match message:
             case protocol.Latencies():
                 if max(message.items, default=0) >= len(self._batch_sizes):
-                    raise AgentError(f"run {self.run_id}: the board reports an input that it was not given")
+                    raise AgentError(f"run {self.run_id}: the board reports an input that it was not sent")
                 (self._warmup if message.warmup else self._timed).extend(message)
             case protocol.Readings():
                 self._take_readings(entry.t_ns, message.values)
@@ -94,6 +184,11 @@ class RunCollector:
                 self._take_hello(message)
             case protocol.Phase():
                 self.phase = message.name
+                self.phase_starts_ns[message.name] = entry.t_ns
+            case protocol.Outputs():
+                self.outputs = message
+            case protocol.Operators():
+                self.operators.append(message)
             case protocol.Loaded():
                 self._load_ns = message.load_ns
                 loaded = asdict(message)
@@ -120,7 +215,7 @@ class RunCollector:
 
     @property
     def recent_ns(self) -> list[int]:
-        """The latest timed latencies, at most 1,000, for a display."""
+        """The latest timed latencies, at most 1,000, for progress reports."""
         return self._timed.latency_ns[-1000:].tolist()
 
     @property
@@ -130,7 +225,7 @@ class RunCollector:
         return (starts[-1] - starts[0]) / 1e9 if starts else 0.0
 
     def run(self) -> Run:
-        """Return the run; validity is judged elsewhere."""
+        """Return the run as far as it was collected, without a judgement of its validity."""
         import numpy as np
 
         trace = Trace(
@@ -149,7 +244,7 @@ class RunCollector:
             load_ns=self._load_ns,
             first_ns=self._first_ns,
             memory=self._memory(),
-            facts=self._facts | ({"log": list(self.log)} if self.log else {}),
+            facts=RunFacts.from_json(self._facts | ({"log": self.log} if self.log else {})),
             tokens=int(executed @ np.asarray(self._batch_tokens, np.int64)),
             inferences=int(executed @ np.asarray(self._batch_sizes, np.int64)),
         )
@@ -157,12 +252,12 @@ class RunCollector:
     def _take_hello(self, hello: protocol.Hello) -> None:
         if hello.run_id != self.run_id or hello.protocol != protocol.PROTOCOL_VERSION:
             raise AgentError(f"run {self.run_id}: the journal is that of another run or protocol")
-        if self._agent_sha256 is not None and hello.agent_sha256 != self._agent_sha256:
-            raise AgentError(f"run {self.run_id}: another agent than ours did it")
+        if hello.agent_sha256 != self._agent_sha256:
+            raise AgentError(f"run {self.run_id}: it was run by another version of the agent")
         self._facts |= {key: value for key, value in asdict(hello).items() if key != "run_id"}
 
     def _padded(self, buckets: list[int]) -> list[int]:
-        """Return the tokens of each batch after padding, to its longest or to a length that the model is made for."""
+        """Return the tokens of each batch after padding, to its longest input or to a bucket of the model."""
         return [
             count * next((bucket for bucket in buckets if bucket >= longest), longest)
             for longest, count in zip(self._batch_longest, self._batch_sequences, strict=True)
@@ -187,7 +282,7 @@ class RunCollector:
 
     def _memory(self) -> Memory:
         if self._models > 1:
-            return Memory()  # what a process of several models takes is nobody's own
+            return Memory()  # models that share a process have no memory figures of their own
 
         def highest(*names: str) -> int | None:
             peaks = [max(self._readings[name][1]) for name in names if name in self._readings]
@@ -202,7 +297,7 @@ class RunCollector:
 
 
 class _Columns:
-    """Inferences as columns that grow: 24 bytes each, for a run of an hour has millions."""
+    """Inferences as growing columns of 24 bytes each, because a run of an hour has millions."""
 
     def __init__(self) -> None:
         self.start_ns = array("q")

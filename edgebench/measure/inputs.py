@@ -1,4 +1,4 @@
-"""Inputs: what an artifact is given for a workload, and whether it can take it."""
+"""Inputs of an artifact under a workload: checked, tokenised and put in order."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _CHOICES = 2  # XCOPA's
 
 
 def resolve_workload(artifact: Artifact, workload: Workload) -> Workload:
-    """Return the workload with what the artifact decides of it: sequences of an example, and how they are padded.
+    """Return the workload with what the artifact determines: sequences of an example, and padding.
 
     Raises:
-        ConfigError: the artifact can't take it.
+        ConfigError: the artifact can't run it.
     """
     if artifact.format.runtime == "tflite":
         refuse_batch(str(artifact.format), workload)
@@ -31,34 +31,37 @@ def resolve_workload(artifact: Artifact, workload: Workload) -> Workload:
 
 
 def refuse_batch(format: str, workload: Workload) -> None:
-    """Raise ConfigError where a format that takes one example at a time is to take several."""
+    """Raise ConfigError for a batch of several examples in a format that takes one at a time."""
     if workload.batch > 1:
         raise ConfigError(
-            f"{format} takes one input at a time, not batches of {workload.batch}; try --batch 1, or an ONNX format"
+            f"{format} takes one input at a time, not batches of {workload.batch}",
+            hint="try `batch=1`, or an ONNX format",
         )
 
 
 def _choices(artifact: Artifact, workload: Workload) -> int | None:
-    """Return how many sequences an example has; None where it is one, as for any head but multiple choice."""
+    """Return how many sequences an example has; None for one, as all heads but multiple choice have."""
     if artifact.choices is not None and workload.choices not in (None, artifact.choices):
         raise ConfigError(f"{artifact.model_path} is made for {artifact.choices} choices, not {workload.choices}")
     if artifact.head is None:
         return workload.choices  # an existing file: the board says whether it fits
     if artifact.head != _MULTIPLE_CHOICE:
         if workload.choices not in (None, 1):
-            raise ConfigError(f"{artifact.head} takes one sequence an example; leave --choices {workload.choices} out")
+            raise ConfigError(
+                f"{artifact.head} takes one sequence an example", hint=f"leave `choices={workload.choices}` out"
+            )
         return None
     return workload.choices or artifact.choices or _CHOICES
 
 
 def encode(artifact: Artifact, workload: Workload) -> EncodedInputs:
-    """Return the token ids of a settled workload's sequences, those of an example next to each other.
+    """Return the token ids of a resolved workload's sequences, those of an example next to each other.
 
-    Offline, samples may be taken in any order: by length, so that a batch has little padding. Each query of a
-    multi-stream has the same number of samples: the last one is filled up with the first inputs.
+    Offline, inputs may run in any order: they are sorted by length, so that batches need little padding. In
+    multi-stream, each query has the same number of inputs: the last query is filled up with the first inputs.
 
     Raises:
-        ConfigError: texts are too long, or don't make whole examples.
+        ConfigError: texts are too long, or their number is no multiple of the choices.
     """
     choices = workload.choices or 1
     if workload.texts is not None:
@@ -69,15 +72,15 @@ def encode(artifact: Artifact, workload: Workload) -> EncodedInputs:
         encoded = random_inputs(counts, vocab_size=artifact.vocab_size)
     match workload.scenario:
         case Scenario.OFFLINE:
-            return _by_length(encoded, choices)
+            return _sort_by_length(encoded, choices)
         case Scenario.MULTI_STREAM:
-            return _filled_up(encoded, workload.batch * choices)
+            return _fill_up(encoded, workload.batch * choices)
         case _:
             return encoded
 
 
-def _filled_up(inputs: EncodedInputs, sequences: int) -> EncodedInputs:
-    """Return the inputs, and the first ones again until each query has so many sequences."""
+def _fill_up(inputs: EncodedInputs, sequences: int) -> EncodedInputs:
+    """Return the inputs, followed by the first ones until each query has so many sequences."""
     import numpy as np
 
     missing = -len(inputs.lengths) % sequences
@@ -85,8 +88,8 @@ def _filled_up(inputs: EncodedInputs, sequences: int) -> EncodedInputs:
     return EncodedInputs(np.concatenate([inputs.ids, ids]), np.concatenate([inputs.lengths, inputs.lengths[:missing]]))
 
 
-def _by_length(inputs: EncodedInputs, choices: int) -> EncodedInputs:
-    """Return the examples by their longest sequence, ascending."""
+def _sort_by_length(inputs: EncodedInputs, choices: int) -> EncodedInputs:
+    """Return the examples sorted by their longest sequence, ascending."""
     import numpy as np
 
     sequences = np.split(inputs.ids, np.cumsum(inputs.lengths)[:-1])
@@ -99,5 +102,5 @@ def _by_length(inputs: EncodedInputs, choices: int) -> EncodedInputs:
 def _check_examples(texts: Sequence[str], choices: int) -> None:
     if len(texts) % choices:
         raise ConfigError(
-            f"{len(texts)} texts don't make whole examples of {choices} choices: each takes {choices} lines"
+            f"{len(texts)} texts are no multiple of {choices} choices: each example takes {choices} lines"
         )

@@ -1,4 +1,4 @@
-"""Sessions on several boards at once: what happens to one board does not happen to the others."""
+"""Sessions on several boards at once: a failure on one board does not affect the others."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from edgebench.measurement import Measurement
 
 
 class Measure(Protocol):
-    """A session that is ready to go: call it, and it tells how it goes on."""
+    """A session that is ready to start: call it to measure; progress goes to `on_event`."""
 
     def __call__(self, *, on_event: OnEvent) -> list[Measurement]: ...
 
 
 @dataclass(slots=True, kw_only=True)
 class BoardResult:
-    """What came of a board's session: its measurements, or why it ended early. `session`: None before it began."""
+    """The result of a board's session: its measurements, or the error that ended it; `session`: None if none began."""
 
     device: str
     measurements: list[Measurement] = field(default_factory=list)
@@ -29,25 +29,30 @@ class BoardResult:
 
 
 def run_sessions(sessions: Mapping[str, Measure], *, on_event: Callable[[str, Event], None]) -> list[BoardResult]:
-    """Carry out one session a board, all at once; return what came of each, in the order given.
+    """Run one session on each board, all at the same time.
 
-    `on_event(board, event)` is called by one board at a time. An interrupt (Ctrl-C) ends every session where it tells
-    something next; each then has KeyboardInterrupt as its error.
+    Args:
+        sessions: a session for each board's name.
+        on_event: called with the board's name and an event, by one board at a time.
+
+    Returns:
+        A result for each board, in the order of `sessions`. A session's error is in its result and is not raised. After
+        an interrupt (Ctrl-C) every session ends at its next event, with KeyboardInterrupt as its error.
     """
     results = [BoardResult(device=name) for name in sessions]
     interrupted = threading.Event()
-    telling = threading.Lock()
-    works = [
+    reporting = threading.Lock()
+    threads = [
         threading.Thread(
-            target=_carry_out, args=(result, measure, interrupted, telling, on_event), name=result.device, daemon=True
+            target=_run, args=(result, measure, interrupted, reporting, on_event), name=result.device, daemon=True
         )
         for result, measure in zip(results, sessions.values(), strict=True)
     ]
-    if len(works) == 1:
-        works[0].run()  # here: an interrupt then ends even a wait for the network
+    if len(threads) == 1:
+        threads[0].run()  # in this thread: an interrupt then ends even a wait for the network
         return results
-    for work in works:
-        work.start()
+    for thread in threads:
+        thread.start()
     try:
         _wait_for(results)
     except KeyboardInterrupt:
@@ -57,34 +62,34 @@ def run_sessions(sessions: Mapping[str, Measure], *, on_event: Callable[[str, Ev
 
 
 def _wait_for(results: list[BoardResult]) -> None:
-    # Not Thread.join: interrupted, it takes the thread for ended (Python 3.11, https://github.com/python/cpython/issues/90882).
+    # Not Thread.join: after an interrupt it takes the thread for ended (Python 3.11, https://github.com/python/cpython/issues/90882).
     for result in results:
-        while not result.ended.wait(0.2):  # with a bound: an interrupt gets through
+        while not result.ended.wait(0.2):  # a wait without a timeout would hold interrupts back
             pass
 
 
-def _carry_out(
+def _run(
     result: BoardResult,
     measure: Measure,
     interrupted: threading.Event,
-    telling: threading.Lock,
+    reporting: threading.Lock,
     on_event: Callable[[str, Event], None],
 ) -> None:
     is_ending = False
 
-    def tell(event: Event) -> None:
+    def report(event: Event) -> None:
         nonlocal is_ending
         if isinstance(event, Began):
             result.session = event.session
         if interrupted.is_set() and not is_ending:
             is_ending = True
             raise KeyboardInterrupt
-        with telling:
+        with reporting:
             on_event(result.device, event)
 
     try:
-        result.measurements = measure(on_event=tell)
-    except BaseException as error:  # noqa: BLE001 - the other boards go on; whoever asked for all gets to know it
+        result.measurements = measure(on_event=report)
+    except BaseException as error:  # noqa: BLE001 - the other boards go on; the caller gets it in the result
         result.error = error
     finally:
         result.ended.set()

@@ -1,33 +1,31 @@
-"""What a tuned session measures: the settings worth trying on this board, each under each state of its power."""
+"""The sweep of a tuning session: the settings worth trying on this board, each in each power state."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from edgebench.artifact import Artifact
-from edgebench.board.agent import RemoteAgent
-from edgebench.board.power import AS_FOUND, BoardPower, PowerState, is_refusal
-from edgebench.board.preflight import preflight
+from edgebench.board import AS_FOUND, BoardPower, PowerState, RemoteAgent, is_refusal, preflight
 from edgebench.errors import BoardError
 from edgebench.events import LogMessage, OnEvent
+from edgebench.facts import DeviceFacts, Tuning
 from edgebench.request import Request
 from edgebench.workload import Workload
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Condition:
-    """A state of the board's power, and what the board told of itself in it, by runtime."""
+    """A power state, and the facts that the board reported in it, by runtime."""
 
     power: PowerState
-    facts: Mapping[str, Mapping[str, Any]]
+    facts: Mapping[str, DeviceFacts]
 
 
 def conditions_of(
     agent: RemoteAgent, power: BoardPower, request: Request, artifacts: Sequence[Artifact], on_event: OnEvent
 ) -> list[Condition]:
-    """Look at the board in each state of its power; a state that it does not take is left out, and said.
+    """Return the board's facts in each power state; a state that the board refuses is left out and reported.
 
     Raises:
         BoardError: the board can't run these artifacts.
@@ -44,15 +42,15 @@ def conditions_of(
             continue
         facts = preflight(agent, request.device, artifacts, on_event, runtime=request.runtime)
         if request.tune:
-            about = {"parameters": list(request.tune), "power_as_found": state == AS_FOUND}
-            facts = {runtime: {**told, "tune": about} for runtime, told in facts.items()}
+            tuning = Tuning(parameters=tuple(request.tune), power_as_found=state == AS_FOUND)
+            facts = {runtime: replace(of_runtime, tune=tuning) for runtime, of_runtime in facts.items()}
         found.append(Condition(power=state, facts=facts))
     power.apply(AS_FOUND)
     return found
 
 
 def settings_of(workload: Workload, request: Request, condition: Condition) -> list[Workload]:
-    """Return the workload under each setting of threads and cores worth trying; the first is the usual one."""
+    """Return the workload in each setting of threads and cores worth trying, the usual setting first."""
     usual = workload.threads if workload.threads is not None else request.device.profile.threads or None
     if "threads" not in request.tune:
         return [replace(workload, threads=usual)]
@@ -62,14 +60,17 @@ def settings_of(workload: Workload, request: Request, condition: Condition) -> l
     ]
 
 
-def thread_settings(board: Mapping[str, Any], usual: int | None) -> list[tuple[int, tuple[int, ...] | None]]:
-    """Return (threads, cores to keep to; None: all), each once, the usual number on all cores first.
+def thread_settings(board: DeviceFacts, usual: int | None) -> list[tuple[int, tuple[int, ...] | None]]:
+    """Return distinct settings, each (threads, cores to run on; None: all), the usual number on all cores first.
 
-    One, two, four ... and as many threads as there are cores. Where cores differ (big.LITTLE), also as many as the
-    fastest ones, which they keep to, and each slower kind of core with a thread for each.
+    Threads are 1, 2, 4 ... and the number of cores. Where cores differ (big.LITTLE), also threads that are bound to the
+    fastest cores, and one thread on each core of every slower kind.
+
+    Args:
+        board: the board's facts.
+        usual: the number of threads that the device profile or the workload sets; None: the number of cores.
     """
-    usable = board.get("usable_cores")
-    count = usable if type(usable) is int and usable > 0 else 1
+    count = max(1, board.usable_cores or 1)
     kinds = _kinds_of_cores(board, count)
     settings: list[tuple[int, tuple[int, ...] | None]] = [(min(usual, count) if usual else count, None)]
     if len(kinds) == 1:
@@ -86,14 +87,10 @@ def _counts(cores: int) -> list[int]:
     return [1 << power for power in range(cores.bit_length()) if 1 << power < cores] + [cores]
 
 
-def _kinds_of_cores(board: Mapping[str, Any], count: int) -> list[tuple[int, ...]]:
-    """Return the cores of each capacity, the fastest first; one kind where the board does not tell them apart."""
-    told = board.get("core_capacities")
-    capacities = {
-        int(core): capacity
-        for core, capacity in (told.items() if isinstance(told, Mapping) else ())
-        if core.isascii() and core.isdigit() and type(capacity) is int
-    }
+def _kinds_of_cores(board: DeviceFacts, count: int) -> list[tuple[int, ...]]:
+    """Return the cores of each capacity, the fastest first; one kind if the board reports no capacities."""
+    reported = board.core_capacities or {}
+    capacities = {int(core): capacity for core, capacity in reported.items() if core.isascii() and core.isdigit()}
     if len(capacities) != count:
         return [tuple(range(count))]
     kinds = sorted(set(capacities.values()), reverse=True)

@@ -1,31 +1,31 @@
-"""Which environment a board should have for a runtime: one of its Pythons, and the wheels that fit that."""
+"""Which environment a board gets for a runtime: one of its Pythons, and the wheels that fit that."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from edgebench.board.pythons import BoardPython
+from edgebench.board import BoardPython, SystemFacts
 from edgebench.device import Device
 from edgebench.errors import ConfigError, NoWheelFits
 from edgebench.export import cache_folder
 from edgebench.provision.plan import SetupPlan
-from edgebench.provision.wheels import Target, Wheel, WheelFolder, check_wheel, runtime_of_package, target_of
+from edgebench.provision.wheel_targets import Target, check_wheel, runtime_of_package, target_of
+from edgebench.provision.wheels import Wheel, WheelFolder
 from edgebench_agent import protocol
 
 
 @dataclass(frozen=True, slots=True)
 class BoardEnvironment:
-    """One to be there in the end: which Python it is for, the wheels in it, and the name that stands for both."""
+    """An environment that a board is to have: the Python it is for, the wheels in it, and a name made of both."""
 
     runtime: str
     python: BoardPython
     wheels: tuple[Wheel, ...]
-    own: bool  # with a wheel of the user's
+    own: bool  # it has a wheel of the user's
 
     @property
     def name(self) -> str:
@@ -33,22 +33,19 @@ class BoardEnvironment:
         text = json.dumps([self.python.path, self.python.version[:2], sorted(wheel.sha256 for wheel in self.wheels)])
         return hashlib.sha256(text.encode()).hexdigest()
 
-    def spec(self, *, ask: bool = False, anew: bool = False) -> protocol.InstallSpec:
-        """Return what the agent is to make; `ask`: only to tell whether it is there; `anew`: even where it is."""
+    def spec(self, *, dry_run: bool = False, force: bool = False) -> protocol.InstallSpec:
+        """Return what the agent is to make; `dry_run`: only report whether it is there; `force`: even where it is."""
         wheels = [{"name": wheel.name, "sha256": wheel.sha256} for wheel in self.wheels]
-        return protocol.InstallSpec(environment=self.name, wheels=wheels, ask=ask, anew=anew)
+        return protocol.InstallSpec(environment=self.name, wheels=wheels, ask=dry_run, anew=force)
 
 
 @dataclass(frozen=True, slots=True)
 class EnvironmentChoice:
-    """What there is to choose from for a plan: the board's Pythons, those before others first, and wheels.
-
-    `board`: its `arch` and `libc`, as it tells them.
-    """
+    """What an environment can be made of: the board's Pythons, the preferred ones first, and wheels for its system."""
 
     device: Device
     plan: SetupPlan
-    board: Mapping[str, Any]
+    system: SystemFacts
     pythons: Sequence[BoardPython]
 
     @property
@@ -57,10 +54,10 @@ class EnvironmentChoice:
         return WheelFolder(self.plan.folder or cache_folder() / "board-wheels")
 
     def wanted(self) -> Iterator[tuple[str, tuple[Path, ...]]]:
-        """Yield each runtime with the user's wheels for it; a wheel that is no runtime's build goes to all.
+        """Yield each runtime with the user's wheels for it; a wheel that is no build of a runtime goes to all.
 
         Raises:
-            ConfigError: a wheel fits none of the board's Pythons, or is of a runtime that isn't asked for.
+            ConfigError: a wheel fits none of the board's Pythons, or is a build of a runtime that is not wanted.
             BoardError: nothing is built for the board's libc.
         """
         targets = [self._target(python) for python in self.pythons]
@@ -70,8 +67,7 @@ class EnvironmentChoice:
         wanted = self.plan.runtimes or built or self.plan.wanted
         for path, runtime in builds.items():
             if runtime is not None and runtime not in wanted:
-                asked = ", ".join(wanted)
-                raise ConfigError(f"{path.name} is a build of {runtime}, which is not among --runtime {asked}")
+                raise ConfigError(f"{path.name} is a build of {runtime}, which is not among `runtimes={list(wanted)}`")
         for runtime in wanted:
             yield runtime, tuple(path for path, build in builds.items() if build in (None, runtime))
 
@@ -97,14 +93,7 @@ class EnvironmentChoice:
         raise refused or NoWheelFits(f"{runtime}: no Python to look for wheels for")
 
     def _target(self, python: BoardPython) -> Target:
-        arch, libc = self.board.get("arch"), self.board.get("libc")
-        return target_of(
-            self.device.name,
-            arch=arch if type(arch) is str else None,
-            bits=python.bits,
-            python=python.version[:2],
-            libc=libc if type(libc) is str else None,
-        )
+        return target_of(self.device.name, self.system, python)
 
 
 def _package_of(path: Path, targets: Sequence[Target]) -> str:

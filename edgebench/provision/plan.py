@@ -1,4 +1,4 @@
-"""What `device setup` is asked for."""
+"""What `device setup` is to do."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgebench.errors import ConfigError, UnknownName
-from edgebench.provision.wheels import RUNTIME_REQUIREMENTS
+from edgebench.provision.pip_download import RUNTIME_REQUIREMENTS
 from edgebench.request import WAIT_S
 
 RUNTIMES = tuple(RUNTIME_REQUIREMENTS)
@@ -14,17 +14,19 @@ RUNTIMES = tuple(RUNTIME_REQUIREMENTS)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetupPlan:
-    """What is asked for. `runtimes` empty: all that have wheels for the board.
+    """What to install on a board.
 
     Args:
-        wait_s: at most so long for a board that somebody else holds.
+        runtimes: empty: all that have wheels for the board.
         wheels: the user's own, instead of the ones from the package index.
         system_python: use the runtimes that the board's own Python has; install nothing.
         folder: where wheels are kept on this machine; None: in edgebench's cache.
         upgrade: look for newer wheels, even where the board is set up.
+        wait_s: how long to wait for a board that somebody else holds.
 
     Raises:
-        UnknownName, ConfigError.
+        UnknownName: there is no such runtime.
+        ConfigError: the arguments contradict each other, or a wheel does not exist.
     """
 
     runtimes: tuple[str, ...] = ()
@@ -39,7 +41,7 @@ class SetupPlan:
             if name not in RUNTIMES:
                 raise UnknownName("runtime", name, RUNTIMES)
         if self.system_python and self.wheels:
-            raise ConfigError("--system-python installs nothing: leave --wheel out, or --system-python")
+            raise ConfigError("`system_python` installs nothing", hint="leave `wheels` out, or `system_python`")
         for path in self.wheels:
             if not path.is_file():
                 raise ConfigError(f"there is no wheel at {path}")

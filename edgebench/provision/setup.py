@@ -1,4 +1,4 @@
-"""device setup: a bare board made ready. The board needs no internet, no root and no pip: all comes from here."""
+"""A bare board made ready for measurements: it needs no internet, no root and no pip, all comes from this machine."""
 
 from __future__ import annotations
 
@@ -7,72 +7,87 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from edgebench.board.agent import RemoteAgent
-from edgebench.board.installed_runtimes import InstalledRuntime
-from edgebench.board.lease import board_lease
-from edgebench.board.pythons import DEFAULT_PYTHON, BoardPython, find_pythons
-from edgebench.board.transport import open_transport
+from edgebench.board import (
+    DEFAULT_PYTHON,
+    BusyRetry,
+    InstalledRuntime,
+    RemoteAgent,
+    board_lease,
+    connect_agent,
+    find_pythons,
+    require_new_enough,
+)
 from edgebench.device import Device
-from edgebench.errors import BoardBusy, BoardError, ConfigError, NoWheelFits
-from edgebench.events import OnEvent, ignore
-from edgebench.provision.already_served import find_broken, intact_environment, is_kept, was_kept, was_there
-from edgebench.provision.checkup import Finding, State
-from edgebench.provision.environments import BoardEnvironment, EnvironmentChoice
-from edgebench.provision.findings import board_findings
-from edgebench.provision.install import Installer
+from edgebench.errors import BoardBusy, BoardError, ConfigError, LeaseLost
+from edgebench.events import LogMessage, OnEvent, ignore
+from edgebench.measure import TFLITE_RUNTIMES
+from edgebench.provision.environments import EnvironmentChoice
+from edgebench.provision.findings import (
+    Finding,
+    State,
+    as_error,
+    board_findings,
+    find_broken,
+    own_choice_finding,
+    present_finding,
+    system_findings,
+)
+from edgebench.provision.install import install_runtimes, is_own_choice
 from edgebench.provision.plan import SetupPlan
 from edgebench.provision.system_python import use_system_python
-from edgebench.text import printable
+from edgebench.request import Request
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setup:
-    """What was found and done; `served`: the runtimes that are ready, and by what."""
+    """What was found and done; `runtimes`: those that are ready, by name."""
 
     device: str
     findings: tuple[Finding, ...]
-    served: Mapping[str, InstalledRuntime] = field(default_factory=dict)
+    runtimes: Mapping[str, InstalledRuntime] = field(default_factory=dict)
 
     @property
     def is_ready(self) -> bool:
-        """Whether all that was asked for works."""
-        return bool(self.served) and all(finding.state is not State.FAIL for finding in self.findings)
+        """Whether everything that the plan wanted works."""
+        return bool(self.runtimes) and all(finding.state is not State.FAIL for finding in self.findings)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values, as `device setup --json` writes them."""
         return {
             "device": self.device,
             "ready": self.is_ready,
-            "findings": [asdict(finding) | {"state": str(finding.state)} for finding in self.findings],
-            "runtimes": {name: asdict(served) for name, served in self.served.items()},
+            "findings": [finding.to_json() for finding in self.findings],
+            "runtimes": {name: asdict(installed) for name, installed in self.runtimes.items()},
         }
 
 
-def set_up(device: Device, plan: SetupPlan, on_event: OnEvent = ignore) -> Setup:
-    """Make a board ready for the runtimes of a plan; what is there already is left as it is.
+def set_up_device(device: Device, plan: SetupPlan | None = None, on_event: OnEvent = ignore) -> Setup:
+    """Make a board ready for the runtimes of a plan; what is installed already and works is left as it is.
+
+    Args:
+        plan: what to install; default: all runtimes that have wheels for the board.
+        on_event: receives progress, see `edgebench.events`.
+
+    Returns:
+        What was found and done; `is_ready` says whether everything works.
 
     Raises:
-        ConfigError: this device is not set up so, or a wheel of the user's does not fit it.
-        BoardBusy: a run measures there, or somebody else still has the board.
+        ConfigError: such a device is not set up, or a wheel of the user's does not fit it.
+        BoardBusy: a run is measured there, or somebody else still holds the board after the plan's `wait_s`.
         BoardError: no fitting Python or libc, no room, or the wheels can't be had.
         ConnectionFailed, ConnectionLost.
     """
+    plan = plan or SetupPlan()
     require_use(device)
-    with open_transport(device) as transport:
-        agent = RemoteAgent(transport, name=device.name, python=device.python)
-        try:
-            agent.install(inspect=True)
-        except BoardError:
-            _fitting(device, find_pythons(transport))  # says more, where the Pythons are why
-            raise
+    with connect_agent(device, inspect=True, busy_retry=BusyRetry(on_event=on_event)) as agent:
         if (ready := _ready_already(agent, device, plan)) is not None:
-            return ready  # looking needs no lease
+            return ready  # reading needs no lease
         with board_lease(agent, device, purpose="device setup", wait_s=plan.wait_s, on_event=on_event):
             return _set_up(agent, device, plan, on_event)
 
 
 def require_use(device: Device) -> None:
-    """Make sure that what setup installs would be used on a device.
+    """Make sure that the runtimes that setup installs would be used on a device.
 
     Raises:
         ConfigError: it is this machine, or its Python is chosen in edgebench.toml.
@@ -86,120 +101,105 @@ def require_use(device: Device) -> None:
         )
 
 
-def _fitting(device: Device, pythons: Sequence[BoardPython]) -> list[BoardPython]:
-    fitting = [python for python in pythons if python.is_new_enough]
-    if not fitting:
-        shown = ", ".join(python.shown for python in pythons)
-        raise BoardError(
-            f"{device.name}: the board has only Python {shown}, edgebench needs >= 3.8; install one beside it "
-            f"(Ubuntu 18.04: sudo apt install python3.8), or take a newer system"
-        )
-    return fitting
-
-
 def _ready_already(agent: RemoteAgent, device: Device, plan: SetupPlan) -> Setup | None:
-    """Return what is there, if that is all that is wanted, for the board's `python3`; None where it is not.
+    """Return the runtimes of a plan, if all are installed for the board's `python3`; None where one is not.
 
-    Nothing more is asked of the board than its agent's installation told: that every file of an environment which
-    passed its trial there is as long as it was. A runtime that is named is imported, too: so `device check` tells to
-    mend one that no longer works.
+    The board is asked for little more than its agent's installation reported: that every file of an environment that
+    passed its trial there has its full length. A runtime that the plan names is also imported, because `device check`
+    advises to name one that no longer works.
     """
-    own = agent.base
-    changes = plan.system_python or plan.wheels or plan.upgrade
-    if own is None or changes or not agent.whole.issuperset(plan.wanted) or find_broken(agent, plan.runtimes):
+    python, installed = agent.installed.base_python, agent.installed_runtimes
+    if python is None or plan.system_python or plan.wheels or plan.upgrade:
         return None
-    choice = EnvironmentChoice(device, plan, agent.system, [own])
+    if not agent.installed.intact.issuperset(plan.wanted) or find_broken(agent, plan.runtimes):
+        return None
+    choice = EnvironmentChoice(device, plan, agent.installed.system, [python])
     try:
         for name in plan.wanted:
-            if not is_kept(agent, plan, name) and choice.environment(name).name != agent.served[name].environment:
+            if not is_own_choice(agent, plan, name) and choice.environment(name).name != installed[name].environment:
                 return None
     except BoardError:
         return None
-    told = {name: printable(value) for name, value in agent.system.items() if isinstance(value, str)}
-    findings = [
-        Finding("board", told.get("arch", "not told")),
-        Finding("Python", own.shown),
-        Finding("libc", told.get("libc", "not told")),
-        *(was_there(name, agent.served[name]) for name in plan.wanted),
-    ]
-    return Setup(device=device.name, findings=tuple(findings), served=dict(agent.served))
+    findings = system_findings(agent.installed.system, python)
+    findings += [present_finding(name, installed[name]) for name in plan.wanted]
+    return Setup(device=device.name, findings=tuple(findings), runtimes=dict(installed))
 
 
 def _set_up(agent: RemoteAgent, device: Device, plan: SetupPlan, on_event: OnEvent) -> Setup:
-    reply = agent.probe()
-    if isinstance(reply.get("running"), str):
-        raise BoardBusy(f"{device.name}: {printable(reply['running'])} is measuring; try again when it is done")
-    own = [agent.base] if agent.base is not None else []
+    probe = agent.probe()
+    if probe.running is not None:
+        raise BoardBusy(f"{device.name}: {probe.running} is measuring; try again when it is done")
+    runtimes = dict(agent.installed_runtimes)
     if plan.system_python:
-        findings = list(board_findings(reply["board"], own))
-        findings += [use_system_python(agent, device, name, on_event) for name in plan.wanted]
+        base = agent.installed.base_python
+        findings = list(board_findings(probe.board, [base] if base is not None else []))
+        for name in plan.wanted:
+            finding, adopted = use_system_python(agent, device, name, on_event)
+            findings.append(finding)
+            if adopted is not None:
+                runtimes[name] = adopted
     else:
-        pythons = _fitting(device, find_pythons(agent.transport))
-        findings = list(board_findings(reply["board"], pythons))
-        findings += _install(agent, EnvironmentChoice(device, plan, reply["board"], pythons), on_event)
-    return Setup(device=device.name, findings=tuple(findings), served=dict(agent.served))
+        pythons = require_new_enough(find_pythons(agent.transport), name=device.name)
+        findings = list(board_findings(probe.board, pythons))
+        choice = EnvironmentChoice(device, plan, probe.board.system, pythons)
+        done, runtimes = install_runtimes(agent, choice, probe.board.disk_free_bytes, on_event)
+        findings += done
+    return Setup(device=device.name, findings=tuple(findings), runtimes=runtimes)
 
 
-def _install(agent: RemoteAgent, choice: EnvironmentChoice, on_event: OnEvent) -> list[Finding]:
-    wanted = list(choice.wanted())
-    broken = find_broken(agent, [runtime for runtime, _ in wanted])
-    environments, findings = _decide(agent, choice, wanted, broken)
-    there = [intact_environment(agent, one) if one.runtime not in broken else None for one in environments]
-    new = [one for one, served in zip(environments, there, strict=True) if served is None]
-    installer = Installer(agent, choice.device, choice.folder, on_event)
-    installer.require_room(new, choice.board.get("disk_free_bytes"))
-    with installer.leaving_no_wheels(environments if new else []):
-        for one, served in zip(environments, there, strict=True):
-            if served is not None:
-                findings.append(was_there(one.runtime, served))
-            else:
-                findings.append(installer.make_and_try(one).finding)
-    return findings
+# --- for one request --------------------------------------------------------------------------------------------
 
 
-def _decide(
-    agent: RemoteAgent,
-    choice: EnvironmentChoice,
-    wanted: Sequence[tuple[str, tuple[Path, ...]]],
-    broken: Mapping[str, str],
-) -> tuple[list[BoardEnvironment], list[Finding]]:
-    """Return the environments that are to be there in the end, and what to say of runtimes that get none.
+def set_up_for(request: Request, on_event: OnEvent = ignore) -> None:
+    """Make a request's board ready for what it measures, and for no more: `profile --setup`.
+
+    A runtime that is installed already is taken as it is, and needs no package index. Of TFLite's runtimes the first
+    that fits the board is taken, unless the request names one.
 
     Raises:
-        BoardError: the wheels of a runtime that is named can't be had; or none at all, and nothing is served.
+        EdgebenchError: as `set_up_device`; or a runtime that is needed does not work there.
     """
-    device, asked = choice.device, choice.plan.runtimes
-    findings: list[Finding] = []
-    environments: list[BoardEnvironment] = []
-    refused: list[BoardError] = []
-    for runtime, own in wanted:
-        if not own and is_kept(agent, choice.plan, runtime):
-            findings.append(was_kept(agent, device, runtime, broken.get(runtime)))
-            continue
+    require_use(request.device)
+    formats = {format.runtime for format in request.formats or (request.device.profile.default_format,)}
+    of_files = {".onnx": {"onnxruntime"}, ".tflite": {"tflite"}}
+    kinds = {kind for model in request.models for kind in of_files.get(Path(model).suffix, formats)}
+    for kind in sorted(kinds):
+        of_tflite = (request.runtime,) if request.runtime is not None else TFLITE_RUNTIMES
+        _set_up_one_of(request, of_tflite if kind == "tflite" else (kind,), on_event)
+
+
+def _set_up_one_of(request: Request, runtimes: Sequence[str], on_event: OnEvent) -> None:
+    """Make sure that a board has the first of some runtimes that works there."""
+    device = request.device
+    with connect_agent(device) as agent:
+        used = [name for name in runtimes if name in agent.installed_runtimes][:1]  # as `python_for` picks it
+        broken = find_broken(agent, used)
+        if used and not broken:
+            return
+        if used and agent.installed_runtimes[used[0]].own:
+            # What the user chose is not replaced unless the user names it.
+            raise as_error(device, own_choice_finding(agent, device, used[0], broken))
+    order = list(dict.fromkeys([*used, *runtimes]))
+    for name in order:
         try:
-            environments.append(choice.environment(runtime, own))
-        except NoWheelFits as none:
-            findings.append(_no_wheel(device, none, runtime, is_asked=runtime in asked))
+            _set_up_alone(request, name, on_event)
+            return
+        except (BoardBusy, LeaseLost):
+            raise
         except BoardError as error:
-            if runtime in asked or own:
+            if name == order[-1]:
                 raise
-            refused.append(error)
-            findings.append(_not_had(agent, runtime, broken, error))
-    if refused and not environments and not agent.served:
-        raise refused[0]
-    return environments, findings
+            on_event(LogMessage(str(error)))
 
 
-def _no_wheel(device: Device, none: NoWheelFits, runtime: str, *, is_asked: bool) -> Finding:
-    seen = str(none).removeprefix(f"{runtime}: ")
-    if not is_asked:
-        return Finding(runtime, seen, State.WARN)
-    own = f"edgebench device setup {device.name} --runtime {runtime} --wheel FILE"
-    return Finding(runtime, seen, State.FAIL, f"another system on the board, or a build of your own: {own}")
+def _set_up_alone(request: Request, runtime: str, on_event: OnEvent) -> None:
+    """Make sure that a board has one runtime.
 
-
-def _not_had(agent: RemoteAgent, runtime: str, broken: Mapping[str, str], error: BoardError) -> Finding:
-    """Return what to say of a runtime that nobody named and whose wheels can't be had now."""
-    if runtime in agent.served and runtime not in broken:
-        return was_there(runtime, agent.served[runtime])
-    return Finding(runtime, str(error).removeprefix(f"{runtime}: "), State.WARN, "see the message")
+    Raises:
+        BoardError: it can't be had, or does not work there.
+    """
+    device = request.device
+    findings = set_up_device(device, SetupPlan(runtimes=(runtime,), wait_s=request.wait_s), on_event).findings
+    failed = next((finding for finding in findings if finding.state is State.FAIL), None)
+    if failed is not None:
+        raise as_error(device, failed)

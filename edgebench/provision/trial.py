@@ -6,47 +6,50 @@ A build for another processor can die of an illegal instruction, or compute some
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from edgebench.artifact import Artifact, Format
-from edgebench.board.agent import RemoteAgent
-from edgebench.board.busy_retry import BusyRetry
-from edgebench.board.preflight import providers_for, push_artifact
-from edgebench.board.transport import open_transport
+from edgebench.board import BusyRetry, RemoteAgent, RuntimeProbe, connect_agent, providers_for, push_artifact
 from edgebench.device import Device, find_device
 from edgebench.errors import BoardBusy, BoardError, EdgebenchError, MissingExtra, RunFailed
-from edgebench.evaluation.inference import BoardModel, Outputs
-from edgebench.events import LogMessage, OnEvent, Waiting, ignore
+from edgebench.evaluation import BoardModel, Outputs
+from edgebench.events import LogMessage, OnEvent, ignore
 from edgebench.export import export_model
 from edgebench.export.parity import BOUNDS, Bound
-from edgebench.measure.inputs import resolve_workload
-from edgebench.provision.checkup import Finding, State
-from edgebench.text import printable
+from edgebench.measure import resolve_workload
+from edgebench.provision.findings import UNKNOWN, Finding, State
 from edgebench.workload import EncodedInputs, Workload, random_inputs
 
 TRIAL_MODEL = "reference:tiny"
 _TOKENS = (5, 17, 32)
-#: How a run ends that a build is to blame for, in the agent's words.
-_OF_THE_BUILD = ("killed", "runtime_missing", "runtime_broken", "model_rejected", "inputs_rejected", "stuck", "crashed")
-#: In 32-bit numbers every kernel shows, in 8-bit ones those that differ most from processor to processor.
+#: Kinds of failures that the build of a runtime is to blame for.
+_BUILD_FAILURES = (
+    "killed",
+    "runtime_missing",
+    "runtime_broken",
+    "model_rejected",
+    "inputs_rejected",
+    "stuck",
+    "crashed",
+)
+#: 32-bit floats show every kernel; 8-bit integers those that differ most from processor to processor.
 _FORMATS = {
     "onnxruntime": (Format.ONNX_FP32, Format.ONNX_INT8),
     "ai-edge-litert": (Format.TFLITE_FP32, Format.TFLITE_INT8),
     "tflite-runtime": (Format.TFLITE_FP32, Format.TFLITE_INT8),
 }
-#: What answers on this machine: one .tflite file computes the same in both of its runtimes.
+#: The runtime on this machine: a .tflite file computes the same in both of its runtimes.
 _HERE = {"onnxruntime": "onnxruntime", "ai-edge-litert": "ai-edge-litert", "tflite-runtime": "ai-edge-litert"}
-#: One thread at a time runs the trial here: this machine measures one run at a time, as any board.
+#: One thread at a time runs the trial here: this machine measures one run at a time, like any board.
 _HERE_ALONE = threading.Lock()
 _ANSWERED_HERE: dict[tuple[str, Format], list[Outputs]] = {}
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What a runtime did on a board: whether it may be used, how near its numbers are to ours, and what was seen."""
+    """What a runtime did on a board: whether it may be used, how close its numbers are to ours, and what was seen."""
 
     passed: bool
     agreement: str
@@ -57,35 +60,35 @@ def try_runtime(
     agent: RemoteAgent,
     device: Device,
     runtime: str,
-    found: Mapping[str, Any],
+    found: RuntimeProbe,
     on_event: OnEvent,
     *,
     expect: Callable[[str, Format], list[Outputs]] | None = None,
 ) -> Trial:
-    """Run the trial's models in a runtime that imports on the board (`found`: what `probe` told of it).
+    """Run the trial's models in a runtime that imports on the board (`found`).
 
     Args:
-        expect: returns what the runtime should answer in a format; default: what it answers on this machine.
+        expect: returns the outputs that the runtime should have in a format; default: those on this machine.
 
     Raises:
-        DeviceError: nothing is known of the runtime: the board is somebody else's by now, out of reach, full ...
+        DeviceError: the trial says nothing about the runtime: the board is lost, unreachable, full ...
     """
-    version = printable(found.get("version"))
+    version = found.version or UNKNOWN
     expect = expect or partial(expected_here, on_event=on_event)
     distances = []
     for format in _FORMATS[runtime]:
         try:
             wanted = expect(runtime, format)
         except BoardBusy:
-            raise  # this machine still measures; it would only have to be asked again
+            raise  # this machine is measured just now: the trial can be repeated later
         except (MissingExtra, BoardError) as error:
             seen = f"{version}; its numbers could not be compared: {error}"
             return Trial(True, "not compared", Finding(runtime, seen, State.WARN, "see the message"))
         on_event(LogMessage(f"{device.name}: trying {runtime} in {format}"))
         try:
-            answers = _answers(agent, device, format, runtime, has=found.get("providers"))
+            answers = _answers(agent, device, format, runtime, has=found.providers or ())
         except (RunFailed, BoardError) as error:
-            if error.kind not in _OF_THE_BUILD:
+            if error.kind not in _BUILD_FAILURES:
                 raise
             reason = str(error).removeprefix(f"{device.name}: ")
             return _failed(device, runtime, f"{version} fails in {format}: {reason}")
@@ -98,11 +101,11 @@ def try_runtime(
 
 
 def _failed(device: Device, runtime: str, seen: str) -> Trial:
-    mend = (
+    fix = (
         f"a build for this processor: edgebench device setup {device.name} --runtime {runtime} --wheel FILE, "
         f"or --system-python"
     )
-    return Trial(False, "", Finding(runtime, seen, State.FAIL, mend))
+    return Trial(False, "", Finding(runtime, seen, State.FAIL, fix))
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,12 +116,12 @@ class Distance:
     cosine: float
 
     def is_within(self, bound: Bound) -> bool:
-        """Whether a format may be so far off."""
+        """Whether a format may differ so much."""
         return self.max_abs_diff <= bound.max_abs_diff and self.cosine >= bound.mean_cosine
 
     @property
     def shown(self) -> str:
-        """It, for people."""
+        """The distance in words."""
         return f"within {self.max_abs_diff:.1g}, cosine {self.cosine:.4f}"
 
 
@@ -142,10 +145,10 @@ def distance_between(wanted: list[Outputs], answers: list[Outputs]) -> Distance:
 
 
 def expected_here(runtime: str, format: Format, on_event: OnEvent = ignore) -> list[Outputs]:
-    """Return what a runtime answers on this machine, which is asked once: several boards may be set up at a time.
+    """Return the outputs of a runtime on this machine, run once: several boards may be set up at a time.
 
     Raises:
-        BoardBusy: somebody measures here, and did not end in ten minutes.
+        BoardBusy: this machine was measured for ten minutes on end.
         MissingExtra, BoardError: this machine can't export the model, or has no such runtime.
     """
     with _HERE_ALONE:
@@ -157,25 +160,20 @@ def expected_here(runtime: str, format: Format, on_event: OnEvent = ignore) -> l
 
 def _answer_here(runtime: str, format: Format, on_event: OnEvent) -> list[Outputs]:
     here = find_device("local")
-    with open_transport(here) as transport:
-        agent = RemoteAgent(transport, name=here.name, python=here.python)
-        agent.patience = BusyRetry(
-            tell=lambda text: on_event(LogMessage(text)), still_waiting=lambda left_s: on_event(Waiting(left_s))
-        )
-        agent.install()
+    with connect_agent(here, busy_retry=BusyRetry(on_event=on_event)) as agent:
         try:
-            return _answers(agent, here, format, runtime, has=[])
+            return _answers(agent, here, format, runtime, has=())
         except (MissingExtra, BoardError):
             raise
         except EdgebenchError as error:
             raise BoardError(f"this machine can't run {TRIAL_MODEL} in {format}: {error}") from error
 
 
-def _answers(agent: RemoteAgent, device: Device, format: Format, runtime: str, *, has: Any) -> list[Outputs]:
+def _answers(agent: RemoteAgent, device: Device, format: Format, runtime: str, *, has: Sequence[str]) -> list[Outputs]:
     artifact = export_model(TRIAL_MODEL, format).artifact
     inputs = trial_inputs(artifact)
     push_artifact(agent, artifact)
-    providers = [name for name in providers_for(device, artifact) if isinstance(has, list) and name in has]
+    providers = [name for name in providers_for(device, artifact) if name in has]
     workload = resolve_workload(artifact, Workload(seq_len=max(_TOKENS), threads=1))
     board = BoardModel(agent=agent, artifact=artifact, providers=providers, runtime=runtime)
     return board.infer(workload, inputs).batches

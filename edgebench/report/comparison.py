@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from edgebench.analysis.comparison import Contrast
-from edgebench.analysis.pairing import OF_FILE, PairedComparison, ScoreContrast
+from edgebench.analysis.pairing import OF_FILE
+from edgebench.analysis.score_comparison import PairedComparison, ScoreContrast
 from edgebench.report.overhead import cost_lines
 from edgebench.report.table import add_plain_row, plain_table
 from edgebench.stats.percentiles import MINIMUM_COUNTS

@@ -10,9 +10,12 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from edgebench.measurement import LatencySummary, Measurement, PaddingCost, Run
+from edgebench.figures import LatencySummary, PaddingCost
+from edgebench.measurement import Measurement
+from edgebench.reason import joined
 from edgebench.report.figures import latency_text, megabytes, rounded, with_half_width
 from edgebench.report.table import Column, FittingTable, excluded_text, measurement_table, variant_name
+from edgebench.run import Run
 from edgebench.text import printable
 
 
@@ -60,7 +63,7 @@ _LISTED: tuple[tuple[str, Callable[[Measurement], str]], ...] = (
     ("id", lambda each: each.id),
     ("variant", lambda each: variant_name(each.subject.variant)),
     ("format", lambda each: str(each.subject.artifact.format)),
-    ("device", lambda each: str(each.subject.device.get("name", ""))),
+    ("device", lambda each: each.subject.device.name or ""),
     ("workload", lambda each: each.subject.label),
     ("threads", lambda each: str(each.subject.workload.get("threads") or "")),
     ("runs", lambda each: f"{sum(run.valid for run in each.runs)} of {each.subject.planned_runs}"),
@@ -90,8 +93,8 @@ def _facts(measurement: Measurement) -> Iterator[tuple[str, Any]]:
     """Yield what stands behind the figures, name and value; what is not known is left out by the caller."""
     subject, latency, memory = measurement.subject, measurement.latency_ms, measurement.memory_bytes
     yield "id", measurement.id
-    yield from ((f"not valid: {run.id}", "; ".join(run.reasons)) for run in measurement.runs)
-    yield from ((f"log: {run.id}", "; ".join(map(str, run.facts.get("log") or ()))) for run in measurement.runs)
+    yield from ((f"not valid: {run.id}", joined(run.reasons)) for run in measurement.runs)
+    yield from ((f"log: {run.id}", "; ".join(run.facts.log or ())) for run in measurement.runs)
     yield "cut", excluded_text(measurement)
     yield from ((f"cool-down: {run.id}", _cool_down_text(run)) for run in measurement.runs)
     for name in ("p50", "p90", "p95", "p99"):
@@ -116,20 +119,20 @@ def _facts(measurement: Measurement) -> Iterator[tuple[str, Any]]:
     yield from (("parity elsewhere", parity) for parity in plain["parity_elsewhere"])
     yield from ((f"refused by {runtime}", reason) for runtime, reason in plain["refused_by"].items())
     yield from (("workload " + name, value) for name, value in subject.workload.items())
-    yield from (("device " + name, value) for name, value in subject.device.items())
-    told = measurement.runs[0].facts if measurement.runs else {}
-    yield from (("run " + name, value) for name, value in told.items() if name not in _NOT_SHOWN)
+    yield from (("device " + name, value) for name, value in subject.device.to_json().items())
+    facts = measurement.runs[0].facts.to_json() if measurement.runs else {}
+    yield from (("run " + name, value) for name, value in facts.items() if name not in _NOT_SHOWN)
     for score in measurement.scores:
         whose = "" if score.artifact_sha256 else " (of the variant)"
         yield f"{score.task} {score.lang}", f"{score.metric} {score.value:.1f}{whose}"
 
 
 def _cool_down_text(run: Run) -> str:
-    told = run.facts.get("cool_down")
-    if not isinstance(told, dict):
+    cooled = run.facts.cool_down
+    if cooled is None:
         return ""
-    started, target = told["started_mc"] / 1000, told["target_mc"] / 1000
-    return f"began at {started:.1f} °C after {told['waited_ms'] / 1000:.0f} s of waiting for {target:.1f} °C"
+    started, target = cooled.started_mc / 1000, cooled.target_mc / 1000
+    return f"began at {started:.1f} °C after {cooled.waited_ms / 1000:.0f} s of waiting for {target:.1f} °C"
 
 
 def _pairs(pairs: Iterator[tuple[str, Any]]) -> Table:

@@ -29,7 +29,7 @@ def evaluation_parts(evaluation: Evaluation) -> Iterator[Table | str]:
 
 def _where(evaluation: Evaluation) -> str:
     device = evaluation.device
-    return f"{device.get('name')} ({device.get('runtime')} {device.get('runtime_version')})"
+    return f"{device.name} ({device.runtime} {device.runtime_version})"
 
 
 def _table(

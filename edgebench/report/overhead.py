@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from edgebench.measurement import Measurement, Overhead
+from edgebench.measurement import Measurement
 from edgebench.report.figures import rounded
+from edgebench.run import Overhead
 from edgebench.stats.verdicts import MARGIN
 
 
 def cost_lines(measurements: Iterable[Measurement]) -> list[str]:
     """Return what edgebench cost on each board, as often as that was measured."""
-    costs = [(each.subject.device.get("name"), each.overhead_us) for each in measurements]
+    costs = [(each.subject.device.name, each.overhead_us) for each in measurements]
     lines = []
     for device, overhead in costs:
         if overhead is not None:

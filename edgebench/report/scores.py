@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from edgebench.measurement import Score
+from edgebench.figures import Score
 from edgebench.report.table import add_plain_row, plain_table
 from edgebench.xtreme_r.scores import ScoreRow, task_scores
 from edgebench.xtreme_r.tasks import tasks, tasks_of

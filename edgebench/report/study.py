@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from edgebench.analysis.comparison import Contrast
@@ -10,8 +10,7 @@ from edgebench.analysis.pareto import Figure, Front
 from edgebench.report.comparison import score_verdict
 from edgebench.report.table import add_plain_row, plain_table
 from edgebench.study.answers import Answer, StudyReport
-from edgebench.study.cells import StudyCell
-from edgebench.study.file import Study
+from edgebench.study.status import StudyStatus
 from edgebench.text import printable
 
 if TYPE_CHECKING:
@@ -20,36 +19,30 @@ if TYPE_CHECKING:
 Rows = tuple[tuple[str, ...], list[tuple[str, ...]]]  # the headers, and the rows under them
 
 
-def status_parts(
-    study: Study, parts: Sequence[StudyCell], estimated_remaining_s: float | None, unanswered: Sequence[str] = ()
-) -> Iterator[Table | str]:
+def status_parts(status: StudyStatus) -> Iterator[Table | str]:
     """Yield what to print: a row per device and workload, how long what is missing takes, and what is not scored."""
     table = plain_table("device", "workload", "variants", "missing", "session", "took")
-    for part in parts:
-        lacking = [variant.name for variant in study.variants if variant.name not in part.have]
+    variants, left_s = status.study.variants, status.estimated_remaining_s
+    for cell in status.cells:
         add_plain_row(
             table,
-            part.device.name,
-            part.workload.label,
-            f"{len(part.have)} of {len(study.variants)}",
-            ", ".join(lacking),
-            part.session or "",
-            _span(part.took_s) if part.took_s is not None else "",
+            cell.device.name,
+            cell.workload.label,
+            f"{len(cell.have)} of {len(variants)}",
+            ", ".join(variant.name for variant in variants if variant.name not in cell.have),
+            cell.session or "",
+            _span(cell.took_s) if cell.took_s is not None else "",
         )
     yield table
-    yield from (f"not answered yet: {each}" for each in unanswered)
-    open_ = sum(not part.done for part in parts)
-    if open_:
-        about = (
-            f", about {_span(estimated_remaining_s)}"
-            if estimated_remaining_s is not None
-            else "; how long that takes is told as it begins"
-        )
-        yield f"{open_} of {len(parts)} missing{about}: edgebench study run {study.path}"
-    elif unanswered:
-        yield f"all is measured, not all answered: edgebench study run {study.path}"
+    yield from (f"not evaluated yet: {each}" for each in status.pending)
+    missing = sum(not cell.done for cell in status.cells)
+    if missing:
+        about = f", about {_span(left_s)}" if left_s is not None else "; the run says how long that takes"
+        yield f"{missing} of {len(status.cells)} missing{about}: edgebench study run {status.study.path}"
+    elif status.pending:
+        yield f"all is measured, not all evaluated: edgebench study run {status.study.path}"
     else:
-        yield "nothing is missing; `study run` also looks whether the models are still those that were measured"
+        yield "nothing is missing; `study run` also checks that the models have not changed since"
 
 
 def _span(seconds: float) -> str:
@@ -128,7 +121,7 @@ def _cost_rows(answer: Answer) -> Rows:
         rows.append(
             (
                 *(side.variant.name for side in sides),
-                str(sides[0].device.get("name")),
+                str(sides[0].device.name),
                 sides[0].label,
                 str(sides[0].artifact.format),
                 _ratio(comparison.latency),

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 
 from rich.console import RenderableType
 
-from edgebench.measurement import Measurement, Minute, Sustained
+from edgebench.figures import Minute, Sustained
+from edgebench.measurement import Measurement
 from edgebench.report.figures import latency_text, rounded
 from edgebench.report.table import Column, FittingTable, variant_name
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,9 @@ from rich.text import Text
 
 from edgebench.analysis.energy import has_power
 from edgebench.analysis.tuning import cores_text
+from edgebench.facts import DeviceFacts
 from edgebench.measurement import Measurement
+from edgebench.reason import joined
 from edgebench.report.figures import latency_text, megabytes, rounded, with_half_width
 from edgebench.report.overhead import cost_lines
 from edgebench.text import printable
@@ -97,8 +99,8 @@ def summary_line(measurement: Measurement) -> str:
         ("peak RSS {} MB", megabytes(measurement.memory_bytes.peak_rss)),
     ]
     said = [text.format(latency_text(value)) for text, value in figures if value is not None]
-    name = f"{variant_name(subject.variant)} {subject.artifact.format} on {subject.device.get('name')}, {subject.label}"
-    state = [] if measurement.valid else [f"NOT VALID: {'; '.join(measurement.reasons)}"]
+    name = f"{variant_name(subject.variant)} {subject.artifact.format} on {subject.device.name}, {subject.label}"
+    state = [] if measurement.valid else [f"NOT VALID: {joined(measurement.reasons)}"]
     return printable(f"{name}: " + ", ".join([*(said or ["nothing was measured"]), *state]), _LONG)
 
 
@@ -187,13 +189,13 @@ def _circumstances(measurements: Sequence[Measurement]) -> tuple[list[str], list
 
 #: Header, how the line above says it (empty: it does not), and where it is.
 _CIRCUMSTANCES: tuple[tuple[str, str, Callable[[Measurement], Any]], ...] = (
-    ("device", "{}", lambda each: each.subject.device.get("name")),
+    ("device", "{}", lambda each: each.subject.device.name),
     ("workload", "{}", lambda each: each.subject.label),
     ("batch", "batch {}", lambda each: each.subject.workload.get("batch")),
     ("threads", "{} threads", lambda each: each.subject.workload.get("threads")),
     ("cores", "cores {}", lambda each: cores_text(each.subject.workload.get("affinity") or ())),
-    ("governor", "", lambda each: each.subject.device.get("governor")),
-    ("power\nmode", "", lambda each: each.subject.device.get("power_mode")),
+    ("governor", "", lambda each: each.subject.device.governor),
+    ("power\nmode", "", lambda each: each.subject.device.power_mode),
     ("runtime", "{}", lambda each: _runtime(each.subject.device)),
 )
 
@@ -212,12 +214,12 @@ _FIGURES: tuple[tuple[str, Callable[[Measurement], str]], ...] = (
 )
 
 
-def _runtime(device: Mapping[str, Any]) -> str | None:
+def _runtime(device: DeviceFacts) -> str | None:
     """Return the runtime with its version; what runs .tflite files names itself in its version."""
-    name, version = device.get("runtime"), device.get("runtime_version")
+    name, version = device.runtime, device.runtime_version
     if name is None or version is None:
         return None
-    return str(version) if " " in str(version) else f"{name} {version}"
+    return version if " " in version else f"{name} {version}"
 
 
 def _energy_column(measurements: Sequence[Measurement]) -> list[Column]:
@@ -282,7 +284,7 @@ def _notes(measurements: Sequence[Measurement]) -> Iterable[str]:
     yield from cost_lines(measurements)
     for each in measurements:
         if not each.valid:
-            yield f"not valid: {_row_name(each)}: {'; '.join(each.reasons)}"
+            yield f"not valid: {_row_name(each)}: {joined(each.reasons)}"
 
 
 def _scenarios(measurements: Sequence[Measurement]) -> Iterable[str]:

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from edgebench.analysis.comparability import SCORE_PROTOCOL
 from edgebench.analysis.pairing import ExampleScores
 from edgebench.evaluation_result import LanguageEvaluation, TaskEvaluation
 from edgebench.measurement import Measurement
 from edgebench.store.store import Store
 from edgebench.xtreme_r.scores import ScoreRow
 
-#: What decides a score beside the artifact and what runs it: two sides that differ in it answered other questions.
-_QUESTION = ("definition", "convention", "split", "limit", "seed", "data_sha256", "prefix")
-
 
 def stored_scores(store: Store, measurements: Iterable[Measurement]) -> tuple[list[ScoreRow], list[ExampleScores]]:
     """Return the scores of the very files that were timed, and what each example scored.
 
-    Of several evaluations of a file on a task in a language, whole ones come before subsets, then the latest counts.
+    Of several evaluations of a file on a task in a language, those of complete test sets come first, then the latest.
 
     Raises:
         StoreError: an evaluation can't be read.
@@ -36,9 +34,9 @@ def stored_scores(store: Store, measurements: Iterable[Measurement]) -> tuple[li
 
 
 def with_stored(rows: Sequence[ScoreRow], stored: Sequence[ScoreRow]) -> list[ScoreRow]:
-    """Return the rows of a file of scores, and from the store what it does not tell of an artifact's task."""
-    told = {(row.variant, row.artifact_sha256, row.task, row.lang) for row in rows}
-    return [*rows, *(row for row in stored if (row.variant, row.artifact_sha256, row.task, row.lang) not in told)]
+    """Return the rows of a file of scores, and from the store those of tasks and languages that the file lacks."""
+    given = {(row.variant, row.artifact_sha256, row.task, row.lang) for row in rows}
+    return [*rows, *(row for row in stored if (row.variant, row.artifact_sha256, row.task, row.lang) not in given)]
 
 
 def _rank(evaluation: LanguageEvaluation) -> tuple[bool, str]:
@@ -73,5 +71,5 @@ def _examples(score: TaskEvaluation) -> ExampleScores:
         ids=score.ids,
         values=score.per_example,
         counts=score.counts,
-        protocol={name: score.protocol[name] for name in _QUESTION if name in score.protocol},
+        protocol={name: score.protocol[name] for name in SCORE_PROTOCOL if name in score.protocol},
     )

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgebench.errors import StoreError
-from edgebench.measurement import Series, Trace
+from edgebench.run import Series, Trace
 
 if TYPE_CHECKING:
     import duckdb

@@ -1,4 +1,4 @@
-"""What a study answers: each contrast with its evidence, the fronts, and whether it may speak of the training."""
+"""The report of a study: each contrast with its evidence, and the fronts of quality against cost."""
 
 from __future__ import annotations
 
@@ -7,53 +7,27 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgebench.analysis.comparison import compare_pairs, why_not_comparable
-from edgebench.analysis.pairing import (
-    WORDS,
-    ExampleScores,
-    PairedComparison,
-    ScoreContrast,
-    ScoredMeasurement,
-    compare_scores,
-    join_scores,
-    scores_sentence,
-)
+from edgebench.analysis.pairing import ExampleScores, ScoredMeasurement, join_scores
 from edgebench.analysis.pareto import Front, fronts
-from edgebench.errors import NotComparable
-from edgebench.stats.paired import SeedDifference, seed_difference
-from edgebench.stats.verdicts import judge_all
-from edgebench.study.cells import StudyCell
-from edgebench.study.file import Study, StudyContrast, lineage_of
-from edgebench.variant import Variant
-from edgebench.xtreme_r.scores import ScoreRow
-
-#: Seeds of each side from which on the training is spoken of, not the checkpoints alone: with two, Student's interval
-#: is 12.7 standard errors wide to each side, and shows nothing; from three on it does, if the effect is large.
-LEAST_SEEDS = 3
-ALL_LANGUAGES = "mean"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrainingContrast:
-    """What is said of two ways to train, from one score per seed: candidate less baseline, points."""
-
-    format: str
-    task: str
-    lang: str  # or ALL_LANGUAGES
-    difference: float
-    ci: tuple[float, float]
-    level: float
-    verdict: str
-    seeds: int
-    method: str
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain values."""
-        return {name: getattr(self, name) for name in self.__slots__} | {"ci": list(self.ci)}
+from edgebench.analysis.score_comparison import PairedComparison, ScoreContrast, compare_scores, scores_sentence
+from edgebench.store.scores import stored_scores, with_stored
+from edgebench.store.store import Store
+from edgebench.study.cells import StudyCell, study_cells
+from edgebench.study.contrasts import StudyContrast
+from edgebench.study.file import Study
+from edgebench.study.scores import pending_evaluations
+from edgebench.study.training import TrainingContrast, training_contrasts
+from edgebench.variant import Variant, lineage_of
+from edgebench.xtreme_r.scores import ScoreRow, read_scores
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What a contrast came to. `training` is empty where seeds are too few; `about_training` says what may be said."""
+    """The result of a contrast.
+
+    training: the contrast over seeds, for each format, task and language; empty where there are too few seeds.
+    about_training: whether the result holds for the ways to train, or for these checkpoints only.
+    """
 
     name: str
     comparisons: tuple[PairedComparison, ...]
@@ -89,7 +63,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudyReport:
-    """All answers of a study, the fronts of each device and workload, and what is missing."""
+    """The result of each contrast, the fronts of each device and workload, and what is missing."""
 
     study: Study
     answers: tuple[Answer, ...]
@@ -108,44 +82,69 @@ class StudyReport:
 
 def answer_study(
     study: Study,
-    parts: Sequence[StudyCell],
+    cells: Sequence[StudyCell],
     rows: Sequence[ScoreRow],
     *,
     examples: Sequence[ExampleScores] = (),
     missing: Sequence[str] = (),
     allow_variant_scores: bool = False,
 ) -> StudyReport:
-    """Return what a study answers, from what of it is measured.
+    """Return the report of a study, from the cells that are measured.
 
     Args:
-        rows: scores, by the study's names of variants.
-        examples: what single examples scored, of the timed files.
-        missing: what is not scored yet.
+        rows: scores, with the study's names of variants.
+        examples: scores of single examples, from the timed files.
+        missing: evaluations that are missing, in words.
+        allow_variant_scores: accept scores of other files of a variant, and label them so.
 
     Raises:
         NotComparable: a variant's scores are all of other files.
     """
     paired = {
         (at, each.id): join_scores(each, rows, examples=examples, allow_variant_scores=allow_variant_scores)
-        for at, part in enumerate(parts)
-        for each in part.measurements
+        for at, cell in enumerate(cells)
+        for each in cell.measurements
     }
-    of_parts = [[paired[at, each.id] for each in part.measurements] for at, part in enumerate(parts)]
+    by_cell = [[paired[at, each.id] for each in cell.measurements] for at, cell in enumerate(cells)]
     shown = {
-        f"{part.device.name}, {part.workload.label}": fronts({_name(each): each for each in mine})
-        for part, mine in zip(parts, of_parts, strict=True)
+        f"{cell.device.name}, {cell.workload.label}": fronts({_name(each): each for each in mine})
+        for cell, mine in zip(cells, by_cell, strict=True)
     }
     return StudyReport(
         study=study,
-        answers=tuple(_answer(study, contrast, of_parts) for contrast in study.contrasts),
+        answers=tuple(_answer(study, contrast, by_cell) for contrast in study.contrasts),
         fronts={where: each for where, each in shown.items() if each},
-        missing=(*(_missing(study, part) for part in parts if not part.done), *missing),
+        missing=(*(_missing(study, cell) for cell in cells if not cell.done), *missing),
     )
 
 
-def _missing(study: Study, part: StudyCell) -> str:
-    lacking = [variant.name for variant in study.variants if variant.name not in part.have]
-    return f"{part.device.name}, {part.workload.label}: {', '.join(lacking)}"
+def study_report(study: Study, store: Store, *, allow_variant_scores: bool = False) -> StudyReport:
+    """Return the report of a study from what the store and the study's file of scores have.
+
+    Args:
+        allow_variant_scores: accept scores of other files of a variant, and label them so.
+
+    Raises:
+        StoreError, ScoresError: the store, or the file of scores, can't be read.
+        NotComparable: a variant's scores are all of other files.
+        EdgebenchError: the data of a task can't be read.
+    """
+    rows = read_scores(study.scores) if study.scores is not None else []
+    cells = study_cells(study, store)
+    stored, examples = stored_scores(store, [each for cell in cells for each in cell.measurements])
+    return answer_study(
+        study,
+        cells,
+        with_stored(rows, stored),
+        examples=examples,
+        missing=[str(each) for each in pending_evaluations(study, cells, store)],
+        allow_variant_scores=allow_variant_scores,
+    )
+
+
+def _missing(study: Study, cell: StudyCell) -> str:
+    lacking = [variant.name for variant in study.variants if variant.name not in cell.have]
+    return f"{cell.device.name}, {cell.workload.label}: {', '.join(lacking)}"
 
 
 def _name(paired: ScoredMeasurement) -> str:
@@ -153,18 +152,18 @@ def _name(paired: ScoredMeasurement) -> str:
     return f"{subject.variant.name} {subject.artifact.format}"
 
 
-def _answer(study: Study, contrast: StudyContrast, of_parts: Sequence[Sequence[ScoredMeasurement]]) -> Answer:
+def _answer(study: Study, contrast: StudyContrast, by_cell: Sequence[Sequence[ScoredMeasurement]]) -> Answer:
     notes: list[str] = []
     pairs: list[tuple[ScoredMeasurement, ScoredMeasurement]] = []
     for one, other in _variant_pairs(contrast, notes):
-        for mine in of_parts:
-            pairs += _pairs_of_part(one, other, mine, notes)
+        for mine in by_cell:
+            pairs += _pairs_of_cell(one, other, mine, notes)
     compared = compare_pairs(
         [(one.measurement, other.measurement) for one, other in pairs], margin=study.margin, level=study.level
     )
     scores = _scores_once(study, pairs)
-    everything = [each for mine in of_parts for each in mine]
-    training, about = _training(study, contrast, everything)
+    everything = [each for mine in by_cell for each in mine]
+    training, about = training_contrasts(study, contrast, everything)
     return Answer(
         name=contrast.name,
         comparisons=tuple(
@@ -178,7 +177,7 @@ def _answer(study: Study, contrast: StudyContrast, of_parts: Sequence[Sequence[S
 
 
 def _variant_pairs(contrast: StudyContrast, notes: list[str]) -> list[tuple[Variant, Variant]]:
-    """Return which variants are compared: those of the same base, target and seed; where none are, each with each."""
+    """Return the pairs to compare: variants of the same base, target and seed; where there are none, all pairs."""
 
     def like(variant: Variant) -> tuple[Any, ...]:
         lineage = lineage_of(variant)
@@ -194,10 +193,10 @@ def _variant_pairs(contrast: StudyContrast, notes: list[str]) -> list[tuple[Vari
     return matched
 
 
-def _pairs_of_part(
+def _pairs_of_cell(
     baseline: Variant, candidate: Variant, mine: Sequence[ScoredMeasurement], notes: list[str]
 ) -> Iterable[tuple[ScoredMeasurement, ScoredMeasurement]]:
-    """Yield the measurements of two variants in the same format, of one device and workload."""
+    """Yield the measurements of two variants in the same format, from one cell."""
     for one in (each for each in mine if each.measurement.subject.variant.name == baseline.name):
         for other in (each for each in mine if each.measurement.subject.variant.name == candidate.name):
             if one.measurement.subject.artifact.format != other.measurement.subject.artifact.format:
@@ -206,7 +205,7 @@ def _pairs_of_part(
             if why is None:
                 yield one, other
             else:
-                where = f"{one.measurement.subject.device.get('name')}, {one.measurement.subject.label}"
+                where = f"{one.measurement.subject.device.name}, {one.measurement.subject.label}"
                 notes.append(f"{_name(other)} against {_name(one)} on {where} is not compared: {why}")
 
 
@@ -218,90 +217,10 @@ def _files(one: ScoredMeasurement, other: ScoredMeasurement) -> tuple[str, ...]:
 def _scores_once(
     study: Study, pairs: Sequence[tuple[ScoredMeasurement, ScoredMeasurement]]
 ) -> dict[tuple[str, ...], tuple[ScoreContrast, ...]]:
-    """Return the score contrasts of each two files: the same on every device, so they are judged once."""
+    """Return the score contrasts of each pair of files; they are the same on every device, so they are judged once."""
     once = {_files(*sides): sides for sides in pairs}
     judged = compare_scores(list(once.values()), margin=study.score_margin, level=study.level)
     return dict(zip(once, judged, strict=True))
-
-
-# --- the training, over seeds -------------------------------------------------------------------------------------
-
-
-def _training(
-    study: Study, contrast: StudyContrast, everything: Sequence[ScoredMeasurement]
-) -> tuple[tuple[TrainingContrast, ...], str]:
-    seeds = [
-        {seed for variant in side if (seed := lineage_of(variant).seed) is not None}
-        for side in (contrast.baseline, contrast.candidate)
-    ]
-    counts = f"{len(seeds[0])} seeds of the baseline and {len(seeds[1])} of the candidate"
-    if min(map(len, seeds)) < LEAST_SEEDS:
-        return (), (
-            f"{counts}: what is said holds for these checkpoints, not for the training; that takes {LEAST_SEEDS} seeds "
-            f"of each"
-        )
-    if (
-        len({(lineage_of(each).base, lineage_of(each).target) for each in (*contrast.baseline, *contrast.candidate)})
-        > 1
-    ):
-        return (), f"{counts}, but of several bases or targets: choose one in the contrast to speak about the training"
-    found = _seed_differences(contrast, everything)
-    if not found:
-        return (), f"{counts}, but fewer than {LEAST_SEEDS} of each have scores: nothing is said about the training"
-    judged = judge_all([each for _, each in found], margin=study.score_margin, level=study.level)
-    return (
-        tuple(
-            TrainingContrast(
-                format=format,
-                task=task,
-                lang=lang,
-                difference=estimate.effect,
-                ci=estimate.interval(judgement.level),
-                level=judgement.level,
-                verdict=WORDS.get(judgement.verdict, str(judgement.verdict)),
-                seeds=estimate.n,
-                method=estimate.method,
-            )
-            for ((format, task, lang), estimate), judgement in zip(found, judged, strict=True)
-        ),
-        f"{counts}: the intervals over seeds speak about the training, if the seeds are all that differs on a side",
-    )
-
-
-def _seed_differences(
-    contrast: StudyContrast, everything: Sequence[ScoredMeasurement]
-) -> list[tuple[tuple[str, str, str], SeedDifference]]:
-    """Return the difference over seeds of each format and task: of the mean over languages, and of each language."""
-    sides = [_by_seed(side, everything) for side in (contrast.baseline, contrast.candidate)]
-    found = []
-    for key in sides[0]:
-        values = [side.get(key, {}) for side in sides]
-        if min(map(len, values)) >= LEAST_SEEDS:
-            found.append((key, seed_difference(*values)))
-    return found
-
-
-def _by_seed(
-    side: Sequence[Variant], everything: Sequence[ScoredMeasurement]
-) -> dict[tuple[str, str, str], dict[int, float]]:
-    """Return the score of each seed, by format, task and language; a seed of which there are two is no unit."""
-    seeds = {each.name: seed for each in side if (seed := lineage_of(each).seed) is not None}
-    if len(set(seeds.values())) < len(seeds):
-        raise NotComparable(
-            f"two variants of one side have the same seed ({', '.join(sorted(seeds))}); choose more narrowly in the "
-            f"contrast"
-        )
-    found: dict[tuple[str, str, str], dict[int, float]] = {}
-    for each in everything:
-        subject = each.measurement.subject
-        if subject.variant.name not in seeds:
-            continue
-        format, seed = str(subject.artifact.format), seeds[subject.variant.name]
-        for task, value in each.task_values().items():
-            found.setdefault((format, task, ALL_LANGUAGES), {})[seed] = value
-        for score in each.scores:
-            found.setdefault((format, score.task, score.lang), {})[seed] = score.value
-    return found
 
 
 def _artifacts(answer: PairedComparison) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
-"""What the store has of a study: each workload on each device, and how long the rest takes.
+"""The cells of a study, one workload on one device each: what the store has of them, and how long the rest takes.
 
-What is compared must be measured interleaved. So a workload on a device is done when one session has valid
-measurements of all variants, as they are now.
+Only interleaved runs are compared. So a cell is done when one session has valid measurements of all variants, with
+their current files.
 """
 
 from __future__ import annotations
@@ -12,23 +12,21 @@ from datetime import datetime
 from itertools import pairwise
 from statistics import median
 
+from edgebench.analysis.comparability import is_same_workload
 from edgebench.device import Device
 from edgebench.measurement import Measurement, Subject
 from edgebench.store.store import Store
 from edgebench.study.file import Study
 from edgebench.workload import Workload
 
-#: What a session settles for itself, so that it need not be as the study says.
-_SETTLED = ("padding", "threads", "choices")
-_PLAN_OF_RESULT = ("sustained_min", "queries_per_s", "latency_bound_ms", "truncate")
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudyCell:
-    """One workload on one device: what the store has of it. `session`: the one that counts, the latest complete one.
+    """What the store has of one workload on one device.
 
-    `have`: the names of the variants that the best session has valid measurements of. `took_s`: that session, from its
-    first run to its last; None where nothing is measured.
+    session: the latest session that has all variants; None where none has.
+    have: the variants of which that session (else the one with most measurements) has valid measurements, by name.
+    took_s: duration of that session, seconds; None where nothing is measured.
     """
 
     device: Device
@@ -47,18 +45,18 @@ class StudyCell:
 def study_cells(
     study: Study, store: Store, *, artifacts: Mapping[str, Collection[str]] | None = None
 ) -> list[StudyCell]:
-    """Return each workload on each device, with what the store has of it.
+    """Return the study's cells, in the order of its devices and workloads.
 
     Args:
-        artifacts: the hashes of each model's files as they are now, by the model; what was measured of others does not
-            count. None: whatever the store has of the model.
+        artifacts: by model, the hashes of its current files; measurements of other files don't count. None: files
+            of any age count.
 
     Raises:
         StoreError: a run can't be read.
     """
     measured = _measured(study, store)
     return [
-        _part(study, device, workload, measured, artifacts) for device in study.devices for workload in study.workloads
+        _cell(study, device, workload, measured, artifacts) for device in study.devices for workload in study.workloads
     ]
 
 
@@ -68,7 +66,7 @@ def _measured(study: Study, store: Store) -> list[Measurement]:
     devices = {device.name for device in study.devices}
 
     def wanted(subject: Subject) -> bool:
-        return subject.variant.source in variants and subject.device.get("name") in devices
+        return subject.variant.source in variants and subject.device.name in devices
 
     return [
         replace(
@@ -82,7 +80,7 @@ def _measured(study: Study, store: Store) -> list[Measurement]:
     ]
 
 
-def _part(
+def _cell(
     study: Study,
     device: Device,
     workload: Workload,
@@ -91,16 +89,16 @@ def _part(
 ) -> StudyCell:
     sessions: dict[str, list[Measurement]] = {}
     for each in measured:
-        if each.subject.device.get("name") == device.name and _is_of(workload, each) and _is_current(each, artifacts):
+        if each.subject.device.name == device.name and _is_of(workload, each) and _is_current(each, artifacts):
             sessions.setdefault(each.subject.session, []).append(each)
     found = [
         (session, mine, _complete(study, mine))
         for session, mine in sessions.items()
-        # A file that is the only one of its runtime is by itself in a session where others alternate.
+        # The only file of its runtime runs alone, even in a session where others alternate.
         if any(each.subject.alternates_with for each in mine) == study.alternate
     ]
-    whole = [(session, mine) for session, mine, names in found if len(names) == len(study.variants)]
-    session, mine = whole[-1] if whole else (None, max((mine for _, mine, _ in found), key=len, default=[]))
+    complete = [(session, mine) for session, mine, names in found if len(names) == len(study.variants)]
+    session, mine = complete[-1] if complete else (None, max((mine for _, mine, _ in found), key=len, default=[]))
     return StudyCell(
         device=device,
         workload=workload,
@@ -112,10 +110,7 @@ def _part(
 
 
 def _is_of(workload: Workload, measurement: Measurement) -> bool:
-    asked, was = workload.to_json(), measurement.subject.workload
-    same = all(value == was.get(name) for name, value in asked.items() if name not in _SETTLED)
-    threads = workload.threads is None or workload.threads == was.get("threads")
-    return same and threads and all(asked.get(name) == was.get(name) for name in _PLAN_OF_RESULT)
+    return is_same_workload(workload.to_json(), measurement.subject.workload)
 
 
 def _is_current(measurement: Measurement, artifacts: Mapping[str, Collection[str]] | None) -> bool:
@@ -125,7 +120,7 @@ def _is_current(measurement: Measurement, artifacts: Mapping[str, Collection[str
 
 
 def _complete(study: Study, measured: Sequence[Measurement]) -> list[str]:
-    """Return the variants with valid measurements in every format that this session should have them in."""
+    """Return the variants with valid measurements in every format of the study."""
     wanted = len(study.formats) or 1
     counts = [
         (
@@ -138,7 +133,7 @@ def _complete(study: Study, measured: Sequence[Measurement]) -> list[str]:
 
 
 def _is_file(measured: Sequence[Measurement]) -> bool:
-    """Whether these are of a model file, which is in one format whatever the study's formats are."""
+    """Whether these measure a model file, which has one format whatever the study's formats are."""
     return bool(measured) and measured[0].subject.variant.source.endswith((".onnx", ".tflite"))
 
 
@@ -147,7 +142,7 @@ def _counts(study: Study, measurement: Measurement) -> bool:
 
 
 def _took_s(measured: Sequence[Measurement]) -> float | None:
-    """Return how long these runs took: the typical time from a process to the next, for each of them."""
+    """Return how long these runs took: the number of processes times the median time from one to the next."""
     runs = [run for each in measured for run in each.runs]
     processes = {run.process: datetime.fromisoformat(run.started_at).timestamp() for run in runs}
     starts = sorted(processes.values())
@@ -155,22 +150,22 @@ def _took_s(measured: Sequence[Measurement]) -> float | None:
     return median(steps) * len(starts) if steps else None
 
 
-def estimated_remaining_s(study: Study, parts: Sequence[StudyCell]) -> float | None:
-    """Return about how long what is missing takes, as long as what was measured took; None where nothing tells.
+def estimated_remaining_s(study: Study, cells: Sequence[StudyCell]) -> float | None:
+    """Return how long the missing cells take, in seconds, at the pace of those that were measured on the same device.
 
-    Devices are measured at once: the one that takes longest counts.
+    Devices are measured at once, so the slowest counts. None where a device has no measurement yet.
     """
     per_run: dict[str, list[float]] = {}
-    for part in parts:
-        runs = sum(len(each.runs) for each in part.measurements)
-        if part.took_s is not None:
-            per_run.setdefault(part.device.name, []).append(part.took_s / runs)
-    runs_of_part = len(study.variants) * (len(study.formats) or 1) * study.plan.runs
+    for cell in cells:
+        runs = sum(len(each.runs) for each in cell.measurements)
+        if cell.took_s is not None:
+            per_run.setdefault(cell.device.name, []).append(cell.took_s / runs)
+    runs_of_cell = len(study.variants) * (len(study.formats) or 1) * study.plan.runs
     times: dict[str, float] = {}
-    for part in parts:
-        if not part.done:
-            if part.device.name not in per_run:
+    for cell in cells:
+        if not cell.done:
+            if cell.device.name not in per_run:
                 return None
-            run_s = median(per_run[part.device.name])
-            times[part.device.name] = times.get(part.device.name, 0.0) + run_s * runs_of_part
+            run_s = median(per_run[cell.device.name])
+            times[cell.device.name] = times.get(cell.device.name, 0.0) + run_s * runs_of_cell
     return max(times.values(), default=0.0)

@@ -1,7 +1,7 @@
-"""Carrying out a study: the sessions that measure what of it is missing, all variants of a device interleaved.
+"""Carrying out a study: sessions that measure its missing cells, with the variants of each device interleaved.
 
-A workload of which anything is missing is measured as a whole: only what one session has measured is compared with the
-board's drift in the model. So a variant that is added later is measured beside all others again.
+A cell is measured in one session, because only runs of one session are compared with the drift of the board in the
+model. So where a variant is added later, all others are measured again with it.
 """
 
 from __future__ import annotations
@@ -11,20 +11,45 @@ from functools import partial
 
 from edgebench.device import Device
 from edgebench.errors import ConfigError, StoreError
-from edgebench.events import LogMessage, OnEvent
-from edgebench.measure.parallel import Measure
-from edgebench.measure.prepare import prepare
-from edgebench.measure.session import profile_all, resume
+from edgebench.events import LogMessage, OnEvent, ignore
+from edgebench.measure import Measure, prepare, profile_all, resume, run_sessions
 from edgebench.measurement import Measurement
 from edgebench.request import Request, request_from_json
 from edgebench.store.store import Store
 from edgebench.study.cells import study_cells
 from edgebench.study.file import Study
+from edgebench.study.scores import evaluate_pending, pending_evaluations
 from edgebench.workload import Workload
 
 
+def run_study(study: Study, store: Store, *, on_event: OnEvent = ignore) -> list[Measurement]:
+    """Measure the cells of a study that are missing, several devices at once; then evaluate its tasks.
+
+    A session that was interrupted is resumed. An error on one device does not end the sessions of the others.
+
+    Returns:
+        The measurements that were made now; `study_report` compares all of the study's.
+
+    Raises:
+        KeyboardInterrupt, EdgebenchError: what ended a session or an evaluation early, after all others have ended.
+            What was measured is in the store.
+    """
+    sessions = missing_sessions(study, store, on_event=on_event)
+    results = run_sessions(sessions, on_event=lambda _, event: on_event(event))
+    errors = [result.error for result in results if result.error is not None]
+    interrupts = [error for error in errors if not isinstance(error, Exception)]
+    if interrupts:
+        raise interrupts[0]
+    errors += evaluate_pending(pending_evaluations(study, study_cells(study, store), store), store, on_event)
+    if errors:
+        raise errors[0]
+    return [measurement for result in results for measurement in result.measurements]
+
+
 def missing_sessions(study: Study, store: Store, *, on_event: OnEvent) -> dict[str, Measure]:
-    """Return the sessions that measure what is missing, one a device; exports the models to see what they are now.
+    """Return the sessions that measure the missing cells, one a device.
+
+    Exports the models first: measurements of files that have changed since don't count.
 
     Raises:
         EdgebenchError: a model can't be exported, or the store not be read.
@@ -39,7 +64,7 @@ def missing_sessions(study: Study, store: Store, *, on_event: OnEvent) -> dict[s
         if unknown:
             raise ConfigError(f"{study.path}: {unknown[0].source} is not what a session names it")
         only = replace(study, devices=(device,))
-        missing = tuple(part.workload for part in study_cells(only, store, artifacts=artifacts) if not part.done)
+        missing = tuple(cell.workload for cell in study_cells(only, store, artifacts=artifacts) if not cell.done)
         if missing:
             sessions[device.name] = partial(_measure, _request(study, device, missing), store)
     return sessions
@@ -54,26 +79,26 @@ def _request(study: Study, device: Device, workloads: tuple[Workload, ...]) -> R
         plan=study.plan,
         seed=study.seed,
         margin=study.margin,
-        own_cost=study.own_cost,
+        overhead=study.overhead,
         cold=study.cold,
         alternate=study.alternate,
     )
 
 
 def _measure(request: Request, store: Store, *, on_event: OnEvent) -> list[Measurement]:
-    """Go on with the latest session that was asked the same, where there is one; else begin one."""
+    """Resume the latest session with the same request; start one where there is none, or it can't be resumed."""
     for session in reversed(store.sessions()):
-        if _asked(store, session) == replace(request, seed=None):
-            on_event(LogMessage(f"going on with session {session}"))
+        if _stored_request(store, session) == replace(request, seed=None):
+            on_event(LogMessage(f"resuming session {session}"))
             try:
                 return resume(session, store=store, on_event=on_event)
             except StoreError as error:
-                on_event(LogMessage(f"{error}: beginning anew"))
+                on_event(LogMessage(f"{error}; starting a new session"))
                 break
     return profile_all(request, store=store, on_event=on_event)
 
 
-def _asked(store: Store, session: str) -> Request | None:
+def _stored_request(store: Store, session: str) -> Request | None:
     try:
         return replace(request_from_json(store.read_session(session)), seed=None)
     except (StoreError, ConfigError):

@@ -1,4 +1,4 @@
-"""The scores of a study: which of its measured files have not answered which of its tasks yet, and letting them."""
+"""Evaluations of a study: on which tasks its measured files are not evaluated yet, and evaluating them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from edgebench.artifact import Artifact
 from edgebench.device import Device
 from edgebench.errors import EdgebenchError
-from edgebench.evaluation.evaluator import EvaluationRequest, evaluate_all, questions_of
+from edgebench.evaluation import EvaluationRequest, evaluate_all, questions_of
 from edgebench.evaluation_result import LanguageEvaluation
 from edgebench.events import LogMessage, OnEvent
 from edgebench.store.store import Store
@@ -20,7 +20,7 @@ from edgebench.variant import Variant
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PendingEvaluation:
-    """Languages of a task that a measured file has not answered on a device."""
+    """Languages of a task in which a measured file is not evaluated on a device."""
 
     device: Device
     variant: Variant
@@ -33,23 +33,25 @@ class PendingEvaluation:
         return f"{self.task.name} in {', '.join(self.langs)}: {who}"
 
 
-def unanswered(study: Study, parts: Sequence[StudyCell], store: Store) -> list[PendingEvaluation]:
-    """Return what the files that are measured have not answered; of what is not measured yet, nothing is known.
+def pending_evaluations(study: Study, cells: Sequence[StudyCell], store: Store) -> list[PendingEvaluation]:
+    """Return the evaluations that measured files lack. Files that are not measured yet are not counted.
 
     Raises:
         EdgebenchError: a task's data can't be read, or the store not.
     """
     if not study.tasks:
         return []
-    kept: dict[tuple[str, str], list[LanguageEvaluation]] = {}
+    stored: dict[tuple[str, str], list[LanguageEvaluation]] = {}
     for each in store.evaluations():
-        kept.setdefault((each.scores[0].artifact_sha256, each.scores[0].device), []).append(each)
+        stored.setdefault((each.scores[0].artifact_sha256, each.scores[0].device), []).append(each)
     found = []
     for task in study.tasks:
         questions = questions_of(_request(task, task.devices[0], "", None))
-        for device, variant, artifact in _files(task, parts):
-            answered = kept.get((artifact.sha256, device.name), [])
-            langs = [lang for (_, lang), question in questions.items() if not _has(answered, task.name, lang, question)]
+        for device, variant, artifact in _files(task, cells):
+            evaluations = stored.get((artifact.sha256, device.name), [])
+            langs = [
+                lang for (_, lang), question in questions.items() if not _has(evaluations, task.name, lang, question)
+            ]
             if langs:
                 found.append(
                     PendingEvaluation(device=device, variant=variant, artifact=artifact, task=task, langs=tuple(langs))
@@ -57,13 +59,10 @@ def unanswered(study: Study, parts: Sequence[StudyCell], store: Store) -> list[P
     return found
 
 
-def answer(missing: Sequence[PendingEvaluation], store: Store, on_event: OnEvent) -> list[EdgebenchError]:
-    """Let the files answer, one after another; return the errors of those that could not.
-
-    What one of them can't answer does not keep the others from answering.
-    """
+def evaluate_pending(pending: Sequence[PendingEvaluation], store: Store, on_event: OnEvent) -> list[EdgebenchError]:
+    """Evaluate one after another; return the errors of those that failed. A failure does not end the others."""
     errors = []
-    for each in missing:
+    for each in pending:
         on_event(LogMessage(str(each)))
         request = _request(each.task, each.device, each.variant.source, each)
         try:
@@ -74,13 +73,13 @@ def answer(missing: Sequence[PendingEvaluation], store: Store, on_event: OnEvent
     return errors
 
 
-def _request(task: StudyTask, device: Device, model: str, missing: PendingEvaluation | None) -> EvaluationRequest:
+def _request(task: StudyTask, device: Device, model: str, pending: PendingEvaluation | None) -> EvaluationRequest:
     return EvaluationRequest(
         device=device,
         model=model,
-        format=missing.artifact.format if missing is not None else None,
+        format=pending.artifact.format if pending is not None else None,
         tasks=(task.name,),
-        langs=missing.langs if missing is not None else task.langs,
+        langs=pending.langs if pending is not None else task.langs,
         data=task.data,
         labels=task.labels,
         split=task.split,
@@ -91,20 +90,20 @@ def _request(task: StudyTask, device: Device, model: str, missing: PendingEvalua
     )
 
 
-def _files(task: StudyTask, parts: Sequence[StudyCell]) -> list[tuple[Device, Variant, Artifact]]:
-    """Return each measured file once for each of the task's devices; random weights have nothing to answer."""
+def _files(task: StudyTask, cells: Sequence[StudyCell]) -> list[tuple[Device, Variant, Artifact]]:
+    """Return each measured file once for each of the task's devices; random weights are not evaluated."""
     found: dict[tuple[str, str, str], tuple[Device, Variant, Artifact]] = {}
     wanted = {device.name for device in task.devices}
-    for part in parts:
-        for each in part.measurements:
+    for cell in cells:
+        for each in cell.measurements:
             variant, artifact = each.subject.variant, each.subject.artifact
-            if part.device.name in wanted and not variant.is_reference:
-                found.setdefault((part.device.name, variant.name, artifact.sha256), (part.device, variant, artifact))
+            if cell.device.name in wanted and not variant.is_reference:
+                found.setdefault((cell.device.name, variant.name, artifact.sha256), (cell.device, variant, artifact))
     return list(found.values())
 
 
-def _has(answered: Sequence[LanguageEvaluation], task: str, lang: str, question: Mapping[str, Any]) -> bool:
+def _has(evaluations: Sequence[LanguageEvaluation], task: str, lang: str, question: Mapping[str, Any]) -> bool:
     return any(
         (each.task, each.lang) == (task, lang) and question.items() <= each.scores[0].protocol.items()
-        for each in answered
+        for each in evaluations
     )

@@ -1,4 +1,4 @@
-"""Things to test against, for edgebench's own tests and for other projects: so far, a network that misbehaves."""
+"""A network that misbehaves: a proxy that pauses, slows down and cuts connections."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class LoopThread:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout_s)
 
     def close(self) -> None:
-        """Cancel what still runs, and end the thread."""
+        """Cancel all tasks and end the thread."""
         self.run(self._cancel_all())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
@@ -66,11 +66,11 @@ class FaultyProxy:
         self.port: int = self._server.sockets[0].getsockname()[1]
 
     def pause(self) -> None:
-        """Let nothing through, but keep the connections: a board that fell silent."""
+        """Let nothing through, but keep the connections, like a board that fell silent."""
         self._thread.run(self._set_flowing(False))
 
     def resume(self) -> None:
-        """Let everything through again, what waited first."""
+        """Let everything through again, delayed data first."""
         self._thread.run(self._set_flowing(True))
 
     async def _set_flowing(self, flowing: bool) -> None:
@@ -80,11 +80,11 @@ class FaultyProxy:
             self._flowing.clear()
 
     def throttle(self, bytes_per_s: float | None) -> None:
-        """Let at most so much through each way; None: as much as there is."""
+        """Limit each direction to so many bytes a second; None: no limit."""
         self._bytes_per_s = bytes_per_s
 
     def cut(self) -> None:
-        """Reset every connection; new ones are taken as before."""
+        """Reset every connection; new ones are accepted as before."""
         self._thread.run(self._cut())
 
     def cut_after(self, moved_to_server: int) -> None:
@@ -97,7 +97,7 @@ class FaultyProxy:
         self._writers.clear()
 
     def close(self) -> None:
-        """Cut everything and listen no more."""
+        """Reset every connection and stop listening."""
         if self._closed:
             return
         self._closed = True

@@ -1,8 +1,8 @@
-"""A board whose latencies are drawn from a seeded model, to see what rules and statistics make of known truths.
+"""A board whose latencies are drawn from a seeded model, to test rules and statistics against known truths.
 
-It gives Runs like those that come back from a real board: latencies, readings of clock, temperature and throttle flags,
-facts. What can't be known of a real board (how much two processes differ, when it throttled, how much faster an
-artifact truly is) is given here.
+It returns Runs like those of a real board: latencies, readings of clock, temperature and throttle flags, facts. What
+can't be known of a real board (how much two processes differ, when it throttled, how much faster an
+artifact truly is) is an argument here.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgebench.artifact import Artifact, ArtifactFile, Format
-from edgebench.measurement import Memory, Run, Series, Subject, Trace
+from edgebench.facts import DeviceFacts, RunFacts
+from edgebench.measurement import Subject
+from edgebench.run import Memory, Run, Series, Trace
 from edgebench.variant import Variant
 
 if TYPE_CHECKING:
@@ -94,7 +96,7 @@ class SimulatedBoard:
         self.now_s += seconds
 
     def temperatures(self) -> dict[str, int]:
-        """Return what its zone tells after `work` and `rest`, as a RemoteAgent does."""
+        """Return the temperature of its zone after `work` and `rest`, in the form of `RemoteAgent.temperatures`."""
         return {"temperature_mc/cpu-thermal": round(_COOL_MC + (_HOT_MC - _COOL_MC) * self._warm)}
 
     def latencies_ns(self, count: int, *, factor: float = 1.0) -> NDArray[np.int64]:
@@ -188,7 +190,7 @@ class SimulatedBoard:
                     load_ns=400 * _MS,
                     first_ns=int(latencies[at]),
                     memory=memory,
-                    facts=facts,
+                    facts=RunFacts.from_json(facts),
                     tokens=128 * count,
                     inferences=count,
                 )
@@ -277,7 +279,7 @@ def simulated_subject(number: int, *, name: str, planned_runs: int, looks: int =
             files=(ArtifactFile(name="model.onnx", sha256=f"{number:064x}", bytes=118_000_000),),
             path=Path("/models") / name,
         ),
-        device={"name": "simulated", "profile": "pi4", "runtime": "onnxruntime", "runtime_version": "1.22.0"},
+        device=DeviceFacts(name="simulated", profile="pi4", runtime="onnxruntime", runtime_version="1.22.0"),
         workload={"scenario": "single-stream", "seq_len": 128, "batch": 1, "threads": 4, "padding": "longest"},
         label="128 tok",
         planned_runs=planned_runs,

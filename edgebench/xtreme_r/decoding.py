@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from edgebench.errors import ConfigError, UnknownName
 from edgebench.xtreme_r import metrics
 from edgebench.xtreme_r.encoding import TaskInputs
-from edgebench.xtreme_r.examples import Examples, Question
+from edgebench.xtreme_r.example_types import Examples, Question
 from edgebench.xtreme_r.metrics import SEQEVAL_VERSIONS, Normaliser
 from edgebench.xtreme_r.retrieval import nearest_candidates
 from edgebench.xtreme_r.tasks import Task
@@ -166,7 +166,7 @@ def rank(
 def score_predictions(
     task: Task, examples: Examples, predictions: Sequence[Any], *, seqeval: str = SEQEVAL_VERSIONS[0]
 ) -> list[MetricScore]:
-    """Return the task's metrics over its examples, by the same definitions as `score_folder`."""
+    """Return the task's metrics over its examples, by the same definitions as `score_predictions`."""
     labels = examples.labels
     assert labels is not None  # noqa: S101 - examples without labels are refused before anything runs
     if task.group == "tagging":

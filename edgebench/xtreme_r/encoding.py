@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from edgebench.errors import ConfigError
-from edgebench.xtreme_r.examples import Candidate, Choice, Examples, Input, Pair, Question, Words
+from edgebench.xtreme_r.example_types import Candidate, Choice, Examples, Input, Pair, Question, Words
 from edgebench.xtreme_r.tasks import Task
 
 if TYPE_CHECKING:

@@ -40,7 +40,7 @@ class Provenance:
 
 
 @dataclass(frozen=True, slots=True)
-class Imported:
+class ImportedScores:
     """Rows of a file, the format it is in, and what of it was left out because XTREME-R has no such score."""
 
     rows: list[ScoreRow]
@@ -78,7 +78,7 @@ class _Format:
     conventions: str
 
 
-def import_scores(path: Path, given: Provenance, *, kind: str | None = None) -> Imported:
+def import_scores(path: Path, given: Provenance, *, kind: str | None = None) -> ImportedScores:
     """Return the scores in a file of another tool.
 
     Args:
@@ -97,10 +97,10 @@ def import_scores(path: Path, given: Provenance, *, kind: str | None = None) -> 
     if document is None:
         rows = read_scores(path, scale=given.scale, variant=given.variant)
         rows = [replace(row, source_sha256=row.source_sha256 or sha256) for row in rows]
-        return Imported([_filled(row, given, path) for row in rows], TABLE, [])
+        return ImportedScores([_filled(row, given, path) for row in rows], TABLE, [])
     kind = kind or _kind_of(path, document)
     if given.variant is None:
-        raise ScoresError(f"{path} doesn't say whose scores they are; try: --variant NAME")
+        raise ScoresError(f"{path} doesn't say whose scores they are; try: `variant=NAME`")
     found = _figures(path, FORMATS[kind], document, given)
     figures = [each for each in found if isinstance(each, _Figure)]
     skipped = [each for each in found if isinstance(each, str)]
@@ -108,7 +108,7 @@ def import_scores(path: Path, given: Provenance, *, kind: str | None = None) -> 
         raise ScoresError(f"{path}: no score of XTREME-R in it{f' (left out: {skipped[0]})' if skipped else ''}")
     _refuse_doubtful_scales(path, figures, given)
     rows = list(_rows(path, figures, FORMATS[kind], given))
-    return Imported([_filled(replace(row, source_sha256=sha256), given, path) for row in rows], kind, skipped)
+    return ImportedScores([_filled(replace(row, source_sha256=sha256), given, path) for row in rows], kind, skipped)
 
 
 def _filled(row: ScoreRow, given: Provenance, path: Path) -> ScoreRow:
@@ -134,7 +134,7 @@ def _kind_of(path: Path, document: Any) -> str:
     for kind, format in FORMATS.items():
         if format.knows(document):
             return kind
-    raise ScoresError(f"{path}: no format of scores that is known; try: --from with one of {', '.join(KINDS)}")
+    raise ScoresError(f"{path}: no format of scores that is known; try: `kind`, one of {', '.join(KINDS)}")
 
 
 def _figures(path: Path, format: _Format, document: Any, given: Provenance) -> list[_Figure | str]:
@@ -155,7 +155,7 @@ def _refuse_doubtful_scales(path: Path, figures: Sequence[_Figure], given: Prove
         if given.scale is None and 0 < value <= 1:
             raise ScoresError(
                 f"{path}: no {metric} of {task} is above 1, which may be a scale of 0..1 where 0..100 is expected; "
-                f"say which it is: --scale 1 or --scale 100"
+                f"say which it is: `scale=1` or `scale=100`"
             )
 
 
@@ -174,8 +174,8 @@ def _rows(path: Path, figures: Sequence[_Figure], format: _Format, given: Proven
         if not 0 <= value <= scale:
             raise ScoresError(
                 f"{where} is {value:g}, and {format.protocol} gives it on 0..{figure.scale}"
-                f"{'' if given.scale is None else f' (--scale {given.scale})'}; "
-                f"if all of the file is on another scale, say so: --scale {100 if scale == 1 else 1}"
+                f"{'' if given.scale is None else f' (`scale={given.scale}`)'}; "
+                f"if all of the file is on another scale, say so: `scale={100 if scale == 1 else 1}`"
             )
         yield ScoreRow(
             variant=given.variant,
@@ -288,7 +288,7 @@ _TRAINER_PREFIXES = ("predict_", "test_", "eval_")  # the best for a test set fi
 def _trainer(document: Any, path: Path, given: Provenance) -> _Found:
     """{"eval_accuracy": value, "eval_samples": n} of one task in one language; QA's are on 0..100, others on 0..1."""
     if given.task is None or given.lang is None:
-        raise ScoresError(f"{path} doesn't say which task and language it is of; try: --task xnli --lang sw")
+        raise ScoresError(f"{path} doesn't say which task and language it is of; try: `task='xnli'` `lang='sw'`")
     task = find_task(given.task)
     if given.lang not in task.langs:
         raise UnknownName(f"language of {task.name}", given.lang, task.langs)
@@ -323,7 +323,7 @@ def _nlu_evals(document: Any, path: Path, given: Provenance) -> _Found:
     name = given.task or (path.stem if path.stem != "all_results" else path.absolute().parent.name)
     task = _known_task(_NLU_EVALS_NAMES.get(name, name))
     if task is None:
-        raise ScoresError(f"{path}: its name says no task of XTREME-R ({name!r}); try: --task xnli")
+        raise ScoresError(f"{path}: its name says no task of XTREME-R ({name!r}); try: `task='xnli'`")
     for key, values in document["all_metrics"].items():
         lang = _nlu_evals_lang(task, key)
         if lang is None:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from edgebench.errors import ScoresError, StoreError, UnknownName
-from edgebench.measurement import Score
+from edgebench.figures import Score
 from edgebench.xtreme_r.tasks import Task, find_metric, find_task, tasks
 
 REQUIRED = ("variant", "task", "lang", "metric", "value")
@@ -329,7 +329,7 @@ def refuse_duplicates(rows: Sequence[ScoreRow]) -> None:
         if (other := seen.setdefault(_key(row), row)) is not row:
             raise ScoresError(
                 f"{row.metric} of {row.variant} on {row.task} in {row.lang} is in {other.source} and in {row.source}; "
-                f"keep one of them, or tell them apart with --variant or --format"
+                f"keep one of them, or tell them apart with `variant` or `format`"
             )
 
 
@@ -369,5 +369,5 @@ def _refuse_doubtful_scales(path: Path, lines: Sequence[_Line]) -> None:
             f"{path}:{line.number}: {row.metric} of {row.variant} on {row.task}: "
             f"{'some values are at most 1 and others above' if mixed else 'no value is above 1'}, "
             f"which may be a scale of 0..1 where 0..100 is expected (here {row.value:g}); "
-            f"multiply by 100, or say what it is in a column 'scale' (1 or 100); 'scores import' has --scale"
+            f"multiply by 100, or say what it is in a column 'scale' (1 or 100); 'scores import' takes `scale`"
         )

@@ -12,7 +12,7 @@ from typing import Any
 
 from edgebench._version import __version__
 from edgebench.errors import ConfigError, ScoresError, UnknownName
-from edgebench.measurement import Score
+from edgebench.figures import Score
 from edgebench.xtreme_r import answer_files, metrics
 from edgebench.xtreme_r.metrics import SEQEVAL_VERSIONS
 from edgebench.xtreme_r.scores import task_scores
@@ -39,7 +39,7 @@ class LanguageScore:
     protocol: Mapping[str, str]
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain values as contract.md has them."""
+        """Return one entry of `scores` in `scores eval --json`."""
         protocol = dict(self.protocol) | ({} if self.unanswered is None else {"unanswered": self.unanswered})
         return {
             "task": self.task,
@@ -85,7 +85,7 @@ class FolderScores:
         return math.fsum(values[name] for name in names) / len(names)
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain values as contract.md has them, and what is missing."""
+        """Return what `scores eval --json` writes."""
         return {
             "benchmark": self.benchmark,
             "scores": [score.to_json() for score in self.scores],
@@ -97,7 +97,7 @@ class FolderScores:
         }
 
 
-def score_folder(
+def score_predictions(
     predictions: Path, labels: Path, *, benchmark: str = XTREME_R, seqeval: str = SEQEVAL_VERSIONS[0]
 ) -> FolderScores:
     """Score each TASK/test-LANG.SUFFIX that is in both folders.

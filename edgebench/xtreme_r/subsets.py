@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 
-from edgebench.xtreme_r.examples import Examples, Label
+from edgebench.xtreme_r.example_types import Examples, Label
 
 
 def limited(examples: Examples, limit: int | None, *, seed: int) -> Examples:

@@ -14,7 +14,8 @@ from pathlib import Path
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from edgebench.xtreme_r.examples import Pair, find_data, read_task
+from edgebench.xtreme_r.example_types import Pair
+from edgebench.xtreme_r.examples import find_data, read_task
 
 BATCH = 32
 MAX_LEN = 128  # tokens, as XTREME's evaluation has it

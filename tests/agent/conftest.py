@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.agent.board import AgentBoard
+from tests.agent.agent_board import AgentBoard
 
 
 @pytest.fixture

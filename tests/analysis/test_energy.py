@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from edgebench.analysis.energy import IDLE_FACT, energy_of, energy_per_inference_j, idle_power_uw, rails_of
+from edgebench.analysis.energy import energy_of, energy_per_inference_j, idle_power_uw, rails_of
 from edgebench.analysis.summary import figures_of, summarise
-from edgebench.measurement import Energy, Run, Series
+from edgebench.figures import Energy
+from edgebench.reason import reasons_from_json
 from edgebench.report.table import measurement_table
+from edgebench.run import Run, Series
 from tests.sample_runs import MS, START_NS, run, subject, trace
 
 W = 1_000_000  # microwatts
@@ -24,7 +26,7 @@ def powered(rails: Mapping[str, Sequence[int]], *, number: int = 0, seconds: int
     """Return a run of ten inferences a second; the rails are read every 100 ms from its first one on."""
     readings = {f"power_uw/{rail}": values for rail, values in rails.items()}
     made = run(OF, number, trace([100 * MS] * 10 * seconds, readings=readings))
-    return made if idle is None else replace(made, facts={**made.facts, IDLE_FACT: idle})
+    return made if idle is None else replace(made, facts=made.facts.adding({"idle_power_uw": idle}))
 
 
 def energy(of: Run) -> Energy:
@@ -121,7 +123,7 @@ def test_an_idle_power_that_lacks_a_rail_is_none() -> None:
 def test_a_measurements_energy_is_the_mean_of_its_valid_runs() -> None:
     idle = {"ina3221/VDD_IN": 1.0 * W}
     runs = [powered({"ina3221/VDD_IN": [watts * W] * 21}, number=at, idle=idle) for at, watts in enumerate((4, 6, 100))]
-    runs[2] = replace(runs[2], reasons=("throttled during the run",))
+    runs[2] = replace(runs[2], reasons=reasons_from_json(("throttled during the run",), None))
     found = summarise(OF, runs).to_json()["energy_j"]
     assert found["per_inference"] == pytest.approx(0.5)
     assert found["per_inference_net"] == pytest.approx(0.4)
@@ -162,7 +164,9 @@ def test_the_table_has_joules_only_where_they_were_measured() -> None:
 
 def test_the_energy_of_a_process_of_several_models_is_nobodys_own() -> None:
     runs = [powered({"ina3221/VDD_IN": [5 * W] * 21}, number=number) for number in range(2)]
-    shared = [replace(each, facts={**each.facts, "alternating": {"process": each.id, "models": 2}}) for each in runs]
+    shared = [
+        replace(each, facts=each.facts.adding({"alternating": {"process": each.id, "models": 2}})) for each in runs
+    ]
     found = summarise(OF, shared)
     assert found.energy_j is None
     assert found.energy_absent == "other models had their inferences in between"

@@ -11,20 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-import edgebench
 from edgebench.analysis.comparison import compare
-from edgebench.analysis.pairing import (
-    OF_FILE,
-    OF_OTHER_FILE,
-    OF_VARIANT,
-    ExampleScores,
-    PairedComparison,
-    ScoredMeasurement,
-    compare_scores,
-    compare_with_scores,
-    join_scores,
-)
+from edgebench.analysis.pairing import OF_FILE, OF_OTHER_FILE, OF_VARIANT, ExampleScores, ScoredMeasurement, join_scores
 from edgebench.analysis.pareto import fronts
+from edgebench.analysis.score_comparison import PairedComparison, compare_scores, compare_with_scores
 from edgebench.errors import ConfigError, NotComparable
 from edgebench.measurement import Measurement
 from edgebench.stats.paired import align, estimate_difference, estimate_f1_difference, seed_difference
@@ -135,7 +125,7 @@ def test_scores_of_another_file_are_refused_or_labelled() -> None:
 
 def test_scores_of_the_file_and_of_the_variant_are_told_apart() -> None:
     a, _ = measured()
-    found = edgebench.pair(a, [row(70.0, artifact_sha256=a.subject.artifact.sha256), row(60.0, "sw")])
+    found = join_scores(a, [row(70.0, artifact_sha256=a.subject.artifact.sha256), row(60.0, "sw")])
     assert [(each.lang, each.whose) for each in found.scores] == [("en", OF_FILE), ("sw", OF_VARIANT)]
     assert found.worst is not None
     assert found.worst.lang == "sw"

@@ -9,8 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgebench.analysis.summary import complete_passes, has_no_complete_pass, summarise, summarise_latencies
-from edgebench.measurement import LatencySummary, Measurement, Memory, Run
+from edgebench.analysis.passes import complete_passes, has_no_complete_pass
+from edgebench.analysis.summary import summarise, summarise_latencies
+from edgebench.figures import LatencySummary
+from edgebench.measurement import Measurement
+from edgebench.reason import texts_of
+from edgebench.run import Memory, Run
 from tests.sample_runs import MS, run, subject, trace
 
 ONE_TO_HUNDRED = [n * MS for n in range(1, 101)]
@@ -170,20 +174,20 @@ def test_what_was_not_measured_is_none() -> None:
         assert not found.valid
 
 
-def reasons_of(valid: int, invalid: int, planned: int) -> tuple[str, ...]:
+def reasons_of(valid: int, invalid: int, planned: int) -> list[str]:
     of = subject(planned_runs=planned)
     good = [run(of, at, trace([MS] * 10)) for at in range(valid)]
     bad = [run(of, 50 + at, trace([MS] * 10), reasons=("too hot",)) for at in range(invalid)]
     measurement: Measurement = summarise(of, [*good, *bad])
-    return measurement.reasons
+    return texts_of(measurement.reasons)
 
 
 def test_a_measurement_is_valid_once_it_has_its_planned_runs_whatever_had_to_be_repeated() -> None:
-    assert reasons_of(valid=2, invalid=3, planned=2) == ()
+    assert reasons_of(valid=2, invalid=3, planned=2) == []
 
 
 def test_too_few_valid_runs_are_said_with_the_reasons_of_the_others() -> None:
-    assert reasons_of(valid=1, invalid=2, planned=3) == ("1 of 3 planned runs are valid", "too hot (2 runs)")
+    assert reasons_of(valid=1, invalid=2, planned=3) == ["1 of 3 planned runs are valid", "too hot (2 runs)"]
 
 
 def test_a_clock_that_jumps_by_centuries_costs_no_memory() -> None:

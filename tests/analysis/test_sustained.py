@@ -16,8 +16,10 @@ from edgebench.analysis.timeline import minutes_of
 from edgebench.analysis.validity import judged, reasons_against
 from edgebench.errors import ConfigError
 from edgebench.measure.scheduler import RunScheduler
-from edgebench.measurement import Measurement, Run, Series, measurements_to_json
+from edgebench.measurement import Measurement, measurements_to_json
+from edgebench.reason import ReasonCode, reasons_from_json, texts_of
 from edgebench.report.sustained import sustained_tables
+from edgebench.run import Run, Series
 from edgebench.store.store import Store
 from edgebench.testing import Disturbance, SimulatedBoard
 from edgebench.testing.simulated_board import simulated_subject
@@ -137,7 +139,7 @@ def throttled() -> Measurement:
 def test_throttling_is_the_result_and_speaks_not_against_it(throttled: Measurement) -> None:
     assert throttled.valid
     ordinary = reasons_against(throttled.runs[0], RunPlan())
-    assert any("throttled" in reason for reason in ordinary)
+    assert ReasonCode.THROTTLED in {reason.code for reason in ordinary}
     assert throttled.sustained is not None
     assert throttled.sustained.first_to_last_ratio == pytest.approx(1.5, rel=0.02)
     first, last = throttled.sustained.minutes[0], throttled.sustained.minutes[-1]
@@ -153,7 +155,7 @@ def test_others_spoil_a_sustained_run_by_more_than_a_fifth_of_some_minute(second
     found = SimulatedBoard(seed=2, disturbances=[others], between=0.0, sensor_hz=2.0).run(OF_BOARD, 0, count=7_000)
     told = judged(found, PLAN)
     assert told.excluded_spans == ()
-    assert told.reasons == (() if counts else ("other processes used more than 0.5 cores",))
+    assert texts_of(told.reasons) == ([] if counts else ["other processes used more than 0.5 cores"])
 
 
 def shown(measurement: Measurement) -> str:
@@ -180,7 +182,7 @@ def test_an_ordinary_measurement_has_no_minutes() -> None:
 
 
 def test_a_run_that_ended_early_keeps_its_minutes_and_says_so() -> None:
-    cut = replace(by_minute(10, 20), reasons=("interrupted before its end",))
+    cut = replace(by_minute(10, 20), reasons=reasons_from_json(("interrupted before its end",), None))
     measurement = summarise(SUSTAINED, [cut])
     assert not measurement.valid
     text = shown(measurement)
@@ -189,7 +191,7 @@ def test_a_run_that_ended_early_keeps_its_minutes_and_says_so() -> None:
 
 
 def test_a_whole_run_is_shown_rather_than_one_that_ended_early() -> None:
-    cut = replace(by_minute(1, 1), id="cut", reasons=("interrupted before its end",))
+    cut = replace(by_minute(1, 1), id="cut", reasons=reasons_from_json(("interrupted before its end",), None))
     sustained = summarise(SUSTAINED, [cut, by_minute(10, 10, 10)]).sustained
     assert sustained is not None
     assert [minute.p50_ms for minute in sustained.minutes] == [10, 10, 10]
@@ -229,7 +231,7 @@ def test_minutes_out_of_bounds_are_refused(minutes: float) -> None:
 
 def test_a_long_run_is_not_repeated_unasked() -> None:
     done: dict[str, list[Run]] = {SUSTAINED.id: []}
-    bad = replace(by_minute(10), reasons=("other processes used more than 0.5 cores",))
+    bad = replace(by_minute(10), reasons=reasons_from_json(("other processes used more than 0.5 cores",), None))
     for repeats, count in ((False, 1), (True, 2)):
         done[SUSTAINED.id].clear()
         RunScheduler(

@@ -8,16 +8,22 @@ from typing import Any
 
 import pytest
 
-from edgebench.analysis.comparison import MUST_MATCH, compare
+from edgebench.analysis.comparability import ALLOWABLE
+from edgebench.analysis.comparison import compare
 from edgebench.analysis.summary import summarise
 from edgebench.analysis.tuning import cores_text, tuned
-from edgebench.board.power import AS_FOUND, PowerState, refusals_of, states_of
+from edgebench.board import AS_FOUND, PowerState
+from edgebench.board.power import refusals_of, states_of
 from edgebench.device import find_device
 from edgebench.errors import ConfigError, NotComparable, UnknownName
-from edgebench.measure.run_order import order_of_runs
+from edgebench.facts import DeviceFacts, Tuning
+from edgebench.figures import Energy
+from edgebench.measure.scheduler import order_of_runs
 from edgebench.measure.sweep import thread_settings
-from edgebench.measurement import Energy, Measurement, Run
+from edgebench.measurement import Measurement
+from edgebench.reason import reasons_from_json
 from edgebench.request import Request, request_from_json, request_to_json
+from edgebench.run import Run
 from edgebench.testing.simulated_board import SimulatedBoard, simulated_subject
 from edgebench.workload import Workload
 
@@ -35,8 +41,8 @@ def measured(
     subjects = []
     for number, (_, threads, governor) in enumerate(settings.values()):
         subject = simulated_subject(number, name="xnli", planned_runs=runs)
-        about = {"parameters": ["threads", "power"], "power_as_found": governor == "ondemand"}
-        device = {**subject.device, "governor": governor, "tune": about}
+        about = Tuning(parameters=("threads", "power"), power_as_found=governor == "ondemand")
+        device = replace(subject.device, governor=governor, tune=about)
         subjects.append(replace(subject, device=device, workload={**subject.workload, "threads": threads}))
     factors = [factor for factor, _, _ in settings.values()]
     board = SimulatedBoard(seed=1, between=between, drift=0.05)
@@ -108,7 +114,7 @@ def test_of_equivalent_settings_without_energy_the_board_stays_as_it_was_found()
 
 def test_a_setting_that_is_not_valid_never_wins() -> None:
     rows = measured({"usual": (1.0, 4, "ondemand"), "fast": (0.5, 2, "ondemand")})
-    rows[1] = replace(rows[1], reasons=("throttled",))
+    rows[1] = replace(rows[1], reasons=reasons_from_json(("throttled",), None))
     found = tuned(rows)
     assert found is not None and found.best is rows[0]
     assert found.to_json()["best"]["not_valid"] == [rows[1].id]
@@ -131,7 +137,10 @@ def test_one_run_of_each_setting_decides_nothing_and_says_why() -> None:
 
 
 def test_a_session_in_which_nothing_is_valid_has_no_best() -> None:
-    rows = [replace(each, reasons=("throttled",)) for each in measured({"usual": (1.0, 4, "ondemand")})]
+    rows = [
+        replace(each, reasons=reasons_from_json(("throttled",), None))
+        for each in measured({"usual": (1.0, 4, "ondemand")})
+    ]
     found = tuned(rows)
     assert found is not None and found.best is None
     assert "none is valid" in found.sentence
@@ -139,7 +148,7 @@ def test_a_session_in_which_nothing_is_valid_has_no_best() -> None:
 
 def test_a_session_in_which_nothing_was_tuned_has_no_result() -> None:
     (row,) = measured({"usual": (1.0, 4, "ondemand")})
-    plain = {name: value for name, value in row.subject.device.items() if name != "tune"}
+    plain = replace(row.subject.device, tune=None)
     assert tuned([replace(row, subject=replace(row.subject, device=plain))]) is None
     assert tuned([]) is None
 
@@ -149,27 +158,29 @@ def test_other_cores_are_not_compared_unless_it_is_allowed() -> None:
     pinned = replace(other, subject=replace(other.subject, workload={**other.subject.workload, "affinity": [4, 5]}))
     with pytest.raises(NotComparable, match="another threads or cores"):
         compare(one, pinned)
-    assert compare(one, pinned, allow=MUST_MATCH).differs
+    assert compare(one, pinned, allow=ALLOWABLE).differs
 
 
 # --- what is tried ----------------------------------------------------------------------------------------------
 
 
 def test_on_equal_cores_only_the_number_of_threads_is_tried() -> None:
-    assert thread_settings({"usable_cores": 4}, 4) == [(4, None), (1, None), (2, None)]
-    assert thread_settings({"usable_cores": 6, "core_capacities": {str(core): 1024 for core in range(6)}}, 3) == [
+    assert thread_settings(DeviceFacts.from_json({"usable_cores": 4}), 4) == [(4, None), (1, None), (2, None)]
+    assert thread_settings(
+        DeviceFacts.from_json({"usable_cores": 6, "core_capacities": {str(core): 1024 for core in range(6)}}), 3
+    ) == [
         (3, None),
         (1, None),
         (2, None),
         (4, None),
         (6, None),
     ]
-    assert thread_settings({}, None) == [(1, None)]
+    assert thread_settings(DeviceFacts.from_json({}), None) == [(1, None)]
 
 
 def test_on_a_big_little_board_the_fast_cores_are_tried_by_themselves() -> None:
     capacities = {str(core): 1024 if core >= 4 else 381 for core in range(6)}
-    assert thread_settings({"usable_cores": 6, "core_capacities": capacities}, None) == [
+    assert thread_settings(DeviceFacts.from_json({"usable_cores": 6, "core_capacities": capacities}), None) == [
         (6, None),
         (2, None),
         (1, (4, 5)),
@@ -179,12 +190,12 @@ def test_on_a_big_little_board_the_fast_cores_are_tried_by_themselves() -> None:
 
 
 def test_more_threads_than_cores_are_never_tried() -> None:
-    assert thread_settings({"usable_cores": 2}, 4) == [(2, None), (1, None)]
+    assert thread_settings(DeviceFacts.from_json({"usable_cores": 2}), 4) == [(2, None), (1, None)]
 
 
-def test_capacities_that_a_board_does_not_tell_as_it_should_count_for_nothing() -> None:
+def test_capacities_that_a_board_does_not_report_as_it_should_count_for_nothing() -> None:
     for told in ({"0": 1, "1": 2, "x": 3}, {"0": "1", "1": 2}, [1, 2], "?", {"0": 1}):
-        settings = thread_settings({"usable_cores": 2, "core_capacities": told}, None)
+        settings = thread_settings(DeviceFacts.from_json({"usable_cores": 2, "core_capacities": told}), None)
         assert all(cores is None or set(cores) <= {0, 1} for _, cores in settings)
 
 

@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgebench.analysis.summary import complete_passes
+from edgebench.analysis.passes import complete_passes
 from edgebench.analysis.validity import RULES, judged, reasons_against
-from edgebench.measurement import Run, Series
+from edgebench.facts import RunFacts
+from edgebench.reason import Reason, ReasonCode, reasons_from_json, texts_of
+from edgebench.run import Run, Series
 from edgebench.testing import Disturbance, SimulatedBoard
 from edgebench.testing.simulated_board import simulated_subject
 from edgebench.workload import RunPlan
@@ -25,9 +27,13 @@ def measured(*, throttled: list[int] | None = None, count: int = 10, **facts: An
     return run(of, 0, trace([MS] * count, readings=readings), facts={"warmup_steady": True} | facts)
 
 
+def texts_against(run: Run, plan: RunPlan) -> tuple[str, ...]:
+    return tuple(texts_of(reasons_against(run, plan)))
+
+
 def test_a_run_that_nothing_speaks_against_counts() -> None:
-    assert reasons_against(measured(), PLAN) == ()
-    assert reasons_against(measured(throttled=[0, 0]), PLAN) == ()
+    assert texts_against(measured(), PLAN) == ()
+    assert texts_against(measured(throttled=[0, 0]), PLAN) == ()
 
 
 @pytest.mark.parametrize(
@@ -45,29 +51,29 @@ def test_a_run_that_nothing_speaks_against_counts() -> None:
     ],
 )
 def test_throttling_now_or_between_two_readings_speaks_against_a_run(seen: list[int], reason: str) -> None:
-    assert reasons_against(measured(throttled=seen), PLAN) == (f"{reason} during the run",)
+    assert texts_against(measured(throttled=seen), PLAN) == (f"{reason} during the run",)
 
 
 @pytest.mark.parametrize("seen", [[0x50000, 0x50000], [0xF0000], [0x50000, 0x10000]])
 def test_what_was_throttled_before_the_run_does_not(seen: list[int]) -> None:
-    assert reasons_against(measured(throttled=seen), PLAN) == ()
+    assert texts_against(measured(throttled=seen), PLAN) == ()
 
 
 def test_warm_up_that_was_not_seen_to_end_does() -> None:
-    (reason,) = reasons_against(measured(warmup_steady=False, warmup_count=200), PLAN)
+    (reason,) = texts_against(measured(warmup_steady=False, warmup_count=200), PLAN)
     assert reason == "warm-up was not seen to end"
-    assert reasons_against(measured(warmup_steady=True), PLAN) == ()
+    assert texts_against(measured(warmup_steady=True), PLAN) == ()
 
 
 def test_too_few_observations_do() -> None:
-    (reason,) = reasons_against(measured(count=9), PLAN)
-    assert reason == "fewer than 10 inferences in 60 s; raise --max-duration or lower --min-count"
+    (reason,) = texts_against(measured(count=9), PLAN)
+    assert reason == "fewer than 10 inferences in 60 s; allow a longer run, or fewer inferences"
 
 
 @pytest.mark.parametrize(
     ("facts", "reason"),
     [
-        ({"providers": ["CPUExecutionProvider"]}, "CUDAExecutionProvider was asked for, but CPUExecutionProvider ran"),
+        ({"providers": ["CPUExecutionProvider"]}, "CUDAExecutionProvider was requested, but CPUExecutionProvider ran"),
         (
             {
                 "providers": ["CUDAExecutionProvider", "CPUExecutionProvider"],
@@ -79,13 +85,13 @@ def test_too_few_observations_do() -> None:
 )
 def test_a_provider_that_fell_back_does(facts: dict[str, Any], reason: str) -> None:
     asked = ["CUDAExecutionProvider", "CPUExecutionProvider"]
-    assert reasons_against(measured(providers_asked=asked, **facts), PLAN) == (reason,)
+    assert texts_against(measured(providers_asked=asked, **facts), PLAN) == (reason,)
 
 
 def test_a_provider_that_runs_most_of_the_graph_is_no_fallback() -> None:
     nodes = {"CUDAExecutionProvider": 290, "CPUExecutionProvider": 10}
     ran = measured(providers_asked=["CUDAExecutionProvider"], providers=list(nodes), nodes=nodes)
-    assert reasons_against(ran, PLAN) == ()
+    assert texts_against(ran, PLAN) == ()
 
 
 TURN = {"batches": 3, "batch_sizes": [2, 2, 1], "batch_tokens": [20, 10, 5]}
@@ -93,41 +99,84 @@ TURN = {"batches": 3, "batch_sizes": [2, 2, 1], "batch_tokens": [20, 10, 5]}
 
 def test_less_than_one_turn_of_the_inputs_does() -> None:
     plan = replace(PLAN, min_count=2)
-    (reason,) = reasons_against(measured(count=2, **TURN), plan)
-    assert reason == "not one whole turn of the 5 inputs in at most 60 s; raise --max-duration"
-    assert reasons_against(measured(count=3, **TURN), plan) == ()
+    (reason,) = texts_against(measured(count=2, **TURN), plan)
+    assert reason == "not one complete pass over the 5 inputs in at most 60 s; allow a longer run"
+    assert texts_against(measured(count=3, **TURN), plan) == ()
 
 
 def test_too_few_observations_in_whole_turns_do() -> None:
-    (reason,) = reasons_against(measured(count=11, **TURN), PLAN)  # 9 in whole turns, 10 wanted
-    assert reason.startswith("fewer than 10 inferences in whole turns of the 5 inputs in 60 s")
-    assert reasons_against(measured(count=12, **TURN), PLAN) == ()
+    (reason,) = texts_against(measured(count=11, **TURN), PLAN)  # 9 in whole turns, 10 wanted
+    assert reason.startswith("fewer than 10 inferences in complete passes over the 5 inputs in 60 s")
+    assert texts_against(measured(count=12, **TURN), PLAN) == ()
 
 
 @pytest.mark.parametrize(
     ("missing", "reason"),
     [
-        ({"load_ns": None}, "the board did not tell how long loading took"),
-        ({"first_ns": None}, "the board did not tell its first inference"),
-        ({"facts": {}}, "the board did not tell the end of warm-up"),
-        ({"load_ns": None, "facts": {}}, "the board did not tell how long loading took and the end of warm-up"),
+        ({"load_ns": None}, "the board did not report how long loading took"),
+        ({"first_ns": None}, "the board did not report its first inference"),
+        ({"facts": RunFacts()}, "the board did not report the end of warm-up"),
+        (
+            {"load_ns": None, "facts": RunFacts()},
+            "the board did not report how long loading took and the end of warm-up",
+        ),
     ],
 )
 def test_what_every_run_tells_must_not_be_missing(missing: dict[str, Any], reason: str) -> None:
-    assert reasons_against(replace(measured(), **missing), PLAN) == (reason,)
+    assert texts_against(replace(measured(), **missing), PLAN) == (reason,)
 
 
 def test_a_reason_does_nothing_to_a_terminal() -> None:
-    (reason,) = reasons_against(measured(providers_asked=["X"], providers=["Y\x1b[2J\u202e"]), PLAN)
-    assert reason == "X was asked for, but Y [2J ran"
+    (reason,) = texts_against(measured(providers_asked=["X"], providers=["Y\x1b[2J\u202e"]), PLAN)
+    assert reason == "X was requested, but Y [2J ran"
 
 
 def test_every_reason_is_given_in_the_order_of_the_table() -> None:
     bad = measured(throttled=[4], count=1, warmup_steady=False, providers_asked=["X"], providers=["Y"], **TURN)
-    told = ["did not tell", "throttled", "warm-up", "fewer than", "not one whole turn", "X was asked for"]
-    reasons = reasons_against(replace(bad, load_ns=None), PLAN)
+    told = ["did not report", "throttled", "warm-up", "fewer than", "not one complete pass", "X was requested"]
+    reasons = texts_against(replace(bad, load_ns=None), PLAN)
     assert [word for word, reason in zip(told, reasons, strict=True) if word not in reason] == []
     assert len(RULES) > len(reasons)  # those of sensors have tests of their own
+
+
+def test_a_reason_has_the_code_of_its_rule() -> None:
+    (reason,) = reasons_against(measured(warmup_steady=False), PLAN)
+    assert reason == Reason(ReasonCode.WARM_UP_NOT_ENDED, "warm-up was not seen to end")
+
+
+#: A text of every reason, as edgebenches wrote them that had no codes.
+OLD_TEXTS = {
+    "the board did not tell how long loading took": "incomplete",
+    "under-voltage and throttled during the run": "throttled",
+    "the clock was below 90 % of what the governor allows": "clock_too_low",
+    "the temperature changed by more than 15 °C": "temperature_changed",
+    "other processes used more than 0.5 cores": "others_worked",
+    "memory was read back from the disk while it was timed (major page faults); free some": "faulted",
+    "the board swapped memory while it was timed; free some, or use a smaller model": "swapped",
+    "the kernel changed the clock that everything is timed by (see dmesg)": "clocksource_changed",
+    "warm-up was not seen to end": "warm_up_not_ended",
+    "latencies fell by more than 5 % while they were timed": "not_steady",
+    "the models that alternated drifted apart by more than 5 %": "drifted_apart",
+    "fewer than 10 inferences in whole turns of the 5 inputs in 60 s": "too_few_observations",
+    "not one whole turn of the 5 inputs in at most 60 s; raise --max-duration": "no_complete_pass",
+    "queries arrived faster than they can be served, so that ever more of them waited": "overloaded",
+    "CUDAExecutionProvider was asked for, but CPUExecutionProvider ran": "provider_fell_back",
+    "beside it: warm-up was not seen to end": "partner",
+    "the run of a model that it alternated with is missing": "partner_missing",
+    "failed: model_rejected": "failed",
+    "interrupted before its end": "interrupted",
+    "too hot": "other",
+}
+
+
+def test_texts_of_old_runs_have_codes() -> None:
+    found = reasons_from_json(list(OLD_TEXTS), None)
+    assert {reason.text: str(reason.code) for reason in found} == OLD_TEXTS
+    assert {*OLD_TEXTS.values()} == {*map(str, ReasonCode)} - {"too_few_runs"}
+
+
+def test_a_code_of_a_newer_edgebench_is_other() -> None:
+    assert reasons_from_json(["the moon was full"], ["moon"]) == (Reason(ReasonCode.OTHER, "the moon was full"),)
 
 
 # --- what sensors tell -----------------------------------------------------------------------------------------------
@@ -145,38 +194,38 @@ def without(run: Run, *sensors: str) -> Run:
 
 
 def test_a_quiet_board_counts() -> None:
-    assert reasons_against(simulated(drift=0.05), PLAN) == ()
+    assert texts_against(simulated(drift=0.05), PLAN) == ()
 
 
 def test_an_episode_before_the_run_does_not_matter_although_its_bits_stick() -> None:
     run = simulated(Disturbance(-100.0, 0.2, 1.5))
     assert int(run.trace.readings["throttled"].values[-1]) >> 16
-    assert reasons_against(run, PLAN) == ()
+    assert texts_against(run, PLAN) == ()
 
 
 def test_a_clock_that_drops_tells_of_throttling_where_no_flags_do() -> None:
     throttled = without(simulated(Disturbance(4.0, 6.0, 1.5)), "temperature_mc/")
-    assert "throttled" in reasons_against(throttled, PLAN)[0]
-    assert reasons_against(without(throttled, "throttled"), PLAN) == (
+    assert "throttled" in texts_against(throttled, PLAN)[0]
+    assert texts_against(without(throttled, "throttled"), PLAN) == (
         "the clock was below 90 % of what the governor allows",
     )
-    assert reasons_against(without(throttled, "throttled", "frequency_khz/"), PLAN) == ()
-    unknown = replace(throttled, facts={"warmup_steady": True})
-    assert reasons_against(without(unknown, "throttled"), PLAN) == ()
+    assert texts_against(without(throttled, "throttled", "frequency_khz/"), PLAN) == ()
+    unknown = replace(throttled, facts=RunFacts(warmup_steady=True))
+    assert texts_against(without(unknown, "throttled"), PLAN) == ()
 
 
 def test_one_low_reading_is_forgiven() -> None:
     run = simulated()
     clocks = run.trace.readings["frequency_khz/policy0"]
     clocks.values[30] = 600_000
-    assert reasons_against(run, PLAN) == ()
+    assert texts_against(run, PLAN) == ()
     clocks.values[31] = 600_000
-    assert len(reasons_against(run, PLAN)) == 1
+    assert len(texts_against(run, PLAN)) == 1
 
 
 def test_other_processes_speak_against_a_run_when_they_work_most_of_the_time() -> None:
     busy = judged(simulated(Disturbance(0.0, 30.0, 1.2, others_millicores=900)), PLAN)
-    assert busy.reasons == ("other processes used more than 0.5 cores",)
+    assert tuple(texts_of(busy.reasons)) == ("other processes used more than 0.5 cores",)
     assert busy.excluded_spans == ()
 
 
@@ -204,7 +253,7 @@ def test_whole_turns_of_the_inputs_are_cut() -> None:
     run = simulated(Disturbance(4.0, 4.2, 1.2, others_millicores=900), count=501)
     turn = {"batches": 3, "batch_sizes": [2, 2, 1], "batch_tokens": [20, 10, 5]}
     items = np.arange(501) % 3
-    run = replace(run, facts=run.facts | turn, trace=replace(run.trace, items=items))
+    run = replace(run, facts=run.facts.adding(turn), trace=replace(run.trace, items=items))
     counted = complete_passes(judged(run, PLAN))
     left = len(counted.latencies_ns)
     assert left < 501 and left % 3 == 0
@@ -233,11 +282,9 @@ def drifting(by: float, *, items: int = 1) -> Run:
 
 @pytest.mark.parametrize("items", [1, 7])
 def test_latencies_that_drift_while_timed_speak_against_a_run(items: int) -> None:
-    assert reasons_against(drifting(0.0, items=items), PLAN) == ()
-    assert reasons_against(drifting(0.1, items=items), PLAN) == (
-        "latencies grew by more than 5 % while they were timed",
-    )
-    assert reasons_against(drifting(-0.1, items=items), PLAN) == (
+    assert texts_against(drifting(0.0, items=items), PLAN) == ()
+    assert texts_against(drifting(0.1, items=items), PLAN) == ("latencies grew by more than 5 % while they were timed",)
+    assert texts_against(drifting(-0.1, items=items), PLAN) == (
         "latencies fell by more than 5 % while they were timed",
     )
 
@@ -259,7 +306,7 @@ def test_a_server_whose_queue_grows_is_steady_as_long_as_each_query_takes_the_sa
     waited = run.trace.starts_ns + run.trace.latencies_ns - arrivals
     run = replace(run, trace=replace(run.trace, starts_ns=arrivals, latencies_ns=waited))
     assert waited[-1] > 5 * waited[0]
-    assert reasons_against(run, PLAN) == ()
+    assert texts_against(run, PLAN) == ()
 
 
 def of_cores(run: Run, clocks: dict[str, int], allowed: dict[str, int], **board: Any) -> Run:
@@ -268,7 +315,7 @@ def of_cores(run: Run, clocks: dict[str, int], allowed: dict[str, int], **board:
     times = run.trace.readings["others_cpu_millicores"].t_ns
     cores = {f"frequency_khz/{name}": Series(times, np.full(len(times), clock)) for name, clock in clocks.items()}
     readings = {**run.trace.readings, **cores}
-    facts = run.facts | {"board": {"clock_allowed_khz": allowed, **board}}
+    facts = run.facts.adding({"board": {"clock_allowed_khz": allowed, **board}})
     return replace(run, facts=facts, trace=replace(run.trace, readings=readings))
 
 
@@ -301,8 +348,8 @@ def test_a_clock_that_falls_between_inferences_is_what_its_governor_is_for() -> 
 
 def test_what_was_throttled_between_the_start_and_the_first_reading_speaks_against_a_run() -> None:
     begun = {"board": {"throttled": 0}}
-    assert reasons_against(measured(throttled=[0x20000], **begun), PLAN) == ("clock capped during the run",)
-    assert reasons_against(measured(throttled=[0x20000], board={"throttled": 0x20000}), PLAN) == ()
+    assert texts_against(measured(throttled=[0x20000], **begun), PLAN) == ("clock capped during the run",)
+    assert texts_against(measured(throttled=[0x20000], board={"throttled": 0x20000}), PLAN) == ()
 
 
 @pytest.mark.parametrize(("pages", "counts"), [([0, 0], True), ([900, 1000], True), ([0, 1000], False), ([9000], True)])
@@ -311,19 +358,19 @@ def test_swapping_speaks_against_a_run(pages: list[int], counts: bool) -> None:
     ends = [0, int(run.trace.starts_ns[-1]) + 10**9]
     series = Series(np.asarray(ends[: len(pages)], np.int64), np.asarray(pages, np.int64))
     run = replace(run, trace=replace(run.trace, readings={**run.trace.readings, "swapped_pages": series}))
-    assert (reasons_against(run, PLAN) == ()) == counts
+    assert (texts_against(run, PLAN) == ()) == counts
 
 
 def test_another_clock_source_speaks_against_a_run() -> None:
     run = measured()
     changes = Series(run.trace.starts_ns[:2], np.array([0, 1]))
     changed = replace(run, trace=replace(run.trace, readings={"clocksource_changes": changes}))
-    assert reasons_against(changed, PLAN) == ("the kernel changed the clock that everything is timed by (see dmesg)",)
+    assert texts_against(changed, PLAN) == ("the kernel changed the clock that everything is timed by (see dmesg)",)
 
 
 def test_a_board_that_heats_up_within_a_run_has_not_settled() -> None:
     heating = simulated(drift_s=3.0)
-    assert reasons_against(heating, PLAN) == ("the temperature changed by more than 15 °C",)
+    assert texts_against(heating, PLAN) == ("the temperature changed by more than 15 °C",)
 
 
 @pytest.mark.parametrize(("faults", "counts"), [([5, 5], True), ([5, 15], True), ([5, 400], False), ([400], True)])
@@ -332,4 +379,4 @@ def test_memory_that_is_read_back_from_the_disk_speaks_against_a_run(faults: lis
     ends = [0, int(run.trace.starts_ns[-1]) + 10**9]
     series = Series(np.asarray(ends[: len(faults)], np.int64), np.asarray(faults, np.int64))
     run = replace(run, trace=replace(run.trace, readings={**run.trace.readings, "major_faults": series}))
-    assert (reasons_against(run, PLAN) == ()) == counts
+    assert (texts_against(run, PLAN) == ()) == counts

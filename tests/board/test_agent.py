@@ -5,20 +5,20 @@ import os
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from edgebench.board.agent import RemoteAgent
+from edgebench.board.agent import connect_agent, install_agent
 from edgebench.board.archive import agent_archive
 from edgebench.board.line_reader import LineReader
-from edgebench.board.transport.local import LocalTransport
 from edgebench.device import Device, find_device
 from edgebench.errors import AgentError, BoardError
 from edgebench.measure.collect import RunCollector
 from edgebench_agent import protocol
 
-BENCH: Device = find_device("local")
+BENCH: Device = replace(find_device("local"), name="bench")
 
 
 class BytesStream:
@@ -59,10 +59,10 @@ def test_a_line_without_end_is_refused() -> None:
 
 def test_no_python_on_the_board_says_what_to_do(tmp_path) -> None:
     with (
-        LocalTransport(BENCH) as transport,
         pytest.raises(BoardError, match=r"bench: no Python at .*install Python >="),
+        connect_agent(BENCH, python=str(tmp_path / "python3")),
     ):
-        RemoteAgent(transport, name="bench", python=str(tmp_path / "python3")).install()
+        pass
 
 
 def test_a_python_that_is_something_else_says_what_it_said(tmp_path) -> None:
@@ -70,10 +70,10 @@ def test_a_python_that_is_something_else_says_what_it_said(tmp_path) -> None:
     impostor.write_text("#!/bin/sh\necho 'command not supported here' >&2\nexit 3\n")
     impostor.chmod(0o755)
     with (
-        LocalTransport(BENCH) as transport,
         pytest.raises(BoardError, match=r"does not run Python .*not supported here"),
+        connect_agent(BENCH, python=str(impostor)),
     ):
-        RemoteAgent(transport, name="bench", python=str(impostor)).install()
+        pass
 
 
 def test_too_old_a_python_says_its_version(tmp_path) -> None:
@@ -84,22 +84,20 @@ def test_too_old_a_python_says_its_version(tmp_path) -> None:
     )
     old.chmod(0o755)
     with (
-        LocalTransport(BENCH) as transport,
         pytest.raises(BoardError, match=r"is Python 3\.6\.15, the agent needs"),
+        connect_agent(BENCH, python=str(old)),
     ):
-        RemoteAgent(transport, name="bench", python=str(old)).install()
+        pass
 
 
 def test_a_damaged_agent_on_the_board_is_put_there_anew(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EDGEBENCH_HOME", str(tmp_path / "home"))
-    with LocalTransport(BENCH) as transport:
-        agent = RemoteAgent(transport, name="bench", python=sys.executable)
-        agent.install()
+    with connect_agent(BENCH, python=sys.executable) as agent:
         (there,) = (tmp_path / "home" / "agents").glob("*.pyz")
         there.write_bytes(there.read_bytes()[:1000])
-        agent.install()
+        again = install_agent(agent.transport, python=sys.executable)
         assert there.read_bytes() == agent_archive()[0]
-        assert agent.probe([])["ok"] is True
+        assert again.probe().board.system.arch == os.uname().machine
 
 
 def spec(**changes: object) -> protocol.RunSpec:
@@ -130,13 +128,13 @@ def block(*items: int) -> protocol.Latencies:
 @pytest.mark.parametrize(
     ("messages", "reason"),
     [
-        ([block(0, 1, 2)], "an input that it was not given"),
+        ([block(0, 1, 2)], "an input that it was not sent"),
         ([block(0, 1), protocol.Done(count=3, duration_ns=1)], "3 inferences were made, 2 arrived"),
         ([protocol.Readings({f"sensor/{number}": 1 for number in range(300)})], "more than 256 sensors"),
     ],
 )
 def test_what_does_not_fit_the_run_is_refused(messages: list[protocol.Message], reason: str) -> None:
-    collector = RunCollector(spec(), started_at="")
+    collector = RunCollector(spec())
     with pytest.raises(AgentError, match=reason):
         for seq, message in enumerate(messages):
             collector.take(protocol.Entry(seq, 0, message))
@@ -153,10 +151,10 @@ def test_a_journal_of_another_run_or_agent_is_refused() -> None:
         board={},
         started_at="",
     )
-    RunCollector(spec(), started_at="", agent_sha256="1" * 64).take(protocol.Entry(0, 0, hello))
+    RunCollector(spec(), agent_sha256="1" * 64).take(protocol.Entry(0, 0, hello))
     for collector in (
-        RunCollector(spec(run_id="s"), started_at=""),
-        RunCollector(spec(), started_at="", agent_sha256="2" * 64),
+        RunCollector(spec(run_id="s")),
+        RunCollector(spec(), agent_sha256="2" * 64),
     ):
         with pytest.raises(AgentError):
             collector.take(protocol.Entry(0, 0, hello))
@@ -168,7 +166,5 @@ def test_a_folder_with_a_module_of_a_standard_name_does_not_reach_the_agent(
     monkeypatch.setenv("EDGEBENCH_HOME", str(tmp_path / "home"))
     (tmp_path / "json.py").write_text("raise SystemExit('the wrong json')\n")
     monkeypatch.chdir(tmp_path)
-    with LocalTransport(BENCH) as here:
-        agent = RemoteAgent(here, name="bench", python=sys.executable)
-        agent.install()
-        assert agent.probe(["null"])["runtimes"]["null"]["ok"]
+    with connect_agent(BENCH, python=sys.executable) as agent:
+        assert agent.probe(["null"]).runtimes["null"].works

@@ -14,8 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from edgebench.board.transport import open_transport
-from edgebench.board.transport.known_hosts import HostKey
+from edgebench.board.transport import HostKey, open_transport
 from edgebench.board.transport.ssh import fetch_host_key, install_public_key
 from edgebench.errors import AuthenticationError, ConfigError, ConnectionFailed, HostKeyError
 from tests.board.ssh_board import SshBoard, write_key
@@ -246,7 +245,7 @@ def test_a_name_that_no_host_has_is_said(ssh_board: SshBoard) -> None:
 
 
 def test_a_server_that_never_answers_is_given_up(ssh_board: SshBoard, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edgebench.board.transport.ssh.CONNECT_S", 0.5)
+    monkeypatch.setattr("edgebench.board.transport.ssh.limits.CONNECT_S", 0.5)
     ssh_board.proxy.pause()
     with pytest.raises(ConnectionFailed, match=r"can't reach 127.0.0.1"):
         open_transport(ssh_board.device()).connect()
@@ -383,7 +382,7 @@ def test_a_proxy_command_is_honoured(
     write_config(client_home, f"Host 127.0.0.1\n  ProxyCommand {sys.executable} {program} %h %p\n")
     assert works(ssh_board)
     write_config(client_home, "Host 127.0.0.1\n  ProxyCommand false\n")
-    monkeypatch.setattr("edgebench.board.transport.ssh.CONNECT_S", 1.0)
+    monkeypatch.setattr("edgebench.board.transport.ssh.limits.CONNECT_S", 1.0)
     with pytest.raises(ConnectionFailed):
         open_transport(ssh_board.device()).connect()
 

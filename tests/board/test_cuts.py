@@ -82,7 +82,7 @@ def test_a_silent_board_is_met_by_the_deadline_and_goes_on_after_it(any_ssh_boar
 
 
 def test_starting_a_command_on_a_silent_board_ends(ssh_board: SshBoard, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edgebench.board.transport.ssh.ANSWER_S", 0.5)
+    monkeypatch.setattr("edgebench.board.transport.ssh.limits.ANSWER_S", 0.5)
     with open_transport(ssh_board.device()) as transport:
         ssh_board.proxy.pause()
         with pytest.raises(ConnectionLost):
@@ -90,7 +90,7 @@ def test_starting_a_command_on_a_silent_board_ends(ssh_board: SshBoard, monkeypa
 
 
 def test_a_board_that_takes_nothing_ends_a_write(any_ssh_board: SshBoard, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edgebench.board.transport.ssh.WRITE_STALL_S", 1.0)
+    monkeypatch.setattr("edgebench.board.transport.ssh.limits.WRITE_STALL_S", 1.0)
     with open_transport(any_ssh_board.device()) as transport:
         stream = transport.start(["cat"])
         any_ssh_board.proxy.pause()
@@ -101,8 +101,8 @@ def test_a_board_that_takes_nothing_ends_a_write(any_ssh_board: SshBoard, monkey
 def test_a_board_behind_a_jump_host_that_takes_nothing_ends_a_write(
     new_board: NewBoard, client_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edgebench.board.transport.ssh.WRITE_STALL_S", 1.0)
-    monkeypatch.setattr("edgebench.board.transport.ssh.DEAD_LINK_MS", 1000)
+    monkeypatch.setattr("edgebench.board.transport.ssh.limits.WRITE_STALL_S", 1.0)
+    monkeypatch.setattr("edgebench.board.transport.ssh.limits.DEAD_LINK_MS", 1000)
     jump, board = new_board("asyncssh"), new_board("asyncssh")
     (client_home / ".ssh" / "known_hosts").write_text(known_host(jump))
     (client_home / ".ssh" / "config").write_text(jump_config(jump, "door") + "Host 127.0.0.1\n  ProxyJump door\n")

@@ -94,8 +94,8 @@ def device(cable: Cable, tmp_path: Path, client_home: Path) -> Iterator[Device]:
 
 @pytest.fixture(autouse=True)
 def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edgebench.board.transport.ssh.DEAD_LINK_MS", 2000)
-    monkeypatch.setattr("edgebench.board.transport.ssh.KEEPALIVE_S", 1)
+    monkeypatch.setattr("edgebench.board.transport.ssh.limits.DEAD_LINK_MS", 2000)
+    monkeypatch.setattr("edgebench.board.transport.ssh.limits.KEEPALIVE_S", 1)
 
 
 def test_a_pulled_cable_ends_a_read(cable: Cable, device: Device) -> None:
@@ -118,7 +118,7 @@ def test_a_pulled_cable_ends_a_write(cable: Cable, device: Device) -> None:
 def test_a_cable_that_is_plugged_in_again_soon_loses_nothing(
     cable: Cable, device: Device, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edgebench.board.transport.ssh.DEAD_LINK_MS", 120_000)
+    monkeypatch.setattr("edgebench.board.transport.ssh.limits.DEAD_LINK_MS", 120_000)
     data = bytes(range(256)) * 16
     with open_transport(device) as transport:
         stream = transport.start(["cat"])

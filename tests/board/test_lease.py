@@ -16,18 +16,18 @@ from pathlib import Path
 import pytest
 
 import edgebench
-from edgebench.board.agent import RemoteAgent
+from edgebench.board.agent import connect_agent
 from edgebench.board.lease import board_lease, open_leased_agent, own_name
-from edgebench.board.transport import open_transport
 from edgebench.device import Device
 from edgebench.errors import BoardBusy, LeaseLost
 from edgebench.events import Event, LogMessage
-from edgebench.measure.probes.overhead import own_cost
-from edgebench.provision.release import SeenLease, release_seen, see_lease
-from edgebench_agent.board_lease import BoardLease
+from edgebench.measure.probes.overhead import measure_overhead
+from edgebench.provision.maintenance import SeenLease, release_seen, see_lease
+from edgebench.reason import texts_of
 from edgebench_agent.home import Home
+from edgebench_agent.lease.board_lease import BoardLease
 from edgebench_agent.protocol import LeaseRequest
-from tests.agent.board import DEADLINE_S, SECOND, wait_until
+from tests.agent.agent_board import DEADLINE_S, SECOND, wait_until
 from tests.board.ssh_board import SshBoard
 
 PLAN = edgebench.RunPlan(runs=1, min_count=5, min_duration_s=0.0)
@@ -46,7 +46,7 @@ def somebody_else(board: SshBoard, *, ttl_ns: int = 120 * SECOND) -> Iterator[in
 
 def test_a_session_gives_the_board_back(ssh_board: SshBoard, tiny_onnx: Path, tmp_path: Path) -> None:
     device = ssh_board.device(python=sys.executable)
-    measured = edgebench.profile(tiny_onnx, device=device, plan=PLAN, own_cost=False, cold=False, store=tmp_path)
+    measured = edgebench.profile(tiny_onnx, device=device, plan=PLAN, overhead=False, cold=False, store=tmp_path)
     assert len(measured.runs) == 1
     assert see_lease(device) == FREE
 
@@ -68,7 +68,7 @@ def test_a_board_that_somebody_has_is_waited_for(ssh_board: SshBoard, tiny_onnx:
         )
         release.start()
         measured = edgebench.profile(
-            tiny_onnx, device=device, plan=PLAN, own_cost=False, cold=False, store=tmp_path, on_event=listen
+            tiny_onnx, device=device, plan=PLAN, overhead=False, cold=False, store=tmp_path, on_event=listen
         )
         release.join()
     assert len(measured.runs) == 1
@@ -79,7 +79,7 @@ def test_a_board_that_stays_taken_is_one_clear_line(ssh_board: SshBoard) -> None
     device = ssh_board.device()
     with (
         somebody_else(ssh_board),
-        pytest.raises(BoardBusy, match=r"board: bert@laptop \(his job\) has the board; try --wait 30m, or"),
+        pytest.raises(BoardBusy, match=r"board: bert@laptop \(his job\) has the board; try `wait_s=1800`, or"),
         open_leased_agent(device, purpose="a test", wait_s=0),
     ):
         pass
@@ -98,19 +98,17 @@ def test_a_lost_lease_ends_the_session_with_what_was_measured_kept(
 
     with pytest.raises(LeaseLost, match=r"taken away by .*: I need it now"):
         edgebench.profile(
-            tiny_onnx, device=device, plan=endless, own_cost=False, cold=False, store=tmp_path, on_event=force
+            tiny_onnx, device=device, plan=endless, overhead=False, cold=False, store=tmp_path, on_event=force
         )
     (measured,) = edgebench.Store(tmp_path).measurements()
     assert len(measured.runs[0].latencies_ns) > 0
-    assert measured.runs[0].reasons == ("failed: lease_lost",)
+    assert texts_of(measured.runs[0].reasons) == ["failed: lease_lost"]
 
 
 def test_a_lease_is_renewed_whatever_the_host_does_meanwhile(ssh_board: SshBoard) -> None:
     device = ssh_board.device()
     renewed = ssh_board.edgebench_home / "lease.renewed"
-    with open_transport(device) as transport:
-        agent = RemoteAgent(transport, name=device.name)
-        agent.install()
+    with connect_agent(device) as agent:
         with board_lease(agent, device, purpose="a test", renew_after_s=0.1):
             wait_until(renewed.exists)
             for _ in range(2):  # also after a cut, which nobody but the renewal meets
@@ -125,14 +123,11 @@ def test_a_lease_is_renewed_whatever_the_host_does_meanwhile(ssh_board: SshBoard
 
 def test_a_lost_lease_is_not_renewed_and_what_is_asked_next_says_so(ssh_board: SshBoard) -> None:
     device = ssh_board.device()
-    with open_transport(device) as transport:
-        agent = RemoteAgent(transport, name=device.name)
-        agent.install()
-        with board_lease(agent, device, purpose="a test", renew_after_s=0.1):
-            release_seen(device, see_lease(device), reason="I need it now")
-            wait_until(lambda: not _renewing())
-            with pytest.raises(LeaseLost, match="I need it now"):
-                agent.keep_lease()
+    with connect_agent(device) as agent, board_lease(agent, device, purpose="a test", renew_after_s=0.1):
+        release_seen(device, see_lease(device), reason="I need it now")
+        wait_until(lambda: not _renewing())
+        with pytest.raises(LeaseLost, match="I need it now"):
+            agent.keep_lease()
 
 
 def _renewing() -> list[threading.Thread]:
@@ -141,23 +136,20 @@ def _renewing() -> list[threading.Thread]:
 
 def test_a_run_of_somebody_without_a_lease_is_waited_for(ssh_board: SshBoard) -> None:
     device = ssh_board.device(python=sys.executable)
-    with open_transport(device) as transport:
-        agent = RemoteAgent(transport, name=device.name, python=device.python)
-        agent.install()
-        waits: list[str] = []
-        (ssh_board.edgebench_home / "lock").touch()
-        with (ssh_board.edgebench_home / "lock").open("r+") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            lock.write("another-run")
-            lock.flush()
+    waits: list[str] = []
+    ssh_board.edgebench_home.mkdir(exist_ok=True)
+    with (ssh_board.edgebench_home / "lock").open("w+") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        lock.write("another-run")
+        lock.flush()
 
-            def listen(event: Event) -> None:
-                if isinstance(event, LogMessage):
-                    waits.append(event.text)
-                    fcntl.flock(lock, fcntl.LOCK_UN)
+        def listen(event: Event) -> None:
+            if isinstance(event, LogMessage):
+                waits.append(event.text)
+                fcntl.flock(lock, fcntl.LOCK_UN)
 
-            with board_lease(agent, device, purpose="a test", on_event=listen):
-                cost = own_cost(agent, tell=waits.append)
+        with open_leased_agent(device, purpose="a test", on_event=listen) as agent:
+            cost = measure_overhead(agent, report=waits.append)
     assert waits == [
         "board: run another-run is measuring on this board; try again when it is done; waiting for at most 10 minutes"
     ]

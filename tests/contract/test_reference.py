@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from edgebench import Store
 from edgebench.cli import main
 from edgebench.device import DeviceProfile, read_profile
 from edgebench.errors import ConfigError
-from edgebench.store import Store
 from tests.sample_runs import MS, run, subject, trace
 from tests.schemas import schemas
 

@@ -1,4 +1,4 @@
-"""What others rely on: the JSON of contract.md, and that a store of each FORMAT_VERSION stays readable.
+"""What others rely on: the JSON of a measurement, and that a store of each FORMAT_VERSION stays readable.
 
 store-v1/ and profile-v1.json were written by the first edgebench of that version. They are never made anew: where a
 test fails, the code has broken a promise.
@@ -99,7 +99,7 @@ def test_the_golden_figures_are_right() -> None:
     assert golden["temperature_c"] == {"start": 48, "max": 53}
 
 
-#: contract.md, `profile --json`.
+#: What `profile --json` has had from the first version on; tests/contract/test_schemas.py checks every key.
 MEASUREMENT = {
     "id": str,
     "variant": {"name", "source", "lineage", "parameters"},

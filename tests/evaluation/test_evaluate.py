@@ -124,7 +124,7 @@ def test_a_limit_keeps_the_shares_of_the_labels_and_the_same_examples_in_each_la
     assert (sw.n, sw.protocol["limit"], sw.protocol["seed"]) == (9, 9, 0)
 
 
-def test_the_fp32_artifact_on_the_host_tells_what_the_format_changed(
+def test_the_fp32_artifact_on_the_host_shows_what_the_format_changed(
     new_checkpoint: NewCheckpoint, tmp_path: Path
 ) -> None:
     folder = new_checkpoint(CLASSIFIER, NLI)

@@ -142,7 +142,7 @@ def test_an_answer_is_the_best_span_over_all_windows(new_checkpoint: NewCheckpoi
     assert each.scores[0].protocol["max_len"] == 64
 
 
-def test_a_choice_is_asked_as_xtreme_r_asks_it(new_checkpoint: NewCheckpoint, tmp_path: Path) -> None:
+def test_a_choice_is_phrased_as_in_xtreme_r(new_checkpoint: NewCheckpoint, tmp_path: Path) -> None:
     folder = new_checkpoint(CHOOSER)
     lines = [
         {"premise": a, "choice1": b, "choice2": c, "question": ("cause", "effect")[at % 2], "label": at % 2, "idx": at}

@@ -44,7 +44,7 @@ def test_a_language_without_its_file_is_named(nli: Path, tmp_path: Path) -> None
 def test_data_without_right_answers_say_where_to_put_them(nli: Path, tmp_path: Path) -> None:
     write(tmp_path / "data" / "xnli" / "test-th.tsv", "a\tb\n")
     said = refusal(nli, tmp_path, kind=ScoresError, langs=["th"])
-    assert "--labels DIR with xnli/test-th.tsv" in said
+    assert "`labels=DIR` with xnli/test-th.tsv" in said
 
 
 def test_an_empty_test_set_and_an_unknown_label_are_refused(nli: Path, tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from edgebench.analysis.pairing import compare_scores, join_scores
+from edgebench.analysis.pairing import join_scores
+from edgebench.analysis.score_comparison import compare_scores
 from edgebench.analysis.summary import summarise
 from edgebench.errors import ConfigError, UnknownName
 from edgebench.evaluation.evaluator import evaluate
@@ -114,7 +115,7 @@ def test_the_files_that_were_timed_answer_the_tasks_of_a_study(new_checkpoint: N
         assert {score["whose"] for score in json.loads(compared.stdout)["scores"]} == {"of this file"}
 
 
-def test_a_whole_evaluation_comes_before_a_later_subset(new_checkpoint: NewCheckpoint, tmp_path: Path) -> None:
+def test_a_full_evaluation_comes_before_a_later_subset(new_checkpoint: NewCheckpoint, tmp_path: Path) -> None:
     nli_data(tmp_path / "data", langs=("sw",))
     for limit in (None, 6):
         evaluate(
@@ -140,7 +141,7 @@ def test_a_whole_evaluation_comes_before_a_later_subset(new_checkpoint: NewCheck
         (TASK + 'limit = "ten"\n', "limit must be a whole number"),
     ],
 )
-def test_a_wrong_task_is_said_with_where_it_stands(
+def test_a_wrong_task_is_reported_with_its_place(
     new_checkpoint: NewCheckpoint, tmp_path: Path, task: str, says: str
 ) -> None:
     (tmp_path / "data").mkdir()

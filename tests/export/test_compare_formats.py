@@ -79,7 +79,7 @@ def test_a_format_that_fails_does_not_end_the_others(
 
 
 def test_a_head_without_states_has_no_retrieval(classifier: Path, cache: Path) -> None:
-    with pytest.raises(ConfigError, match="--task encoder"):
+    with pytest.raises(ConfigError, match="`task='encoder'`"):
         edgebench.compare_formats(classifier, ["onnx-fp32"], texts=PARALLEL, cache=cache)
 
 

@@ -212,7 +212,7 @@ def test_a_file_linked_from_a_hubs_cache_is_measured_under_the_links_name(
         snapshot / "model.onnx",
         workload=edgebench.Workload(seq_len=8),
         plan=edgebench.RunPlan(runs=1, min_count=3, min_duration_s=0),
-        own_cost=False,
+        overhead=False,
         cold=False,
         store=tmp_path / "store",
     )
@@ -257,7 +257,7 @@ def test_a_folder_that_was_exported_is_profiled_with_its_tokenizer(
         folder,
         workload=edgebench.Workload(texts=("abc", "hello")),
         plan=edgebench.RunPlan(runs=1, min_count=3, min_duration_s=0),
-        own_cost=False,
+        overhead=False,
         cold=False,
         store=tmp_path / "store",
     )

@@ -34,7 +34,7 @@ def profiled(model: Path, tmp_path: Path, **changes: Any) -> edgebench.Measureme
         plan=SHORT,
         store=tmp_path / "store",
         operators=True,
-        own_cost=False,
+        overhead=False,
         cold=False,
         **changes,
     )
@@ -100,7 +100,7 @@ def test_the_older_runtimes_operators_are_told_too(tagger: Path, cache: Path, tm
         pytest.skip(str(error))
     model = export_model(tagger, "tflite-int8", buckets=BUCKETS, cache=cache).artifact.model_path
     measured = profiled(model, tmp_path, device=replace(find_device("local"), python=str(python)))
-    assert measured.subject.device["runtime_version"] == f"tflite-runtime {version}"
+    assert measured.subject.device.runtime_version == f"tflite-runtime {version}"
     found = measured.operators
     assert found is not None
     assert has_both_layers(measured)

@@ -215,7 +215,7 @@ def test_int8_that_loses_the_answer_is_refused_and_nothing_is_kept(own_cache: Pa
             layer.output.dense.weight[:, 1:] *= 100
     model.save_pretrained(tmp_path / "outlier")
     with pytest.raises(
-        ParityError, match=r"onnx-int8 has a mean cosine of .* nothing was kept; try: --format onnx-fp32"
+        ParityError, match=r"onnx-int8 has a mean cosine of .* nothing was kept; try: `format='onnx-fp32'`"
     ):
         export_model(tmp_path / "outlier", "onnx-int8", cache=own_cache)
     assert kept(own_cache) == []
@@ -318,7 +318,7 @@ def test_a_head_without_labels_in_its_config_is_refused(head: str, tmp_path: Pat
             CheckpointError, match=r"means 2 labels \(2 where it names none\), but .* has 3; set num_lab"
         ):
             export_model(none, format, cache=tmp_path / "cache")
-        with pytest.raises(CheckpointError, match=r"names no labels \(its id2label is empty\).*--task encoder"):
+        with pytest.raises(CheckpointError, match=r"names no labels \(its id2label is empty\).*`task='encoder'`"):
             export_model(empty, format, cache=tmp_path / "cache")
     assert kept(tmp_path / "cache") == []
 
@@ -398,7 +398,7 @@ def test_missing_external_data_is_named(classifier: Path, cache: Path, tmp_path:
 def test_texts_that_are_too_long_are_counted(encoder: Path, cache: Path) -> None:
     artifact = export_model(encoder, "onnx-fp32", cache=cache, max_seq_len=8).artifact
     with pytest.raises(
-        ConfigError, match=r"2 of 3 texts are longer than 8 tokens, what the model takes \(the first: number 2; .*: 22 "
+        ConfigError, match=r"2 of 3 texts are longer than 8 tokens, what the model takes \(first: number 2; .*: 22 "
     ):
         encode_texts(artifact, ["abcdef", "a" * 7, "a" * 20])
 

@@ -110,7 +110,7 @@ def test_a_library_that_does_not_load_leaves_the_older_one_to_serve(
     (tmp_path / "ai_edge_litert" / "__init__.py").touch()
     (tmp_path / "ai_edge_litert" / "interpreter.py").write_text("raise ImportError('GLIBC_2.34 not found')")
     path = os.pathsep.join([str(tmp_path), str(Path(edgebench_agent.__file__).parent.parent)])
-    ask = "from edgebench_agent.runtimes import describe; print(describe('tflite').version)"
+    ask = "from edgebench_agent.runtimes.registry import describe; print(describe('tflite').version)"
 
     def said_by(python: str | Path) -> subprocess.CompletedProcess[str]:
         environment = {**os.environ, "PYTHONPATH": path}
@@ -216,7 +216,7 @@ def test_every_head_is_converted_and_quantised(task: str, cache: Path) -> None:
         str(artifact.model_path),
         plan=SHORT,
         workload=Workload(seq_len=9),
-        own_cost=False,
+        overhead=False,
         cold=False,
         store=cache / "store",
     )
@@ -272,13 +272,13 @@ def test_a_run_records_the_library_and_what_xnnpack_took(
         str(artifact.model_path),
         plan=SHORT,
         workload=Workload(seq_len=20),
-        own_cost=False,
+        overhead=False,
         cold=False,
         store=cache / "store",
     )
     device, facts = measured.subject.device, measured.runs[0].facts
-    assert device["runtime"] == "tflite" and str(device["runtime_version"]).startswith("ai-edge-litert ")
-    assert facts["nodes"]["XNNPACK"] > facts["nodes"].get("CPU", 0)
+    assert device.runtime == "tflite" and str(device.runtime_version).startswith("ai-edge-litert ")
+    assert facts.nodes is not None and facts.nodes["XNNPACK"] > facts.nodes.get("CPU", 0)
     assert measured.subject.workload["padding"] == "bucket"
     assert measured.padding is not None
     assert measured.padding.to_json() == {"buckets": [16, 64], "tokens": 20, "padded_tokens": 64, "cost": 3.2}
@@ -291,10 +291,10 @@ def test_the_older_runtime_is_measured_when_it_is_asked_for(
     monkeypatch.setenv("EDGEBENCH_CACHE", str(cache))
     measured = edgebench.profile(
         str(exported["tflite-int8"].artifact.model_path), plan=SHORT, runtime="tflite-runtime", store=cache / "store",
-        workload=Workload(seq_len=20), own_cost=False, cold=False,
+        workload=Workload(seq_len=20), overhead=False, cold=False,
     )  # fmt: skip
     assert measured.valid
-    assert measured.subject.device["runtime_version"] == "tflite-runtime 2.14.0"
+    assert measured.subject.device.runtime_version == "tflite-runtime 2.14.0"
 
 
 def test_a_runtime_that_the_board_lacks_is_named_with_what_installs_it(
@@ -462,7 +462,7 @@ def test_an_artifact_of_other_choices_is_refused(exported: dict[str, Exported]) 
     assert encode(artifact, resolve_workload(artifact, Workload(seq_len=9))).lengths.tolist() == [9, 9]
     with pytest.raises(ConfigError, match="is made for 2 choices, not 4"):
         resolve_workload(artifact, Workload(seq_len=9, choices=4))
-    with pytest.raises(ConfigError, match="3 texts don't make whole examples of 2 choices"):
+    with pytest.raises(ConfigError, match="3 texts are no multiple of 2 choices"):
         encode(artifact, resolve_workload(artifact, Workload(texts=("a", "b", "c"))))
     with pytest.raises(ConfigError, match="an input of 65 tokens is longer than 64"):
         resolve_workload(artifact, Workload(seq_len=65))

@@ -19,8 +19,10 @@ from edgebench.analysis.comparison import compare, compare_rows
 from edgebench.device import find_device
 from edgebench.errors import ConfigError
 from edgebench.events import Ended, Event, LogMessage, Planned
+from edgebench.measure.runs import INTERRUPTED
 from edgebench.measure.session import profile_all, resume
 from edgebench.measurement import Measurement, measurements_to_json
+from edgebench.reason import ReasonCode, texts_of
 from edgebench.request import Request
 from edgebench.workload import RunPlan, Workload
 from tests.schemas import check_schema
@@ -42,7 +44,7 @@ def request(models: list[str], **changes: Any) -> Request:
         "device": find_device("local"),
         "models": tuple(models),
         "plan": PLAN,
-        "own_cost": False,
+        "overhead": False,
         "cold": False,
         "alternate": True,
     }
@@ -64,11 +66,11 @@ def test_models_share_a_process_and_their_runs_are_pairs(files: list[str], tmp_p
     if one.runs[0].valid:  # after a run that counts, the other one is loaded first, and has the process's name
         assert [run.process == run.id for run in one.runs][:2] == [True, False]
     for mine, theirs in zip(one.runs, other.runs, strict=True):
-        assert theirs.beside[mine.id] == pytest.approx(-mine.beside[theirs.id])
+        assert theirs.log_ratios[mine.id] == pytest.approx(-mine.log_ratios[theirs.id])
         latencies = mine.latencies_ns, theirs.latencies_ns
         assert len(latencies[0]) == len(latencies[1])
         if mine.valid and not mine.excluded_spans:
-            assert theirs.beside[mine.id] == pytest.approx(float(np.median(np.log(latencies[1] / latencies[0]))))
+            assert theirs.log_ratios[mine.id] == pytest.approx(float(np.median(np.log(latencies[1] / latencies[0]))))
     assert one.subject.workload["alternating"] == [one.subject.artifact.sha256] * 2
     (planned,) = [event for event in events if isinstance(event, Planned)]
     assert planned.runs == 4
@@ -105,11 +107,14 @@ def test_a_file_that_no_runtime_takes_ends_the_row_and_says_which(files: list[st
     (said,) = [line for line in done.stderr.splitlines() if line.startswith("edgebench: ") and "run failed" in line]
     assert said.startswith("edgebench: local: two onnx") and "one onnx" not in said
     stored = edgebench.Store(tmp_path / "store").measurements()
-    reasons = {each.subject.variant.name: {*each.runs[0].reasons} for each in stored}
-    assert reasons == {"one": {"beside it: failed: model_rejected"}, "two": {"failed: model_rejected"}}
+    reasons = {each.subject.variant.name: {*texts_of(each.runs[0].reasons)} for each in stored}
+    assert reasons == {
+        "one": {"of a model that it alternates with: failed: model_rejected"},
+        "two": {"failed: model_rejected"},
+    }
 
 
-def test_one_model_of_each_runtime_has_nobody_to_alternate_with(tmp_path: Path) -> None:
+def test_one_model_of_each_runtime_has_no_model_to_alternate_with(tmp_path: Path) -> None:
     formats = (edgebench.Format("onnx-int8"), edgebench.Format("tflite-fp32"))
     with pytest.raises(ConfigError, match="no two models run in one runtime"):
         profile_all(request(["reference:tiny"], formats=formats), store=edgebench.Store(tmp_path / "store"))
@@ -121,7 +126,9 @@ def command(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False)
 
 
-def test_the_command_says_what_is_nobodys_own_and_gives_the_verdict(files: list[str], tmp_path: Path) -> None:
+def test_the_command_reports_no_memory_of_a_shared_process_and_gives_the_verdict(
+    files: list[str], tmp_path: Path
+) -> None:
     done = command(tmp_path, "profile", "--alternate", "--model", files[0], "--model", files[1])
     assert done.returncode in (0, 4), done.stderr  # a busy machine may disturb a run
     text = " ".join(done.stdout.split())
@@ -156,7 +163,7 @@ def test_an_interrupted_session_goes_on_in_pairs(files: list[str], tmp_path: Pat
     store = edgebench.Store(tmp_path / "store")
     (session,) = store.sessions()
     one, other = resume(session, store=store)
-    whole = [[run for run in each.runs if "interrupted before its end" not in run.reasons] for each in (one, other)]
+    whole = [[run for run in each.runs if INTERRUPTED not in run.reasons] for each in (one, other)]
     assert [run.process for run in whole[0]] == [run.process for run in whole[1]]
     assert len(whole[0]) >= 3
 
@@ -166,7 +173,7 @@ def test_what_was_kept_of_one_model_alone_is_measured_again(files: list[str], tm
     one, other = profile_all(request(files), store=store)
     shutil.rmtree(tmp_path / "store" / "runs" / one.runs[0].id)
     (orphan,) = [run for each in store.measurements() for run in each.runs if run.id == other.runs[0].id]
-    assert orphan.reasons[-1] == "the run of a model that it alternated with is missing"
+    assert orphan.reasons[-1].code is ReasonCode.PARTNER_MISSING
     again = resume(one.subject.session, store=store)
     assert [run.process for run in again[0].runs] == [run.process for run in again[1].runs]
     assert len(again[0].runs) >= 2
@@ -203,7 +210,7 @@ def run_study(what: str, study: Path, folder: Path, *options: str) -> subprocess
     return subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False)
 
 
-def test_a_note_tells_that_a_row_is_repeated_as_a_whole(files: list[str], tmp_path: Path) -> None:
+def test_a_message_says_that_all_models_of_a_row_are_repeated(files: list[str], tmp_path: Path) -> None:
     events: list[Event] = []
     plan = RunPlan(runs=2, min_count=10_000, min_duration_s=0, max_duration_s=0.2)  # too few: no run counts
     found = profile_all(request(files, plan=plan), store=edgebench.Store(tmp_path / "store"), on_event=events.append)

@@ -1,4 +1,4 @@
-"""Models that alternate: what is in both falls out, what does not count counts for none, and what is nobody's own."""
+"""Alternating models: what slows both down cancels, one invalid run invalidates all, and memory is not reported."""
 
 from __future__ import annotations
 
@@ -14,16 +14,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgebench.analysis.comparison import compare, compare_rows
-from edgebench.analysis.summary import complete_passes, duration_ns, summarise
+from edgebench.analysis.passes import complete_passes, duration_ns
+from edgebench.analysis.summary import summarise
 from edgebench.analysis.validity import validate_group
 from edgebench.artifact import Format
 from edgebench.device import Device, find_device, load_profile
 from edgebench.errors import BoardError, ConfigError, NotComparable, TooFewRuns
 from edgebench.measure.alternation import rotation_order, rows_of, tag_alternating, with_ratios
 from edgebench.measure.budget import RunCost, SharedCost, shared_cost_of
-from edgebench.measure.runs import Cell
-from edgebench.measurement import Measurement, Run
+from edgebench.measure.cells import Cell
+from edgebench.measurement import Measurement
+from edgebench.reason import Reason, ReasonCode
 from edgebench.request import Request
+from edgebench.run import Run
 from edgebench.stats.ratio import estimate_paired_ratio
 from edgebench.stats.verdicts import more_runs
 from edgebench.store.store import Store
@@ -84,7 +87,7 @@ def test_a_shift_of_all_pairs_shifts_the_ratio_alone(logs: list[float], shift: f
     assert shifted.standard_error == pytest.approx(plain.standard_error, abs=1e-12)
 
 
-# --- what neighbours do is in both --------------------------------------------------------------------------------
+# --- what neighbours do cancels --------------------------------------------------------------------------------
 
 
 def test_neighbours_fall_out_of_the_ratio() -> None:
@@ -114,7 +117,7 @@ def test_the_other_figures_are_paired_by_run() -> None:
     assert found.throughput.ratio == pytest.approx(1 / 1.06, rel=0.02)
 
 
-def test_memory_and_energy_of_a_shared_process_are_not_told() -> None:
+def test_memory_and_energy_of_a_shared_process_are_not_reported() -> None:
     a, b = alternated()
     assert (a.memory_bytes.peak_pss, a.memory_bytes.peak_rss) == (None, None)
     assert a.energy_j is None
@@ -166,15 +169,15 @@ def test_what_was_kept_compares_as_what_was_measured(tmp_path: Path) -> None:
 # --- what counts --------------------------------------------------------------------------------------------------
 
 
-def test_a_run_that_does_not_count_takes_those_beside_it_along() -> None:
+def test_a_run_that_is_not_valid_invalidates_the_others_of_its_process() -> None:
     board = SimulatedBoard(seed=1)
     subjects = [simulated_subject(number, name=NAMES[number], planned_runs=1) for number in range(2)]
     one, other = board.runs(subjects, 0, factors=(1.0, 1.0), count=100)
-    broken = replace(one, facts={**one.facts, "warmup_steady": False})
+    broken = replace(one, facts=replace(one.facts, warmup_steady=False))
     judged = validate_group([broken, other], PLAN)
     assert [run.reasons for run in judged] == [
-        ("warm-up was not seen to end",),
-        ("beside it: warm-up was not seen to end",),
+        (Reason(ReasonCode.WARM_UP_NOT_ENDED, "warm-up was not seen to end"),),
+        (Reason(ReasonCode.PARTNER, "of a model that it alternates with: warm-up was not seen to end"),),
     ]
 
 
@@ -188,8 +191,8 @@ def test_what_others_disturbed_is_cut_of_all() -> None:
     assert (runs_cut[0] == runs_cut[1]).all()
     kept = ~runs_cut[0]
     wanted = float(np.median(np.log(runs[1].latencies_ns[kept] / runs[0].latencies_ns[kept])))
-    assert runs[1].beside == {runs[0].id: pytest.approx(wanted)}
-    assert runs[0].beside == {runs[1].id: pytest.approx(-wanted)}
+    assert runs[1].log_ratios == {runs[0].id: pytest.approx(wanted)}
+    assert runs[0].log_ratios == {runs[1].id: pytest.approx(-wanted)}
 
 
 def test_what_slows_all_of_them_down_alike_is_no_reason_but_drifting_apart_is() -> None:
@@ -197,8 +200,8 @@ def test_what_slows_all_of_them_down_alike_is_no_reason_but_drifting_apart_is() 
     subjects = [simulated_subject(number, name=NAMES[number], planned_runs=1) for number in range(2)]
     runs = board.runs(subjects, 0, factors=(1.0, 1.0), count=200)
     assert not any(run.reasons for run in validate_group(runs, PLAN))
-    alone = replace(runs[0], facts={name: value for name, value in runs[0].facts.items() if name != "alternating"})
-    assert validate_group([alone], PLAN)[0].reasons == ("latencies grew by more than 5 % while they were timed",)
+    alone = replace(runs[0], facts=replace(runs[0].facts, alternating=None))
+    assert validate_group([alone], PLAN)[0].reasons[0].code is ReasonCode.NOT_STEADY
 
 
 @pytest.mark.parametrize("models", [2, 3])
@@ -207,13 +210,13 @@ def test_drifting_apart_is_a_reason(models: int) -> None:
     subjects = [simulated_subject(number, name=NAMES[number], planned_runs=1) for number in range(models)]
     runs = board.runs(subjects, 0, factors=[1.0] * models, count=200)
 
-    def judged_with(growth: float) -> list[tuple[str, ...]]:
+    def judged_with(growth: float) -> list[list[str]]:
         slower = runs[1].latencies_ns * np.linspace(1.0, 1 + growth, 200)
         drifting = replace(runs[1], trace=replace(runs[1].trace, latencies_ns=slower.astype(np.int64)))
-        return [run.reasons for run in validate_group([runs[0], drifting, *runs[2:]], PLAN)]
+        return [[each.code for each in run.reasons] for run in validate_group([runs[0], drifting, *runs[2:]], PLAN)]
 
-    assert judged_with(0.02) == [()] * models
-    assert judged_with(0.08) == [("the models that alternated drifted apart by more than 5 %",)] * models
+    assert judged_with(0.02) == [[]] * models
+    assert judged_with(0.08) == [["drifted_apart"]] * models
 
 
 def test_of_a_zero_there_is_no_ratio_but_of_the_other_pairs_there_is() -> None:
@@ -225,7 +228,7 @@ def test_of_a_zero_there_is_no_ratio_but_of_the_other_pairs_there_is() -> None:
         zeros = np.where(np.arange(100) < count, 0, other.latencies_ns)
         return replace(other, trace=replace(other.trace, latencies_ns=zeros))
 
-    (ratio,) = with_ratios([one, with_zeros(3)])[1].beside.values()
+    (ratio,) = with_ratios([one, with_zeros(3)])[1].log_ratios.values()
     assert ratio == pytest.approx(float(np.median(np.log(other.latencies_ns[3:] / one.latencies_ns[3:]))))
     assert [run.log_ratios for run in with_ratios([one, with_zeros(60)])] == [{}, {}]
 
@@ -279,7 +282,8 @@ def test_models_that_do_not_fit_together_are_refused_before_anything_is_pushed()
     def on_a_board_with(available: int) -> list[Cell]:
         return [
             replace(
-                cell, subject=replace(cell.subject, device={**cell.subject.device, "memory_available_bytes": available})
+                cell,
+                subject=replace(cell.subject, device=replace(cell.subject.device, memory_available_bytes=available)),
             )
             for cell in cells(*[Format.ONNX_INT8] * 3)
         ]
@@ -299,7 +303,7 @@ def test_every_model_comes_first_and_follows_every_other() -> None:
     assert set(follows.values()) == {3}
 
 
-# --- what is asked ------------------------------------------------------------------------------------------------
+# --- requests ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -327,7 +331,7 @@ def test_a_shared_process_takes_as_long_as_its_models_together() -> None:
     assert shared.seconds(long) == pytest.approx(2 + 40.0, abs=0.08)
 
 
-def test_a_shared_pilot_tells_what_each_model_takes() -> None:
+def test_a_shared_pilot_shows_the_cost_of_each_model() -> None:
     board = SimulatedBoard(seed=1, within=0.0, between=0.0, tail_share=0.0)
     subjects = [simulated_subject(number, name=NAMES[number], planned_runs=1) for number in range(2)]
     cost = shared_cost_of(board.runs(subjects, 0, factors=(1.0, 2.0), count=5), 3.0)

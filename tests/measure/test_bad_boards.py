@@ -11,9 +11,7 @@ from pathlib import Path
 import pytest
 
 import edgebench
-from edgebench.board.agent import RemoteAgent
-from edgebench.board.preflight import preflight
-from edgebench.board.transport import open_transport
+from edgebench.board import connect_agent, preflight
 from edgebench.device import Device
 from edgebench.errors import BoardError
 from edgebench.export import export_model
@@ -90,29 +88,29 @@ def test_a_model_larger_than_the_boards_memory_is_refused_before_it_is_pushed(
     artifact = export_model(tiny_onnx).artifact
     huge = replace(artifact, files=(replace(artifact.files[0], bytes=1 << 50),))
     device = ssh_board.device(python=sys.executable)
-    with open_transport(device) as transport:
-        agent = RemoteAgent(transport, name="board", python=sys.executable)
-        with pytest.raises(BoardError, match=r"board: the model is \d+ MB and the board has \d+ MB of memory free"):
-            agent.install()
-            preflight(agent, device, [huge])
+    with (
+        connect_agent(device) as agent,
+        pytest.raises(BoardError, match=r"board: the model is \d+ MB and the board has \d+ MB of memory free"),
+    ):
+        preflight(agent, device, [huge])
     assert not (ssh_board.edgebench_home / "blobs").exists() or not list((ssh_board.edgebench_home / "blobs").iterdir())
 
 
 def test_a_board_without_room_for_the_model_says_so_and_keeps_nothing(ssh_board: SshBoard, tiny_onnx: Path) -> None:
-    with open_transport(ssh_board.device()) as transport:
-        agent = RemoteAgent(transport, name="board", python=sys.executable)
-        agent.install()
-        with pytest.raises(BoardError, match=r"board: .*(free|room|space)"):
-            agent.push(tiny_onnx, sha256="0" * 64, size=1 << 50)
+    with (
+        connect_agent(ssh_board.device(), python=sys.executable) as agent,
+        pytest.raises(BoardError, match=r"board: .*(free|room|space)"),
+    ):
+        agent.push(tiny_onnx, sha256="0" * 64, size=1 << 50)
     assert not list((ssh_board.edgebench_home / "blobs").iterdir())
 
 
 def test_a_file_that_changed_while_it_was_pushed_is_not_kept(ssh_board: SshBoard, tiny_onnx: Path) -> None:
-    with open_transport(ssh_board.device()) as transport:
-        agent = RemoteAgent(transport, name="board", python=sys.executable)
-        agent.install()
-        with pytest.raises(BoardError, match="board: "):
-            agent.push(tiny_onnx, sha256="0" * 64, size=tiny_onnx.stat().st_size)
+    with (
+        connect_agent(ssh_board.device(), python=sys.executable) as agent,
+        pytest.raises(BoardError, match="board: "),
+    ):
+        agent.push(tiny_onnx, sha256="0" * 64, size=tiny_onnx.stat().st_size)
     assert "0" * 64 not in {path.name for path in (ssh_board.edgebench_home / "blobs").iterdir()}
 
 

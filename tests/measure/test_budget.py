@@ -8,6 +8,7 @@ import pytest
 
 from edgebench.device import find_device
 from edgebench.errors import UsageError
+from edgebench.facts import RunFacts
 from edgebench.measure.budget import RunCost, Timetable, cost_of, describe_budget, fit_into, pilot_plan
 from edgebench.request import Request, request_from_json, request_to_json
 from edgebench.workload import RunPlan
@@ -29,13 +30,13 @@ def test_a_run_takes_its_start_and_as_many_inferences_as_both_minima_ask_for() -
     assert SLOW.seconds(PLAN) == pytest.approx(25.0)
 
 
-def test_whole_turns_and_the_longest_time_are_counted() -> None:
+def test_a_run_has_complete_passes_within_the_longest_time() -> None:
     assert replace(SLOW, batches=30).inferences(PLAN) == 120
     assert replace(SLOW, inference_s=2.0).inferences(PLAN) == 30
     assert replace(SLOW, inference_s=200.0).inferences(PLAN) == 1
 
 
-def test_a_pilot_tells_start_and_inference_apart() -> None:
+def test_a_pilot_separates_start_and_inference() -> None:
     pilot = run(subject(), 0, trace([10 * MS] * 5))
     cost = cost_of(pilot, 4.05)
     assert cost is not None
@@ -46,8 +47,8 @@ def test_a_pilot_tells_start_and_inference_apart() -> None:
 
 def test_a_servers_queries_come_at_their_rate_however_few_the_pilot_saw() -> None:
     pilot = run(subject(), 0, trace([10 * MS] * 5, pause_ns=90 * MS))
-    served = replace(pilot, facts={**pilot.facts, "queries_per_s": 20.0})
-    cost, late = cost_of(served, 4.0), cost_of(replace(served, facts={"queries_per_s": 200.0}), 4.0)
+    served = replace(pilot, facts=replace(pilot.facts, queries_per_s=20.0))
+    cost, late = cost_of(served, 4.0), cost_of(replace(served, facts=RunFacts(queries_per_s=200.0)), 4.0)
     assert cost is not None and late is not None
     assert cost.inference_s == pytest.approx(0.05)
     assert late.inference_s == pytest.approx(0.01)  # more than can be served
@@ -81,7 +82,7 @@ def test_inferences_become_fewer_before_runs_do() -> None:
     assert 7 * sum(cost.seconds(more) for cost in (FAST, SLOW)) > 140.0
 
 
-def test_runs_become_fewer_in_whole_blocks() -> None:
+def test_runs_are_reduced_by_complete_blocks() -> None:
     planned = fit_into(asked(90.0), [FAST, SLOW], spent_s=0.0).plan
     assert planned.runs == 4
     planned = fit_into(replace(asked(90.0), plan=replace(PLAN, runs=2)), [FAST, SLOW], spent_s=0.0).plan
@@ -94,7 +95,7 @@ def test_a_budget_for_which_the_least_plan_is_too_long_is_refused() -> None:
     # (4 + 1) * ((3 + 1) + (5 + 33 * 0.2)) + 5 = 83
     assert str(refused.value) == (
         "the budget of 30 s is too short: the least plan, 4 runs of each row, takes about 83 s, "
-        "5 s of which are spent; try --budget 92s"
+        "5 s of which are spent; try `budget_s=92`"
     )
     assert refused.value.exit_code == 2
     fit_into(asked(92.0), [FAST, SLOW], spent_s=5.0)
@@ -109,7 +110,7 @@ def test_until_decided_has_the_looks_that_fit(budget_s: float, looks: tuple[int,
     assert planned.looks == looks
 
 
-def test_what_a_budget_costs_is_said() -> None:
+def test_a_budget_is_described_with_what_it_loses() -> None:
     request = asked(21.0)
     planned = fit_into(request, [FAST], spent_s=0.0)
     # t(3; 97.5 %) / sqrt(4) against t(5; 97.5 %) / sqrt(6): 3.182 / 2 : 2.571 / 2.449 = 1.52

@@ -61,12 +61,12 @@ def test_a_board_that_idles_warmer_starts_each_run_as_warm_as_the_first(events: 
 
 
 def test_what_a_person_asks_for_is_kept_to(events: list[Event]) -> None:
-    kept = cool_down(worked(600), events, below_mc=None, asked_mc=50_000).wait()["cool_down"]
+    kept = cool_down(worked(600), events, below_mc=None, requested_mc=50_000).wait()["cool_down"]
     assert kept["started_mc"] <= kept["target_mc"] == 50_000
 
 
 def test_a_board_that_does_not_cool_down_is_not_waited_for_for_ever(events: list[Event]) -> None:
-    kept = cool_down(worked(600), events, asked_mc=20_000, most_s=30.0).wait()["cool_down"]
+    kept = cool_down(worked(600), events, requested_mc=20_000, most_s=30.0).wait()["cool_down"]
     assert kept["waited_ms"] == 30_000
     assert kept["started_mc"] > 20_000
     last = events[-1]
@@ -75,7 +75,7 @@ def test_a_board_that_does_not_cool_down_is_not_waited_for_for_ever(events: list
 
 
 def test_a_budget_bounds_the_wait(events: list[Event]) -> None:
-    waiting = cool_down(worked(600), events, asked_mc=20_000)
+    waiting = cool_down(worked(600), events, requested_mc=20_000)
     assert waiting.wait(at_most_s=4.0)["cool_down"]["waited_ms"] == 4_000
     assert waiting.wait(at_most_s=-1.0)["cool_down"]["waited_ms"] == 0
 
@@ -83,8 +83,8 @@ def test_a_budget_bounds_the_wait(events: list[Event]) -> None:
 def test_without_a_temperature_nothing_is_waited_for(events: list[Event]) -> None:
     blind = CoolDown(read=dict, below_mc=60_000, on_event=events.append)
     assert blind.wait() == {} and events == []
-    asked = CoolDown(read=dict, below_mc=None, asked_mc=50_000, on_event=events.append)
-    assert [asked.wait(), asked.wait()] == [{}, {}]
+    requested = CoolDown(read=dict, below_mc=None, requested_mc=50_000, on_event=events.append)
+    assert [requested.wait(), requested.wait()] == [{}, {}]
     assert len(events) == 1
 
 

@@ -95,7 +95,7 @@ def test_a_json_file_that_can_not_be_written_is_said_before_anything_is_measured
     assert not (tmp_path / "store").exists()
 
 
-def test_scores_are_put_beside_a_resumed_session(tiny_onnx: Path, tmp_path: Path) -> None:
+def test_scores_are_attached_to_a_resumed_session(tiny_onnx: Path, tmp_path: Path) -> None:
     # A busy machine may disturb a run.
     assert edgebench(tmp_path, "profile", "--model", tiny_onnx, *SHORT).returncode in (0, 4)
     (stored,) = Store(tmp_path / "store").measurements()

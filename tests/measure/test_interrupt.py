@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 import edgebench
-from tests.agent.board import wait_until
+from tests.agent.agent_board import wait_until
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
@@ -66,7 +66,7 @@ def test_an_interrupted_profile_keeps_its_runs_and_resumes(
     assert len([run for run in measurement["runs"] if "interrupted before its end" not in run["reasons"]]) >= 3
     (stored,) = edgebench.Store(tmp_path / "store").measurements()
     assert stored.overhead_us is not None  # measured once, before the first run
-    assert "what edgebench itself costs" not in resumed.stderr
+    assert "measuring the overhead of edgebench" not in resumed.stderr
     assert measurement["overhead_us"]["per_inference"] == stored.overhead_us.per_inference
     assert {run.id for run in stored.runs if run.valid} == {run["id"] for run in measurement["runs"] if run["valid"]}
 

@@ -1,4 +1,4 @@
-"""What edgebench itself costs: the figures on plain numbers, the real thing with a real agent on this machine."""
+"""Overhead of edgebench itself: figures from plain numbers, and a measurement with a real agent on this machine."""
 
 from __future__ import annotations
 
@@ -11,20 +11,19 @@ import numpy as np
 import pytest
 
 from edgebench.analysis.comparison import compare
-from edgebench.analysis.pairing import PairedComparison
+from edgebench.analysis.score_comparison import PairedComparison
 from edgebench.analysis.summary import summarise
-from edgebench.board.agent import RemoteAgent
-from edgebench.board.transport import open_transport
+from edgebench.board import RemoteAgent, connect_agent
 from edgebench.device import find_device
 from edgebench.errors import AgentError
 from edgebench.events import Event, LogMessage
-from edgebench.measure.probes.overhead import overhead_of, own_cost, with_sensors
+from edgebench.measure.probes.overhead import measure_overhead, overhead_of, with_sensors
 from edgebench.measure.session import profile
-from edgebench.measurement import Overhead, Run
 from edgebench.report.comparison import comparison_parts
 from edgebench.report.overhead import cost_lines, sensors_text
+from edgebench.run import Overhead, Run
 from edgebench.workload import RunPlan
-from tests.agent.board import AgentBoard
+from tests.agent.agent_board import AgentBoard
 from tests.sample_runs import MS, run, subject, trace
 
 COST = Overhead(
@@ -99,7 +98,7 @@ def test_what_is_said_of_the_sensors_depends_on_the_interval(
     assert said in sensors_text(overhead)
 
 
-def test_a_report_says_the_cost_once_a_board() -> None:
+def test_a_report_states_the_overhead_once_a_board() -> None:
     rows = [summarise(replace(subject(number), overhead_us=COST), []) for number in range(2)]
     assert cost_lines([*rows, summarise(subject(2, device="jetson"), [])]) == [
         "edgebench's own cost on pi4: 0.0615 µs (95 % 0.0500 to 0.0700) in each latency; "
@@ -108,7 +107,7 @@ def test_a_report_says_the_cost_once_a_board() -> None:
     ]
 
 
-def test_a_comparison_says_the_cost_too() -> None:
+def test_a_comparison_states_the_overhead_too() -> None:
     of = [replace(subject(number), overhead_us=COST) for number in range(2)]
     sides = [summarise(each, [run(each, at, trace([10 * MS + at] * 9)) for at in range(2)]) for each in of]
     compared = compare(*sides)
@@ -123,15 +122,13 @@ def agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RemoteAge
     """The agent on this machine, with a home of its own."""
     monkeypatch.setenv("EDGEBENCH_HOME", str(tmp_path / "edgebench-home"))
     device = find_device("local")
-    with open_transport(device) as transport:
-        agent = RemoteAgent(transport, name="local", python=device.python)
-        agent.install()
+    with connect_agent(device) as agent:
         yield agent
 
 
-def test_a_real_agent_tells_what_it_costs(agent: RemoteAgent) -> None:
+def test_the_overhead_of_a_real_agent_is_measured(agent: RemoteAgent) -> None:
     told: list[str] = []
-    found = own_cost(agent, tell=told.append)
+    found = measure_overhead(agent, report=told.append)
     assert told == []
     assert found is not None
     assert found.per_inference_ci is not None and found.loop_per_inference_ci is not None
@@ -142,15 +139,15 @@ def test_a_real_agent_tells_what_it_costs(agent: RemoteAgent) -> None:
     assert np.isfinite([*found.per_inference_ci, *found.loop_per_inference_ci, *found.sensors_ratio_ci]).all()
 
 
-def test_a_board_that_measures_already_is_left_alone_and_told(agent: RemoteAgent, tmp_path: Path) -> None:
+def test_a_board_that_measures_already_is_left_alone_and_reported(agent: RemoteAgent, tmp_path: Path) -> None:
     board = AgentBoard(tmp_path)
     spec = board.spec(runtime="busy", min_count=1, min_duration_ns=600 * 10**9, max_duration_ns=600 * 10**9)
     board.launch_well(spec)
     try:
         told: list[str] = []
-        assert own_cost(agent, tell=told.append) is None
+        assert measure_overhead(agent, report=told.append) is None
         (why,) = told
-        assert why.startswith(f"own cost not measured: run {spec.run_id} is measuring on this board")
+        assert why.startswith(f"overhead not measured: run {spec.run_id} is measuring on this board")
     finally:
         board.end_runs()
 
@@ -158,7 +155,7 @@ def test_a_board_that_measures_already_is_left_alone_and_told(agent: RemoteAgent
 def test_a_session_can_go_without(agent: RemoteAgent, tiny_onnx: Path, tmp_path: Path) -> None:
     told: list[Event] = []
     plan = RunPlan(runs=1, min_count=5, min_duration_s=0)
-    measured = profile(tiny_onnx, plan=plan, store=tmp_path / "store", own_cost=False, on_event=told.append)
+    measured = profile(tiny_onnx, plan=plan, store=tmp_path / "store", overhead=False, on_event=told.append)
     assert measured.overhead_us is None
     assert measured.to_json()["overhead_us"] is None
     assert not [event for event in told if isinstance(event, LogMessage) and "edgebench itself" in event.text]

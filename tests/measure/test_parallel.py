@@ -16,13 +16,13 @@ from typing import Any
 import pytest
 
 import edgebench
-from edgebench.board.lease import open_leased_agent
+from edgebench.board import open_leased_agent
 from edgebench.errors import BoardError
 from edgebench.events import Event, Running
 from edgebench.measure.parallel import run_sessions
 from edgebench.measure.session import profile_all
 from edgebench.request import Request
-from tests.agent.board import DEADLINE_S, wait_until
+from tests.agent.agent_board import DEADLINE_S, wait_until
 from tests.board.ssh_board import SshBoard
 
 NewBoard = Callable[[str], SshBoard]
@@ -32,7 +32,7 @@ PLAN = edgebench.RunPlan(runs=2, min_count=5, min_duration_s=0.0)
 def session(board: SshBoard, model: Path, store: edgebench.Store, name: str, **changes: Any) -> Any:
     device = board.device(name=name, **{"python": sys.executable, **changes})
     return partial(
-        profile_all, Request(device=device, models=(str(model),), plan=PLAN, own_cost=False, cold=False), store=store
+        profile_all, Request(device=device, models=(str(model),), plan=PLAN, overhead=False, cold=False), store=store
     )
 
 
@@ -65,7 +65,7 @@ def test_sessions_overlap_and_each_has_its_own_result(new_board: NewBoard, tiny_
     assert [result.device for result in results] == ["one", "two"]
     for result in results:
         (measured,) = result.measurements
-        assert measured.subject.device["name"] == result.device
+        assert measured.subject.device.name == result.device
         assert measured.id.startswith(result.session or "none")
         assert len(measured.runs) >= 2
     assert set(started) == {"one", "two"}
@@ -159,7 +159,7 @@ def test_an_interrupt_ends_every_board_and_keeps_what_was_measured(
     assert process.returncode == 130, said
     assert said.count("edgebench runs resume") == 2
     stored = edgebench.Store(tmp_path / "store").measurements()
-    assert {each.subject.device["name"] for each in stored} == {"one", "two"}
+    assert {each.subject.device.name for each in stored} == {"one", "two"}
     assert all(len(each.runs[0].latencies_ns) for each in stored)
 
 

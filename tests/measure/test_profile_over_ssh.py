@@ -12,9 +12,7 @@ import pytest
 
 import edgebench
 from edgebench.artifact import hash_file
-from edgebench.board.agent import RemoteAgent
-from edgebench.board.preflight import push_artifact
-from edgebench.board.transport import open_transport
+from edgebench.board import connect_agent, push_artifact
 from edgebench.errors import BoardError
 from edgebench.evaluation.inference import read_outputs
 from edgebench.events import Event, Running
@@ -35,7 +33,7 @@ def test_profile_over_ssh_measures_and_keeps_every_latency(
     measured = edgebench.profile(tiny_onnx, device=device, plan=SHORT, store=tmp_path / "store")
     assert len(measured.runs) >= 2  # a busy machine may have some repeated
     assert all(len(run.latencies_ns) >= 30 and run.memory.peak_pss is not None for run in measured.runs)
-    assert measured.subject.device["name"] == "board"
+    assert measured.subject.device.name == "board"
     assert measured.overhead_us is not None and measured.overhead_us.sensors_ratio is not None
     (kept,) = edgebench.Store(tmp_path / "store").measurements(device="board")
     for run, stored in zip(measured.runs, kept.runs, strict=True):
@@ -46,9 +44,7 @@ def test_profile_over_ssh_measures_and_keeps_every_latency(
 def test_a_second_profile_moves_no_file_bytes(ssh_board: SshBoard, tiny_onnx: Path, tmp_path: Path) -> None:
     device = ssh_board.device(python=sys.executable)
     artifact = export_model(tiny_onnx).artifact
-    with open_transport(device) as transport:
-        agent = RemoteAgent(transport, name="board", python=sys.executable)
-        agent.install()
+    with connect_agent(device) as agent:
         file = artifact.files[0]
         assert agent.push(tiny_onnx, sha256=file.sha256, size=file.bytes) == file.bytes
         before = ssh_board.proxy.moved_to_server
@@ -60,9 +56,7 @@ def test_a_cut_in_mid_push_goes_on_where_it_was(any_ssh_board: SshBoard, tmp_pat
     big = tmp_path / "big.bin"
     big.write_bytes(os.urandom(24 << 20))
     sha256, size = hash_file(big), big.stat().st_size
-    with open_transport(any_ssh_board.device()) as transport:
-        agent = RemoteAgent(transport, name="board", python=sys.executable)
-        agent.install()
+    with connect_agent(any_ssh_board.device(), python=sys.executable) as agent:
         any_ssh_board.proxy.cut_after(10 << 20)
         before = any_ssh_board.proxy.moved_to_server
         agent.push(big, sha256=sha256, size=size)
@@ -89,13 +83,13 @@ def test_a_cut_in_mid_run_loses_nothing_and_doubles_nothing(
         device=any_ssh_board.device(python=sys.executable),
         plan=edgebench.RunPlan(runs=1, min_count=30, min_duration_s=3),
         store=tmp_path / "store",
-        own_cost=False,
+        overhead=False,
         cold=False,
         on_event=cut_once_it_measures,
     )
     run = measured.runs[0]  # a busy machine may have it repeated
     assert cuts
-    assert len(run.latencies_ns) == run.facts["done_count"]
+    assert len(run.latencies_ns) == run.facts.done_count
     assert (np.diff(run.trace.starts_ns) > 0).all()
 
 
@@ -104,9 +98,7 @@ def test_outputs_from_the_board_are_those_of_the_same_file_here(ssh_board: SshBo
 
     artifact = export_model(tiny_onnx).artifact
     inputs = random_inputs([5, 9, 3], vocab_size=200)
-    with open_transport(ssh_board.device(python=sys.executable)) as transport:
-        agent = RemoteAgent(transport, name="board", python=sys.executable)
-        agent.install()
+    with connect_agent(ssh_board.device(python=sys.executable)) as agent:
         push_artifact(agent, artifact)
         agent.push_bytes(inputs.to_bytes())
         spec = run_spec(

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgebench.errors import ConfigError
-from edgebench.measure.run_order import order_of_runs
+from edgebench.measure.scheduler import order_of_runs
 
 CELLS, RUNS, SEEDS = st.integers(0, 8), st.integers(0, 13), st.integers(0, 2**32)
 

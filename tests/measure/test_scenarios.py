@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import edgebench
-from edgebench.analysis.summary import complete_passes
+from edgebench.analysis.passes import complete_passes
 from edgebench.errors import NotValid
 from edgebench.events import Event, LogMessage
 from edgebench.measure.session import resume
@@ -34,7 +34,7 @@ def board(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def profiled(model: Path, folder: Path, **changes: Any) -> edgebench.Measurement:
     return edgebench.profile(
-        model, store=folder / "store", **{"plan": PLAN, "own_cost": False, "cold": False, **changes}
+        model, store=folder / "store", **{"plan": PLAN, "overhead": False, "cold": False, **changes}
     )
 
 
@@ -46,7 +46,7 @@ def command(*arguments: object) -> subprocess.CompletedProcess[str]:
 def test_a_servers_latencies_begin_when_its_queries_arrive(tiny_onnx: Path, tmp_path: Path) -> None:
     found = profiled(tiny_onnx, tmp_path, workload=Workload(scenario=Scenario.SERVER, queries_per_s=50))
     (run, *_) = found.runs
-    assert run.facts["queries_per_s"] == 50
+    assert run.facts.queries_per_s == 50
     assert len(run.latencies_ns) == 20
     assert found.subject.label == "128 tok server 50/s"
     assert found.to_json()["workload"]["queries_per_s"] == 50
@@ -55,16 +55,16 @@ def test_a_servers_latencies_begin_when_its_queries_arrive(tiny_onnx: Path, tmp_
 def test_every_query_of_a_multi_stream_has_its_samples(tiny_onnx: Path, tmp_path: Path) -> None:
     found = profiled(tiny_onnx, tmp_path, workload=Workload(scenario=Scenario.MULTI_STREAM, lang="sw", batch=8))
     (run, *_) = found.runs
-    assert run.facts["batch_sizes"] == [8, 8, 8, 8]
+    assert run.facts.batch_sizes == (8, 8, 8, 8)
     assert run.inferences == 8 * len(run.latencies_ns)
 
 
-def test_offline_makes_at_least_one_whole_pass_over_its_sorted_samples(tiny_onnx: Path, tmp_path: Path) -> None:
+def test_offline_makes_at_least_one_complete_pass_over_its_sorted_samples(tiny_onnx: Path, tmp_path: Path) -> None:
     shape = Workload(scenario=Scenario.OFFLINE, lang="sw", batch=8)
     (run, *_) = profiled(tiny_onnx, tmp_path, workload=shape, plan=replace(PLAN, min_count=1)).runs
-    assert run.facts["batch_sizes"] == [8, 8, 8, 6]
+    assert run.facts.batch_sizes == (8, 8, 8, 6)
     assert run.inferences == complete_passes(run).inferences == 30
-    assert run.facts["batch_padded_tokens"] == sorted(run.facts["batch_padded_tokens"])
+    assert list(padded := run.facts.batch_padded_tokens or ()) == sorted(padded)
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_the_table_says_what_a_latency_is(
 # --- cold and warm -----------------------------------------------------------------------------------------------
 
 
-def test_a_cold_start_is_told_apart_from_a_warm_one(tiny_onnx: Path, tmp_path: Path) -> None:
+def test_a_cold_start_is_distinguished_from_a_warm_one(tiny_onnx: Path, tmp_path: Path) -> None:
     found = profiled(tiny_onnx, tmp_path, cold=True)
     started = found.cold_start
     assert started is not None
@@ -103,10 +103,10 @@ def test_a_cold_start_is_told_apart_from_a_warm_one(tiny_onnx: Path, tmp_path: P
         assert cold is None
     assert Store(tmp_path / "store").measurement(found.id).cold_start == started
     assert len(found.runs) == len(Store(tmp_path / "store").measurement(found.id).runs)  # it is no run that counts
-    assert all(0 <= run.facts["resident_before_load"] <= 1 for run in found.runs)
+    assert all(0 <= (run.facts.resident_before_load or 0) <= 1 for run in found.runs)
 
 
-def test_runs_show_tells_of_the_cold_start(tiny_onnx: Path, tmp_path: Path) -> None:
+def test_runs_show_reports_the_cold_start(tiny_onnx: Path, tmp_path: Path) -> None:
     found = profiled(tiny_onnx, tmp_path, cold=True)
     shown = command("runs", "show", found.id, "--store", tmp_path / "store")
     assert "load and first: warm" in shown.stdout
@@ -182,7 +182,7 @@ def test_a_search_probes_and_then_measures_what_it_found(tiny_onnx: Path, tmp_pa
 
 def test_a_bound_below_what_a_query_takes_is_one_line(tiny_onnx: Path, tmp_path: Path) -> None:
     tight = replace(SEARCH, latency_bound_ms=0.0001)
-    with pytest.raises(NotValid, match=r"no rate keeps p99 under 0.0001 ms: a query takes .* where none waits; raise"):
+    with pytest.raises(NotValid, match=r"no rate keeps p99 under 0.0001 ms: a query takes .* if no query waits; raise"):
         profiled(tiny_onnx, tmp_path, workload=tight, plan=SEARCH_PLAN)
 
 
@@ -204,7 +204,7 @@ def test_a_search_that_was_interrupted_goes_on(tiny_onnx: Path, tmp_path: Path) 
     assert len(kept.probes) == 1
     told: list[Event] = []
     (found,) = resume(interrupt.session, store=store, on_event=told.append)
-    assert any("going on with the search" in event.text for event in told if isinstance(event, LogMessage))
+    assert any("resuming the search" in event.text for event in told if isinstance(event, LogMessage))
     assert found.find_qps is not None
     assert found.find_qps.service_ms == kept.service_ms
     assert found.find_qps.probes[: len(kept.probes)] == kept.probes

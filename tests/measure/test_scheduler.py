@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from edgebench.analysis.validity import judged
 from edgebench.events import Event, LogMessage
-from edgebench.measure.run_order import order_of_runs
-from edgebench.measure.scheduler import RunScheduler
-from edgebench.measurement import Run
+from edgebench.measure.scheduler import RunScheduler, order_of_runs
+from edgebench.run import Run
 from edgebench.testing import Disturbance, SimulatedBoard
 from edgebench.testing.simulated_board import simulated_subject
 from edgebench.workload import RunPlan

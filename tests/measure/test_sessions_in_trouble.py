@@ -13,15 +13,14 @@ from typing import Any
 import pytest
 
 import edgebench
-from edgebench.board.agent import RemoteAgent
-from edgebench.board.preflight import push_artifact
-from edgebench.board.transport import open_transport
+from edgebench.board import connect_agent, push_artifact
 from edgebench.device import find_device, load_profile
 from edgebench.errors import BoardError, ConfigError, RunFailed, StoreError, UsageError
 from edgebench.events import Began, Ended, Event, LogMessage, Planned
 from edgebench.export import export_model
 from edgebench.measure.runs import run_spec
 from edgebench.measure.session import profile_all, resume
+from edgebench.reason import texts_of
 from edgebench.request import Request
 from edgebench.workload import RunPlan, Workload, random_inputs
 from edgebench.xtreme_r.scores import ScoreRow
@@ -29,7 +28,7 @@ from tests.board.ssh_board import SshBoard
 
 SHORT = RunPlan(runs=2, min_count=20, min_duration_s=0.1)
 #: What has tests of its own, and takes its time.
-QUICK: Any = {"own_cost": False, "cold": False}
+QUICK: Any = {"overhead": False, "cold": False}
 
 
 def test_a_connection_that_is_cut_again_and_again_loses_nothing(
@@ -60,16 +59,14 @@ def test_a_connection_that_is_cut_again_and_again_loses_nothing(
         done.set()
         cutter.join()
     assert len(measured.runs) >= 3  # one that is not valid, on a busy machine, is repeated
-    assert all(len(run.latencies_ns) == run.facts["done_count"] > 0 for run in measured.runs)
+    assert all(len(run.latencies_ns) == run.facts.done_count != 0 for run in measured.runs)
 
 
 def test_a_board_that_others_use_is_waited_for(ssh_board: SshBoard, tiny_onnx: Path, tmp_path: Path) -> None:
     device = ssh_board.device(python=sys.executable)
     artifact = export_model(tiny_onnx).artifact
     inputs = random_inputs([8], vocab_size=100)
-    with open_transport(device) as transport:
-        other = RemoteAgent(transport, name="other", python=sys.executable)
-        other.install()
+    with connect_agent(device) as other:
         push_artifact(other, artifact)
         other.push_bytes(inputs.to_bytes())
         spec = run_spec(
@@ -118,7 +115,7 @@ def test_a_model_that_fails_is_given_up_and_the_others_are_measured(
     runs = by_name.pop(tiny_onnx.parent.name).runs
     assert len(runs) >= 2 and all(len(run.latencies_ns) >= 20 for run in runs)
     (failed,) = by_name.values()
-    assert [run.reasons for run in failed.runs] == [("failed: inputs_rejected",)]
+    assert [texts_of(run.reasons) for run in failed.runs] == [["failed: inputs_rejected"]]
     assert not failed.valid
 
 
@@ -151,7 +148,7 @@ def test_a_new_session_does_not_read_what_others_left(local: edgebench.Device, t
     assert len(measured.runs) >= 2
 
 
-def test_a_session_tells_its_order_and_how_long_it_takes(
+def test_a_session_reports_its_order_and_how_long_it_takes(
     local: edgebench.Device, tiny_onnx: Path, tmp_path: Path
 ) -> None:
     events: list[Event] = []
@@ -166,7 +163,8 @@ def test_a_session_tells_its_order_and_how_long_it_takes(
     assert measured.to_json()["schedule"] == {"planned_runs": 2, "looks": 1, "seed": 42}
     (kept,) = store.measurements()
     assert kept.subject.seed == 42
-    assert kept.runs[0].facts["board"]["clocksource"] is not None
+    board = kept.runs[0].facts.board
+    assert board is not None and board.clocksource is not None
     assert "clocksource_changes" in kept.runs[0].trace.readings
 
 
@@ -203,7 +201,7 @@ def test_dynamic_int8_on_a_gpu_board_is_measured_on_the_cpu_and_says_so(
     assert any("dynamic int8 does not run on CUDAExecutionProvider" in text for text in told), told
 
 
-def test_scores_go_beside_their_model_and_to_no_random_one(
+def test_scores_are_attached_to_their_model_and_to_no_random_one(
     local: edgebench.Device, tiny_onnx: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("EDGEBENCH_CACHE", str(tiny_onnx.parents[2]))

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.agent.test_power import CPU, NVPMODEL, PI4_GOVERNORS, governors, mode
+from tests.agent.power_trees import CPU, NVPMODEL, PI4_GOVERNORS, governors, mode
 from tests.agent.trees import JETSON_NANO_POWER, PI4, plant, plant_command
 from tests.schemas import check_schema
 
@@ -74,10 +74,10 @@ def test_what_a_run_itself_saw_of_the_governor_is_what_its_row_says(root: Path, 
     stored = Store(".edgebench").measurements()
     assert len(stored) == 2
     for each in stored:
-        assert {run.facts["board"]["governor"] for run in each.runs} == {each.subject.device["governor"]}
+        assert {run.facts.board and run.facts.board.governor for run in each.runs} == {each.subject.device.governor}
 
 
-def test_runs_show_tells_what_a_tuned_session_found(root: Path, tiny_onnx: Path) -> None:
+def test_runs_show_reports_what_a_tuned_session_found(root: Path, tiny_onnx: Path) -> None:
     result, _, _ = profile(tiny_onnx, "--tune", "power", "--runs", "2", code=None)
     id = result["measurements"][1]["id"]
     shown = edgebench("runs", "show", id, "--json", "shown.json")
@@ -151,7 +151,7 @@ def test_an_interrupt_puts_everything_back(root: Path, tiny_onnx: Path) -> None:
 
 def test_after_a_killed_host_the_next_session_puts_everything_back(root: Path, tiny_onnx: Path) -> None:
     from edgebench.device import find_device
-    from edgebench.provision.release import release_seen, see_lease
+    from edgebench.provision.maintenance import release_seen, see_lease
 
     session = start(tiny_onnx)
     wait_for(lambda: measures_at_performance(root))

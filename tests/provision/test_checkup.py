@@ -6,10 +6,14 @@ from typing import Any
 
 import pytest
 
+from edgebench.board import BoardProbe
 from edgebench.device import Device, load_profile, profile_names
-from edgebench.measurement import Overhead
-from edgebench.provision.checkup import Checkup, Finding, State, cost_findings, probe_findings
-from edgebench_agent.sensors import BOARD_SENSORS
+from edgebench.provision.checkup import Checkup
+from edgebench.provision.findings import Finding, State
+from edgebench.provision.probe_findings import probe_findings
+from edgebench.report.checkup import overhead_findings
+from edgebench.run import Overhead
+from edgebench_agent.board.sensors import BOARD_SENSORS
 
 HEALTHY: dict[str, Any] = {
     "model": "Raspberry Pi 4 Model B Rev 1.4",
@@ -29,13 +33,18 @@ RUNTIME: dict[str, Any] = {
 }
 
 
+def found_by(device: Device, **reply: Any) -> list[Finding]:
+    """Return the findings about a board that answers so to `probe`."""
+    return list(probe_findings(device, "onnxruntime", BoardProbe.from_reply(reply, ["onnxruntime"], name="board")))
+
+
 def findings(
     profile: str = "pi4", runtime: dict[str, Any] | None = None, python: str = "python3", **facts: Any
 ) -> dict[str, Finding]:
     """Return the findings about a healthy board on which these facts differ, by what they are about."""
     device = Device(name="board", profile=load_profile(profile), host="10.0.0.4", python=python)
-    reply = {"board": HEALTHY | facts, "runtimes": {"onnxruntime": runtime or RUNTIME}, "running": None, "busiest": []}
-    return {finding.what: finding for finding in probe_findings(device, "onnxruntime", reply)}
+    found = found_by(device, board=HEALTHY | facts, runtimes={"onnxruntime": runtime or RUNTIME}, busiest=[])
+    return {finding.what: finding for finding in found}
 
 
 def test_nothing_is_amiss_on_a_healthy_board() -> None:
@@ -50,20 +59,19 @@ def test_nothing_is_amiss_on_a_healthy_board() -> None:
 
 def test_what_keeps_the_board_busy_is_named() -> None:
     device = Device(name="board", profile=load_profile("pi4"), host="10.0.0.4")
-    reply = {"board": HEALTHY, "runtimes": {"onnxruntime": RUNTIME}, "running": None}
+    reply = {"board": HEALTHY, "runtimes": {"onnxruntime": RUNTIME}}
     busy = [{"name": "chromium\x1b[2J", "cpu_millicores": 940}, {"name": 7}, "nonsense"]
-    (load,) = [f for f in probe_findings(device, "onnxruntime", reply | {"busiest": busy}) if f.what == "other load"]
+    (load,) = [f for f in found_by(device, **reply, busiest=busy) if f.what == "other load"]
     assert (load.state, load.seen) == (State.WARN, "chromium [2J 0.94 cores")
-    (load,) = [f for f in probe_findings(device, "onnxruntime", reply | {"busiest": None}) if f.what == "other load"]
+    (load,) = [f for f in found_by(device, **reply, busiest=None) if f.what == "other load"]
     assert load.fix == "edgebench device setup board --runtime onnxruntime"
 
 
 def test_a_board_that_tells_nothing_can_still_measure() -> None:
     device = Device(name="board", profile=load_profile("generic-linux"), host="10.0.0.4")
-    reply = {"board": {}, "runtimes": {"onnxruntime": {"ok": True}}}
-    found = tuple(probe_findings(device, "onnxruntime", reply))
+    found = tuple(found_by(device, board={}, runtimes={"onnxruntime": {"ok": True}}))
     assert Checkup(device="board", findings=found).can_measure
-    assert {"not told"} <= {finding.seen for finding in found}
+    assert {"not reported"} <= {finding.seen for finding in found}
 
 
 @pytest.mark.parametrize(
@@ -114,7 +122,7 @@ def test_the_systems_python_is_left_alone_where_a_runtime_is_missing() -> None:
 def test_another_run_stands_in_the_way() -> None:
     device = Device(name="board", profile=load_profile("pi4"), host="10.0.0.4")
     reply = {"board": HEALTHY, "runtimes": {"onnxruntime": RUNTIME}, "running": "20261122T2200-001", "busiest": []}
-    (finding,) = [one for one in probe_findings(device, "onnxruntime", reply) if one.state is not State.OK]
+    (finding,) = [one for one in found_by(device, **reply) if one.state is not State.OK]
     assert (finding.what, finding.state) == ("other runs", State.FAIL)
     assert "20261122T2200-001 is measuring now" in finding.seen
 
@@ -138,13 +146,19 @@ def test_what_edgebench_costs_is_a_finding_or_why_that_is_not_known() -> None:
     cost = Overhead(
         per_inference=0.0625, per_inference_ci=(0.06, 0.07), loop_per_inference=0.25, loop_per_inference_ci=(0.2, 0.3)
     )
-    measured = list(cost_findings(cost, ["cost of the sensors not measured: the run failed"]))
+    partly = Checkup(
+        device="board",
+        findings=(),
+        overhead_us=cost,
+        overhead_problems=("cost of the sensors not measured: the run failed",),
+    )
+    measured = list(overhead_findings(partly))
     assert [(finding.what, finding.state) for finding in measured] == [("own cost", State.OK), ("sensors", State.OK)]
     assert measured[0].seen.startswith("0.0625 µs (95 % 0.0600 to 0.0700) in each latency")
     assert measured[1].seen == "cost of the sensors not measured: the run failed"
-    assert list(cost_findings(None, ["own cost not measured: busy"])) == [
-        Finding("own cost", "own cost not measured: busy")
-    ]
+    busy = Checkup(device="board", findings=(), overhead_problems=("own cost not measured: busy",))
+    assert list(overhead_findings(busy)) == [Finding("own cost", "own cost not measured: busy")]
+    assert list(overhead_findings(Checkup(device="board", findings=()))) == []
 
 
 @pytest.mark.parametrize("nonsense", [None, "x", -1, 1.5, [], {}, {"a": "b"}, True])
@@ -159,8 +173,7 @@ def test_nonsense_from_a_board_is_no_crash(nonsense: Any) -> None:
 def sensors(profile: str, told: Any) -> dict[str, Finding]:
     """Return the findings about sensors, by the sensor's name."""
     device = Device(name="board", profile=load_profile(profile), host="10.0.0.4")
-    reply = {"board": HEALTHY, "runtimes": {"onnxruntime": RUNTIME}, "running": None, "busiest": [], "sensors": told}
-    found = probe_findings(device, "onnxruntime", reply)
+    found = found_by(device, board=HEALTHY, runtimes={"onnxruntime": RUNTIME}, busiest=[], sensors=told)
     return {one.what.removeprefix("sensor "): one for one in found if one.what.startswith("sensor")}
 
 

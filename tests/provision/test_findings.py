@@ -11,15 +11,14 @@ import numpy as np
 import pytest
 
 from edgebench.artifact import Format
-from edgebench.board.pythons import BoardPython, find_pythons
+from edgebench.board import BoardFacts, BoardPython, find_pythons
 from edgebench.board.transport import open_transport
 from edgebench.device import Device, find_device, load_profile
 from edgebench.errors import BoardError, ConfigError
 from edgebench.export.parity import BOUNDS
-from edgebench.provision.checkup import Finding, State
-from edgebench.provision.findings import board_findings
+from edgebench.provision.findings import Finding, State, board_findings
 from edgebench.provision.plan import SetupPlan
-from edgebench.provision.setup import set_up
+from edgebench.provision.setup import set_up_device
 from edgebench.provision.trial import distance_between
 
 NOW_S = 1_800_000_000.0
@@ -37,7 +36,9 @@ ORIN: dict[str, Any] = {
 
 
 def findings(pythons: Sequence[BoardPython] = (), **facts: Any) -> dict[str, Finding]:
-    return {finding.what: finding for finding in board_findings(ORIN | facts, pythons, now_s=NOW_S)}
+    return {
+        finding.what: finding for finding in board_findings(BoardFacts.from_report(ORIN | facts), pythons, now_s=NOW_S)
+    }
 
 
 def test_what_a_board_is_stands_in_the_table() -> None:
@@ -114,14 +115,14 @@ def test_what_is_not_the_answer_of_a_python_is_passed_over(
 
 
 def test_a_plan_that_contradicts_itself_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="leave --wheel out"):
+    with pytest.raises(ConfigError, match="leave `wheels` out"):
         SetupPlan(system_python=True, wheels=(tmp_path / "a.whl",))
 
 
 def test_a_device_with_a_python_of_the_users_choice_is_left_alone() -> None:
     device = Device(name="pi4", profile=load_profile("pi4"), host="10.0.0.4", python="bench/bin/python")
     with pytest.raises(ConfigError, match=r"edgebench\.toml says python = 'bench/bin/python'"):
-        set_up(device, SetupPlan())
+        set_up_device(device, SetupPlan())
 
 
 # --- numbers ----------------------------------------------------------------------------------------------------

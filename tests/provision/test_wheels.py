@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from edgebench.board import BoardPython, SystemFacts
 from edgebench.errors import BoardError, ConfigError, NoWheelFits
-from edgebench.provision.wheels import Target, Wheel, WheelFolder, check_wheel, platforms, target_of, versions_of
+from edgebench.provision.wheel_targets import Target, check_wheel, platforms, target_of
+from edgebench.provision.wheels import Wheel, WheelFolder, versions_of
 from tests.agent.wheel_making import make_wheel
 
 PI4 = Target(arch="aarch64", python=(3, 11), glibc=(2, 36))
@@ -39,14 +41,16 @@ def test_intel_has_the_older_tags_too() -> None:
 
 
 def test_a_32_bit_python_on_a_64_bit_kernel_is_a_32_bit_board() -> None:
-    target = target_of("pi4", arch="aarch64", bits=32, python=(3, 11), libc="glibc 2.36")
+    target = target_of(
+        "pi4", SystemFacts(arch="aarch64", libc="glibc 2.36"), BoardPython("/usr/bin/python3", (3, 11, 2), 32)
+    )
     assert target == Target(arch="armv7l", python=(3, 11), glibc=(2, 36))
 
 
 @pytest.mark.parametrize("libc", ["musl", None, "glibc", "glibc x.y", "uclibc 1.0"])
 def test_a_board_without_glibc_is_one_line(libc: str | None) -> None:
     with pytest.raises(BoardError, match=r"pi4: its C library is .*built for glibc only.*--system-python"):
-        target_of("pi4", arch="aarch64", bits=64, python=(3, 11), libc=libc)
+        target_of("pi4", SystemFacts(arch="aarch64", libc=libc), BoardPython("/usr/bin/python3", (3, 11, 2), 64))
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,9 @@ import pytest
 from rich.console import Console
 
 from edgebench.analysis.summary import summarise
-from edgebench.measurement import Measurement, PaddingCost, Score
+from edgebench.facts import RunFacts
+from edgebench.figures import PaddingCost, Score
+from edgebench.measurement import Measurement
 from edgebench.report.details import details_of, list_of_measurements
 from edgebench.report.table import measurement_table, summary_line
 from tests.sample_runs import MS, run, subject, trace
@@ -140,7 +142,7 @@ HARMFUL = "a\x1b[2J\x9b31m\u202e\nb"
 def test_what_a_store_says_does_nothing_to_the_terminal() -> None:
     one = measured(0, name=HARMFUL, device=HARMFUL, label=HARMFUL, reasons=(HARMFUL,))
     facts = {"log": [HARMFUL], HARMFUL: HARMFUL, "warmup_steady": True}
-    one = replace(one, runs=tuple(replace(each, facts=facts) for each in one.runs))
+    one = replace(one, runs=tuple(replace(each, facts=RunFacts.from_json(facts)) for each in one.runs))
     several = [
         one,
         measured(1, device="pi5", label="sw", scores=[Score(task="xnli", lang="en", metric="accuracy", value=1)]),
@@ -155,7 +157,10 @@ def test_details_show_each_runs_log_and_no_lists_to_reckon_with() -> None:
     one = measured()
     first, second = one.runs
     turn = {"batches": 1, "batch_sizes": [77], "batch_tokens": [88]}
-    first, second = (replace(each, facts={"log": [f"said {at}"]} | turn) for at, each in enumerate((first, second)))
+    first, second = (
+        replace(each, facts=RunFacts.from_json({"log": [f"said {at}"]} | turn))
+        for at, each in enumerate((first, second))
+    )
     text = text_of(details_of(replace(one, runs=(first, second))), 200)
     assert "said 0" in text
     assert "said 1" in text
@@ -194,7 +199,7 @@ def test_the_list_keeps_ids_whole() -> None:
 def test_the_runtime_stands_above_the_table_or_in_a_column_of_its_own() -> None:
     assert "onnxruntime 1.22.0" in text_of(measurement_table([measured()]), 200).splitlines()[0]
     older = measured(1, format="tflite-int8")
-    device = dict(older.subject.device) | {"runtime": "tflite", "runtime_version": "tflite-runtime 2.14.0"}
+    device = replace(older.subject.device, runtime="tflite", runtime_version="tflite-runtime 2.14.0")
     older = replace(older, subject=replace(older.subject, device=device))
     lines = text_of(measurement_table([measured(), older]), 200).splitlines()
     assert "onnxruntime" not in lines[0]
@@ -225,6 +230,6 @@ def test_what_was_cut_is_said_below_the_table_and_of_each_run() -> None:
 def test_details_say_how_each_run_cooled_down() -> None:
     whole = measured()
     cooled = {"cool_down": {"target_mc": 60_000, "started_mc": 59_500, "waited_ms": 12_000}}
-    runs = [replace(run, facts={**run.facts, **cooled}) for run in whole.runs]
+    runs = [replace(run, facts=run.facts.adding(cooled)) for run in whole.runs]
     text = text_of(details_of(summarise(whole.subject, runs)), 200)
     assert text.count("began at 59.5 °C after 12 s of waiting for 60.0 °C") == 2

@@ -19,7 +19,8 @@ from hypothesis.extra import numpy as st_numpy
 
 from edgebench.analysis.conditions import conditions_of
 from edgebench.errors import StoreError, UnknownName, UsageError
-from edgebench.measurement import Memory, Overhead, Run, Series, Trace
+from edgebench.reason import texts_of
+from edgebench.run import Memory, Overhead, Run, Series, Trace
 from edgebench.store.store import Store
 from edgebench.variant import IntermediateTask, Lineage, TrainingKind
 from tests.sample_runs import MS, run, subject, trace
@@ -115,7 +116,7 @@ def test_reasons_and_missing_figures_come_back(store: Store) -> None:
     store.add_run(of, written)
     (found,) = store.measurement(of.id).runs
     assert_same(written, found)
-    assert found.reasons == ("interrupted", "too few")
+    assert texts_of(found.reasons) == ["interrupted", "too few"]
 
 
 def test_runs_of_a_measurement_are_put_together_in_their_order(store: Store) -> None:
@@ -431,7 +432,7 @@ def test_an_exported_inference_has_the_last_reading_before_it(store: Store, tmp_
         (1500, 51_000, None, 900, False),
     ]
     joined = conditions_of(written)
-    columns = [getattr(joined, name).tolist() for name in names.split(", ")]
+    columns = [getattr(joined, name).tolist() for name in names.replace("cut", "is_excluded").split(", ")]
     assert [tuple(row) for row in zip(*columns, strict=True)] == rows
 
 
@@ -485,7 +486,7 @@ def test_a_copy_of_a_store_is_a_store(two: Store, tmp_path: Path) -> None:
 
 
 def test_many_runs_are_read_in_batches_and_kept_apart(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edgebench.store.store._BATCH_RUNS", 3)
+    monkeypatch.setattr("edgebench.store.runs._BATCH_RUNS", 3)
     of = subject(planned_runs=8)
     written = [run(of, number, trace(range(1, number + 1), readings={"x": range(number)})) for number in range(8)]
     for each in written:

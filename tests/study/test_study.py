@@ -13,16 +13,18 @@ from pathlib import Path
 import pytest
 
 from edgebench.errors import ConfigError, EdgebenchError
-from edgebench.measure.run_order import order_of_runs
+from edgebench.measure.scheduler import order_of_runs
 from edgebench.report.study import study_markdown
 from edgebench.store.store import Store
-from edgebench.study.answers import ALL_LANGUAGES, answer_study
+from edgebench.study.answers import answer_study
 from edgebench.study.cells import estimated_remaining_s, study_cells
 from edgebench.study.file import Study, read_study
+from edgebench.study.training import ALL_LANGUAGES
 from edgebench.testing import SimulatedBoard
 from edgebench.testing.simulated_board import simulated_subject
 from edgebench.variant import TrainingKind
 from edgebench.xtreme_r.scores import ScoreRow
+from tests.schemas import check_schema
 
 HEAD = 'devices = ["local"]\n[study]\nname = "s"\n'
 LINEAGE = 'base = "xlm-roberta-base", target = "xnli"'
@@ -129,31 +131,31 @@ def test_a_study_that_is_none_says_where(tmp_path: Path, text: str, problem: str
 
 def test_a_workload_is_done_when_one_session_has_all_variants(tmp_path: Path) -> None:
     study, store = whole(tmp_path), Store(tmp_path / "store")
-    assert [part.done for part in study_cells(study, store)] == [False, False]
+    assert [cell.done for cell in study_cells(study, store)] == [False, False]
     assert estimated_remaining_s(study, study_cells(study, store)) is None
     keep(study, store, langs=("sw",))
-    parts = study_cells(study, store)
-    assert [(part.done, part.have) for part in parts] == [(True, ("english-1", "multilingual-1")), (False, ())]
-    left_s = estimated_remaining_s(study, parts)
+    cells = study_cells(study, store)
+    assert [(cell.done, cell.have) for cell in cells] == [(True, ("english-1", "multilingual-1")), (False, ())]
+    left_s = estimated_remaining_s(study, cells)
     assert left_s is not None
-    assert left_s == pytest.approx(parts[0].took_s or 0)
+    assert left_s == pytest.approx(cells[0].took_s or 0)
 
 
 def test_what_was_measured_of_other_files_does_not_count(tmp_path: Path) -> None:
     study, store = whole(tmp_path), Store(tmp_path / "store")
     keep(study, store)
     now = {each.source: [f"{number:064x}"] for number, each in enumerate(study.variants)}
-    assert all(part.done for part in study_cells(study, store, artifacts=now))
+    assert all(cell.done for cell in study_cells(study, store, artifacts=now))
     changed = now | {study.variants[1].source: ["f" * 64]}
-    parts = study_cells(study, store, artifacts=changed)
-    assert [(part.done, part.have) for part in parts] == [(False, ("english-1",))] * 2
+    cells = study_cells(study, store, artifacts=changed)
+    assert [(cell.done, cell.have) for cell in cells] == [(False, ("english-1",))] * 2
 
 
 def test_more_planned_runs_than_were_measured_are_missing(tmp_path: Path) -> None:
     study, store = whole(tmp_path), Store(tmp_path / "store")
     keep(study, store)
     more = replace(study, plan=replace(study.plan, runs=8))
-    assert not any(part.done for part in study_cells(more, store))
+    assert not any(cell.done for cell in study_cells(more, store))
 
 
 # --- the report -----------------------------------------------------------------------------------------------------
@@ -259,8 +261,9 @@ def test_a_real_study_is_measured_once_and_answered(tmp_path: Path, tiny_onnx: P
     )
     assert reported.returncode == 0, reported.stderr
     if done.returncode == 0:
-        again = edgebench_study("run", str(file), "--store", store)
+        again = edgebench_study("run", str(file), "--store", store, "--json", "-")
         assert (again.returncode, "nothing is missing" in again.stderr) == (0, True)
+        check_schema(json.loads(again.stdout), "profile")
         assert len(json.loads(reported.stdout)["contrasts"][0]["comparisons"]) == 1
     assert (tmp_path / "r.md").read_text().startswith("# tiny\n")
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from edgebench.errors import ScoresError, UnknownName
-from edgebench.xtreme_r.importers import Imported, Provenance, import_scores
+from edgebench.xtreme_r.importers import ImportedScores, Provenance, import_scores
 from edgebench.xtreme_r.scores import read_scores, write_scores
 
 EVALUATE_PY = {
@@ -60,7 +60,7 @@ def edgebench_score(lang: str, value: float) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def load(tmp_path: Path, document: Any, *, name: str = "scores.json", **given: Any) -> Imported:
+def load(tmp_path: Path, document: Any, *, name: str = "scores.json", **given: Any) -> ImportedScores:
     path = tmp_path / name
     path.parent.mkdir(exist_ok=True)
     path.write_text(document if isinstance(document, str) else json.dumps(document), encoding="utf-8")
@@ -68,7 +68,7 @@ def load(tmp_path: Path, document: Any, *, name: str = "scores.json", **given: A
     return import_scores(path, Provenance(**{"variant": "v"} | given), kind=kind)
 
 
-def plain(found: Imported) -> list[tuple[str, str, str, float]]:
+def plain(found: ImportedScores) -> list[tuple[str, str, str, float]]:
     return [(row.task, row.lang, row.metric, pytest.approx(row.value)) for row in found.rows]
 
 
@@ -159,12 +159,12 @@ def test_what_is_written_is_read_again(tmp_path: Path, suffix: str) -> None:
 @pytest.mark.parametrize(
     ("document", "given", "problem"),
     [
-        (EVALUATE_PY, {"variant": None}, "doesn't say whose scores they are; try: --variant NAME"),
-        (TRAINER, {}, "doesn't say which task and language it is of; try: --task xnli --lang sw"),
+        (EVALUATE_PY, {"variant": None}, "doesn't say whose scores they are; try: `variant=NAME`"),
+        (TRAINER, {}, "doesn't say which task and language it is of; try: `task='xnli'` `lang='sw'`"),
         (TRAINER | {"eval_accuracy": 81.2}, {"task": "xnli", "lang": "sw"},
          "accuracy of xnli in sw is 81.2, and Hugging Face Trainer gives it on 0..1; if all of the file is on another"),
         ({"eval_f1": 0.8, "eval_exact_match": 0.7}, {"task": "xquad", "lang": "de"},
-         "no f1 of xquad is above 1, which may be a scale of 0..1 where 0..100 is expected; say which it is: --sc"),
+         "no f1 of xquad is above 1, which may be a scale of 0..1 where 0..100 is expected; say which it is: `sc"),
         ({"xnli": {"accuracy": {"en": 0.8}, "avg_accuracy": 0.8}}, {}, "no accuracy of xnli is above 1"),
         ({"xnli": {"accuracy": {"en": 101}, "avg_accuracy": 101}}, {}, "is 101, and XTREME's evaluate.py gives it on"),
         ({"results": {"xnli_sw": {"acc,none": 0.4}, "xnli_en": {"acc,none": 84}}, "versions": {}}, {},
@@ -174,8 +174,8 @@ def test_what_is_written_is_read_again(tmp_path: Path, suffix: str) -> None:
         ({"results": {"hellaswag": {"acc,none": 0.4}}, "versions": {}}, {}, "no score of XTREME-R in it (left out: he"),
         (MTEB | {"task_name": "XNLI"}, {}, "no score of XTREME-R in it (left out: XNLI: MTEB scores it otherwise"),
         (MTEB | {"scores": {}}, {}, "not what MTEB writes: KeyError: 'test'"),
-        ({"loss": 1.0}, {}, "no format of scores that is known; try: --from with one of edgebench, nlu-evals, lm-eval"),
-        (NLU_EVALS, {}, "its name says no task of XTREME-R ('scores'); try: --task xnli"),
+        ({"loss": 1.0}, {}, "no format of scores that is known; try: `kind`, one of edgebench, nlu-evals, lm-eval"),
+        (NLU_EVALS, {}, "its name says no task of XTREME-R ('scores'); try: `task='xnli'`"),
         ("{", {}, "not JSON"),
         ("task,lang,metric,value\nxnli,en,acc,0.8\n", {}, "no value is above 1, which may be a scale of 0..1"),
         ("task,lang,metric,value\nxnli,en,acc,0.8\nxnli,sw,acc,70\n", {}, "some values are at most 1 and others above"),

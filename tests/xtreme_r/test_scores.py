@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from edgebench.errors import ScoresError, UnknownName
-from edgebench.measurement import Score
+from edgebench.figures import Score
 from edgebench.xtreme_r.scores import ScoreRow, read_scores, scores_of, task_scores
 from edgebench.xtreme_r.tasks import XTREME, XTREME_R, find_metric, find_task, tasks, tasks_of
 

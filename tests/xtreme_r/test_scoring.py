@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from edgebench.errors import ConfigError, ScoresError, UnknownName
-from edgebench.xtreme_r.scoring import FolderScores, score_folder
+from edgebench.xtreme_r.scoring import FolderScores, score_predictions
 from edgebench.xtreme_r.tasks import XTREME, tasks, tasks_of
 
 
@@ -76,7 +76,7 @@ class Folders:
                 self.write(name, lang)
 
     def score(self, **settings: str) -> FolderScores:
-        return score_folder(self.predictions, self.labels, **settings)
+        return score_predictions(self.predictions, self.labels, **settings)
 
 
 @pytest.fixture
@@ -279,7 +279,7 @@ def test_unknown_settings_and_folders_are_refused(folders: Folders, tmp_path: Pa
     with pytest.raises(UnknownName, match=r"unknown version of seqeval '1.2.3'; did you mean '1.2.2'"):
         folders.score(seqeval="1.2.3")
     with pytest.raises(ConfigError, match="nowhere is not a folder"):
-        score_folder(tmp_path / "nowhere", folders.labels)
+        score_predictions(tmp_path / "nowhere", folders.labels)
 
 
 # --- the command ------------------------------------------------------------------------------------------------

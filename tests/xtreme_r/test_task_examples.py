@@ -10,16 +10,9 @@ from pathlib import Path
 import pytest
 
 from edgebench.errors import ScoresError, UnknownName
-from edgebench.xtreme_r.examples import (
-    Candidate,
-    Choice,
-    Pair,
-    Question,
-    Words,
-    find_data,
-    mewslix_candidates,
-    read_task,
-)
+from edgebench.xtreme_r.example_readers import mewslix_candidates
+from edgebench.xtreme_r.example_types import Candidate, Choice, Pair, Question, Words
+from edgebench.xtreme_r.examples import find_data, read_task
 from edgebench.xtreme_r.tasks import tasks
 
 

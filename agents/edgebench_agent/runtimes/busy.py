@@ -1,8 +1,8 @@
-"""The busy runtime: a fixed piece of arithmetic on every core, to see what disturbs real inferences.
+"""The busy runtime: a fixed piece of arithmetic on every core, to find what disturbs real inferences.
 
-The null runtime ends before a sensor is read, and leaves the other cores idle. Here each inference is shared between
-threads and waits for the slowest, as a model's does: what is taken from any core shows. The arithmetic is a hash of
-the standard library, computed without Python's lock, so that every board can do it.
+The null runtime ends before a sensor is read, and leaves the other cores idle. Here, as with a model, the threads share
+each inference, which lasts until the slowest is done: a disturbance of any core shows. The arithmetic is a hash of the
+standard library, computed without Python's lock, so that every board can do it.
 """
 
 import os
@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from hashlib import blake2b
 from typing import Any, Dict, List, Sequence
 
-from . import Description, Model
+from .interface import Description, Model
 
 _WORK = bytes(1 << 20)  # per thread and inference: 1 ms here, some 5 ms on a Raspberry Pi 4
 _NOTHING: List[Any] = []

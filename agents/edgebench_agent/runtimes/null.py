@@ -2,7 +2,7 @@
 
 from typing import Any, Dict, List, Sequence
 
-from . import Description, Model
+from .interface import Description, Model
 
 _NOTHING: List[Any] = []
 

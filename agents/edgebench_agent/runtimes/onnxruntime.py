@@ -4,17 +4,14 @@ import json
 from collections import Counter
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
-from ..failure import Failure
-from ..protocol import one_line
-from . import Description, Model, Tensor
-
-if TYPE_CHECKING:
-    from ..operators import Operator, Profiler
+from ..protocol.failure import Failure
+from ..protocol.wire import one_line
+from .interface import Description, Model, Operator, Profiler, Tensor
 
 _CPU = "CPUExecutionProvider"
-#: Names in the profiler's trace: a whole inference, and a node's own work in it.
+#: Names in the profiler's trace: an inference, and the work of a node in it.
 _RUN, _KERNEL = "model_run", "_kernel_time"
 _RECORD_NODES = "session.record_ep_graph_assignment_info"
 
@@ -36,14 +33,12 @@ def load(path: str, *, threads: int, providers: Sequence[str]) -> Model:
     return _model(_session(path, _options(threads), providers), providers)
 
 
-def open_profiler(path: str, *, threads: int, providers: Sequence[str], folder: Path) -> "Profiler":
+def open_profiler(path: str, *, threads: int, providers: Sequence[str], folder: Path) -> Profiler:
     """Load a model as `load` does, with ONNX Runtime's own profiler, which writes a trace of every node.
 
     Raises:
         Failure: as `load`.
     """
-    from ..operators import Profiler
-
     options = _options(threads)
     options.enable_profiling = True
     options.profile_file_prefix = str(folder / "operators")
@@ -58,7 +53,7 @@ def open_profiler(path: str, *, threads: int, providers: Sequence[str], folder: 
     def keep() -> None:
         runs["kept"] += 1
 
-    def stop() -> "List[Operator]":
+    def stop() -> List[Operator]:
         written = Path(session.end_profiling())
         try:
             return read_trace(written.read_bytes(), skip_runs=runs["all"] - runs["kept"])
@@ -68,10 +63,8 @@ def open_profiler(path: str, *, threads: int, providers: Sequence[str], folder: 
     return Profiler(model._replace(infer=infer), keep, stop)
 
 
-def read_trace(trace: bytes, *, skip_runs: int) -> "List[Operator]":
+def read_trace(trace: bytes, *, skip_runs: int) -> List[Operator]:
     """Return what each node took in a trace of ONNX Runtime's profiler (Chrome's format), the first runs left out."""
-    from ..operators import Operator
-
     events = [event for event in json.loads(trace) if event.get("ph") == "X"]
     ends = sorted(event["ts"] + event["dur"] for event in events if event.get("name") == _RUN)
     since = ends[skip_runs - 1] if skip_runs else 0

@@ -12,7 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Tuple
 
-from ..failure import Failure
+from ..protocol.failure import Failure
 
 #: Kinds of events, as TFLite numbers them: a node that the interpreter ran, one that a delegate ran without telling
 #: more, one of a delegate's own operators.
@@ -99,12 +99,12 @@ class Recorder:
         set_profiler(handle, ctypes.addressof(self._object))
 
     def clear(self) -> None:
-        """Forget what was told."""
+        """Forget all events."""
         self._begun.clear()
         self._events.clear()
 
     def take(self) -> List[Event]:
-        """Return what was told since the last `clear`, in the order of its end."""
+        """Return the events since the last `clear`, in the order of their end."""
         return list(self._events)
 
     def _begin(self, _: int, tag: bytes, kind: int, node: int, __: int) -> int:

@@ -3,9 +3,9 @@
 import re
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
-from ..operators import Operator, Profiler
-from .tflite import by_length, interpreter_module, model_of, open_interpreter
+from .interface import Operator, Profiler
 from .tflite_events import DELEGATED, NODE, WITHIN, CompiledModel, Event, Recorder
+from .tflite_interpreter import by_length, interpreter_module, model_of, open_interpreter
 
 _DENSE_NODE, _DENSE_TAG = "FULLY_CONNECTED", "Fully Connected"
 _DELEGATE = "DELEGATE"

@@ -1,38 +1,38 @@
-"""A cold start: a process that loads a model and infers once, its files out of the board's memory before."""
+"""Cold start: a process that loads a model and infers once, after its files were dropped from the page cache."""
 
 from __future__ import annotations
 
 import secrets
 from dataclasses import replace
 
-from edgebench.board.agent import RemoteAgent
-from edgebench.board.journal import failure
-from edgebench.board.preflight import providers_for
+from edgebench.board import providers_for
 from edgebench.errors import AgentError, BoardError, LeaseLost, RunFailed
-from edgebench.events import LogMessage, OnEvent
-from edgebench.measure.collect import RunCollector
-from edgebench.measure.runs import Cell, run_spec
-from edgebench.measurement import ColdStart
-from edgebench.request import Request
-from edgebench.store.store import Store
+from edgebench.figures import ColdStart
+from edgebench.measure.cells import Cell
+from edgebench.measure.collect import collect_run
+from edgebench.measure.context import Session
+from edgebench.measure.runs import run_spec
 
 
-def start_cold_and_keep(agent: RemoteAgent, cell: Cell, request: Request, store: Store, on_event: OnEvent) -> None:
-    """Start a cell cold, unless that was done; what goes wrong is said, and what was measured stays."""
-    if store.cold_start(cell.subject.id) is not None:
+def measure_cold_start(session: Session, cell: Cell) -> None:
+    """Start a cell's model cold and store how long that took, if it is requested and not stored yet.
+
+    A failure is reported and does not end the session, unless the lease is lost.
+    """
+    if not session.request.cold or session.store.cold_start(cell.subject.id) is not None:
         return
     try:
-        started = _start(agent, cell, request)
+        started = _start(session, cell)
     except LeaseLost:
         raise
     except (RunFailed, AgentError, BoardError) as error:
-        what = f"{cell.subject.variant.name} {cell.subject.artifact.format}"
-        on_event(LogMessage(f"{what}: its cold start was not measured: {error}"))
+        session.log(f"{cell.name}: its cold start was not measured: {error}")
         return
-    store.write_cold_start(cell.subject.id, started)
+    session.store.write_cold_start(cell.subject.id, started)
 
 
-def _start(agent: RemoteAgent, cell: Cell, request: Request) -> ColdStart:
+def _start(session: Session, cell: Cell) -> ColdStart:
+    agent, request = session.agent, session.request
     artifact = cell.subject.artifact
     spec = replace(
         run_spec(
@@ -47,11 +47,5 @@ def _start(agent: RemoteAgent, cell: Cell, request: Request) -> ColdStart:
         ),
         mode="load",
     )
-    collector = RunCollector(spec, started_at="")
-    with agent.running(spec) as entries:
-        for entry in entries:
-            collector.take(entry)
-    if collector.failed is not None:
-        raise failure(agent.name, collector.failed)
-    run = collector.run()
-    return ColdStart(load_ns=run.load_ns, first_ns=run.first_ns, resident_share=run.facts.get("resident_before_load"))
+    run = collect_run(agent, spec).run()
+    return ColdStart(load_ns=run.load_ns, first_ns=run.first_ns, resident_share=run.facts.resident_before_load)

@@ -1,73 +1,76 @@
-"""What a board takes when nothing runs: measured before a session's first run, where it has a power sensor."""
+"""Idle power: what the board draws when nothing runs, measured before the first run if it has a power sensor."""
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from edgebench.analysis.energy import IDLE_FACT, LEAST_READINGS, idle_power_uw, rails_of
-from edgebench.board.agent import RemoteAgent
-from edgebench.board.journal import failure
+from edgebench.analysis.energy import LEAST_READINGS, idle_power_uw, rails_of
+from edgebench.board import PowerState, RemoteAgent
 from edgebench.errors import AgentError, BoardBusy
-from edgebench.events import LogMessage, OnEvent
-from edgebench.measure.collect import RunCollector
-from edgebench.measure.runs import Cell, run_spec
-from edgebench.request import Request
+from edgebench.measure.cells import Cell
+from edgebench.measure.collect import collect_run
+from edgebench.measure.context import Session
+from edgebench.measure.runs import run_spec
 from edgebench.sensors import POWER
 from edgebench_agent import protocol
 
-_SETTLE_NS = 1_000_000_000  # what was done to begin it is not idleness
+_SETTLE_NS = 1_000_000_000  # the start of the run itself is not idle time
 _LEAST_S = 3.0
 _MOST_S = 20.0
 
 
-def measure_idle(agent: RemoteAgent, cell: Cell, request: Request, on_event: OnEvent) -> dict[str, Any]:
-    """Return the facts that each run of the session keeps: the idle power of each rail; empty without a power sensor.
+def measure_idle_power(session: Session, cells: Sequence[Cell]) -> dict[PowerState, dict[str, Any]]:
+    """Return, for each power state of the cells, the facts that each run keeps: the idle power of each rail, in uW.
 
-    `cell`: any one of the session's. What goes wrong is said, and costs only the net figure.
+    Facts are empty where the board has no power sensor, or where the measurement failed, which is reported: energy net
+    of idle power is then missing. The state in which the board was found is measured last, so that it is left in it.
     """
-    seconds = _seconds(cell.subject.device.get("power_rails_ms") or {})
+    idle: dict[PowerState, dict[str, Any]] = {}
+    for cell in sorted(cells, key=lambda cell: cell.power == cells[0].power):
+        if cell.power not in idle:
+            session.power.apply(cell.power)
+            idle[cell.power] = _measure(session, cell)
+    return idle
+
+
+def _measure(session: Session, cell: Cell) -> dict[str, Any]:
+    agent = session.agent
+    seconds = _seconds(cell.subject.device.power_rails_ms or {})
     if seconds is None:
         return {}
-    on_event(LogMessage(f"{agent.name}: measuring its idle power for {seconds:.0f} s"))
-    asked = run_spec(
+    session.log(f"{agent.name}: measuring its idle power for {seconds:.0f} s")
+    spec = run_spec(
         agent,
         cell.subject.artifact,
         cell.workload,
         cell.inputs,
-        run_id=f"{cell.subject.session}-idle-{secrets.token_hex(2)}",
+        run_id=f"{session.id}-idle-{secrets.token_hex(2)}",
         providers=[],
-        plan=request.plan,
+        plan=session.request.plan,
     )
-    spec = replace(asked, mode="idle", runtime="null", files=[], min_duration_ns=round(seconds * 1e9))
+    spec = replace(spec, mode="idle", runtime="null", files=[], min_duration_ns=round(seconds * 1e9))
     try:
         powers = _powers(agent, spec)
     except (AgentError, BoardBusy) as error:
-        on_event(LogMessage(f"{agent.name}: its idle power was not measured: {error}"))
+        session.log(f"{agent.name}: its idle power was not measured: {error}")
         return {}
-    return {IDLE_FACT: powers} if powers else {}
+    return {"idle_power_uw": powers} if powers else {}
 
 
 def _powers(agent: RemoteAgent, spec: protocol.RunSpec) -> dict[str, float]:
-    collector = RunCollector(spec, started_at="")
-    borders: dict[str, int] = {}
-    with agent.running(spec) as entries:
-        for entry in entries:
-            collector.take(entry)
-            if isinstance(entry.message, protocol.Phase):
-                borders[entry.message.name] = entry.t_ns
-    if collector.failed is not None:
-        raise failure(agent.name, collector.failed)
-    if set(borders) != {"idle", "finishing"}:
-        raise AgentError(f"{agent.name}: run {spec.run_id} did not say when it rested")
+    collector = collect_run(agent, spec)
+    phases = collector.phase_starts_ns
+    if set(phases) != {"idle", "finishing"}:
+        raise AgentError(f"{agent.name}: run {spec.run_id} did not report when the board was idle")
     readings = collector.run().trace.readings
-    return idle_power_uw(readings, borders["idle"] + _SETTLE_NS, borders["finishing"])
+    return idle_power_uw(readings, phases["idle"] + _SETTLE_NS, phases["finishing"])
 
 
 def _seconds(rails_ms: Mapping[str, int]) -> float | None:
-    """Return how long to look for enough readings of the slowest rail that counts; None where none does."""
+    """Return how long it takes to get enough readings of the slowest rail that counts; None if no rail counts."""
     found = rails_of([POWER + rail for rail in rails_ms])
     if found is None:
         return None

@@ -1,4 +1,4 @@
-"""What each operator of a cell takes, from an extra run that doesn't count."""
+"""Operator profile: how long each operator of a model takes, from an extra run that does not count."""
 
 from __future__ import annotations
 
@@ -6,42 +6,45 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import replace
 
-from edgebench.board.agent import RemoteAgent
-from edgebench.board.journal import failure
-from edgebench.board.preflight import providers_for
+from edgebench.board import providers_for
 from edgebench.errors import AgentError, RunFailed
-from edgebench.events import LogMessage, OnEvent
-from edgebench.measure.runs import Cell, run_spec
-from edgebench.measurement import Run
+from edgebench.measure.cells import Cell
+from edgebench.measure.collect import collect_run
+from edgebench.measure.context import Session
+from edgebench.measure.runs import run_spec
 from edgebench.operators import Operator, OperatorProfile
-from edgebench.request import Request
-from edgebench.store.store import Store
+from edgebench.run import Run
 from edgebench.text import printable
 from edgebench_agent import protocol
 
 
-def has_fallen_back(runs: Sequence[Run]) -> bool:
+def profile_operators(session: Session, cell: Cell, runs: Sequence[Run]) -> None:
+    """Profile a cell's operators and store the profile, if that is requested or `runs` fell back to the CPU.
+
+    A failure is reported and does not end the session.
+    """
+    if not (session.request.operators or _has_fallen_back(runs)):
+        return
+    session.log(f"{cell.name}: profiling its operators, in a run that doesn't count")
+    try:
+        profile = _profile(session, cell)
+    except (RunFailed, AgentError) as error:
+        session.log(f"{cell.name}: its operators were not profiled: {error}")
+        return
+    session.store.write_operators(cell.subject.id, profile)
+
+
+def _has_fallen_back(runs: Sequence[Run]) -> bool:
     """Whether an accelerator ran only some of the nodes, and the CPU the others."""
     for run in runs:
-        nodes = run.facts.get("nodes")
-        if isinstance(nodes, dict) and nodes.get("CPUExecutionProvider", 0) and len(nodes) > 1:
+        nodes = run.facts.nodes or {}
+        if nodes.get("CPUExecutionProvider", 0) and len(nodes) > 1:
             return True
     return False
 
 
-def profile_and_keep(agent: RemoteAgent, cell: Cell, request: Request, store: Store, on_event: OnEvent) -> None:
-    """Profile the operators of a cell; what goes wrong is said, and what was measured stays."""
-    what = f"{cell.subject.variant.name} {cell.subject.artifact.format}"
-    on_event(LogMessage(f"{what}: profiling its operators, in a run that doesn't count"))
-    try:
-        profile = _profile_operators(agent, cell, request)
-    except (RunFailed, AgentError) as error:
-        on_event(LogMessage(f"{what}: its operators were not profiled: {error}"))
-        return
-    store.write_operators(cell.subject.id, profile)
-
-
-def _profile_operators(agent: RemoteAgent, cell: Cell, request: Request) -> OperatorProfile:
+def _profile(session: Session, cell: Cell) -> OperatorProfile:
+    agent, request = session.agent, session.request
     artifact = cell.subject.artifact
     spec = run_spec(
         agent,
@@ -53,18 +56,12 @@ def _profile_operators(agent: RemoteAgent, cell: Cell, request: Request) -> Oper
         plan=None,
         runtime=request.runtime,
     )
-    parts: list[protocol.Operators] = []
-    with agent.running(replace(spec, mode="operators")) as entries:
-        for entry in entries:
-            if isinstance(entry.message, protocol.Failed):
-                raise failure(agent.name, entry.message)
-            if isinstance(entry.message, protocol.Operators):
-                parts.append(entry.message)
-    return profile_of(parts, source=f"{agent.name}: run {spec.run_id}")
+    collector = collect_run(agent, replace(spec, mode="operators"))
+    return profile_of(collector.operators, source=f"{agent.name}: run {spec.run_id}")
 
 
 def profile_of(parts: Sequence[protocol.Operators], *, source: str) -> OperatorProfile:
-    """Return the operators that a run told of.
+    """Return the operators that a run reported, the slowest first.
 
     Raises:
         AgentError: there are none, or more than a model has.
@@ -79,7 +76,7 @@ def profile_of(parts: Sequence[protocol.Operators], *, source: str) -> OperatorP
         )
     ]
     if not 0 < len(rows) <= protocol.MAX_ITEMS:
-        raise AgentError(f"{source}: told of {len(rows)} operators")
+        raise AgentError(f"{source}: reported {len(rows)} operators")
     return OperatorProfile(
         inferences=parts[0].inferences,
         wall_ns=parts[0].wall_ns,

@@ -1,10 +1,9 @@
-"""What edgebench itself costs on a board: what it adds to a latency, and what reading the sensors does to inferences.
+"""Overhead of edgebench itself on a board: what it adds to a latency, and how much sensors slow inferences down.
 
-What it adds is what it reads of an inference that takes no time (the agent's `null` runtime): the call and the clock.
-The sensors are read by another process, which takes a little of some core, whatever the model: measured with the
-`busy` runtime, whose inferences work on all cores and wait for the slowest. The figure of such a run is its mean
-latency, for a median does not see readings that hit one inference in twenty; and their share of the time is that of
-any model.
+What it adds to a latency is the latency of an inference that takes no time (the agent's `null` runtime): the call and
+the two clock reads. Sensors are read by another process, which takes some time of one core, whatever the model. That is
+measured with the `busy` runtime, whose inferences work on all cores and wait for the slowest. The figure of such a run
+is its mean latency, because a median does not show readings that hit one inference in twenty.
 """
 
 from __future__ import annotations
@@ -15,65 +14,67 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from edgebench.board.agent import RemoteAgent
-from edgebench.board.archive import agent_archive
-from edgebench.board.journal import failure
+from edgebench.board import RemoteAgent
 from edgebench.errors import AgentError, EdgebenchError
-from edgebench.events import LogMessage, OnEvent
-from edgebench.measure.collect import RunCollector
-from edgebench.measure.run_order import order_of_runs
+from edgebench.measure.cells import Cell
+from edgebench.measure.collect import collect_run
+from edgebench.measure.context import Session
 from edgebench.measure.runs import LEASE_NS
-from edgebench.measurement import Overhead, Run
-from edgebench.request import Request
+from edgebench.measure.scheduler import order_of_runs
+from edgebench.run import Overhead, Run
 from edgebench.stats.intervals import t_interval
 from edgebench.stats.ratio import estimate_ratio
 from edgebench.stats.verdicts import LEVEL
-from edgebench.store.store import Store
 from edgebench_agent import protocol
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-#: Of the null runtime, and of the busy one with the sensors on and off: what can be done in some seconds. Two of each
-#: would leave intervals twice as wide, four no narrower than by a seventh.
+#: Runs of the null runtime, and of the busy one with sensors on and off. Two of each would make the intervals twice as
+#: wide, four only a seventh narrower.
 _RUNS = 3
 _NULL_COUNT = 10_000
 _BUSY_NS = 300_000_000
 _LONGEST_NS = 2_000_000_000
 _US = 1e3  # nanoseconds in a microsecond
-_INPUT = bytes(4)  # one token: a run has an input, even where nothing looks at it
+_INPUT = bytes(4)  # one token: a run must have an input, even if no model reads it
 
 
-def cost_of_session(
-    agent: RemoteAgent, request: Request, session: str, store: Store, on_event: OnEvent
-) -> Overhead | None:
-    """Return what edgebench costs on a session's board: as its stored runs say, if it goes on, or measured now."""
-    kept = next((each.overhead_us for each in store.measurements(session=session) if each.overhead_us), None)
-    if kept is not None or not request.own_cost:
-        return kept
-    on_event(LogMessage(f"measuring what edgebench itself costs on {agent.name}"))
-    return own_cost(agent, tell=lambda text: on_event(LogMessage(f"{agent.name}: {text}")))
+def with_overhead(session: Session, cells: Sequence[Cell]) -> list[Cell]:
+    """Return the cells with the overhead of edgebench on the board: as stored by a resumed session, else measured."""
+    overhead = _overhead(session)
+    return [replace(cell, subject=replace(cell.subject, overhead_us=overhead)) for cell in cells]
 
 
-def own_cost(agent: RemoteAgent, *, tell: Callable[[str], None]) -> Overhead | None:
-    """Measure what edgebench costs on a board, in nine short runs; `agent` is installed there.
+def _overhead(session: Session) -> Overhead | None:
+    stored = session.store.measurements(session=session.id)
+    known = next((each.overhead_us for each in stored if each.overhead_us), None)
+    if known is not None or not session.request.overhead:
+        return known
+    agent = session.agent
+    session.log(f"measuring the overhead of edgebench itself on {agent.name}")
+    return measure_overhead(agent, report=lambda text: session.log(f"{agent.name}: {text}"))
 
-    What can't be measured is None, and `tell` is told why: nobody's session fails for it.
+
+def measure_overhead(agent: RemoteAgent, *, report: Callable[[str], None]) -> Overhead | None:
+    """Measure the overhead of edgebench on a board, in nine short runs; `agent` is installed there.
+
+    What can't be measured is None, and `report` is called with the reason: no session fails because of it.
     """
     try:
         agent.push_bytes(_INPUT)
         overhead = overhead_of([_measure(agent, _null_spec()) for _ in range(_RUNS)])
     except EdgebenchError as error:
-        tell(f"own cost not measured: {_without_name(agent, error)}")
+        report(f"overhead not measured: {_without_name(agent, error)}")
         return None
     try:
-        runs: tuple[list[Run], list[Run]] = ([], [])  # off, on
+        runs: tuple[list[Run], list[Run]] = ([], [])  # sensors off, sensors on
         for sensors in order_of_runs(2, _RUNS, seed=secrets.randbelow(1 << 32)):
             runs[sensors].append(_measure(agent, _busy_spec(sensors=bool(sensors))))
         return with_sensors(overhead, *runs)
     except EdgebenchError as error:
-        tell(f"cost of the sensors not measured: {_without_name(agent, error)}")
+        report(f"overhead of the sensors not measured: {_without_name(agent, error)}")
         return overhead
 
 
@@ -82,13 +83,14 @@ def _without_name(agent: RemoteAgent, error: EdgebenchError) -> str:
 
 
 def overhead_of(null: Sequence[Run]) -> Overhead:
-    """Return what runs of inferences that take no time tell.
+    """Return the overhead in microseconds, from runs of the null runtime.
 
-    A run's figure is the mean of the middle half: finer than a tick of the board's clock, and without the moments at
-    which the board did something else. Typical is the geometric mean over runs, as in `edgebench.stats.intervals`.
+    The figure of a run is the mean of the middle half of its latencies: finer than a tick of the board's clock, and
+    free of moments at which the board did something else. Over runs it is the geometric mean, as in
+    `edgebench.stats.intervals`.
 
     Raises:
-        AgentError: by the board's clock, half of them and more took no time at all.
+        AgentError: on the board's clock, half of the inferences or more took no time.
     """
     import numpy as np
 
@@ -112,12 +114,12 @@ def _middle_mean(values: NDArray[np.int64]) -> float:
 
 
 def with_sensors(overhead: Overhead, off: Sequence[Run], on: Sequence[Run]) -> Overhead:
-    """Return the same with the ratio of the mean time of inferences with the sensors read, to that without.
+    """Return the overhead with the ratio of mean latencies with sensors to those without.
 
     Raises:
         TooFewRuns: fewer than two runs of either.
     """
-    estimate = estimate_ratio(_means(off), _means(on))  # so few runs can't tell a drift, interleaved as they are
+    estimate = estimate_ratio(_means(off), _means(on))  # too few runs, and interleaved: no drift in the model
     return replace(overhead, sensors_ratio=estimate.ratio, sensors_ratio_ci=estimate.interval(LEVEL))
 
 
@@ -156,18 +158,13 @@ def _spec(runtime: str, *, min_count: int, min_duration_ns: int, sensors: bool) 
 
 
 def _measure(agent: RemoteAgent, spec: protocol.RunSpec) -> Run:
-    """Return a run of two inferences at least.
+    """Return a run of at least two inferences.
 
     Raises:
-        DeviceError: the run failed, or what came back is none; it is ended on the board.
+        DeviceError: the run failed, or it has fewer inferences.
     """
-    collector = RunCollector(spec, started_at="", agent_sha256=agent_archive()[1])
-    with agent.running(spec) as entries:
-        for entry in entries:
-            collector.take(entry)
-    if collector.failed is not None:
-        raise failure(agent.name, collector.failed)
-    run = collector.run()
-    if collector.count < 2 or not run.latencies_ns.any():
-        raise AgentError(f"{agent.name}: the {spec.runtime} runtime told of {collector.count} inferences and no time")
+    run = collect_run(agent, spec).run()
+    count = len(run.latencies_ns)
+    if count < 2 or not run.latencies_ns.any():
+        raise AgentError(f"{agent.name}: the {spec.runtime} runtime reported {count} inferences and no time")
     return run

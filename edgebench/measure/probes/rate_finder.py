@@ -1,55 +1,45 @@
-"""Finding a server's rate: probes by runs of their own, then the planned runs, which must confirm what was found."""
+"""Search for a server's rate: probe runs at several rates, then planned runs, which must confirm the rate found."""
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
-from edgebench.analysis.validity import OVERLOADED, reasons_against, utilisation
-from edgebench.board.agent import RemoteAgent
+from edgebench.analysis.run_rules import utilisation
+from edgebench.analysis.validity import reasons_against
 from edgebench.errors import NotValid
-from edgebench.events import LogMessage, OnEvent
-from edgebench.measure.collect import RunCollector
-from edgebench.measure.runs import Cell, RunEnded, measure_run
-from edgebench.measurement import Run
-from edgebench.request import Request
+from edgebench.measure.cells import Cell
+from edgebench.measure.context import Session
+from edgebench.measure.progress import progress_reporter
+from edgebench.measure.runs import RunEnded, measure_runs
+from edgebench.reason import ReasonCode
+from edgebench.run import Run
 from edgebench.stats.percentiles import MINIMUM_COUNTS, percentile_bound_holds, quantiles
 from edgebench.stats.rate_search import Probe, RateSearch
-from edgebench.store.store import Store
 from edgebench.workload import RunPlan, Scenario
 
-#: Of a probe: two or three in a thousand may be over the bound (three of these).
+#: Queries of a probe: so many that p99 holds with three of them over the bound.
 _QUERIES = 1_001
-_LONGER = 3.0  # times the expected time that a probe or run may take
+_LONGER = 3.0  # a probe or run may take so many times the expected time
 _AT_LEAST_S = 60.0
-
-Watching = Callable[[Cell, int], Callable[[RunCollector], None]]
 
 
 class RateFinder:
-    """Finds the rate of one cell whose workload has a bound instead; what it found is in the store after each probe."""
+    """Finds the rate of one cell whose workload has a latency bound; the store keeps its search after each probe."""
 
-    def __init__(
-        self, agent: RemoteAgent, cell: Cell, request: Request, store: Store, watching: Watching, on_event: OnEvent
-    ) -> None:
-        self._agent, self._cell, self._request, self._store = agent, cell, request, store
-        self._watching, self._on_event = watching, on_event
+    def __init__(self, session: Session, cell: Cell) -> None:
+        self._session, self._cell = session, cell
         self._bound_ms = cell.workload.latency_bound_ms or 0.0
-        self._search: RateSearch | None = store.search(cell.subject.id)
+        self._search: RateSearch | None = session.store.search(cell.subject.id)
         if self._search is not None:
-            on_event(
-                LogMessage(
-                    f"{self._name}: going on with the search, of which {len(self._search.probes)} probes are kept"
-                )
-            )
+            self._log(f"resuming the search with its {len(self._search.probes)} stored probes")
 
-    @property
-    def _name(self) -> str:
-        return f"{self._cell.subject.variant.name} {self._cell.subject.artifact.format}"
+    def _log(self, text: str) -> None:
+        self._session.log(f"{self._cell.name}: {text}")
 
     def cell(self) -> Cell:
-        """Search as far as needed, and return the cell at the rate that its runs are to confirm.
+        """Search as far as needed; return the cell at the rate that its planned runs are to confirm.
 
         Raises:
             NotValid: p99 is over the bound at every rate, or without any waiting.
@@ -59,19 +49,20 @@ class RateFinder:
             probe = self._probe(rate, len(search.probes) + 1)
             search = self._keep(replace(search, probes=(*search.probes, probe)))
             doubt = f"; not valid: {'; '.join(probe.reasons)}" if probe.reasons else ""
-            self._on_event(LogMessage(f"{self._name}: probe: {_told(probe, self._bound_ms)}{doubt}"))
+            self._log(f"probe: {_describe(probe, self._bound_ms)}{doubt}")
         found = search.candidate()
         if found is None:
             lowest = min(probe.queries_per_s for probe in search.probes)
             raise NotValid(
-                f"{self._name}: no rate keeps p99 under {self._bound_ms:g} ms, not even {lowest:.3g}/s; a query takes "
-                f"{search.service_ms:.4g} ms where none waits; raise --latency-bound-ms"
+                f"{self._cell.name}: no rate keeps p99 under {self._bound_ms:g} ms, not even {lowest:.3g}/s; a query "
+                f"takes {search.service_ms:.4g} ms if no query waits",
+                hint="raise `latency_bound_ms`",
             )
         return at_rate(self._cell, found, search.times_lowered)
 
     def is_confirmed(self, cell: Cell, runs: Sequence[Run]) -> bool:
-        """Say whether nothing is left to do: planned runs at the cell's rate held, or don't count anyway."""
-        judged = [run for run in runs if set(run.reasons) <= {OVERLOADED}]
+        """Whether nothing is left to do: the planned runs kept the bound at the cell's rate, or do not count anyway."""
+        judged = [run for run in runs if {reason.code for reason in run.reasons} <= {ReasonCode.OVERLOADED}]
         search, rate = self._search, cell.workload.queries_per_s
         if search is None or rate is None or len(judged) < cell.subject.planned_runs:
             return True
@@ -79,18 +70,16 @@ class RateFinder:
             probe = replace(_probe_of(judged, rate, self._bound_ms), runs=len(judged))
             search = self._keep(replace(search, probes=(*search.probes, probe)))
             if not probe.holds:
-                self._on_event(
-                    LogMessage(f"{self._name}: {_told(probe, self._bound_ms)} in {probe.runs} runs; trying less")
-                )
+                self._log(f"{_describe(probe, self._bound_ms)} in {probe.runs} runs; trying a lower rate")
         return search.qps is not None
 
     def _keep(self, search: RateSearch) -> RateSearch:
         self._search = search
-        self._store.write_search(self._cell.subject.id, search)
+        self._session.store.write_search(self._cell.subject.id, search)
         return search
 
     def _without_waiting(self) -> RateSearch:
-        """Measure what a query takes where none waits: what no rate can be faster than, nor better."""
+        """Measure the latency of queries that never wait, which bounds every rate."""
         alone = replace(
             self._cell,
             workload=replace(
@@ -104,15 +93,14 @@ class RateFinder:
         if not found.holds or service_ns is None:
             p50_ms, p99_ms = (service_ns or 0) / 1e6, found.p99_ms or 0
             raise NotValid(
-                f"{self._name}: no rate keeps p99 under {self._bound_ms:g} ms: a query takes {p50_ms:.4g} ms (p50; p99 "
-                f"{p99_ms:.4g} ms) where none waits; raise --latency-bound-ms"
+                f"{self._cell.name}: no rate keeps p99 under {self._bound_ms:g} ms: a query takes {p50_ms:.4g} ms "
+                f"(p50; p99 {p99_ms:.4g} ms) if no query waits",
+                hint="raise `latency_bound_ms`",
             )
         search = RateSearch(latency_bound_ms=self._bound_ms, service_ms=max(service_ns, 1) / 1e6)
-        self._on_event(
-            LogMessage(
-                f"{self._name}: p50 {search.service_ms:.4g} ms where no query waits: at most {search.limit_qps:.4g}/s; "
-                f"searching the rate that keeps p99 under {self._bound_ms:g} ms, {_QUERIES} queries a probe"
-            )
+        self._log(
+            f"p50 {search.service_ms:.4g} ms if no query waits: at most {search.limit_qps:.4g}/s; "
+            f"searching the rate that keeps p99 under {self._bound_ms:g} ms, {_QUERIES} queries a probe"
         )
         return self._keep(search)
 
@@ -121,26 +109,21 @@ class RateFinder:
             runs=1, min_count=_QUERIES, min_duration_s=0, max_duration_s=max(_AT_LEAST_S, _LONGER * _QUERIES / rate)
         )
         run = self._measure(at_rate(self._cell, rate, 0), plan, number)
-        reasons = tuple(reason for reason in reasons_against(run, plan) if reason != OVERLOADED)
+        found = reasons_against(run, plan)
+        reasons = tuple(each.text for each in found if each.code is not ReasonCode.OVERLOADED)
         return replace(_probe_of([run], rate, self._bound_ms), reasons=reasons)
 
     def _measure(self, cell: Cell, plan: RunPlan, number: int) -> Run:
         run_id = f"{cell.subject.id}-probe-{secrets.token_hex(3)}"
+        watch = progress_reporter(self._session, cell, number)
         try:
-            return measure_run(
-                self._agent,
-                cell,
-                self._request,
-                plan,
-                run_id=run_id,
-                watch=self._watching(cell, number),
-            )
+            return measure_runs(self._session, [cell], plan, run_ids=[run_id], watch=watch)[0]
         except RunEnded as ended:
             raise ended.why from ended
 
 
 def at_rate(cell: Cell, rate: float, times_lowered: int) -> Cell:
-    """Return a cell at a rate; where runs did not confirm a higher one, that is another measurement beside it."""
+    """Return a cell at a rate; after runs did not confirm a higher rate, it is a measurement with an id of its own."""
     workload = replace(cell.workload, queries_per_s=rate)
     subject = replace(
         cell.subject,
@@ -152,12 +135,12 @@ def at_rate(cell: Cell, rate: float, times_lowered: int) -> Cell:
 
 
 def searched_id(id: str) -> str:
-    """Return the id of the first measurement of a search, under which it is kept."""
+    """Return the id of the first measurement of a search, under which the store keeps the search."""
     return id.partition(".")[0]
 
 
 def plan_at(cell: Cell, plan: RunPlan) -> RunPlan:
-    """Return the plan with time enough for the queries of a rate that was searched."""
+    """Return the plan with enough time for the queries of a rate that was searched."""
     rate = cell.workload.queries_per_s
     if cell.workload.latency_bound_ms is None or rate is None:
         return plan
@@ -166,7 +149,7 @@ def plan_at(cell: Cell, plan: RunPlan) -> RunPlan:
 
 
 def _probe_of(runs: Sequence[Run], rate: float, bound_ms: float) -> Probe:
-    """Return what runs at a rate say about the bound; where the queue grows, a longer run would break any."""
+    """Return what runs at a rate show about the bound; where the queue grows, a longer run would break any bound."""
     import numpy as np
 
     latencies = np.concatenate([run.latencies_ns for run in runs])
@@ -183,49 +166,10 @@ def _probe_of(runs: Sequence[Run], rate: float, bound_ms: float) -> Probe:
     )
 
 
-def _told(probe: Probe, bound_ms: float) -> str:
+def _describe(probe: Probe, bound_ms: float) -> str:
     verdict = "holds" if probe.holds else "does not hold"
     p99 = f", p99 {probe.p99_ms:.4g} ms" if probe.p99_ms is not None else ""
     if probe.utilisation is not None and probe.utilisation >= 1:
         return f"{probe.queries_per_s:.4g}/s {verdict}: the queue grows"
     over = f"{probe.over_bound} of {probe.queries} queries over {bound_ms:g} ms"
     return f"{probe.queries_per_s:.4g}/s {verdict}: {over}{p99}"
-
-
-class RateFinders:
-    """The searches of a session's cells; cells whose rate is given pass as they are."""
-
-    def __init__(
-        self,
-        agent: RemoteAgent,
-        cells: Sequence[Cell],
-        request: Request,
-        store: Store,
-        watching: Watching,
-        on_event: OnEvent,
-    ) -> None:
-        self._finders = {
-            cell.subject.id: RateFinder(agent, cell, request, store, watching, on_event)
-            for cell in cells
-            if cell.workload.latency_bound_ms is not None
-        }
-        self._on_event = on_event
-        self.errors: list[NotValid] = []
-
-    def found(self, cells: Sequence[Cell]) -> list[Cell]:
-        """Return the cells at the rates that their runs are to confirm, without those of which no rate holds."""
-        at_rates = []
-        for cell in cells:
-            finder = self._finders.get(searched_id(cell.subject.id))
-            try:
-                at_rates.append(cell if finder is None else finder.cell())
-            except NotValid as error:
-                self.errors.append(error)
-                if len(cells) > 1:
-                    self._on_event(LogMessage(f"given up: {error}"))
-        return at_rates
-
-    def unconfirmed(self, cells: Sequence[Cell], done: Mapping[str, Sequence[Run]]) -> list[Cell]:
-        """Return those of the cells whose runs did not confirm their rate."""
-        found = [(cell, self._finders.get(searched_id(cell.subject.id))) for cell in cells]
-        return [cell for cell, finder in found if finder and not finder.is_confirmed(cell, done[cell.subject.id])]

@@ -1,0 +1,70 @@
+"""A board's command that prints a sensor's value, bounded in time and output."""
+
+import os
+import select
+import shutil
+import signal
+import subprocess
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Optional, Sequence
+
+_TIMEOUT_S = 2
+_GONE_S = 1  # how long to wait for a killed command
+_MOST_BYTES = 1 << 16
+
+
+def find_command(root: Path, places: Sequence[str]) -> Optional[str]:
+    """Return the path of a command that is in one of these places below `root`, or in the PATH of the board itself."""
+    found = next((str(root / place) for place in places if os.access(root / place, os.X_OK)), None)
+    return found or (shutil.which(Path(places[0]).name) if root == Path("/") else None)
+
+
+def command_output(*command: str) -> Optional[str]:
+    """Return what a command prints.
+
+    None: it fails, prints more than any sensor would, or does not end soon; then it is killed with its children.
+    """
+    try:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+    except OSError:
+        return None
+    try:
+        printed = _read(process, time.monotonic() + _TIMEOUT_S)
+        return printed.decode("utf-8", "replace") if printed is not None and process.returncode == 0 else None
+    finally:
+        _end(process)
+
+
+def _read(process: Any, deadline: float) -> Optional[bytes]:
+    """Return all that a process prints until it has ended; None where that is too much, or takes too long."""
+    printed = b""
+    while len(printed) <= _MOST_BYTES:
+        left = deadline - time.monotonic()
+        if left <= 0 or not select.select([process.stdout], [], [], left)[0]:
+            return None
+        data = os.read(process.stdout.fileno(), 1 << 14)
+        printed += data
+        if not data:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(max(0.0, deadline - time.monotonic()))
+                return printed
+            return None
+    return None
+
+
+def _end(process: Any) -> None:
+    """Kill a process that still runs, with its children; one that hangs in the kernel is left behind."""
+    process.stdout.close()
+    if process.returncode is None:
+        with suppress(OSError):
+            os.killpg(process.pid, signal.SIGKILL)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(_GONE_S)

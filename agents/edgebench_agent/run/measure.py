@@ -1,0 +1,142 @@
+"""How a measurement goes: first inference, warm-up, timed loop."""
+
+import gc
+import time
+from dataclasses import replace
+from statistics import median
+from typing import Iterator, List, Sequence, Tuple, Union
+
+from ..protocol.failure import Failure
+from ..protocol.messages import Done, First, Log, WarmedUp
+from ..protocol.run_spec import RunSpec
+from ..runtimes.interface import Model
+from .inputs import Batches
+from .loops import Rotation, ServerLoop, TimedLoop
+from .supervisor_channel import SupervisorChannel
+
+_SEND_EVERY_NS = 500_000_000
+
+_WINDOW_NS = 50_000_000
+_WINDOW_COUNT = 4096
+_WINDOWS = 6  # the newer half is compared with the older half
+_WARMUP_NS = 10_000_000_000
+_WARMUP_COUNT = 100_000
+_SAME = 0.01  # a relative difference of medians that is no drift, whatever the order of the windows
+
+_clock = time.monotonic_ns
+
+
+def infer_first(loaded: Sequence[Tuple[Model, Batches]], channel: SupervisorChannel) -> None:
+    """Run one inference of each model and send its time: together with loading, the cost of a cold start."""
+    first = [batches.arrays(0) for _, batches in loaded]
+    channel.enter("first")
+    for number, (model, _) in enumerate(loaded):
+        began = _clock()
+        model.infer(first[number])
+        channel.send(First(_clock() - began, number))
+
+
+def measure(spec: RunSpec, loaded: Sequence[Tuple[Model, Batches]], channel: SupervisorChannel) -> None:
+    """Measure the models as specified, several of them in rotation, and send the latencies.
+
+    Raises:
+        Stopped: the supervisor requested the end; the latencies so far have been sent.
+    """
+    loops = [_loop_for(spec, number, *each, channel) for number, each in enumerate(loaded)]
+    infer_first(loaded, channel)
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    channel.enter("warmup")
+    for number, (loop, (_, batches)) in enumerate(zip(loops, loaded)):
+        steady = _warm_up(loop, batches, spec.max_duration_ns)
+        channel.send(WarmedUp(steady, loop.count, number))
+    channel.enter("measuring")
+    timed, distinct = Rotation(loops, channel) if len(loops) > 1 else loops[0], len(loaded[0][1])
+    shared = replace(
+        spec,
+        min_duration_ns=len(loops) * spec.min_duration_ns,
+        max_duration_ns=len(loops) * spec.max_duration_ns,
+        most_count=max(1, spec.most_count // len(loops)),  # the models share one bounded journal
+    )
+    timed.start_over()
+    _timed(timed, shared, distinct)
+    for text in _cut_short(timed, shared, distinct):
+        channel.send(Log(text))
+    channel.enter("finishing")
+    channel.send(Done(timed.count, timed.last_ns - timed.first_ns))
+
+
+def _loop_for(spec: RunSpec, number: int, model: Model, batches: Batches, channel: SupervisorChannel) -> TimedLoop:
+    arrays = [batches.arrays(index) for index in range(len(batches))]
+    if spec.scenario != "server":
+        return TimedLoop(model.infer, arrays, channel, number)
+    if not spec.rate_mhz:
+        raise Failure("bad_request", "a server needs a rate of queries")
+    return ServerLoop(model.infer, arrays, channel, spec.rate_mhz, spec.seed)
+
+
+def _warm_up(loop: TimedLoop, batches: Batches, limit_ns: int) -> bool:
+    """Run until the medians of successive windows no longer drift; return whether that happened within the bounds.
+
+    One batch of each shape runs first, because a runtime prepares itself for each new shape. Then one of medium size
+    runs repeatedly: only latencies of the same work can be compared.
+    """
+    began = _clock()
+    items = batches.shapes()
+    loop.run(items, len(items), began + limit_ns)
+    typical = [items[len(items) // 2]]
+    medians: List[int] = []
+    while not has_settled(medians):
+        now = _clock()
+        enough = len(medians) >= _WINDOWS and (now - began > _WARMUP_NS or loop.count > _WARMUP_COUNT)
+        if enough or now - began > limit_ns:
+            return False
+        medians.append(loop.run(typical, _WINDOW_COUNT, now + _WINDOW_NS)[1])
+    return True
+
+
+def has_settled(medians: Sequence[int]) -> bool:
+    """Return whether the medians no longer drift: the newer ones are neither all above nor all below the older ones."""
+    if len(medians) < _WINDOWS:
+        return False
+    half = _WINDOWS // 2
+    older, newer = medians[-_WINDOWS:-half], medians[-half:]
+    overlap = min(older) <= max(newer) and min(newer) <= max(older)
+    return overlap or abs(median(newer) - median(older)) <= _SAME * median(older)
+
+
+def _timed(loop: Union[TimedLoop, Rotation], spec: RunSpec, distinct: int) -> None:
+    """Cycle through the batches until both minima or the largest count are reached; then complete the pass.
+
+    Batches differ, e.g. in length, and only complete passes give all of them the same weight. The maximum duration may
+    end the loop within a pass.
+    """
+    most = max(spec.min_count, spec.most_count)
+    began = _clock()
+    while True:
+        now = _clock()
+        enough_time = now - began >= spec.min_duration_ns
+        position = loop.count % distinct
+        enough = loop.count >= most or (enough_time and loop.count >= spec.min_count)
+        if (enough and not position) or (loop.count and now - began >= spec.max_duration_ns):
+            return
+        limit = distinct - position if enough else (spec.min_count if enough_time else most) - loop.count
+        longest = spec.max_duration_ns if enough or enough_time else min(spec.min_duration_ns, spec.max_duration_ns)
+        loop.run([*range(position, distinct), *range(position)], limit, min(began + longest, now + _SEND_EVERY_NS))
+
+
+def _cut_short(loop: Union[TimedLoop, Rotation], spec: RunSpec, distinct: int) -> Iterator[str]:
+    """Yield notes about an end that is not the requested one."""
+    seconds = (loop.last_ns - loop.first_ns) / 1e9
+    wanted = min(spec.min_duration_ns, spec.max_duration_ns) / 1e9
+    if loop.count >= max(spec.min_count, spec.most_count) and seconds < wanted:
+        yield (
+            f"the run ended after {loop.count} inferences in {seconds:.3g} s, before the {wanted:g} s that it was to "
+            f"take: a run's journal holds no more"
+        )
+    if loop.count % distinct:
+        yield (
+            f"the longest time, {spec.max_duration_ns / 1e9:g} s, ended the run within a turn: of {distinct} batches, "
+            f"the first {loop.count % distinct} ran once more than the others"
+        )

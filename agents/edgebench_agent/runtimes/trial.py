@@ -1,0 +1,55 @@
+"""Whether a runtime can be imported: tried in a process of its own, which may die of it."""
+
+import signal
+import subprocess
+from typing import Any, Dict, Optional
+
+from ..home import own_command
+from ..protocol.checks import ProtocolError, decode_object
+from ..protocol.failure import Failure
+from ..protocol.wire import one_line
+from .registry import RUNTIMES, describe, install_command
+
+_IMPORT_TIMEOUT_S = 120
+
+
+def try_runtime(name: str) -> Dict[str, Any]:
+    """Import a runtime in this process and return what it is: the agent's command `try`."""
+    try:
+        found = describe(name)
+    except Failure as failure:
+        return {**_not_usable(str(failure)), "kind": failure.kind}
+    return {**_not_usable(None), "ok": True, **found._asdict()}
+
+
+def probe_runtime(name: str) -> Dict[str, Any]:
+    """Return what a runtime is, or in `error` why it can't be imported here; the import happens in a child process."""
+    if name not in RUNTIMES:
+        return _not_usable(f"this agent knows no runtime {name!r}; it knows {', '.join(RUNTIMES)}")
+    command, environment = own_command("try", name)
+    fix = f"try: {install_command(name)}"
+    try:
+        done = subprocess.run(
+            command,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_IMPORT_TIMEOUT_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return _not_usable(f"importing {name} took longer than {_IMPORT_TIMEOUT_S} s; {fix}")
+    if done.returncode < 0:
+        died = signal.Signals(-done.returncode).name
+        return _not_usable(
+            f"importing {name} died of signal {died}: it is built for another processor or system; {fix}"
+        )
+    try:
+        return {**_not_usable("no answer"), **decode_object(done.stdout)}
+    except ProtocolError:
+        printed = one_line(done.stderr.decode("utf-8", "replace")[-500:])
+        return _not_usable(f"importing {name} ended with status {done.returncode}: {printed}; {fix}")
+
+
+def _not_usable(error: Optional[str]) -> Dict[str, Any]:
+    return {"ok": False, "version": None, "providers": [], "libraries": {}, "error": error}

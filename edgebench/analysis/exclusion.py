@@ -1,0 +1,83 @@
+"""Exclusion: inferences that other processes disturbed are left out, pass by pass, where they are few."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from edgebench.analysis.conditions import OTHERS_CPU
+from edgebench.analysis.passes import batches_of_a_pass, duration_ns
+from edgebench.run import Run
+from edgebench.workload import RunPlan
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+MOST_OTHERS_MILLICORES = 500
+MOST_EXCLUDED = 0.2  # share of a run's inferences
+#: A shorter time says nothing about other processes (their load is counted in ticks of 10 ms), nor about a drift.
+LEAST_JUDGED_NS = 500_000_000
+
+
+def with_exclusions(runs: Sequence[Run], plan: RunPlan) -> list[Run]:
+    """Return the runs of one process with the time spans whose inferences do not count: of all models the same."""
+    is_excluded = _excluded(runs, plan)
+    return [replace(run, excluded_spans=_spans(run, is_excluded)) for run in runs]
+
+
+def is_disturbed(run: Run) -> NDArray[np.bool_]:
+    """Return which inferences overlap a time in which other processes worked; shape (inferences,).
+
+    A reading of their load is about the time since the reading before.
+    """
+    import numpy as np
+
+    trace = run.trace
+    found = np.zeros(len(trace.starts_ns), bool)
+    series = trace.readings.get(OTHERS_CPU)
+    if series is None or not len(found):
+        return found
+    if duration_ns(run) < LEAST_JUDGED_NS:
+        return found
+    ends = trace.starts_ns + trace.latencies_ns
+    since = np.concatenate([[np.iinfo(np.int64).min], series.t_ns[:-1]])
+    for at in np.flatnonzero(series.values > MOST_OTHERS_MILLICORES):
+        found[np.searchsorted(ends, since[at], "right") : np.searchsorted(trace.starts_ns, series.t_ns[at])] = True
+    return found
+
+
+def _excluded(runs: Sequence[Run], plan: RunPlan) -> NDArray[np.bool_]:
+    """Return which inferences to exclude, shape (inferences,).
+
+    These are the complete passes that others disturbed, if they are few and enough is left; else none. Nothing is
+    excluded from a server, whose later queries waited for the disturbed ones, nor from a sustained run, which is to
+    show everything.
+    """
+    import numpy as np
+
+    count = min(len(run.trace.starts_ns) for run in runs)
+    nothing = np.zeros(count, bool)
+    if any(run.facts.queries_per_s is not None for run in runs) or plan.sustained_min is not None:
+        return nothing
+    disturbed = np.any([is_disturbed(run)[:count] for run in runs], axis=0)
+    batches = batches_of_a_pass(runs[0])
+    pass_of = np.arange(count) // batches
+    excluded = np.isin(pass_of, pass_of[disturbed])
+    left = int((~excluded).sum()) // batches * batches
+    if not excluded.any() or excluded.mean() > MOST_EXCLUDED or left < max(1, plan.min_count):
+        return nothing
+    return excluded
+
+
+def _spans(run: Run, is_excluded: NDArray[np.bool_]) -> tuple[tuple[int, int], ...]:
+    """Return each stretch of excluded inferences, from the start of its first to the start of the next one kept."""
+    import numpy as np
+
+    starts = run.trace.starts_ns
+    edges = np.flatnonzero(np.diff(is_excluded.astype(np.int8), prepend=0, append=0))
+    if not len(edges):
+        return ()
+    borders = np.append(starts, starts[-1] + 1)[edges]
+    return tuple((int(began), int(ended)) for began, ended in borders.reshape(-1, 2))

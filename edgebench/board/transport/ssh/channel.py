@@ -1,0 +1,124 @@
+"""A command on a board: one exec channel of an SSH connection."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import paramiko  # type: ignore[import-untyped]
+
+from edgebench.board.transport.base import CHUNK_BYTES, StderrTail, Stream
+from edgebench.board.transport.ssh import limits
+from edgebench.errors import ConnectionLost
+
+#: What paramiko raises where a connection is gone.
+BROKEN = (paramiko.SSHException, EOFError, OSError)
+
+
+class SshStream(Stream):
+    """A command on an exec channel."""
+
+    def __init__(self, channel: Any, *, name: str) -> None:
+        self._channel = channel
+        self._name = name
+        channel.settimeout(limits.WRITE_STALL_S)
+        self._readable = threading.Event()
+        channel.in_buffer.set_event(self._readable)
+        self._tail = StderrTail(self._read_stderr, name=name)
+        self.closed = False
+
+    def read(self, limit: int, *, timeout_s: float) -> bytes:
+        if not self._readable.wait(max(0.0, timeout_s)):
+            raise TimeoutError(f"no output for {timeout_s:g} s")
+        try:
+            data: bytes = self._channel.recv(limit)
+        except BROKEN as error:  # recv also sends: that there is room for more
+            raise ConnectionLost(f"{self._name}: the connection broke") from error
+        if not data and not self._ended():
+            # No bytes: the end or a cut. The server announces an end.
+            raise ConnectionLost(f"{self._name}: the connection broke")
+        return data
+
+    def _ended(self) -> bool:
+        channel = self._channel
+        return bool(self.closed or channel.eof_received or channel.exit_status != -1 or exit_signal(channel))
+
+    def _read_stderr(self) -> bytes:
+        while True:
+            try:
+                data: bytes = self._channel.recv_stderr(CHUNK_BYTES)
+            except TimeoutError:
+                continue
+            except BROKEN:
+                return b""
+            return data
+
+    def write(self, data: bytes | memoryview) -> None:
+        with memoryview(data) as view:
+            sent = 0
+            while sent < len(view):
+                count = self._send(view[sent:])
+                if count == 0:
+                    if self._ended():
+                        raise BrokenPipeError("the command no longer reads")
+                    raise ConnectionLost(f"{self._name}: the connection broke")
+                sent += count
+
+    def _send(self, view: memoryview) -> int:
+        try:
+            count: int = self._channel.send(view)
+        except TimeoutError as error:
+            raise ConnectionLost(f"{self._name}: the board took no data for {limits.WRITE_STALL_S:g} s") from error
+        except BROKEN:
+            return 0
+        return count
+
+    def end_input(self) -> None:
+        self._request(self._channel.shutdown_write)
+
+    def wait(self, *, timeout_s: float) -> int | None:
+        if not self._channel.status_event.wait(max(0.0, timeout_s)):
+            return None
+        if not self._ended():
+            raise ConnectionLost(f"{self._name}: the connection broke")
+        self._tail.join(limits.ANSWER_S)  # its last output may still be on its way
+        status: int = self._channel.exit_status
+        return status if status != -1 else exit_signal(self._channel)
+
+    def stderr(self) -> bytes:
+        return self._tail.bytes()
+
+    def close(self) -> None:
+        if not self.closed:
+            self.closed = True
+            with suppress(ConnectionLost):
+                self._request(self._channel.close)
+            self.join()
+
+    def abandon(self) -> None:
+        """Mark it as closed: the connection is about to be closed with all its channels."""
+        self.closed = True
+
+    def join(self) -> None:
+        """Wait for the thread that drains standard error; the channel is closed."""
+        self._tail.join(limits.ANSWER_S)
+
+    def _request(self, request: Callable[[], None]) -> None:
+        try:
+            request()
+        except BROKEN as error:
+            raise ConnectionLost(f"{self._name}: the connection broke") from error
+
+
+def exit_signal(channel: Any) -> int | None:
+    """Return the signal that ended the command as a status below 0, or None."""
+    name = getattr(channel, "edgebench_exit_signal", None)
+    if name is None:
+        return None
+    try:
+        return -signal.Signals[f"SIG{name.partition('@')[0]}"].value
+    except KeyError:
+        return -int(signal.SIGKILL)

@@ -1,0 +1,57 @@
+"""Messages of the library as the command line shows them: arguments become options."""
+
+from __future__ import annotations
+
+import ast
+import re
+import shlex
+
+from edgebench.cli.numbers import shown_duration
+
+#: Arguments whose option has another name than theirs with hyphens.
+_OPTIONS = {
+    "affinity": "--cores",
+    "cool_below_c": "--cool-below",
+    "formats": "--format",
+    "keep_bytes": "--max-size",
+    "kind": "--from",
+    "max_duration_s": "--max-duration",
+    "min_duration_s": "--min-duration",
+    "models": "--model",
+    "queries_per_s": "--qps",
+    "runtimes": "--runtime",
+    "sustained_min": "--sustained",
+    "tasks": "--task",
+    "wheels": "--wheel",
+    "folder": "--download",
+}
+#: Arguments in seconds whose option takes a time with a unit.
+_TIMES = {"wait_s": "--wait", "budget_s": "--budget", "cool_wait_s": "--cool-wait"}
+_ARGUMENT = re.compile(r"`([a-z][a-z_]*)(?:=([^`]*))?`")
+
+
+def as_options(text: str) -> str:
+    """Return a message with each argument in backticks replaced by the option that passes it.
+
+    `format='onnx-int8'` becomes --format onnx-int8, `wait_s=1800` --wait 30m, `upgrade=True` --upgrade. The rule for
+    messages is in `edgebench.errors`.
+    """
+    return _ARGUMENT.sub(lambda found: _option(found[1], found[2]), text)
+
+
+def _option(name: str, shown: str | None) -> str:
+    option = _TIMES.get(name) or _OPTIONS.get(name) or f"--{name.replace('_', '-')}"
+    if shown is None:
+        return option
+    try:
+        value = ast.literal_eval(shown)
+    except (ValueError, SyntaxError):  # a placeholder such as FILE
+        return f"{option} {shown}"
+    values = value if isinstance(value, list | tuple) else [value]
+    return " ".join(option if one is True else f"{option} {_word(name, one)}" for one in values)
+
+
+def _word(name: str, value: object) -> str:
+    if name in _TIMES and isinstance(value, int | float):
+        return shown_duration(round(value))
+    return shlex.quote(str(value))

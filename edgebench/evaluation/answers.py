@@ -1,0 +1,208 @@
+"""From examples to scores: encode them, let the model on the board answer, decode the outputs, score the answers."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from edgebench.artifact import Artifact
+from edgebench.errors import ConfigError
+from edgebench.evaluation.costs import cost_of_answers
+from edgebench.evaluation.examples import TaskExamples
+from edgebench.evaluation.inference import Inferred
+from edgebench.evaluation.model import EvaluationTarget
+from edgebench.evaluation.request import EvaluationRequest
+from edgebench.evaluation_result import LanguageEvaluation, TaskEvaluation
+from edgebench.events import LogMessage, OnEvent
+from edgebench.measure import RunCollector, resolve_workload
+from edgebench.stats.resampling import bootstrap_interval
+from edgebench.workload import EncodedInputs, Workload
+from edgebench.xtreme_r.decoding import MetricScore, Row, decode, rank, score_predictions
+from edgebench.xtreme_r.encoding import TaskInputs, encode_candidates, encode_examples
+from edgebench.xtreme_r.example_types import Candidate
+from edgebench.xtreme_r.tasks import Task
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+_STATES = "last_hidden_state"
+_REPORT_EVERY = 500  # inferences
+
+
+@dataclass(frozen=True, slots=True)
+class Answerer:
+    """Lets one model on one board answer examples, and scores the answers.
+
+    `vectors` keeps the vectors and token counts of candidates, which several languages share.
+    """
+
+    request: EvaluationRequest
+    target: EvaluationTarget
+    on_event: OnEvent
+    vectors: dict[str, tuple[NDArray[np.float32], list[int]]] = field(default_factory=dict)
+
+    def answer(self, examples: TaskExamples, *, id: str, protocol: dict[str, Any]) -> LanguageEvaluation:
+        """Answer and score a task's examples in one language; `id`, `protocol`: see `identity_of`.
+
+        Raises:
+            RunFailed, BoardError, AgentError, ConnectionLost: the board could not answer.
+            ConfigError: the tokenizer or the outputs do not fit the task.
+        """
+        task, model, request = examples.task, self.target.model, self.request
+        inputs = encode_examples(
+            model.tokenizer,
+            task,
+            examples.examples,
+            longest=model.artifact.max_seq_len,
+            prefix=request.prefix,
+        )
+        count = len(examples.examples)
+        self._log(f"{examples.name}: {count} examples, {len(inputs.owners)} inferences")
+        inferred = self._infer(inputs, reduce=task.group == "retrieval", name=examples.name)
+        english_tokens: float | None = None
+        if task.group == "retrieval":
+            predictions, english_tokens = self._retrieve(examples, inferred)
+        else:
+            labels = model.labels.get(task.name, ())
+            predictions = decode(task, examples.examples, inputs, list(_rows(inferred)), labels)
+        scores = score_predictions(task, examples.examples, predictions, seqeval=request.seqeval)
+        return LanguageEvaluation(
+            id=id,
+            started_at=inferred.run.started_at,
+            scores=tuple(self._task_evaluation(examples, protocol, score) for score in scores),
+            predictions=tuple(predictions),
+            tokens=_int_array(inputs.tokens_of_examples(count)),
+            cost=cost_of_answers(
+                examples.examples,
+                inputs,
+                inferred.run,
+                tokenizer=model.tokenizer,
+                batch=request.batch,
+                english_tokens=english_tokens,
+            ),
+        )
+
+    def _infer(self, inputs: TaskInputs, *, reduce: bool, name: str) -> Inferred:
+        artifact = self.target.artifact
+        encoded = _encoded(inputs.sequences)
+        _refuse_ids(artifact, encoded)
+        workload = resolve_workload(
+            artifact,
+            Workload(
+                seq_len=int(encoded.lengths.max()),
+                batch=min(self.request.batch, len(inputs.owners)),
+                threads=self.target.threads(self.request),
+                choices=inputs.choices if inputs.choices > 1 else None,
+            ),
+        )
+        return self.target.board.infer(
+            workload,
+            encoded,
+            reduce="mean" if reduce else "",
+            warm_shapes=True,
+            watch=self._progress_reporter(name, inputs),
+        )
+
+    def _progress_reporter(self, name: str, inputs: TaskInputs) -> Callable[[RunCollector], None]:
+        reported = 0
+        inferences = -(-len(inputs.owners) // self.request.batch)
+
+        def report(collector: RunCollector) -> None:
+            nonlocal reported
+            if collector.count - reported >= _REPORT_EVERY:
+                reported = collector.count
+                self._log(f"{name}: {collector.count} of {inferences}")
+
+        return report
+
+    def _retrieve(self, examples: TaskExamples, inferred: Inferred) -> tuple[list[list[str]], float | None]:
+        """Return each query's ranking, and the mean tokens of its English counterpart if the task names one."""
+        import numpy as np
+
+        queries = examples.examples
+        vectors, tokens = self._candidate_vectors(examples.task, queries.candidates)
+        rankings = rank(examples.task, queries, _vectors(inferred, self.target.artifact), vectors)
+        if examples.task.name != "tatoeba" or queries.labels is None:
+            return rankings, None
+        position = {candidate.id: at for at, candidate in enumerate(queries.candidates)}
+        right = [tokens[position[label[0]]] for label in queries.labels if isinstance(label, tuple)]
+        return rankings, float(np.mean(right))
+
+    def _candidate_vectors(self, task: Task, candidates: Sequence[Candidate]) -> tuple[NDArray[np.float32], list[int]]:
+        key = hashlib.sha256("\0".join(f"{each.text}\0{each.context}" for each in candidates).encode()).hexdigest()
+        if (found := self.vectors.get(key)) is not None:
+            return found
+        artifact = self.target.artifact
+        inputs = encode_candidates(
+            self.target.model.tokenizer,
+            task,
+            candidates,
+            longest=artifact.max_seq_len,
+            prefix=self.request.prefix,
+        )
+        self._log(f"{task.name}: {len(candidates)} candidates")
+        inferred = self._infer(inputs, reduce=True, name=f"{task.name} candidates")
+        self.vectors[key] = _vectors(inferred, artifact), [len(sequence) for sequence in inputs.sequences]
+        return self.vectors[key]
+
+    def _task_evaluation(self, examples: TaskExamples, protocol: dict[str, Any], score: MetricScore) -> TaskEvaluation:
+        model = self.target.model
+        evaluation = TaskEvaluation(
+            task=examples.task.name,
+            lang=examples.lang,
+            metric=score.metric,
+            value=score.value,
+            n=len(examples.examples),
+            ids=examples.examples.ids,
+            per_example=score.per_example,
+            counts=score.counts,
+            protocol=protocol,
+            artifact_sha256=model.artifact.sha256,
+            variant=model.variant.name,
+            format=str(model.artifact.format),
+            device=self.target.device.name,
+        )
+        ci = bootstrap_interval(evaluation.n, evaluation.resampled, seed=self.request.seed)
+        return replace(evaluation, ci=ci)
+
+    def _log(self, text: str) -> None:
+        self.on_event(LogMessage(text))
+
+
+def _refuse_ids(artifact: Artifact, encoded: EncodedInputs) -> None:
+    vocabulary, highest = artifact.vocab_size, int(encoded.ids.max())
+    if vocabulary is not None and highest >= vocabulary:
+        raise ConfigError(
+            f"the tokenizer in {artifact.tokenizer} gives the id {highest} and the model has "
+            f"{vocabulary} embeddings: it belongs to another checkpoint; put the model's own there"
+        )
+
+
+def _rows(inferred: Inferred) -> Iterator[Row]:
+    for batch in inferred.batches:
+        for at in range(len(next(iter(batch.values())))):
+            yield {name: values[at] for name, values in batch.items()}
+
+
+def _vectors(inferred: Inferred, artifact: Artifact) -> NDArray[np.float32]:
+    import numpy as np
+
+    if _STATES not in inferred.batches[0]:
+        raise ConfigError(f"{artifact.model_path}: has no {_STATES} (it answers {', '.join(inferred.batches[0])})")
+    return np.concatenate([batch[_STATES] for batch in inferred.batches]).astype(np.float32)
+
+
+def _encoded(sequences: Sequence[Sequence[int]]) -> EncodedInputs:
+    import numpy as np
+
+    ids = np.concatenate([np.asarray(sequence, np.int32) for sequence in sequences])
+    return EncodedInputs(ids, np.asarray([len(sequence) for sequence in sequences], np.int32))
+
+
+def _int_array(values: Sequence[int]) -> NDArray[np.int64]:
+    import numpy as np
+
+    return np.asarray(values, np.int64)

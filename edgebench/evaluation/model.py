@@ -1,0 +1,97 @@
+"""The model that answers: its artifact, tokenizer and labels, and the board that it answers on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgebench.artifact import Artifact, Format, hash_file
+from edgebench.device import Device
+from edgebench.errors import ConfigError
+from edgebench.evaluation.examples import TaskExamples
+from edgebench.evaluation.inference import BoardModel
+from edgebench.evaluation.request import EvaluationRequest
+from edgebench.events import LogMessage, OnEvent
+from edgebench.export import export_model, open_tokenizer
+from edgebench.export.checkpoint import TOKENIZER_FILES
+from edgebench.facts import DeviceFacts
+from edgebench.variant import Variant
+from edgebench.xtreme_r.decoding import head_for, labels_of_checkpoint
+from edgebench.xtreme_r.tasks import Task
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluatedModel:
+    """An artifact, its checkpoint's tokenizer, and by task the meaning of each of its labels."""
+
+    variant: Variant
+    artifact: Artifact
+    tokenizer: Tokenizer
+    labels: Mapping[str, tuple[str, ...]]
+
+    @property
+    def tokenizer_sha256(self) -> str:
+        """The hash of the tokenizer's file."""
+        paths = [_tokenizer_folder(self.artifact) / name for name in TOKENIZER_FILES]
+        return hash_file(next(path for path in paths if path.is_file()))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluationTarget:
+    """A model on a leased board; `facts`: what the board reported of itself and its runtime."""
+
+    device: Device
+    model: EvaluatedModel
+    board: BoardModel
+    facts: DeviceFacts
+
+    @property
+    def artifact(self) -> Artifact:
+        """What answers."""
+        return self.model.artifact
+
+    def threads(self, request: EvaluationRequest) -> int | None:
+        """Return the number of threads; None: the runtime decides."""
+        return request.threads or self.device.profile.threads or None
+
+
+def load_model(
+    request: EvaluationRequest, format: Format, examples: Sequence[TaskExamples], on_event: OnEvent
+) -> EvaluatedModel:
+    """Export the request's model, and check that its head, tokenizer and labels fit the tasks.
+
+    Raises:
+        ConfigError: they do not fit.
+        ExportError: the checkpoint can't be exported.
+    """
+    exported = export_model(request.model, format, on_progress=lambda text: on_event(LogMessage(text)))
+    artifact = exported.artifact
+    tasks = dict.fromkeys(each.task for each in examples)
+    for task in tasks:
+        _refuse_head(artifact, task)
+    tokenizer = open_tokenizer(artifact)
+    folder = _tokenizer_folder(artifact)
+    labels = {task.name: labels_of_checkpoint(folder, task) for task in tasks if task.labels and task.name != "xcopa"}
+    return EvaluatedModel(variant=exported.variant, artifact=artifact, tokenizer=tokenizer, labels=labels)
+
+
+def _tokenizer_folder(artifact: Artifact) -> Path:
+    assert artifact.tokenizer is not None  # noqa: S101 - open_tokenizer has refused that
+    return Path(artifact.tokenizer)
+
+
+def _refuse_head(artifact: Artifact, task: Task) -> None:
+    wanted, name = head_for(task)
+    if artifact.head == wanted:
+        return
+    has = artifact.head or "a head that the file does not name"
+    hint = f"try: edgebench export --task {name} --out DIR, and `model` with the folder that it writes"
+    raise ConfigError(
+        f"{task.title} needs {wanted}; {artifact.model_path} has {has}",
+        hint=hint if task.group == "retrieval" else None,
+    )

@@ -1,0 +1,101 @@
+"""What the user named, before anything is exported: which checkpoint it is, and which inputs its file will take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgebench.artifact import Format
+from edgebench.errors import ConfigError
+from edgebench.export import hub
+from edgebench.export.checkpoint import Checkpoint, open_checkpoint, reference_checkpoint
+from edgebench.export.existing import existing_file
+from edgebench.export.tflite_file import DEFAULT_CHOICES, choose_buckets, default_buckets
+from edgebench.export.tokens import encode_with, refuse_long
+from edgebench.variant import REFERENCE_PREFIX
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shapes:
+    """What a .tflite file fixes: lengths in tokens, sequences of an example. Empty for ONNX, which fixes neither."""
+
+    buckets: tuple[int, ...] = ()
+    choices: int | None = None
+
+
+def longest_input(source: str | Path, format: Format | None = None) -> int | None:
+    """Return how many tokens a model takes in a format, from its config alone; None for an existing file, which doesn't
+    tell.
+
+    Raises:
+        UsageError, CheckpointError: as for `export_model`.
+    """
+    if existing_file(source) is not None:
+        return None
+    longest = find_checkpoint(str(source), task=None).geometry.max_seq_len
+    return max(default_buckets(longest)) if format is not None and format.runtime == "tflite" else longest
+
+
+def refuse_texts(source: str | Path, format: Format, texts: Sequence[str]) -> None:
+    """Refuse texts that are longer than what a checkpoint's export takes; of an existing file only its inputs tell.
+
+    Raises:
+        ConfigError: some are too long.
+        UsageError, CheckpointError, MissingExtra: as for `export_model`.
+    """
+    if existing_file(source) is not None:
+        return
+    checkpoint = find_checkpoint(str(source), task=None)
+    if checkpoint.tokenizer is None:
+        raise ConfigError(f"{source} has no tokenizer: texts can't be encoded; try `seq_len` or `lang`")
+    longest = checkpoint.geometry.max_seq_len
+    buckets = shapes_of(checkpoint, format, longest, buckets=None, choices=None).buckets
+    lengths = [len(ids) for ids in encode_with(checkpoint.tokenizer, texts)]
+    refuse_long(lengths, max(buckets, default=longest), buckets=buckets)
+
+
+def find_checkpoint(source: str, *, task: str | None, say: Say = lambda _: None) -> Checkpoint:
+    """Return the checkpoint behind a folder, hub id or reference name; from the hub it is downloaded.
+
+    Raises:
+        UsageError, CheckpointError: as for `export_model`.
+    """
+    if source.startswith(REFERENCE_PREFIX):
+        return reference_checkpoint(source, task=task)
+    folder = Path(source).expanduser()
+    if folder.is_dir():
+        return open_checkpoint(folder, source=source, task=task)
+    if folder.exists():
+        raise ConfigError(f"{source} is neither a checkpoint's folder nor an .onnx or .tflite file")
+    # `runs/xnli` looks like a hub id too; where there is a folder `runs`, a folder was meant.
+    if not hub.may_be_hub_id(source) or (folder.parent != Path() and folder.parent.is_dir()):
+        raise ConfigError(f"no such folder: {source}")
+    say(f"fetching {source} from the hub")
+    return open_checkpoint(hub.download(source), source=source, task=task)
+
+
+def checked_length(checkpoint: Checkpoint, max_seq_len: int | None) -> int:
+    longest = checkpoint.geometry.max_seq_len
+    if max_seq_len is None:
+        return longest
+    if not 1 <= max_seq_len <= longest:
+        raise ConfigError(
+            f"{checkpoint.source}: max_seq_len must be 1..{longest}, the model's positions; got {max_seq_len}"
+        )
+    return max_seq_len
+
+
+def shapes_of(
+    checkpoint: Checkpoint, format: Format, longest: int, *, buckets: Sequence[int] | None, choices: int | None
+) -> Shapes:
+    if format.runtime != "tflite":
+        return Shapes()
+    if choices is not None and choices < 1:
+        raise ConfigError(f"choices must be >= 1, got {choices}")
+    return Shapes(
+        buckets=choose_buckets(buckets, longest, where=checkpoint.source),
+        choices=(choices or DEFAULT_CHOICES) if checkpoint.head.has_choices else None,
+    )

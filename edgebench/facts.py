@@ -1,0 +1,178 @@
+"""What a board and a run report of themselves, typed where it enters.
+
+What is not reported, or is not what it should be, is None. `unknown` keeps it for writing back, as it keeps what a
+newer edgebench reports: a stored run is read and written without losing anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Self, get_type_hints
+
+import msgspec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alternating:
+    """That several models had their inferences in turn in one process: its id, and how many they were."""
+
+    process: str
+    models: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CooledDown:
+    """How a board cooled down before a run, thousandths of a degree Celsius."""
+
+    target_mc: int
+    started_mc: int
+    waited_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tuning:
+    """What a tuned session varies. `power_as_found`: whether this is the state of the board's power before it began."""
+
+    parameters: tuple[str, ...] = ()
+    power_as_found: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Facts:
+    """Facts by name; reading and writing them as JSON."""
+
+    unknown: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """Return the facts; what this edgebench can't read is in `unknown`."""
+        known: dict[str, Any] = {}
+        unknown: dict[str, Any] = {}
+        for name, value in values.items():
+            try:
+                read = _read(value, _TYPES[cls][name]) if value is not None else None
+            except (KeyError, msgspec.ValidationError):
+                read = None
+            (unknown if read is None else known)[name] = value if read is None else read
+        return cls(**known, unknown=unknown)
+
+    def adding(self, values: Mapping[str, Any]) -> Self:
+        """Return the facts with further ones, given as in JSON."""
+        return self.from_json({**self.to_json(), **values})
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what was reported as plain values."""
+        reported = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "unknown"}
+        known = {
+            name: self.unknown.get(name) if value is None else _plain(value)
+            for name, value in reported.items()
+            if value is not None or name in self.unknown
+        }
+        return known | {name: value for name, value in self.unknown.items() if name not in reported}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceFacts(_Facts):
+    """What a board reports of itself, and what its device is called. Clocks in kHz, temperatures in m°C.
+
+    `clock_allowed_khz`, `core_capacities`, `temperature_mc`, `power_rails_ms` (how often each rail is read): by name.
+    """
+
+    arch: str | None = None
+    python_bits: int | None = None
+    cores: int | None = None
+    usable_cores: int | None = None
+    kernel: str | None = None
+    python: str | None = None
+    python_executable: str | None = None
+    wall_clock_s: int | None = None
+    model: str | None = None
+    cpu: str | None = None
+    cpu_features: tuple[str, ...] | None = None
+    memory_bytes: int | None = None
+    memory_available_bytes: int | None = None
+    swap_bytes: int | None = None
+    disk_free_bytes: int | None = None
+    os: str | None = None
+    vendor_release: str | None = None
+    libc: str | None = None
+    governor: str | None = None
+    core_capacities: Mapping[str, int] | None = None
+    clock_min_khz: int | None = None
+    clock_max_khz: int | None = None
+    clock_allowed_khz: Mapping[str, int] | None = None
+    clock_hardware_max_khz: int | None = None
+    temperature_mc: Mapping[str, int | None] | None = None
+    throttled: int | None = None  # a Raspberry Pi's bits
+    power_mode: str | None = None
+    memory_shared_with_gpu: bool | None = None
+    clocksource: str | None = None
+    boot_id: str | None = None
+    name: str | None = None
+    profile: str | None = None
+    runtime: str | None = None
+    runtime_version: str | None = None
+    power_rails_ms: Mapping[str, int] | None = None
+    tune: Tuning | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFacts(_Facts):
+    """What is known of a run beside what it measured.
+
+    The first ones say what was requested, then the agent introduces itself, then the runtime tells of the loaded model.
+    `batch_*`: by batch; `batches` different ones are run. `nodes`: of the graph, by the provider that runs them.
+    `lengths`: what the model is made for; inputs are padded to the smallest that holds them. `idle_power_uw`: by rail.
+    """
+
+    providers_asked: tuple[str, ...] | None = None
+    inputs_sha256: str | None = None
+    batches: int | None = None
+    batch_tokens: tuple[int, ...] | None = None
+    batch_sizes: tuple[int, ...] | None = None
+    alternating: Alternating | None = None
+    queries_per_s: float | None = None
+    protocol: int | None = None
+    agent_sha256: str | None = None
+    runtime: str | None = None
+    runtime_version: str | None = None
+    libraries: Mapping[str, str] | None = None
+    board: DeviceFacts | None = None
+    started_at: str | None = None  # the board's clock
+    journal_on: str | None = None
+    resident_before_load: float | None = None  # share of the model's files that was in memory
+    providers: tuple[str, ...] | None = None
+    nodes: Mapping[str, int] | None = None
+    inputs: tuple[str, ...] | None = None
+    outputs: tuple[str, ...] | None = None
+    notes: tuple[str, ...] | None = None
+    lengths: tuple[int, ...] | None = None
+    batch_padded_tokens: tuple[int, ...] | None = None
+    warmup_steady: bool | None = None
+    warmup_count: int | None = None
+    done_count: int | None = None
+    log: tuple[str, ...] | None = None
+    idle_power_uw: Mapping[str, float] | None = None
+    cool_down: CooledDown | None = None
+
+
+#: The type of each fact but `unknown`.
+_TYPES: dict[type[_Facts], dict[str, Any]] = {
+    cls: {name: hint for name, hint in get_type_hints(cls).items() if name != "unknown"}
+    for cls in (DeviceFacts, RunFacts)
+}
+
+
+def _read(value: Any, hint: Any) -> Any:
+    if hint == DeviceFacts | None:
+        return DeviceFacts.from_json(msgspec.convert(value, dict[str, Any]))
+    return msgspec.convert(value, hint)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, _Facts):
+        return value.to_json()
+    if isinstance(value, Alternating | CooledDown | Tuning):
+        value = {name: _plain(part) for name, part in asdict(value).items()}
+    return list(value) if isinstance(value, tuple) else dict(value) if isinstance(value, Mapping) else value

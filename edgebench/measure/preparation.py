@@ -1,0 +1,139 @@
+"""Preparation on this machine: refuse what can't be measured, export models, encode inputs."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence, Set
+from dataclasses import dataclass, replace
+
+from edgebench.artifact import EXISTING_FORMATS, Artifact, Format
+from edgebench.device import Device
+from edgebench.errors import ConfigError, UnknownName, UsageError
+from edgebench.events import LogMessage, OnEvent
+from edgebench.export import existing_file, export_model, longest_input, refuse_texts, unique_names
+from edgebench.measure.inputs import encode, refuse_batch, resolve_workload
+from edgebench.request import Request
+from edgebench.variant import Variant
+from edgebench.workload import EncodedInputs, Workload
+
+#: The agent's names of the runtimes of .tflite files.
+TFLITE_RUNTIMES = ("ai-edge-litert", "tflite-runtime")
+#: Sessions on several boards prepare one after the other: the second finds in the cache what the first exported.
+_ONE_AT_A_TIME = threading.Lock()
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """One row of the result table, as far as this machine prepares it; `workload` is resolved for the artifact."""
+
+    variant: Variant
+    artifact: Artifact
+    workload: Workload
+    inputs: EncodedInputs
+
+
+def prepare(request: Request, on_event: OnEvent) -> list[Prepared]:
+    """Export every model in every format, and encode every workload's inputs; in the request's order.
+
+    Raises:
+        UsageError: a model, format, runtime and workload do not fit together; nothing is exported then.
+        ExportError: a checkpoint can't be exported.
+    """
+    with _ONE_AT_A_TIME:
+        _refuse_contradictions(request)
+        for model, format in _files(request):
+            _refuse_misfits(model, format, request.workloads)
+        choices = _common_choices(request)
+        exported = _with_unique_names([_export(model, format, choices, on_event) for model, format in _files(request)])
+        _report_fallbacks(request.device, {artifact.format for _, artifact in exported}, on_event)
+        resolved = [(*pair, resolve_workload(pair[1], work)) for pair in exported for work in request.workloads]
+        return [Prepared(variant, artifact, work, encode(artifact, work)) for variant, artifact, work in resolved]
+
+
+def _files(request: Request) -> Iterator[tuple[str, Format | None]]:
+    """Yield each model with each requested format; None for a file, which has its format already."""
+    for model in request.models:
+        if existing_file(model) is not None:
+            yield model, None
+        else:
+            for format in request.formats or (request.device.profile.default_format,):
+                yield model, format
+
+
+def _runtime(model: str, format: Format | None) -> str:
+    """Return the agent's runtime for a model in a format, or for a file as it is."""
+    if format is not None:
+        return format.runtime
+    file = existing_file(model)
+    assert file is not None  # noqa: S101 - only files have no requested format
+    return EXISTING_FORMATS[file.suffix].runtime
+
+
+def _refuse_contradictions(request: Request) -> None:
+    """Refuse options that contradict each other: a format for files only, a runtime for other files."""
+    files = [model for model in request.models if existing_file(model) is not None]
+    if request.until_decided and len(list(_files(request))) < 2:
+        raise UsageError(
+            "`until_decided` compares rows with the first one, and there is only one",
+            hint="name a second `model` or `format`",
+        )
+    if request.formats and len(files) == len(request.models):
+        raise ConfigError(f"{files[0]} is profiled as it is: leave the format ({', '.join(request.formats)}) out")
+    if request.runtime is None:
+        return
+    if request.runtime not in TFLITE_RUNTIMES:
+        raise UnknownName("runtime", request.runtime, TFLITE_RUNTIMES)
+    for model, format in _files(request):
+        if _runtime(model, format) != "tflite":
+            raise ConfigError(f"{request.runtime} does not run {format or model}", hint="try `format='tflite-int8'`")
+
+
+def _refuse_misfits(model: str, format: Format | None, workloads: Sequence[Workload]) -> None:
+    """Refuse inputs that the model or the format can't take, before anything is exported or contacted."""
+    longest = longest_input(model, format)
+    for workload in workloads:
+        if _runtime(model, format) == "tflite":
+            refuse_batch(str(format or model), workload)
+        needed = max(workload.token_counts(), default=0)
+        if longest is not None and needed > longest:
+            raise ConfigError(
+                f"{workload.label}: an input of {needed} tokens, but {model} takes at most {longest} in {format}",
+                hint=f"try `seq_len={longest}`",
+            )
+        if format is not None and workload.texts and not workload.truncate:
+            refuse_texts(model, format, workload.texts)
+
+
+def _common_choices(request: Request) -> int | None:
+    """Return the number of choices that .tflite files are exported for."""
+    choices = {workload.choices for workload in request.workloads}
+    if len(choices) > 1:
+        raise ConfigError("the workloads of one session must have the same number of choices")
+    return choices.pop()
+
+
+def _report_fallbacks(device: Device, formats: Set[Format], on_event: OnEvent) -> None:
+    """Report formats that run slower on this device than another format would."""
+    name, providers = device.name, device.profile.providers
+    if providers and Format.ONNX_INT8 in formats:
+        gpu = providers[0]
+        on_event(
+            LogMessage(f"{name}: dynamic int8 does not run on {gpu}: onnx-int8 is measured on the CPU; try onnx-fp16")
+        )
+    if not providers and Format.ONNX_FP16 in formats:
+        on_event(
+            LogMessage(f"{name}: onnx-fp16 is for GPUs: a CPU works in float32 and converts each value; try onnx-int8")
+        )
+
+
+def _export(model: str, format: Format | None, choices: int | None, on_event: OnEvent) -> tuple[Variant, Artifact]:
+    exported = export_model(
+        model, format or Format.ONNX, choices=choices, on_progress=lambda text: on_event(LogMessage(text))
+    )
+    return exported.variant, exported.artifact
+
+
+def _with_unique_names(exported: list[tuple[Variant, Artifact]]) -> list[tuple[Variant, Artifact]]:
+    """Return the same with distinct names for distinct sources, because scores refer to variants by name."""
+    names = unique_names([(variant.source, variant.name) for variant, _ in exported])
+    return [(replace(variant, name=name), artifact) for (variant, artifact), name in zip(exported, names, strict=True)]

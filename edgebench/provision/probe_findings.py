@@ -1,0 +1,200 @@
+"""Findings about a board from its agent's answer to `probe`: its runtime, memory, clock, sensors, load."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Mapping
+
+from edgebench.analysis.throttling import STICKY_SHIFT, throttle_names
+from edgebench.board import DEFAULT_PYTHON, BoardFacts, BoardProbe, RuntimeProbe, SensorReading
+from edgebench.device import Device
+from edgebench.provision.findings import UNKNOWN, Finding, State
+
+_MB = 10**6
+#: Below the first no run can work; below the second there is a warning.
+_MEMORY_BYTES = (64 * _MB, 256 * _MB)
+_DISK_BYTES = (64 * _MB, 1000 * _MB)
+_HOT_MC = 70_000  # boards begin to slow down at 80 to 85 degrees
+
+
+def probe_findings(device: Device, runtime: str, probe: BoardProbe) -> Iterator[Finding]:
+    """Yield the findings about a board and one runtime on it."""
+    board = probe.board
+    yield from _runtime_findings(device, runtime, probe.runtimes[runtime], board.python_executable)
+    yield _model(device, board)
+    yield _room("free memory", board.memory_available_bytes, _MEMORY_BYTES, "stop what else runs there")
+    clean = f"edgebench device clean {shlex.quote(device.name)}"
+    yield _room("free disk", board.disk_free_bytes, _DISK_BYTES, clean)
+    yield _governor(board.governor)
+    yield _temperature(board.temperature_mc)
+    if board.throttled is not None:
+        yield _throttle_flags(board.throttled)
+    yield from _sensor_findings(device, probe.sensors)
+    yield _other_run(probe.running)
+    yield _other_load(device, probe)
+
+
+# --- the board --------------------------------------------------------------------------------------------------
+
+
+def _model(device: Device, board: BoardFacts) -> Finding:
+    arch, expected = board.system.arch, device.profile.arch
+    seen = ", ".join(filter(None, (board.model, arch, board.os))) or UNKNOWN
+    if expected is not None and arch not in (None, expected):
+        fix = f"a 64-bit system, or another profile: edgebench device add {shlex.quote(device.name)} --replace ..."
+        return Finding("board", f"{seen}; the profile {device.profile.name} is {expected}", State.WARN, fix)
+    return Finding("board", seen)
+
+
+def _room(what: str, free: int | None, bounds: tuple[int, int], fix: str) -> Finding:
+    if free is None:
+        return Finding(what, UNKNOWN)
+    seen = f"{free / _MB:,.0f} MB"
+    if free >= bounds[1]:
+        return Finding(what, seen)
+    return Finding(what, seen, State.FAIL if free < bounds[0] else State.WARN, fix)
+
+
+def _governor(governor: str | None) -> Finding:
+    if governor is None or governor == "performance":
+        return Finding("governor", governor or UNKNOWN)
+    fix = "echo performance | sudo tee /sys/devices/system/cpu/cpu*/cpufreq/scaling_governor"
+    return Finding("governor", governor, State.WARN, fix)
+
+
+def _temperature(zones: Mapping[str, int]) -> Finding:
+    if not zones:
+        return Finding("temperature", UNKNOWN)
+    hottest = max(zones.values())
+    seen = f"{hottest / 1000:.1f} °C"
+    if hottest < _HOT_MC:
+        return Finding("temperature", seen)
+    return Finding("temperature", seen, State.WARN, "let it cool down, or give it a heat sink or fan")
+
+
+def _throttle_flags(bits: int) -> Finding:
+    now, before = throttle_names(bits), throttle_names(bits >> STICKY_SHIFT)
+    fix = "a better power supply" if "under-voltage" in (now or before) else "better cooling"
+    if now:
+        return Finding("throttle flags", f"now: {', '.join(now)}", State.FAIL, fix)
+    if before:
+        return Finding("throttle flags", f"since boot: {', '.join(before)}", State.WARN, fix)
+    return Finding("throttle flags", "none")
+
+
+# --- sensors ----------------------------------------------------------------------------------------------------
+
+_VCGENCMD = (
+    "on the board: sudo apt install raspi-utils (older systems: libraspberrypi-bin); "
+    "sudo usermod -aG video $USER, then log in again"
+)
+#: What makes a sensor work that the profile names and the board lacks.
+_SENSOR_FIXES = {
+    "thermal": "measure on the board itself: a virtual machine has no temperature",
+    "cpufreq": "measure on the board itself: a virtual machine does not report its clock",
+    "vcgencmd": _VCGENCMD,
+    "pmic": _VCGENCMD,
+    "ina3221": "on the board: ls /sys/bus/i2c/drivers/ina3221*/; a container needs /sys from the board",
+    "devfreq": "on the board: ls /sys/class/devfreq; a container needs /sys from the board",
+    "nvpmodel": "on the board: sudo nvpmodel -q, and choose a mode: sudo nvpmodel -m NUMBER",
+}
+_SHOWN_VALUES = 4
+#: The unit at the end of a series' name: a value divided by so much is in the other unit.
+_UNITS = {"_mc": (1e3, "°C"), "_khz": (1e3, "MHz"), "_uw": (1e6, "W"), "_uv": (1e6, "V"), "_permille": (10, "%")}
+
+
+def _sensor_findings(device: Device, sensors: Mapping[str, SensorReading] | None) -> Iterator[Finding]:
+    """Yield each sensor with what it reads, and those that such a board should have and this one lacks."""
+    if sensors is None:
+        yield Finding("sensors", UNKNOWN)
+        return
+    for name, sensor in sensors.items():
+        yield Finding(f"sensor {name}", _shown(sensor.values))
+    for name in device.profile.sensors:
+        if name not in sensors:
+            seen = f"absent, though the profile {device.profile.name} has it"
+            yield Finding(f"sensor {name}", seen, State.WARN, _SENSOR_FIXES.get(name))
+
+
+def _shown(values: Mapping[str, int | None]) -> str:
+    """Return the first values with their units."""
+    texts = [f"{name.partition('/')[2] or name} {_with_unit(name, value)}" for name, value in values.items()]
+    more = f" and {len(texts) - _SHOWN_VALUES} more" if len(texts) > _SHOWN_VALUES else ""
+    return ", ".join(texts[:_SHOWN_VALUES]) + more if texts else "no values just now"
+
+
+def _with_unit(name: str, value: int | None) -> str:
+    if value is None:
+        return "?"
+    for ending, (divisor, unit) in _UNITS.items():
+        if name.partition("/")[0].endswith(ending):
+            return f"{value / divisor:.4g} {unit}"
+    return str(value)
+
+
+# --- what else runs there ---------------------------------------------------------------------------------------
+
+
+def _other_run(running: str | None) -> Finding:
+    if running is None:
+        return Finding("other runs", "none")
+    return Finding("other runs", f"{running} is measuring now", State.FAIL, "wait until it has ended")
+
+
+def _other_load(device: Device, probe: BoardProbe) -> Finding:
+    if probe.busiest is None:
+        pip = f"on the board: {shlex.quote(device.python)} -m pip install psutil"
+        fix = _setup_or(device, device.profile.default_format.runtime, pip)
+        return Finding("other load", "unknown, because psutil is not installed", State.WARN, fix)
+    if not probe.busiest:
+        return Finding("other load", "none")
+    seen = ", ".join(f"{process.name} {process.cpu_millicores / 1000:.2f} cores" for process in probe.busiest)
+    return Finding("other load", seen, State.WARN, "stop what need not run there")
+
+
+# --- the runtime ------------------------------------------------------------------------------------------------
+
+
+def _runtime_findings(device: Device, runtime: str, found: RuntimeProbe, python: str | None) -> Iterator[Finding]:
+    if not found.works:
+        pip = (found.error or "").partition("; try: ")[2]
+        fix = _setup_or(device, runtime, _without_setup(device, runtime, python, pip))
+        yield Finding(runtime, found.problem, State.FAIL, fix or None)
+        return
+    for name in sorted(found.libraries):
+        yield Finding(name, found.libraries[name] or UNKNOWN)
+    yield Finding(runtime, found.version or UNKNOWN)
+    if device.profile.providers and found.providers is not None:
+        yield _providers(device, runtime, found.providers)
+
+
+def _providers(device: Device, runtime: str, providers: tuple[str, ...]) -> Finding:
+    missing = [name for name in device.profile.providers if name not in providers]
+    seen = ", ".join(providers)
+    if not missing:
+        return Finding("providers", seen)
+    name = shlex.quote(device.name)
+    fix = (
+        f"a build of {runtime} with {missing[0]}: edgebench device setup {name} --wheel FILE or --system-python; "
+        f"or measure the CPU: edgebench device add {name} --profile generic-linux --replace ..."
+    )
+    return Finding("providers", f"{seen}; the profile {device.profile.name} asks for {missing[0]}", State.FAIL, fix)
+
+
+def _setup_or(device: Device, runtime: str, otherwise: str) -> str:
+    """Return what installs a runtime and psutil: `device setup`, unless the user chose the Python."""
+    if device.is_local or device.python != DEFAULT_PYTHON:
+        return otherwise
+    runtime = "ai-edge-litert" if runtime == "tflite" else runtime
+    return f"edgebench device setup {shlex.quote(device.name)} --runtime {runtime}"
+
+
+def _without_setup(device: Device, runtime: str, python: str | None, pip: str) -> str:
+    """Return what installs a runtime for a Python of the user's choice."""
+    if python is None or not python.startswith("/usr/"):
+        return pip
+    # Debian 12 and later forbid pip to install into the system's Python.
+    return (
+        f"on the board: {shlex.quote(python)} -m venv bench && bench/bin/pip install numpy {runtime}; "
+        f'then python = "bench/bin/python" for {device.name} in edgebench.toml'
+    )

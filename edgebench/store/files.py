@@ -1,0 +1,95 @@
+"""Files of a store: names that are safe, JSON that is complete or not there, errors that say where."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from edgebench.errors import StoreError
+from edgebench.store.traces import first_line
+
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
+
+
+def is_id(id: str) -> bool:
+    """Whether this may name a file or folder of a store."""
+    return _ID.fullmatch(id) is not None
+
+
+def checked_id(id: str) -> str:
+    """Return the id.
+
+    Raises:
+        StoreError: it can't name a file or folder.
+    """
+    if not is_id(id):
+        raise StoreError(f"{id!r} can't name a run or session; letters, digits, '_', '.' and '-' can")
+    return id
+
+
+@contextmanager
+def writing(store: Path) -> Iterator[None]:
+    """Translate what goes wrong while something is written to a store.
+
+    Raises:
+        StoreError: the store can't be written.
+    """
+    import duckdb
+
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(f"can't write to the store {store}: {error.strerror}; try --store DIR") from error
+    except duckdb.Error as error:
+        raise StoreError(f"can't write to the store {store}: {first_line(error)}") from error
+
+
+def to_text(values: Mapping[str, Any]) -> str:
+    """Return a document as a store has it."""
+    return json.dumps(values, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def replace_file(target: Path, text: str) -> None:
+    """Write a file at once: whoever reads it sees the old one or the new one.
+
+    Raises:
+        OSError: it can't be written.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.stem}.{secrets.token_hex(4)}")
+    temporary.write_text(text, encoding="utf-8")
+    sync(temporary)
+    temporary.replace(target)
+    sync(target.parent)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return a document.
+
+    Raises:
+        StoreError: it can't be read, or is none.
+    """
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise StoreError(f"can't read {path}: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise StoreError(f"{path} is damaged: {error}; remove it to go on without it") from error
+    if not isinstance(values, dict):
+        raise StoreError(f"{path} is damaged: not an object; remove it to go on without it")
+    return values
+
+
+def sync(path: Path) -> None:
+    """Make sure that a file or folder survives a loss of power."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,188 @@
+"""Queries: DuckDB's SQL over the files of a store as they are, and exports of every inference."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from edgebench.analysis.conditions import CPU_ZONES, FREQUENCY, OTHERS_CPU, THROTTLED
+from edgebench.errors import StoreError, UsageError
+from edgebench.sensors import TEMPERATURE
+from edgebench.store.traces import TIMED, connect, first_line, sql_glob, sql_text
+
+if TYPE_CHECKING:
+    import duckdb
+
+
+def query(runs: Sequence[Path], sql: str) -> list[dict[str, Any]]:
+    """Return the rows of a query over the views `runs` (one row a run) and `traces`. `runs`: the folders of the runs.
+
+    Raises:
+        StoreError: a run can't be read.
+        UsageError: the query is not valid.
+    """
+    import duckdb
+
+    with _views(runs) as connection:
+        try:
+            result = connection.execute(sql)
+            names = [column[0] for column in result.description or ()]
+            return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+        except duckdb.IOException as error:
+            raise StoreError(f"can't read the store: {first_line(error)}") from error
+        except duckdb.Error as error:
+            raise UsageError(f"the query is not valid: {first_line(error)}") from error
+
+
+def export(runs: Sequence[Path], target: Path, kind: Literal["csv", "parquet"]) -> int:
+    """Write one row per timed inference of these runs; return how many. `runs`: the folders of the runs.
+
+    Raises:
+        StoreError: a run can't be read, or the file can't be written.
+    """
+    import duckdb
+
+    if not target.parent.is_dir():
+        raise StoreError(f"can't write {target}: {target.parent} is not a folder")
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+    options = "FORMAT parquet, COMPRESSION zstd" if kind == "parquet" else "FORMAT csv, HEADER"
+    try:
+        with _views(runs) as connection:
+            (count,) = connection.execute(f"COPY ({_INFERENCES}) TO {sql_text(str(temporary))} ({options})").fetchall()[
+                0
+            ]
+        temporary.replace(target)
+    except duckdb.Error as error:
+        raise StoreError(f"can't export to {target}: {first_line(error)}") from error
+    except OSError as error:
+        raise StoreError(f"can't write {target}: {error.strerror}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+    return int(count)
+
+
+@contextmanager
+def _views(runs: Sequence[Path]) -> Iterator[duckdb.DuckDBPyConnection]:
+    with connect() as connection:
+        connection.execute(_runs_view([folder / "run.json" for folder in runs]))
+        connection.execute(_traces_view([folder / "trace.parquet" for folder in runs]))
+        yield connection
+
+
+#: Columns of the view `runs`: name -> (where in run.json, type).
+_RUN_COLUMNS = {
+    "run": ("run.id", "VARCHAR"),
+    "started_at": ("run.started_at", "VARCHAR"),
+    "valid": ("run.valid", "BOOLEAN"),
+    "reasons": ("run.reasons", "VARCHAR[]"),
+    "reason_codes": ("run.reason_codes", "VARCHAR[]"),
+    "cut": ("run.cut", "BIGINT[][]"),
+    "measurement": ("subject.id", "VARCHAR"),
+    "session": ("subject.session", "VARCHAR"),
+    "variant": ("subject.variant.name", "VARCHAR"),
+    "source": ("subject.variant.source", "VARCHAR"),
+    "format": ("subject.artifact.format", "VARCHAR"),
+    "artifact_sha256": ("subject.artifact.sha256", "VARCHAR"),
+    "device": ("subject.device.name", "VARCHAR"),
+    "profile": ("subject.device.profile", "VARCHAR"),
+    "runtime": ("subject.device.runtime", "VARCHAR"),
+    "runtime_version": ("subject.device.runtime_version", "VARCHAR"),
+    "workload": ("subject.label", "VARCHAR"),
+    "scenario": ("subject.workload.scenario", "VARCHAR"),
+    "seq_len": ("subject.workload.seq_len", "BIGINT"),
+    "lang": ("subject.workload.lang", "VARCHAR"),
+    "texts_sha256": ("subject.workload.texts_sha256", "VARCHAR"),
+    "batch": ("subject.workload.batch", "BIGINT"),
+    "threads": ("subject.workload.threads", "BIGINT"),
+    "padding": ("subject.workload.padding", "VARCHAR"),
+    "load_ns": ("run.load_ns", "BIGINT"),
+    "first_ns": ("run.first_ns", "BIGINT"),
+    "latencies_count": ("run.latencies_count", "BIGINT"),
+    "inferences": ("run.inferences", "BIGINT"),
+    "tokens": ("run.tokens", "BIGINT"),
+    "peak_rss_bytes": ("run.memory.peak_rss", "BIGINT"),
+    "peak_pss_bytes": ("run.memory.peak_pss", "BIGINT"),
+    "before_load_bytes": ("run.memory.before_load", "BIGINT"),
+    "after_load_bytes": ("run.memory.after_load", "BIGINT"),
+}
+
+_LISTS = ("run.reasons", "run.reason_codes", "run.cut")
+
+#: Columns of `runs` that each exported inference carries.
+_EXPORTED = (
+    "measurement", "session", "run", "started_at", "valid", "reasons", "variant", "source", "format", "artifact_sha256",
+    "device", "profile", "runtime", "runtime_version", "workload", "scenario", "seq_len", "lang", "texts_sha256",
+    "batch", "threads", "padding",
+)  # fmt: skip
+
+#: Columns of the last readings before an inference began -> which sensors; of several, the highest at each moment.
+_CONDITIONS = {
+    "frequency_khz": f"starts_with(series, '{FREQUENCY}')",
+    "temperature_mc": f"starts_with(series, '{TEMPERATURE}') AND (is_cpu OR NOT any_cpu)",
+    "throttled": f"series = '{THROTTLED}'",
+    "others_cpu_millicores": f"series = '{OTHERS_CPU}'",
+}
+_IS_CPU = " OR ".join(f"contains(lower(series), '{word}')" for word in CPU_ZONES)
+_READ = ", ".join(
+    f"{name}_read AS (SELECT run, t_ns, max(value) AS value FROM zoned WHERE {which} GROUP BY run, t_ns)"  # noqa: S608
+    for name, which in _CONDITIONS.items()
+)
+_LAST_READ = " ".join(
+    f"ASOF LEFT JOIN {name}_read ON t.run = {name}_read.run AND t.t_ns >= {name}_read.t_ns" for name in _CONDITIONS
+)
+
+_INFERENCES = f"""
+    WITH zoned AS (
+        SELECT *, starts_with(series, '{TEMPERATURE}') AND ({_IS_CPU}) AS is_cpu,
+            bool_or(is_cpu) OVER (PARTITION BY run) AS any_cpu
+        FROM traces WHERE item IS NULL
+    ),
+    {_READ},
+    cuts AS (SELECT run, unnest(cut) AS span FROM (SELECT run, CAST(cut AS BIGINT[][]) AS cut FROM runs)),
+    joined AS (
+        SELECT t.*, {", ".join(f"{name}_read.value AS {name}" for name in _CONDITIONS)}
+        FROM (SELECT * FROM traces WHERE series = '{TIMED}' AND item IS NOT NULL) t
+        {_LAST_READ}
+    )
+    SELECT {", ".join("r." + name for name in _EXPORTED if name != "reasons")},
+        array_to_string(r.reasons, '; ') AS reasons,
+        t.item, t.t_ns AS start_ns, t.value AS latency_ns, {", ".join("t." + name for name in _CONDITIONS)},
+        EXISTS (FROM cuts WHERE cuts.run = t.run AND t.t_ns >= span[1] AND t.t_ns < span[2]) AS cut
+    FROM joined t JOIN runs r USING (run)
+"""  # noqa: S608 - built from constants
+
+
+def _runs_view(paths: Sequence[Path]) -> str:
+    columns = ", ".join(
+        f"CAST({_in_document(where)} AS {kind}) AS {name}" for name, (where, kind) in _RUN_COLUMNS.items()
+    )
+    files = ", ".join(sql_text(sql_glob(path)) for path in paths)
+    source = (
+        f"read_json([{files}], format = 'unstructured', columns = {{subject: 'JSON', run: 'JSON'}})"
+        if paths
+        else "(SELECT NULL::JSON AS subject, NULL::JSON AS run WHERE false)"
+    )
+    return f"CREATE VIEW runs AS SELECT {columns} FROM {source}"  # noqa: S608 - constants and quoted paths
+
+
+def _in_document(where: str) -> str:
+    column, _, rest = where.partition(".")
+    arrow = "->" if where in _LISTS else "->>"
+    return f"({column} {arrow} '$.{rest}')"
+
+
+def _traces_view(paths: Sequence[Path]) -> str:
+    files = ", ".join(sql_text(sql_glob(path)) for path in paths)
+    source = (
+        f"read_parquet([{files}], filename = true)"
+        if paths
+        else "(SELECT ''::VARCHAR AS filename, ''::VARCHAR AS series, "
+        "0::BIGINT AS t_ns, 0::BIGINT AS value, 0::INTEGER AS item WHERE false)"
+    )
+    return (
+        "CREATE VIEW traces AS SELECT parse_path(filename)[-2] AS run, series, t_ns, value, item "  # noqa: S608
+        f"FROM {source}"
+    )

@@ -1,0 +1,71 @@
+"""An example of each kind of task, and the examples of a task in one language."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """XNLI: premise and hypothesis. PAWS-X: two sentences."""
+
+    first: str
+    second: str
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """XCOPA: which of two choices is the premise's `question`, its "cause" or its "effect"?"""
+
+    premise: str
+    question: str
+    choices: tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """UDPOS, WikiANN-NER: the words of a sentence, each to be tagged."""
+
+    words: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """XQuAD, MLQA, TyDiQA-GoldP: the answer is a span of the context."""
+
+    context: str
+    question: str
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """What a query is to be matched with; `context`: the paragraph around it (LAReQA)."""
+
+    id: str
+    text: str
+    context: str = ""
+
+
+Input: TypeAlias = Pair | Choice | Words | Question | str
+Label: TypeAlias = str | int | tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Examples:
+    """A task's examples in one language, in the order of its files, which answers follow.
+
+    ids, inputs, labels: shape (examples,). Inputs are of one class, texts in retrieval. Labels are: a label (XNLI,
+    PAWS-X), 0 or 1 (XCOPA), a tag per word (tagging), the right answers (QA), the ids of the right candidates
+    (retrieval); None: the files have none. candidates: of retrieval; Mewsli-X's are read by `mewslix_candidates`.
+    """
+
+    task: str
+    lang: str
+    ids: tuple[str, ...]
+    inputs: tuple[Input, ...]
+    labels: tuple[Label, ...] | None
+    candidates: tuple[Candidate, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.ids)

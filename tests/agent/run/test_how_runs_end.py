@@ -1,0 +1,170 @@
+"""How a run ends: signals, leases, a worker that hangs or dies."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from edgebench_agent.board.sensors.load import process_seconds
+from edgebench_agent.protocol import (
+    HEARTBEAT,
+    MAX_INT,
+    RENEW,
+    Done,
+    Failed,
+    decode_message,
+)
+from tests.agent.agent_board import DEADLINE_S, SECOND, AgentBoard, children, wait_until
+from tests.agent.runs import failed_of, put_before, timed, wait_for_latencies
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("who", ["supervisor", "measuring process"])
+def test_a_signal_ends_the_run_cleanly_and_keeps_what_was_measured(
+    board: AgentBoard, tiny_model: bytes, number: signal.Signals, who: str
+) -> None:
+    spec = board.long_spec(tiny_model)
+    supervisor = board.launch_well(spec)
+    wait_for_latencies(board, spec.run_id)
+    (measuring,) = children(supervisor)
+    os.kill(supervisor if who == "supervisor" else measuring, number)
+    messages = [entry.message for entry in board.journal(spec.run_id)]
+    assert messages[-1].kind == "interrupted"
+    assert sum(len(block.items) for block in timed(messages)) > 0
+    with pytest.raises(ProcessLookupError):
+        os.kill(measuring, 0)
+
+
+def test_a_run_that_nobody_renews_ends_itself(board: AgentBoard, tiny_model: bytes) -> None:
+    spec = board.long_spec(tiny_model, lease_ns=SECOND)
+    board.launch_well(spec)
+    assert board.journal(spec.run_id)[-1].message.kind == "lease_expired"
+
+
+def test_a_run_that_is_renewed_outlives_its_lease(board: AgentBoard, tiny_model: bytes) -> None:
+    spec = board.long_spec(tiny_model, lease_ns=4 * SECOND)
+    board.launch_well(spec)
+    follower = board.start("follow", spec.run_id, 0)
+    assert follower.stdin is not None
+    assert follower.stdout is not None
+    first = last = decode_message(follower.stdout.readline()).t_ns
+    while last - first < 6 * SECOND:
+        follower.stdin.write(RENEW)
+        follower.stdin.flush()
+        line = follower.stdout.readline()
+        if line != HEARTBEAT:
+            entry = decode_message(line)
+            assert not isinstance(entry.message, Failed)
+            last = entry.t_ns
+    follower.communicate(timeout=DEADLINE_S)
+
+
+def test_a_measuring_process_that_is_killed_is_told(board: AgentBoard, tiny_model: bytes) -> None:
+    spec = board.long_spec(tiny_model)
+    supervisor = board.launch_well(spec)
+    wait_for_latencies(board, spec.run_id)
+    os.kill(children(supervisor)[0], signal.SIGKILL)
+    failed = board.journal(spec.run_id)[-1].message
+    assert failed.kind == "killed"
+    assert "SIGKILL" in failed.message
+    assert "measuring" in failed.message
+
+
+def test_a_supervisor_that_is_killed_leaves_a_journal_without_an_ending(board: AgentBoard, tiny_model: bytes) -> None:
+    spec = board.long_spec(tiny_model)
+    supervisor = board.launch_well(spec)
+    wait_for_latencies(board, spec.run_id)
+    (measuring,) = children(supervisor)
+    os.kill(supervisor, signal.SIGKILL)
+    messages = [entry.message for entry in board.journal(spec.run_id)]
+    assert not isinstance(messages[-1], Done | Failed)
+    # The measuring process ends by itself, and with it the board's lock.
+    wait_until(lambda: not Path(f"/proc/{measuring}").exists() or "Z" in Path(f"/proc/{measuring}/stat").read_text())
+    assert isinstance(board.run(board.spec())[-1], Done)
+
+
+def test_a_run_outlives_the_session_that_launched_it(board: AgentBoard, tiny_model: bytes) -> None:
+    spec = board.long_spec(tiny_model)
+    supervisor = board.launch_well(spec, start_new_session=True)
+    assert os.getsid(supervisor) == supervisor
+
+
+def test_a_measuring_process_that_waits_for_ever_ends_its_run(board: AgentBoard, tiny_model: bytes) -> None:
+    board.change("run/progress.py", b"IDLE_S = 600", b"IDLE_S = 2")
+    spec = board.long_spec(tiny_model)
+    supervisor = board.launch_well(spec)
+    wait_for_latencies(board, spec.run_id)
+    (measuring,) = children(supervisor)
+    os.kill(measuring, signal.SIGSTOP)
+    messages = [entry.message for entry in board.journal(spec.run_id)]
+    assert messages[-1].kind == "stuck"
+    assert "measuring, sent nothing and used no processor time for 2 s" in messages[-1].message
+    assert sum(len(block.items) for block in timed(messages)) > 0
+    with pytest.raises(ProcessLookupError):
+        os.kill(measuring, 0)
+
+
+def test_a_load_that_spins_for_ever_ends_its_run(board: AgentBoard, tiny_model: bytes, tmp_path: Path) -> None:
+    board.change("run/progress.py", b"SILENT_S = 3600", b"SILENT_S = 2")
+    endless = "\ndef spin(*_, **__):\n    while True: pass\nsys.modules[__name__].InferenceSession = spin\n"
+    put_before(board, tmp_path, "onnxruntime", "", endless)
+    failed = failed_of(board, board.model_spec(tiny_model, mode="infer", max_duration_ns=MAX_INT))
+    assert failed.kind == "stuck"
+    assert "loading, sent nothing for 2 s, though it used processor time" in failed.message
+
+
+def test_slow_inferences_are_not_stuck_as_long_as_they_work(
+    board: AgentBoard, tiny_model: bytes, tmp_path: Path
+) -> None:
+    board.change("run/progress.py", b"IDLE_S = 600", b"IDLE_S = 1")
+    slow = (
+        "\nimport time\nreal = sys.modules[__name__].InferenceSession.run\n"
+        "def run(*given):\n    ends = time.monotonic() + 3\n    while time.monotonic() < ends: pass\n"
+        "    return real(*given)\nsys.modules[__name__].InferenceSession.run = run\n"
+    )
+    put_before(board, tmp_path, "onnxruntime", "", slow)
+    assert isinstance(board.run(board.model_spec(tiny_model, mode="infer", max_duration_ns=MAX_INT))[-1], Done)
+
+
+def test_the_supervisor_rests_while_the_runtime_is_imported(
+    board: AgentBoard, tiny_model: bytes, tmp_path: Path
+) -> None:
+    go = tmp_path / "go"
+    put_before(
+        board, tmp_path, "onnxruntime", f"import os, time\nwhile not os.path.exists({str(go)!r}): time.sleep(0.1)"
+    )
+    launcher = board.start("launch")
+    try:
+        assert launcher.stdin is not None
+        launcher.stdin.write(board.model_spec(tiny_model).to_json())
+        launcher.stdin.flush()
+        wait_until(lambda: children(launcher.pid) and children(children(launcher.pid)[0]))
+        (supervisor,) = children(launcher.pid)
+        stat = Path(f"/proc/{supervisor}/stat")
+        time.sleep(1)  # it may still be starting
+        before, began = process_seconds(stat), time.monotonic()
+        time.sleep(2)
+        used, passed = process_seconds(stat), time.monotonic() - began
+        assert before is not None
+        assert used is not None
+        assert used - before < passed / 4
+    finally:
+        go.touch()
+        launcher.communicate(timeout=DEADLINE_S)
+
+
+def test_a_process_that_the_runtime_leaves_behind_does_not_hold_up_the_end(
+    board: AgentBoard, tiny_model: bytes, tmp_path: Path
+) -> None:
+    gone = tmp_path / "gone"
+    linger = f"while not os.path.exists({str(gone)!r}): time.sleep(0.1)"
+    leave = f"import os, time\nif not os.fork():\n    {linger}\n    os._exit(0)"
+    put_before(board, tmp_path, "onnxruntime", leave)
+    try:
+        assert isinstance(board.run(board.model_spec(tiny_model))[-1], Done)
+    finally:
+        gone.touch()
