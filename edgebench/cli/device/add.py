@@ -68,7 +68,7 @@ def command(
     Example:
       edgebench device add pi4 --host pi@10.0.0.4 --copy-id
     """
-    from edgebench.board.device_config import write_device
+    from edgebench.board import write_device
     from edgebench.device import config_paths, device_from_table, parse_address, read_devices
 
     address_user, address, address_port = parse_address(host)

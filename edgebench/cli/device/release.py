@@ -22,7 +22,7 @@ def command(name: str, force: bool, reason: str | None, json_target: str | None)
       edgebench device release pi4 --force --reason "CI job 812 hangs"
     """
     from edgebench.device import find_device
-    from edgebench.provision.maintenance import release_device
+    from edgebench.provision import release_device
 
     done = release_device(find_device(name), force=force, reason=reason)
     write_json(json_target, done.to_json())

@@ -71,9 +71,7 @@ def command(
     """
     from edgebench.cli.live import LiveDisplay
     from edgebench.device import find_device
-    from edgebench.provision.maintenance import remove_setup
-    from edgebench.provision.plan import SetupPlan
-    from edgebench.provision.setup import set_up_device
+    from edgebench.provision import SetupPlan, remove_setup, set_up_device
 
     check_json_target(json_target)
     if remove:
