@@ -35,10 +35,7 @@ if TYPE_CHECKING:
     from edgebench.run import Run
     from edgebench.store.comparison import compare_stored
     from edgebench.store.store import Store
-    from edgebench.study.answers import StudyReport, study_report
-    from edgebench.study.file import Study, read_study
-    from edgebench.study.run import run_study
-    from edgebench.study.status import StudyStatus, study_status
+    from edgebench.study import Study, StudyReport, StudyStatus, read_study, run_study, study_report, study_status
     from edgebench.variant import IntermediateTask, Lineage, TrainingKind, Variant
     from edgebench.workload import Padding, RunPlan, Scenario, Workload
     from edgebench.xtreme_r.importers import ImportedScores, Provenance, import_scores
@@ -76,10 +73,7 @@ _HOMES = {
     "run": ("Run",),
     "store.comparison": ("compare_stored",),
     "store.store": ("Store",),
-    "study.answers": ("StudyReport", "study_report"),
-    "study.file": ("Study", "read_study"),
-    "study.run": ("run_study",),
-    "study.status": ("StudyStatus", "study_status"),
+    "study": ("Study", "StudyReport", "StudyStatus", "read_study", "run_study", "study_report", "study_status"),
     "variant": ("IntermediateTask", "Lineage", "TrainingKind", "Variant"),
     "workload": ("Padding", "RunPlan", "Scenario", "Workload"),
     "xtreme_r.importers": ("ImportedScores", "Provenance", "import_scores"),

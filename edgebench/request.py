@@ -10,8 +10,7 @@ from edgebench.artifact import EXPORT_FORMATS, Format
 from edgebench.device import Device, load_profile
 from edgebench.errors import ConfigError, StoreError, UnknownName
 from edgebench.serialisation import formerly, from_plain, to_plain
-from edgebench.stats.percentiles import MINIMUM_COUNTS
-from edgebench.stats.verdicts import LOOKS, MARGIN
+from edgebench.stats import LOOKS, MARGIN, MINIMUM_COUNTS
 from edgebench.workload import RunPlan, Scenario, Workload
 
 DEFAULT_MODEL = "reference:minilm"

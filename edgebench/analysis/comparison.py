@@ -24,8 +24,7 @@ from edgebench.analysis.quantities import (
 from edgebench.errors import ConfigError, NotComparable, TooFewRuns, UnknownName
 from edgebench.measurement import Measurement
 from edgebench.reason import joined, texts_of
-from edgebench.stats.ratio import PAIRS, RatioEstimate
-from edgebench.stats.verdicts import LEVEL, MARGIN, Judgement, Verdict, is_beyond, judge_all, more_runs
+from edgebench.stats import LEVEL, MARGIN, PAIRS, Judgement, RatioEstimate, Verdict, is_beyond, judge_all, more_runs
 from edgebench.text import printable
 
 

@@ -12,10 +12,9 @@ from edgebench.errors import NotComparable
 from edgebench.evaluation_result import LanguageEvaluation, TaskEvaluation
 from edgebench.facts import DeviceFacts
 from edgebench.measurement import FORMAT_VERSION
-from edgebench.stats.resampling import bootstrap_interval
+from edgebench.stats import bootstrap_interval
 from edgebench.variant import Variant
-from edgebench.xtreme_r.scores import task_scores
-from edgebench.xtreme_r.tasks import XTREME_R, tasks, tasks_of
+from edgebench.xtreme_r import XTREME_R, all_tasks, task_scores, tasks_of
 
 #: Tasks whose test sets are translations of one another, example by example.
 _PARALLEL = ("xnli", "pawsx", "xquad", "lareqa")
@@ -157,7 +156,7 @@ def differences(each: LanguageEvaluation, other: LanguageEvaluation) -> list[Dif
 
 def _agreement(each: LanguageEvaluation, other: LanguageEvaluation) -> float:
     pairs = list(zip(each.predictions, other.predictions, strict=True))
-    group = tasks()[each.task].group
+    group = all_tasks()[each.task].group
     if group == "tagging":
         pairs = [pair for mine, theirs in pairs for pair in zip(mine, theirs, strict=True)]
     if group == "retrieval":

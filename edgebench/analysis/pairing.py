@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from edgebench.errors import NotComparable
 from edgebench.measurement import Measurement
-from edgebench.stats.paired import align
+from edgebench.stats import align
 from edgebench.text import printable
-from edgebench.xtreme_r.scores import ScoreRow, scores_of
-from edgebench.xtreme_r.tasks import tasks
+from edgebench.xtreme_r import ScoreRow, all_tasks, scores_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -159,7 +158,7 @@ def _by_language(
     whose: Mapping[_Key, str],
     per_example: Mapping[_Key, ExampleScores],
 ) -> Iterable[LanguageScore]:
-    for task in tasks().values():
+    for task in all_tasks().values():
         for lang in dict.fromkeys(lang for name, lang, _ in values if name == task.name):
             keys = [(task.name, lang, metric) for metric in task.metrics]
             if not all(key in values for key in keys):

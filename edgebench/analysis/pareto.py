@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgebench.analysis.pairing import LanguageScore, ScoredMeasurement
 from edgebench.analysis.quantities import QUANTITIES, Quantity, run_figures
-from edgebench.stats.intervals import t_interval
+from edgebench.stats import t_interval
 
 if TYPE_CHECKING:
     import numpy as np

@@ -14,8 +14,7 @@ from edgebench.figures import Energy, LatencySummary, PaddingCost, Score, Sustai
 from edgebench.measurement import Measurement, Subject
 from edgebench.reason import Reason, ReasonCode
 from edgebench.run import Memory, Run, RunFigures
-from edgebench.stats.intervals import t_interval
-from edgebench.stats.percentiles import MINIMUM_COUNTS, quantiles
+from edgebench.stats import MINIMUM_COUNTS, quantiles, t_interval
 
 if TYPE_CHECKING:
     import numpy as np

@@ -14,7 +14,7 @@ from edgebench.analysis.comparability import ALLOWABLE
 from edgebench.analysis.comparison import Comparison, compare_pairs
 from edgebench.errors import TooFewRuns
 from edgebench.measurement import Measurement
-from edgebench.stats.verdicts import MARGIN
+from edgebench.stats import MARGIN
 from edgebench.text import printable
 
 

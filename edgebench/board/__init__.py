@@ -9,7 +9,7 @@ from __future__ import annotations
 from edgebench.board.agent import RemoteAgent, connect_agent
 from edgebench.board.archive import agent_archive
 from edgebench.board.busy_retry import BusyRetry
-from edgebench.board.device_config import write_device
+from edgebench.board.device_config import add_device, write_device
 from edgebench.board.facts import BoardFacts, BoardProbe, RuntimeProbe, SensorReading, SystemFacts
 from edgebench.board.installed_runtimes import InstalledRuntime
 from edgebench.board.journal import Position, run_failure
@@ -36,6 +36,7 @@ __all__ = [
     "RuntimeProbe",
     "SensorReading",
     "SystemFacts",
+    "add_device",
     "agent_archive",
     "board_lease",
     "connect_agent",

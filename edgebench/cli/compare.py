@@ -56,8 +56,7 @@ def command(
     Example:
       edgebench compare xnli-english xnli-multilingual --scores scores.csv
     """
-    from edgebench.store.comparison import compare_stored
-    from edgebench.store.store import Store
+    from edgebench.store import Store, compare_stored
 
     check_json_target(json_target)
     failing = [name.strip() for name in fail_on.split(",")] if fail_on else []
@@ -78,7 +77,7 @@ def command(
     documents = [comparison.to_json() for comparison in comparisons]
     write_json(json_target, documents[0] if len(documents) == 1 else {"comparisons": documents})
     if to_stdout(json_target):
-        from edgebench.report.comparison import comparison_parts
+        from edgebench.report import comparison_parts
 
         for part in comparison_parts(comparisons):
             console().print(part, markup=False)

@@ -19,7 +19,7 @@ from edgebench.measure import RunCollector, collect_run, encode, resolve_workloa
 from edgebench.run import Run
 from edgebench.text import printable
 from edgebench.workload import EncodedInputs, Workload
-from edgebench.xtreme_r.retrieval import pooled
+from edgebench.xtreme_r import pooled
 from edgebench_agent import protocol
 
 if TYPE_CHECKING:

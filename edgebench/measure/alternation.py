@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from edgebench.analysis.passes import complete_passes
+from edgebench.analysis import complete_passes
 from edgebench.board import providers_for
 from edgebench.errors import BoardError, ConfigError
 from edgebench.run import Run

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 
 from edgebench.board import BoardPower, RemoteAgent, managed_power, open_leased_agent
 from edgebench.events import Began, LogMessage, OnEvent
-from edgebench.export import cache_folder
-from edgebench.export.tflite_runtimes import tflite_runtime_python
+from edgebench.export import cache_folder, tflite_runtime_python
 from edgebench.request import Request, request_to_json
-from edgebench.store.store import Store
+from edgebench.store import Store
 
 
 @dataclass(slots=True, kw_only=True)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from edgebench.analysis.validity import validate_group
+from edgebench.analysis import validate_group
 from edgebench.board import PowerState
 from edgebench.measure.alternation import rotation_order, with_ratios
 from edgebench.measure.cells import Cell

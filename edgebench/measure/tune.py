@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from edgebench.analysis.tuning import Tuned, tuned
+from edgebench.analysis import Tuned, tuned
 from edgebench.artifact import Format, parse_format
 from edgebench.device import Device, find_device
 from edgebench.errors import NotValid
 from edgebench.events import OnEvent, ignore
 from edgebench.measure.session import profile_all
 from edgebench.request import DEFAULT_MODEL, PARAMETERS, Request
-from edgebench.stats.verdicts import MARGIN
-from edgebench.store.store import Store
+from edgebench.stats import MARGIN
+from edgebench.store import Store
 from edgebench.workload import RunPlan, Workload
 
 

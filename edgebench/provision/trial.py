@@ -16,8 +16,7 @@ from edgebench.device import Device, find_device
 from edgebench.errors import BoardBusy, BoardError, EdgebenchError, MissingExtra, RunFailed
 from edgebench.evaluation import BoardModel, Outputs
 from edgebench.events import LogMessage, OnEvent, ignore
-from edgebench.export import export_model
-from edgebench.export.parity import BOUNDS, Bound
+from edgebench.export import BOUNDS, Bound, export_model
 from edgebench.measure import resolve_workload
 from edgebench.provision.findings import UNKNOWN, Finding, State
 from edgebench.workload import EncodedInputs, Workload, random_inputs

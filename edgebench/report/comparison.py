@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from edgebench.analysis.comparison import Contrast
-from edgebench.analysis.pairing import OF_FILE
-from edgebench.analysis.score_comparison import PairedComparison, ScoreContrast
+from edgebench.analysis import OF_FILE, Contrast, PairedComparison, ScoreContrast
 from edgebench.report.layout import add_plain_row, plain_table
 from edgebench.report.overhead import cost_lines
-from edgebench.stats.percentiles import MINIMUM_COUNTS
-from edgebench.stats.ratio import PAIRS
+from edgebench.stats import MINIMUM_COUNTS, PAIRS
 
 if TYPE_CHECKING:
     from rich.table import Table

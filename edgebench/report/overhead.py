@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from edgebench.measurement import Measurement
 from edgebench.report.figures import rounded
 from edgebench.run import Overhead
-from edgebench.stats.verdicts import MARGIN
+from edgebench.stats import MARGIN
 
 
 def cost_lines(measurements: Iterable[Measurement]) -> list[str]:

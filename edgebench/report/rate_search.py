@@ -10,7 +10,7 @@ from edgebench.measurement import Measurement
 from edgebench.report.figures import latency_text, rounded
 from edgebench.report.layout import Column, FittingTable
 from edgebench.report.table import variant_name
-from edgebench.stats.rate_search import RESOLUTION, Probe, RateSearch
+from edgebench.stats import RESOLUTION, Probe, RateSearch
 from edgebench.text import printable
 
 

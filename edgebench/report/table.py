@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from edgebench.analysis.energy import has_power
-from edgebench.analysis.tuning import cores_text
+from edgebench.analysis import cores_text, has_power
 from edgebench.facts import DeviceFacts
 from edgebench.measurement import Measurement
 from edgebench.reason import joined
@@ -17,7 +16,7 @@ from edgebench.report.layout import Column, FittingTable
 from edgebench.report.overhead import cost_lines
 from edgebench.text import printable
 from edgebench.variant import Variant
-from edgebench.xtreme_r.scores import TaskScore, task_scores
+from edgebench.xtreme_r import TaskScore, task_scores
 
 if TYPE_CHECKING:
     pass

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 
-from edgebench.analysis.comparison import compare_pairs
-from edgebench.analysis.score_comparison import SCORE_MARGIN, PairedComparison, compare_with_scores
-from edgebench.stats.verdicts import LEVEL, MARGIN
+from edgebench.analysis import SCORE_MARGIN, PairedComparison, compare_pairs, compare_with_scores
+from edgebench.stats import LEVEL, MARGIN
 from edgebench.store.lookup import find_pairs
 from edgebench.store.scores import stored_scores, with_stored
 from edgebench.store.store import Store
-from edgebench.xtreme_r.scores import read_scores
+from edgebench.xtreme_r import read_scores
 
 
 def compare_stored(

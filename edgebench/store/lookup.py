@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgebench.analysis.comparability import row_key
+from edgebench.analysis import row_key
 from edgebench.artifact import Format
 from edgebench.errors import ConfigError
 from edgebench.measurement import Measurement

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from edgebench.analysis.comparability import SCORE_PROTOCOL
-from edgebench.analysis.pairing import ExampleScores
+from edgebench.analysis import SCORE_PROTOCOL, ExampleScores
 from edgebench.evaluation_result import LanguageEvaluation, TaskEvaluation
 from edgebench.measurement import Measurement
 from edgebench.store.store import Store
-from edgebench.xtreme_r.scores import ScoreRow
+from edgebench.xtreme_r import ScoreRow
 
 
 def stored_scores(store: Store, measurements: Iterable[Measurement]) -> tuple[list[ScoreRow], list[ExampleScores]]:

@@ -15,7 +15,7 @@ from edgebench.events import LogMessage, OnEvent, ignore
 from edgebench.measure import Measure, prepare, profile_all, resume, run_sessions
 from edgebench.measurement import Measurement
 from edgebench.request import Request, request_from_json
-from edgebench.store.store import Store
+from edgebench.store import Store
 from edgebench.study.cells import study_cells
 from edgebench.study.file import Study
 from edgebench.study.scores import evaluate_pending, pending_evaluations

@@ -12,7 +12,7 @@ from edgebench.errors import EdgebenchError
 from edgebench.evaluation import EvaluationRequest, evaluate_all, questions_of
 from edgebench.evaluation_result import LanguageEvaluation
 from edgebench.events import LogMessage, OnEvent
-from edgebench.store.store import Store
+from edgebench.store import Store
 from edgebench.study.cells import StudyCell
 from edgebench.study.file import Study, StudyTask
 from edgebench.variant import Variant

@@ -16,7 +16,7 @@ from typing import Any
 from edgebench.errors import ScoresError, UnknownName
 from edgebench.xtreme_r.answer_files import read_text
 from edgebench.xtreme_r.scores import ScoreRow, read_scores
-from edgebench.xtreme_r.tasks import Task, find_metric, find_task, tasks
+from edgebench.xtreme_r.tasks import Task, all_tasks, find_metric, find_task
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -272,7 +272,7 @@ def _mteb(document: Any, _: Path, given: Provenance) -> _Found:
     if name not in _MTEB_TASKS:
         yield f"{name}: MTEB scores it otherwise than XTREME-R, or XTREME-R doesn't have it"
         return
-    task, metric = tasks()[_MTEB_TASKS[name][0]], _MTEB_TASKS[name][1]
+    task, metric = all_tasks()[_MTEB_TASKS[name][0]], _MTEB_TASKS[name][1]
     for score in document["scores"]["test"]:
         lang = _TATOEBA_CODES.get(score["hf_subset"].removesuffix("-eng"))
         yield (

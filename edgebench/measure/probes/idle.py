@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from edgebench.analysis.energy import LEAST_READINGS, idle_power_uw, rails_of
+from edgebench.analysis import LEAST_READINGS, idle_power_uw, rails_of
 from edgebench.board import PowerState, RemoteAgent
 from edgebench.errors import AgentError, BoardBusy
 from edgebench.measure.cells import Cell
