@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from edgebench.provision.checkup import Checkup, check_device
 from edgebench.provision.findings import Finding
-from edgebench.provision.maintenance import Cleanup, Release, Removal, clean_device, release_device, remove_setup
+from edgebench.provision.maintenance import Cleanup, Removal, clean_device, release_device, remove_setup
 from edgebench.provision.plan import SetupPlan
 from edgebench.provision.setup import Setup, set_up_device, set_up_for
 
@@ -16,7 +16,6 @@ __all__ = [
     "Checkup",
     "Cleanup",
     "Finding",
-    "Release",
     "Removal",
     "Setup",
     "SetupPlan",
