@@ -44,7 +44,7 @@ def _show_findings(checkup: Checkup) -> None:
     from edgebench.report import add_plain_row, plain_table
 
     verdict = "a measurement can be made" if checkup.can_measure else "no measurement can be made yet"
-    table = plain_table("what", "seen", "", "what mends it", title=f"{checkup.device}: {verdict}")
+    table = plain_table("what", "seen", "", "how to fix it", title=f"{checkup.device}: {verdict}")
     for finding in checkup.findings:
         add_plain_row(table, finding.what, as_options(finding.seen), str(finding.state), finding.fix or "")
     console().print(table)

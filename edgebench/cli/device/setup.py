@@ -106,8 +106,8 @@ def _show_setup(done: Setup) -> None:
     from edgebench.cli.hints import as_options
     from edgebench.report import add_plain_row, plain_table
 
-    verdict = "ready" if done.is_ready else "not all that was asked for works"
-    table = plain_table("what", "seen", "", "what mends it", title=f"{done.device}: {verdict}")
+    verdict = "ready" if done.is_ready else "something requested does not work"
+    table = plain_table("what", "seen", "", "how to fix it", title=f"{done.device}: {verdict}")
     for finding in done.findings:
         add_plain_row(table, finding.what, as_options(finding.seen), str(finding.state), finding.fix or "")
     console().print(table)
