@@ -1,7 +1,7 @@
 """What a board and a run report of themselves, typed where it enters.
 
 What is not reported, or is not what it should be, is None. `unknown` keeps it for writing back, as it keeps what a
-newer edgebench reports: a stored run is read and written without losing anything.
+newer edgebench reports, at the top level of the facts.
 """
 
 from __future__ import annotations

@@ -151,4 +151,7 @@ def request_from_json(values: Mapping[str, Any]) -> Request:
             values = {**values, "device": {**device, "profile": load_profile(name)}}
         except UnknownName as error:
             raise StoreError(f"{where}: {error}") from error
+    for key in ("models", "formats", "workloads", "plan", "seed"):
+        if key not in values:  # a document that was cut short must not resume as another session
+            raise StoreError(f"{where}: it has no {key!r}")
     return from_plain(Request, values, where=where, error=StoreError)

@@ -25,6 +25,7 @@ from edgebench.board.transport import open_transport
 from edgebench.board.transport.base import Transport
 from edgebench.device import Device
 from edgebench.errors import AgentError
+from edgebench.runtimes import TFLITE_RUNTIMES
 from edgebench_agent import protocol
 
 _T = TypeVar("_T")
@@ -84,7 +85,7 @@ class RemoteAgent(AgentCommands):
 
     def python_for(self, runtime: str) -> str:
         """Return the board's interpreter that has a runtime."""
-        names = (runtime, "ai-edge-litert", "tflite-runtime") if runtime == "tflite" else (runtime,)
+        names = (runtime, *TFLITE_RUNTIMES) if runtime == "tflite" else (runtime,)
         installed = self.installed_runtimes
         return next((installed[name].python for name in names if name in installed), self.python)
 

@@ -15,7 +15,6 @@ from edgebench.text import printable
 from edgebench_agent import protocol
 
 _MAX_SENSORS, _MAX_VALUES, _MAX_PROCESSES = 64, 256, 10
-_MAX_ERROR = 1500  # characters: its advice stands at the end
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,10 +104,11 @@ class RuntimeProbe:
     def from_report(report: Mapping[str, Any], board: BoardFacts) -> RuntimeProbe:
         """Return the probe in a report whose strings are harmless already."""
         providers, libraries = report.get("providers"), _mapping(report.get("libraries"))
+        error = report.get("error")
         return RuntimeProbe(
             works=report["ok"],
             version=_text(report.get("version")),
-            error=_text(report.get("error"), limit=_MAX_ERROR),
+            error=error if isinstance(error, str) and error else None,  # bounded already; its advice stands at the end
             providers=tuple(printable(name) for name in providers) if isinstance(providers, list) else None,
             libraries={printable(name): _text(version) for name, version in libraries.items()},
             board=board,
@@ -156,11 +156,11 @@ class BoardProbe:
         Raises:
             AgentError: it holds no facts, or not these runtimes.
         """
-        found = plain_facts(reply.get("runtimes"))
-        valid = isinstance(reply.get("board"), dict) and isinstance(found, dict) and set(found) == set(runtimes)
+        facts, found = plain_facts(reply.get("board")), plain_facts(reply.get("runtimes"))
+        valid = isinstance(facts, dict) and isinstance(found, dict) and set(found) == set(runtimes)
         if not valid or not all(isinstance(entry, dict) and type(entry.get("ok")) is bool for entry in found.values()):
             raise AgentError(f"{name}: the board's answer to probe is not valid")
-        board = BoardFacts.from_report(reply["board"])
+        board = BoardFacts.from_report(facts)
         return BoardProbe(
             board=board,
             runtimes={runtime: RuntimeProbe.from_report(entry, board) for runtime, entry in found.items()},

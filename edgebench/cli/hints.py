@@ -27,6 +27,40 @@ _OPTIONS = {
 }
 #: Arguments in seconds whose option takes a time with a unit.
 _TIMES = {"wait_s": "--wait", "budget_s": "--budget", "cool_wait_s": "--cool-wait"}
+#: Arguments that messages of the library name; other words in backticks, such as a foreign library's, stay.
+_ARGUMENTS = frozenset(
+    [
+        "again",
+        "allow",
+        "allow_variant_scores",
+        "alternate",
+        "batch",
+        "choices",
+        "data",
+        "force",
+        "format",
+        "host_key",
+        "labels",
+        "lang",
+        "latency_bound_ms",
+        "min_count",
+        "model",
+        "reason",
+        "replace",
+        "runs",
+        "scale",
+        "scenario",
+        "seq_len",
+        "split",
+        "store",
+        "system_python",
+        "task",
+        "truncate",
+        "until_decided",
+        "upgrade",
+        "variant",
+    ]
+).union(_OPTIONS, _TIMES)
 _ARGUMENT = re.compile(r"`([a-z][a-z_]*)(?:=([^`]*))?`")
 
 
@@ -36,7 +70,7 @@ def as_options(text: str) -> str:
     `format='onnx-int8'` becomes --format onnx-int8, `wait_s=1800` --wait 30m, `upgrade=True` --upgrade. The rule for
     messages is in `edgebench.errors`.
     """
-    return _ARGUMENT.sub(lambda found: _option(found[1], found[2]), text)
+    return _ARGUMENT.sub(lambda found: _option(found[1], found[2]) if found[1] in _ARGUMENTS else found[0], text)
 
 
 def _option(name: str, shown: str | None) -> str:

@@ -8,13 +8,12 @@ from __future__ import annotations
 from edgebench.measure.collect import RunCollector, collect_run
 from edgebench.measure.inputs import encode, resolve_workload
 from edgebench.measure.parallel import BoardResult, Measure, run_sessions
-from edgebench.measure.preparation import TFLITE_RUNTIMES, prepare
+from edgebench.measure.preparation import prepare
 from edgebench.measure.probes import measure_overhead
 from edgebench.measure.runs import run_spec
 from edgebench.measure.session import profile, profile_all, resume
 
 __all__ = [
-    "TFLITE_RUNTIMES",
     "BoardResult",
     "Measure",
     "RunCollector",

@@ -13,11 +13,10 @@ from edgebench.events import LogMessage, OnEvent
 from edgebench.export import existing_file, export_model, longest_input, refuse_texts, unique_names
 from edgebench.measure.inputs import encode, refuse_batch, resolve_workload
 from edgebench.request import Request
+from edgebench.runtimes import TFLITE_RUNTIMES
 from edgebench.variant import Variant
 from edgebench.workload import EncodedInputs, Workload
 
-#: The agent's names of the runtimes of .tflite files.
-TFLITE_RUNTIMES = ("ai-edge-litert", "tflite-runtime")
 #: Sessions on several boards prepare one after the other: the second finds in the cache what the first exported.
 _ONE_AT_A_TIME = threading.Lock()
 

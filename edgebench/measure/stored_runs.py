@@ -11,8 +11,8 @@ from edgebench.board import agent_archive
 from edgebench.errors import StoreError
 from edgebench.measure.cells import Cell
 from edgebench.measure.probes.rate_finder import searched_id
-from edgebench.measure.runs import INTERRUPTED
 from edgebench.measurement import Measurement
+from edgebench.reason import ReasonCode
 from edgebench.run import Run
 from edgebench.store import Store
 
@@ -30,8 +30,12 @@ def stored_runs(store: Store, session: str, cells: Sequence[Cell]) -> dict[str, 
         changed = "the request" if cell is None else _what_changed(cell, stored)
         if changed:
             raise StoreError(f"session {session} can't go on: {changed} changed since it began; start a new one")
-        done.setdefault(stored.id, []).extend(run for run in stored.runs if INTERRUPTED not in run.reasons)
+        done.setdefault(stored.id, []).extend(run for run in stored.runs if not _is_interrupted(run))
     return _without_orphans(done)
+
+
+def _is_interrupted(run: Run) -> bool:
+    return any(reason.code is ReasonCode.INTERRUPTED for reason in run.reasons)
 
 
 def _without_orphans(done: Mapping[str, Sequence[Run]]) -> dict[str, list[Run]]:

@@ -13,14 +13,9 @@ from typing import Any
 
 from edgebench.errors import BoardError, NoWheelFits
 from edgebench.provision.wheel_targets import Target, check_wheel, dotted, metadata_path, platforms, runtime_of_package
+from edgebench.runtimes import RUNTIMES
 from edgebench.text import printable
 
-#: What pip resolves, by the agent's name of the runtime. psutil shows what else keeps a board busy.
-RUNTIME_REQUIREMENTS = {
-    "onnxruntime": ("onnxruntime", "numpy", "psutil"),
-    "ai-edge-litert": ("ai-edge-litert", "numpy", "psutil"),
-    "tflite-runtime": ("tflite-runtime", "numpy<2", "psutil"),
-}
 _OFFLINE = re.compile(r"Retrying \(|NewConnectionError|ConnectionError|Temporary failure in name resolution|timed out")
 #: How to use wheels that were downloaded by another machine.
 ELSEWHERE = "edgebench device setup NAME --download DIR"
@@ -38,7 +33,7 @@ def download_wheels(runtime: str, target: Target, own: Sequence[Path], folder: P
     replaced = packages | {build for package in packages if (build := runtime_of_package(package))}
     requirements = [
         *(str(path.absolute()) for path in own),
-        *(text for text in RUNTIME_REQUIREMENTS[runtime] if _name_of(text) not in replaced),
+        *(text for text in RUNTIMES[runtime].requirements if _name_of(text) not in replaced),
     ]
     for _ in range(_ROUNDS):
         _pip_download(runtime, requirements, target, folder)

@@ -6,10 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgebench.errors import ConfigError, UnknownName
-from edgebench.provision.pip_download import RUNTIME_REQUIREMENTS
 from edgebench.request import WAIT_S
-
-RUNTIMES = tuple(RUNTIME_REQUIREMENTS)
+from edgebench.runtimes import RUNTIMES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,4 +47,4 @@ class SetupPlan:
     @property
     def wanted(self) -> tuple[str, ...]:
         """The runtimes that are named, or all."""
-        return self.runtimes or RUNTIMES
+        return self.runtimes or tuple(RUNTIMES)

@@ -20,7 +20,6 @@ from edgebench.board import (
 from edgebench.device import Device
 from edgebench.errors import BoardBusy, BoardError, ConfigError, LeaseLost
 from edgebench.events import LogMessage, OnEvent, ignore
-from edgebench.measure import TFLITE_RUNTIMES
 from edgebench.provision.environments import EnvironmentChoice
 from edgebench.provision.findings import (
     Finding,
@@ -36,6 +35,7 @@ from edgebench.provision.install import install_runtimes, is_own_choice
 from edgebench.provision.plan import SetupPlan
 from edgebench.provision.system_python import use_system_python
 from edgebench.request import Request
+from edgebench.runtimes import TFLITE_RUNTIMES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

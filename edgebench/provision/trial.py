@@ -19,6 +19,7 @@ from edgebench.events import LogMessage, OnEvent, ignore
 from edgebench.export import BOUNDS, Bound, export_model
 from edgebench.measure import resolve_workload
 from edgebench.provision.findings import UNKNOWN, Finding, State
+from edgebench.runtimes import RUNTIMES
 from edgebench.workload import EncodedInputs, Workload, random_inputs
 
 TRIAL_MODEL = "reference:tiny"
@@ -33,14 +34,6 @@ _BUILD_FAILURES = (
     "stuck",
     "crashed",
 )
-#: 32-bit floats show every kernel; 8-bit integers those that differ most from processor to processor.
-_FORMATS = {
-    "onnxruntime": (Format.ONNX_FP32, Format.ONNX_INT8),
-    "ai-edge-litert": (Format.TFLITE_FP32, Format.TFLITE_INT8),
-    "tflite-runtime": (Format.TFLITE_FP32, Format.TFLITE_INT8),
-}
-#: The runtime on this machine: a .tflite file computes the same in both of its runtimes.
-_HERE = {"onnxruntime": "onnxruntime", "ai-edge-litert": "ai-edge-litert", "tflite-runtime": "ai-edge-litert"}
 #: One thread at a time runs the trial here: this machine measures one run at a time, like any board.
 _HERE_ALONE = threading.Lock()
 _ANSWERED_HERE: dict[tuple[str, Format], list[Outputs]] = {}
@@ -75,7 +68,7 @@ def try_runtime(
     version = found.version or UNKNOWN
     expect = expect or partial(expected_here, on_event=on_event)
     distances = []
-    for format in _FORMATS[runtime]:
+    for format in RUNTIMES[runtime].trial_formats:
         try:
             wanted = expect(runtime, format)
         except BoardBusy:
@@ -151,7 +144,7 @@ def expected_here(runtime: str, format: Format, on_event: OnEvent = ignore) -> l
         MissingExtra, BoardError: this machine can't export the model, or has no such runtime.
     """
     with _HERE_ALONE:
-        name = _HERE[runtime]
+        name = RUNTIMES[runtime].reference
         if (name, format) not in _ANSWERED_HERE:
             _ANSWERED_HERE[name, format] = _answer_here(name, format, on_event)
         return _ANSWERED_HERE[name, format]

@@ -9,14 +9,8 @@ from pathlib import Path
 
 from edgebench.board import BoardPython, SystemFacts
 from edgebench.errors import BoardError, ConfigError
+from edgebench.runtimes import RUNTIMES
 
-#: The runtime that a wheel of the user's own is a build of, by the package's name.
-_BUILDS = {
-    "onnxruntime": "onnxruntime",
-    "onnxruntime-gpu": "onnxruntime",
-    "ai-edge-litert": "ai-edge-litert",
-    "tflite-runtime": "tflite-runtime",
-}
 _OLDEST_GLIBC = {"x86_64": 5, "i686": 5}  # of manylinux tags; 17 for all others
 _LEGACY = {(2, 5): "manylinux1", (2, 12): "manylinux2010", (2, 17): "manylinux2014"}
 _ON_32_BITS = {"aarch64": "armv7l", "armv8l": "armv7l", "x86_64": "i686"}
@@ -105,7 +99,7 @@ def check_wheel(path: Path, target: Target) -> str:
 
 def runtime_of_package(package: str) -> str | None:
     """Return the runtime that a package is a build of; None for any other package."""
-    return _BUILDS.get(package)
+    return next((name for name, runtime in RUNTIMES.items() if package in runtime.packages), None)
 
 
 def metadata_path(archive: zipfile.ZipFile) -> str:

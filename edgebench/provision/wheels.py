@@ -20,8 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from edgebench.errors import BoardError, NoWheelFits
-from edgebench.provision.pip_download import ELSEWHERE, RUNTIME_REQUIREMENTS, download_wheels
+from edgebench.provision.pip_download import ELSEWHERE, download_wheels
 from edgebench.provision.wheel_targets import Target
+from edgebench.runtimes import RUNTIMES
 
 #: For how long pip is not asked again whether somebody has built a wheel for a kind of board.
 _NONE_FITS_S = 7 * 86400
@@ -118,7 +119,7 @@ class WheelFolder:
 
 def _key(runtime: str, target: Target, own: Sequence[Path]) -> str:
     hashes = sorted(hashlib.sha256(path.read_bytes()).hexdigest() for path in own)
-    text = json.dumps([RUNTIME_REQUIREMENTS[runtime], asdict(target), hashes])
+    text = json.dumps([RUNTIMES[runtime].requirements, asdict(target), hashes])
     return f"{runtime}-{hashlib.sha256(text.encode()).hexdigest()[:24]}"
 
 

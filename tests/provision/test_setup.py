@@ -31,6 +31,7 @@ from edgebench.provision.plan import SetupPlan
 from edgebench.provision.setup import set_up_device, set_up_for
 from edgebench.provision.trial import expected_here
 from edgebench.request import Request
+from edgebench.runtimes import RUNTIMES
 from edgebench.workload import RunPlan, Workload
 from tests.agent.wheel_making import make_wheel
 from tests.board.ssh_board import SshBoard
@@ -250,7 +251,7 @@ def test_the_boards_own_python_is_tried_and_adopted(ssh_board: SshBoard, monkeyp
     assert "edgebench device setup board" in (lacking.fix or "")
 
     # What the user has chosen stays, whatever else is installed later.
-    monkeypatch.setattr("edgebench.provision.plan.RUNTIMES", ("onnxruntime",))
+    monkeypatch.setattr("edgebench.provision.plan.RUNTIMES", {"onnxruntime": RUNTIMES["onnxruntime"]})
     later = set_up_device(ssh_board.device(), SetupPlan())
     assert later.runtimes == {"onnxruntime": done.runtimes["onnxruntime"]}
     assert "your own, was there" in later.findings[-1].seen
