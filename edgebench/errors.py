@@ -61,11 +61,13 @@ class EdgebenchError(Exception):
 
 
 class UsageError(EdgebenchError):
+    """The request itself is wrong; exit code 2."""
+
     exit_code = 2
 
 
 class ConfigError(UsageError):
-    pass
+    """An argument, a settings file or a profile has a value that is not valid."""
 
 
 class UnknownName(UsageError):
@@ -83,7 +85,7 @@ class UnknownName(UsageError):
 
 
 class NotComparable(UsageError):
-    pass
+    """Two results differ in more than the comparison is about."""
 
 
 class MissingExtra(EdgebenchError):
@@ -94,35 +96,35 @@ class MissingExtra(EdgebenchError):
 
 
 class ExportError(EdgebenchError):
-    pass
+    """A checkpoint can't become an artifact."""
 
 
 class CheckpointError(ExportError):
-    pass
+    """The checkpoint is not what it should be."""
 
 
 class ParityError(ExportError):
-    pass
+    """The exported file's outputs differ from the checkpoint's."""
 
 
 class DeviceError(EdgebenchError):
-    pass
+    """The board, or the connection to it, is at fault."""
 
 
 class ConnectionFailed(DeviceError):
-    pass
+    """No connection to the board could be opened."""
 
 
 class HostKeyError(ConnectionFailed):
-    pass
+    """The board's host key is unknown or changed."""
 
 
 class AuthenticationError(ConnectionFailed):
-    pass
+    """The board refused the login."""
 
 
 class ConnectionLost(DeviceError):
-    pass
+    """An open connection ended or fell silent; the command may be tried again."""
 
 
 class BoardError(DeviceError):
@@ -134,19 +136,19 @@ class BoardError(DeviceError):
 
 
 class BoardBusy(BoardError):
-    pass
+    """Another run is measured on the board, or another user holds its lease."""
 
 
 class NoWheelFits(BoardError):
-    pass
+    """There is no wheel for the board's machine, Python and C library."""
 
 
 class LeaseLost(BoardError):
-    pass
+    """The board's lease belongs to another user by now."""
 
 
 class AgentError(DeviceError):
-    pass
+    """The agent failed, or what it sent is not valid."""
 
 
 class RunFailed(AgentError):
@@ -159,19 +161,23 @@ class RunFailed(AgentError):
 
 
 class StoreError(EdgebenchError):
-    pass
+    """A result can't be written or read."""
 
 
 class ScoresError(EdgebenchError):
+    """A file of scores, labels or examples is not valid."""
+
     exit_code = 2
 
 
 class NotValid(EdgebenchError):
+    """A measurement is not valid; exit code 4."""
+
     exit_code = 4
 
 
 class TooFewRuns(NotValid):
-    pass
+    """There are too few valid runs for the question."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:

@@ -17,6 +17,35 @@ def listen_to_boards(board: str, event: edgebench.Event) -> None:
     print(board, event)
 
 
+#: Every error, from the special to the general: what a script may catch.
+ERRORS: tuple[type[edgebench.EdgebenchError], ...] = (
+    edgebench.AgentError,
+    edgebench.AuthenticationError,
+    edgebench.BoardBusy,
+    edgebench.BoardError,
+    edgebench.CheckpointError,
+    edgebench.ConfigError,
+    edgebench.ConnectionFailed,
+    edgebench.ConnectionLost,
+    edgebench.DeviceError,
+    edgebench.ExportError,
+    edgebench.HostKeyError,
+    edgebench.LeaseLost,
+    edgebench.MissingExtra,
+    edgebench.NoWheelFits,
+    edgebench.NotComparable,
+    edgebench.NotValid,
+    edgebench.ParityError,
+    edgebench.RunFailed,
+    edgebench.ScoresError,
+    edgebench.StoreError,
+    edgebench.TooFewRuns,
+    edgebench.UnknownName,
+    edgebench.UsageError,
+    edgebench.EdgebenchError,
+)
+
+
 def devices() -> edgebench.Device:
     """`edgebench device`: add, list, set up, check, clean and release."""
     key, fingerprint = edgebench.fetch_host_key("10.0.0.4", 22)
@@ -112,6 +141,8 @@ def compares(measurements: list[edgebench.Measurement], store: edgebench.Store) 
     shown: edgebench.Measurement = store.measurement(stored[0].id)
     count: int = store.export(Path("latencies.csv"), ids=[shown.id], kind="csv")
     print(count)
+    reasons: tuple[edgebench.Reason, ...] = shown.reasons
+    print([reason.text for reason in reasons if reason.code is edgebench.ReasonCode.THROTTLED])
 
 
 def studies(store: edgebench.Store) -> None:

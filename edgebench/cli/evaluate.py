@@ -35,6 +35,8 @@ _FOLDER = click.Path(path_type=Path)
     ),
     option("--limit", type=int, metavar="N", help="At most N examples per language, with the labels' proportions."),
     option("--seed", type=int, default=0, show_default=True, help="Seed of the limit's draw and of the intervals."),
+    option("--prefix", default="", metavar="TEXT", help='Text before each retrieval input: "query: " for E5.'),
+    option("--again", is_flag=True, help="Answer again what the store already has."),
 )
 @option_group(
     "Where",
@@ -53,7 +55,6 @@ _FOLDER = click.Path(path_type=Path)
         type=click.Choice(["host-fp32"]),
         help="host-fp32: also run the fp32 artifact on this machine, and report what the format changed.",
     ),
-    option("--prefix", default="", metavar="TEXT", help='Text before each retrieval input: "query: " for E5.'),
     option(
         "--seqeval",
         default="0.0.12",
@@ -61,7 +62,6 @@ _FOLDER = click.Path(path_type=Path)
         metavar="VERSION",
         help="Version of seqeval whose tag rules apply: 0.0.12 (XTREME's) or 1.2.2.",
     ),
-    option("--again", is_flag=True, help="Answer again what the store already has."),
 )
 @output_options
 def command(

@@ -46,8 +46,8 @@ if TYPE_CHECKING:
         help="Folder on this machine that keeps the wheels, also for offline use. [default: edgebench's cache]",
     ),
     option("--remove", is_flag=True, help="Instead, remove everything of edgebench from the board."),
-    wait_option,
 )
+@option_group("Where", wait_option)
 @option_group("Output", json_option, verbosity_options)
 def command(
     name: str,
