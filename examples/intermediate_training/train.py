@@ -39,7 +39,7 @@ class Step:
 def plan_steps(sizes: Sequence[int], *, batch: int, epochs: float, steps: int | None, seed: int) -> list[Step]:
     """Return all steps of a phase: which task, which of its rows.
 
-    Each batch is from a random task, in proportion to its examples, of which MOST_OF_A_TASK count (Raffel et al.,
+    Each batch is from a random task, in proportion to its number of examples, capped at MOST_OF_A_TASK (Raffel et al.
     2020). Each task's rows come in a new order whenever all have been seen. steps: instead of `epochs` of the rows.
     """
     stream = random.Random(seed)
