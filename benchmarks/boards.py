@@ -1,8 +1,8 @@
-"""What boards measured at once cost the host: 16 simulated ones, 10 inferences/s and sensors at 10 Hz each.
+"""Load on the host when boards are measured in parallel: 16 simulated ones, 10 inferences/s and sensors at 10 Hz each.
 
     python -m benchmarks.boards [--boards 16] [--seconds 30]
 
-Each board is an SSH server with a home of its own, in another process, and runs the real agent: queries arrive at
+Each board is an SSH server with a separate home, in another process, and runs the real agent: queries arrive at
 10 a second, and the memory of the measuring process is read ten times a second. Stated is the processor time of this
 process, which is the host, while they stream, and the wall time against that of one board alone.
 """
@@ -45,14 +45,14 @@ sys.stdin.read()
 
 @contextmanager
 def boards(count: int, folder: Path) -> Iterator[list[Device]]:
-    """Give so many boards behind SSH servers of another process."""
+    """Provide this many boards behind SSH servers of another process."""
     public_key = write_key(folder / "key")
     homes = [str(folder / f"board-{number}") for number in range(count)]
     servers = subprocess.Popen(
         [sys.executable, "-c", _SERVERS, public_key, *homes], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
     assert servers.stdout is not None
-    told: list[tuple[int, str, str]] = json.loads(servers.stdout.readline())
+    reported: list[tuple[int, str, str]] = json.loads(servers.stdout.readline())
     try:
         yield [
             Device(
@@ -65,14 +65,14 @@ def boards(count: int, folder: Path) -> Iterator[list[Device]]:
                 identity_file=str(folder / "key"),
                 python=sys.executable,
             )
-            for number, (port, user, host_key) in enumerate(told)
+            for number, (port, user, host_key) in enumerate(reported)
         ]
     finally:
         servers.communicate()
 
 
 class Clock:
-    """The processor time that this process uses while every board streams."""
+    """Measures the processor time that this process uses while every board streams."""
 
     def __init__(self, count: int) -> None:
         self._count = count
@@ -124,7 +124,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, boards(options.boards, Path(folder)) as devices:
         _, alone_s = measure(devices[:1], model, options.seconds, Path(folder) / "alone")
         share, together_s = measure(devices, model, options.seconds, Path(folder) / "together")
-    each = f"{100 * share / options.boards:.2f} % of a core a board" if share is not None else "not told"
+    each = f"{100 * share / options.boards:.2f} % of a core a board" if share is not None else "not reported"
     print(
         f"{options.boards} boards, {options.seconds:g} s: host {each} while all stream; "
         f"wall {together_s:.1f} s, one board alone {alone_s:.1f} s"

@@ -1,4 +1,4 @@
-"""This machine as a board: an OpenSSH server on loopback with a home of its own."""
+"""This machine as a board: an OpenSSH server on loopback with a separate home."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.board.ssh_board import write_key
 
 @contextmanager
 def openssh_device() -> Iterator[Device]:
-    """Give a device that is reached through OpenSSH's sshd, which must be installed."""
+    """Provide a device that is reached through OpenSSH's sshd, which must be installed."""
     if SSHD is None:
         raise SystemExit("OpenSSH's sshd is not installed; try: apt install openssh-server")
     with tempfile.TemporaryDirectory() as folder:

@@ -1,11 +1,11 @@
-"""What the statistics make of known truths: false alarms, coverage, power, bias, throttled runs found.
+"""How the statistics perform on known true values: false alarms, coverage, power, bias, throttled runs found.
 
     python -m benchmarks.metrology [--sessions 10000]
 
 Simulated, seeded. SimulatedBoard gives the runs; the RunScheduler of a real session gives their order, the repeats, the
 looks at the data and the end; the verdicts are those of the comparison. Each session compares artifacts in runs of 100
-inferences: 3 % spread within a process, heavy tails, autocorrelated. For so many sessions a run is reduced to its
-median; fewer go through whole runs, rules and `compare`, and it is counted whether both ways say the same.
+inferences: 3 % spread within a process, heavy tails, autocorrelated. In most sessions a run is reduced to its
+median. Fewer sessions use complete runs, rules and `compare`; the agreement of both methods is counted.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ SomeTruth = TypeVar("SomeTruth", bound="Truth")
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """What is simulated: the spread between processes, the drift, and candidate / baseline as it truly is."""
+    """What is simulated: the spread between processes, the drift, and the true ratio candidate / baseline."""
 
     between: float
     margin: float
@@ -55,7 +55,7 @@ class Truth:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What one session said of its first candidate; `verdicts`: of all."""
+    """The result of one session for its first candidate; `verdicts`: for all."""
 
     verdicts: tuple[Verdict, ...]
     covers: bool
@@ -65,7 +65,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class MedianRun:
-    """A run reduced to what the ratio takes from it; it always counts."""
+    """A run reduced to its median, which is all that the ratio needs; always valid."""
 
     median_ns: float
     at_s: float
@@ -74,7 +74,7 @@ class MedianRun:
 
 
 def session(truth: Truth, seed: int, looks: Sequence[int]) -> Outcome:
-    """Go through one session; several looks: until decided. Its runs are reduced to their medians."""
+    """Simulate one session; with several looks: until decided. Its runs are reduced to their medians."""
     board = SimulatedBoard(seed=seed, between=truth.between, drift=truth.drift)
     subjects = _subjects(truth.candidates + 1)
     done: dict[str, list[MedianRun]] = {subject.id: [] for subject in subjects}
@@ -118,7 +118,7 @@ def _estimates(done: Sequence[Sequence[MedianRun]]) -> list[RatioEstimate]:
 
 
 def whole_session(truth: Truth, seed: int, looks: Sequence[int]) -> tuple[Outcome, bool]:
-    """Go through one session with every inference and reading, the rules, and the comparison as a user gets it.
+    """Simulate one session with every inference and reading, the rules, and the comparison that a user gets.
 
     The board throttles in one run of twelve, more or less; those are repeated. Returns also whether the session's
     medians and times alone lead to the same verdict and interval.
@@ -171,19 +171,19 @@ def whole_session(truth: Truth, seed: int, looks: Sequence[int]) -> tuple[Outcom
     return outcome, bool(agrees)
 
 
-#: Neighbours outside of the board's sight, as on a virtual machine that shares its host.
+#: Neighbours that the board can't observe, as on a virtual machine that shares its host.
 SWING, SWING_S = 0.09, 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SwungTruth(Truth):
-    """With such neighbours; `alternating`: both models in one process, one inference each in turn."""
+    """Cells with such neighbours; `alternating`: both models in one process, in rotation."""
 
     alternating: bool
 
 
 def swung_session(truth: SwungTruth, seed: int, looks: Sequence[int]) -> Outcome | None:
-    """Go through one session of whole runs, with the rules and the comparison as a user gets it.
+    """Simulate one session of complete runs, with the rules and the comparison that a user gets.
 
     None: too few of its runs count.
     """
@@ -235,7 +235,7 @@ def in_parallel(
     looks: tuple[int, ...],
     sessions: int,
 ) -> list[Said]:
-    """Return what so many sessions said."""
+    """Return the results of this many sessions."""
     parts = 8
     each = -(-sessions // parts)
     work = [(truth, looks, 1_000_000 + part * each, each) for part in range(parts)]
@@ -261,7 +261,7 @@ def rows_of_several(pool: ProcessPoolExecutor, sessions: int) -> Iterator[list[s
 
 
 def rows_of_whole_sessions(pool: ProcessPoolExecutor, sessions: int) -> Iterator[list[str]]:
-    """Simulate whole runs, rules included; the last column counts the sessions whose medians say the same."""
+    """Simulate complete runs with the rules; the last column counts sessions with the same verdict by medians."""
     for looks in ((LOOKS[0],), LOOKS):
         for between, margin in CELLS[:2]:
             for ratio in (1.0, 1 + margin):
@@ -272,7 +272,7 @@ def rows_of_whole_sessions(pool: ProcessPoolExecutor, sessions: int) -> Iterator
 
 
 def rows_with_neighbours(pool: ProcessPoolExecutor, sessions: int) -> Iterator[list[str]]:
-    """Simulate neighbours that swing all latencies by 9 % for seconds: models by themselves, and alternating."""
+    """Neighbours swing all latencies by 9 % for seconds; models in separate processes or alternating."""
     for alternating in (False, True):
         for ratio in (1.0, 1.03):
             truth = SwungTruth(0.003, 0.03, DRIFTS[0], ratio, alternating=alternating)
@@ -331,7 +331,7 @@ def throttling(runs: int, *, flags: bool) -> tuple[int, int, int, int]:
     """Return (throttled runs, those found, good runs, those lost): sensors at 10 Hz, episodes of 5 to 60 s.
 
     Half of the runs of 20 s have an episode that begins in them, a quarter come after one (its bits stick), a quarter
-    have none. `flags`: whether the board has throttle flags, or its clock alone tells.
+    have none. `flags`: whether the board has throttle flags, or throttling is visible only in its clock.
     """
     random = np.random.default_rng(7)
     plan = RunPlan(runs=1)

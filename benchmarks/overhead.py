@@ -1,4 +1,4 @@
-"""What edgebench itself costs: latency against a bare loop, the null runtime, memory, the start of the command line.
+"""Overhead of edgebench: latency against a bare loop, the null runtime, memory, the start of the command line.
 
 python -m benchmarks.overhead [--model reference:minilm] [--pairs 40] [--threads 1]
 
@@ -29,7 +29,7 @@ from edgebench.measure import RunCollector, collect_run, run_spec
 from edgebench.workload import EncodedInputs, RunPlan, Workload, random_inputs
 from edgebench_agent import protocol
 
-#: A loop with nothing around it: the same runtime, session options and inputs, in a fresh process of its own.
+#: The bare loop: the same runtime, session options and inputs, in a new process.
 BARE_LOOP = """
 import gc, json, sys, time
 import numpy as np
@@ -91,7 +91,7 @@ class Bench:
         return collect_run(self.agent, spec)
 
     def bare(self) -> dict[str, Any]:
-        """Run the bare loop, with as many warm-up inferences as the agent last found enough; return what it says."""
+        """Run the bare loop, with as many warm-up inferences as the agent last used; return its output."""
         found: dict[str, float] = json.loads(
             subprocess.run(self.bare_command(), check=True, capture_output=True).stdout
         )

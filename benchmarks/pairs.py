@@ -1,4 +1,4 @@
-"""Interleaved pairs: time two things in turn and say how their ratio stands."""
+"""Interleaved pairs: time two things alternately and estimate their ratio."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Ratio:
 
 
 def interleaved(ours: Callable[[], float], theirs: Callable[[], float], *, pairs: int) -> Ratio:
-    """Return the ratio ours / theirs of `pairs` pairs, after one uncounted pair; every second pair is turned round."""
+    """Return the ratio ours / theirs of `pairs` pairs after one discarded pair; every second one is reversed."""
     ours(), theirs()
     logs = []
     for number in range(pairs):

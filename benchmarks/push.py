@@ -31,7 +31,7 @@ MOST = 1 / 0.9
 
 
 class Push:
-    """One file, one board, two ways to bring it there."""
+    """One file, one board, two ways to copy it there."""
 
     def __init__(self, folder: Path, size: int) -> None:
         self.server = OpenSshServer(folder / "board")
@@ -89,14 +89,14 @@ class Push:
         return seconds
 
     def second_push(self) -> tuple[int, int]:
-        """Return how many bytes a second push says it moved, and how many bytes the network saw go to the board."""
+        """Return the bytes that a second push reports, and the bytes sent to the board over the network."""
         with FaultyProxy(self.server.port) as proxy, connect_agent(self.device(proxy.port)) as agent:
             before = proxy.moved_to_server
             return agent.push(self.file, sha256=self.sha256, size=self.size), proxy.moved_to_server - before
 
 
 def main() -> int:
-    """Print the ratio and the second push; return 1 where a goal is missed."""
+    """Print the ratio and the second push; return 1 if a goal is missed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pairs", type=int, default=20)
     parser.add_argument("--megabytes", type=int, default=280)

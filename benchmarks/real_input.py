@@ -35,7 +35,7 @@ FORMATS = ("onnx-fp32", "onnx-fp16", "onnx-int8", "tflite-fp32", "tflite-int8")
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A format, in the device's own runtime or in an older one of which this machine has a Python."""
+    """A format, in the device's default runtime or in an older one that this machine has a Python for."""
 
     format: str
     label: str
@@ -57,7 +57,7 @@ def cases(formats: Sequence[str], *, old_runtimes: bool) -> Iterator[Case]:
 
 
 def torch_vectors(checkpoint: Path, inputs: EncodedInputs) -> Vectors:
-    """Return what the checkpoint itself answers in torch. Shape (texts, hidden)."""
+    """Return the checkpoint's outputs in torch. Shape (texts, hidden)."""
     import torch
     from transformers import AutoModel
 
@@ -96,7 +96,7 @@ def main() -> None:
 
 @contextmanager
 def device_for(name: str | None) -> Iterator[edgebench.Device]:
-    """Give the board of that name, or this machine behind an OpenSSH server of its own."""
+    """Provide the board of that name, or this machine behind a separate OpenSSH server."""
     if name is not None:
         yield edgebench.find_device(name)
         return
@@ -163,7 +163,7 @@ def _figure(value: float | None, digits: int, unit: float = 1.0) -> str:
 
 
 def _agreement(vectors: Vectors, reference: Vectors, languages: list[str]) -> float:
-    """Return the percentage of texts whose nearest English text is the same as by the reference."""
+    """Return the percentage of texts whose nearest English text is the same as with the reference."""
     found, expected = split(vectors, languages), split(reference, languages)
     same = [nearest(found[lang], found["en"]) == nearest(expected[lang], expected["en"]) for lang in languages]
     return 100.0 * float(np.mean(np.concatenate(same)))

@@ -1,4 +1,4 @@
-"""Verdicts on this machine where the truth is known: the same file, equal geometries, int8 against fp32, a bare loop.
+"""Verdicts on this machine with known results: the same file, equal geometries, int8 against fp32, a bare loop.
 
     python -m benchmarks.real_pairs [--model reference:minilm] [--tries 20] [--runs 6] [--by-themselves]
 
@@ -99,7 +99,7 @@ def measured(
     until_decided: bool = False,
     alternate: bool,
 ) -> list[Comparison]:
-    """Return what is said of each model or format against the first, measured in one session."""
+    """Return the verdict on each model or format against the first, measured in one session."""
     request = Request(
         device=edgebench.find_device("local"),
         models=tuple(models),
@@ -171,7 +171,7 @@ def pair_in_turns(bench: Bench, turn_s: float) -> tuple[dict[int, float], dict[i
     bench.agent.launch(spec)
     loop = subprocess.Popen(bench.bare_command(), stdout=subprocess.PIPE)
     sides = ([psutil.Process(loop.pid)], processes_of(spec.run_id))
-    stopped: tuple[list[int], list[int]] = ([], [])  # when each side was told to stop
+    stopped: tuple[list[int], list[int]] = ([], [])  # when each side was stopped
     going, resting = 0, 1
     try:
         while all(_is_alive(process) for side in sides for process in side):

@@ -1,4 +1,4 @@
-"""What the paired bootstrap makes of known truths: coverage, false alarms, false "comparable", power.
+"""How the paired bootstrap performs on known true values: coverage, false alarms, false "comparable", power.
 
     python -m benchmarks.score_verdicts [--repeats 2000]
 
@@ -26,7 +26,7 @@ _F1_SPREAD = 15.0
 def accuracy(
     n: int, share: float, difference: float, random: np.random.Generator
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return what n examples score with both files, the candidate's mean higher by `difference` points."""
+    """Return the scores of n examples with both files, the candidate's mean higher by `difference` points."""
     gained, lost = (share + difference / 100) / 2, (share - difference / 100) / 2
     kind = random.choice(3, p=[gained, lost, 1 - gained - lost], size=n)
     return np.where(kind == 0, 0.0, 100.0), np.where(kind == 1, 0.0, 100.0)
@@ -35,7 +35,7 @@ def accuracy(
 def f1(
     n: int, share: float, difference: float, random: np.random.Generator
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """As `accuracy`, for examples that are in parts right; none is near enough to 0 or 100 to be cut there."""
+    """As `accuracy`, for partially correct examples; no value is near enough to 0 or 100 to be clipped."""
     baseline = np.full(n, 50.0)
     changed = random.random(n) < share
     return baseline, baseline + np.where(changed, random.normal(difference / share, _F1_SPREAD, n).clip(-50, 50), 0.0)

@@ -1,4 +1,4 @@
-"""The command line: each command parses, calls the library and renders. Commands are imported when they are used."""
+"""The command line: each command parses, calls the library and renders. Only the command that runs is imported."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ INTERRUPTED = 130
 
 
 class LazyGroup(cloup.Group):
-    """A group that knows its commands from a table and imports only the one that is called."""
+    """A group with a table of commands; it imports only the command that is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the commands in the order of the table."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Return a command, imported now; None where there is none."""
+        """Import and return a command; suggest a similar name if there is no such command."""
         if cmd_name not in COMMANDS:
             near = nearest(cmd_name, COMMANDS)
             hint = f"did you mean {near!r}?" if near else f"known: {', '.join(COMMANDS)}"
@@ -86,7 +86,7 @@ def main(arguments: list[str] | None = None) -> None:
 
         code = _fail(as_options(" ".join(str(error).split())), error.exit_code)
     except BrokenPipeError:
-        sys.stdout = None  # whoever read us is gone: nothing is left to flush to
+        sys.stdout = None  # the reader of the pipe has ended; flushing would fail
         code = 1
     except Exception as error:  # noqa: BLE001 - a user gets one line; -vv shows where it came from
         if settings["verbosity"] > 1:
@@ -96,7 +96,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _traceback_of_board(text: str) -> str:
-    """Return what a board sent, line by line with its indentation, unable to do anything to the terminal."""
+    """Return a board's traceback with its indentation, without control characters."""
     lines = text.splitlines()
     return "\n".join(" " * (len(line) - len(line.lstrip(" "))) + printable(line) for line in lines)
 

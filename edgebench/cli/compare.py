@@ -50,7 +50,7 @@ def command(
     """Say whether B is faster, slower or the same as A, and whether it still scores as well.
 
     A and B are measurements by id, or variants by name, NAME or NAME:FORMAT. Scores are those that `edgebench evaluate`
-    kept of the files that were timed; those of --scores come before them.
+    stored for the timed files; scores from --scores take precedence.
 
     \b
     Example:

@@ -1,4 +1,4 @@
-"""edgebench evaluate: what the very file that is timed scores on the board."""
+"""edgebench evaluate: scores the same file that is timed, on the board."""
 
 from __future__ import annotations
 
@@ -88,9 +88,10 @@ def command(
     store: Path,
     json_target: str | None,
 ) -> None:
-    """Answer tasks' examples on a board with the file that is timed there, and score the answers.
+    """Run a model on the examples of tasks, on a board, and score its answers.
 
-    What is answered is kept, language by language: an interrupted evaluation goes on where it was.
+    The file is the one that `profile` times. Answers are stored per language, and the same command continues an
+    interrupted evaluation.
 
     \b
     Example:
@@ -126,13 +127,13 @@ def command(
     )
     progress = progress_console()
 
-    def tell(event: Event) -> None:
+    def show_message(event: Event) -> None:
         if isinstance(event, LogMessage):
             progress.print(as_options(event.text), markup=False)
 
     try:
         with terminated_like_interrupted():
-            evaluation = evaluate_all(request, store=Store(store), on_event=tell)
+            evaluation = evaluate_all(request, store=Store(store), on_event=show_message)
     except KeyboardInterrupt:
         click.echo(f"edgebench: the languages that were answered are in {store}; the same command goes on", err=True)
         raise

@@ -81,7 +81,7 @@ def export_command(
     truncate: bool,
     json_target: str | None,
 ) -> None:
-    """Turn checkpoints into artifact files that were checked against torch.
+    """Turn checkpoints into artifact files, and check them against torch.
 
     \b
     Example:
@@ -125,7 +125,7 @@ def export_command(
                 say(f"in the cache: {one.artifact.path}")
             exported.append(one)
             if existing_file(model) is not None:
-                break  # an existing file is what it is, whatever the format
+                break  # an existing file is used unchanged, in its own format
     write_json(json_target, {"artifacts": [_to_json(one) for one in exported]})
     if to_stdout(json_target):
         console().print(_table(exported))

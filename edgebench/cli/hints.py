@@ -8,7 +8,7 @@ import shlex
 
 from edgebench.cli.numbers import shown_duration
 
-#: Arguments whose option has another name than theirs with hyphens.
+#: Arguments whose option is not the argument's name with hyphens.
 _OPTIONS = {
     "affinity": "--cores",
     "cool_below_c": "--cool-below",
@@ -25,7 +25,7 @@ _OPTIONS = {
     "wheels": "--wheel",
     "folder": "--download",
 }
-#: Arguments in seconds whose option takes a time with a unit.
+#: Arguments in seconds whose option takes a duration with a unit.
 _TIMES = {"wait_s": "--wait", "budget_s": "--budget", "cool_wait_s": "--cool-wait"}
 #: Arguments that messages of the library name; other words in backticks, such as a foreign library's, stay.
 _ARGUMENTS = frozenset(

@@ -1,4 +1,4 @@
-"""The display while sessions go on: live in a terminal, a line per run elsewhere."""
+"""The progress display: live in a terminal, else one line per run."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MS = 1e6
 
 
 class LiveDisplay:
-    """Takes the events of boards' sessions and shows them: a bar and a line a board, named where there are several."""
+    """Shows the events of sessions: one bar and one line per board, with names if there are several boards."""
 
     def __init__(self, console: Console, boards: Sequence[str] = ("",)) -> None:
         self._progress = Progress(
@@ -52,7 +52,7 @@ class LiveDisplay:
 
 
 class _Board:
-    """What is shown of one board; `now` is its line."""
+    """The display of one board; `now` is its status line."""
 
     def __init__(self, console: Console, progress: Progress, prefix: str, *, is_live: bool) -> None:
         self.now = Text()
@@ -88,7 +88,7 @@ class _Board:
 
     def _say(self, text: str) -> None:
         self.now.plain = ""
-        # What a board says of itself names it already.
+        # Some messages of a board already start with its name.
         said = text if text.startswith(self._prefix) else self._prefix + text
         self._console.print(Text(printable(said, 2000)))
 
@@ -122,7 +122,7 @@ class _Board:
             self._progress.update(self._task, completed=self._ended, left=left)
 
     def _make_room(self, runs: int) -> None:
-        """Let the bar count at least so many: a run that was not valid is repeated, which nobody planned."""
+        """Extend the bar to at least `runs`: invalid runs are repeated, so there can be more runs than planned."""
         if self._task is not None and runs > self._total:
             self._total = runs
             self._progress.update(self._task, total=runs)

@@ -1,4 +1,4 @@
-"""What `profile` and `runs resume` share: measure with a live display, show what came out, survive Ctrl-C."""
+"""What `profile` and `runs resume` share: measure with a live display, show the results, handle Ctrl-C."""
 
 from __future__ import annotations
 
@@ -37,9 +37,11 @@ def measure_and_show(
     scores: Sequence[ScoreRow] = (),
     margin: float = MARGIN,
 ) -> int:
-    """Carry out one session a board, all at once, show their table and JSON; return the exit code.
+    """Run one session per board in parallel, show their table and JSON, and return the exit code.
 
-    `scores` are put beside what a session that ended early had measured. `margin`: of what was measured until decided.
+    Args:
+        scores: also shown with the measurements of a session that ended early.
+        margin: equivalence margin of the verdicts.
 
     Raises:
         KeyboardInterrupt, EdgebenchError: after showing what was measured and the command to resume.
@@ -60,13 +62,13 @@ def measure_and_show(
             raise
         click.echo(f"edgebench: {second}", err=True)
     for result in failed:
-        _tell_how_to_go_on(result, store)
+        _show_resume_command(result, store)
     if failed:
         raise _gravest(failed, is_alone=len(results) == 1)
     return 0 if all(measurement.valid for measurement in measurements) else NOT_VALID
 
 
-def _tell_how_to_go_on(result: BoardResult, store: Store) -> None:
+def _show_resume_command(result: BoardResult, store: Store) -> None:
     if result.session is None or not (result.measurements or isinstance(result.error, KeyboardInterrupt)):
         return
     folder = shlex.quote(str(store.folder))
@@ -78,7 +80,7 @@ def _tell_how_to_go_on(result: BoardResult, store: Store) -> None:
 
 
 def _gravest(failed: Sequence[BoardResult], *, is_alone: bool) -> BaseException:
-    """Return the error to end with, by the precedence of docs/reference/exit-codes.md; the others are said before."""
+    """Return the error to end with, by the precedence of docs/reference/exit-codes.md; the others are printed first."""
     errors = sorted(
         ((_rank(result.error), result.device, result.error) for result in failed if result.error), key=_first
     )
@@ -93,7 +95,7 @@ _EXIT_CODES = (2, 1, 4, 3)  # the gravest first
 
 
 def _rank(error: BaseException | None) -> int:
-    """Return how grave an error is, 0 the gravest: a defect of our own must not go under."""
+    """Return how grave an error is, 0 the gravest: a defect of edgebench must not be hidden by other errors."""
     if isinstance(error, KeyboardInterrupt):
         return _INTERRUPTED
     return 2 + _EXIT_CODES.index(error.exit_code) if isinstance(error, EdgebenchError) else _DEFECT
@@ -104,7 +106,7 @@ def _first(row: tuple[int, str, BaseException]) -> int:
 
 
 def _stored(session: str | None, store: Store, scores: Sequence[ScoreRow]) -> list[Measurement]:
-    """Return what the store has of a session that ended early; that it can't be read is said, but comes second."""
+    """Return the stored measurements of a session that ended early; an unreadable store is only reported."""
     if session is None:
         return []
     try:
@@ -133,14 +135,14 @@ def _show(measurements: list[Measurement], json_target: str | None, margin: floa
             for reason in measurement.reasons:
                 name = printable(measurement.subject.variant.name)
                 click.echo(f"edgebench: {name}: not valid: {printable(reason)}", err=True)
-    # Last: the figures are on the screen even where the file can't be written.
+    # Written last, so that the figures are shown even if the file can't be written.
     found = tuned(measurements, margin=margin)
     document = measurements_to_json(measurements, failures=failures)
     write_json(json_target, document if found is None else document | {"tune": found.to_json()})
 
 
 def _decided(measurements: Sequence[Measurement], margin: float) -> Iterator[str]:
-    """Yield the verdicts of rows that were measured until they were decided, or alternated."""
+    """Yield the verdicts of rows that were measured until decided, or in alternation."""
     from edgebench.analysis import compare_rows
 
     compared = compare_rows(
@@ -152,14 +154,14 @@ def _decided(measurements: Sequence[Measurement], margin: float) -> Iterator[str
 
 
 def tuned_lines(measurements: Sequence[Measurement], margin: float = MARGIN) -> list[str]:
-    """Return what a tuned session found, in one line below the table; nothing where nothing was tuned."""
+    """Return what a tuned session found, as lines below the table; empty if nothing was tuned."""
     found = tuned(measurements, margin=margin)
     return ["", found.sentence] if found is not None else []
 
 
 @contextmanager
 def terminated_like_interrupted() -> Iterator[None]:
-    """A CI job that is cancelled gets SIGTERM: end the run on the board and keep what was measured, as for Ctrl-C."""
+    """Handle SIGTERM (a cancelled CI job) like Ctrl-C: end the run on the board and keep the measurements."""
 
     def interrupt(_signal: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt

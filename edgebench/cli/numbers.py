@@ -10,7 +10,7 @@ from edgebench.errors import UsageError
 
 
 def parts(listed: str | None) -> list[str]:
-    """Return the parts of a list, each once: the same row twice would only take twice the time."""
+    """Return the distinct parts of a comma-separated list. Measuring a row twice would only take longer."""
     return list(dict.fromkeys(part.strip() for part in listed.split(",") if part.strip())) if listed else []
 
 
@@ -18,7 +18,7 @@ def whole_numbers(listed: str | None, option: str) -> list[int]:
     """Return the numbers of a list.
 
     Raises:
-        UsageError: one is none.
+        UsageError: a part is not a number.
     """
     return [_whole(number, option) for number in parts(listed)]
 
@@ -35,7 +35,7 @@ def duration_s(text: str, option: str) -> int:
     """Return the seconds of a time such as `90s`, `20m` or `1h30m`.
 
     Raises:
-        UsageError: it is none, or no time at all.
+        UsageError: it is not a duration, or is zero.
     """
     found = _DURATION.fullmatch(text.strip())
     days, hours, minutes, seconds = (int(part or 0) for part in found.groups()) if found else (0, 0, 0, 0)

@@ -81,5 +81,5 @@ def output_options(function: Decorated) -> Decorated:
 
 
 def result_options(function: Decorated) -> Decorated:
-    """Add `--json`, `-v` and `-q` as the group "Output", for commands that keep nothing."""
+    """Add `--json`, `-v` and `-q` as the group "Output", for commands that store nothing."""
     return cloup.option_group("Output", json_option, verbosity_options)(function)

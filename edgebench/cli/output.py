@@ -15,12 +15,12 @@ from edgebench.errors import StoreError
 if TYPE_CHECKING:
     from rich.console import Console
 
-#: Columns of a table that goes to a file or a pipe, where no terminal tells its width.
+#: Width, in columns, of output to a file or pipe.
 _WIDE = 200
 
 
 def verbosity() -> int:
-    """Return how much to say: -1 quiet, 0 normal, 1 and 2 more."""
+    """Return how much to print: -1 quiet, 0 normal, 1 and 2 more."""
     ctx = click.get_current_context(silent=True)
     return settings_of(ctx)["verbosity"] if ctx else 0
 
@@ -32,7 +32,7 @@ def settings_of(ctx: click.Context) -> dict[str, int]:
 
 
 def console() -> Console:
-    """Return the console of results: standard output; as wide as a table needs where it is not a terminal."""
+    """Return the console of results: standard output; _WIDE columns if it is not a terminal."""
     from rich.console import Console
 
     return Console(highlight=False, width=None if sys.stdout.isatty() else _WIDE, soft_wrap=False)
@@ -46,7 +46,7 @@ def progress_console() -> Console:
 
 
 def check_json_target(target: str | None) -> None:
-    """Make sure, before anything is measured, that a document can be written there later.
+    """Check, before anything is measured, that the JSON document can be written.
 
     Raises:
         StoreError: its folder is missing or can't be written, or it is a folder itself.

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from edgebench.xtreme_r import ScoreRow
 
 DEFAULTS = RunPlan()
-#: MLPerf's for a query of a multi-stream; offline, as many in a batch.
+#: Default samples per query: multi-stream as in MLPerf; offline, the batch has the same size.
 _SAMPLES = {Scenario.MULTI_STREAM: 8, Scenario.OFFLINE: 8}
 _FOR_P99 = -(-MINIMUM_COUNTS[0.99] // DEFAULTS.runs)
 
@@ -282,7 +282,7 @@ def _set_up_and_profile(
 
 
 def _named(devices: tuple[str, ...]) -> list[str]:
-    """Return the boards that were named, each once; `all` stands for those of edgebench.toml."""
+    """Return the distinct names of boards; `all` stands for those of edgebench.toml."""
     from edgebench.device import configured_devices
 
     if "all" not in devices:
@@ -294,7 +294,7 @@ def _named(devices: tuple[str, ...]) -> list[str]:
 
 
 def named_device(name: str | None, host: str | None, host_key: str | None) -> Device:
-    """Return the board of that name, at `host` where one is given; without a name, a board known only by its host."""
+    """Return the board of that name, at `host` if that is set; without a name, a board known only by its host."""
     from edgebench.device import Device, configured_devices, find_device, load_profile, parse_address, profile_names
 
     if host is None:
@@ -304,7 +304,7 @@ def named_device(name: str | None, host: str | None, host_key: str | None) -> De
     if known is not None:
         return replace(known, host=address, user=user or known.user, port=port or known.port, host_key=host_key)
     if name is not None and name not in profile_names():
-        find_device(name)  # says what is near
+        find_device(name)  # raises an error that suggests similar names
     profile = load_profile(name or "generic-linux")
     return Device(name=name or address, profile=profile, host=address, user=user, port=port, host_key=host_key)
 
@@ -318,15 +318,15 @@ def _plan(
     sustained: float | None,
     until_decided: bool,
 ) -> RunPlan:
-    """Return the plan; of a server, with as many queries a run as its p99 needs."""
-    given = click.get_current_context().get_parameter_source
+    """Return the plan; for a server, with as many queries per run as p99 needs."""
+    source_of = click.get_current_context().get_parameter_source
     of_runs = {"runs": runs, "min_count": min_count, "min_duration": min_duration, "max_duration": max_duration}
     for name in (*of_runs, "until_decided", "find_qps", "budget_s"):
-        if sustained is not None and given(name) is ParameterSource.COMMANDLINE:
+        if sustained is not None and source_of(name) is ParameterSource.COMMANDLINE:
             raise UsageError(
                 f"--sustained is one run of so many minutes; leave --{name.removesuffix('_s').replace('_', '-')} out"
             )
-    if until_decided and given("runs") is ParameterSource.COMMANDLINE:
+    if until_decided and source_of("runs") is ParameterSource.COMMANDLINE:
         raise UsageError("--until-decided looks at the data after planned numbers of runs; leave --runs out")
     if min_count is None:
         finding = click.get_current_context().params["find_qps"]
@@ -341,7 +341,7 @@ def _plan(
 
 
 def _bound(kind: Scenario, qps: float | None, find_qps: bool, latency_bound_ms: float | None) -> float | None:
-    """Return the bound to search a rate for; None where no rate is searched."""
+    """Return the latency bound of a rate search; None if no rate is searched."""
     if find_qps != (latency_bound_ms is not None):
         raise UsageError("--find-qps and --latency-bound-ms go together: the rate is searched that keeps the bound")
     if find_qps and (kind is not Scenario.SERVER or qps is not None):

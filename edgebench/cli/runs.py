@@ -15,7 +15,7 @@ from edgebench.errors import StoreError
 
 @cloup.group("runs")
 def command() -> None:
-    """What is stored: list, show, export, resume.
+    """List, show, export and resume what is stored.
 
     \b
     Example:
@@ -84,8 +84,10 @@ def show(id: str, store: Path, json_target: str | None) -> None:
 )
 @cloup.option_group("Output", store_option, verbosity_options)
 def export(ids: tuple[str, ...], kind: str, out: Path, store: Path) -> None:
-    """Write one row per timed inference: its run, variant, format, device and workload, and what clock, temperature,
-    throttle flags and the load of others were when it began. Without ID, of all.
+    """Write one row per timed inference of these measurements. Default: of all.
+
+    A row has run, variant, format, device and workload, and at the start of the inference: clock, temperature, throttle
+    flags and load of other processes.
 
     \b
     Example:
@@ -102,7 +104,7 @@ def export(ids: tuple[str, ...], kind: str, out: Path, store: Path) -> None:
 @scores_option
 @output_options
 def resume_session(session: str | None, scores: Path | None, store: Path, json_target: str | None) -> int:
-    """Go on with an interrupted session: measure the runs that are missing. Default: the latest session.
+    """Resume an interrupted session: measure its missing runs. Default: the latest session.
 
     \b
     Example:

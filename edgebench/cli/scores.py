@@ -16,7 +16,7 @@ _FOLDER = click.Path(path_type=Path)
 
 @cloup.group("scores")
 def command() -> None:
-    """Scores of XTREME-R: of predictions, of other tools, in a file.
+    """Scores of XTREME-R: score predictions, import other tools' scores, show.
 
     \b
     Example:
@@ -26,22 +26,27 @@ def command() -> None:
 
 @command.command("eval")
 @cloup.option("--predictions", type=_FOLDER, required=True, metavar="DIR", help="Folder with TASK/test-LANG.tsv ...")
-@cloup.option("--labels", type=_FOLDER, required=True, metavar="DIR", help="The same with the right answers.")
 @cloup.option(
-    "--benchmark", default="xtreme-r", show_default=True, help="Whose tasks and languages to average: xtreme-r, xtreme."
+    "--labels", type=_FOLDER, required=True, metavar="DIR", help="Folder of the same layout with the correct labels."
+)
+@cloup.option(
+    "--benchmark",
+    default="xtreme-r",
+    show_default=True,
+    help="Tasks and languages to average over: xtreme-r or xtreme.",
 )
 @cloup.option(
     "--seqeval",
     default="0.0.12",
     show_default=True,
     metavar="VERSION",
-    help="Whose reading of tags counts: 0.0.12 (XTREME's own figures) or 1.2.2 (today's).",
+    help="Version of seqeval whose tag rules apply: 0.0.12 (XTREME's) or 1.2.2.",
 )
 @result_options
 def evaluate(predictions: Path, labels: Path, benchmark: str, seqeval: str, json_target: str | None) -> None:
     """Score a folder of predictions in XTREME's format, as its evaluate.py does, and LAReQA.
 
-    LAReQA's files are like Mewsli-X's: {id: [candidates]}. A task without all its languages is scored as partial.
+    LAReQA's files have Mewsli-X's layout: {id: [candidates]}. A task with missing languages gets a partial score.
 
     \b
     Example:
@@ -81,10 +86,10 @@ def evaluate(predictions: Path, labels: Path, benchmark: str, seqeval: str, json
     json_option,
     verbosity_options,
 )
-def import_files(files: tuple[Path, ...], out: Path, kind: str | None, json_target: str | None, **given: Any) -> None:
-    """Turn scores of other tools into a scores file, which --scores takes.
+def import_files(files: tuple[Path, ...], out: Path, kind: str | None, json_target: str | None, **options: Any) -> None:
+    """Convert scores of other tools to a scores file, for the option --scores.
 
-    Known are the output of XTREME's evaluate.py, lm-evaluation-harness results, MTEB's TaskResult, the Trainer's
+    Supported: the output of XTREME's evaluate.py, lm-evaluation-harness results, MTEB's TaskResult, the Trainer's
     all_results.json and eval_results.json, nlu-evals' all_results.json, `scores eval --json`, and CSV, JSON lines or
     JSON with variant, task, lang, metric and value.
 
@@ -98,10 +103,10 @@ def import_files(files: tuple[Path, ...], out: Path, kind: str | None, json_targ
     check_json_target(json_target)
     if out.suffix not in (".csv", ".jsonl"):
         raise ConfigError(f"--out takes a name that ends in .csv or .jsonl, not {out.name!r}")
-    sha256 = given["artifact_sha256"]
+    sha256 = options["artifact_sha256"]
     if sha256 is not None and (len(sha256) != 64 or set(sha256) - set("0123456789abcdef")):
         raise ScoresError(f"--artifact-sha256 must be 64 hexadecimal digits, got {sha256!r}")
-    provenance = Provenance(**given | {"scale": int(given["scale"]) if given["scale"] else None})
+    provenance = Provenance(**options | {"scale": int(options["scale"]) if options["scale"] else None})
     imported = [import_scores(path, provenance, kind=kind) for path in files]
     rows = [row for each in imported for row in each.rows]
     refuse_duplicates(rows)

@@ -1,4 +1,4 @@
-"""edgebench study: the whole matrix of variants, formats, devices and workloads."""
+"""edgebench study: a matrix of variants, formats, devices and workloads."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ def command() -> None:
 @click.argument("file", type=_FILE, metavar="STUDY.toml")
 @output_options
 def run(file: Path, store: Path, json_target: str | None) -> int:
-    """Measure what is missing, the variants of each device interleaved, several devices at once; then let the files
-    that were timed answer the study's tasks.
+    """Measure the missing cells of a study, then evaluate its tasks with the timed files.
 
-    What was interrupted goes on where it was.
+    Variants alternate on each device, and devices are measured in parallel. The same command continues an interrupted
+    study.
 
     \b
     Example:
@@ -43,13 +43,13 @@ def run(file: Path, store: Path, json_target: str | None) -> int:
     from edgebench.store import Store
     from edgebench.study import evaluate_pending, missing_sessions, pending_evaluations, read_study, study_cells
 
-    def tell(event: Event) -> None:
+    def show_message(event: Event) -> None:
         if isinstance(event, LogMessage):
             progress_console().print(as_options(event.text), markup=False)
 
     check_json_target(json_target)
     study, keep = read_study(file), Store(store)
-    sessions = missing_sessions(study, keep, on_event=tell)
+    sessions = missing_sessions(study, keep, on_event=show_message)
     code = 0
     if sessions:
         code = measure_and_show(sessions, store=keep, json_target=json_target, margin=study.margin)
@@ -57,7 +57,7 @@ def run(file: Path, store: Path, json_target: str | None) -> int:
         write_json(json_target, measurements_to_json([], failures={}))
     pending = pending_evaluations(study, study_cells(study, keep), keep)
     with terminated_like_interrupted():
-        errors = evaluate_pending(pending, keep, tell)
+        errors = evaluate_pending(pending, keep, show_message)
     if errors:
         raise errors[0]
     if not sessions and not pending:
@@ -69,7 +69,7 @@ def run(file: Path, store: Path, json_target: str | None) -> int:
 @click.argument("file", type=_FILE, metavar="STUDY.toml")
 @output_options
 def status(file: Path, store: Path, json_target: str | None) -> None:
-    """Say what is measured, what is missing, and about how long that takes.
+    """Show what is measured, what is missing, and the estimated time for it.
 
     \b
     Example:
@@ -92,11 +92,11 @@ def status(file: Path, store: Path, json_target: str | None) -> None:
 @click.argument("file", type=_FILE, metavar="STUDY.toml")
 @cloup.option("--markdown", type=_FILE, metavar="FILE", help="Also write the report as Markdown.")
 @cloup.option(
-    "--allow-variant-scores", is_flag=True, help="Take scores of another file of the variant, and label them so."
+    "--allow-variant-scores", is_flag=True, help="Also use scores of another file of the variant, labelled as such."
 )
 @output_options
 def report(file: Path, markdown: Path | None, allow_variant_scores: bool, store: Path, json_target: str | None) -> None:
-    """Answer each contrast with its evidence, from what is stored.
+    """Answer each contrast of a study from the stored measurements.
 
     \b
     Example:

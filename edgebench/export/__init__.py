@@ -1,6 +1,6 @@
-"""Export: a checkpoint becomes an artifact, checked against torch and cached by content.
+"""Export: turns a checkpoint into an artifact that is checked against torch and cached by content.
 
-A folder, hub id, reference name or existing file comes in; an `Exported` (Variant and Artifact) comes out.
+In: a folder, hub id, reference name or existing file. Out: an `Exported` (Variant and Artifact).
 """
 
 from __future__ import annotations

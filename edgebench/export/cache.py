@@ -1,6 +1,6 @@
-"""Cache: artifacts by what they were made from, and the hashes of files that were read before.
+"""Cache of artifacts, keyed by their inputs, and of file hashes.
 
-<cache>/artifacts/<key>/   the files and artifact.json; made in a temporary folder and renamed: whole or not there
+<cache>/artifacts/<key>/   the files and artifact.json; made in a temporary folder and renamed, so never incomplete
 <cache>/skeletons/<key>.onnx
 <cache>/hashes/<key>.json
 """
@@ -24,7 +24,7 @@ from edgebench.errors import ExportError, StoreError
 
 RECORD = "artifact.json"
 _TEMPORARY = ".making-"
-_ABANDONED_S = 24 * 3600  # no export takes a day
+_ABANDONED_S = 24 * 3600  # longer than any export takes
 
 
 def cache_folder() -> Path:
@@ -35,36 +35,36 @@ def cache_folder() -> Path:
 
 
 def key_of(values: Mapping[str, Any]) -> str:
-    """Return a name for these plain values."""
+    """Return a hash of JSON values that serves as a cache key."""
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:32]
 
 
 @contextmanager
-def writing(what: Path) -> Iterator[None]:
-    """Turn OSError (a full disk, a folder that can't be written) into ExportError."""
+def writing(target: Path) -> Iterator[None]:
+    """Translate OSError (a full disk, a read-only folder) into ExportError."""
     try:
         yield
     except OSError as error:
         raise ExportError(
-            f"can't write {what}: {error.strerror or error}; free some space or set EDGEBENCH_CACHE"
+            f"can't write {target}: {error.strerror or error}; free some space or set EDGEBENCH_CACHE"
         ) from error
 
 
 def find_artifact(cache: Path, key: str) -> tuple[Artifact, dict[str, Any]] | None:
-    """Return the artifact kept under this key with its record; None where there is none or a file is not whole."""
+    """Return the artifact cached under this key and its record; None if it is missing or a file is incomplete."""
     folder = cache / "artifacts" / key
     try:
         record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
         artifact = Artifact.from_json(record, path=folder)
-        whole = all((folder / file.name).stat().st_size == file.bytes for file in artifact.files)
+        intact = all((folder / file.name).stat().st_size == file.bytes for file in artifact.files)
     except (OSError, ValueError, StoreError):
         return None
-    return (artifact, record) if whole else None
+    return (artifact, record) if intact else None
 
 
 @contextmanager
 def temporary_folder(cache: Path) -> Iterator[Path]:
-    """A folder to make an artifact in; gone afterwards unless it was kept."""
+    """Provide a folder to make an artifact in. It is removed afterwards, unless `keep_artifact` moved it."""
     root = cache / "artifacts"
     with writing(root):
         root.mkdir(parents=True, exist_ok=True)
@@ -77,7 +77,7 @@ def temporary_folder(cache: Path) -> Iterator[Path]:
 
 
 def keep_artifact(cache: Path, key: str, folder: Path, record: Mapping[str, Any]) -> None:
-    """Move a finished temporary folder to its place. Who comes second leaves the first one's."""
+    """Move a finished temporary folder into the cache. An intact artifact that is already there stays."""
     target = cache / "artifacts" / key
     with writing(target):
         (folder / RECORD).write_text(json.dumps(record, indent=2), encoding="utf-8")
@@ -91,18 +91,18 @@ def keep_artifact(cache: Path, key: str, folder: Path, record: Mapping[str, Any]
                 raise
 
 
-def tell_artifact(cache: Path, key: str, record: Mapping[str, Any]) -> None:
-    """Replace what is recorded of a kept artifact."""
-    write_whole(cache / "artifacts" / key / RECORD, json.dumps(record, indent=2).encode())
+def update_record(cache: Path, key: str, record: Mapping[str, Any]) -> None:
+    """Replace the record of a cached artifact."""
+    write_atomically(cache / "artifacts" / key / RECORD, json.dumps(record, indent=2).encode())
 
 
 def drop_artifact(cache: Path, key: str) -> None:
-    """Keep an artifact no longer."""
+    """Remove an artifact from the cache."""
     shutil.rmtree(cache / "artifacts" / key, ignore_errors=True)
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a small file so that nobody ever sees a part of it."""
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a small file by rename, so that no reader sees a partial file."""
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=_TEMPORARY)
@@ -116,24 +116,26 @@ def write_whole(path: Path, content: bytes) -> None:
 
 
 def remembered_hash(cache: Path, path: Path, *, on_progress: Callable[[str], None]) -> str:
-    """Return a file's SHA-256; the file is read only if its path, size, time or inode are new.
+    """Return a file's SHA-256. The file is read only if its path, size, modification time or inode has changed.
 
     Raises:
         StoreError: it can't be read.
     """
     path = path.resolve()
-    note = cache / "hashes" / f"{key_of({'path': str(path)})}.json"
+    entry = cache / "hashes" / f"{key_of({'path': str(path)})}.json"
     facts = None
     try:
         facts = _facts(path)
-        known = json.loads(note.read_text(encoding="utf-8"))
+        known = json.loads(entry.read_text(encoding="utf-8"))
         if known["facts"] == facts:
             return str(known["sha256"])
     except (OSError, ValueError, KeyError, TypeError):
         pass
     on_progress(f"hashing {path.name}")
     digest = hash_file(path)
-    write_whole(note, json.dumps({"facts": facts, "sha256": digest}).encode())  # of before: a change meanwhile shows
+    write_atomically(
+        entry, json.dumps({"facts": facts, "sha256": digest}).encode()
+    )  # facts from before hashing: a later change is noticed
     return digest
 
 
@@ -143,19 +145,24 @@ def _facts(path: Path) -> list[int]:
 
 
 def _remove_abandoned(root: Path) -> None:
-    """Remove what an export left that was killed."""
+    """Remove temporary folders of exports that were killed."""
     for folder in root.glob(f"{_TEMPORARY}*"):
         try:
-            old = time.time() - folder.stat().st_mtime > _ABANDONED_S
+            is_abandoned = time.time() - folder.stat().st_mtime > _ABANDONED_S
         except OSError:
-            continue  # its maker has just finished with it
-        if old:
+            continue  # another process has just renamed or removed it
+        if is_abandoned:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def copy_artifact(artifact: Artifact, folder: Path, *, told: Mapping[str, Any]) -> Artifact:
-    """Return the artifact's copy in another folder, with its artifact.json, which also says what is `told`; each file
-    is whole or not there."""
+def copy_artifact(artifact: Artifact, folder: Path, *, extra: Mapping[str, Any]) -> Artifact:
+    """Copy an artifact's files to another folder and write artifact.json there; return the copy.
+
+    Each file is copied by rename, so no reader sees a partial file.
+
+    Args:
+        extra: further entries of artifact.json.
+    """
     copy = replace(artifact, path=folder.resolve())
     if copy.path == artifact.path.resolve():
         return artifact
@@ -168,5 +175,5 @@ def copy_artifact(artifact: Artifact, folder: Path, *, told: Mapping[str, Any]) 
                 temporary.replace(folder / file.name)
             finally:
                 temporary.unlink(missing_ok=True)
-    write_whole(folder / RECORD, json.dumps(copy.to_json() | dict(told), indent=2).encode())
+    write_atomically(folder / RECORD, json.dumps(copy.to_json() | dict(extra), indent=2).encode())
     return copy

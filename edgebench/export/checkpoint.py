@@ -1,4 +1,4 @@
-"""Checkpoint: the model to export, found and checked before anything heavy is imported."""
+"""Checkpoint: the model to export, located and checked without importing torch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from edgebench.export.heads import Head, find_head
 from edgebench.export.reference import find_reference
 from edgebench.variant import Lineage
 
-#: Files of weights, the preferred first; an index names the shards.
+#: Weight files, in order of preference; an index lists the shards.
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
 TOKENIZER_FILES = ("tokenizer.json", "sentencepiece.bpe.model")
 _SPANS, _VOCABULARY = "question-answering", "masked-lm"
@@ -32,14 +32,14 @@ class Checkpoint:
 
     @property
     def tokenizer(self) -> str | None:
-        """The folder, if a tokenizer lies in it; absolute, for an artifact outlives the working folder."""
+        """The folder, if it contains a tokenizer. Absolute, because the artifact is used from other working folders."""
         if self.folder is None:
             return None
         return str(self.folder.absolute()) if any((self.folder / name).is_file() for name in TOKENIZER_FILES) else None
 
 
 def reference_checkpoint(source: str, *, task: str | None) -> Checkpoint:
-    """Return the reference model `reference:NAME`, by default with a head of three labels.
+    """Return the reference model `reference:NAME`, by default with a three-label classification head.
 
     Raises:
         UnknownName: there is no such reference model or task.
@@ -55,7 +55,7 @@ def open_checkpoint(folder: Path, *, source: str, task: str | None) -> Checkpoin
     """Return the checkpoint in a local folder.
 
     Raises:
-        CheckpointError: its config or its weights are missing, or it is not an XLM-R model with a supported head.
+        CheckpointError: its config or weights are missing, or it is not an XLM-R model with a supported head.
         UnknownName: there is no such task.
     """
     path = folder / "config.json"
@@ -83,7 +83,7 @@ def open_checkpoint(folder: Path, *, source: str, task: str | None) -> Checkpoin
 
 
 def read_lineage(folder: Path) -> Lineage | None:
-    """Return what `lineage.json` beside a checkpoint says; None where there is none.
+    """Return the contents of `lineage.json` in a checkpoint's folder; None if there is no such file.
 
     Raises:
         CheckpointError: it is not JSON.

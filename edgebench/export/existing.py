@@ -1,4 +1,4 @@
-"""Existing: a model file that edgebench did not make, profiled as it is."""
+"""Existing model files: files that are profiled unchanged, without an export."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from edgebench.export.cache import RECORD, remembered_hash
 from edgebench.export.skeleton import INPUTS
 from edgebench.variant import Variant
 
-#: What the agent can make of texts, by the model's name for it.
-_MADE = (*INPUTS, "token_type_ids", "position_ids")
+#: Names of the model inputs that the agent can compute from texts.
+_SUPPORTED_INPUTS = (*INPUTS, "token_type_ids", "position_ids")
 
 
 def existing_file(source: str | Path) -> Path | None:
-    """Return the model file that a source is, or that an export left in that folder; None for any other source."""
+    """Return the model file that a source names, or that an earlier export wrote to it; None for other sources."""
     path = Path(source)
     if path.suffix in EXISTING_FORMATS:
         return path
@@ -35,10 +35,10 @@ def existing_file(source: str | Path) -> Path | None:
 def exported_before(
     path: Path, *, cache: Path, on_progress: Callable[[str], None]
 ) -> tuple[Artifact, Variant | None] | None:
-    """Return a file that lies as an export left it, with what its artifact.json tells of it and of its variant; None
-    for any other file.
+    """Return the artifact and variant of an exported file that has not changed since; None for any other file.
 
-    The variant's source is the file (its checkpoint's folder may have changed since), but for random weights.
+    Both come from the artifact.json in the file's folder. The variant's source is the file itself, because the
+    checkpoint's folder may have changed since. Variants with random weights keep their source.
     """
     try:
         record = json.loads((path.parent / RECORD).read_text(encoding="utf-8"))
@@ -61,9 +61,9 @@ def exported_before(
 
 
 def existing_tflite(path: Path, *, cache: Path, on_progress: Callable[[str], None]) -> Artifact:
-    """Return a .tflite file as an artifact in the folder where it lies; nothing is copied.
+    """Return a .tflite file as an artifact, in place; nothing is copied.
 
-    Its inputs are read where ai-edge-litert is installed; otherwise the board says whether it can take ours.
+    Its inputs are checked only if ai-edge-litert is installed; otherwise the board reports unsupported inputs.
 
     Raises:
         CheckpointError: it is not a TFLite model, or takes no `input_ids`.
@@ -88,7 +88,7 @@ def existing_tflite(path: Path, *, cache: Path, on_progress: Callable[[str], Non
 
 
 def _tflite_lengths(path: Path) -> tuple[int, ...]:
-    """Return the lengths of `input_ids` that a .tflite file has signatures (or, without any, inputs) for."""
+    """Return the lengths of `input_ids` in the signatures of a .tflite file (or in its inputs, if it has none)."""
     try:
         from ai_edge_litert import schema_py_generated as schema
     except ImportError:
@@ -98,7 +98,7 @@ def _tflite_lengths(path: Path) -> tuple[int, ...]:
     try:
         model = schema.Model.GetRootAs(np.memmap(path, np.uint8, mode="r"))
         inputs = list(_tflite_inputs(model))
-    except Exception as error:  # whatever a table that points nowhere raises
+    except Exception as error:  # a corrupt table can raise anything
         raise CheckpointError(f"{path} is not a TFLite model, or is truncated") from error
     lengths = {shape[-1] for name, shape in inputs if name == INPUTS[0] and shape}
     _check_inputs(path, sorted({name for name, _ in inputs}))
@@ -106,7 +106,7 @@ def _tflite_lengths(path: Path) -> tuple[int, ...]:
 
 
 def _tflite_inputs(model: Any) -> Iterator[tuple[str, list[int]]]:
-    """Yield the name and shape of each input; -1 in a shape is free."""
+    """Yield the name and shape of each input; -1 is a dynamic dimension."""
     for position in range(model.SignatureDefsLength()):
         signature = model.SignatureDefs(position)
         graph = model.Subgraphs(signature.SubgraphIndex())
@@ -121,27 +121,27 @@ def _tflite_inputs(model: Any) -> Iterator[tuple[str, list[int]]]:
 
 
 def _tflite_shape(tensor: Any) -> list[int]:
-    free = [tensor.ShapeSignature(i) for i in range(tensor.ShapeSignatureLength())]
-    return free or [tensor.Shape(i) for i in range(tensor.ShapeLength())]
+    dynamic = [tensor.ShapeSignature(i) for i in range(tensor.ShapeSignatureLength())]
+    return dynamic or [tensor.Shape(i) for i in range(tensor.ShapeLength())]
 
 
 def _check_inputs(path: Path, names: Sequence[str]) -> None:
-    """Raise CheckpointError where a model takes no token ids, or what the agent does not make."""
+    """Raise CheckpointError if a model takes no token ids, or takes an input that the agent can't compute."""
     takes = ", ".join(names[:5]) or "nothing"
     if INPUTS[0] not in names:
         raise CheckpointError(
             f"{path}: the model takes no {INPUTS[0]!r} (it takes {takes}); try to convert it with inputs of the names"
             f" {' and '.join(INPUTS)}"
         )
-    if unknown := [name for name in names if name not in _MADE]:
+    if unknown := [name for name in names if name not in _SUPPORTED_INPUTS]:
         raise CheckpointError(
             f"{path}: the model also takes {', '.join(unknown[:5])}, which edgebench does not make (it makes"
-            f" {', '.join(_MADE)}); try to convert it without"
+            f" {', '.join(_SUPPORTED_INPUTS)}); try to convert it without"
         )
 
 
 def existing_onnx(path: Path, *, cache: Path, on_progress: Callable[[str], None]) -> Artifact:
-    """Return an ONNX file and its external data as an artifact in the folder where it lies; nothing is copied.
+    """Return an ONNX file and its external data as an artifact, in place; nothing is copied.
 
     Raises:
         CheckpointError: it is not an ONNX model, takes no `input_ids`, or its external data is missing or elsewhere.
@@ -152,7 +152,7 @@ def existing_onnx(path: Path, *, cache: Path, on_progress: Callable[[str], None]
     for file in (path, *_external_data(path)):
         digest = remembered_hash(cache, file, on_progress=on_progress)
         files.append(ArtifactFile(name=file.name, sha256=digest, bytes=file.stat().st_size))
-    # A hub's cache links each file by itself: under the link's name the model finds its data, the target has another.
+    # The hub's cache links each file separately. The model finds its data by the link's name, not by the target's.
     return Artifact(format=Format.ONNX, files=tuple(files), path=path.parent.resolve())
 
 
@@ -166,10 +166,10 @@ def _external_data(path: Path) -> list[Path]:
         model = onnx.load(path, load_external_data=False)
     except OSError as error:
         raise CheckpointError(f"can't read {path}: {error.strerror}") from error
-    except Exception as error:  # protobuf's own, of whichever implementation
+    except Exception as error:  # the exception class depends on protobuf's implementation
         raise CheckpointError(f"{path} is not an ONNX model, or is truncated") from error
-    given = {tensor.name for tensor in model.graph.initializer}  # old files list their weights as inputs, too
-    _check_inputs(path, [value.name for value in model.graph.input if value.name not in given])
+    weights = {tensor.name for tensor in model.graph.initializer}  # old files also list their weights as inputs
+    _check_inputs(path, [value.name for value in model.graph.input if value.name not in weights])
     locations = {ExternalDataInfo(tensor).location for tensor in _get_all_tensors(model) if uses_external_data(tensor)}
     for location in sorted(locations):
         if Path(location).name != location:

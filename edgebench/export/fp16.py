@@ -1,4 +1,4 @@
-"""float16: weights and arithmetic in half the size, for GPUs. Token ids stay integers and outputs float32."""
+"""float16: weights and arithmetic at half the size, for GPUs. Token ids stay integers, outputs stay float32."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def halve(skeleton: ir.Model) -> ir.Model:
-    """Return the skeleton in float16, by ONNX Runtime's own converter; it has no weights that could be lost."""
+    """Return the skeleton in float16, made by ONNX Runtime's converter. It contains no weights to round."""
     import onnx_ir as ir
     from onnxruntime.transformers.float16 import convert_float_to_float16
 
@@ -28,7 +28,7 @@ def to_half(values: NDArray[np.float32], *, where: str) -> NDArray[np.float16]:
     """Return the values as float16.
 
     Raises:
-        CheckpointError: one is beyond what float16 can hold.
+        CheckpointError: a value is outside the range of float16.
     """
     import numpy as np
 

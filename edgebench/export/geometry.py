@@ -1,4 +1,4 @@
-"""Geometry: the sizes of an XLM-R model; all of its config that shapes the graph."""
+"""Geometry: the sizes of an XLM-R model, i.e. the part of its config that determines the graph."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from edgebench.errors import CheckpointError
 if TYPE_CHECKING:
     from transformers import XLMRobertaConfig
 
-#: The only one that the exported positions are right for; transformers dropped the others.
+#: The only position embedding that the exported graph computes correctly; transformers dropped the others.
 _POSITIONS = "absolute"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Geometry:
-    """Sizes, in the words and with the defaults of XLMRobertaConfig."""
+    """Sizes, with the names and defaults of XLMRobertaConfig."""
 
     vocab_size: int = 30522
     hidden_size: int = 768
@@ -33,11 +33,11 @@ class Geometry:
 
     @property
     def max_seq_len(self) -> int:
-        """The longest input in tokens: positions are counted from pad_token_id + 1."""
+        """The longest input in tokens. Positions start at pad_token_id + 1."""
         return self.max_position_embeddings - self.pad_token_id - 1
 
     def config(self) -> XLMRobertaConfig:
-        """Return the config of transformers, with the plain attention that gives the smallest graph."""
+        """Return the transformers config, with eager attention, which gives the smallest graph."""
         from transformers import XLMRobertaConfig
 
         return XLMRobertaConfig(**asdict(self), attn_implementation="eager")  # type: ignore[call-arg]
@@ -47,7 +47,7 @@ def geometry_from_config(config: Mapping[str, Any], *, where: str) -> Geometry:
     """Return the geometry that a `config.json` describes.
 
     Raises:
-        CheckpointError: not an XLM-R model, or a size is missing its sense.
+        CheckpointError: it is not an XLM-R model, or a size is invalid.
     """
     model_type = config.get("model_type")
     if model_type != "xlm-roberta":
@@ -75,7 +75,7 @@ def geometry_from_config(config: Mapping[str, Any], *, where: str) -> Geometry:
 
 
 def architectures(config: Mapping[str, Any]) -> list[str]:
-    """Return the classes that a `config.json` names."""
+    """Return the architectures that a `config.json` names."""
     named = config.get("architectures")
     return [str(name) for name in named] if isinstance(named, list) else []
 

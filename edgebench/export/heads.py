@@ -1,4 +1,4 @@
-"""The heads that can be exported: one row each."""
+"""The heads that can be exported."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from edgebench.errors import CheckpointError, UnknownName
 
 
 class Answer(StrEnum):
-    """What an output says, by its shape for one example."""
+    """What an output means, with its shape for one example."""
 
-    LABELS = "labels"  # (labels,): one decision an example
-    TOKEN_LABELS = "token labels"  # noqa: S105 - (tokens, labels): one decision a token
-    POSITIONS = "positions"  # (tokens,): one decision an example, which token
+    LABELS = "labels"  # (labels,): one decision per example
+    TOKEN_LABELS = "token labels"  # noqa: S105 - (tokens, labels): one decision per token
+    POSITIONS = "positions"  # (tokens,): one decision per example: which token
     STATES = "states"  # (tokens, hidden): no decision; compared after averaging over tokens
 
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """One output of the exported model, by the name that transformers gives it."""
+    """One output of the exported model, with its name in transformers."""
 
     name: str
     answer: Answer
@@ -27,10 +27,13 @@ class Output:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Head:
-    """What sits on the encoder. `arguments` are the class's, beside its config.
+    """The layers on top of the encoder.
 
-    `labels_weight` is the weight that has a row for each label. `has_choices`: an example is several sequences: inputs
-    [batch, choices, tokens], outputs [batch, choices].
+    Attributes:
+        labels_weight: name of the weight that has one row per label.
+        has_choices: an example consists of several sequences: inputs [batch, choices, tokens], outputs
+            [batch, choices].
+        arguments: arguments of the class, in addition to its config.
     """
 
     task: str
@@ -85,7 +88,7 @@ HEADS = {
 
 
 def find_head(task: str | None, architectures: list[str], *, where: str) -> Head:
-    """Return the head for a task, or (None) the one that a checkpoint's config names.
+    """Return the head for a task; if task is None, the one that a checkpoint's config names.
 
     Raises:
         UnknownName: there is no such task.

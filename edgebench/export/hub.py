@@ -1,4 +1,4 @@
-"""Hub: a checkpoint of the Hugging Face hub, downloaded to the hub's own cache."""
+"""Hub: downloads a checkpoint from the Hugging Face hub, into the cache of huggingface_hub."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _SAFETENSORS, _BIN = ["model*.safetensors"], ["pytorch_model*.bin"]
 
 
 def may_be_hub_id(source: str) -> bool:
-    """Whether a name has the form of a hub id: NAME or OWNER/NAME."""
+    """Return whether a name has the form of a hub id: NAME or OWNER/NAME."""
     return _ID.fullmatch(source) is not None
 
 
 def download(hub_id: str) -> Path:
-    """Return the folder of a hub checkpoint, downloaded unless it is there: safetensors, or .bin where there are none.
+    """Return the folder of a hub checkpoint, downloaded if necessary: safetensors if available, else .bin.
 
     Raises:
         CheckpointError: the hub can't be reached, or has no such checkpoint.
@@ -37,7 +37,7 @@ def download(hub_id: str) -> Path:
         raise MissingExtra("huggingface_hub", "export", f"downloading {hub_id}") from error
 
     def fetch(patterns: list[str]) -> Path:
-        # only the top folder: below it lie the same weights in other formats
+        # only the top folder: subfolders contain the same weights in other formats
         return Path(snapshot_download(hub_id, allow_patterns=patterns, ignore_patterns=["*/*"]))
 
     try:

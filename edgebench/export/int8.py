@@ -1,12 +1,15 @@
-"""Dynamic int8: weights as int8 in the file, activations quantised while the model runs.
+"""Dynamic int8: weights are stored as int8, activations are quantised while the model runs.
 
-The same operators as ONNX Runtime's `quantize_dynamic` writes, which its sessions fuse, with three differences. An
-embedding has one scale for each row instead of one for the table. What goes into a feed-forward layer's second matrix
-has one scale for each token: behind GELU a few tokens are larger by orders of magnitude, and one scale for all of them
-leaves the others nothing (on real weights most of what dynamic int8 loses is lost there). Its bytes use seven bits, so
-that processors without VNNI, which add products in pairs of 16 bits, don't saturate. And it is done tensor by
-tensor while the file is made, so that no float32 model is ever loaded for it.
-The weights of a head's last layers on one token (Gemm) stay float32: less than 1 % of the file, and of the time.
+The graph uses the operators that ONNX Runtime's `quantize_dynamic` writes, which its sessions fuse. Three differences:
+
+- An embedding has one scale per row instead of one per table.
+- The input of a feed-forward layer's second matrix has one scale per token. After GELU, a few tokens are larger by
+  orders of magnitude; with one common scale, all other tokens round to almost nothing. On real weights, this input
+  causes most of the accuracy loss of dynamic int8. Its values use seven bits, because processors without VNNI add
+  products in pairs of 16 bits and would saturate.
+- Quantisation runs tensor by tensor while the file is written, so the float32 model is never in memory.
+
+The weights of a head's last layers on one token (Gemm) stay float32: less than 1 % of the file and of the latency.
 """
 
 from __future__ import annotations
@@ -22,30 +25,30 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _LARGEST = 127  # symmetric: -128 is not used
-_STEPS = 127  # of what is quantised by token: two products with int8 then fit into 16 bits
-_SMALLEST_SCALE = 1e-30  # of a token that is all zeros
-#: The second matrix of a feed-forward layer, by its name.
+_STEPS = 127  # levels of activations quantised per token: two products with int8 then fit into 16 bits
+_SMALLEST_SCALE = 1e-30  # for a token that is all zeros
+#: Name of the second matrix of a feed-forward layer.
 _DOWN_PROJECTION = re.compile(r"\.?layer\.\d+\.output\.dense\.")
 _BLOCK_ROWS = 8192
 
 
 def quantise(graph: ir.Graph, weight: ir.Value, values: NDArray[np.float32]) -> bool:
-    """Rewrite the nodes that use this weight so that they take it as int8; return whether that was possible.
+    """Rewrite the nodes that use this weight so that they take it as int8. Return whether that was possible.
 
     Args:
-        values: the weight's content; shape (rows, columns) where it can be quantised.
+        values: the weight's values. Only weights of shape (rows, columns) can be quantised.
     """
     import numpy as np
 
     uses = {(node.op_type, index) for node, index in weight.uses()}
     if values.ndim != 2 or not uses <= {("MatMul", 1), ("Gather", 0), ("Transpose", 0)} or not uses:
         return False
-    turned = uses == {("MatMul", 1)}  # stored as the product takes it: a scale a column; else a scale a row
-    if not turned and ("MatMul", 1) in uses:
+    per_column = uses == {("MatMul", 1)}  # a matrix product takes one scale per column, a lookup one per row
+    if not per_column and ("MatMul", 1) in uses:
         return False
-    quantised, scales = quantise_symmetric(values, axis=0 if turned else 1)
+    quantised, scales = quantise_symmetric(values, axis=0 if per_column else 1)
     stored = _initializer(graph, f"{weight.name}.int8", quantised)
-    scale = _initializer(graph, f"{weight.name}.scale", scales[0] if turned else scales)
+    scale = _initializer(graph, f"{weight.name}.scale", scales[0] if per_column else scales)
     for node, _ in list(weight.uses()):
         if node.op_type == "MatMul" and _DOWN_PROJECTION.search(str(weight.name)):
             _quantise_matmul_by_token(graph, node, stored, scale, column_sums=quantised.sum(axis=0, dtype=np.int32))
@@ -54,15 +57,16 @@ def quantise(graph: ir.Graph, weight: ir.Value, values: NDArray[np.float32]) -> 
         elif node.op_type == "Gather":
             _quantise_gather(graph, node, stored, scale)
         else:
-            of_columns = _initializer(graph, f"{weight.name}.column_scale", scales[:, 0])
-            _quantise_tied(graph, node, stored, of_columns, columns=scales.size)
+            column_scale = _initializer(graph, f"{weight.name}.column_scale", scales[:, 0])
+            _quantise_tied(graph, node, stored, column_scale, columns=scales.size)
     return True
 
 
 def quantise_symmetric(values: NDArray[np.float32], *, axis: int) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    """Return int8 values and the scales that turn them back, one for each slice along `axis` (kept, of length 1).
+    """Return int8 values and their scales, one for each slice along `axis` (the axis is kept, with length 1).
 
-    values: shape (rows, columns). A slice of zeros has scale 1.
+    Args:
+        values: shape (rows, columns). A slice of zeros gets scale 1.
     """
     import numpy as np
 
@@ -71,14 +75,14 @@ def quantise_symmetric(values: NDArray[np.float32], *, axis: int) -> tuple[NDArr
     scales[scales == 0] = 1
     quantised = np.empty(values.shape, np.int8)
     spread = np.broadcast_to(scales, values.shape)
-    for start in range(0, len(values), _BLOCK_ROWS):  # an embedding is large: no second float copy of it
+    for start in range(0, len(values), _BLOCK_ROWS):  # avoids a second float copy of a large embedding
         block = slice(start, start + _BLOCK_ROWS)
         quantised[block] = np.rint(values[block] / spread[block])
     return quantised, scales
 
 
 def _quantise_matmul(graph: ir.Graph, node: ir.Node, stored: ir.Value, scale: ir.Value, *, columns: int) -> None:
-    """x @ W -> Mul(Cast(MatMulInteger(quantised x, quantised W)), scale of x * scales of W): one scale a column."""
+    """x @ W -> Mul(Cast(MatMulInteger(quantised x, quantised W)), scale of x * scales of W), one scale per column."""
     import numpy as np
     import onnx_ir as ir
 
@@ -96,7 +100,7 @@ def _quantise_matmul_by_token(
 ) -> None:
     """x @ W -> (quantised x @ quantised W - zero point of the token * sums of W's columns) * its scale * W's scales.
 
-    The zero points are taken out afterwards, for ONNX Runtime's MatMulInteger has only one for all tokens.
+    The zero points are subtracted afterwards, because ONNX Runtime's MatMulInteger has only one for all tokens.
     """
     import numpy as np
     import onnx_ir as ir
@@ -128,20 +132,20 @@ def _quantise_matmul_by_token(
 
 
 def _quantise_tied(graph: ir.Graph, transpose: ir.Node, stored: ir.Value, scale: ir.Value, *, columns: int) -> None:
-    """x @ Transpose(W), W also an embedding: its int8 rows are the columns of the product, turned round on loading."""
+    """x @ Transpose(W), W also an embedding: its int8 rows are the columns of the product."""
     import onnx_ir as ir
 
-    turned = ir.node("Transpose", [stored], attributes={"perm": [1, 0]})
-    turned.outputs[0].name = f"{stored.name}.transposed"
-    graph.insert_before(transpose, turned)
+    transposed = ir.node("Transpose", [stored], attributes={"perm": [1, 0]})
+    transposed.outputs[0].name = f"{stored.name}.transposed"
+    graph.insert_before(transpose, transposed)
     for node, _ in list(transpose.outputs[0].uses()):
         assert node.op_type == "MatMul"  # noqa: S101 - the decoder of a masked language model
-        _quantise_matmul(graph, node, turned.outputs[0], scale, columns=columns)
+        _quantise_matmul(graph, node, transposed.outputs[0], scale, columns=columns)
     graph.remove(transpose, safe=True)
 
 
 def _quantised_input(graph: ir.Graph, node: ir.Node) -> tuple[ir.Value, ir.Value, ir.Value]:
-    """Return the int8 form of a node's first input, its scale and zero point; several nodes share one."""
+    """Return a node's first input as int8, its scale and its zero point. Nodes with the same input share them."""
     import onnx_ir as ir
 
     value = node.inputs[0]
@@ -157,7 +161,7 @@ def _quantised_input(graph: ir.Graph, node: ir.Node) -> tuple[ir.Value, ir.Value
 
 
 def _quantise_gather(graph: ir.Graph, node: ir.Node, stored: ir.Value, scale: ir.Value) -> None:
-    """Gather(W, ids) -> Cast(Gather(quantised W, ids)) * Gather(scales, ids): one scale a row."""
+    """Gather(W, ids) -> Cast(Gather(quantised W, ids)) * Gather(scales, ids), one scale per row."""
     import onnx_ir as ir
 
     ids = node.inputs[1]
@@ -169,7 +173,7 @@ def _quantise_gather(graph: ir.Graph, node: ir.Node, stored: ir.Value, scale: ir
 
 
 def _replace(graph: ir.Graph, node: ir.Node, nodes: list[ir.Node]) -> None:
-    """Put nodes in the place of one; the last one's output takes over from its."""
+    """Replace a node by several; the output of the last one replaces its output."""
     (old,), (new,) = node.outputs, nodes[-1].outputs
     for position, made in enumerate(nodes):
         made.name = f"{node.name}.{position}.{made.op_type}"

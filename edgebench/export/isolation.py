@@ -1,7 +1,7 @@
-"""Isolation: the heavy part of an export runs in a child process.
+"""Isolation: runs the memory-intensive part of an export in a child process.
 
-So its peak of memory is its own and is given back, what torch prints goes to a log, and a kill for want of memory is an
-error message. The child's half is worker.py.
+Its peak memory can then be measured and is released afterwards, output of torch goes to a log, and a kill by the
+out-of-memory killer becomes an error message. worker.py is the program of the child.
 """
 
 from __future__ import annotations
@@ -19,20 +19,25 @@ from typing import Any
 from edgebench import errors
 from edgebench.errors import ExportError
 
-#: What starts the child. -P: a torch.py in the working folder is none of ours.
+#: Command of the child. -P: don't import modules such as a torch.py from the working folder.
 WORKER = (sys.executable, "-P", "-m", "edgebench.export.worker")
 _LOG_TAIL = 4000
-#: How a process ends for want of memory: the kernel kills it, or a native library that gets none gives up.
+#: How a process ends without memory: the kernel kills it, or a native library aborts when an allocation fails.
 _MEMORY_SIGNALS = (signal.SIGKILL, signal.SIGABRT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """What the child does; paths as strings. `checkpoint` None: the reference model that `source` names.
+    """The child's job; paths are strings.
 
-    `skeleton` (ONNX) and `expected` (what torch answers) are made if they are not there. TFLite: `made_from` is the
-    float32 file, `elsewhere` the further runtimes to check in, as (version of tflite-runtime, Python); with
-    `only_elsewhere` the file is in the folder, and nothing else is done.
+    Attributes:
+        checkpoint: the folder; None for the reference model that `source` names.
+        expected: file of torch's outputs; written if it does not exist.
+        folder: existing folder for the exported files.
+        skeleton: ONNX: file of the skeleton; written if it does not exist.
+        made_from: TFLite: the float32 file to quantise.
+        elsewhere: TFLite: further runtimes to check in, as (version of tflite-runtime, Python).
+        only_elsewhere: the file is already in the folder; only check it in the further runtimes.
     """
 
     source: str
@@ -40,7 +45,7 @@ class Job:
     task: str
     format: str
     expected: str
-    folder: str  # for the files; exists
+    folder: str
     skeleton: str = ""
     made_from: str | None = None
     buckets: tuple[int, ...] = ()
@@ -49,14 +54,15 @@ class Job:
     only_elsewhere: bool = False
 
 
-def want_of_memory(source: str, what: str) -> str:
-    """Return the message of an export that had too little memory."""
+def out_of_memory_message(source: str, what: str) -> str:
+    """Return the message for an export that ran out of memory."""
     return f"{source}: {what}; try to close other programs, or export on a larger machine"
 
 
 def run_job(job: Job, *, on_progress: Callable[[str], None]) -> dict[str, Any]:
-    """Return the child's result: `parity`, `parity_elsewhere`, `refused_by`, `parameters`, `peak_rss_bytes`; with
-    `only_elsewhere` the second and third.
+    """Return the child's result: `parity`, `parity_elsewhere`, `refused_by`, `parameters` and `peak_rss_bytes`.
+
+    With `only_elsewhere`, it is `parity_elsewhere` and `refused_by` alone.
 
     Raises:
         ExportError: the export failed, or the child was killed.
@@ -91,14 +97,14 @@ def run_job(job: Job, *, on_progress: Callable[[str], None]) -> dict[str, Any]:
 
 
 def _converse(child: subprocess.Popen[bytes], job: Job, on_progress: Callable[[str], None]) -> dict[str, Any]:
-    """Return the child's last line; empty if it ended without one."""
+    """Return the child's last message; empty if it ended without a result or an error."""
     assert child.stdin is not None and child.stdout is not None  # noqa: S101 - both are pipes
     with child.stdout:
         try:
             with child.stdin:
                 child.stdin.write(json.dumps(asdict(job)).encode())
         except BrokenPipeError:
-            pass  # its exit status says why
+            pass  # the exit status gives the reason
         for line in child.stdout:
             answer: dict[str, Any] = json.loads(line)
             if "progress" not in answer:
@@ -114,7 +120,7 @@ def _error(job: Job, answer: dict[str, Any], status: int) -> ExportError:
         return kind(message) if issubclass(kind, ExportError) else ExportError(message)
     if -status in _MEMORY_SIGNALS:
         return ExportError(
-            want_of_memory(job.source, f"the export was killed by signal {-status}, probably for want of memory")
+            out_of_memory_message(job.source, f"the export was killed by signal {-status}, probably for want of memory")
         )
     if status < 0:
         return ExportError(f"{job.source}: the export died of signal {-status}; -vv shows the end of its log")

@@ -1,4 +1,4 @@
-"""Names of variants: two models of one session must be told apart, and must not share scores."""
+"""Names of variants: models of one session need distinct names, also because scores are looked up by name."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ from pathlib import Path
 def unique_names(sources: Sequence[tuple[str, str]]) -> list[str]:
     """Return a name for each `(source, default name)`, in order; equal sources have equal names.
 
-    Where several sources have the same name, it is lengthened by their parent folders until they differ:
-    `m/en/best.onnx` and `m/multi/best.onnx` become `en/best` and `multi/best`. What can't be told apart so is named by
-    its source.
+    If several sources have the same name, parent folders are prepended until the names differ: `m/en/best.onnx` and
+    `m/multi/best.onnx` become `en/best` and `multi/best`. If that does not help, the name is the source.
     """
     longer = {source: _lengthened(source, name) for source, name in sources}
     depth = dict.fromkeys(longer, 0)
@@ -30,8 +29,8 @@ def unique_names(sources: Sequence[tuple[str, str]]) -> list[str]:
 
 
 def _lengthened(source: str, name: str) -> list[str]:
-    """Return the name, then with one parent folder before it, with two ..., at last the source itself."""
-    # As it was named, links and all, before where it really is.
+    """Return the name alone, then with one parent folder, with two, and so on; the last entry is the source itself."""
+    # First the path with its symbolic links, then the resolved path.
     for path in (Path(os.path.abspath(source)), Path(source).resolve()):  # noqa: PTH100
         parents = path.parts[1:]
         while parents and name not in (parents[-1], Path(parents[-1]).stem):

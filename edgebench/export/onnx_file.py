@@ -1,4 +1,4 @@
-"""ONNX files: a skeleton filled with weights, written in one piece or, above protobuf's bound, in two."""
+"""ONNX files: a skeleton filled with weights. Above protobuf's size limit, the weights are in a second file."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 MODEL_NAME = "model.onnx"
 DATA_NAME = "model.onnx.data"
 
-#: Protobuf reads no message of 2 GiB or more; the graph itself needs some of it.
+#: Protobuf reads no message of 2 GiB or more. The margin is for the graph itself.
 LARGEST_FILE_BYTES = 2**31 - (64 << 20)
 
 
 def write_fp32(skeleton: ir.Model, weights: Weights, folder: Path) -> None:
-    """Write the skeleton with its weights as they are; they are read one at a time, while being written."""
+    """Write the skeleton with float32 weights. They are read one at a time, while the file is written."""
     import onnx_ir as ir
 
     for value in take_weights(skeleton.graph, weights):
@@ -34,7 +34,7 @@ def write_fp32(skeleton: ir.Model, weights: Weights, folder: Path) -> None:
 
 
 def write_fp16(skeleton: ir.Model, weights: Weights, folder: Path) -> None:
-    """Write the skeleton in float16, its weights rounded while being written."""
+    """Write the skeleton in float16. Its weights are rounded one at a time, while the file is written."""
     import onnx_ir as ir
 
     model = halve(skeleton)
@@ -47,7 +47,7 @@ def write_fp16(skeleton: ir.Model, weights: Weights, folder: Path) -> None:
 
 
 def write_int8(skeleton: ir.Model, weights: Weights, folder: Path) -> None:
-    """Write the skeleton with its matrices as int8 and its activations quantised as it runs."""
+    """Write the skeleton with int8 matrices and dynamically quantised activations."""
     for value in take_weights(skeleton.graph, weights):
         tensor = _read_tensor(weights, value)
         if not quantise(skeleton.graph, value, tensor.numpy()):
@@ -57,7 +57,7 @@ def write_int8(skeleton: ir.Model, weights: Weights, folder: Path) -> None:
 
 
 def take_weights(graph: ir.Graph, weights: Weights) -> list[ir.Value]:
-    """Return the graph's weights, no longer inputs of it.
+    """Remove the weights from the graph's inputs and return them.
 
     Raises:
         CheckpointError: the checkpoint lacks one of them.
@@ -70,7 +70,7 @@ def take_weights(graph: ir.Graph, weights: Weights) -> list[ir.Value]:
 
 
 def _read_tensor(weights: Weights, value: ir.Value) -> ir.Tensor[Any]:
-    """Return a weight as the graph wants it, transposed where its name says so."""
+    """Return a weight, transposed if its name ends in TRANSPOSED."""
     import numpy as np
     import onnx_ir as ir
 
@@ -90,7 +90,7 @@ def _read_half(weights: Weights, value: ir.Value) -> ir.Tensor[Any]:
 
 
 def save(model: ir.Model, folder: Path, *, largest_file_bytes: int = LARGEST_FILE_BYTES) -> None:
-    """Write model.onnx, with its tensors in it if that leaves it small enough, else beside it in model.onnx.data."""
+    """Write model.onnx, with its tensors inside if it is small enough, else in model.onnx.data in the same folder."""
     import onnx_ir as ir
 
     tensors = [value.const_value for value in model.graph.initializers.values() if value.const_value is not None]
@@ -101,10 +101,10 @@ def save(model: ir.Model, folder: Path, *, largest_file_bytes: int = LARGEST_FIL
 
 
 def _write_streaming(model: ir.Model, path: Path) -> None:
-    """Write a model in one piece, tensor by tensor.
+    """Write a model to one file, tensor by tensor.
 
-    Protobuf's own way holds all of the file in memory, twice or more. A message is the sequence of its fields, so the
-    graph's initializers can be written behind the rest of it.
+    Protobuf's serialiser holds the complete file in memory at least twice. A message is the sequence of its fields, so
+    the graph's initializers can be written after the rest of the graph.
     """
     import numpy as np
     import onnx
@@ -119,7 +119,7 @@ def _write_streaming(model: ir.Model, path: Path) -> None:
     prefixes = []
     for name, value in initializers.items():
         tensor = value.const_value
-        assert tensor is not None  # noqa: S101 - all were given their content
+        assert tensor is not None  # noqa: S101 - the writers set every value
         dims = static_shape(value)
         header = onnx.TensorProto(name=name, data_type=int(tensor.dtype), dims=dims).SerializeToString()
         header += _prefix(_RAW_DATA, tensor.nbytes)
@@ -137,7 +137,7 @@ _GRAPH, _INITIALIZER, _RAW_DATA = 7, 5, 9
 
 
 def _prefix(field: int, size: int) -> bytes:
-    """Return what stands before a length-delimited field of protobuf: its tag and size as varints."""
+    """Return the header of a length-delimited protobuf field: its tag and size as varints."""
     encoded = bytearray([field << 3 | 2])
     while size > 127:
         encoded.append(size & 127 | 128)

@@ -1,4 +1,4 @@
-"""Parity: what an exported file answers, held against the checkpoint run by torch on the same inputs."""
+"""Parity: compares the outputs of an exported file with those of the checkpoint in torch, on the same inputs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from edgebench.artifact import Format, OutputParity, Parity
 from edgebench.errors import ExportError, ParityError
-from edgebench.export.cache import write_whole
+from edgebench.export.cache import write_atomically
 from edgebench.export.checkpoint import Checkpoint
 from edgebench.export.heads import Answer, Head, Output
 from edgebench.export.skeleton import INPUTS
@@ -27,21 +27,21 @@ if TYPE_CHECKING:
 
 #: Token ids of one example: (tokens,), or (choices, tokens) for a head with choices.
 Ids: TypeAlias = "NDArray[np.int64]"
-#: What a model answers to one example, by the output's name, without batch dimension.
+#: Outputs of a model for one example, by output name, without batch dimension.
 Outputs: TypeAlias = "dict[str, NDArray[np.float32]]"
 
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """How far an artifact may be from torch and be kept."""
+    """How far an artifact's outputs may differ from torch's before it is rejected."""
 
     max_abs_diff: float = float("inf")
     mean_cosine: float = -1.0
-    padding_neutral: bool = True  # an example's answer does not depend on the batch that it is in
+    padding_neutral: bool = True  # an example's outputs don't depend on its batch
 
 
 _FLOAT32 = Bound(max_abs_diff=1e-3)
-#: Real checkpoints reach 0.98; a broken scale falls far below. Activations are quantised with all that is in the batch.
+#: Real checkpoints reach 0.98; a wrong scale gives far less. Activation scales depend on everything in the batch.
 _INT8 = Bound(mean_cosine=0.95, padding_neutral=False)
 BOUNDS = {
     Format.ONNX_FP32: _FLOAT32,
@@ -51,20 +51,24 @@ BOUNDS = {
     Format.TFLITE_INT8: _INT8,
 }
 
-#: Of random weights, a head's few numbers are noise about a constant; what is broken has no direction at all.
+#: With random weights, a head's few outputs are noise about a constant; a broken file gives unrelated directions.
 _RANDOM_INT8 = Bound(mean_cosine=0.5, padding_neutral=False)
 
-_EXAMPLES = 40  # at least 32, whatever the texts
-_CHOICES = 2  # of a file that takes any number
+_EXAMPLES = 40
+_CHOICES = 2  # for a file that takes any number
 _PADDED_BATCH = 4
-#: Of an output with more labels than this (a vocabulary), only some tokens are compared: it is a megabyte a token.
+#: With more labels than this (a vocabulary), only some tokens are compared: each token has a megabyte of output.
 _MOST_LABELS = 4096
 _SAMPLED_TOKENS = 4
 
 
 def parity_inputs(checkpoint: Checkpoint, *, longest: int, choices: int | None = None) -> list[Ids]:
-    """Return examples of varied length: multilingual text where there is a tokenizer, else seeded random ids; the last
-    one of `longest` tokens, none of more. choices: sequences of an example, where the file fixes it."""
+    """Return examples of various lengths: multilingual text if there is a tokenizer, else seeded random ids.
+
+    Args:
+        longest: maximum length in tokens; the last example has exactly this length.
+        choices: sequences per example, if the file fixes it.
+    """
     import numpy as np
 
     if checkpoint.tokenizer is not None:
@@ -81,17 +85,18 @@ def parity_inputs(checkpoint: Checkpoint, *, longest: int, choices: int | None =
 
 
 def _with_choices(ids: Ids, choices: int) -> Ids:
-    """Return an example of several sequences: the ids, and the same turned round."""
+    """Return an example of several sequences: the ids, then the reversed ids, rotated."""
     import numpy as np
 
-    return np.stack([np.roll(ids[::-1], turn) if turn else ids for turn in range(choices)])
+    return np.stack([np.roll(ids[::-1], shift) if shift else ids for shift in range(choices)])
 
 
 def expected_outputs(checkpoint: Checkpoint, inputs: Sequence[Ids], folder: Path, key: str) -> list[Outputs]:
-    """Return what the checkpoint itself answers to each example alone, by torch or as kept from an earlier export.
+    """Return torch's outputs of the checkpoint for each example alone, computed now or cached by an earlier export.
 
     Args:
-        folder, key: where it is kept, and under which name; the key stands for the checkpoint and torch's version.
+        folder: where the outputs are cached.
+        key: identifies the checkpoint and torch's version.
 
     Raises:
         CheckpointError: transformers can't load or run it.
@@ -114,7 +119,7 @@ def _read_expected(path: Path, head: Head, count: int) -> list[Outputs] | None:
             return [{output.name: kept[f"{i}.{output.name}"] for output in head.outputs} for i in range(count)]
     except (OSError, ValueError, KeyError, EOFError):
         return None
-    except Exception as error:  # zipfile's own, for a file that is not whole
+    except Exception as error:  # zipfile's own exception, for an incomplete file
         if type(error).__module__ == "zipfile":
             return None
         raise
@@ -126,7 +131,7 @@ def _keep_expected(path: Path, outputs: Sequence[Outputs]) -> None:
     content = io.BytesIO()
     named = {f"{i}.{name}": values for i, answer in enumerate(outputs) for name, values in answer.items()}
     np.savez(content, **named)  # type: ignore[arg-type]
-    write_whole(path, content.getvalue())
+    write_atomically(path, content.getvalue())
 
 
 def _torch_outputs(checkpoint: Checkpoint, inputs: Sequence[Ids]) -> list[Outputs]:
@@ -144,7 +149,7 @@ def _torch_outputs(checkpoint: Checkpoint, inputs: Sequence[Ids]) -> list[Output
 
 
 def _sampled(outputs: Outputs) -> Outputs:
-    """Return the outputs, of a very wide one only a few tokens, evenly spaced."""
+    """Return the outputs; of a very wide output only a few tokens, evenly spaced."""
     import numpy as np
 
     def sample(values: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -163,12 +168,12 @@ def check(
     *,
     runtime: Callable[[], str],
 ) -> Parity:
-    """Return how near the outputs of an exported file come to torch's.
+    """Return how far the outputs of an exported file differ from torch's.
 
     Args:
-        answers: the file's, one table an example, without batch dimension and padding; taken one at a time.
+        answers: the file's outputs per example, without batch dimension and padding; consumed one at a time.
         expected: as `expected_outputs` returns them.
-        runtime: what the file was run in, with its version; asked once all answers are there.
+        runtime: returns the runtime and its version; called after all answers were consumed.
 
     Raises:
         ParityError: they are further apart than the format's bound allows.
@@ -182,9 +187,9 @@ def check(
 def check_onnx(
     path: Path, checkpoint: Checkpoint, format: Format, inputs: Sequence[Ids], expected: Sequence[Outputs]
 ) -> Parity:
-    """Return how near an ONNX file's outputs come to torch's, each example alone.
+    """Return how far an ONNX file's outputs differ from torch's, for each example alone.
 
-    Where that must not matter, some are also run in one padded batch, within the same bound.
+    If padding must not change the outputs, some examples are also checked in one padded batch, with the same bound.
 
     Raises:
         ParityError: they are further apart than the format's bound allows.
@@ -215,7 +220,7 @@ def check_onnx(
 
 
 def compare(expected: Sequence[Outputs], actual: Sequence[Outputs], head: Head, *, runtime: str | None) -> Parity:
-    """Return the distance between two lists of outputs, one entry an example."""
+    """Return the distance between two lists of outputs, one entry per example."""
     outputs = tuple(
         _compare_output(
             [answer[output.name] for answer in expected], [answer.get(output.name) for answer in actual], output
@@ -244,13 +249,13 @@ def _compare_output(
         return wide.mean(axis=0) if output.answer is Answer.STATES else wide.ravel()
 
     pairs = [(a, b) for a, b in zip(expected, actual, strict=True) if b is not None and a.shape == b.shape]
-    whole = len(pairs) == len(expected)
-    cosines = [_cosine(vector(a), vector(b)) for a, b in pairs] if whole else [0.0]
+    complete = len(pairs) == len(expected)
+    cosines = [_cosine(vector(a), vector(b)) for a, b in pairs] if complete else [0.0]
     decides = output.answer is not Answer.STATES and any(answer.shape[-1] > 1 for answer in expected)
-    same = [np.atleast_1d(a.argmax(axis=-1) == b.argmax(axis=-1)) for a, b in pairs] if decides and whole else []
+    same = [np.atleast_1d(a.argmax(axis=-1) == b.argmax(axis=-1)) for a, b in pairs] if decides and complete else []
     return OutputParity(
         name=output.name,
-        max_abs_diff=max(_difference(a, b) for a, b in pairs) if whole else float("inf"),
+        max_abs_diff=max(_difference(a, b) for a, b in pairs) if complete else float("inf"),
         cosine=min(cosines),
         mean_cosine=float(np.mean(cosines)),
         argmax_agreement=float(np.concatenate(same).mean()) if same else (0.0 if decides else None),
@@ -262,7 +267,7 @@ def _bound(format: Format, checkpoint: Checkpoint) -> Bound:
 
 
 def refuse(parity: Parity, bound: Bound, format: Format, *, where: str) -> None:
-    """Raise ParityError where an artifact of this format must not be kept."""
+    """Raise ParityError if an artifact exceeds the bound."""
     if not parity.max_abs_diff <= bound.max_abs_diff:
         raise ParityError(
             f"{where}: {format} differs from torch by {parity.max_abs_diff:.2g} in {parity.runtime}"
@@ -277,7 +282,7 @@ def refuse(parity: Parity, bound: Bound, format: Format, *, where: str) -> None:
 
 
 def _difference(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
-    """Largest absolute difference; infinite where one is not finite."""
+    """Return the largest absolute difference; infinity if a value is not finite."""
     import numpy as np
 
     if not (np.isfinite(a).all() and np.isfinite(b).all()):
@@ -286,7 +291,7 @@ def _difference(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
 
 
 def _cosine(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
-    """Cosine of two vectors, 0 where one has no direction."""
+    """Return the cosine of two vectors; 0 if one is zero or not finite."""
     import numpy as np
 
     norm = float(np.linalg.norm(a) * np.linalg.norm(b))
@@ -294,9 +299,9 @@ def _cosine(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
 
 
 def _unpadded(outputs: Outputs, head: Head, tokens: int) -> Outputs:
-    """Return one row of a padded batch's outputs without what stands for padding."""
-    of_tokens = {output.name for output in head.outputs if output.answer is not Answer.LABELS}
-    return {name: values[:tokens] if name in of_tokens else values for name, values in outputs.items()}
+    """Return one row of a padded batch's outputs, without the padding."""
+    per_token = {output.name for output in head.outputs if output.answer is not Answer.LABELS}
+    return {name: values[:tokens] if name in per_token else values for name, values in outputs.items()}
 
 
 def _open_session(path: Path) -> onnxruntime.InferenceSession:

@@ -1,4 +1,4 @@
-"""Pipeline: from what the user named to an artifact in the cache."""
+"""Pipeline: from the source that the user named to an artifact in the cache."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from edgebench.export.tflite_file import default_buckets
 from edgebench.export.tflite_runtimes import TFLITE_RUNTIMES
 from edgebench.variant import Variant
 
-#: Part of every artifact's key: raise it when the same checkpoint would give another file.
+#: Part of every artifact's key. Raise it when the same checkpoint gives a different file than before.
 EXPORTER_VERSION = 4
 
 #: An artifact and its record.
@@ -33,7 +33,7 @@ Found: TypeAlias = tuple[Artifact, dict[str, Any]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exported:
-    """An artifact and the variant it was made from; `cached` says that it was there already."""
+    """An artifact and the variant it was made from. `cached`: it was not made by this call."""
 
     variant: Variant
     artifact: Artifact
@@ -53,26 +53,26 @@ def export_model(
     cache: Path | None = None,
     on_progress: Say | None = None,
 ) -> Exported:
-    """Return a checkpoint as an artifact, exported unless the cache has it.
+    """Return a checkpoint as an artifact. It is exported unless the cache has it.
 
     Args:
         source: a Hugging Face folder, a hub id, `reference:tiny|minilm|base|large`, or an existing .onnx or .tflite
-            file (or the folder that an export left it in), which is taken as it is, whatever `format` says.
-        name: of the variant; default: the folder's, the hub id, the reference's.
+            file (or the folder that an export wrote it to), which is used unchanged; `format` is then ignored.
+        name: name of the variant; default: the name of the folder, hub id or reference.
         task: which head to export; default: the one in the checkpoint's config. `encoder` leaves the head out.
-        out: also copy the files to OUT/<name>/<format>/, where the artifact then is.
-        max_seq_len: longest input in tokens; default: as long as the model allows.
-        buckets: TFLite only: lengths in tokens to make signatures for; default: 32, 64, 128, 256 and 512, up to
+        out: also copy the files to OUT/<name>/<format>/; the returned artifact is then there.
+        max_seq_len: longest input in tokens; default: the model's maximum.
+        buckets: TFLite only: input lengths, in tokens, to make signatures for; default: 32, 64, 128, 256 and 512, up to
             max_seq_len.
-        choices: TFLite only: sequences of an example of a multiple choice; default: 2.
+        choices: TFLite only: sequences per multiple-choice example; default: 2.
         cache: folder of artifacts; default: $EDGEBENCH_CACHE, else ~/.cache/edgebench.
 
     Raises:
-        UsageError: no such source, format or task; max_seq_len or a bucket is out of bounds.
-        CheckpointError: the checkpoint is not what it should be.
-        ParityError: the exported file answers something else; nothing is kept.
-        ExportError: it can't be written, or the export was killed.
-        MissingExtra: torch or one of its companions is not installed.
+        UsageError: there is no such source, format or task; or max_seq_len or a bucket is out of range.
+        CheckpointError: the checkpoint is invalid or not supported.
+        ParityError: the exported file's outputs differ from torch's; nothing is kept.
+        ExportError: the file can't be written, or the export was killed.
+        MissingExtra: torch or another package of the extra is not installed.
     """
     say = on_progress or (lambda _: None)
     cache = cache or artifacts.cache_folder()
@@ -106,7 +106,7 @@ def _take_existing(path: Path, *, name: str | None, cache: Path, say: Say) -> Ex
 
 
 def _name_of_file(path: Path) -> str:
-    """Return a file's name, or what `out` calls it: OUT/<name>/<format>/model.onnx."""
+    """Return a variant name for a file: its stem, or <name> for OUT/<name>/<format>/model.onnx."""
     if path.stem != "model":
         return path.stem
     folder = path.parent.resolve()
@@ -124,7 +124,7 @@ def _export(
         _make(checkpoint, format, shapes, cache=cache, key=key, say=say)
         found = artifacts.find_artifact(cache, key)
     elif format.runtime == "tflite":
-        found = _checked_further(checkpoint, shapes, found, cache=cache, key=key, say=say)
+        found = _check_in_more_runtimes(checkpoint, shapes, found, cache=cache, key=key, say=say)
     if found is None:
         raise CheckpointError(f"{checkpoint.source}: the artifact in {cache} was removed while it was made; try again")
     artifact, record = found
@@ -138,7 +138,7 @@ def _export(
 
 
 def _identity(checkpoint: Checkpoint, format: Format, cache: Path, say: Say) -> dict[str, Any]:
-    """Return all that decides the artifact's content, but for its shapes."""
+    """Return everything that determines the artifact's content, except its shapes."""
     recipe = RECIPES[format]
     return _graph_identity(checkpoint, format) | {
         "format": str(format),
@@ -165,7 +165,7 @@ def _graph_identity(checkpoint: Checkpoint, format: Format) -> dict[str, Any]:
 
 
 def _expected_key(checkpoint: Checkpoint, cache: Path, say: Say) -> str:
-    """Return the name of what torch answers for this checkpoint, whatever it is exported to."""
+    """Return the cache key of torch's outputs for this checkpoint, which all formats share."""
     identity = {
         "exporter": EXPORTER_VERSION,
         "geometry": asdict(checkpoint.geometry),
@@ -178,7 +178,7 @@ def _expected_key(checkpoint: Checkpoint, cache: Path, say: Say) -> str:
 
 
 def _tokenizer_hash(checkpoint: Checkpoint, cache: Path, say: Say) -> str | None:
-    """Return the hash of the tokenizer that makes the inputs of the parity check; None where they are random."""
+    """Return the hash of the tokenizer that encodes the parity check's inputs; None if they are random."""
     if checkpoint.tokenizer is None:
         return None
     files = [Path(checkpoint.tokenizer) / name for name in TOKENIZER_FILES]
@@ -217,7 +217,7 @@ def _make(checkpoint: Checkpoint, format: Format, shapes: Shapes, *, cache: Path
             vocab_size=checkpoint.geometry.vocab_size,
             pad_token_id=checkpoint.geometry.pad_token_id,
             head=checkpoint.head.architecture,
-            # From the checkpoint to this file, whichever step was cached.
+            # The total from checkpoint to this file, whether or not the base was cached.
             seconds=round(time.perf_counter() - start + ((base.artifact.seconds or 0) if base else 0), 3),
             peak_rss_bytes=_highest(result["peak_rss_bytes"], base.artifact.peak_rss_bytes if base else None),
         )
@@ -234,7 +234,7 @@ def _job(
     cache: Path,
     say: Say,
 ) -> Job:
-    """Return what a child is to know of a file that lies, or is to lie, in a folder."""
+    """Return the job of a child process for a file in `folder`, which exists already or is to be made."""
     return Job(
         source=checkpoint.source,
         checkpoint=str(checkpoint.folder) if checkpoint.folder else None,
@@ -248,17 +248,19 @@ def _job(
     )
 
 
-def _checked_further(checkpoint: Checkpoint, shapes: Shapes, found: Found, *, cache: Path, key: str, say: Say) -> Found:
-    """Return a kept .tflite file, checked in those runtimes, too, that were not there when it was made.
+def _check_in_more_runtimes(
+    checkpoint: Checkpoint, shapes: Shapes, found: Found, *, cache: Path, key: str, say: Say
+) -> Found:
+    """Return a cached .tflite file, also checked in the runtimes that were not available when it was made.
 
-    A check that can't be had now, for want of memory say, takes nothing from a file that was good before.
+    If such a check fails to run, for example for lack of memory, the file stays valid.
 
     Raises:
-        ParityError: one of them answers something else; the file is no longer kept.
+        ParityError: outputs in one of the runtimes differ; the file is removed from the cache.
     """
     artifact, record = found
-    told = {parity.runtime for parity in artifact.parity_elsewhere} | set(artifact.refused_by)
-    missing = [version for version in TFLITE_RUNTIMES if f"tflite-runtime {version}" not in told]
+    checked_in = {parity.runtime for parity in artifact.parity_elsewhere} | set(artifact.refused_by)
+    missing = [version for version in TFLITE_RUNTIMES if f"tflite-runtime {version}" not in checked_in]
     elsewhere = other_runtimes(missing, cache, say)
     if not elsewhere:
         return found
@@ -278,8 +280,8 @@ def _checked_further(checkpoint: Checkpoint, shapes: Shapes, found: Found, *, ca
         refused_by={**artifact.refused_by, **result["refused_by"]},
     )
     record = record | checked.to_json()
-    with suppress(ExportError):  # a cache that can't be written
-        artifacts.tell_artifact(cache, key, record)
+    with suppress(ExportError):  # the cache may be read-only
+        artifacts.update_record(cache, key, record)
     return checked, record
 
 
@@ -296,5 +298,5 @@ def _default_name(checkpoint: Checkpoint) -> str:
 def _copy_out(exported: Exported, out: Path) -> Exported:
     folder_name = re.sub(r"[^\w.-]+", "-", exported.variant.name).strip(".-") or "model"
     folder = out / folder_name / str(exported.artifact.format)
-    copied = artifacts.copy_artifact(exported.artifact, folder, told={"variant": exported.variant.to_json()})
+    copied = artifacts.copy_artifact(exported.artifact, folder, extra={"variant": exported.variant.to_json()})
     return replace(exported, artifact=copied)

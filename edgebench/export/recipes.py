@@ -1,4 +1,4 @@
-"""Recipes: what each format is made with, and from; all that its cache key must know of the tools."""
+"""Recipes: which tools make each format, and from what. Their versions are part of the cache key."""
 
 from __future__ import annotations
 
@@ -13,10 +13,14 @@ _TORCH = ("torch", "transformers")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """How a format comes about.
+    """How a format is made.
 
-    `tracers` are the distributions whose versions shape the graph, `writers` what else shapes the file, `checkers` what
-    its parity was checked with. `made_from`: the format that it is made from instead of the checkpoint.
+    Attributes:
+        tracers: distributions whose versions determine the graph.
+        writers: further distributions whose versions determine the file.
+        checkers: distributions that the parity check uses.
+        extra: the extra of edgebench that installs them.
+        made_from: the format that it is made from, instead of from the checkpoint.
     """
 
     tracers: tuple[str, ...]
@@ -49,7 +53,7 @@ def versions(distributions: tuple[str, ...], *, extra: str) -> dict[str, str]:
     """Return the versions of these distributions.
 
     Raises:
-        MissingExtra: one is not installed; `extra` brings it.
+        MissingExtra: one is not installed; `extra` installs it.
     """
     found = {}
     for distribution in distributions:

@@ -1,4 +1,4 @@
-"""Reference models: XLM-R geometries with seeded random weights. Real latency, meaningless outputs, no scores."""
+"""Reference models: XLM-R geometries with seeded random weights. Their latency is realistic; they have no scores."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-#: Part of every reference artifact's identity: raise it when the numbers change.
+#: Part of every reference artifact's key. Raise it when the weights change.
 SEED = 1
 
-#: XLM-R base as published, with a head of three labels (as for XNLI).
+#: XLM-R base as published, with three labels (as for XNLI).
 _BASE = Geometry(vocab_size=250002, max_position_embeddings=514, type_vocab_size=1, num_labels=3, layer_norm_eps=1e-5)
 
 REFERENCES = {
@@ -34,7 +34,7 @@ def find_reference(source: str) -> Geometry:
     """Return the geometry behind `reference:NAME`.
 
     Raises:
-        UnknownName: there is none of that name.
+        UnknownName: there is no reference model of that name.
     """
     name = source.removeprefix(REFERENCE_PREFIX)
     if name not in REFERENCES:
@@ -43,9 +43,9 @@ def find_reference(source: str) -> Geometry:
 
 
 def random_tensor(name: str, shape: tuple[int, ...], geometry: Geometry) -> NDArray[np.float32]:
-    """Return the weights of that name as a fresh XLM-R has them: normal(0, 0.02), norms 1, biases and padding rows 0.
+    """Return the initial weights of an XLM-R tensor: normal(0, 0.02); norms are 1, biases and padding rows 0.
 
-    Each tensor has its own stream, so that neither order nor choice of tensors changes a byte.
+    Each tensor has a random stream derived from its name, so its values don't depend on which tensors are made before.
     """
     import numpy as np
 

@@ -1,7 +1,7 @@
-"""Skeleton: the ONNX graph of a geometry and head, its weights left out.
+"""Skeleton: the ONNX graph of a geometry and head, without weights.
 
-Traced once on torch's meta device, where tensors have shapes and no data, so XLM-R large needs half a gigabyte. In the
-file, weights are inputs of the graph beside `input_ids` and `attention_mask`: variants of one geometry share it.
+It is traced on torch's meta device, where tensors have shapes but no data, so XLM-R large needs half a gigabyte. In the
+skeleton, the weights are further inputs of the graph, so variants of the same geometry share it.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     import onnx_ir as ir
     import torch
 
-#: Version of the ONNX operators, and of the file: what the oldest runtimes of boards read (onnxruntime 1.19).
+#: Versions of the ONNX operators and of the file that the oldest supported runtime (onnxruntime 1.19) reads.
 OPSET = 18
 IR_VERSION = 10
 INPUTS = ("input_ids", "attention_mask")
-#: Ends the name of a weight that the graph wants transposed: [inputs, outputs] where torch keeps [outputs, inputs].
+#: Suffix of a weight that the graph takes transposed: [inputs, outputs], where torch stores [outputs, inputs].
 TRANSPOSED = ".transposed"
-#: Where the exporter notes the modules that a node comes from.
+#: Metadata key under which the exporter stores the modules of a node.
 _SCOPES = "pkg.torch.onnx.name_scopes"
 
 
@@ -33,7 +33,7 @@ def trace(geometry: Geometry, head: Head) -> ir.Model:
 
     model: ir.Model = _export(geometry, head, torch).model
     graph = model.graph
-    # Weights have no data that constant folding could read: as inputs of the graph it leaves them alone.
+    # Weights have no data for constant folding; it leaves them alone if they are inputs of the graph.
     for name, value in list(graph.initializers.items()):
         value.const_value = None
         value.name = name.removeprefix("model.")
@@ -48,7 +48,7 @@ def trace(geometry: Geometry, head: Head) -> ir.Model:
     _name_dimensions(graph)
     model.ir_version = IR_VERSION
     model.producer_name, model.producer_version = "edgebench", ""
-    _strip_notes(model)
+    _strip_metadata(model)
     return model
 
 
@@ -62,7 +62,7 @@ def _export(geometry: Geometry, head: Head, torch: Any) -> Any:
     import transformers
 
     class Traced(torch.nn.Module):  # type: ignore[misc]
-        """The model with its mask made additive and its token types fixed: a graph without data-dependent shapes."""
+        """The model with an additive mask and fixed token types, so that no shape depends on data."""
 
         def __init__(self) -> None:
             super().__init__()
@@ -80,7 +80,7 @@ def _export(geometry: Geometry, head: Head, torch: Any) -> Any:
                 "token_type_ids": torch.zeros((1, 1), dtype=torch.int64, device=input_ids.device),
             }
             if head.has_choices:
-                # The class itself would flatten the mask as if it were of tokens.
+                # The class's own forward() would flatten the 4-D mask like token ids.
                 pooled = self.model.roberta(**arguments)[1]
                 return (self.model.classifier(pooled).reshape(shape[:-1]),)
             outputs = self.model(**arguments)
@@ -89,7 +89,7 @@ def _export(geometry: Geometry, head: Head, torch: Any) -> Any:
     sizes = (2, 3, 16) if head.has_choices else (2, 16)
     lengths = dict.fromkeys(range(len(sizes)), torch.export.Dim.DYNAMIC)
     with torch.device("meta"), torch.no_grad():
-        # Two tensors: one given twice would be taken for one input.
+        # Two tensors, because the tracer would take the same tensor twice as one input.
         example = tuple(torch.ones(sizes, dtype=torch.int64) for _ in INPUTS)
         program = torch.export.export(Traced().eval(), example, dynamic_shapes=(lengths, lengths), strict=False)
     return torch.onnx.export(
@@ -105,7 +105,7 @@ def _export(geometry: Geometry, head: Head, torch: Any) -> Any:
 
 
 def _fold_transposes(graph: ir.Graph) -> None:
-    """Let the graph take linear layers' weights as it multiplies by them."""
+    """Remove the transpositions of linear layers' weights: the graph takes these weights transposed."""
     import onnx_ir as ir
 
     for node in list(graph):
@@ -113,16 +113,16 @@ def _fold_transposes(graph: ir.Graph) -> None:
         if weight is None or not weight.is_graph_input() or list(node.attributes["perm"].as_ints()) != [1, 0]:
             continue
         if len(weight.uses()) > 1:
-            continue  # tied to the embeddings: the file holds it once, and runtimes turn it round as they load it
+            continue  # tied to the embeddings: stored once; runtimes transpose it on loading
         shape = ir.Shape(static_shape(weight)[::-1])
-        turned = ir.Value(name=f"{weight.name}{TRANSPOSED}", shape=shape, type=weight.type)
-        node.outputs[0].replace_all_uses_with(turned)
+        transposed = ir.Value(name=f"{weight.name}{TRANSPOSED}", shape=shape, type=weight.type)
+        node.outputs[0].replace_all_uses_with(transposed)
         graph.remove(node, safe=True)
-        graph.inputs.append(turned)
+        graph.inputs.append(transposed)
 
 
 def _reorder_gelu(graph: ir.Graph) -> None:
-    """Write x * (0.5 * y) as (x * y) * 0.5: the same bits, in the order that ONNX Runtime fuses to one operator."""
+    """Write x * (0.5 * y) as (x * y) * 0.5: bit-identical, and ONNX Runtime fuses this order to one operator."""
     import onnx_ir as ir
 
     for node in list(graph):
@@ -146,7 +146,7 @@ def _reorder_gelu(graph: ir.Graph) -> None:
 
 
 def _name_nodes(graph: ir.Graph) -> None:
-    """Put the module that a node comes from before its name: `roberta.encoder.layer.3.output.dense/node_linear_23`."""
+    """Prefix each node's name with its module: `roberta.encoder.layer.3.output.dense/node_linear_23`."""
     for node in graph:
         scopes = ast.literal_eval(node.metadata_props.get(_SCOPES, "['', '']"))
         module = scopes[-2].removeprefix("model").removeprefix(".") if len(scopes) > 1 else ""
@@ -154,7 +154,7 @@ def _name_nodes(graph: ir.Graph) -> None:
 
 
 def _name_dimensions(graph: ir.Graph) -> None:
-    """Call the dynamic dimensions batch, choices and sequence instead of torch's symbols."""
+    """Rename the dynamic dimensions from torch's symbols to batch, choices and sequence."""
     import onnx_ir as ir
 
     symbols = [str(dim) for dim in graph.inputs[0].shape or ()]
@@ -165,8 +165,8 @@ def _name_dimensions(graph: ir.Graph) -> None:
             value.shape = ir.Shape([dim if isinstance(dim, int) else names.get(str(dim)) for dim in value.shape])
 
 
-def _strip_notes(model: ir.Model) -> None:
-    """Drop what the exporter notes on every node: stack traces, with this machine's paths."""
+def _strip_metadata(model: ir.Model) -> None:
+    """Remove the exporter's metadata from every node: stack traces, which contain local paths."""
     model.metadata_props.clear()
     model.graph.metadata_props.clear()
     for node in model.graph:

@@ -1,4 +1,4 @@
-"""What the user named, before anything is exported: which checkpoint it is, and which inputs its file will take."""
+"""Sources: resolves the model that the user named to a checkpoint, and the input shapes of its export."""
 
 from __future__ import annotations
 
@@ -20,15 +20,14 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shapes:
-    """What a .tflite file fixes: lengths in tokens, sequences of an example. Empty for ONNX, which fixes neither."""
+    """Input shapes that a .tflite file fixes: lengths in tokens, sequences per example. ONNX fixes neither."""
 
     buckets: tuple[int, ...] = ()
     choices: int | None = None
 
 
 def longest_input(source: str | Path, format: Format | None = None) -> int | None:
-    """Return how many tokens a model takes in a format, from its config alone; None for an existing file, which doesn't
-    tell.
+    """Return the longest input of a model in a format, in tokens, from its config; None for an existing file.
 
     Raises:
         UsageError, CheckpointError: as for `export_model`.
@@ -40,10 +39,12 @@ def longest_input(source: str | Path, format: Format | None = None) -> int | Non
 
 
 def refuse_texts(source: str | Path, format: Format, texts: Sequence[str]) -> None:
-    """Refuse texts that are longer than what a checkpoint's export takes; of an existing file only its inputs tell.
+    """Refuse texts that are longer than the longest input of a checkpoint's export.
+
+    Does nothing for an existing file, whose limit is not known here.
 
     Raises:
-        ConfigError: some are too long.
+        ConfigError: some texts are too long, or the checkpoint has no tokenizer.
         UsageError, CheckpointError, MissingExtra: as for `export_model`.
     """
     if existing_file(source) is not None:
@@ -58,7 +59,7 @@ def refuse_texts(source: str | Path, format: Format, texts: Sequence[str]) -> No
 
 
 def find_checkpoint(source: str, *, task: str | None, say: Say = lambda _: None) -> Checkpoint:
-    """Return the checkpoint behind a folder, hub id or reference name; from the hub it is downloaded.
+    """Return the checkpoint that a folder, hub id or reference name stands for. Hub checkpoints are downloaded.
 
     Raises:
         UsageError, CheckpointError: as for `export_model`.
@@ -70,7 +71,7 @@ def find_checkpoint(source: str, *, task: str | None, say: Say = lambda _: None)
         return open_checkpoint(folder, source=source, task=task)
     if folder.exists():
         raise ConfigError(f"{source} is neither a checkpoint's folder nor an .onnx or .tflite file")
-    # `runs/xnli` looks like a hub id too; where there is a folder `runs`, a folder was meant.
+    # `runs/xnli` also looks like a hub id. If there is a folder `runs`, the user meant a folder.
     if not hub.may_be_hub_id(source) or (folder.parent != Path() and folder.parent.is_dir()):
         raise ConfigError(f"no such folder: {source}")
     say(f"fetching {source} from the hub")

@@ -1,6 +1,6 @@
-"""What a .tflite file answers in a TFLite runtime on this machine, run by the agent's own code in a child process.
+"""Outputs of a .tflite file in a TFLite runtime on this machine, computed by the agent's code in a child process.
 
-So what is compared is what boards will answer, padding included; and a runtime that dies takes nothing with it.
+The parity check thus covers the code that runs on boards, padding included, and survives a crash of the runtime.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ if TYPE_CHECKING:
     Ids = NDArray[np.int64]
     Outputs = dict[str, NDArray[np.float32]]
 
-_NOBODY = "0" * 64  # the hash of what nothing checks here: the files are given by path
-_MOST_TOKENS = 2048  # of one child: masked language models answer with a megabyte a token
+_UNCHECKED = "0" * 64  # placeholder hash: the files are passed by path and not verified
+_MOST_TOKENS = 2048  # per child process: a masked language model outputs a megabyte per token
 
 
 class Refused(ExportError):
-    """The runtime can't read the file, whatever memory it has."""
+    """The runtime can't read the file, for a reason other than lack of memory."""
 
 
 class TFLiteRuntime:
-    """A runtime by the agent's name for it, in the Python that has it.
+    """A runtime, by the agent's name for it, and the Python that it is installed in.
 
-    `version`, with the library's name in it, is known once it has answered.
+    `version` (library name and version) is None until the first answer.
     """
 
     def __init__(self, name: str, python: Path) -> None:
@@ -45,14 +45,14 @@ class TFLiteRuntime:
         self.version: str | None = None
 
     def answers(self, path: Path, head: Head, inputs: Sequence[Ids], *, pad_token_id: int) -> Iterator[Outputs]:
-        """Yield what the file answers to each input alone, without batch dimension and padding.
+        """Yield the file's outputs for each input alone, without batch dimension and padding.
 
         Args:
             inputs: token ids of shape (tokens,), or (choices, tokens) for a head with choices.
 
         Raises:
             Refused: the runtime can't read the file.
-            ExportError: it did not answer, for another reason: it is not there any more, or was killed.
+            ExportError: it did not answer for another reason: it was removed or killed.
         """
         for part in _parts(inputs):
             with tempfile.TemporaryDirectory() as folder:
@@ -61,7 +61,7 @@ class TFLiteRuntime:
                     yield from _read(file, names, head, part)
 
     def _run(self, path: Path, inputs: Sequence[Ids], folder: Path, *, pad_token_id: int) -> list[str]:
-        """Run the inputs; return the names of the outputs, which are then in the folder."""
+        """Run the inputs and write the outputs to the folder; return the names of the outputs."""
         import numpy as np
 
         rows = [row for ids in inputs for row in np.atleast_2d(ids)]
@@ -70,8 +70,8 @@ class TFLiteRuntime:
             run_id="parity",
             mode="infer",
             runtime=self.name,
-            files=[{"name": path.name, "sha256": _NOBODY, "path": str(path.absolute())}],
-            inputs_sha256=_NOBODY,
+            files=[{"name": path.name, "sha256": _UNCHECKED, "path": str(path.absolute())}],
+            inputs_sha256=_UNCHECKED,
             lengths=[len(row) for row in rows],
             batch=1,
             choices=len(rows) // len(inputs),
@@ -100,9 +100,9 @@ class TFLiteRuntime:
         try:
             reply: dict[str, Any] = json.loads(lines[-1])
         except (IndexError, ValueError):
-            said = " ".join(done.stderr.decode(errors="replace").split())[-300:]
+            log = " ".join(done.stderr.decode(errors="replace").split())[-300:]
             how = f"died of signal {-done.returncode}" if done.returncode < 0 else f"ended with {done.returncode}"
-            raise ExportError(f"{self.name} {how} over {path.name}: {said}") from None
+            raise ExportError(f"{self.name} {how} over {path.name}: {log}") from None
         if not reply["ok"]:
             refused = reply["kind"] == "model_rejected"
             raise (Refused if refused else ExportError)(f"{self.name}: {reply['message']}")
@@ -111,7 +111,7 @@ class TFLiteRuntime:
 
 
 def _parts(inputs: Sequence[Ids]) -> Iterator[list[Ids]]:
-    """Yield the inputs in parts of a bounded number of tokens."""
+    """Yield the inputs in batches of at most _MOST_TOKENS tokens (or one input)."""
     part: list[Ids] = []
     for ids in inputs:
         if part and sum(other.size for other in part) + ids.size > _MOST_TOKENS:
@@ -124,17 +124,17 @@ def _parts(inputs: Sequence[Ids]) -> Iterator[list[Ids]]:
 def _read(file: Any, names: Sequence[str], head: Head, inputs: Sequence[Ids]) -> Iterator[Outputs]:
     import numpy as np
 
-    lengths_of = {output.name: output.answer is not Answer.LABELS for output in head.outputs}
+    is_per_token = {output.name: output.answer is not Answer.LABELS for output in head.outputs}
     for ids in inputs:
         records = {name: np.load(file, allow_pickle=False)[0] for name in names}
         yield {
-            name: records[name][: ids.shape[-1]] if of_tokens else records[name]
-            for name, of_tokens in lengths_of.items()
+            name: records[name][: ids.shape[-1]] if per_token else records[name]
+            for name, per_token in is_per_token.items()
         }
 
 
 def _agent_path() -> str:
-    """Return the folder that the agent's package lies in."""
+    """Return the folder that contains the agent's package."""
     spec = find_spec("edgebench_agent")
     assert spec is not None and spec.origin is not None  # noqa: S101 - we import it above
     return str(Path(spec.origin).parent.parent)

@@ -1,4 +1,4 @@
-"""The Pythons in which a .tflite file is checked beside this one's runtime, made when they are first needed."""
+"""The further Python environments in which a .tflite file is checked, created on first use."""
 
 from __future__ import annotations
 
@@ -11,32 +11,35 @@ from edgebench.errors import EdgebenchError, ExportError
 from edgebench.export import cache as artifacts
 from edgebench.export.tflite_runtimes import tflite_runtime_python
 
-_TRY_AGAIN_S = 3600  # to make an environment that could not be made
+_RETRY_S = 3600  # wait after a failed attempt to create an environment
 
 
 def other_runtimes(versions: Iterable[str], cache: Path, say: Callable[[str], None]) -> list[tuple[str, str]]:
-    """Return the Pythons of these TFLite runtimes, which older boards have, as (version, path), made where they are not
-    there yet. A machine that can't make one checks without it, and says so; it tries again an hour later."""
+    """Return (version, path of a Python) for each of these TFLite runtimes, which older boards have.
+
+    Missing environments are created. If that fails, the runtime is left out with a message, and the next attempt is
+    made an hour later.
+    """
     found = []
     for version in versions:
         failed = cache / "environments" / f"tflite-runtime-{version}.failed"
         try:
-            reason = _failed_lately(failed)
+            reason = _recent_failure(failed)
             if reason is None:
                 found.append((version, str(tflite_runtime_python(version, cache=cache, on_progress=say))))
                 failed.unlink(missing_ok=True)
         except EdgebenchError as error:
             reason = str(error)
-            with suppress(ExportError):  # a cache that can't be written
-                artifacts.write_whole(failed, reason.encode())
+            with suppress(ExportError):  # the cache may be read-only
+                artifacts.write_atomically(failed, reason.encode())
         if reason is not None:
             say(f"not checked in tflite-runtime {version}: {reason}")
     return found
 
 
-def _failed_lately(note: Path) -> str | None:
-    """Return why an environment could not be made, where that is not long ago."""
+def _recent_failure(note: Path) -> str | None:
+    """Return why an environment could not be created, if that was recently; else None."""
     try:
-        return note.read_text(encoding="utf-8") if time.time() - note.stat().st_mtime < _TRY_AGAIN_S else None
+        return note.read_text(encoding="utf-8") if time.time() - note.stat().st_mtime < _RETRY_S else None
     except OSError:
         return None

@@ -1,12 +1,15 @@
-"""TFLite files: a checkpoint converted by litert-torch, and the same quantised to int8 by ai-edge-quantizer.
+"""TFLite files: a checkpoint converted by litert-torch, optionally quantised to int8 by ai-edge-quantizer.
 
-One signature per length bucket, `tokens_32` for inputs of up to 32 tokens, all of them on the same weights. Inputs are
-int32 `input_ids` and `attention_mask` [1, tokens] ([1, choices, tokens] for multiple choice).
+There is one signature per length bucket, e.g. `tokens_32` for inputs of up to 32 tokens. They share the weights.
+Inputs are int32 `input_ids` and `attention_mask` [1, tokens] ([1, choices, tokens] for multiple choice).
 
-Three things that both libraries leave open decide whether old runtimes give right numbers. Int8 weights have one scale
-a tensor: tflite-runtime 2.14 loads one scale a channel and answers nonsense. Activations are quantised with a zero
-point (asymmetrically): new runtimes always do, old ones only where the file says so, and without it the two agree to
-0.997 only. And constants lie inside the flatbuffer, for tflite-runtime 2.13 does not look elsewhere.
+Old runtimes give correct outputs only if three settings, which both libraries leave open, are right:
+
+- Int8 weights have one scale per tensor. tflite-runtime 2.14 loads files with one scale per channel, but its outputs
+  are wrong.
+- Activations are quantised with a zero point (asymmetrically). New runtimes always do so, old ones only if the file
+  requests it; without it, the cosine between the two is only 0.997.
+- Constants are inside the flatbuffer, because tflite-runtime 2.13 does not look elsewhere.
 """
 
 from __future__ import annotations
@@ -27,37 +30,37 @@ if TYPE_CHECKING:
 
 MODEL_NAME = "model.tflite"
 
-#: Lengths in tokens that a file has signatures for, as far as the model reaches.
+#: Lengths in tokens that a file has signatures for, up to the model's maximum.
 DEFAULT_BUCKETS = (32, 64, 128, 256, 512)
-#: Sequences of an example of a multiple choice, which the file fixes: XCOPA's number.
+#: Sequences per multiple-choice example, which the file fixes; as in XCOPA.
 DEFAULT_CHOICES = 2
 
-#: Flatbuffers end at 2 GiB; constants of larger files lie behind it.
+#: Flatbuffers are limited to 2 GiB; larger files have their constants outside the flatbuffer.
 LARGEST_FLATBUFFER_BYTES = 2**31 - (64 << 20)
-#: What a masked position's attention scores are lowered by: far enough for an exponential of 0 in float32.
+#: Added to a masked position's attention scores; its exponential is 0 in float32.
 _MASKED = -1e4
 _IDENTIFIER = b"TFL3"
 _ALIGNMENT = 16
 _INPUTS = ("input_ids", "attention_mask")
 
 
-def choose_buckets(asked: Sequence[int] | None, longest: int, *, where: str) -> tuple[int, ...]:
+def choose_buckets(requested: Sequence[int] | None, longest: int, *, where: str) -> tuple[int, ...]:
     """Return the lengths to make signatures for, ascending; by default DEFAULT_BUCKETS, up to `longest` tokens.
 
     Raises:
-        ConfigError: one that was asked for is longer than the model allows, or below 1.
+        ConfigError: a requested length is longer than the model allows, or below 1.
     """
-    if asked is None:
+    if requested is None:
         return default_buckets(longest)
-    wrong = [bucket for bucket in asked if not 1 <= bucket <= longest]
-    if wrong or not asked:
+    wrong = [bucket for bucket in requested if not 1 <= bucket <= longest]
+    if wrong or not requested:
         got = ", ".join(map(str, wrong)) or "none"
         raise ConfigError(f"{where}: buckets must be 1..{longest} tokens, the model's positions; got {got}")
-    return tuple(sorted(set(asked)))
+    return tuple(sorted(set(requested)))
 
 
 def default_buckets(longest: int, *, reach: int = DEFAULT_BUCKETS[-1]) -> tuple[int, ...]:
-    """Return DEFAULT_BUCKETS as far as a model of `longest` tokens goes, and its end, at most `reach`."""
+    """Return DEFAULT_BUCKETS below `longest` tokens, and the smaller of `longest` and `reach`."""
     return tuple(sorted({*(bucket for bucket in DEFAULT_BUCKETS if bucket < longest), min(longest, reach)}))
 
 
@@ -75,12 +78,12 @@ def convert(checkpoint: Checkpoint, buckets: Sequence[int], choices: int | None,
     import torch
 
     model: Any = load_model(checkpoint)
-    model.set_attn_implementation("eager")  # no mask of booleans, which old runtimes can't index
+    model.set_attn_implementation("eager")  # avoids a boolean mask, which old runtimes can't index
     module = _wrapped(model, checkpoint.head, pad_token_id=checkpoint.geometry.pad_token_id)
     signatures: Any = litert_torch
     for bucket in buckets:
         shape = (1, bucket) if choices is None else (1, choices, bucket)
-        # Two tensors: one given twice would be taken for one input.
+        # Two tensors, because the tracer would take the same tensor twice as one input.
         example = {name: torch.ones(shape, dtype=torch.int32) for name in _INPUTS}
         signatures = signatures.signature(f"tokens_{bucket}", module, sample_kwargs=example)
     signatures.convert().export(str(path))
@@ -121,7 +124,7 @@ def _wrapped(model: Any, head: Head, *, pad_token_id: int) -> torch.nn.Module:
     import torch
 
     class Wrapped(torch.nn.Module):
-        """The model on int32 inputs, its positions, mask and token types worked out without booleans."""
+        """The model on int32 inputs, which computes positions, mask and token types without booleans."""
 
         def __init__(self) -> None:
             super().__init__()
@@ -138,7 +141,7 @@ def _wrapped(model: Any, head: Head, *, pad_token_id: int) -> torch.nn.Module:
                 "token_type_ids": torch.zeros_like(ids),
             }
             if head.has_choices:
-                # The class itself would flatten the mask as if it were of tokens.
+                # The class's own forward() would flatten the 4-D mask like token ids.
                 pooled = self.model.roberta(**arguments)[1]
                 return {head.outputs[0].name: self.model.classifier(pooled).reshape(-1, input_ids.shape[1])}
             answers = self.model(**arguments)
@@ -148,7 +151,7 @@ def _wrapped(model: Any, head: Head, *, pad_token_id: int) -> torch.nn.Module:
 
 
 def _finish(source: Path, path: Path) -> None:
-    """Write a quantised model so that every runtime reads the same numbers from it (see the top of this file)."""
+    """Write a quantised model with the settings that old runtimes need (see the module's docstring)."""
     import flatbuffers
     import numpy as np
     from ai_edge_litert import schema_py_generated as schema
@@ -174,13 +177,13 @@ def _finish(source: Path, path: Path) -> None:
 
 
 class _Constant:
-    """A constant that packs itself at a multiple of 16, as the schema wants and flatbuffers' Python code forgets."""
+    """A constant aligned to 16 bytes, as the schema requires; flatbuffers' Python code does not align it."""
 
     def __init__(self, content: NDArray[np.uint8] | None) -> None:
         self.content = content
 
     def Pack(self, builder: Any) -> int:  # noqa: N802 - the name that the generated schema calls
-        """Append to the builder and return where."""
+        """Append the constant to the builder and return its offset."""
         from ai_edge_litert import schema_py_generated as schema
 
         packed = None

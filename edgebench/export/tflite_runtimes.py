@@ -1,7 +1,6 @@
-"""Environments: Pythons of their own for what can't live in ours.
+"""Virtual environments with tflite-runtime, which can't be installed next to edgebench's own dependencies.
 
-tflite-runtime needs numpy < 2 and a Python that may be older than this one. An environment is made when it is first
-needed, in the cache, and found again after.
+tflite-runtime needs numpy < 2 and often an older Python. An environment is created in the cache on first use.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from pathlib import Path
 
 from edgebench.errors import BoardError
 
-#: The Pythons that each version of tflite-runtime has wheels for: the newest, and what Debian bullseye's libc resolves.
+#: Python versions with wheels, for the newest tflite-runtime and for the newest that works on Debian bullseye's libc.
 TFLITE_RUNTIMES = {
     "2.14.0": ("3.11", "3.10", "3.9", "3.8"),
     "2.13.0": ("3.10", "3.9", "3.8"),
@@ -32,28 +31,28 @@ def tflite_runtime_python(
     """Return a Python that has this version of tflite-runtime, with numpy and psutil.
 
     Args:
-        cache: where environments are kept; this one in <cache>/environments/tflite-runtime-<version>.
+        cache: the cache folder; the environment is <cache>/environments/tflite-runtime-<version>.
 
     Raises:
-        BoardError: no Python of this machine fits, or the packages can't be installed.
+        BoardError: this machine has no suitable Python, or the packages can't be installed.
     """
     folder = cache / "environments" / f"tflite-runtime-{version}"
     python = folder / "bin" / "python"
-    if _is_whole(folder):
+    if _is_intact(folder):
         return python
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with (folder.parent / f"{folder.name}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # who comes second finds it whole
-            if not _is_whole(folder):
+            fcntl.flock(lock, fcntl.LOCK_EX)  # another process may be creating it
+            if not _is_intact(folder):
                 _make(folder, version, on_progress)
     except OSError as error:
         raise BoardError(f"can't make an environment in {folder}: {error.strerror}") from error
     return python
 
 
-def _is_whole(folder: Path) -> bool:
-    """Return whether an environment is there, and the Python that it was made from still is."""
+def _is_intact(folder: Path) -> bool:
+    """Return whether an environment is complete and the Python that it was made from still exists."""
     return (folder / _COMPLETE).is_file() and (folder / "bin" / "python").exists()
 
 
@@ -66,7 +65,7 @@ def _make(folder: Path, version: str, on_progress: Callable[[str], None]) -> Non
             f" try to install one of Python {', '.join(TFLITE_RUNTIMES[version])}"
         )
     on_progress(f"making an environment for tflite-runtime {version} (once)")
-    shutil.rmtree(folder, ignore_errors=True)  # what an interrupted one left
+    shutil.rmtree(folder, ignore_errors=True)  # the remains of an interrupted installation
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     packages = [f"tflite-runtime=={version}", "numpy<2", "psutil"]
     for command in (
@@ -75,8 +74,8 @@ def _make(folder: Path, version: str, on_progress: Callable[[str], None]) -> Non
     ):
         done = subprocess.run(command, env=environment, capture_output=True, text=True, errors="replace", check=False)
         if done.returncode:
-            said = [line for line in (done.stderr + done.stdout).splitlines() if line.strip()]
-            errors = [line for line in said if line.startswith("ERROR")] or said
+            output = [line for line in (done.stderr + done.stdout).splitlines() if line.strip()]
+            errors = [line for line in output if line.startswith("ERROR")] or output
             shutil.rmtree(folder, ignore_errors=True)
             reason = errors[-1].strip()[:200] if errors else f"exit status {done.returncode}"
             raise BoardError(f"can't install tflite-runtime {version} for {base}: {reason}")
@@ -84,7 +83,7 @@ def _make(folder: Path, version: str, on_progress: Callable[[str], None]) -> Non
 
 
 def _fitting_pythons(version: str) -> Iterator[str]:
-    """Yield the Pythons of this machine that a version has wheels for, this one first."""
+    """Yield the Pythons of this machine that a version has wheels for, the running one first."""
     fitting = TFLITE_RUNTIMES[version]
     if f"{sys.version_info.major}.{sys.version_info.minor}" in fitting:
         yield sys.executable
@@ -100,7 +99,7 @@ def _fitting_pythons(version: str) -> Iterator[str]:
 
 
 def _version_of(path: Path) -> str | None:
-    """Return the version of a Python that can make environments; None where it doesn't run (a shim of nothing, say)."""
+    """Return the version of a Python that can create environments; None if it doesn't run (e.g. a dangling shim)."""
     try:
         done = subprocess.run([path, "-c", _PROBE], capture_output=True, text=True, timeout=30, check=False)
     except (OSError, subprocess.SubprocessError):

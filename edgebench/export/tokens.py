@@ -1,4 +1,4 @@
-"""Tokens: texts to token ids with the checkpoint's own tokenizer."""
+"""Tokens: encodes texts with the tokenizer of the checkpoint."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def encode_texts(
     """Return the token ids of texts, special tokens included.
 
     Args:
-        prefix: put before each text, as some sentence encoders want it ("query: ").
-        truncate: cut what is longer than the artifact takes, before the last special token.
+        prefix: put before each text, as some sentence encoders require ("query: ").
+        truncate: cut texts that are longer than the artifact takes; the last special token is kept.
 
     Raises:
         ConfigError: the artifact has no tokenizer, there are no texts, or some are longer than the artifact takes.
@@ -46,7 +46,13 @@ def encode_texts(
 
 
 def refuse_long(lengths: Sequence[int], limit: int, *, buckets: Sequence[int] = ()) -> None:
-    """Raise ConfigError where some texts, of so many tokens, are longer than a model or its file takes."""
+    """Raise ConfigError if some texts are longer than a model or its file takes.
+
+    Args:
+        lengths: of the texts, in tokens.
+        limit: the longest input, in tokens.
+        buckets: of a .tflite file, else empty.
+    """
     long = [position for position, length in enumerate(lengths) if length > limit]
     if long:
         what = "the longest that the file is made for" if buckets else "what the model takes"
@@ -57,7 +63,7 @@ def refuse_long(lengths: Sequence[int], limit: int, *, buckets: Sequence[int] = 
 
 
 def encode_with(tokenizer: str, texts: Sequence[str]) -> list[list[int]]:
-    """Return the token ids of each text, special tokens included, by the tokenizer in a folder.
+    """Return the token ids of each text, special tokens included, using the tokenizer in a folder.
 
     Raises:
         CheckpointError: the tokenizer can't be read.
@@ -81,26 +87,26 @@ def encode_with(tokenizer: str, texts: Sequence[str]) -> list[list[int]]:
 
 
 def _encode_fast(path: Path, texts: Sequence[str]) -> list[list[int]]:
-    """Without transformers, whose import takes seconds."""
+    """Encode without transformers, whose import takes seconds."""
     from tokenizers import Tokenizer
 
     try:
         fast = Tokenizer.from_file(str(path))
     except Exception as error:
         raise CheckpointError(f"{path} can't be read as a tokenizer: {' '.join(str(error).split())[:200]}") from error
-    # what training left in the file: nothing is cut, and batches are padded on the board
+    # the file may contain settings of the training; batches are padded on the board
     fast.no_truncation()
     fast.no_padding()
     return [encoding.ids for encoding in fast.encode_batch(list(texts))]
 
 
 def open_tokenizer(artifact: Artifact) -> Tokenizer:
-    """Return the tokenizer of the checkpoint that an artifact was made from, cutting and padding nothing.
+    """Return the tokenizer of the checkpoint that an artifact was made from, without truncation and padding.
 
     Raises:
-        ConfigError: the artifact has none, or it belongs to another checkpoint: it has more pieces than the model has
-            embeddings, or another padding.
-        CheckpointError: it can't be read.
+        ConfigError: the artifact has no tokenizer, or it belongs to another checkpoint (more tokens than the model has
+            embeddings, or another padding token).
+        CheckpointError: the tokenizer can't be read.
         MissingExtra: its library is not installed.
     """
     if artifact.tokenizer is None:

@@ -1,4 +1,4 @@
-"""Weights: the tensors of a checkpoint as float32, one at a time, and the checkpoint as torch runs it."""
+"""Weights: reads the tensors of a checkpoint as float32, one at a time, or loads the model into torch."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _ENCODER_PREFIX = "roberta."
-#: How checkpoints of before 2020 name the parameters of a LayerNorm.
+#: Names of LayerNorm parameters in checkpoints from before 2020, and today's names.
 _OLD_NAMES = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"}
-#: One parameter under two names, of which files hold either or both.
+#: Parameters with two names; files contain either or both.
 _TIED = {"lm_head.decoder.bias": "lm_head.bias", "lm_head.decoder.weight": "embeddings.word_embeddings.weight"}
 _LFS_POINTER = b"version https://git-lfs"
 
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """The tensors that a model's parameters are filled from; nothing is read before it is asked for."""
+    """The tensors of a checkpoint; each is read on request."""
 
     checkpoint: Checkpoint
     readers: Mapping[str, Callable[[], torch.Tensor]]  # by canonical name; empty for a reference model
 
     def read(self, name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
-        """Return the parameter of that name, shape `shape`, float32.
+        """Return the parameter of that name and shape, as float32.
 
         Raises:
             CheckpointError: it can't be read, has another shape, or holds something that is not a finite number.
@@ -55,22 +55,22 @@ class Weights:
         return values
 
     def check_labels(self) -> None:
-        """Raise CheckpointError where the head has other labels than config.json tells."""
+        """Raise CheckpointError if the head's number of labels differs from config.json's."""
         name = self.checkpoint.head.labels_weight
         if self.checkpoint.folder is None or name is None:
             return
         self.require([name])
         with reading(self.checkpoint.folder):
             found = len(self.readers[canonical(name)]())
-        told = self.checkpoint.geometry.num_labels
-        if found != told:
+        expected = self.checkpoint.geometry.num_labels
+        if found != expected:
             raise CheckpointError(
-                f"{self.checkpoint.folder}: config.json means {told} labels (2 where it names none), but {name} has"
+                f"{self.checkpoint.folder}: config.json means {expected} labels (2 where it names none), but {name} has"
                 f" {found}; set num_labels or id2label there"
             )
 
     def require(self, names: list[str]) -> None:
-        """Raise CheckpointError unless all these parameters are there."""
+        """Raise CheckpointError unless the checkpoint contains all these parameters."""
         if self.checkpoint.folder is None:
             return
         missing = [name for name in names if canonical(name) not in self.readers]
@@ -83,7 +83,7 @@ class Weights:
 
 
 def canonical(name: str) -> str:
-    """Return the name by which encoders are the same, whether saved alone or under a head."""
+    """Return a name without the prefix and spelling that differ between ways to save the same encoder."""
     for old, new in _OLD_NAMES.items():
         name = name.replace(old, new)
     name = name.removeprefix(_ENCODER_PREFIX)
@@ -94,7 +94,7 @@ def open_weights(checkpoint: Checkpoint) -> Weights:
     """Return the weights of a checkpoint.
 
     Raises:
-        CheckpointError: a file of weights can't be read.
+        CheckpointError: a weight file can't be read.
     """
     readers: dict[str, Callable[[], torch.Tensor]] = {}
     for path in checkpoint.weight_files:
@@ -105,7 +105,7 @@ def open_weights(checkpoint: Checkpoint) -> Weights:
 
 
 def load_model(checkpoint: Checkpoint) -> torch.nn.Module:
-    """Return the checkpoint as transformers itself loads it: float32, in evaluation mode.
+    """Return the checkpoint as transformers loads it: float32, in evaluation mode.
 
     Raises:
         CheckpointError: transformers can't load it.
@@ -137,7 +137,7 @@ def load_model(checkpoint: Checkpoint) -> torch.nn.Module:
 
 
 class reading:  # noqa: N801 - reads as a statement
-    """Turn what safetensors, torch and transformers raise over a bad file into a CheckpointError."""
+    """Translate exceptions of safetensors, torch and transformers over a bad file into CheckpointError."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -167,7 +167,7 @@ def _open_safetensors(path: Path) -> dict[str, Callable[[], Any]]:
 def _open_bin(path: Path) -> dict[str, Callable[[], Any]]:
     import torch
 
-    # only the zip format, torch's own since 1.6, can be mapped
+    # only the zip format, torch's default since 1.6, can be memory-mapped
     with path.open("rb") as file:
         zipped = file.read(2) == b"PK"
     state = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)

@@ -1,6 +1,6 @@
-"""Worker: the heavy part of an export, in a process of its own (see isolation.py).
+"""Worker: the program of the child process that exports (see isolation.py).
 
-Standard input: one Job as JSON. Standard output: lines of JSON, `{"progress": ...}` and at last `{"result": ...}` or
+Standard input: one Job as JSON. Standard output: lines of JSON, first `{"progress": ...}`, last `{"result": ...}` or
 `{"error": class name, "message": ...}`. Standard error is the log.
 """
 
@@ -20,9 +20,9 @@ from typing import Any
 from edgebench.artifact import Format, Parity
 from edgebench.errors import EdgebenchError, ExportError, ParityError
 from edgebench.export import onnx_file, tflite_file
-from edgebench.export.cache import write_whole, writing
+from edgebench.export.cache import write_atomically, writing
 from edgebench.export.checkpoint import Checkpoint, open_checkpoint, reference_checkpoint
-from edgebench.export.isolation import Job, want_of_memory
+from edgebench.export.isolation import Job, out_of_memory_message
 from edgebench.export.parity import Ids, Outputs, check, check_onnx, expected_outputs, parity_inputs
 from edgebench.export.skeleton import INPUTS, static_shape, trace
 from edgebench.export.tflite_answers import Refused, TFLiteRuntime
@@ -37,7 +37,7 @@ WRITERS = {
     Format.ONNX_INT8: onnx_file.write_int8,
 }
 
-#: What libraries say that get no memory: the kernel's word, torch's, C++'s, the linker's, the agent's.
+#: Out-of-memory messages of the kernel, torch, C++, the linker and the agent.
 _NO_MEMORY = (
     "annot allocate memory",
     "can't allocate memory",
@@ -46,14 +46,14 @@ _NO_MEMORY = (
     "not enough memory",
 )
 
-#: Of the longest example, in tokens, of a file that takes any length: attention takes the square of it in memory.
+#: Longest example, in tokens, for a file that takes any length: the memory for attention grows with its square.
 _LONGEST = 512
-#: In further runtimes a part of the examples is enough to know a broken kernel by: each n-th, and the longest.
+#: In further runtimes, every n-th example and the longest are enough to detect a broken kernel.
 _ELSEWHERE_EACH = 4
 
 
 def export(job: Job, say: Say) -> dict[str, Any]:
-    """Write the job's files and return its parity, the number of parameters and the peak of memory in bytes."""
+    """Do the job and return its result, as `isolation.run_job` describes it."""
     checkpoint = _open(job)
     format = Format(job.format)
     tflite = format.runtime == "tflite"
@@ -61,7 +61,7 @@ def export(job: Job, say: Say) -> dict[str, Any]:
         return _elsewhere(job, checkpoint, *_examples(job, checkpoint), say)
     with writing(Path(job.folder)):
         parameters = _write_tflite(job, checkpoint, say) if tflite else _write_onnx(job, checkpoint, say)
-    gc.collect()  # graphs are cycles, and hold the checkpoint's mapped files
+    gc.collect()  # graphs are reference cycles that keep the checkpoint's files mapped
     say("checking parity with torch")
     inputs, expected = _examples(job, checkpoint)
     if tflite:
@@ -80,7 +80,7 @@ def export(job: Job, say: Say) -> dict[str, Any]:
 
 
 def _examples(job: Job, checkpoint: Checkpoint) -> tuple[list[Ids], list[Outputs]]:
-    """Return the inputs of the parity check, and what torch answers to them."""
+    """Return the inputs of the parity check and torch's outputs for them."""
     longest = max(job.buckets, default=min(checkpoint.geometry.max_seq_len, _LONGEST))
     inputs = parity_inputs(checkpoint, longest=longest, choices=job.choices)
     expected_at = Path(job.expected)
@@ -102,7 +102,7 @@ def _write_onnx(job: Job, checkpoint: Checkpoint, say: Say) -> int:
     path = Path(job.skeleton)
     if not path.is_file():
         say("tracing the model")
-        write_whole(path, ir.to_proto(trace(checkpoint.geometry, checkpoint.head)).SerializeToString())
+        write_atomically(path, ir.to_proto(trace(checkpoint.geometry, checkpoint.head)).SerializeToString())
     skeleton = ir.load(path)
     parameters = sum(math.prod(static_shape(value)) for value in skeleton.graph.inputs if value.name not in INPUTS)
     say(f"writing {job.format}")
@@ -111,7 +111,7 @@ def _write_onnx(job: Job, checkpoint: Checkpoint, say: Say) -> int:
 
 
 def _write_tflite(job: Job, checkpoint: Checkpoint, say: Say) -> int | None:
-    """Write a .tflite file; return the number of parameters, None where it is made from another file."""
+    """Write a .tflite file; return the number of parameters, or None if it is made from another file."""
     path = Path(job.folder) / tflite_file.MODEL_NAME
     if job.made_from is not None:
         say(f"quantising to {job.format}")
@@ -137,13 +137,12 @@ def _check_tflite(
 def _elsewhere(
     job: Job, checkpoint: Checkpoint, inputs: Sequence[Ids], expected: Sequence[Outputs], say: Say
 ) -> dict[str, Any]:
-    """Return the parity in each further runtime that reads the file, and what each that can't read it says.
+    """Return the parity in each further runtime that reads the file, and the error of each that can't.
 
-    A runtime that does not answer for another reason (killed, not there any more) is in neither: it is asked again by
-    whoever needs the file next.
+    A runtime that fails for another reason (killed, removed) is in neither: the next export repeats its check.
 
     Raises:
-        ParityError: one reads it and answers something else.
+        ParityError: outputs in one of the runtimes differ.
     """
     path = Path(job.folder) / tflite_file.MODEL_NAME
     some = [*range(0, len(inputs) - 1, _ELSEWHERE_EACH), len(inputs) - 1]
@@ -151,9 +150,10 @@ def _elsewhere(
     for version, python in job.elsewhere:
         say(f"checking parity in tflite-runtime {version}")
         runtime = TFLiteRuntime("tflite-runtime", Path(python))
-        few, right = [inputs[i] for i in some], [expected[i] for i in some]
+        some_inputs, some_expected = [inputs[i] for i in some], [expected[i] for i in some]
         try:
-            found.append(asdict(_check_tflite(runtime, path, checkpoint, Format(job.format), few, right)))
+            parity = _check_tflite(runtime, path, checkpoint, Format(job.format), some_inputs, some_expected)
+            found.append(asdict(parity))
         except ParityError:
             raise
         except Refused as error:
@@ -165,7 +165,7 @@ def _elsewhere(
 
 
 def _peak_rss_bytes() -> int | None:
-    """Peak of this process alone: getrusage also counts what the parent had when it forked."""
+    """Return the peak of this process alone; getrusage would include the parent's memory at the fork."""
     try:
         status = Path("/proc/self/status").read_text(encoding="ascii")
     except OSError:
@@ -175,8 +175,8 @@ def _peak_rss_bytes() -> int | None:
 
 
 def main() -> None:
-    """Do the job on standard input."""
-    # fd 1 carries the answer; torch and native libraries print to it.
+    """Do the job read from standard input."""
+    # fd 1 carries the messages; torch and native libraries would print to it.
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
 
@@ -186,15 +186,15 @@ def main() -> None:
     job = Job(**json.load(sys.stdin))
     try:
         send(result=export(job, lambda text: send(progress=text)))
-    except Exception as error:  # noqa: BLE001 - the parent says it in one line; the log has the rest
-        send(**_told(error, job))
+    except Exception as error:  # noqa: BLE001 - the parent reports it in one line; the log has the traceback
+        send(**_error_message(error, job))
         sys.exit(1)
 
 
-def _told(error: Exception, job: Job) -> dict[str, str]:
-    """Return the class and the message by which the parent raises an error."""
-    if _is_want_of_memory(error):
-        message = want_of_memory(job.source, "there was not enough memory for the export")
+def _error_message(error: Exception, job: Job) -> dict[str, str]:
+    """Return the class and message of the error that the parent raises."""
+    if _is_out_of_memory(error):
+        message = out_of_memory_message(job.source, "there was not enough memory for the export")
         return {"error": ExportError.__name__, "message": message}
     if isinstance(error, EdgebenchError):
         return {"error": type(error).__name__, "message": str(error)}
@@ -203,13 +203,13 @@ def _told(error: Exception, job: Job) -> dict[str, str]:
     return {"error": ExportError.__name__, "message": f"the export failed with {type(error).__name__}: {reason}"}
 
 
-def _is_want_of_memory(error: BaseException) -> bool:
-    """Whether this or an error behind it is of memory, in the words of whichever library wanted it."""
-    said = str(error)
-    if isinstance(error, MemoryError) or any(words in said for words in _NO_MEMORY):
+def _is_out_of_memory(error: BaseException) -> bool:
+    """Return whether this error, or one of its causes, says that memory ran out."""
+    message = str(error)
+    if isinstance(error, MemoryError) or any(words in message for words in _NO_MEMORY):
         return True
-    behind = error.__cause__ or error.__context__
-    return behind is not None and _is_want_of_memory(behind)
+    cause = error.__cause__ or error.__context__
+    return cause is not None and _is_out_of_memory(cause)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""Fakes for tests, of edgebench and of other projects: a network that misbehaves, and a board that is simulated.
+"""Fakes for tests of edgebench and of other projects: a faulty network and a simulated board.
 
-Nothing comes in; each name is loaded when it is first used.
+Each name is imported on first use.
 """
 
 from __future__ import annotations

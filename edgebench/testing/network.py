@@ -1,4 +1,4 @@
-"""A network that misbehaves: a proxy that pauses, slows down and cuts connections."""
+"""A faulty network: a proxy that pauses, slows down and cuts connections."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _CHUNK_BYTES = 64 << 10
 
 
 class LoopThread:
-    """An asyncio event loop in a thread of its own, for servers that a test talks to with blocking calls."""
+    """An asyncio event loop in a separate thread, for servers that a test uses with blocking calls."""
 
     def __init__(self, name: str) -> None:
         self._loop = asyncio.new_event_loop()
@@ -66,11 +66,11 @@ class FaultyProxy:
         self.port: int = self._server.sockets[0].getsockname()[1]
 
     def pause(self) -> None:
-        """Let nothing through, but keep the connections, like a board that fell silent."""
+        """Stop all data but keep the connections, like a board that does not respond."""
         self._thread.run(self._set_flowing(False))
 
     def resume(self) -> None:
-        """Let everything through again, delayed data first."""
+        """Forward data again, delayed data first."""
         self._thread.run(self._set_flowing(True))
 
     async def _set_flowing(self, flowing: bool) -> None:
@@ -80,7 +80,7 @@ class FaultyProxy:
             self._flowing.clear()
 
     def throttle(self, bytes_per_s: float | None) -> None:
-        """Limit each direction to so many bytes a second; None: no limit."""
+        """Limit each direction to `bytes_per_s`; None: no limit."""
         self._bytes_per_s = bytes_per_s
 
     def cut(self) -> None:
@@ -88,7 +88,7 @@ class FaultyProxy:
         self._thread.run(self._cut())
 
     def cut_after(self, moved_to_server: int) -> None:
-        """Reset every connection once, as soon as the client has sent so many bytes from now on."""
+        """Reset every connection once, as soon as the client has sent this many more bytes."""
         self._cut_after = self.moved_to_server + moved_to_server
 
     async def _cut(self) -> None:
@@ -155,6 +155,6 @@ def _reset(writer: asyncio.StreamWriter) -> None:
     sock = writer.get_extra_info("socket")
     if sock is not None:
         with suppress(OSError):
-            # To close at once, without lingering, sends a reset instead of an orderly end.
+            # A linger time of 0 makes close() send a reset.
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     writer.transport.abort()

@@ -1,8 +1,8 @@
-"""A board whose latencies are drawn from a seeded model, to test rules and statistics against known truths.
+"""A board that draws latencies from a seeded model, to test rules and statistics against known true values.
 
-It returns Runs like those of a real board: latencies, readings of clock, temperature and throttle flags, facts. What
-can't be known of a real board (how much two processes differ, when it throttled, how much faster an
-artifact truly is) is an argument here.
+It returns Runs like those of a real board: latencies, readings of clock, temperature and throttle flags, facts.
+Quantities that are unknown on a real board (the variation between processes, the times of throttling, the true
+speed-up of an artifact) are arguments.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _CAPPED, _IS_THROTTLED = 1 << 1, 1 << 2
 
 @dataclass(frozen=True, slots=True)
 class Disturbance:
-    """Something from `start_s` to `end_s` of the board's time: `factor` times as long latencies.
+    """Multiplies latencies by `factor` from `start_s` to `end_s` of the board's clock.
 
     `others_millicores`: processor time of other processes, for a noisy neighbour; 0: the board throttles.
     """
@@ -50,14 +50,13 @@ class Disturbance:
 
 @dataclass(slots=True, kw_only=True)
 class SimulatedBoard:
-    """The board and its clock, which every run moves on.
+    """The board and its clock, which every run advances.
 
     The logarithm of a latency is that of `typical_ms` times the artifact's own factor, plus a process's effect (normal,
     sd `between`), plus the drift, plus noise (normal, sd `within`, each inference correlated with the one before by
     `correlation`). A share `tail_share` of inferences takes up to a few times as long (Pareto, shape 2.5).
-    `drift`: by how much the board is slower in the end, approached with the time constant `drift_s`. `swing`: what
-    neighbours outside of the board's sight do to all latencies alike (normal, of this sd; at times t apart it is
-    correlated by exp(-t / `swing_s`)).
+    `drift`: the final relative slowdown, approached with the time constant `drift_s`. `swing`: sd of a normal effect of
+    invisible neighbours, common to all latencies; its autocorrelation at lag t is exp(-t / `swing_s`).
     """
 
     seed: int
@@ -76,7 +75,7 @@ class SimulatedBoard:
     now_s: float = 0.0
     _warm: float = field(init=False, default=0.0)  # between cool (0) and hot (1), for `work` and `rest`
     _random: Any = field(init=False, default=None)
-    _swung: float = field(init=False, default=0.0)  # what the neighbours do now, on the log scale
+    _swung: float = field(init=False, default=0.0)  # present effect of the neighbours, log scale
 
     def __post_init__(self) -> None:
         import numpy as np
@@ -86,12 +85,12 @@ class SimulatedBoard:
             self._swung = self._random.normal(0.0, self.swing)
 
     def work(self, seconds: float) -> None:
-        """Move the clock on, the board getting hot."""
+        """Advance the clock while the board heats up."""
         self._warm = 1 - (1 - self._warm) * math.exp(-seconds / self.drift_s)
         self.now_s += seconds
 
     def rest(self, seconds: float) -> None:
-        """Move the clock on, the board getting cool."""
+        """Advance the clock while the board cools down."""
         self._warm *= math.exp(-seconds / self.drift_s)
         self.now_s += seconds
 
@@ -100,14 +99,14 @@ class SimulatedBoard:
         return {"temperature_mc/cpu-thermal": round(_COOL_MC + (_HOT_MC - _COOL_MC) * self._warm)}
 
     def latencies_ns(self, count: int, *, factor: float = 1.0) -> NDArray[np.int64]:
-        """Return so many latencies of a fresh process, shape (count,), and move the clock on; no disturbances."""
+        """Return `count` latencies of a new process, shape (count,), without disturbances; advance the clock."""
         found: NDArray[np.int64] = self.alternating_ns(count, factors=[factor])[0]
         return found
 
     def alternating_ns(self, count: int, *, factors: Sequence[float]) -> NDArray[np.int64]:
-        """Return so many latencies of each of several models in rotation, in a fresh process: shape (models, count).
+        """Return `count` latencies of each of several models that alternate in a new process: shape (models, count).
 
-        Each has its own effect of the process, its own noise and tail; the drift and the neighbours are of the moment.
+        Each model has a separate process effect, noise and tail. Drift and neighbours depend on the time only.
         """
         import numpy as np
 
@@ -128,10 +127,10 @@ class SimulatedBoard:
         return found
 
     def median_ns(self, count: int, *, factor: float = 1.0) -> float:
-        """Return the median of so many latencies of a fresh process, and move the clock on; no disturbances, no swing.
+        """Return the median of `count` latencies of a new process, without disturbances and swing; advance the clock.
 
-        It stands for that of `latencies_ns`, a hundred times as fast: what noise makes of a median is drawn from many
-        that were taken so, and the drift is that of the middle of the run.
+        This approximates the median of `latencies_ns` and is a hundred times as fast: the effect of noise is drawn from
+        precomputed medians, and the drift is that at the middle of the run.
         """
         import math
 
@@ -146,11 +145,11 @@ class SimulatedBoard:
         return median_s * _NS
 
     def run(self, subject: Subject, number: int, *, factor: float = 1.0, count: int = 100) -> Run:
-        """Return a run of so many inferences, disturbances and readings included."""
+        """Return a run of `count` inferences, with disturbances and readings."""
         return self.runs([subject], number, factors=[factor], count=count)[0]
 
     def runs(self, subjects: Sequence[Subject], number: int, *, factors: Sequence[float], count: int) -> list[Run]:
-        """Return the runs of a process in which these alternate, one by itself included; as `run`."""
+        """Return the runs of a process in which the subjects alternate; like `run` for one subject."""
         import numpy as np
 
         started_s = self.now_s
@@ -203,7 +202,7 @@ class SimulatedBoard:
         return np.asarray(np.log1p(self.drift * (1 - np.exp(-times_s / self.drift_s))))
 
     def _swings(self, count: int) -> NDArray[np.float64]:
-        """Return what the neighbours do to so many inferences that follow each other, after a pause."""
+        """Return the neighbours' effect on `count` successive inferences after a pause."""
         import numpy as np
         from scipy.signal import lfilter
 
@@ -251,7 +250,7 @@ class SimulatedBoard:
 
 @cache
 def _noise_of_medians(within: float, correlation: float, tail_share: float, count: int) -> NDArray[np.float64]:
-    """Return logarithms of medians of so many latencies whose typical one is 1, in processes that are all alike."""
+    """Return logarithms of medians of `count` latencies, relative to the typical latency, without process effects."""
     import numpy as np
 
     board = SimulatedBoard(seed=0, between=0.0, within=within, correlation=correlation, tail_share=tail_share)
@@ -269,7 +268,7 @@ def _during(times: NDArray[np.float64], disturbances: Sequence[Disturbance]) -> 
 
 
 def simulated_subject(number: int, *, name: str, planned_runs: int, looks: int = 1) -> Subject:
-    """Return a subject for runs of a simulated board; those of one session belong together."""
+    """Return a subject for runs of a simulated board; all of them have the same session."""
     return Subject(
         id=f"20250101T000000-513a1a-{number:03d}",
         session="20250101T000000-513a1a",

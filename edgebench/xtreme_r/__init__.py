@@ -1,6 +1,6 @@
-"""XTREME-R: its tasks, examples, metrics and scores; knows no device.
+"""XTREME-R: its tasks, examples, metrics and scores; independent of devices.
 
-A folder of data, of predictions or of scores comes in; Examples, scores and their intervals' raw material come out.
+In: a folder of data, of predictions or of scores. Out: Examples, and scores with the score of each example.
 """
 
 from __future__ import annotations

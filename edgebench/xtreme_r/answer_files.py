@@ -1,7 +1,7 @@
 """Answers and labels in XTREME's format: TASK/test-LANG.SUFFIX, read as evaluate.py reads them, and checked.
 
-Lines: one label, pair of ids or tag a line (a blank line ends a sentence). JSON lines: XCOPA's objects with a `label`.
-JSON: answers or rankings by id; the labels of QA are in SQuAD's layout.
+Text files: one label, pair of ids or tag per line (a blank line ends a sentence). JSON lines: XCOPA's objects with a
+`label`. JSON: answers or rankings by id; the labels of QA are in SQuAD's layout.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 from edgebench.errors import ScoresError, UnknownName
 from edgebench.xtreme_r.tasks import Task
 
-_SHOWN = 40  # characters of what is wrong
+_SHOWN = 40  # characters of a wrong value in a message
 
 
 def read_lines(path: Path) -> list[str]:
@@ -45,7 +45,7 @@ def read_text(path: Path) -> str:
 
 
 def read_labels(path: Path, task: Task) -> list[str]:
-    """Return one label a line, each one of the task's; Tatoeba's are whole numbers.
+    """Return one label per line. Labels must belong to the task; Tatoeba's are integers.
 
     Raises:
         ScoresError: as `read_lines`, or a label is unknown.
@@ -60,7 +60,7 @@ def read_labels(path: Path, task: Task) -> list[str]:
 
 
 def read_tags(path: Path, task: Task) -> list[list[str]]:
-    """Return the tags of each sentence; one tag a line, a blank line after a sentence.
+    """Return the tags of each sentence; one tag per line, a blank line after each sentence.
 
     Raises:
         ScoresError: as `read_lines`, or a tag is unknown.
@@ -80,10 +80,10 @@ def read_tags(path: Path, task: Task) -> list[list[str]]:
 
 
 def read_choices(path: Path, task: Task) -> list[int | str]:
-    """Return the `label` of each line's JSON object: 0 or 1, as number or as text, the same in the whole file.
+    """Return the `label` of each line's JSON object: 0 or 1, all of them numbers or all of them text.
 
     Raises:
-        ScoresError: as `read_lines`; a line is no such object; or numbers and text are mixed.
+        ScoresError: as `read_lines`; a line has another form; or numbers and text are mixed.
     """
     labels = []
     for number, line in enumerate(read_lines(path), start=1):
@@ -99,7 +99,7 @@ def read_choices(path: Path, task: Task) -> list[int | str]:
 
 
 def read_pairs(path: Path) -> set[tuple[str, ...]]:
-    """Return the pairs of ids, separated by a tab, one a line; a pair that is there twice counts once.
+    """Return the pairs of ids, one tab-separated pair per line; a repeated pair counts once.
 
     Raises:
         ScoresError: as `read_lines`, or a line has another form.
@@ -117,7 +117,7 @@ def read_answers(path: Path) -> dict[str, str]:
     """Return the answer to each question.
 
     Raises:
-        ScoresError: it is no JSON object of texts, or an id is there twice.
+        ScoresError: it is not a JSON object of texts, or an id occurs twice.
     """
     answers = _by_id(path)
     for question, answer in answers.items():
@@ -127,10 +127,10 @@ def read_answers(path: Path) -> dict[str, str]:
 
 
 def read_rankings(path: Path) -> dict[str, list[str]]:
-    """Return the candidates of each query, best first (of labels: the right ones).
+    """Return the candidates of each query, best first (in a file of labels: the correct ones).
 
     Raises:
-        ScoresError: it is no JSON object of lists of ids, or an id is there twice.
+        ScoresError: it is not a JSON object of lists of ids, or an id occurs twice.
     """
     rankings = _by_id(path)
     for query, ranking in rankings.items():
@@ -143,7 +143,7 @@ def parsed(path: Path) -> Any:
     """Return the JSON document in a file.
 
     Raises:
-        ScoresError: as `read_text`; it is not JSON, has NaN in it, or a key twice in one object.
+        ScoresError: as `read_text`; it is not JSON, contains NaN, or has a key twice in one object.
     """
     return _json(str(path), read_text(path))
 
@@ -152,7 +152,7 @@ def read_questions(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Yield (context, question with id, question and answers) of a file in SQuAD's layout.
 
     Raises:
-        ScoresError: it is something else, or an id is there twice.
+        ScoresError: it has another layout, or an id occurs twice.
     """
     document = parsed(path)
     articles = document.get("data", document) if isinstance(document, dict) else document
@@ -173,10 +173,10 @@ def read_questions(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 
 def read_right_answers(path: Path) -> dict[str, list[str]]:
-    """Return the right answers to each question of a file in SQuAD's layout.
+    """Return the correct answers to each question of a file in SQuAD's layout.
 
     Raises:
-        ScoresError: it is something else, an id is there twice, or a question has no answer.
+        ScoresError: it has another layout, an id occurs twice, or a question has no answer.
     """
     rights = {}
     for _, question in read_questions(path):
@@ -191,10 +191,10 @@ def read_right_answers(path: Path) -> dict[str, list[str]]:
 
 
 def check_ids(path: Path, known: Mapping[str, object], found: Mapping[str, object]) -> None:
-    """Refuse ids that the labels don't know.
+    """Check that all ids are among the labels.
 
     Raises:
-        ScoresError: there are some.
+        ScoresError: some are not.
     """
     unknown = [id for id in found if id not in known]
     if unknown:
@@ -205,7 +205,7 @@ def check_ids(path: Path, known: Mapping[str, object], found: Mapping[str, objec
 
 
 def check_lengths(path: Path, found: Sequence[object], labels_path: Path, labels: Sequence[object], what: str) -> None:
-    """Refuse a file with another number of lines or sentences than the labels have.
+    """Check that a file has as many lines or sentences as the labels.
 
     Raises:
         ScoresError: they differ.
@@ -229,7 +229,7 @@ def _check_label(path: Path, number: int, label: Any, task: Task) -> None:
 def _by_id(path: Path) -> dict[str, Any]:
     document = parsed(path)
     if isinstance(document, dict) and isinstance(document.get("data"), dict):
-        document = document["data"]  # evaluate.py unwraps it, too
+        document = document["data"]  # as evaluate.py does
     if not isinstance(document, dict):
         raise ScoresError(f"{path}: not a JSON object by id, but {_shown(document)}")
     return document

@@ -1,4 +1,4 @@
-"""From what a model answers to a task's predictions, and to the score of each example."""
+"""Decoding: turns a model's outputs into predictions of a task, and scores each example."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-#: Of run_qa.py: best starts and ends that are combined, and the longest answer in tokens.
+#: As in run_qa.py: number of best starts and ends that are combined, and the longest answer in tokens.
 N_BEST = 20
 MAX_ANSWER_LEN = 30
 TOP = 20
 
-#: What a task needs on the encoder, by its group or name; as transformers calls it, and as `edgebench export` does.
+#: The head that a task needs, by its group or name: the class in transformers, and the task of `edgebench export`.
 _HEADS = {
     "classification": ("XLMRobertaForSequenceClassification", "sequence-classification"),
     "xcopa": ("XLMRobertaForMultipleChoice", "multiple-choice"),
@@ -36,13 +36,13 @@ _HEADS = {
 }
 _GENERIC = re.compile(r"(?:LABEL_)?(\d+)")
 
-Row: TypeAlias = "Mapping[str, NDArray[np.generic]]"  # the outputs for one inference's input, by name
+Row: TypeAlias = "Mapping[str, NDArray[np.generic]]"  # the outputs of one inference, by name
 Prediction: TypeAlias = str | int | list[str] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetricScore:
-    """One metric, 0..100, and each example's share in it; as TaskEvaluation has them."""
+    """One metric, 0..100, and the value of each example; as in TaskEvaluation."""
 
     metric: str
     value: float
@@ -51,15 +51,15 @@ class MetricScore:
 
 
 def head_for(task: Task) -> tuple[str, str]:
-    """Return the class in transformers that a task's answers come from, and its name for `export --task`."""
+    """Return the transformers class of a task's head, and its name for `export --task`."""
     return _HEADS.get(task.name) or _HEADS[task.group]
 
 
 def labels_of_checkpoint(folder: Path, task: Task) -> tuple[str, ...]:
-    """Return which of the task's labels each of a checkpoint's outputs means, by its config's id2label.
+    """Return the task's label for each of a checkpoint's outputs, from id2label in its config.
 
     Raises:
-        ConfigError: it names none (`LABEL_0`), and the task's are no numbers; or one that the task doesn't have.
+        ConfigError: id2label is missing or generic (`LABEL_0`), or names a label that the task doesn't have.
     """
     path = folder / "config.json"
     try:
@@ -88,7 +88,7 @@ def decode(task: Task, examples: Examples, inputs: TaskInputs, rows: Sequence[Ro
 
     Args:
         rows: the model's outputs for each inference, in order.
-        labels: what each of the model's labels means.
+        labels: the task's label for each of the model's outputs.
 
     Raises:
         ConfigError: the model has another number of labels.
@@ -121,7 +121,7 @@ def _tags(examples: Examples, inputs: TaskInputs, rows: Sequence[Row], labels: S
 def _answers(examples: Examples, inputs: TaskInputs, rows: Sequence[Row]) -> list[str]:
     """Return the text of each question's best span over its windows: the largest sum of a start's and an end's logit.
 
-    Of each window the N_BEST starts and ends are combined, as run_qa.py does it; where no pair fits, the answer is "".
+    As in run_qa.py, the N_BEST starts and ends of each window are combined; if no pair is valid, the answer is "".
     """
     best: list[tuple[float, str]] = [(float("-inf"), "")] * len(examples)
     for owner, window, row in zip(inputs.owners, inputs.windows, rows, strict=True):
@@ -154,7 +154,7 @@ def _best_span(
 def rank(
     task: Task, examples: Examples, queries: NDArray[np.float32], candidates: NDArray[np.float32]
 ) -> list[list[str]]:
-    """Return the ids of each query's nearest candidates by cosine, nearest first: one of Tatoeba's, else TOP."""
+    """Return the ids of each query's nearest candidates by cosine, nearest first: one for Tatoeba, else TOP."""
     count = 1 if task.name == "tatoeba" else TOP
     nearest = nearest_candidates(queries, candidates, count=count)
     return [[examples.candidates[at].id for at in row] for row in nearest]
@@ -166,7 +166,7 @@ def rank(
 def score_answers(
     task: Task, examples: Examples, predictions: Sequence[Any], *, seqeval: str = SEQEVAL_VERSIONS[0]
 ) -> list[MetricScore]:
-    """Return the task's metrics over its examples, by the same definitions as `scoring.score_predictions`."""
+    """Return the task's metrics over its examples, with the definitions of `scoring.score_predictions`."""
     labels = examples.labels
     assert labels is not None  # noqa: S101 - examples without labels are refused before anything runs
     if task.group == "tagging":
@@ -208,11 +208,11 @@ def _from_counts(counts: NDArray[np.int64]) -> list[MetricScore]:
     def of(row: Sequence[int]) -> metrics.PrecisionRecall:
         return metrics.PrecisionRecall.of(correct=int(row[0]), predicted=int(row[1]), expected=int(row[2]))
 
-    whole, each = of(counts.sum(axis=0)), [of(row) for row in counts]
+    total, each = of(counts.sum(axis=0)), [of(row) for row in counts]
     return [
         MetricScore(
             metric=metric,
-            value=getattr(whole, metric),
+            value=getattr(total, metric),
             per_example=np.array([getattr(one, metric) for one in each], np.float64),
             counts=counts,
         )

@@ -1,8 +1,8 @@
-"""From a task's examples to the sequences that a model is given, as the task's convention has it.
+"""Encoding: turns a task's examples into input sequences, by the conventions of the task.
 
 The conventions are those of google-research/xtreme at 838c13b6 (its scripts and third_party) and, for questions, of
-transformers' examples/pytorch/question-answering/run_qa.py. Lengths are in tokens, special ones included; where a model
-takes less, that is the length.
+transformers' examples/pytorch/question-answering/run_qa.py. Lengths are in tokens, special tokens included. They
+are limited to the model's longest input.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _MAX_LEN = {"xquad": 384, "mlqa": 384, "tydiqa": 384, "tatoeba": 512, "bucc2018": 512, "mewslix": 64, "lareqa": 96}
 _MAX_LEN_ELSE = 128
 _MAX_LEN_CANDIDATES = {"lareqa": 256}
-#: Written without spaces between words: what a word is, only a task that gives them can tell.
+#: Languages written without spaces: their words are only known if the task provides them.
 _WITHOUT_SPACES = ("ja", "my", "th", "zh")
 _QUESTION_SHARE = 6  # 64 of 384 tokens
 _STRIDE_SHARE = 3  # 128 of 384
@@ -30,10 +30,11 @@ _STRIDE_SHARE = 3  # 128 of 384
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """What is known of one inference's tokens.
+    """Positions of words or of context characters in the tokens of one inference.
 
-    words: of tagging: the position of the first piece of each of its words. offsets: of a question's window: of each
-    token the characters of the context that it stands for, None for what is no context.
+    Attributes:
+        words: tagging: the position of the first token of each word.
+        offsets: QA: the character range of each token in the context; None for tokens outside the context.
     """
 
     words: tuple[int, ...] = ()
@@ -44,8 +45,11 @@ class Window:
 class TaskInputs:
     """The sequences of a task's examples, in order.
 
-    sequences: token ids; each `choices` of them are given to the model at once. owners, windows: shape (inferences,):
-    which example one belongs to; an example may need several. truncated: sequences of which something was cut off.
+    Attributes:
+        sequences: token ids; each inference takes `choices` of them.
+        owners: shape (inferences,): the index of the example of each inference; an example may need several.
+        windows: shape (inferences,).
+        truncated: number of sequences that were truncated.
     """
 
     sequences: list[list[int]]
@@ -55,7 +59,7 @@ class TaskInputs:
     truncated: int
 
     def tokens_of_examples(self, count: int) -> list[int]:
-        """Return the tokens of each of `count` examples, in all of its sequences."""
+        """Return the number of tokens of each of `count` examples, over all of its sequences."""
         found = [0] * count
         for position, sequence in enumerate(self.sequences):
             found[self.owners[position // self.choices]] += len(sequence)
@@ -66,7 +70,10 @@ class TaskInputs:
 class Fertility:
     """How a tokenizer splits words, as Rust et al. (2021, arXiv 2012.15613) define it.
 
-    fertility: pieces per word. continued: share of the words that are split into at least two. `words`: how many.
+    Attributes:
+        fertility: tokens per word.
+        continued: share of words that are split into two or more tokens.
+        words: number of words.
     """
 
     fertility: float
@@ -75,7 +82,7 @@ class Fertility:
 
 
 def lengths_of(task: Task, longest: int | None) -> dict[str, int]:
-    """Return the lengths that a task's inputs are cut to, as its protocol tells them; `longest`: what a model takes."""
+    """Return the lengths, in tokens, that a task's inputs are truncated to; `longest`: the model's longest input."""
     most = longest if longest is not None else 1 << 20
     max_len = min(_MAX_LEN.get(task.name, _MAX_LEN_ELSE), most)
     lengths = {"max_len": max_len}
@@ -104,14 +111,14 @@ def encode_examples(
 def encode_candidates(
     tokenizer: Tokenizer, task: Task, candidates: Sequence[Candidate], *, longest: int | None, prefix: str = ""
 ) -> TaskInputs:
-    """Return what queries are matched with as TaskInputs; LAReQA's are the sentence and, after it, its paragraph."""
+    """Return retrieval candidates as TaskInputs. LAReQA's are the sentence followed by its paragraph."""
     lengths = lengths_of(task, longest)
     texts = [prefix + (candidate.text + candidate.context).replace("\n", "") for candidate in candidates]
     return _plain(tokenizer, texts, lengths.get("max_candidate_len", lengths["max_len"]))
 
 
 def fertility_of(tokenizer: Tokenizer, examples: Examples) -> Fertility | None:
-    """Return how the words of a task's inputs are split; None where nothing tells what its words are."""
+    """Return how the words of a task's inputs are split; None if its words are not known."""
     if examples.lang in _WITHOUT_SPACES and not isinstance(examples.inputs[0], Words):
         return None
     words = Counter(word for example in examples.inputs for word in _words_in(example))
@@ -141,13 +148,13 @@ def _words_in(example: Input) -> Sequence[str]:
 
 
 def _pairs(example: Input) -> list[tuple[str, str]]:
-    """Return the pairs of texts of one example; of XCOPA one a choice, as XTREME-R's run_xcopa.py words them."""
+    """Return the pairs of texts of one example; for XCOPA one per choice, worded as in XTREME-R's run_xcopa.py."""
     match example:
         case Pair():
             return [(example.first, example.second)]
         case Choice():
-            asked = f"{example.premise} What was the {example.question}?"
-            return [(asked, choice) for choice in example.choices]
+            question = f"{example.premise} What was the {example.question}?"
+            return [(question, choice) for choice in example.choices]
         case _:
             raise TypeError(f"{type(example).__name__} is no pair of texts")
 
@@ -155,7 +162,7 @@ def _pairs(example: Input) -> list[tuple[str, str]]:
 def _plain(
     tokenizer: Tokenizer, texts: Sequence[str] | Sequence[tuple[str, str]], max_len: int, *, choices: int = 1
 ) -> TaskInputs:
-    """Encode texts or pairs of them, the longer one of a pair cut first."""
+    """Encode texts or pairs of texts; the longer text of a pair is truncated first."""
     tokenizer.enable_truncation(max_len, strategy="longest_first")
     try:
         encoded = tokenizer.encode_batch(list(texts))
@@ -172,9 +179,9 @@ def _plain(
 
 
 def _words(tokenizer: Tokenizer, examples: Examples, max_len: int) -> TaskInputs:
-    """Encode each sentence word by word; one of too many pieces in several parts, none of them within a word.
+    """Encode each sentence word by word. Long sentences are split into several windows, between words.
 
-    A word that the tokenizer makes nothing of is an unknown piece, for it must get a tag, too.
+    A word without tokens becomes an unknown token, because every word needs a tag.
     """
     first, *_, last = special = _special_ids(tokenizer)
     unknown = _unknown_id(tokenizer, special)

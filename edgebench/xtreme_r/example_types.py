@@ -1,4 +1,4 @@
-"""An example of each kind of task, and the examples of a task in one language."""
+"""The types of examples, and the examples of a task in one language."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """What a query is to be matched with; `context`: the paragraph around it (LAReQA)."""
+    """A retrieval candidate; `context`: the paragraph around it (LAReQA)."""
 
     id: str
     text: str

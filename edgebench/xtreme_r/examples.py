@@ -1,7 +1,7 @@
 """The tasks' examples, in the layout that XTREME's download scripts make (its folder `download/`).
 
-What is there is used, what is missing is named. The scripts take the right answers out of most test sets; where they
-are, `Examples.labels` is None, unless a folder of labels (TASK/test-LANG.SUFFIX) is given.
+Missing files are reported. The scripts remove the labels of most test sets; `Examples.labels` is then None, unless a
+folder of labels (TASK/test-LANG.SUFFIX) is passed.
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ _PIVOT = "en"
 
 
 class NoExamples(ScoresError):
-    """The file that a task's languages share (Mewsli-X) holds nothing in one of them."""
+    """A file shared by the languages of a task (Mewsli-X) has no examples in one of them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Which languages of a task have their files, and which file each other one lacks."""
+    """The languages of a task whose files exist, and a missing file of each other language."""
 
     langs: tuple[str, ...]
     missing: Mapping[str, Path]
 
 
 def find_data(data: Path, *, split: str = "test") -> dict[str, Found]:
-    """Return what is there of each task."""
+    """Return which languages have data, for each task."""
     found = {}
     for task in all_tasks().values():
         lacking = {}
@@ -60,11 +60,11 @@ def read_task(data: Path, task: str, lang: str, *, split: str = "test", labels: 
 
     Args:
         data: the folder `download/` that XTREME's scripts make.
-        labels: a folder of right answers, TASK/test-LANG.SUFFIX, instead of the data's own.
+        labels: a folder of labels, TASK/test-LANG.SUFFIX, that replace those of the data.
 
     Raises:
         UnknownName: task, lang or split.
-        ScoresError: a file is missing, is empty or is not what it should be; or the labels don't fit the examples.
+        ScoresError: a file is missing, empty or invalid; or the labels don't match the examples.
     """
     known = find_task(task)
     if lang not in known.langs:
@@ -81,11 +81,11 @@ def read_task(data: Path, task: str, lang: str, *, split: str = "test", labels: 
         is_shared = layout.files(data, known.langs[0], split) == layout.files(data, known.langs[-1], split)
         raise (NoExamples if is_shared else ScoresError)(f"{files[0]} has no examples of {known.title} in {lang}")
     if labels is not None:
-        examples = replace(examples, labels=_given_labels(examples, known, labels))
+        examples = replace(examples, labels=_separate_labels(examples, known, labels))
     return examples
 
 
-def _given_labels(examples: Examples, task: Task, folder: Path) -> tuple[Label, ...]:
+def _separate_labels(examples: Examples, task: Task, folder: Path) -> tuple[Label, ...]:
     path = folder / task.name / f"test-{examples.lang}.{task.suffix}"
     by_id: Mapping[str, Sequence[str]]
     if task.name in ("xquad", "mlqa", "tydiqa"):
@@ -123,7 +123,7 @@ def _aligned_labels(examples: Examples, task: Task, path: Path) -> tuple[Label, 
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """Where a task's files of a language and split are, and what reads them."""
+    """The files of a task for a language and split, and their reader."""
 
     files: Callable[[Path, str, str], list[Path]]
     read: Callable[[Task, str, Sequence[Path]], Examples]

@@ -1,6 +1,6 @@
-"""Scores as other tools write them, as rows: each format is one function, and one row in the table at the end.
+"""Importers: read scores that other tools wrote. Each format is one function and one row in FORMATS.
 
-A format's own convention says which scale its figures are on; a figure that can't be on it is an error, never a guess.
+Each format has a scale by convention. A figure outside that scale is an error; the scale is never guessed.
 """
 
 from __future__ import annotations
@@ -21,10 +21,13 @@ from edgebench.xtreme_r.tasks import Task, all_tasks, find_metric, find_task
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provenance:
-    """What a file of scores doesn't say of itself: whose they are, and how they came about.
+    """Facts about scores that their file doesn't contain.
 
-    task, lang: of a file that names none (Hugging Face's Trainer). scale: 1 or 100, against the format's convention.
-    The others: as in ScoreRow.
+    Attributes:
+        task, lang: for a file that names none (Hugging Face's Trainer).
+        scale: 1 or 100; overrides the format's convention.
+
+    The others are those of ScoreRow.
     """
 
     variant: str | None = None
@@ -41,7 +44,7 @@ class Provenance:
 
 @dataclass(frozen=True, slots=True)
 class ImportedScores:
-    """Rows of a file, the format it is in, and what of it was left out because XTREME-R has no such score."""
+    """Rows of a file, its format, and the entries left out because they are not scores of XTREME-R."""
 
     rows: list[ScoreRow]
     kind: str
@@ -50,9 +53,9 @@ class ImportedScores:
 
 @dataclass(frozen=True, slots=True)
 class _Figure:
-    """One figure as the file has it; `scale`: 1 or 100, as the format's convention is.
+    """One figure of a file; `scale`: 1 or 100, by the format's convention.
 
-    conventions, artifact_sha256: what the file itself says of this figure.
+    conventions, artifact_sha256: from the file, if it contains them.
     """
 
     task: Task
@@ -65,12 +68,12 @@ class _Figure:
     artifact_sha256: str | None = None
 
 
-_Found = Iterator[_Figure | str]  # a text names what is left out
+_Found = Iterator[_Figure | str]  # a text names an entry that is left out
 
 
 @dataclass(frozen=True, slots=True)
 class _Format:
-    """A format of results: how to know a document, its figures, and what is noted of each."""
+    """A format of results: how to recognise a document, read its figures, and describe their origin."""
 
     knows: Callable[[Any], bool]
     figures: Callable[[Any, Path, Provenance], _Found]
@@ -82,11 +85,11 @@ def import_scores(path: Path, given: Provenance, *, kind: str | None = None) -> 
     """Return the scores in a file of another tool.
 
     Args:
-        kind: the format, a key of FORMATS or "table"; None: it is recognised.
+        kind: the format, a key of FORMATS or "table"; None: detect it.
 
     Raises:
-        ScoresError: it can't be read; it is in no known format; it lacks something that `given` must say; a figure is
-            no number, or not on the scale of its format; or nothing in it is a score of XTREME-R.
+        ScoresError: it can't be read; it is in no known format; it needs something that `given` lacks; a figure is
+            not a number, or not on the scale of its format; or it contains no score of XTREME-R.
         UnknownName: kind, or a task, language or metric in `given`.
     """
     if kind is not None and kind not in KINDS:
@@ -111,10 +114,10 @@ def import_scores(path: Path, given: Provenance, *, kind: str | None = None) -> 
     return ImportedScores([_filled(replace(row, source_sha256=sha256), given, path) for row in rows], kind, skipped)
 
 
-def _filled(row: ScoreRow, given: Provenance, path: Path) -> ScoreRow:
+def _filled(row: ScoreRow, provenance: Provenance, path: Path) -> ScoreRow:
     names = ("format", "artifact_sha256", "runtime", "batch", "padding", "encoder")
-    said = {name: getattr(given, name) for name in names if getattr(row, name) is None}
-    return replace(row, source=row.source or path.name, **said)
+    known = {name: getattr(provenance, name) for name in names if getattr(row, name) is None}
+    return replace(row, source=row.source or path.name, **known)
 
 
 def _document(path: Path, text: str) -> Any:
@@ -137,48 +140,48 @@ def _kind_of(path: Path, document: Any) -> str:
     raise ScoresError(f"{path}: no format of scores that is known; try: `kind`, one of {', '.join(KINDS)}")
 
 
-def _figures(path: Path, format: _Format, document: Any, given: Provenance) -> list[_Figure | str]:
+def _figures(path: Path, format: _Format, document: Any, provenance: Provenance) -> list[_Figure | str]:
     try:
-        return list(format.figures(document, path, given))
+        return list(format.figures(document, path, provenance))
     except (KeyError, TypeError, AttributeError, IndexError) as error:
         raise ScoresError(f"{path}: not what {format.protocol} writes: {type(error).__name__}: {error}") from error
 
 
-def _refuse_doubtful_scales(path: Path, figures: Sequence[_Figure], given: Provenance) -> None:
-    """Refuse figures that should be on 0..100 where none of a task and metric is above 1 (and some are above 0)."""
+def _refuse_doubtful_scales(path: Path, figures: Sequence[_Figure], provenance: Provenance) -> None:
+    """Refuse figures on 0..100 if all of a task and metric are at most 1 (and some are above 0)."""
     highest: dict[tuple[str, str], float] = {}
     for figure in figures:
         if figure.scale == 100 and isinstance(figure.value, int | float):
             key = (figure.task.name, figure.metric)
             highest[key] = max(highest.get(key, 0), figure.value)
     for (task, metric), value in highest.items():
-        if given.scale is None and 0 < value <= 1:
+        if provenance.scale is None and 0 < value <= 1:
             raise ScoresError(
                 f"{path}: no {metric} of {task} is above 1, which may be a scale of 0..1 where 0..100 is expected; "
                 f"say which it is: `scale=1` or `scale=100`"
             )
 
 
-def _rows(path: Path, figures: Sequence[_Figure], format: _Format, given: Provenance) -> Iterator[ScoreRow]:
-    assert given.variant is not None  # noqa: S101 - import_scores saw to it
+def _rows(path: Path, figures: Sequence[_Figure], format: _Format, provenance: Provenance) -> Iterator[ScoreRow]:
+    assert provenance.variant is not None  # noqa: S101 - import_scores checks it
     seen = set()
     for figure in figures:
         where = f"{path}: {figure.metric} of {figure.task.name} in {figure.lang}"
         if (figure.task.name, figure.lang, figure.metric) in seen:
             raise ScoresError(f"{where} is there twice; keep one of them")
         seen.add((figure.task.name, figure.lang, figure.metric))
-        scale = given.scale or figure.scale
+        scale = provenance.scale or figure.scale
         value = figure.value
         if type(value) not in (int, float) or math.isnan(value):
             raise ScoresError(f"{where}: value must be a number, got {value!r}")
         if not 0 <= value <= scale:
             raise ScoresError(
                 f"{where} is {value:g}, and {format.protocol} gives it on 0..{figure.scale}"
-                f"{'' if given.scale is None else f' (`scale={given.scale}`)'}; "
+                f"{'' if provenance.scale is None else f' (`scale={provenance.scale}`)'}; "
                 f"if all of the file is on another scale, say so: `scale={100 if scale == 1 else 1}`"
             )
         yield ScoreRow(
-            variant=given.variant,
+            variant=provenance.variant,
             task=figure.task.name,
             lang=figure.lang,
             metric=figure.metric,
@@ -207,7 +210,7 @@ def _known_task(name: str) -> Task | None:
         return None
 
 
-def _evaluate_py(document: Any, _: Path, given: Provenance) -> _Found:
+def _evaluate_py(document: Any, _: Path, provenance: Provenance) -> _Found:
     """{task: {metric: {lang: value}, "avg_...": value}}, and means of groups beside."""
     for name, metrics in document.items():
         task = _known_task(name)
@@ -223,7 +226,7 @@ def _evaluate_py(document: Any, _: Path, given: Provenance) -> _Found:
                 )
 
 
-def _edgebench(document: Any, _: Path, given: Provenance) -> _Found:
+def _edgebench(document: Any, _: Path, provenance: Provenance) -> _Found:
     """`scores eval --json` and `evaluate --json`."""
     for score in document["scores"]:
         task = find_task(score["task"])
@@ -239,7 +242,7 @@ def _edgebench(document: Any, _: Path, given: Provenance) -> _Found:
         )
 
 
-def _lm_eval(document: Any, _: Path, given: Provenance) -> _Found:
+def _lm_eval(document: Any, _: Path, provenance: Provenance) -> _Found:
     """{"results": {"xnli_sw": {"acc,none": value}}, "n-samples": {"xnli_sw": {"effective": n}}}."""
     counts = document.get("n-samples", {})
     for name, metrics in document["results"].items():
@@ -266,7 +269,7 @@ def _task_and_lang(name: str) -> tuple[Task | None, str | None]:
 _MTEB_TASKS = {"Tatoeba": ("tatoeba", "accuracy")}
 
 
-def _mteb(document: Any, _: Path, given: Provenance) -> _Found:
+def _mteb(document: Any, _: Path, provenance: Provenance) -> _Found:
     """{"task_name": "Tatoeba", "scores": {"test": [{"hf_subset": "swh-eng", "accuracy": value, ...}]}}."""
     name = document["task_name"]
     if name not in _MTEB_TASKS:
@@ -285,13 +288,13 @@ def _mteb(document: Any, _: Path, given: Provenance) -> _Found:
 _TRAINER_PREFIXES = ("predict_", "test_", "eval_")  # the best for a test set first
 
 
-def _trainer(document: Any, path: Path, given: Provenance) -> _Found:
+def _trainer(document: Any, path: Path, provenance: Provenance) -> _Found:
     """{"eval_accuracy": value, "eval_samples": n} of one task in one language; QA's are on 0..100, others on 0..1."""
-    if given.task is None or given.lang is None:
+    if provenance.task is None or provenance.lang is None:
         raise ScoresError(f"{path} doesn't say which task and language it is of; try: `task='xnli'` `lang='sw'`")
-    task = find_task(given.task)
-    if given.lang not in task.langs:
-        raise UnknownName(f"language of {task.name}", given.lang, task.langs)
+    task = find_task(provenance.task)
+    if provenance.lang not in task.langs:
+        raise UnknownName(f"language of {task.name}", provenance.lang, task.langs)
     found = {prefix: {} for prefix in _TRAINER_PREFIXES}  # type: dict[str, dict[str, Any]]
     for key, value in document.items():
         for prefix in _TRAINER_PREFIXES:
@@ -299,7 +302,7 @@ def _trainer(document: Any, path: Path, given: Provenance) -> _Found:
                 found[prefix][metric] = value
     prefix = next((prefix for prefix in _TRAINER_PREFIXES if found[prefix]), "")
     for metric, value in found.get(prefix, {}).items():
-        yield _Figure(task, given.lang, metric, value, _trainer_scale(task), document.get(f"{prefix}samples"))
+        yield _Figure(task, provenance.lang, metric, value, _trainer_scale(task), document.get(f"{prefix}samples"))
 
 
 def _trainer_scale(task: Task) -> int:
@@ -315,12 +318,12 @@ _NLU_EVALS_NAMES = {
 }
 
 
-def _nlu_evals(document: Any, path: Path, given: Provenance) -> _Found:
+def _nlu_evals(document: Any, path: Path, provenance: Provenance) -> _Found:
     """{"all_metrics": {lang: {"predict_accuracy": value}}}; the task is the name of the file or of its folder.
 
     QA's are on 0..100, the others on 0..1. Languages are also called xquad.ar, mlqa.ar.ar and swh-eng.
     """
-    name = given.task or (path.stem if path.stem != "all_results" else path.absolute().parent.name)
+    name = provenance.task or (path.stem if path.stem != "all_results" else path.absolute().parent.name)
     task = _known_task(_NLU_EVALS_NAMES.get(name, name))
     if task is None:
         raise ScoresError(f"{path}: its name says no task of XTREME-R ({name!r}); try: `task='xnli'`")

@@ -1,4 +1,4 @@
-"""The metrics of XTREME-R's tasks, by their definitions; on what they disagree with common libraries, and why.
+"""The metrics of XTREME-R's tasks, by their original definitions, and how they differ from common libraries.
 
 All values are 0..100. The definitions are those of google-research/xtreme at 838c13b6 (evaluate.py and the evaluators
 it calls: SQuAD 1.1's, MLQA's, Mewsli-X's, seqeval) and of LAReQA (Roy et al. 2020, arXiv 2004.05484).
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-#: The versions of seqeval that tell entities apart differently where a tag is no BIO tag, as in UDPOS.
+#: Versions of seqeval that find different entities if tags are not BIO tags, as in UDPOS.
 SEQEVAL_VERSIONS = ("0.0.12", "1.2.2")
 
 Normaliser = Callable[[str], str]
@@ -30,7 +30,7 @@ _TOP = 20
 
 @dataclass(frozen=True, slots=True)
 class PrecisionRecall:
-    """Precision, recall and their harmonic mean; 0 where nothing is right or nothing is there to be right."""
+    """Precision, recall and their harmonic mean; 0 if nothing is correct or nothing is expected."""
 
     precision: float
     recall: float
@@ -43,7 +43,7 @@ class PrecisionRecall:
 
     @classmethod
     def of(cls, *, correct: int, predicted: int, expected: int) -> PrecisionRecall:
-        """Return it from counts."""
+        """Return precision and recall from counts."""
         return cls(
             100.0 * correct / predicted if predicted else 0.0,
             100.0 * correct / expected if expected else 0.0,
@@ -51,7 +51,10 @@ class PrecisionRecall:
 
 
 def accuracy(labels: Sequence[object], predictions: Sequence[object]) -> float:
-    """Return the share of predictions that equal the label of the same position. At least one, equally many."""
+    """Return the share of predictions that equal the label at the same position.
+
+    Both sequences have the same length and are not empty.
+    """
     return 100.0 * sum(p == e for p, e in zip(predictions, labels, strict=True)) / len(labels)
 
 
@@ -67,11 +70,11 @@ def tagging(
         labels, predictions: one sequence of tags per sentence, equally long.
         seqeval: the version of seqeval whose reading of tags is followed.
 
-    What an entity is: conlleval's rule as seqeval has it. A tag is its first letter (B, I, E, S or O mean what they
+    Entities follow conlleval's rule, as in seqeval. A tag is its first letter (B, I, E, S or O mean what they
     mean in BIOES) and a type. The versions differ in the type: 0.0.12 takes what stands after the last hyphen, or the
     whole tag without one; 1.2.2 takes what stands after the first hyphen that follows the first letter, or all but the
     first letter, and `_` where nothing is left. So with bare UPOS tags (UDPOS) 0.0.12 keeps SCONJ and CCONJ apart and
-    1.2.2 doesn't; with both, equal tags in a row are one entity, so this is no accuracy of tokens.
+    1.2.2 doesn't; with both, equal adjacent tags are one entity, so this differs from token accuracy.
     """
     correct, predicted, expected = tagging_counts(labels, predictions, seqeval=seqeval).sum(axis=0).tolist()
     return PrecisionRecall.of(correct=correct, predicted=predicted, expected=expected)
@@ -80,7 +83,7 @@ def tagging(
 def tagging_counts(
     labels: Sequence[Sequence[str]], predictions: Sequence[Sequence[str]], *, seqeval: str = SEQEVAL_VERSIONS[0]
 ) -> NDArray[np.int64]:
-    """Return the entities of each sentence that are right, that were predicted and that are expected.
+    """Return the numbers of correct, predicted and expected entities of each sentence.
 
     Shape (sentences, 3). An entity ends with its sentence, so the sums over sentences are those of `tagging`.
     """
@@ -130,7 +133,7 @@ class _Tags:
         )
 
     def entities(self, sequence: Sequence[str]) -> _Entities:
-        """Return the entities of tags of which the last is O."""
+        """Return the entities of a sequence of tags that ends with O."""
         import numpy as np
 
         tags = np.array([self.number[tag] for tag in sequence])
@@ -174,7 +177,7 @@ class Answered:
 
 
 def answers(golds: Mapping[str, Sequence[str]], predictions: Mapping[str, str], normalise: Normaliser) -> Answered:
-    """Return exact match and F1 of answers; with several right answers each counts against the one that fits it best.
+    """Return exact match and F1 of answers. Each answer is compared with the correct answer that fits it best.
 
     Args:
         golds: right answers by question, at least one each.
@@ -259,7 +262,7 @@ def _all_punctuation() -> dict[int, None]:
 
 
 def bitext(gold_pairs: set[tuple[str, ...]], predicted_pairs: set[tuple[str, ...]]) -> PrecisionRecall:
-    """Return precision and recall of mined pairs (BUCC); the threshold is whoever's who mined them."""
+    """Return precision and recall of mined pairs (BUCC); the threshold was chosen when the pairs were mined."""
     return PrecisionRecall.of(
         correct=len(gold_pairs & predicted_pairs), predicted=len(predicted_pairs), expected=len(gold_pairs)
     )

@@ -130,13 +130,13 @@ def nearest_candidates(
     Args:
         queries: shape (queries, hidden), of any length.
         candidates: shape (candidates, hidden), of any length; may be memory-mapped (`numpy.load(mmap_mode="r")`).
-        block: candidates that are in memory at a time, which takes 4 * block * (queries + 2 * hidden) bytes.
+        block: number of candidates in memory at a time, which takes 4 * block * (queries + 2 * hidden) bytes.
 
     Returns:
-        Shape (queries, min(count, candidates)); of equally near ones the first comes first.
+        Shape (queries, min(count, candidates)); equally near candidates keep their order.
 
     Raises:
-        ScoresError: a vector is zero or not finite, or the two have another number of dimensions.
+        ScoresError: a vector is zero or not finite, or the numbers of dimensions differ.
     """
     import numpy as np
 
@@ -147,7 +147,7 @@ def nearest_candidates(
     for start, end in _blocks(len(candidates), block):
         similar = units @ _unit(candidates[start:end], "candidate", start).T
         least = np.array([values[count - 1] if len(values) == count else -np.inf for values, _ in best])
-        # After some blocks hardly any candidate comes near enough: one comparison each, and a sort of those few.
+        # After some blocks few candidates are near enough, so one comparison each and a small sort suffice.
         rows, columns = np.nonzero(similar > least[:, None].astype(np.float32))
         borders = np.searchsorted(rows, np.arange(len(units) + 1))
         for row in np.unique(rows):
@@ -157,7 +157,7 @@ def nearest_candidates(
 
 
 def _blocks(total: int, largest: int) -> Iterator[tuple[int, int]]:
-    """Yield the borders of blocks. The first are small: before anything is known to be near, all of a block is."""
+    """Yield the borders of blocks. The first are small, because all of their candidates must be sorted."""
     start, size = 0, min(_FIRST_BLOCK, largest)
     while start < total:
         yield start, min(start + size, total)
@@ -165,11 +165,11 @@ def _blocks(total: int, largest: int) -> Iterator[tuple[int, int]]:
 
 
 def _merged(best: _Ranked, more: _Ranked, count: int) -> _Ranked:
-    """Return the `count` largest of both, largest first; of equal ones the first first."""
+    """Return the `count` largest of both, largest first; equal ones keep their order."""
     import numpy as np
 
     values, positions = np.concatenate([best[0], more[0]]), np.concatenate([best[1], more[1]])
-    if len(values) > 8 * count:  # a sort of all would take long; equal ones at the border all stay in
+    if len(values) > 8 * count:  # avoids a sort of all; candidates equal to the last one stay in
         kept = np.flatnonzero(values >= np.partition(values, len(values) - count)[len(values) - count])
         values, positions = values[kept], positions[kept]
     order = np.argsort(-values, kind="stable")[:count]

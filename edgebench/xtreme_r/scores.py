@@ -1,9 +1,9 @@
 """Scores that other tools made: rows of variant, task, language, metric and value, 0..100, as CSV or JSON lines.
 
-Optional columns: format and artifact_sha256 (whose score it is: this file's, this format's, or just the variant's),
-n (examples), how it came about (runtime, batch, padding, protocol, conventions, encoder, source, source_sha256), and
-scale. A score on 0..1 is not told from one on 0..100 by looking at it, so a file that leaves
-room for doubt is refused; `scale` (1 or 100) takes the doubt away, row by row. Other columns are ignored.
+Optional columns: format and artifact_sha256 (the score belongs to this format or file, else to the variant),
+n (examples), the origin (runtime, batch, padding, protocol, conventions, encoder, source, source_sha256), and scale.
+A score on 0..1 looks like a low score on 0..100, so an ambiguous file is refused unless each ambiguous row has a
+`scale` (1 or 100). Other columns are ignored.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 class ScoreRow:
     """One row: `task` and `metric` as edgebench names them, `value` 0..100.
 
-    runtime, batch, padding: what the scored model ran with. protocol: who scored it, and how. conventions: what figures
-    by another convention would differ by. encoder: what became of the encoder ("frozen", "tuned" ...).
-    source, source_sha256: the file that the row is from.
+    runtime, batch, padding: how the scored model ran. protocol: the tool that scored it, and how. conventions: how
+    figures by other conventions may differ. encoder: how the encoder was trained ("frozen", "tuned" ...).
+    source, source_sha256: the file that contains the row.
     """
 
     variant: str
@@ -57,7 +57,7 @@ class ScoreRow:
 
 @dataclass(frozen=True, slots=True)
 class _Line:
-    """A row where it stands in the file; `scale` is what the row says of itself."""
+    """A row with its line number; `scale`: of its column, if any."""
 
     number: int
     row: ScoreRow
@@ -68,12 +68,12 @@ def read_scores(path: Path, *, scale: int | None = None, variant: str | None = N
     """Return the rows of a file of scores: JSON lines or a JSON list by its first character, else CSV.
 
     Args:
-        scale: of the rows that don't say theirs, 1 or 100.
-        variant: of the rows that don't name theirs.
+        scale: for rows without a scale, 1 or 100.
+        variant: for rows without a variant.
 
     Raises:
         ScoresError: it can't be read; a column or value is missing or out of bounds; a task, or a language or metric
-            of it, is unknown; a row stands there twice; or it is not certain that all values are on 0..100.
+            of it, is unknown; a row occurs twice; or the scale of a value is ambiguous.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -94,7 +94,7 @@ def read_scores(path: Path, *, scale: int | None = None, variant: str | None = N
 def write_scores(path: Path, rows: Sequence[ScoreRow]) -> None:
     """Write a file of scores that `read_scores` reads: JSON lines where the name ends in .jsonl, else CSV.
 
-    Every row says that it is on 0..100.
+    Every row has the scale 100.
 
     Raises:
         StoreError: it can't be written.
@@ -121,8 +121,8 @@ def write_scores(path: Path, rows: Sequence[ScoreRow]) -> None:
 def scores_of(rows: Sequence[ScoreRow], *, variant: str, format: str, artifact_sha256: str) -> list[Score]:
     """Return the scores that belong to an artifact of a variant, in the order of the rows.
 
-    A row with an artifact's hash belongs to that artifact alone, one with a format to artifacts in that format. Where
-    several rows speak of one task, language and metric, the most specific one is taken. `Score.artifact_sha256` is
+    A row with an artifact's hash belongs to that artifact alone, one with a format to artifacts in that format. If
+    several rows have the same task, language and metric, the most specific one is used. `Score.artifact_sha256` is
     None unless the row itself named this artifact.
     """
     chosen: dict[tuple[str, str, str], ScoreRow] = {}
@@ -150,7 +150,10 @@ def scores_of(rows: Sequence[ScoreRow], *, variant: str, format: str, artifact_s
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskScore:
-    """A task's mean over the languages that have all of its metrics; `of_artifact`: each is of the very file."""
+    """A task's mean over the languages that have all of its metrics.
+
+    `of_artifact`: all scores belong to the artifact itself.
+    """
 
     task: str
     value: float
@@ -166,7 +169,7 @@ class TaskScore:
 def task_scores(scores: Sequence[Score]) -> dict[str, TaskScore]:
     """Return each task's score, in the benchmark's order: the mean over languages; QA has the mean of F1 and EM.
 
-    A language of QA with only one of the two is left out: an F1-only mean lies points higher than the two's.
+    A language of QA with only one of the two is left out: a mean of F1 alone is several points higher.
     """
     result = {}
     for task in all_tasks().values():
@@ -178,14 +181,14 @@ def task_scores(scores: Sequence[Score]) -> dict[str, TaskScore]:
         scored = {
             lang: {name: found[name] for name in task.metrics if name in found} for lang, found in by_lang.items()
         }
-        whole = {lang: found for lang, found in scored.items() if len(found) == len(task.metrics)}
-        if whole:
-            values = [math.fsum(s.value for s in found.values()) / len(found) for found in whole.values()]
+        complete = {lang: found for lang, found in scored.items() if len(found) == len(task.metrics)}
+        if complete:
+            values = [math.fsum(s.value for s in found.values()) / len(found) for found in complete.values()]
             result[task.name] = TaskScore(
                 task=task.name,
                 value=math.fsum(values) / len(values),
-                langs=tuple(whole),
-                of_artifact=all(s.artifact_sha256 is not None for found in whole.values() for s in found.values()),
+                langs=tuple(complete),
+                of_artifact=all(s.artifact_sha256 is not None for found in complete.values() for s in found.values()),
             )
     return result
 
@@ -254,7 +257,7 @@ def _line(where: str, number: int, values: Mapping[str, Any], defaults: Mapping[
         lang = _language(task, _text(where, given, "lang"))
     except UnknownName as error:
         raise ScoresError(f"{where}: {error}") from error
-    scale = _whole(where, given, "scale")
+    scale = _positive_integer(where, given, "scale")
     if scale not in (None, 1, 100):
         raise ScoresError(f"{where}: scale must be 1 or 100, got {scale}")
     row = ScoreRow(
@@ -265,8 +268,8 @@ def _line(where: str, number: int, values: Mapping[str, Any], defaults: Mapping[
         value=_value(where, given["value"], highest=scale or 100),
         format=_optional(_text, where, given, "format"),
         artifact_sha256=_sha256(where, _optional(_text, where, given, "artifact_sha256")),
-        n=_whole(where, given, "n"),
-        batch=_whole(where, given, "batch"),
+        n=_positive_integer(where, given, "n"),
+        batch=_positive_integer(where, given, "batch"),
         source_sha256=_sha256(where, _optional(_text, where, given, "source_sha256")),
         **{name: _optional(_text, where, given, name) for name in _TEXTS},
     )
@@ -290,7 +293,7 @@ def _text(where: str, values: Mapping[str, Any], name: str) -> str:
     return value.strip()
 
 
-def _whole(where: str, values: Mapping[str, Any], name: str) -> int | None:
+def _positive_integer(where: str, values: Mapping[str, Any], name: str) -> int | None:
     value = values.get(name)
     if value is None:
         return None
@@ -319,7 +322,7 @@ def _value(where: str, value: Any, *, highest: int) -> float:
 
 
 def refuse_duplicates(rows: Sequence[ScoreRow]) -> None:
-    """Refuse rows of several files that say the same twice.
+    """Refuse rows of several files that score the same thing twice.
 
     Raises:
         ScoresError: there are some.
@@ -337,7 +340,7 @@ def _key(row: ScoreRow) -> tuple[str | None, ...]:
     return (row.variant, row.task, row.lang, row.metric, row.format, row.artifact_sha256)
 
 
-# --- what no single row shows -----------------------------------------------------------------------------------
+# --- checks across rows -----------------------------------------------------------------------------------------
 
 
 def _refuse_duplicates(path: Path, lines: Sequence[_Line]) -> None:

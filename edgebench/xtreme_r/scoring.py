@@ -1,4 +1,4 @@
-"""Scores of a folder of answers in XTREME's format, as google-research/xtreme's evaluate.py gives them."""
+"""Scores of a folder of answers in XTREME's format, as google-research/xtreme's evaluate.py computes them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from edgebench.xtreme_r.scores import task_scores
 from edgebench.xtreme_r.tasks import XTREME, XTREME_R, Task, all_tasks, tasks_of
 
 BENCHMARKS = (XTREME_R, XTREME)
-#: What the definitions are taken from.
+#: Source of the definitions.
 REFERENCE = "google-research/xtreme 838c13b6"
 
 
@@ -27,7 +27,7 @@ REFERENCE = "google-research/xtreme 838c13b6"
 class LanguageScore:
     """One metric of one task in one language, 0..100, over `n` examples (BUCC: right pairs; tagging: sentences).
 
-    `unanswered`: questions or queries without an answer, which count 0; None where every line is an answer.
+    `unanswered`: questions or queries without an answer, which count 0; None if every line is an answer.
     """
 
     task: str
@@ -54,11 +54,11 @@ class LanguageScore:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FolderScores:
-    """What a folder of answers scores.
+    """Scores of a folder of answers.
 
     missing: the languages of each scored task that have no answers, or no labels; its score is partial.
     absent: the tasks of the benchmark without any score.
-    notes: what a reader of the figures must know.
+    notes: remarks for readers of the figures.
     """
 
     benchmark: str
@@ -102,8 +102,8 @@ def score_predictions(
 ) -> FolderScores:
     """Score each TASK/test-LANG.SUFFIX that is in both folders.
 
-    Tasks that only the other benchmark has (PAWS-X and BUCC beside XTREME-R) are scored, too, and are no part of the
-    overall score.
+    Tasks of the other benchmark alone (PAWS-X and BUCC for XTREME-R) are also scored, but are not part of the overall
+    score.
 
     Args:
         benchmark: whose tasks and languages the means are over, XTREME_R or XTREME.
@@ -112,8 +112,8 @@ def score_predictions(
 
     Raises:
         UnknownName: benchmark or seqeval.
-        ConfigError: a folder is not there.
-        ScoresError: there is nothing to score, or a file is not what it should be.
+        ConfigError: a folder does not exist.
+        ScoresError: there is nothing to score, or a file is invalid.
     """
     _check_request(predictions, labels, benchmark, seqeval)
     scores: list[LanguageScore] = []
@@ -299,7 +299,7 @@ def _refuse_empty(files: _Files, labels: object) -> None:
 
 
 def convention_of(task: Task, lang: str, *, seqeval: str = SEQEVAL_VERSIONS[0]) -> dict[str, str]:
-    """Return how a task is scored, as the protocol of a score tells it."""
+    """Return how a task is scored, for the protocol of a score."""
     _, convention = _SCORERS[task.name]
     return {
         "definition": REFERENCE if task.name != "lareqa" else "LAReQA, arXiv 2004.05484",
@@ -318,7 +318,7 @@ def _squad(_: str) -> metrics.Normaliser:
 
 
 _ENGLISH = "SQuAD 1.1's English normaliser in every language; task: mean of F1 and EM"
-#: How a task is scored, and what a figure of another convention would differ by.
+#: The scorer of each task, and its convention, which other figures may not follow.
 _SCORERS: Mapping[str, tuple[Callable[[_Files, str], _Scored], str]] = {
     "xnli": (_labels, "equal labels"),
     "xcopa": (_choices, "equal labels"),

@@ -1,4 +1,4 @@
-"""A part of a task's examples: fewer, with the labels' shares kept."""
+"""Subsets: a sample of a task's examples that keeps the proportions of the labels."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from edgebench.xtreme_r.example_types import Examples, Label
 def limited(examples: Examples, limit: int | None, *, seed: int) -> Examples:
     """Return at most `limit` of the examples, in their order; None: all.
 
-    Where a label is one of a set (classification), each label keeps its share, to the nearest example (largest
-    remainders); elsewhere all examples are alike. The same seed draws the same positions in every language whose labels
-    are the same, so translations of one test set stay aligned. Candidates all stay.
+    In classification, each label keeps its share (rounded by largest remainders); in other tasks, all examples are
+    drawn alike. The same seed draws the same positions in every language whose labels
+    are the same, so translations of one test set stay aligned. All candidates are kept.
     """
     import numpy as np
 

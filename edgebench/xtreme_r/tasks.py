@@ -18,8 +18,8 @@ XTREME = "xtreme"
 class Task:
     """One task. Its score is the mean over languages of the mean of its `metrics` (QA has two: F1 and EM).
 
-    `more_metrics` are reported beside and are no part of the score. `labels`: every answer there is, in a task that has
-    a set of them; `_` is what UD writes for a word without a tag. `suffix`: of the files test-LANG.SUFFIX of answers.
+    `more_metrics` are reported, but are not part of the score. `labels`: all possible answers, for a task with a fixed
+    set of them; `_` is what UD writes for a word without a tag. `suffix`: of the files test-LANG.SUFFIX of answers.
     """
 
     name: str
@@ -71,7 +71,7 @@ def find_task(name: str) -> Task:
     """Return the task of that name, title or alias, however it is spelled (`TyDiQA-GoldP`, `tydiqa_goldp`).
 
     Raises:
-        UnknownName: there is none.
+        UnknownName: there is no such task.
     """
     found = _task_names().get(_plain(name))
     if found is None:

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Profile a model on a board from a CI job. Nothing is asked; the exit code says how it went
+# Profile a model on a board from a CI job. It never prompts; the exit code is the result
 # (0 done, 1 error, 2 wrong request, 4 the measurement is not valid, 130 interrupted).
 #
 #   MODEL=runs/xnli-multi DEVICE=pi4 sh examples/ci/profile.sh result.json

@@ -51,7 +51,7 @@ class SharedEncoder(torch.nn.Module):
             config.id2label = dict(enumerate(task.labels))
             config.label2id = {label: position for position, label in enumerate(task.labels)}
         head = CLASSES[task.head](config)
-        # A multiple choice has a pooler of its own, so the parts are shared and not the whole.
+        # A multiple-choice model has an extra pooler, so the parts are shared, not the model.
         head.roberta.embeddings, head.roberta.encoder = self.carrier.roberta.embeddings, self.carrier.roberta.encoder
         return head
 

@@ -3,7 +3,7 @@
     python text_tasks.py PARALLEL.json study/data
     python run.py --from CHECKPOINT --out study --kinds english multilingual --seeds 1 2
 
-A variant is trained once: what is there is kept. Options after `--` go to every call of train.py.
+A variant that exists is not trained again. Options after `--` go to every call of train.py.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def call(arguments: list[str]) -> None:
 
 
 def write_study(options: argparse.Namespace, folders: Sequence[Path]) -> Path:
-    """Write STUDY.toml of the variants that there are, beside their folder."""
+    """Write STUDY.toml for the existing variants, next to their folder."""
     of_kind: dict[str, list[str]] = {}
     for folder in folders:
         of_kind.setdefault(folder.name.rpartition("-")[0], []).append(folder.name)
@@ -91,7 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=["english", "multilingual"])
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2])
     parser.add_argument("--task", nargs="+", default=["next"], help="the intermediate tasks (next)")
-    parser.add_argument("--mlm", action="store_true", help="masked words beside the intermediate tasks")
+    parser.add_argument("--mlm", action="store_true", help="also train on masked words")
     parser.add_argument("--target", default="spans", help="(spans)")
     parser.add_argument("--intermediate-steps", type=int, default=100, help="(100)")
     parser.add_argument("--target-steps", type=int, default=200, help="(200)")

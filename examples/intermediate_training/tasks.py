@@ -56,8 +56,8 @@ def _hellaswag(row: Row) -> Row:
 
 
 def _cosmos_qa(row: Row) -> Row:
-    asked = f"{row['context']} {row['question']}"
-    return {"first": asked, "choices": [row[f"answer{at}"] for at in range(4)], "label": row["label"]}
+    question = f"{row['context']} {row['question']}"
+    return {"first": question, "choices": [row[f"answer{at}"] for at in range(4)], "label": row["label"]}
 
 
 def _commonsense_qa(row: Row) -> Row:
@@ -140,7 +140,7 @@ def load_task(name: str, kind: str, data: Path) -> Task:
     """Return a task's training rows of a kind: english, multilingual or translated.
 
     Raises:
-        SystemExit: there is no such file, and the hub's table has no such task or kind.
+        SystemExit: the file does not exist, and the hub's table has no such task or kind.
     """
     for path in (data / "train" / f"{name}.{kind}.jsonl", data / "train" / f"{name}.jsonl"):
         if path.is_file():
@@ -183,7 +183,7 @@ def _from_hub(hub: HubTask, name: str, kind: str) -> Task:
         return found | ({"label": hub.labels[found["label"]]} if hub.labels else {})
 
     if hub.labels:
-        rows = rows.filter(lambda label: label >= 0, input_columns=[hub.columns["label"]])  # -1: nobody agreed
+        rows = rows.filter(lambda label: label >= 0, input_columns=[hub.columns["label"]])  # -1: annotators disagreed
     langs = tuple(config.rpartition(".")[2] for config in configs) if len(configs) > 1 else ()
     return Task(
         name=name,

@@ -39,7 +39,7 @@ class Step:
 def plan_steps(sizes: Sequence[int], *, batch: int, epochs: float, steps: int | None, seed: int) -> list[Step]:
     """Return all steps of a phase: which task, which of its rows.
 
-    Tasks take turns at random, in proportion to their examples, of which MOST_OF_A_TASK count at most (Raffel et al.,
+    Each batch is from a random task, in proportion to its number of examples, capped at MOST_OF_A_TASK (Raffel et al.
     2020). Each task's rows come in a new order whenever all have been seen. steps: instead of `epochs` of the rows.
     """
     stream = random.Random(seed)
@@ -143,7 +143,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--base", help="what lineage.json calls the checkpoint that is begun with (as in --from)")
     parser.add_argument("--task", nargs="+", default=[], help="of DATA/train or the hub; several: side by side")
     parser.add_argument("--kind", choices=KINDS, default="english", help="the languages of the tasks (english)")
-    parser.add_argument("--mlm", action="store_true", help="go on with masked words beside the tasks")
+    parser.add_argument("--mlm", action="store_true", help="also train on masked words")
     parser.add_argument("--data", type=Path, default=Path("data"), help="a folder as text_tasks.py makes it (data)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--epochs", type=float, default=1.0, help="(1)")

@@ -1,4 +1,4 @@
-"""edgebench device: the boards that are known, adding one, setting it up, checking, releasing and cleaning it."""
+"""edgebench device: list, add, set up, check, release and clean boards."""
 
 from __future__ import annotations
 

@@ -82,7 +82,7 @@ def command(
         "host_key": _normal_key(host_key) if host_key is not None else None,
     }
     path = config_paths()[1 if user_config else 0]
-    # All that can be wrong with the request is said before the board is contacted or a password asked for.
+    # Errors in the request are reported before the board is contacted and the password is prompted for.
     device = device_from_table(name, {key: value for key, value in settings.items() if value is not None}, path=path)
     if path.exists() and name in read_devices(path) and not replace:
         raise ConfigError(f"device {name!r} is already in {path}; try --replace, or another name")
@@ -98,7 +98,11 @@ def command(
 
 
 def _one_of(what: str, in_address: Any, as_option: Any) -> Any:
-    """Return the one that is given of two ways to say it."""
+    """Return a value that is set either in the address or by an option.
+
+    Raises:
+        UsageError: both are set and differ.
+    """
     if in_address is not None and as_option is not None and in_address != as_option:
         raise UsageError(f"--host says {what} {in_address}, --{what} says {as_option}; leave one out")
     return as_option if in_address is None else in_address
@@ -121,7 +125,7 @@ def _normal_key(text: str) -> str:
 
 
 def _confirmed_key(device: Device) -> str:
-    """Return the board's host key once it is known to be right: from known_hosts, or by a yes at the terminal."""
+    """Return the board's host key after checking it against known_hosts or by confirmation at the terminal."""
     from edgebench.board.transport import HostKey
     from edgebench.board.transport.ssh import fetch_host_key
 
@@ -153,13 +157,13 @@ def _known_keys(device: Device) -> list[HostKey]:
     return known_keys(lookup_name(device.host or "", device.port or SSH_PORT), paths).accepted
 
 
-def _public_key(given: str | None, identity_file: str | None) -> str:
+def _public_key(path_option: str | None, identity_file: str | None) -> str:
     """Return the line of the public key to install.
 
     Raises:
-        ConfigError: there is none, or the file is something else (a private key, say).
+        ConfigError: there is no such file, or it is not a public key.
     """
-    path = Path(given or (f"{identity_file}.pub" if identity_file else DEFAULT_PUBLIC_KEY)).expanduser()
+    path = Path(path_option or (f"{identity_file}.pub" if identity_file else DEFAULT_PUBLIC_KEY)).expanduser()
     private = str(path).removesuffix(".pub")
     try:
         text = path.read_text(encoding="utf-8").strip()
@@ -175,7 +179,7 @@ def _public_key(given: str | None, identity_file: str | None) -> str:
 
 
 def _install_key(device: Device, public_key: str, *, from_stdin: bool) -> None:
-    """Ask for the password once and have the board accept the key from now on."""
+    """Prompt for the password once and install the public key on the board."""
     from edgebench.board.transport.ssh import install_public_key
 
     if from_stdin:

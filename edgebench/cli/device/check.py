@@ -1,4 +1,4 @@
-"""edgebench device check: can a measurement be made on a board?"""
+"""edgebench device check: checks whether a board can be measured."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 @click.argument("name")
 @result_options
 def command(name: str, json_target: str | None) -> int:
-    """Say whether a measurement can be made on a board, and what would mend what is missing.
+    """Check whether a board can be measured, and show how to fix what is wrong.
 
-    Ends with 0 if one can be made, with 1 if not.
+    The exit status is 0 if it can be measured, else 1.
 
     \b
     Example:

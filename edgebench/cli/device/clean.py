@@ -30,12 +30,12 @@ def _size(ctx: click.Context, param: click.Parameter, value: str | None) -> int 
 
 @cloup.command("clean")
 @click.argument("name")
-@cloup.option("--older-than", callback=time_span, metavar="AGE", help="What was last used so long ago: 30d, 12h.")
-@cloup.option("--max-size", callback=_size, metavar="SIZE", help="Then remove the oldest until so much is left: 2GB.")
-@cloup.option("--dry-run", is_flag=True, help="Only say what would go.")
+@cloup.option("--older-than", callback=time_span, metavar="AGE", help="Remove what was last used longer ago: 30d, 12h.")
+@cloup.option("--max-size", callback=_size, metavar="SIZE", help="Then remove the oldest until this size is left: 2GB.")
+@cloup.option("--dry-run", is_flag=True, help="Only show what would be removed.")
 @result_options
 def command(name: str, older_than: int | None, max_size: int | None, dry_run: bool, json_target: str | None) -> None:
-    """Remove old models, inputs, journals and agents from a board. What is in use stays.
+    """Remove old models, inputs, journals and agents from a board. Files in use stay.
 
     \b
     Example:

@@ -1,4 +1,4 @@
-"""edgebench device list: the boards that are known, and the built-in profiles."""
+"""edgebench device list: the configured boards and the built-in profiles."""
 
 from __future__ import annotations
 

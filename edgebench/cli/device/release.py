@@ -11,11 +11,11 @@ from edgebench.cli.output import to_stdout, write_json
 
 @cloup.command("release")
 @click.argument("name")
-@cloup.option("--force", is_flag=True, help="Also if somebody else has it; their measurement ends.")
-@cloup.option("--reason", metavar="TEXT", help="Kept on the board, and told to whoever had it.")
+@cloup.option("--force", is_flag=True, help="Also release another owner's lease; this ends their measurement.")
+@cloup.option("--reason", metavar="TEXT", help="Reason, stored on the board and reported to the owner.")
 @result_options
 def command(name: str, force: bool, reason: str | None, json_target: str | None) -> None:
-    """Give up a board's lease. It ends by itself two minutes after whoever holds it has gone.
+    """Release a board's lease. It also expires two minutes after its owner disconnects.
 
     \b
     Example:

@@ -60,10 +60,10 @@ def command(
     remove: bool,
     json_target: str | None,
 ) -> int:
-    """Make a bare board ready: install what measures there, without internet, root or pip on the board.
+    """Install the agent and runtimes on a board; it needs no internet, root or pip.
 
-    Each runtime runs a tiny model, whose numbers must be this machine's. What is there already stays. Ends with 0 if
-    all works, with 1 if not.
+    Each runtime runs a tiny model, whose outputs must equal those on this machine. Existing installations stay. The
+    exit status is 0 if everything works, else 1.
 
     \b
     Example:
