@@ -26,8 +26,7 @@ import edgebench
 from edgebench.device import Device, load_profile
 from edgebench.events import Ended, Event, Running
 from edgebench.export import export_model
-from edgebench.measure.parallel import run_sessions
-from edgebench.measure.session import profile_all
+from edgebench.measure import profile_all, run_sessions
 from edgebench.request import Request
 from edgebench.workload import Scenario
 from tests.board.ssh_board import write_key

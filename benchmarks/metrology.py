@@ -24,17 +24,15 @@ from typing import TypeVar
 
 import numpy as np
 
-from edgebench.analysis.comparison import Contrast, compare, compare_rows
-from edgebench.analysis.summary import summarise
-from edgebench.analysis.validity import reasons_against, validate_group
+from edgebench.analysis import Contrast, compare_rows, reasons_against, summarise, validate_group
+from edgebench.analysis.comparison import compare
 from edgebench.measure.alternation import with_ratios
 from edgebench.measure.scheduler import RunScheduler
 from edgebench.measurement import Subject
 from edgebench.run import Run
-from edgebench.stats.ratio import RatioEstimate, estimate_ratio
-from edgebench.stats.verdicts import LEVEL, LOOKS, Judgement, Verdict, is_decided, judge_all
-from edgebench.testing import Disturbance, SimulatedBoard
-from edgebench.testing.simulated_board import simulated_subject
+from edgebench.stats import LEVEL, LOOKS, Judgement, RatioEstimate, Verdict, estimate_ratio, judge_all
+from edgebench.stats.verdicts import is_decided
+from edgebench.testing import Disturbance, SimulatedBoard, simulated_subject
 from edgebench.workload import RunPlan
 
 CELLS = ((0.01, 0.03), (0.02, 0.03), (0.01, 0.01), (0.03, 0.03))

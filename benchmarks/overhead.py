@@ -23,10 +23,9 @@ import psutil
 import edgebench
 from benchmarks.pairs import interleaved
 from edgebench.artifact import Artifact
-from edgebench.board.agent import RemoteAgent, connect_agent
+from edgebench.board import RemoteAgent, connect_agent
 from edgebench.export import export_model
-from edgebench.measure.collect import RunCollector, collect_run
-from edgebench.measure.runs import run_spec
+from edgebench.measure import RunCollector, collect_run, run_spec
 from edgebench.workload import EncodedInputs, RunPlan, Workload, random_inputs
 from edgebench_agent import protocol
 

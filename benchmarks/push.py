@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 
 from benchmarks.pairs import interleaved
-from edgebench.board.agent import connect_agent
+from edgebench.board import connect_agent
 from edgebench.device import Device, load_profile
 from edgebench.testing import FaultyProxy
 from tests.board.openssh import SSHD, OpenSshServer

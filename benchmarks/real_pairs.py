@@ -29,16 +29,16 @@ from numpy.typing import NDArray
 
 import edgebench
 from benchmarks.overhead import Bench, processes_of
-from edgebench.analysis.comparison import Comparison, compare_rows
+from edgebench.analysis import compare_rows
+from edgebench.analysis.comparison import Comparison
 from edgebench.artifact import Format
-from edgebench.board.agent import connect_agent
+from edgebench.board import connect_agent
 from edgebench.export import export_model
 from edgebench.export.reference import find_reference
-from edgebench.measure.collect import RunCollector
-from edgebench.measure.session import profile_all
+from edgebench.measure import RunCollector, profile_all
 from edgebench.request import Request
-from edgebench.stats.ratio import RatioEstimate
-from edgebench.stats.verdicts import LEVEL, judge
+from edgebench.stats import LEVEL, RatioEstimate
+from edgebench.stats.verdicts import judge
 from edgebench.workload import RunPlan, Workload, random_inputs
 
 SEQ_LEN = 128

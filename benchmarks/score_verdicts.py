@@ -14,8 +14,8 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from edgebench.analysis.score_comparison import SCORE_MARGIN
-from edgebench.stats.paired import estimate_difference
+from edgebench.analysis import SCORE_MARGIN
+from edgebench.stats import estimate_difference
 
 #: Examples, share of them that changes.
 ACCURACY = ((30, 0.1), (200, 0.05), (1000, 0.02), (1000, 0.1), (5000, 0.1))

@@ -19,7 +19,7 @@ import numpy as np
 
 from edgebench.xtreme_r.metrics import SEQEVAL_VERSIONS, answers, mlqa_normaliser, normalise_squad, tagging
 from edgebench.xtreme_r.retrieval import nearest_candidates
-from edgebench.xtreme_r.tasks import tasks
+from edgebench.xtreme_r.tasks import all_tasks
 
 _TOKENS, _ANSWERS = 1_000_000, 100_000
 _QUERIES, _CANDIDATES, _HIDDEN = 1_000, 1_000_000, 384
@@ -29,7 +29,7 @@ _WORDS = ["the", "a", "Haus", "casa", "北京", "là", "của", "ال", "in", "1
 def main() -> None:
     """Print a line per measurement."""
     chance = random.Random(1)
-    tags = tasks()["udpos"].labels
+    tags = all_tasks()["udpos"].labels
     labels = [[chance.choice(tags) for _ in range(20)] for _ in range(_TOKENS // 20)]
     found = [[tag if chance.random() < 0.8 else chance.choice(tags) for tag in sentence] for sentence in labels]
     for version in SEQEVAL_VERSIONS:

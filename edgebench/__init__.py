@@ -9,83 +9,164 @@ from edgebench._version import __version__
 if TYPE_CHECKING:
     from edgebench.analysis.comparison import Comparison, compare
     from edgebench.analysis.evaluation import Evaluation
-    from edgebench.analysis.pairing import ScoredMeasurement, join_scores
+    from edgebench.analysis.score_comparison import PairedComparison
+    from edgebench.analysis.tuning import Tuned
     from edgebench.artifact import Artifact, Format
-    from edgebench.device import Device, DeviceProfile, find_device
+    from edgebench.board.device_config import add_device
+    from edgebench.board.lease_reply import Holder
+    from edgebench.board.transport.ssh import fetch_host_key, install_public_key
+    from edgebench.device import Device, DeviceProfile, find_device, list_devices, list_profiles
     from edgebench.errors import EdgebenchError
     from edgebench.evaluation.evaluator import evaluate
-    from edgebench.evaluation.format_comparison import compare_formats
-    from edgebench.export import export_model
+    from edgebench.evaluation.format_comparison import FormatResult, compare_formats
+    from edgebench.events import Event, LogMessage
+    from edgebench.export import Exported, export_model
     from edgebench.figures import Score
-    from edgebench.measure.session import profile
+    from edgebench.measure.parallel import BoardResult, run_sessions
+    from edgebench.measure.session import profile, profile_all, resume
+    from edgebench.measure.tune import tune
     from edgebench.measurement import Measurement
+    from edgebench.provision.checkup import Checkup, check_device
+    from edgebench.provision.maintenance import Cleanup, Release, Removal, clean_device, release_device, remove_setup
+    from edgebench.provision.plan import SetupPlan
+    from edgebench.provision.setup import Setup, set_up_device, set_up_for
+    from edgebench.report.study import study_markdown
+    from edgebench.request import Request
     from edgebench.run import Run
+    from edgebench.store.comparison import compare_stored
     from edgebench.store.store import Store
-    from edgebench.variant import Lineage, Variant
-    from edgebench.workload import RunPlan, Scenario, Workload
+    from edgebench.study import Study, StudyReport, StudyStatus, read_study, run_study, study_report, study_status
+    from edgebench.variant import IntermediateTask, Lineage, TrainingKind, Variant
+    from edgebench.workload import Padding, RunPlan, Scenario, Workload
+    from edgebench.xtreme_r.importers import ImportedScores, Provenance, import_scores
+    from edgebench.xtreme_r.retrieval import read_parallel
+    from edgebench.xtreme_r.scores import ScoreRow, read_scores, write_scores
+    from edgebench.xtreme_r.scoring import FolderScores, score_predictions
 
+#: Module -> its public names.
 _HOMES = {
-    "Artifact": "artifact",
-    "Comparison": "analysis.comparison",
-    "Device": "device",
-    "DeviceProfile": "device",
-    "EdgebenchError": "errors",
-    "Evaluation": "analysis.evaluation",
-    "Format": "artifact",
-    "Lineage": "variant",
-    "Measurement": "measurement",
-    "ScoredMeasurement": "analysis.pairing",
-    "Run": "measurement",
-    "RunPlan": "workload",
-    "Scenario": "workload",
-    "Score": "measurement",
-    "Store": "store.store",
-    "Variant": "variant",
-    "Workload": "workload",
-    "compare": "analysis.comparison",
-    "compare_formats": "evaluation.format_comparison",
-    "evaluate": "evaluation.evaluator",
-    "export_model": "export",
-    "find_device": "device",
-    "join_scores": "analysis.pairing",
-    "profile": "measure.session",
+    "analysis.comparison": ("Comparison", "compare"),
+    "analysis.evaluation": ("Evaluation",),
+    "analysis.score_comparison": ("PairedComparison",),
+    "analysis.tuning": ("Tuned",),
+    "artifact": ("Artifact", "Format"),
+    "board.device_config": ("add_device",),
+    "board.lease_reply": ("Holder",),
+    "board.transport.ssh": ("fetch_host_key", "install_public_key"),
+    "device": ("Device", "DeviceProfile", "find_device", "list_devices", "list_profiles"),
+    "errors": ("EdgebenchError",),
+    "evaluation.evaluator": ("evaluate",),
+    "evaluation.format_comparison": ("FormatResult", "compare_formats"),
+    "events": ("Event", "LogMessage"),
+    "export": ("Exported", "export_model"),
+    "figures": ("Score",),
+    "measure.parallel": ("BoardResult", "run_sessions"),
+    "measure.session": ("profile", "profile_all", "resume"),
+    "measure.tune": ("tune",),
+    "measurement": ("Measurement",),
+    "provision.checkup": ("Checkup", "check_device"),
+    "provision.maintenance": ("Cleanup", "Release", "Removal", "clean_device", "release_device", "remove_setup"),
+    "provision.plan": ("SetupPlan",),
+    "provision.setup": ("Setup", "set_up_device", "set_up_for"),
+    "report.study": ("study_markdown",),
+    "request": ("Request",),
+    "run": ("Run",),
+    "store.comparison": ("compare_stored",),
+    "store.store": ("Store",),
+    "study": ("Study", "StudyReport", "StudyStatus", "read_study", "run_study", "study_report", "study_status"),
+    "variant": ("IntermediateTask", "Lineage", "TrainingKind", "Variant"),
+    "workload": ("Padding", "RunPlan", "Scenario", "Workload"),
+    "xtreme_r.importers": ("ImportedScores", "Provenance", "import_scores"),
+    "xtreme_r.retrieval": ("read_parallel",),
+    "xtreme_r.scores": ("ScoreRow", "read_scores", "write_scores"),
+    "xtreme_r.scoring": ("FolderScores", "score_predictions"),
 }
+_MODULES = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
     "Artifact",
+    "BoardResult",
+    "Checkup",
+    "Cleanup",
     "Comparison",
     "Device",
     "DeviceProfile",
     "EdgebenchError",
     "Evaluation",
+    "Event",
+    "Exported",
+    "FolderScores",
     "Format",
+    "FormatResult",
+    "Holder",
+    "ImportedScores",
+    "IntermediateTask",
     "Lineage",
+    "LogMessage",
     "Measurement",
+    "Padding",
+    "PairedComparison",
+    "Provenance",
+    "Release",
+    "Removal",
+    "Request",
     "Run",
     "RunPlan",
     "Scenario",
     "Score",
-    "ScoredMeasurement",
+    "ScoreRow",
+    "Setup",
+    "SetupPlan",
     "Store",
+    "Study",
+    "StudyReport",
+    "StudyStatus",
+    "TrainingKind",
+    "Tuned",
     "Variant",
     "Workload",
     "__version__",
+    "add_device",
+    "check_device",
+    "clean_device",
     "compare",
     "compare_formats",
+    "compare_stored",
     "evaluate",
     "export_model",
+    "fetch_host_key",
     "find_device",
-    "join_scores",
+    "import_scores",
+    "install_public_key",
+    "list_devices",
+    "list_profiles",
     "profile",
+    "profile_all",
+    "read_parallel",
+    "read_scores",
+    "read_study",
+    "release_device",
+    "remove_setup",
+    "resume",
+    "run_sessions",
+    "run_study",
+    "score_predictions",
+    "set_up_device",
+    "set_up_for",
+    "study_markdown",
+    "study_report",
+    "study_status",
+    "tune",
+    "write_scores",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module 'edgebench' has no attribute {name!r}")
     from importlib import import_module
 
-    value = getattr(import_module(f"edgebench.{_HOMES[name]}"), name)
+    value = getattr(import_module(f"edgebench.{_MODULES[name]}"), name)
     globals()[name] = value
     return value
 

@@ -1,4 +1,4 @@
-"""Artifact: one exported file set of a Variant in one Format, known by its content."""
+"""Artifact: the exported files of a Variant in one Format, identified by their content."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _CHUNK_BYTES = 1 << 20
 
 
 class Format(StrEnum):
-    """How a model is written down. `ONNX` and `TFLITE` are existing files, profiled as they are."""
+    """File format and precision of a model. `ONNX` and `TFLITE` are existing files, profiled as they are."""
 
     ONNX_FP32 = "onnx-fp32"
     ONNX_FP16 = "onnx-fp16"
@@ -28,11 +28,11 @@ class Format(StrEnum):
 
     @property
     def runtime(self) -> str:
-        """The agent's runtime that reads it."""
+        """The runtime of the agent that reads it."""
         return "tflite" if self in (Format.TFLITE_FP32, Format.TFLITE_INT8, Format.TFLITE) else "onnxruntime"
 
 
-#: Formats of files that edgebench did not make, by how their names end.
+#: Formats of files that edgebench did not make, by suffix.
 EXISTING_FORMATS = {".onnx": Format.ONNX, ".tflite": Format.TFLITE}
 
 #: Formats that edgebench can export to.
@@ -52,7 +52,7 @@ def parse_format(name: str) -> Format:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutputParity:
-    """How far one output is from the checkpoint's own in torch.
+    """Difference of one output from the checkpoint's in torch.
 
     `cosine` is the smallest over the examples (for a bare encoder: of mean-pooled states), `mean_cosine` their mean;
     `argmax_agreement` is the share of answers (labels, labels of tokens, positions) that are the same; None where the
@@ -68,7 +68,7 @@ class OutputParity:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parity:
-    """How far the exported file's outputs are from the checkpoint's own in torch, over `examples` inputs.
+    """Difference of the exported file's outputs from the checkpoint's in torch, over `examples` inputs.
 
     Each figure is that of the worst of `outputs`. `runtime`: what ran the file, with its version.
     """
@@ -104,11 +104,15 @@ class ArtifactFile:
 class Artifact:
     """An exported model on this machine: `path` is its folder, the first of `files` the model.
 
-    What isn't known of an existing file (its vocabulary, its longest sequence) is None. `buckets`: the lengths in
-    tokens that the file has a signature for (TFLite), ascending; an input is padded to the smallest that holds it.
-    `choices`: sequences of one example where the file fixes it (multiple choice in TFLite).
-    `parity` is that of this machine's runtime, `parity_elsewhere` that of other runtimes which boards have;
-    `refused_by` names those that can't read the file, with what they said.
+    Unknown values of an existing file (its vocabulary, its longest sequence) are None.
+
+    Args:
+        buckets: lengths in tokens that the file has a signature for (TFLite), ascending; an input is padded to the
+            smallest that holds it.
+        choices: sequences of one example, where the file fixes them (multiple choice in TFLite).
+        parity: with the runtime of this machine.
+        parity_elsewhere: with other runtimes that boards have.
+        refused_by: runtimes that can't read the file, with their messages.
     """
 
     format: Format

@@ -22,10 +22,11 @@ LOCAL = "local"
 class DeviceProfile:
     """What a kind of board is, from its vendor's facts. None or empty where the vendor says nothing.
 
-    `threads` is how many a runtime uses unless told otherwise; 0 leaves it to the runtime.
-    `providers` are ONNX Runtime's execution providers to ask for, the first preferred; empty: the CPU.
-    `runtimes` names the packages that have wheels for the Pythons it ships (or can be given).
-    `sensors` names what such a board can tell; what the agent reads of it is the agent's business.
+    Args:
+        threads: default of a workload; 0 leaves the number to the runtime.
+        providers: execution providers of ONNX Runtime, the preferred one first; empty: the CPU.
+        runtimes: packages that have wheels for the Pythons of the board, or for one that can be installed there.
+        sensors: what such a board can measure of itself.
     """
 
     name: str
@@ -42,9 +43,9 @@ class DeviceProfile:
     default_format: Format
     threads: int
     providers: tuple[str, ...] = ()
-    cool_below_c: int | None = None  # to which it cools down before each run, where it idles below; a choice of ours
+    cool_below_c: int | None = None  # default of a request; edgebench's choice, above what an idle board has
     sensors: tuple[str, ...]
-    source: tuple[str, ...]  # where the facts stand
+    source: tuple[str, ...]  # where these facts come from
     notes: str = ""
 
     def __post_init__(self) -> None:
@@ -54,10 +55,10 @@ class DeviceProfile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Device:
-    """One board: a profile and the way to it. `host` None is this machine, without SSH.
+    """One board: a profile and an address. `host` None is this machine, without SSH.
 
     Raises:
-        ConfigError: an empty name or python, a host that is none, a port out of range, or a host key of another shape.
+        ConfigError: name or python is empty, host is no name or address, port is out of range, or host_key malformed.
     """
 
     name: str
@@ -75,7 +76,7 @@ class Device:
             raise ConfigError("a device needs a name")
         if self.host is not None and not _is_host(self.host):
             raise ConfigError(
-                f"device {self.name!r}: {self.host!r} is not a host name or address (user and port are given apart)"
+                f"device {self.name!r}: {self.host!r} is not a host name or address; give user and port apart"
             )
         if self.port is not None and not 1 <= self.port <= 65535:
             raise ConfigError(f"device {self.name!r}: port must be 1..65535, got {self.port}")
@@ -91,7 +92,7 @@ class Device:
 
     @property
     def address(self) -> str:
-        """The way to it, as `parse_address` reads it; empty for this machine."""
+        """Its address, as `parse_address` reads it; empty for this machine."""
         return format_address(self.user, self.host, self.port) if self.host else ""
 
 
@@ -100,7 +101,7 @@ _HOST_KEY = re.compile(r"[a-z0-9@.-]+ [A-Za-z0-9+/]+={0,2}")
 
 
 def _is_host(text: str) -> bool:
-    """Whether this is a name or an address alone: no user, port, brackets or options."""
+    """Whether the text is only a name or an address: no user, port, brackets or options."""
     if _HOST.fullmatch(text) is None:
         return False
     if ":" not in text:
@@ -115,9 +116,9 @@ def _is_host(text: str) -> bool:
 
 
 def parse_address(text: str) -> tuple[str | None, str, int | None]:
-    """Return user, host and port of `[user@]host[:port]`; None for what is not there.
+    """Return user, host and port of `[user@]host[:port]`; None for what is absent.
 
-    An IPv6 address with a port stands in brackets, `[::1]:22`; without one it may stand bare, `::1`.
+    An IPv6 address with a port has brackets, `[::1]:22`; without a port, it needs none: `::1`.
 
     Raises:
         ConfigError: the text is none of these.
@@ -127,7 +128,7 @@ def parse_address(text: str) -> tuple[str | None, str, int | None]:
     if bracketed:
         host, port = bracketed.group(1), bracketed.group(2)
         if ":" not in host:
-            raise ConfigError(f"{text!r} is not an address: only an IPv6 address stands in brackets")
+            raise ConfigError(f"{text!r} is not an address: only an IPv6 address has brackets")
     elif rest.count(":") > 1:
         host, port = rest, None
     else:
@@ -141,13 +142,13 @@ def parse_address(text: str) -> tuple[str | None, str, int | None]:
 
 
 def format_address(user: str | None, host: str, port: int | None) -> str:
-    """Return the text that `parse_address` reads back as these."""
+    """Return the text from which `parse_address` reads the same values."""
     shown = f"[{host}]" if ":" in host and port is not None else host
     return (f"{user}@" if user else "") + shown + (f":{port}" if port is not None else "")
 
 
 def profiles_folder() -> Path:
-    """Return the folder of the built-in profiles: inside the installed package, or in the repository's root."""
+    """Return the folder of the built-in profiles: in the installed package, or in the root of the repository."""
     package = Path(__file__).parent
     installed = package / "device_profiles"
     return installed if installed.is_dir() else package.parent / "device_profiles"
@@ -181,13 +182,13 @@ def read_profile(path: Path) -> DeviceProfile:
 
 
 def config_paths(*, folder: Path | None = None) -> list[Path]:
-    """Return the files of settings that count, the first strongest: the project's, then the user's."""
+    """Return the settings files, by precedence: the project's, then the user's."""
     home = os.environ.get("XDG_CONFIG_HOME") or str(Path.home() / ".config")
     return [(folder or Path.cwd()) / CONFIG_NAME, Path(home) / "edgebench" / CONFIG_NAME]
 
 
 def configured_devices(*, folder: Path | None = None) -> dict[str, Device]:
-    """Return the boards that the files of settings name; a project's entry hides the user's of the same name.
+    """Return the boards of the settings files, by name; a project's entry hides the user's of the same name.
 
     Raises:
         ConfigError: a file is not TOML, or has an unknown or ill-typed key.
@@ -199,8 +200,29 @@ def configured_devices(*, folder: Path | None = None) -> dict[str, Device]:
     return devices
 
 
+def list_devices(*, folder: Path | None = None) -> list[Device]:
+    """Return this machine (`local`) and the boards of the settings files.
+
+    Args:
+        folder: the project's folder; default: the working folder.
+
+    Raises:
+        ConfigError: a settings file is not TOML, or has an unknown or ill-typed key.
+    """
+    return [find_device(LOCAL), *configured_devices(folder=folder).values()]
+
+
+def list_profiles() -> list[DeviceProfile]:
+    """Return the built-in device profiles."""
+    return [load_profile(name) for name in profile_names()]
+
+
 def read_devices(path: Path) -> dict[str, Device]:
-    """Return the boards of one file of settings, by name."""
+    """Return the boards of one settings file, by name.
+
+    Raises:
+        ConfigError: the file is not TOML, or has an unknown or ill-typed key.
+    """
     values = read_toml(path)
     refuse_unknown_keys(values, {"device"}, where=str(path))
     tables = values.get("device", {})
@@ -216,7 +238,7 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 
 def device_from_table(name: str, table: Any, *, path: Path) -> Device:
-    """Return the board that a `[device.NAME]` table of the file `path` describes.
+    """Return the board that a `[device.NAME]` table of the settings file `path` describes.
 
     Raises:
         ConfigError: a key is unknown, missing or of another type, or the name can't be used.
@@ -242,6 +264,10 @@ def device_from_table(name: str, table: Any, *, path: Path) -> Device:
 def find_device(name: str, *, folder: Path | None = None) -> Device:
     """Return the board of that name, or this machine for `local`.
 
+    Args:
+        name: a name of the settings files (see `edgebench device list`), or `local`.
+        folder: the project's folder; default: the working folder.
+
     Raises:
         UnknownName: nothing has that name.
         ConfigError: it is a profile's name, but no board of that name has an address.
@@ -256,7 +282,7 @@ def find_device(name: str, *, folder: Path | None = None) -> Device:
     if name in profile_names():
         raise ConfigError(
             f"device {name!r} has no address; try: edgebench device add {name} --host USER@HOST"
-            f" (edgebench profile also takes --host USER@HOST)"
+            f" (or once: edgebench profile --host USER@HOST)"
         )
     raise UnknownName("device", name, {*boards, *profile_names(), LOCAL})
 

@@ -24,7 +24,7 @@ class TaskEvaluation:
     0..100: each example's own value of the metric. `value` is its mean, unless there are `counts`, shape (n, 3), int64:
     correct, predicted and expected ones of each example, whose sums `value` (F1, precision or recall) is made of.
     `ci`: a two-sided 95 % percentile bootstrap interval over the examples; None where all examples are alike, which
-    leaves nothing to resample. protocol: all that decides the value beside the artifact.
+    leaves nothing to resample. protocol: all that decides the value apart from the artifact.
     """
 
     task: str
@@ -121,8 +121,8 @@ class LanguageCost:
     latency_ms: of an example, all of its inferences together, or of a `batch` where that is more than one: mean, p50,
     p95 (None for fewer than 130) and max; each shape ran once before. tokens: of an example, mean. fertility,
     continued_words, words: as Rust et al. (2021) define them. padded_tokens: that the model works on, of an example.
-    energy_j: of an example. english_tokens: of the English text that stands for an example, where the task has it
-    beside (Tatoeba).
+    energy_j: of an example. english_tokens: of the English text that stands for an example, where the task comes
+    with it (Tatoeba).
     """
 
     examples: int

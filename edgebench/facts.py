@@ -58,7 +58,7 @@ class _Facts:
         return cls(**known, unknown=unknown)
 
     def adding(self, values: Mapping[str, Any]) -> Self:
-        """Return the facts with further ones, given as in JSON."""
+        """Return the facts with further ones, in the form that JSON has."""
         return self.from_json({**self.to_json(), **values})
 
     def to_json(self) -> dict[str, Any]:
@@ -119,9 +119,9 @@ class DeviceFacts(_Facts):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunFacts(_Facts):
-    """What is known of a run beside what it measured.
+    """What is known of a run apart from what it measured.
 
-    The first ones say what was requested, then the agent introduces itself, then the runtime tells of the loaded model.
+    The first ones are what was requested; then come what the agent and, after loading, the runtime reported.
     `batch_*`: by batch; `batches` different ones are run. `nodes`: of the graph, by the provider that runs them.
     `lengths`: what the model is made for; inputs are padded to the smallest that holds them. `idle_power_uw`: by rail.
     """

@@ -13,8 +13,8 @@ _COLD_SHARE = 0.05  # of a model's bytes that may be in memory at a cold start
 class LatencySummary:
     """Milliseconds over the valid runs; a percentile is None where too few inferences stand behind it.
 
-    Inputs of different lengths count equally: only whole turns of them enter. Each `*_ci` is a two-sided 95 % interval
-    from the per-run quantiles; None for fewer than two runs.
+    Inputs of different lengths count equally: only complete passes over them enter. Each `*_ci` is a two-sided 95 %
+    interval from the per-run quantiles; None for fewer than two runs.
     """
 
     mean: float | None = None
@@ -74,7 +74,7 @@ class PaddingCost:
 class ColdStart:
     """A process of its own that loaded the model and inferred once, its files dropped from the page cache before.
 
-    `resident_share`: the part of them that was in memory all the same; None where the board can't tell.
+    `resident_share`: the part of them that was in memory all the same; None where the board does not report it.
     """
 
     load_ns: int | None
@@ -83,7 +83,7 @@ class ColdStart:
 
     @property
     def is_cold(self) -> bool:
-        """Whether it was one: some file systems keep their files in memory, and some kernels tell nothing."""
+        """Whether it was one: some file systems keep their files in memory, and some kernels report nothing."""
         return self.resident_share is not None and self.resident_share <= _COLD_SHARE
 
     def to_json(self) -> dict[str, Any]:
@@ -100,7 +100,7 @@ class Minute:
     """One minute of a sustained run, or what was left in the end; what was not measured is None.
 
     `throughput_per_s`: inputs. `clock_mhz`: the mean of the fastest core's. `throttled`: what a Raspberry Pi's flags
-    tell of this minute. `others_cores`: what other processes used, in cores.
+    report of this minute. `others_cores`: what other processes used, in cores.
     """
 
     number: int  # from 1

@@ -13,7 +13,7 @@ from edgebench.figures import ColdStart, Energy, LatencySummary, PaddingCost, Sc
 from edgebench.operators import OperatorProfile
 from edgebench.reason import Reason, texts_of
 from edgebench.run import Memory, Overhead, Run
-from edgebench.stats.rate_search import RateSearch
+from edgebench.stats import RateSearch
 from edgebench.variant import Variant
 
 #: Version of run.json and of the JSON results. Older ones stay readable.

@@ -25,7 +25,7 @@ class Operator:
 
     @property
     def layer(self) -> str | None:
-        """Where in the model it is, by its name: `layer 3`, `embeddings`, `head`; None where the name doesn't tell."""
+        """Where in the model it is, by its name: `layer 3`, `embeddings`, `head`; None where the name doesn't say."""
         found = _LAYER.search(self.name)
         if found:
             return f"layer {int(found[1])}"
@@ -50,7 +50,7 @@ class OperatorProfile:
         return self._by(lambda operator: operator.type)
 
     def by_layer(self) -> list[tuple[str | None, int]]:
-        """Return each layer with its nanoseconds, the slowest first; None is what no name tells."""
+        """Return each layer with its nanoseconds, the slowest first; None: those whose name doesn't say."""
         return self._by(lambda operator: operator.layer)
 
     def by_provider(self) -> list[tuple[str | None, int]]:
@@ -79,14 +79,14 @@ class OperatorProfile:
         return sorted(totals.items(), key=lambda entry: -entry[1])
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain values: what was told, and per inference what it amounts to."""
-        told = {
+        """Return plain values: what was reported, and what it amounts to per inference."""
+        reported = {
             "inferences": self.inferences,
             "wall_ns": self.wall_ns,
             "operators": [asdict(operator) | {"layer": operator.layer} for operator in self.operators],
         }
         groups = {"by_type": self.by_type(), "by_layer": self.by_layer(), "by_provider": self.by_provider()}
-        return told | {
+        return reported | {
             name: [{"name": key, "ms": self.ms(total), "share": self.share(total)} for key, total in group]
             for name, group in groups.items()
         }

@@ -60,7 +60,7 @@ def joined(reasons: Iterable[Reason]) -> str:
 
 
 def reasons_from_json(texts: Iterable[str], codes: Iterable[str] | None) -> tuple[Reason, ...]:
-    """Return the reasons of a stored run. `codes` None: it has none, and its texts tell.
+    """Return the reasons of a stored run. `codes` None: it has none, and they are derived from its texts.
 
     Raises:
         ValueError: there are not as many codes as texts.

@@ -1,4 +1,4 @@
-"""Request: what a session is asked to measure, and how it is kept for a session that is resumed."""
+"""Request: what a session measures, and how the store keeps it so that the session can be resumed."""
 
 from __future__ import annotations
 
@@ -10,42 +10,62 @@ from edgebench.artifact import EXPORT_FORMATS, Format
 from edgebench.device import Device, load_profile
 from edgebench.errors import ConfigError, StoreError, UnknownName
 from edgebench.serialisation import formerly, from_plain, to_plain
-from edgebench.stats.percentiles import MINIMUM_COUNTS
-from edgebench.stats.verdicts import LOOKS, MARGIN
+from edgebench.stats import LOOKS, MARGIN, MINIMUM_COUNTS
 from edgebench.workload import RunPlan, Scenario, Workload
 
 DEFAULT_MODEL = "reference:minilm"
 WAIT_S = 600.0
-#: What `tune` may name: threads and the cores they keep to; the clock governor and the power mode.
+#: What can be tuned. threads: their number and cores; power: the clock governor and the power mode.
 PARAMETERS = ("threads", "power")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What is asked for: each combination of model, format and workload is one cell of the table.
+    """What one session measures on one device: each combination of model, format and workload is a cell.
 
-    `formats` empty: the device profile's own. A model that is a file is profiled as it is, in no other format.
+    Args:
+        models: Hugging Face folders or hub ids, .onnx or .tflite files, or `reference:tiny|minilm|base|large`. A file
+            is profiled as it is, in no other format.
+        formats: to export to; empty: the device profile's default.
+        operators: also profile the operators of each cell, in an extra run that does not count.
+        overhead: first measure the overhead of edgebench itself on the board.
+        runtime: of .tflite files, `ai-edge-litert` or `tflite-runtime`; None: whichever the board has.
+        until_decided: add runs, at planned looks, until every comparison with the first cell is decided.
+        wait_s: longest wait for a board that somebody else uses, seconds.
+        margin: latencies within 1 ± margin are equivalent.
+        tune: which of PARAMETERS to find the fastest valid setting of.
+        budget_s: longest duration of the session, seconds; runs and inferences are planned to fit.
+        most_runs: most runs of each cell that fit into the budget.
+        cool_below_c: temperature to cool down to before each run, degrees Celsius; None: the device profile's.
+        cool_wait_s: longest wait for that, seconds.
+        seed: of the order of runs; None: drawn when the session begins, and kept with it.
+        cold: also start each cell once with its files out of the page cache.
+        alternate: measure the models in one process, one inference of each in turn.
+
+    Raises:
+        ConfigError: fields contradict each other.
+        UnknownName: a format or parameter is unknown.
     """
 
     device: Device
     models: tuple[str, ...] = (DEFAULT_MODEL,)
     formats: tuple[Format, ...] = ()
     workloads: tuple[Workload, ...] = field(default_factory=lambda: (Workload(),))
-    operators: bool = False  # profile each cell's operators, too, in an extra run
-    overhead: bool = field(default=True, metadata=formerly("own_cost"))  # first measure what edgebench itself costs
-    runtime: str | None = None  # of .tflite files: `ai-edge-litert` or `tflite-runtime`; None: whichever is there
+    operators: bool = False
+    overhead: bool = field(default=True, metadata=formerly("own_cost"))
+    runtime: str | None = None
     plan: RunPlan = field(default_factory=RunPlan)
-    until_decided: bool = False  # more runs, at planned looks, until every comparison with the first row is decided
-    wait_s: float = WAIT_S  # for a board that somebody else holds
-    margin: float = MARGIN  # that is decided about
-    tune: tuple[str, ...] = ()  # of PARAMETERS: what to find the fastest valid setting of
-    budget_s: float | None = None  # runs and counts are planned so that the session takes no longer
-    most_runs: int | None = None  # looks at more runs than these do not fit into the budget
-    cool_below_c: float | None = None  # before each run; None: as the device's profile says
-    cool_wait_s: float = 600.0  # for which at most
-    seed: int | None = None  # of the order of runs; None: drawn when the session begins, and kept with it
-    cold: bool = True  # also start each row once with its files out of the page cache
-    alternate: bool = False  # measure models in one process, one inference each in turn
+    until_decided: bool = False
+    wait_s: float = WAIT_S
+    margin: float = MARGIN
+    tune: tuple[str, ...] = ()
+    budget_s: float | None = None
+    most_runs: int | None = None
+    cool_below_c: float | None = None
+    cool_wait_s: float = 600.0
+    seed: int | None = None
+    cold: bool = True
+    alternate: bool = False
 
     def __post_init__(self) -> None:
         for format in self.formats:
@@ -61,7 +81,8 @@ class Request:
             if rate is not None and count / rate > longest_s:
                 raise ConfigError(
                     f"{count} queries at {rate:g} a second take {count / rate:.0f} s, longer than a run may, "
-                    f"{longest_s:g} s; raise --max-duration or --qps, or lower --min-count"
+                    f"{longest_s:g} s",
+                    hint="raise `max_duration_s` or `queries_per_s`, or lower `min_count`",
                 )
 
     def _check_tune(self) -> None:
@@ -72,9 +93,9 @@ class Request:
         if self.tune and rows > 1:
             raise ConfigError(f"one model in one format under one workload is tuned at a time, not {rows}")
         if "threads" in self.tune and self.workloads[0].threads is not None:
-            raise ConfigError("threads are what is tuned: leave their number out")
+            raise ConfigError("threads are tuned; leave their number out")
         if self.tune and self.workloads[0].latency_bound_ms is not None:
-            raise ConfigError("a rate is searched, or settings are tuned, not both")
+            raise ConfigError("a session searches a rate or tunes settings, not both")
 
     def _check_alternate(self) -> None:
         if len(self.models) * max(1, len(self.formats)) < 2:
@@ -82,33 +103,33 @@ class Request:
                 "one model in one format has nothing to alternate with; name two different models, or two formats"
             )
         if self.tune:
-            raise ConfigError("models alternate, or settings are tuned, not both")
+            raise ConfigError("a session alternates models or tunes settings, not both")
         if self.plan.sustained_min is not None:
-            raise ConfigError("a sustained run is of one model, which alternates with none")
+            raise ConfigError("a sustained run measures one model; models can't alternate in it")
         if any(workload.scenario is Scenario.SERVER for workload in self.workloads):
-            raise ConfigError("a server's queries don't wait for another model's: servers can't alternate")
+            raise ConfigError("a server's queries can't wait for another model: servers can't alternate")
 
     def _check_search(self) -> None:
         needed, queries = MINIMUM_COUNTS[0.99], self.plan.runs * self.plan.min_count
         if queries < needed:
             raise ConfigError(
                 f"p99 needs {needed} queries, {self.plan.runs} runs of {self.plan.min_count} have {queries}; "
-                f"raise --min-count or --runs"
+                f"raise `min_count` or `runs`"
             )
         if self.budget_s is not None:
-            raise ConfigError("how long the search of a rate takes is not known before; leave the budget out")
+            raise ConfigError("how long the search for a rate takes is not known in advance; leave the budget out")
         if self.until_decided:
-            raise ConfigError("a rate is searched, or rows are measured until they are decided, not both")
+            raise ConfigError("a session searches a rate or measures until it is decided, not both")
 
     @property
     def looks(self) -> tuple[int, ...]:
-        """After how many runs of each row the data are looked at."""
+        """After how many runs of each cell the comparisons are made."""
         fitting = tuple(runs for runs in LOOKS if self.most_runs is None or runs <= self.most_runs)
         return fitting if self.until_decided and fitting else (self.plan.runs,)
 
 
 def request_to_json(request: Request) -> dict[str, Any]:
-    """Return plain values, texts included: what is needed to go on with an interrupted session.
+    """Return plain values, texts included: what is needed to resume an interrupted session.
 
     A device profile is kept by its name.
     """

@@ -44,7 +44,7 @@ class Trace:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Memory:
-    """Memory of the measuring process, bytes. RSS counts shared pages whole, PSS its share of them.
+    """Memory of the measuring process, bytes. RSS counts shared pages in full, PSS its share of them.
 
     `peak_rss` is the kernel's own high-water mark. `peak_pss` is the highest of the readings at the borders of phases
     (PSS takes a lock to read, so it is never read while something is timed): what loading needs for a moment shows in

@@ -1,4 +1,4 @@
-"""Variant: a fine-tuned checkpoint and how it came to be."""
+"""Variant: a fine-tuned checkpoint and how it was trained."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ class TrainingKind(StrEnum):
     MLM = "mlm"
 
 
-#: The nine intermediate tasks of Phang et al. (2020), as they write them; others are kept as they are given.
+#: The nine intermediate tasks of Phang et al. (2020), as they write them; names of others are kept as they are.
 INTERMEDIATE_TASKS = (
     "ANLI+", "MNLI", "QQP", "SQuAD 1.1", "SQuAD 2.0", "HellaSwag", "CCG", "CosmosQA", "CommonsenseQA",
 )  # fmt: skip
 
 
 def intermediate_task_name(name: str) -> str:
-    """Return the name of an intermediate task however it is spelled (`squad-1.1`, `cosmos_qa`)."""
+    """Return the usual name of an intermediate task, whatever the spelling (`squad-1.1`, `cosmos_qa`)."""
     known = {_plain(task): task for task in INTERMEDIATE_TASKS}
     return known.get(_plain(name), name)
 
@@ -50,7 +50,7 @@ class IntermediateTask:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lineage:
-    """The training history of a checkpoint; what is not known is None or empty."""
+    """The training history of a checkpoint; unknown values are None or empty."""
 
     base: str | None = None
     intermediate: tuple[IntermediateTask, ...] = ()
@@ -59,7 +59,7 @@ class Lineage:
 
     @property
     def kind(self) -> TrainingKind | None:
-        """The kind that all intermediate tasks share: none where there is no task, None where kinds are mixed."""
+        """The kind that all intermediate tasks share: `none` without a task, None where kinds are mixed."""
         kinds = {task.kind for task in self.intermediate} or {TrainingKind.NONE}
         return kinds.pop() if len(kinds) == 1 else None
 
@@ -77,7 +77,7 @@ class Lineage:
 class Variant:
     """A checkpoint, an existing model file, or a built-in reference model.
 
-    `source` is what the user named: a folder, a hub id, a file, or `reference:NAME`.
+    `source` is the model as the user named it: a folder, a hub id, a file, or `reference:NAME`.
     """
 
     name: str
@@ -106,5 +106,5 @@ class Variant:
 
 
 def lineage_of(variant: Variant) -> Lineage:
-    """Return a variant's lineage; where it has none, one of which nothing is known."""
+    """Return a variant's lineage; where it has none, one whose values are unknown."""
     return variant.lineage or Lineage()

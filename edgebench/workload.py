@@ -1,4 +1,4 @@
-"""Workload: what the device is asked to do, and the encoded inputs that it does it with."""
+"""Workload: what a device runs, whatever the device is; RunPlan: how often and how long; the encoded inputs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 DEFAULT_SEQ_LEN = 128
 
-#: What a run may ask for; the agent refuses more (RunSpec in its protocol).
+#: Bounds of a run; the agent refuses more (RunSpec in its protocol).
 MAX_SEQ_LEN = 1 << 20
 MAX_BATCH = 1 << 16
 MAX_TEXTS = 1 << 20
@@ -30,15 +30,15 @@ MAX_BOUND_MS = 3.6e6
 MAX_RUNS = 10_000
 MAX_DURATION_S = 7 * 86_400.0
 MAX_SUSTAINED_MIN = 24 * 60.0
-_LAST_TURN_S = 60.0
+_LAST_PASS_S = 60.0
 
 
 class Scenario(StrEnum):
-    """How inferences follow each other, in MLPerf Inference's words."""
+    """How inferences follow each other; the scenarios of MLPerf Inference."""
 
     SINGLE_STREAM = "single-stream"  # the next query starts when the last has ended; latency
     MULTI_STREAM = "multi-stream"  # the same, each query of several samples at once (a batch); latency of the query
-    OFFLINE = "offline"  # all samples are there from the start, in any order; throughput
+    OFFLINE = "offline"  # all samples are available from the start, in any order; throughput
     SERVER = "server"  # queries arrive at random (Poisson); latency from the arrival on, waiting included
 
 
@@ -51,14 +51,26 @@ class Padding(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workload:
-    """What the device is asked to do, whatever the device is.
+    """What a device runs, whatever the device is.
 
-    At most one of `seq_len` (random tokens of that many), `lang` (random tokens with the lengths that parallel text
-    has in that language) and `texts` (tokenised with the model's own tokenizer); none: 128 tokens.
-    Token counts include the special ones. `threads` None: the device profile's number. `choices`: sequences of one
-    example (multiple choice), each of that many tokens; of texts, so many in a row. None: what the model's head takes.
-    `truncate`: cut texts that are longer than the model allows, instead of refusing them. Of a server: the rate of its
-    queries (one input each), or a bound for which the highest rate is searched that keeps p99 under it; then both.
+    At most one of `seq_len`, `lang` and `texts` gives the inputs; without any, they have 128 tokens. Token counts
+    include special tokens.
+
+    Args:
+        seq_len: random tokens, so many in each input.
+        lang: random tokens, in the lengths that parallel text has in this language.
+        texts: texts, tokenised with the model's own tokenizer.
+        batch: inputs in one inference.
+        threads: of the runtime; None: the device profile's number.
+        choices: sequences of one multiple-choice example; texts are taken so many in a row. None: what the model takes.
+        truncate: cut texts that are longer than the model allows, instead of refusing them.
+        queries_per_s: rate of a server's queries, of one input each.
+        latency_bound_ms: search the highest rate of a server whose p99 stays below this; then `queries_per_s` is None.
+        affinity: numbers of the cores that the measuring process keeps to; None: all.
+
+    Raises:
+        ConfigError: a value is out of bounds, or values contradict each other.
+        UnknownName: there are no token lengths for the language.
     """
 
     scenario: Scenario = Scenario.SINGLE_STREAM
@@ -72,7 +84,7 @@ class Workload:
     truncate: bool = False
     queries_per_s: float | None = None
     latency_bound_ms: float | None = None
-    affinity: tuple[int, ...] | None = None  # numbers of the cores to keep to; None: all
+    affinity: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         self._check_server()
@@ -84,18 +96,18 @@ class Workload:
         if not given:
             object.__setattr__(self, "seq_len", DEFAULT_SEQ_LEN)
         if self.seq_len is not None:
-            _check_whole("seq_len", self.seq_len, MAX_SEQ_LEN)
+            _check_count("seq_len", self.seq_len, MAX_SEQ_LEN)
         if self.lang is not None and self.lang not in token_lengths():
             raise UnknownName("language", self.lang, token_lengths())
         if self.texts is not None and not self.texts:
             raise ConfigError("texts is empty; give at least one text")
         if self.texts is not None and len(self.texts) > MAX_TEXTS:
             raise ConfigError(f"{len(self.texts)} texts are too many; give at most {MAX_TEXTS}")
-        _check_whole("batch", self.batch, MAX_BATCH)
+        _check_count("batch", self.batch, MAX_BATCH)
         if self.threads is not None:
-            _check_whole("threads", self.threads, MAX_THREADS)
+            _check_count("threads", self.threads, MAX_THREADS)
         if self.choices is not None:
-            _check_whole("choices", self.choices, MAX_CHOICES)
+            _check_count("choices", self.choices, MAX_CHOICES)
         inputs = len(self.texts) // (self.choices or 1) if self.texts is not None else len(self.token_counts())
         if self.batch > inputs:
             raise ConfigError(f"batch {self.batch} is more than the {inputs} inputs of {self.label!r}; try {inputs}")
@@ -104,15 +116,15 @@ class Workload:
         rate, bound = self.queries_per_s, self.latency_bound_ms
         if (rate is not None or bound is not None) != (self.scenario is Scenario.SERVER):
             raise ConfigError(
-                "a server needs the rate of its queries, or a bound to search one for, and nothing else takes them; "
-                "try --scenario server --qps N, or --scenario server --find-qps --latency-bound-ms MS"
+                "a server needs the rate of its queries, or a bound to search one for; other scenarios take neither; "
+                "try `scenario='server'` with `queries_per_s=N` or `latency_bound_ms=MS`"
             )
         if rate is not None and not MIN_RATE <= rate <= MAX_RATE:
             raise ConfigError(f"queries_per_s must be {MIN_RATE:g} to {MAX_RATE:g}, got {rate:g}")
         if bound is not None and not 0 < bound <= MAX_BOUND_MS:
             raise ConfigError(f"latency_bound_ms must be more than 0 and at most {MAX_BOUND_MS:g}, got {bound:g}")
         if self.scenario is Scenario.SERVER and self.batch != 1:
-            raise ConfigError(f"a server's query is one input, not {self.batch}; leave the batch out")
+            raise ConfigError(f"a server's query is one input, not {self.batch}; leave `batch` out")
 
     @property
     def label(self) -> str:
@@ -124,7 +136,7 @@ class Workload:
         return f"{inputs} {self.scenario}{rate}"
 
     def token_counts(self) -> list[int]:
-        """Return the tokens of each input; empty for texts, which only a tokenizer can count."""
+        """Return the number of tokens of each input; empty for texts, which only a tokenizer can count."""
         if self.texts is not None:
             return []
         if self.lang is not None:
@@ -155,7 +167,14 @@ class Workload:
 class RunPlan:
     """How often and how long: `runs` fresh processes, each until both minima are reached, at most `max_duration_s`.
 
-    `sustained_min`: instead of all that, one run of so many minutes, to see what a board keeps up when it gets hot.
+    Args:
+        runs: fresh processes for each cell.
+        min_count: fewest inferences of a run.
+        min_duration_s, max_duration_s: of a run, seconds.
+        sustained_min: one run of so many minutes instead, to measure what a board sustains when it gets hot.
+
+    Raises:
+        ConfigError: a value is out of bounds.
     """
 
     runs: int = 6
@@ -167,8 +186,8 @@ class RunPlan:
     def __post_init__(self) -> None:
         if self.sustained_min is not None:
             self._make_sustained(self.sustained_min)
-        _check_whole("runs", self.runs, MAX_RUNS)
-        _check_whole("min_count", self.min_count, MAX_COUNT)
+        _check_count("runs", self.runs, MAX_RUNS)
+        _check_count("min_count", self.min_count, MAX_COUNT)
         # Not-a-number fails every comparison.
         if not (0 <= self.min_duration_s <= self.max_duration_s <= MAX_DURATION_S and self.max_duration_s > 0):
             raise ConfigError(
@@ -180,12 +199,12 @@ class RunPlan:
         if not 0 < minutes <= MAX_SUSTAINED_MIN:
             raise ConfigError(f"sustained_min must be more than 0 and at most {MAX_SUSTAINED_MIN:.0f}, got {minutes}")
         long_s = 60 * minutes
-        values = {"runs": 1, "min_count": 1, "min_duration_s": long_s, "max_duration_s": long_s + _LAST_TURN_S}
+        values = {"runs": 1, "min_count": 1, "min_duration_s": long_s, "max_duration_s": long_s + _LAST_PASS_S}
         for name, value in values.items():
             object.__setattr__(self, name, value)
 
 
-def _check_whole(name: str, value: int, most: int) -> None:
+def _check_count(name: str, value: int, most: int) -> None:
     if value < 1:
         raise ConfigError(f"{name} must be >= 1, got {value}")
     if value > most:
@@ -208,7 +227,7 @@ class EncodedInputs:
 
 
 def texts_sha256(texts: tuple[str, ...]) -> str:
-    """Return the hash that stands for these texts in a result."""
+    """Return the hash that represents these texts in a result."""
     return hashlib.sha256("\n".join(texts).encode()).hexdigest()
 
 
@@ -226,7 +245,7 @@ def token_lengths() -> dict[str, list[int]]:
 def random_inputs(lengths: list[int], *, vocab_size: int | None, seed: int = 0) -> EncodedInputs:
     """Return inputs of these lengths with seeded random ids, framed by XLM-R's <s> (0) and </s> (2).
 
-    `vocab_size` None (an existing file tells nothing): ids stay below 1,000, which any vocabulary has.
+    `vocab_size` None (unknown, of an existing file): ids stay below 1,000, which any vocabulary has.
     """
     import numpy as np
 

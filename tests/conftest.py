@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
+import hashlib
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,6 +30,41 @@ NewBoard = Callable[[str], "SshBoard"]
 def board_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each test has this machine, as the board `local`, for itself: no lease of another test's."""
     monkeypatch.setenv("EDGEBENCH_HOME", str(tmp_path / "local-board"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def shared_imports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Exports of these processes import torch once, all of them together: see export_server.py."""
+    from edgebench.export import isolation
+    from tests.export_server import client_command
+
+    in_xdist = "PYTEST_XDIST_WORKER" in os.environ
+    with pytest.MonkeyPatch.context() as patch:
+        socket = _of_all_processes(tmp_path_factory) / "exports"
+        patch.setattr(isolation, "WORKER", client_command(socket, os.getppid() if in_xdist else os.getpid()))
+        yield
+
+
+@pytest.fixture
+def own_imports(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exports of this test start as a user's do, with this test's environment and imports of their own."""
+    from edgebench.export import isolation
+    from tests.export_server import WORKER
+
+    monkeypatch.setattr(isolation, "WORKER", (sys.executable, "-P", "-m", WORKER))
+
+
+def kept_folder() -> Path:
+    """Return what tests keep between sessions, outside the repository: ~/.cache/edgebench-tests; it may be removed."""
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()) / "edgebench-tests"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _of_all_processes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the session's temporary folder that all processes of pytest-xdist have."""
+    base = tmp_path_factory.getbasetemp()
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
 
 
 @pytest.fixture
@@ -92,20 +130,29 @@ def any_ssh_board(request: pytest.FixtureRequest, new_board: NewBoard) -> SshBoa
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A cache for tests that don't mind what is in it, new in every session: graphs are traced once.
 
-    All processes of pytest-xdist have the same one, so more may appear in it at any moment.
+    All processes of pytest-xdist have the same one, so more may appear in it at any moment. The environments of older
+    runtimes, which pip makes, are kept for the next session.
     """
-    base = tmp_path_factory.getbasetemp()
-    cache = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "cache"
+    from edgebench.export import tflite_runtimes
+
+    cache = _of_all_processes(tmp_path_factory) / "cache"
+    recipe = hashlib.sha256(Path(tflite_runtimes.__file__).read_bytes()).hexdigest()[:12]
+    environments = kept_folder() / f"environments-{recipe}"
+    environments.mkdir(exist_ok=True)
+    for failure in environments.glob("*.failed"):  # of an earlier session
+        failure.unlink(missing_ok=True)
     cache.mkdir(exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        (cache / "environments").symlink_to(environments)
     return cache
 
 
 @pytest.fixture
 def own_cache(cache: Path, tmp_path: Path) -> Path:
-    """A cache with no artifact in it, that need not trace or ask torch again what another test did."""
+    """A cache with no artifact in it, that need not trace, ask torch or install runtimes again as another test did."""
     own = tmp_path / "own-cache"
     own.mkdir()
-    for name in ("skeletons", "expected"):
+    for name in ("skeletons", "expected", "environments"):
         (cache / name).mkdir(exist_ok=True)
         (own / name).symlink_to(cache / name)
     return own

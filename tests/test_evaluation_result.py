@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from edgebench.analysis.evaluation import differences
 from edgebench.errors import ConfigError, StoreError
 from edgebench.evaluation_result import LanguageCost, LanguageEvaluation, TaskEvaluation
-from edgebench.stats.resampling import bootstrap_interval
-from edgebench.store.store import Store
+from edgebench.stats import bootstrap_interval
+from edgebench.store import Store
 from edgebench.xtreme_r import metrics
-from edgebench.xtreme_r.decoding import labels_of_checkpoint, rank, score_predictions
+from edgebench.xtreme_r.decoding import labels_of_checkpoint, rank, score_answers
 from edgebench.xtreme_r.example_types import Candidate, Examples
 from edgebench.xtreme_r.subsets import limited
 from edgebench.xtreme_r.tasks import find_task
@@ -154,5 +154,5 @@ def test_rankings_are_scored_by_average_precision() -> None:
     queries = np.array([[0.9, 0.5, 0.1, 0], [0.9, 0.1, 0.2, 0.5]], np.float32)
     rankings = rank(task, examples, queries, vectors)
     assert rankings == [["a", "b", "c", "d"], ["a", "d", "c", "b"]]
-    (score,) = score_predictions(task, examples, rankings)
+    (score,) = score_answers(task, examples, rankings)
     assert (score.metric, score.per_example.tolist(), score.value) == ("map@20", [50, 100], 75)

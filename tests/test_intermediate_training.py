@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import edgebench
-from edgebench.study.file import read_study
+from edgebench.study import read_study
 from edgebench.variant import INTERMEDIATE_TASKS, Lineage, TrainingKind
 from tests.evaluation.conftest import write_tokenizer
 from tests.export.conftest import build

@@ -1,1 +1,82 @@
-"""."""
+"""From runs to statements about them: which runs are valid, figures, comparisons, tuning. Pure: no board, no files.
+
+Runs and Measurements come in; Measurements, Comparisons, verdicts and Evaluations come out.
+"""
+
+from __future__ import annotations
+
+from edgebench.analysis.comparability import SCORE_PROTOCOL, changed_on_board, is_same_workload, row_key
+from edgebench.analysis.comparison import Contrast, compare_pairs, compare_rows, why_not_comparable
+from edgebench.analysis.conditions import CPU_ZONES, FREQUENCY, OTHERS_CPU, THROTTLED, cpu_temperatures
+from edgebench.analysis.energy import LEAST_READINGS, energy_of, has_power, idle_power_uw, rails_of
+from edgebench.analysis.evaluation import Difference, Evaluation
+from edgebench.analysis.pairing import OF_FILE, ExampleScores, ScoredMeasurement, join_scores
+from edgebench.analysis.pareto import Figure, Front, fronts
+from edgebench.analysis.passes import batches_of_a_pass, complete_passes, duration_ns
+from edgebench.analysis.run_rules import utilisation
+from edgebench.analysis.score_comparison import (
+    SCORE_MARGIN,
+    WORDS,
+    PairedComparison,
+    ScoreContrast,
+    compare_scores,
+    compare_with_scores,
+    scores_sentence,
+)
+from edgebench.analysis.summary import figures_of, summarise, summarise_run
+from edgebench.analysis.throttling import STICKY_SHIFT, throttle_names
+from edgebench.analysis.timeline import mean_service_s
+from edgebench.analysis.tuning import Tuned, cores_text, tuned
+from edgebench.analysis.validity import reasons_against, validate_group
+
+__all__ = [
+    "CPU_ZONES",
+    "FREQUENCY",
+    "LEAST_READINGS",
+    "OF_FILE",
+    "OTHERS_CPU",
+    "SCORE_MARGIN",
+    "SCORE_PROTOCOL",
+    "STICKY_SHIFT",
+    "THROTTLED",
+    "WORDS",
+    "Contrast",
+    "Difference",
+    "Evaluation",
+    "ExampleScores",
+    "Figure",
+    "Front",
+    "PairedComparison",
+    "ScoreContrast",
+    "ScoredMeasurement",
+    "Tuned",
+    "batches_of_a_pass",
+    "changed_on_board",
+    "compare_pairs",
+    "compare_rows",
+    "compare_scores",
+    "compare_with_scores",
+    "complete_passes",
+    "cores_text",
+    "cpu_temperatures",
+    "duration_ns",
+    "energy_of",
+    "figures_of",
+    "fronts",
+    "has_power",
+    "idle_power_uw",
+    "is_same_workload",
+    "join_scores",
+    "mean_service_s",
+    "rails_of",
+    "reasons_against",
+    "row_key",
+    "scores_sentence",
+    "summarise",
+    "summarise_run",
+    "throttle_names",
+    "tuned",
+    "utilisation",
+    "validate_group",
+    "why_not_comparable",
+]

@@ -147,7 +147,7 @@ def row_key(measurement: Measurement, *, formats_differ: bool) -> tuple[object, 
         formats_differ: rows of different formats are compared.
     """
     subject = measurement.subject
-    # A rate that was searched is a result: it does not tell rows apart.
+    # A rate that was searched is a result: rows do not differ by it.
     workload: object = subject.label
     if is_searched(measurement):
         workload = tuple(_BY_NAME[name].of_workload(subject.workload) for name in ("scenario", "bound", "inputs"))
@@ -162,7 +162,7 @@ def row_key(measurement: Measurement, *, formats_differ: bool) -> tuple[object, 
 
 
 def is_searched(measurement: Measurement) -> bool:
-    """Whether the rate of a server's queries was searched, not given."""
+    """Whether the rate of a server's queries was searched, not requested."""
     return "latency_bound_ms" in measurement.subject.workload
 
 

@@ -24,8 +24,7 @@ from edgebench.analysis.quantities import (
 from edgebench.errors import ConfigError, NotComparable, TooFewRuns, UnknownName
 from edgebench.measurement import Measurement
 from edgebench.reason import joined, texts_of
-from edgebench.stats.ratio import PAIRS, RatioEstimate
-from edgebench.stats.verdicts import LEVEL, MARGIN, Judgement, Verdict, is_beyond, judge_all, more_runs
+from edgebench.stats import LEVEL, MARGIN, PAIRS, Judgement, RatioEstimate, Verdict, is_beyond, judge_all, more_runs
 from edgebench.text import printable
 
 
@@ -177,8 +176,8 @@ def compare_pairs(
         if refused:
             raise NotComparable(
                 f"{_name_of(candidate)} ({candidate.id}) can't be compared with {_name_of(baseline)} ({baseline.id}): "
-                f"{'; '.join(refused.values())}; measure both in one session, or try: "
-                + " ".join(f"--allow {name}" for name in refused)
+                f"{'; '.join(refused.values())}",
+                hint=f"measure both in one session, or accept the difference: `allow={list(refused)}`",
             )
     looks = [max(each.subject.looks for each in pair) for pair in pairs]
     contrasts = {

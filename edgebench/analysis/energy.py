@@ -39,7 +39,7 @@ _TOTALS = (
         "the rails of the Jetson AGX Xavier's module",
         ("ina3221/GPU", "ina3221/CPU", "ina3221/SOC", "ina3221/CV", "ina3221/VDDRQ", "ina3221/SYS5V"),
     ),
-    _Total(r"pmic/.+", "the rails of the Raspberry Pi 5's power chip, not the whole board"),
+    _Total(r"pmic/.+", "the rails of the Raspberry Pi 5's power chip, not all of the board"),
     _Total(r"battery/.+", "the whole machine, from its battery"),
     _Total(r"hwmon/ina2\d\d-[^/]+", "what the power monitor is wired to"),
     _Total(r"rapl/psys", "the platform, as the processor estimates it"),
@@ -78,7 +78,7 @@ def energy_of(run: Run) -> Energy | str:
     for rail in rails:
         part = _joules(run.trace.readings[POWER + rail], began, ended)
         if part is None:
-            return f"fewer than {LEAST_READINGS} readings of {rail} while timed; raise --min-duration"
+            return f"fewer than {LEAST_READINGS} readings of {rail} while timed; allow longer runs"
         joules += part
     idle_w = _idle_w(run.facts.idle_power_uw or {}, rails)
     seconds = (ended - began) / _NS

@@ -1,4 +1,4 @@
-"""Evaluation: what an artifact scores on tasks in several languages, beside the fp32 artifact's answers."""
+"""Evaluation: what an artifact scores on tasks in several languages, and how far it is from the fp32 artifact."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ from edgebench.errors import NotComparable
 from edgebench.evaluation_result import LanguageEvaluation, TaskEvaluation
 from edgebench.facts import DeviceFacts
 from edgebench.measurement import FORMAT_VERSION
-from edgebench.stats.resampling import bootstrap_interval
+from edgebench.stats import bootstrap_interval
 from edgebench.variant import Variant
-from edgebench.xtreme_r.scores import task_scores
-from edgebench.xtreme_r.tasks import XTREME_R, tasks, tasks_of
+from edgebench.xtreme_r import XTREME_R, all_tasks, task_scores, tasks_of
 
 #: Tasks whose test sets are translations of one another, example by example.
 _PARALLEL = ("xnli", "pawsx", "xquad", "lareqa")
@@ -45,7 +44,7 @@ class Evaluation:
     """What one artifact scores on one device.
 
     languages: one for each task and language. reference: the same of the fp32 artifact on the host; empty where that
-    was not asked for. missing: languages of each task that were not evaluated. is_limited: not whole test sets.
+    was not requested. missing: languages of each task that were not evaluated. is_limited: parts of test sets only.
     """
 
     variant: Variant
@@ -68,7 +67,7 @@ class Evaluation:
 
     @property
     def overall(self) -> float | None:
-        """The mean over XTREME-R's ten tasks; None unless all are there, whole, in all their languages."""
+        """The mean over XTREME-R's ten tasks; None unless all test sets are complete, in all languages."""
         values, names = self.tasks, [task.name for task in tasks_of(XTREME_R)]
         if self.is_limited or not set(names) <= set(values) or set(names) & set(self.missing):
             return None
@@ -157,7 +156,7 @@ def differences(each: LanguageEvaluation, other: LanguageEvaluation) -> list[Dif
 
 def _agreement(each: LanguageEvaluation, other: LanguageEvaluation) -> float:
     pairs = list(zip(each.predictions, other.predictions, strict=True))
-    group = tasks()[each.task].group
+    group = all_tasks()[each.task].group
     if group == "tagging":
         pairs = [pair for mine, theirs in pairs for pair in zip(mine, theirs, strict=True)]
     if group == "retrieval":

@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from edgebench.errors import NotComparable
 from edgebench.measurement import Measurement
-from edgebench.stats.paired import align
+from edgebench.stats import align
 from edgebench.text import printable
-from edgebench.xtreme_r.scores import ScoreRow, scores_of
-from edgebench.xtreme_r.tasks import tasks
+from edgebench.xtreme_r import ScoreRow, all_tasks, scores_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,7 +29,7 @@ class ExampleScores:
     """What each example of a task in one language scored, in one metric. ids, values: shape (n,), 0..100 points.
 
     counts: shape (n, 3), of each example how many are correct, predicted and expected, where the metric is the F1 of
-    their sums. protocol: what decides the score beside the artifact, as far as both sides must have it alike.
+    their sums. protocol: what decides the score apart from the artifact, as far as both sides must have it alike.
     """
 
     artifact_sha256: str
@@ -128,8 +127,8 @@ def _refusal(measurement: Measurement, others: Sequence[ScoreRow]) -> str:
     other = " ".join(part for part in (one.format, one.artifact_sha256 and one.artifact_sha256[:12]) if part)
     return printable(
         f"the scores of {subject.variant.name} are of another file ({other}) than was timed "
-        f"({subject.artifact.format} {subject.artifact.sha256[:12]}); score that one, or label them so: "
-        f"--allow-variant-scores"
+        f"({subject.artifact.format} {subject.artifact.sha256[:12]}); score that one, or accept "
+        f"them with a label: `allow_variant_scores=True`"
     )
 
 
@@ -159,7 +158,7 @@ def _by_language(
     whose: Mapping[_Key, str],
     per_example: Mapping[_Key, ExampleScores],
 ) -> Iterable[LanguageScore]:
-    for task in tasks().values():
+    for task in all_tasks().values():
         for lang in dict.fromkeys(lang for name, lang, _ in values if name == task.name):
             keys = [(task.name, lang, metric) for metric in task.metrics]
             if not all(key in values for key in keys):

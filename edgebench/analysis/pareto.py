@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgebench.analysis.pairing import LanguageScore, ScoredMeasurement
 from edgebench.analysis.quantities import QUANTITIES, Quantity, run_figures
-from edgebench.stats.intervals import t_interval
+from edgebench.stats import t_interval
 
 if TYPE_CHECKING:
     import numpy as np
@@ -86,7 +86,7 @@ def fronts(rows: Mapping[str, ScoredMeasurement]) -> list[Front]:
     if not common:
         return []
     names = sorted({task for task, _ in common})
-    told = f"{', '.join(names)}, mean of {len(common)} languages"
+    scored_on = f"{', '.join(names)}, mean of {len(common)} languages"
     result = []
     for cost, find in _COSTS.items():
         found = [{name: figure for name, row in scored.items() if (figure := one(row)) is not None} for one in find]
@@ -97,7 +97,7 @@ def fronts(rows: Mapping[str, ScoredMeasurement]) -> list[Front]:
                 Front(
                     cost=cost,
                     unit=_UNITS[cost],
-                    scored=told,
+                    scored=scored_on,
                     choices=tuple(_choices(points, scored)),
                     without=tuple(name for name in scored if name not in costs),
                 )

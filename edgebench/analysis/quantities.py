@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from edgebench.analysis.summary import figures_of
 from edgebench.measurement import Measurement
 from edgebench.run import Run, RunFigures
-from edgebench.stats.ratio import RatioEstimate, estimate_paired_ratio, estimate_ratio
+from edgebench.stats import RatioEstimate, estimate_paired_ratio, estimate_ratio
 
 if TYPE_CHECKING:
     import numpy as np

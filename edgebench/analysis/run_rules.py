@@ -11,7 +11,7 @@ from edgebench.analysis.exclusion import LEAST_JUDGED_NS
 from edgebench.analysis.passes import complete_passes, duration_ns, has_no_complete_pass, inputs_of_a_pass
 from edgebench.analysis.timeline import mean_service_s, service_times
 from edgebench.run import Run
-from edgebench.stats.drift import Drift, drift_of
+from edgebench.stats import Drift, drift_of
 from edgebench.text import printable
 from edgebench.workload import RunPlan
 

@@ -17,10 +17,19 @@ from edgebench.analysis.pairing import (
     weakest,
 )
 from edgebench.errors import ConfigError, NotComparable
-from edgebench.stats.paired import Bootstrap, align, estimate_difference, estimate_f1_difference
-from edgebench.stats.verdicts import LEVEL, Judgement, Verdict, holm_alphas, judge_all
+from edgebench.stats import (
+    LEVEL,
+    Bootstrap,
+    Judgement,
+    Verdict,
+    align,
+    estimate_difference,
+    estimate_f1_difference,
+    holm_alphas,
+    judge_all,
+)
 from edgebench.text import printable
-from edgebench.xtreme_r.scores import ScoreRow
+from edgebench.xtreme_r import ScoreRow
 
 SCORE_MARGIN = 1.0  # points
 #: How far the mean over the examples may be off the score: rounding. Further off, the metric is no mean over examples.

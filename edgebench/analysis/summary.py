@@ -14,8 +14,7 @@ from edgebench.figures import Energy, LatencySummary, PaddingCost, Score, Sustai
 from edgebench.measurement import Measurement, Subject
 from edgebench.reason import Reason, ReasonCode
 from edgebench.run import Memory, Run, RunFigures
-from edgebench.stats.intervals import t_interval
-from edgebench.stats.percentiles import MINIMUM_COUNTS, quantiles
+from edgebench.stats import MINIMUM_COUNTS, quantiles, t_interval
 
 if TYPE_CHECKING:
     import numpy as np
@@ -70,7 +69,7 @@ def summarise_run(run: Run) -> LatencySummary:
 
 
 def figures_of(run: Run) -> RunFigures:
-    """Return what comparisons need of a run: kept beside its trace, so that comparing many runs reads none."""
+    """Return what comparisons need of a run: stored with it, so that comparing many runs reads no trace."""
     timed = complete_passes(run)
     if not len(timed.latencies_ns):
         return RunFigures()

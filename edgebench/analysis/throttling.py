@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-#: The lowest bits tell of now, and the same bits STICKY_SHIFT higher of any moment since boot.
+#: The lowest bits are about now, the same bits STICKY_SHIFT higher about any moment since boot.
 THROTTLE_FLAGS = ("under-voltage", "clock capped", "throttled", "soft temperature limit")
 STICKY_SHIFT = 16
 

@@ -9,7 +9,7 @@ from edgebench.analysis.conditions import FREQUENCY, OTHERS_CPU, THROTTLED, cpu_
 from edgebench.analysis.throttling import happened_during, throttle_names
 from edgebench.figures import Minute, Sustained
 from edgebench.run import Run, Series, Trace
-from edgebench.stats.percentiles import quantiles
+from edgebench.stats import quantiles
 
 if TYPE_CHECKING:
     import numpy as np

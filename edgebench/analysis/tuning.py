@@ -14,7 +14,7 @@ from edgebench.analysis.comparability import ALLOWABLE
 from edgebench.analysis.comparison import Comparison, compare_pairs
 from edgebench.errors import TooFewRuns
 from edgebench.measurement import Measurement
-from edgebench.stats.verdicts import MARGIN
+from edgebench.stats import MARGIN
 from edgebench.text import printable
 
 
@@ -23,7 +23,7 @@ class Tuned:
     """What a tuned session found. `best` None: nothing can be said, and `why` says why not.
 
     `found`: the usual threads on the board as it was found. `equivalent` to the fastest within the margin, which is
-    not always the best; `undecided`: what these runs can't tell from the fastest. `vs_baseline`: best / found.
+    not always the best; `undecided`: what these runs can't distinguish from the fastest. `vs_baseline`: best / found.
     """
 
     parameters: tuple[str, ...]
@@ -43,7 +43,7 @@ class Tuned:
         what = f"{subject.variant.name} {subject.artifact.format} on {subject.device.name}, {subject.label}"
         if self.best is None:
             return printable(f"no setting of {what} is the fastest valid one: {self.why}", 4000)
-        hedge = ", as far as these runs tell," if self.undecided else ""
+        hedge = ", as far as these runs show," if self.undecided else ""
         parts = [
             f"the fastest valid setting of {what} is{hedge} {setting_text(self.best)}: {_p50_text(self.best)}, "
             f"{_energy_text(self.best)}",
@@ -52,7 +52,7 @@ class Tuned:
         if self.equivalent:
             parts.append(f"equivalent within ±{100 * self.margin:g} %: {_listed(self.equivalent)}")
         if self.undecided:
-            parts.append(f"not told apart from the fastest: {_listed(self.undecided)}")
+            parts.append(f"not distinguished from the fastest: {_listed(self.undecided)}")
         if self.not_valid:
             parts.append(f"not valid: {_listed(self.not_valid)}")
         return printable("; ".join(parts), 4000)
@@ -75,7 +75,7 @@ class Tuned:
         return best / found if best is not None and found else None
 
     def to_json(self) -> dict[str, Any]:
-        """Return what stands beside the measurements in JSON."""
+        """Return the `tune` object of the JSON."""
         best, energy = self.best, self.best.energy_j if self.best is not None else None
         return {
             "parameters": list(self.parameters),

@@ -1,6 +1,6 @@
-"""The agent on a board as the host sees it: everything that it can be asked to do.
+"""The agent on a board, the host's half: its commands as methods.
 
-Whatever comes back is bounded and checked here, in the modules that this one calls, or in `edgebench_agent.protocol`.
+Every answer is bounded and checked here, in the modules that this one calls, or in `edgebench_agent.protocol`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The lines of Python that put the agent on a board before anything of ours is there, and what they report."""
+"""The lines of Python that put the agent on a board, where no file of edgebench is yet, and what they report."""
 
 from __future__ import annotations
 

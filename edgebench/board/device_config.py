@@ -1,4 +1,4 @@
-"""Writing boards into edgebench.toml: what stands there already, comments included, stays as it is."""
+"""Writing boards into edgebench.toml: existing content, comments included, stays as it is."""
 
 from __future__ import annotations
 
@@ -9,36 +9,84 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from edgebench.device import Device, device_from_table, read_devices, read_toml
+from edgebench.device import Device, config_paths, device_from_table, parse_address, read_devices, read_toml
 from edgebench.errors import ConfigError
 
 
-def add_device(path: Path, name: str, settings: Mapping[str, str | int | None], *, replace: bool = False) -> Device:
-    """Write the table `[device.NAME]` into a file of settings and return the board that it describes.
+def add_device(
+    name: str,
+    host: str,
+    *,
+    profile: str | None = None,
+    user: str | None = None,
+    port: int | None = None,
+    identity_file: str | None = None,
+    python: str | None = None,
+    host_key: str | None = None,
+    path: str | Path | None = None,
+    replace: bool = False,
+) -> Device:
+    """Write a board into edgebench.toml; return it. The board is not contacted.
 
-    The file is made if it isn't there, and is changed in one step. Settings that are None are left out; with
-    `replace` an entry of that name gets these settings in place of its own.
+    Args:
+        name: of the board, for `find_device`.
+        host: [user@]host[:port].
+        profile: name of a device profile; default: `name` where there is such a profile, else `generic-linux`.
+        user, port: instead of those in `host`.
+        identity_file: private key to log in with.
+        python: Python on the board that runs the agent.
+        host_key: the only host key to accept, as `fetch_host_key` returns it; default: as known_hosts says.
+        path: the settings file; default: `edgebench.toml` in the working folder.
+        replace: replace the settings of an existing entry.
 
     Raises:
-        ConfigError: the entry is there already (without `replace`), a setting is not valid, or the file is not
-            valid or can't be written.
+        ConfigError: the entry exists (without `replace`), an argument is not valid, or the file is not valid or can't
+            be written.
+        UnknownName: there is no such profile.
+    """
+    address_user, address, address_port = parse_address(host)
+    settings = {
+        "profile": profile,
+        "host": address,
+        "user": user if user is not None else address_user,
+        "port": port if port is not None else address_port,
+        "identity_file": identity_file,
+        "python": python,
+        "host_key": host_key,
+    }
+    return write_device(Path(path) if path is not None else config_paths()[0], name, settings, replace=replace)
+
+
+def write_device(path: Path, name: str, settings: Mapping[str, str | int | None], *, replace: bool = False) -> Device:
+    """Write the table `[device.NAME]` into a settings file; return the board that it describes.
+
+    The file is created if it does not exist, and is changed atomically.
+
+    Args:
+        path: the settings file, e.g. `edgebench.toml` of the project.
+        settings: keys of the table (`edgebench.device.DEVICE_KEYS`); a value of None leaves the key out.
+        replace: replace the settings of an existing entry.
+
+    Raises:
+        ConfigError: the entry exists (without `replace`), a setting is not valid, or the file is not valid or can't
+            be written.
         UnknownName: there is no such profile.
     """
     table = {key: value for key, value in settings.items() if value is not None}
     device = device_from_table(name, table, path=path)
     present, text = ({}, "") if not path.exists() else (read_toml(path), path.read_bytes().decode())
     if name in (read_devices(path) if present else {}) and not replace:
-        raise ConfigError(f"device {name!r} is already in {path}; try: --replace, or another name")
+        raise ConfigError(f"device {name!r} is already in {path}", hint="try `replace=True`, or another name")
     wanted = present | {"device": present.get("device", {}) | {name: table}}
     text = _with_entry(text, name, table)
     if tomllib.loads(text) != wanted:
-        raise ConfigError(f"can't add to {path} in the form that it has; add a table [device.{name}] by hand")
+        raise ConfigError(f"can't change {path} in its present form; add a table [device.{name}] by hand")
     _write_by_rename(path, text)
     return device
 
 
 def _with_entry(text: str, name: str, table: Mapping[str, Any]) -> str:
-    """Return the TOML text with the table [device.NAME] in it, everything else as it was."""
+    """Return the TOML text with the table [device.NAME]; everything else is unchanged."""
     import tomlkit
     from tomlkit.items import Table
 
@@ -52,7 +100,7 @@ def _with_entry(text: str, name: str, table: Mapping[str, Any]) -> str:
     else:
         for key in [key for key in entry if key not in table]:
             del entry[key]
-        # What follows the last key of a table, as comments do that speak of the next one, is kept in its body too.
+        # Comments after the last key of a table, which are about the next one, are in this table's body, too.
         body = entry.value.body
         last = max((place for place, (key, _) in enumerate(body) if key is not None), default=-1)
         rest = body[last + 1 :]
@@ -63,7 +111,7 @@ def _with_entry(text: str, name: str, table: Mapping[str, Any]) -> str:
 
 
 def _write_by_rename(path: Path, text: str) -> None:
-    target = path.resolve()  # a link, as dotfiles often are, stays one
+    target = path.resolve()  # a symbolic link, as dotfiles often are, stays one
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")

@@ -144,7 +144,7 @@ class Follower:
         raise AgentError(f"{agent.name}: run {run_id} ended without saying how; the agent's log: {log}")
 
 
-def failure(name: str, failed: protocol.Failed) -> RunFailed | LeaseLost:
+def run_failure(name: str, failed: protocol.Failed) -> RunFailed | LeaseLost:
     """Return the error that a `failed` message of device `name` stands for."""
     if failed.kind == "lease_lost":
         return LeaseLost(f"{name}: the run was ended: {sanitize_tail(failed.message)}")

@@ -10,7 +10,7 @@ from edgebench_agent import protocol
 
 
 class LineReader:
-    """Whole lines from a stream, each bounded by the protocol's limit."""
+    """Complete lines from a stream, each bounded by the protocol's limit."""
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
@@ -20,7 +20,7 @@ class LineReader:
         """Return the next line with its newline; b"" at the end of the stream (a torn last line is dropped).
 
         Raises:
-            TimeoutError: no whole line came in time; what came so far is kept for the next call.
+            TimeoutError: no complete line came in time; the bytes so far are kept for the next call.
             AgentError: a line is longer than the protocol allows.
         """
         deadline = time.monotonic() + timeout_s

@@ -56,34 +56,28 @@ def command(
     Example:
       edgebench compare xnli-english xnli-multilingual --scores scores.csv
     """
-    from edgebench.analysis.comparison import compare_pairs
-    from edgebench.analysis.score_comparison import compare_with_scores
-    from edgebench.store.lookup import find_pairs
-    from edgebench.store.scores import stored_scores, with_stored
-    from edgebench.store.store import Store
-    from edgebench.xtreme_r.scores import read_scores
+    from edgebench.store import Store, compare_stored
 
     check_json_target(json_target)
     failing = [name.strip() for name in fail_on.split(",")] if fail_on else []
     unknown = [name for name in failing if name not in _FAILING]
     if unknown:
         raise ConfigError(f"--fail-on knows {', '.join(_FAILING)}, not {unknown[0]!r}")
-    rows = read_scores(scores) if scores is not None else []
-    kept = Store(store)
-    pairs = find_pairs(kept, baseline, candidate)
-    stored, examples = stored_scores(kept, [side for sides in pairs for side in sides])
-    comparisons = compare_with_scores(
-        compare_pairs(pairs, margin=margin, level=level, allow=allow),
-        with_stored(rows, stored),
-        examples=examples,
-        margin=score_margin,
+    comparisons = compare_stored(
+        baseline,
+        candidate,
+        store=Store(store),
+        scores=scores,
+        margin=margin,
         level=level,
+        score_margin=score_margin,
+        allow=allow,
         allow_variant_scores=allow_variant_scores,
     )
     documents = [comparison.to_json() for comparison in comparisons]
     write_json(json_target, documents[0] if len(documents) == 1 else {"comparisons": documents})
     if to_stdout(json_target):
-        from edgebench.report.comparison import comparison_parts
+        from edgebench.report import comparison_parts
 
         for part in comparison_parts(comparisons):
             console().print(part, markup=False)

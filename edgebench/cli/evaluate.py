@@ -99,10 +99,9 @@ def command(
     from edgebench.cli.hints import as_options
     from edgebench.cli.measuring import terminated_like_interrupted
     from edgebench.cli.profile import named_device
-    from edgebench.evaluation.evaluator import evaluate_all
-    from edgebench.evaluation.request import EvaluationRequest
+    from edgebench.evaluation import EvaluationRequest, evaluate_all
     from edgebench.events import Event, LogMessage
-    from edgebench.store.store import Store
+    from edgebench.store import Store
 
     check_json_target(json_target)
     request = EvaluationRequest(
@@ -138,7 +137,7 @@ def command(
         click.echo(f"edgebench: the languages that were answered are in {store}; the same command goes on", err=True)
         raise
     if to_stdout(json_target):
-        from edgebench.report.evaluation import evaluation_parts
+        from edgebench.report import evaluation_parts
 
         for part in evaluation_parts(evaluation):
             console().print(part, markup=False)

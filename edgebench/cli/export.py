@@ -145,10 +145,10 @@ def _compare(
     **settings: Any,
 ) -> None:
     from edgebench.cli.hints import as_options
-    from edgebench.evaluation.format_comparison import compare_formats
+    from edgebench.evaluation import compare_formats
     from edgebench.events import Event, LogMessage
-    from edgebench.report.formats import formats_table
-    from edgebench.xtreme_r.retrieval import read_parallel
+    from edgebench.report import formats_table
+    from edgebench.xtreme_r import read_parallel
 
     if len(models) > 1:
         raise ConfigError(f"--compare-formats compares the formats of one checkpoint, not of {len(models)}")
@@ -181,7 +181,7 @@ def _to_json(exported: Exported) -> dict[str, Any]:
 
 
 def _table(exported: list[Exported]) -> Table:
-    from edgebench.report.table import add_plain_row, plain_table
+    from edgebench.report import add_plain_row, plain_table
 
     table = plain_table("variant", "format", "MB", "max diff", "cosine", "argmax", "seconds", "peak MB", "path")
     for column in table.columns[2:-1]:

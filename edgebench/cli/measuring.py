@@ -12,20 +12,19 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgebench.analysis.tuning import tuned
+from edgebench.analysis import tuned
 from edgebench.cli.live import LiveDisplay
 from edgebench.cli.output import check_json_target, console, progress_console, to_stdout, write_json
 from edgebench.errors import EdgebenchError
-from edgebench.measure.parallel import BoardResult, Measure, run_sessions
+from edgebench.measure import BoardResult, Measure, run_sessions
 from edgebench.measurement import Measurement, measurements_to_json
-from edgebench.report.extra_tables import tables_below
-from edgebench.report.table import measurement_table
-from edgebench.stats.verdicts import MARGIN
+from edgebench.report import measurement_table, tables_below
+from edgebench.stats import MARGIN
 from edgebench.text import printable
-from edgebench.xtreme_r.scores import ScoreRow, scores_of
+from edgebench.xtreme_r import ScoreRow, scores_of
 
 if TYPE_CHECKING:
-    from edgebench.store.store import Store
+    from edgebench.store import Store
 
 NOT_VALID = 4
 
@@ -142,7 +141,7 @@ def _show(measurements: list[Measurement], json_target: str | None, margin: floa
 
 def _decided(measurements: Sequence[Measurement], margin: float) -> Iterator[str]:
     """Yield the verdicts of rows that were measured until they were decided, or alternated."""
-    from edgebench.analysis.comparison import compare_rows
+    from edgebench.analysis import compare_rows
 
     compared = compare_rows(
         [each for each in measurements if each.subject.looks > 1 or each.subject.alternates_with], margin=margin

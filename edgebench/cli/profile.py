@@ -18,7 +18,7 @@ from edgebench.cli.numbers import parts, time_span, whole_numbers
 from edgebench.cli.options import output_options, scores_option, wait_option
 from edgebench.errors import ConfigError, UsageError
 from edgebench.request import PARAMETERS
-from edgebench.stats.percentiles import MINIMUM_COUNTS
+from edgebench.stats import MINIMUM_COUNTS
 from edgebench.workload import RunPlan, Scenario, Workload
 
 if TYPE_CHECKING:
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from edgebench.events import OnEvent
     from edgebench.measurement import Measurement
     from edgebench.request import Request
-    from edgebench.store.store import Store
-    from edgebench.xtreme_r.scores import ScoreRow
+    from edgebench.store import Store
+    from edgebench.xtreme_r import ScoreRow
 
 DEFAULTS = RunPlan()
 #: MLPerf's for a query of a multi-stream; offline, as many in a batch.
@@ -232,10 +232,10 @@ def command(
     boards = [named_device(name, host, host_key) for name in _named(devices)] or [named_device(None, host, host_key)]
 
     from edgebench.cli.measuring import measure_and_show
-    from edgebench.measure.session import profile_all
+    from edgebench.measure import profile_all
     from edgebench.request import DEFAULT_MODEL, Request
-    from edgebench.store.store import Store
-    from edgebench.xtreme_r.scores import read_scores
+    from edgebench.store import Store
+    from edgebench.xtreme_r import read_scores
 
     rows = read_scores(scores) if scores is not None else []
     requests = [
@@ -274,8 +274,8 @@ def command(
 def _set_up_and_profile(
     request: Request, *, store: Store, scores: Sequence[ScoreRow], on_event: OnEvent
 ) -> list[Measurement]:
-    from edgebench.measure.session import profile_all
-    from edgebench.provision.setup import set_up_for
+    from edgebench.measure import profile_all
+    from edgebench.provision import set_up_for
 
     set_up_for(request, on_event)
     return profile_all(request, store=store, scores=scores, on_event=on_event)

@@ -33,14 +33,14 @@ def list_runs(store: Path, json_target: str | None) -> None:
       edgebench runs list --store results
     """
     from edgebench.measurement import measurements_to_json
-    from edgebench.store.store import Store
+    from edgebench.store import Store
 
     measurements = Store(store).measurements(on_unreadable=_warn)
     write_json(json_target, measurements_to_json(measurements))
     if not measurements:
         click.echo(f"edgebench: nothing is stored in {store}; try: edgebench profile", err=True)
     elif to_stdout(json_target):
-        from edgebench.report.details import list_of_measurements
+        from edgebench.report import list_of_measurements
 
         console().print(list_of_measurements(measurements))
 
@@ -55,9 +55,9 @@ def show(id: str, store: Path, json_target: str | None) -> None:
     Example:
       edgebench runs show 20250101T120000-1a2b3c-000
     """
-    from edgebench.analysis.tuning import tuned
+    from edgebench.analysis import tuned
     from edgebench.measurement import measurements_to_json
-    from edgebench.store.store import Store
+    from edgebench.store import Store
 
     kept = Store(store)
     measurement = kept.measurement(id)
@@ -67,8 +67,7 @@ def show(id: str, store: Path, json_target: str | None) -> None:
     document = measurements_to_json([measurement])
     write_json(json_target, document if found is None else document | {"tune": found.to_json()})
     if to_stdout(json_target):
-        from edgebench.report.details import details_of
-        from edgebench.report.extra_tables import tables_below
+        from edgebench.report import details_of, tables_below
 
         console().print(details_of(measurement))
         for part in tables_below(measurement):
@@ -92,7 +91,7 @@ def export(ids: tuple[str, ...], kind: str, out: Path, store: Path) -> None:
     Example:
       edgebench runs export 20250101T120000-1a2b3c-000 --to csv --out l.csv
     """
-    from edgebench.store.store import Store
+    from edgebench.store import Store
 
     count = Store(store).export(out, ids=ids, kind="csv" if kind == "csv" else "parquet")
     click.echo(f"{count} inferences written to {out}", err=True)
@@ -110,10 +109,10 @@ def resume_session(session: str | None, scores: Path | None, store: Path, json_t
       edgebench runs resume 20250101T120000-1a2b3c
     """
     from edgebench.cli.measuring import measure_and_show
-    from edgebench.measure.session import resume
+    from edgebench.measure import resume
     from edgebench.request import request_from_json
-    from edgebench.store.store import Store
-    from edgebench.xtreme_r.scores import read_scores
+    from edgebench.store import Store
+    from edgebench.xtreme_r import read_scores
 
     rows = read_scores(scores) if scores is not None else []
     keep = Store(store)

@@ -47,13 +47,13 @@ def evaluate(predictions: Path, labels: Path, benchmark: str, seqeval: str, json
     Example:
       edgebench scores eval --predictions predictions --labels labels
     """
-    from edgebench.xtreme_r.scoring import score_folder
+    from edgebench.xtreme_r import score_predictions
 
     check_json_target(json_target)
-    scores = score_folder(predictions, labels, benchmark=benchmark, seqeval=seqeval)
+    scores = score_predictions(predictions, labels, benchmark=benchmark, seqeval=seqeval)
     write_json(json_target, scores.to_json())
     if to_stdout(json_target):
-        from edgebench.report.scores import folder_parts
+        from edgebench.report import folder_parts
 
         for part in folder_parts(scores):
             console().print(part, markup=False)
@@ -93,8 +93,7 @@ def import_files(files: tuple[Path, ...], out: Path, kind: str | None, json_targ
       edgebench scores import report.json --variant xnli-multi --out scores.csv
     """
     from edgebench.errors import ConfigError, ScoresError
-    from edgebench.xtreme_r.importers import Provenance, import_scores
-    from edgebench.xtreme_r.scores import refuse_duplicates, write_scores
+    from edgebench.xtreme_r import Provenance, import_scores, refuse_duplicates, write_scores
 
     check_json_target(json_target)
     if out.suffix not in (".csv", ".jsonl"):
@@ -124,7 +123,7 @@ def show(file: Path, json_target: str | None) -> None:
     Example:
       edgebench scores show scores.csv
     """
-    from edgebench.xtreme_r.scores import read_scores
+    from edgebench.xtreme_r import read_scores
 
     check_json_target(json_target)
     _show(read_scores(file), json_target)
@@ -135,7 +134,7 @@ def _show(rows: list[Any], json_target: str | None) -> None:
 
     write_json(json_target, {"scores": [asdict(row) for row in rows]})
     if to_stdout(json_target):
-        from edgebench.report.scores import rows_parts
+        from edgebench.report import rows_parts
 
         for part in rows_parts(rows):
             console().print(part, markup=False)

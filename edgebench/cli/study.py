@@ -40,11 +40,8 @@ def run(file: Path, store: Path, json_target: str | None) -> int:
     from edgebench.cli.measuring import measure_and_show, terminated_like_interrupted
     from edgebench.events import Event, LogMessage
     from edgebench.measurement import measurements_to_json
-    from edgebench.store.store import Store
-    from edgebench.study.cells import study_cells
-    from edgebench.study.file import read_study
-    from edgebench.study.run import missing_sessions
-    from edgebench.study.scores import evaluate_pending, pending_evaluations
+    from edgebench.store import Store
+    from edgebench.study import evaluate_pending, missing_sessions, pending_evaluations, read_study, study_cells
 
     def tell(event: Event) -> None:
         if isinstance(event, LogMessage):
@@ -78,15 +75,14 @@ def status(file: Path, store: Path, json_target: str | None) -> None:
     Example:
       edgebench study status STUDY.toml
     """
-    from edgebench.store.store import Store
-    from edgebench.study.file import read_study
-    from edgebench.study.status import study_status
+    from edgebench.store import Store
+    from edgebench.study import read_study, study_status
 
     check_json_target(json_target)
     found = study_status(read_study(file), Store(store))
     write_json(json_target, found.to_json())
     if to_stdout(json_target):
-        from edgebench.report.study import status_parts
+        from edgebench.report import status_parts
 
         for part in status_parts(found):
             console().print(part, markup=False)
@@ -106,20 +102,19 @@ def report(file: Path, markdown: Path | None, allow_variant_scores: bool, store:
     Example:
       edgebench study report STUDY.toml --markdown report.md
     """
-    from edgebench.store.store import Store
-    from edgebench.study.answers import study_report
-    from edgebench.study.file import read_study
+    from edgebench.store import Store
+    from edgebench.study import read_study, study_report
 
     check_json_target(json_target)
     found = study_report(read_study(file), Store(store), allow_variant_scores=allow_variant_scores)
     write_json(json_target, found.to_json())
     if to_stdout(json_target):
-        from edgebench.report.study import study_parts
+        from edgebench.report import study_parts
 
         for part in study_parts(found):
             console().print(part, markup=False)
     if markdown is not None:
-        from edgebench.report.study import study_markdown
+        from edgebench.report import study_markdown
 
         _write(markdown, study_markdown(found))
 

@@ -1,1 +1,22 @@
-"""."""
+"""Scores of the very file that is timed: examples of XTREME-R's tasks come in, a device answers, Evaluations come out.
+
+`evaluator` tells the story; each language is stored as soon as it is answered.
+"""
+
+from __future__ import annotations
+
+from edgebench.evaluation.evaluator import evaluate, evaluate_all
+from edgebench.evaluation.examples import questions_of
+from edgebench.evaluation.format_comparison import compare_formats
+from edgebench.evaluation.inference import BoardModel, Outputs
+from edgebench.evaluation.request import EvaluationRequest
+
+__all__ = [
+    "BoardModel",
+    "EvaluationRequest",
+    "Outputs",
+    "compare_formats",
+    "evaluate",
+    "evaluate_all",
+    "questions_of",
+]

@@ -16,14 +16,21 @@ from edgebench.evaluation.model import EvaluationTarget
 from edgebench.evaluation.request import EvaluationRequest
 from edgebench.evaluation_result import LanguageEvaluation, TaskEvaluation
 from edgebench.events import LogMessage, OnEvent
-from edgebench.measure.collect import RunCollector
-from edgebench.measure.inputs import resolve_workload
-from edgebench.stats.resampling import bootstrap_interval
+from edgebench.measure import RunCollector, resolve_workload
+from edgebench.stats import bootstrap_interval
 from edgebench.workload import EncodedInputs, Workload
-from edgebench.xtreme_r.decoding import MetricScore, Row, decode, rank, score_predictions
-from edgebench.xtreme_r.encoding import TaskInputs, encode_candidates, encode_examples
-from edgebench.xtreme_r.example_types import Candidate
-from edgebench.xtreme_r.tasks import Task
+from edgebench.xtreme_r import (
+    Candidate,
+    MetricScore,
+    Row,
+    Task,
+    TaskInputs,
+    decode,
+    encode_candidates,
+    encode_examples,
+    rank,
+    score_answers,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -69,7 +76,7 @@ class Answerer:
         else:
             labels = model.labels.get(task.name, ())
             predictions = decode(task, examples.examples, inputs, list(_rows(inferred)), labels)
-        scores = score_predictions(task, examples.examples, predictions, seqeval=request.seqeval)
+        scores = score_answers(task, examples.examples, predictions, seqeval=request.seqeval)
         return LanguageEvaluation(
             id=id,
             started_at=inferred.run.started_at,

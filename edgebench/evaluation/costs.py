@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edgebench.analysis.energy import energy_of
+from edgebench.analysis import energy_of
 from edgebench.evaluation_result import LanguageCost
 from edgebench.run import Run
-from edgebench.stats.percentiles import quantiles
-from edgebench.xtreme_r.encoding import TaskInputs, fertility_of
-from edgebench.xtreme_r.example_types import Examples
+from edgebench.stats import quantiles
+from edgebench.xtreme_r import Examples, TaskInputs, fertility_of
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from edgebench.analysis.evaluation import Evaluation
+from edgebench.analysis import Evaluation
 from edgebench.artifact import Format, parse_format
-from edgebench.board.lease import open_leased_agent
-from edgebench.board.preflight import preflight, providers_for, push_artifact, runtime_of
+from edgebench.board import open_leased_agent, preflight, providers_for, push_artifact, runtime_of
 from edgebench.device import Device, find_device
 from edgebench.errors import ConfigError, UnknownName
 from edgebench.evaluation.answers import Answerer
@@ -23,8 +22,8 @@ from edgebench.events import LogMessage, OnEvent, ignore
 from edgebench.export import existing_file
 from edgebench.facts import DeviceFacts
 from edgebench.request import WAIT_S
-from edgebench.store.store import Store
-from edgebench.xtreme_r.metrics import SEQEVAL_VERSIONS
+from edgebench.store import Store
+from edgebench.xtreme_r import SEQEVAL_VERSIONS
 
 HOST_FP32 = "host-fp32"
 

@@ -10,12 +10,17 @@ from typing import Any
 
 from edgebench.errors import ConfigError, ScoresError
 from edgebench.evaluation.request import EvaluationRequest
-from edgebench.xtreme_r.example_readers import mewslix_candidates
-from edgebench.xtreme_r.example_types import Examples
-from edgebench.xtreme_r.examples import NoExamples, find_data, read_task
-from edgebench.xtreme_r.scoring import convention_of
-from edgebench.xtreme_r.subsets import limited
-from edgebench.xtreme_r.tasks import Task, find_task
+from edgebench.xtreme_r import (
+    Examples,
+    NoExamples,
+    Task,
+    convention_of,
+    find_data,
+    find_task,
+    limited,
+    mewslix_candidates,
+    read_task,
+)
 
 _NOT_ANSWERED = {
     "bucc2018": "which pairs are mined depends on a threshold that is fitted on other pairs; "

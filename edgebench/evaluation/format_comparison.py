@@ -14,7 +14,7 @@ from edgebench.errors import ConfigError, EdgebenchError, UsageError
 from edgebench.evaluation.inference import sentence_vectors
 from edgebench.events import LogMessage, OnEvent, ignore
 from edgebench.export import Exported, existing_file, export_model
-from edgebench.xtreme_r.retrieval import Retrieval, retrieve
+from edgebench.xtreme_r import Retrieval, retrieve
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,8 +9,7 @@ from typing import Any
 from edgebench.evaluation.examples import TaskExamples, question_of
 from edgebench.evaluation.model import EvaluationTarget
 from edgebench.evaluation.request import EvaluationRequest
-from edgebench.xtreme_r.decoding import MAX_ANSWER_LEN, N_BEST
-from edgebench.xtreme_r.encoding import lengths_of
+from edgebench.xtreme_r import MAX_ANSWER_LEN, N_BEST, lengths_of
 
 
 def identity_of(

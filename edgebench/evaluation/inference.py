@@ -11,19 +11,15 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from edgebench.artifact import Artifact
-from edgebench.board.agent import RemoteAgent
-from edgebench.board.lease import open_leased_agent
-from edgebench.board.preflight import preflight, providers_for, push_artifact
+from edgebench.board import RemoteAgent, open_leased_agent, preflight, providers_for, push_artifact
 from edgebench.device import Device
 from edgebench.errors import AgentError, ConfigError
 from edgebench.events import OnEvent, ignore
-from edgebench.measure.collect import RunCollector, collect_run
-from edgebench.measure.inputs import encode, resolve_workload
-from edgebench.measure.runs import run_spec
+from edgebench.measure import RunCollector, collect_run, encode, resolve_workload, run_spec
 from edgebench.run import Run
 from edgebench.text import printable
 from edgebench.workload import EncodedInputs, Workload
-from edgebench.xtreme_r.retrieval import pooled
+from edgebench.xtreme_r import pooled
 from edgebench_agent import protocol
 
 if TYPE_CHECKING:

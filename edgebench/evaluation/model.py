@@ -14,12 +14,10 @@ from edgebench.evaluation.examples import TaskExamples
 from edgebench.evaluation.inference import BoardModel
 from edgebench.evaluation.request import EvaluationRequest
 from edgebench.events import LogMessage, OnEvent
-from edgebench.export import export_model, open_tokenizer
-from edgebench.export.checkpoint import TOKENIZER_FILES
+from edgebench.export import TOKENIZER_FILES, export_model, open_tokenizer
 from edgebench.facts import DeviceFacts
 from edgebench.variant import Variant
-from edgebench.xtreme_r.decoding import head_for, labels_of_checkpoint
-from edgebench.xtreme_r.tasks import Task
+from edgebench.xtreme_r import Task, head_for, labels_of_checkpoint
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

@@ -10,8 +10,7 @@ from edgebench.device import Device
 from edgebench.errors import ConfigError, UnknownName
 from edgebench.request import WAIT_S
 from edgebench.variant import REFERENCE_PREFIX
-from edgebench.xtreme_r.examples import SPLITS
-from edgebench.xtreme_r.metrics import SEQEVAL_VERSIONS
+from edgebench.xtreme_r import SEQEVAL_VERSIONS, SPLITS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,6 +19,8 @@ from typing import Any
 from edgebench import errors
 from edgebench.errors import ExportError
 
+#: What starts the child. -P: a torch.py in the working folder is none of ours.
+WORKER = (sys.executable, "-P", "-m", "edgebench.export.worker")
 _LOG_TAIL = 4000
 #: How a process ends for want of memory: the kernel kills it, or a native library that gets none gives up.
 _MEMORY_SIGNALS = (signal.SIGKILL, signal.SIGABRT)
@@ -61,8 +63,7 @@ def run_job(job: Job, *, on_progress: Callable[[str], None]) -> dict[str, Any]:
     """
     with tempfile.TemporaryFile() as log:
         child = subprocess.Popen(
-            # -P: a torch.py in the working folder is none of ours
-            [sys.executable, "-P", "-m", "edgebench.export.worker"],
+            WORKER,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,

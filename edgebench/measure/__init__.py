@@ -1,1 +1,31 @@
-"""."""
+"""One session on one board: a Request comes in; runs go to the store, and Measurements come out.
+
+`session` tells the story. `probes` are the runs that do not count: idle power, overhead, cold start, operators, rates.
+"""
+
+from __future__ import annotations
+
+from edgebench.measure.collect import RunCollector, collect_run
+from edgebench.measure.inputs import encode, resolve_workload
+from edgebench.measure.parallel import BoardResult, Measure, run_sessions
+from edgebench.measure.preparation import TFLITE_RUNTIMES, prepare
+from edgebench.measure.probes import measure_overhead
+from edgebench.measure.runs import run_spec
+from edgebench.measure.session import profile, profile_all, resume
+
+__all__ = [
+    "TFLITE_RUNTIMES",
+    "BoardResult",
+    "Measure",
+    "RunCollector",
+    "collect_run",
+    "encode",
+    "measure_overhead",
+    "prepare",
+    "profile",
+    "profile_all",
+    "resolve_workload",
+    "resume",
+    "run_sessions",
+    "run_spec",
+]

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from edgebench.analysis.passes import complete_passes
-from edgebench.board.preflight import providers_for
+from edgebench.analysis import complete_passes
+from edgebench.board import providers_for
 from edgebench.errors import BoardError, ConfigError
 from edgebench.run import Run
 from edgebench_agent.protocol import MAX_MODELS

@@ -8,13 +8,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import median
 
-from edgebench.analysis.passes import batches_of_a_pass, complete_passes, duration_ns
-from edgebench.analysis.timeline import mean_service_s
+from edgebench.analysis import batches_of_a_pass, complete_passes, duration_ns, mean_service_s
 from edgebench.errors import UsageError
 from edgebench.request import Request
 from edgebench.run import Run
-from edgebench.stats.percentiles import MINIMUM_COUNTS
-from edgebench.stats.verdicts import LOOKS
+from edgebench.stats import LOOKS, MINIMUM_COUNTS
 from edgebench.workload import RunPlan
 
 #: The smallest plan that a budget may leave: two blocks of runs, 132 inferences over them, which is enough for a p95

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from edgebench.board.power import AS_FOUND, PowerState
-from edgebench.board.preflight import runtime_of
+from edgebench.board import AS_FOUND, PowerState, runtime_of
 from edgebench.measure.preparation import Prepared
 from edgebench.measure.sweep import Condition, settings_of
 from edgebench.measurement import Subject

@@ -11,9 +11,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from edgebench.board.agent import RemoteAgent
-from edgebench.board.archive import agent_archive
-from edgebench.board.journal import Position, failure
+from edgebench.board import Position, RemoteAgent, agent_archive, run_failure
 from edgebench.errors import AgentError, BoardBusy
 from edgebench.facts import RunFacts
 from edgebench.run import Memory, Run, Series, Trace
@@ -50,7 +48,7 @@ def collect_run(
     collector = RunCollector(spec)
     collect_models(agent, spec, [collector], watch=watch)
     if collector.failed is not None:
-        raise failure(agent.name, collector.failed)
+        raise run_failure(agent.name, collector.failed)
     return collector
 
 
@@ -122,7 +120,6 @@ class RunCollector:
         self,
         spec: protocol.RunSpec,
         *,
-        started_at: str = "",
         agent_sha256: str | None = None,
         id: str | None = None,
         model: int = 0,
@@ -135,7 +132,7 @@ class RunCollector:
         self._id = id or spec.run_id
         self._model = model
         self._models = models
-        self.started_at = started_at
+        self.started_at = ""  # the host's clock, UTC, ISO 8601
         self.phase = "starting"
         self.last_reading: dict[str, int] = {}
         self.log: list[str] = []

@@ -6,14 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from edgebench.board.agent import RemoteAgent
-from edgebench.board.lease import open_leased_agent
-from edgebench.board.power import BoardPower, managed_power
+from edgebench.board import BoardPower, RemoteAgent, managed_power, open_leased_agent
 from edgebench.events import Began, LogMessage, OnEvent
-from edgebench.export import cache_folder
-from edgebench.export.tflite_runtimes import tflite_runtime_python
+from edgebench.export import cache_folder, tflite_runtime_python
 from edgebench.request import Request, request_to_json
-from edgebench.store.store import Store
+from edgebench.store import Store
 
 
 @dataclass(slots=True, kw_only=True)

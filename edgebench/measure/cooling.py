@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from edgebench.analysis.conditions import cpu_temperatures
-from edgebench.board.agent import RemoteAgent
+from edgebench.analysis import cpu_temperatures
+from edgebench.board import RemoteAgent
 from edgebench.events import Cooling, LogMessage, OnEvent, ignore
 from edgebench.request import Request
 

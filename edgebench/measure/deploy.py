@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from edgebench.board.preflight import push_artifact
+from edgebench.board import push_artifact
 from edgebench.measure.alternation import tag_alternating
 from edgebench.measure.cells import Cell, cells_of
 from edgebench.measure.context import Session

@@ -102,5 +102,5 @@ def _sort_by_length(inputs: EncodedInputs, choices: int) -> EncodedInputs:
 def _check_examples(texts: Sequence[str], choices: int) -> None:
     if len(texts) % choices:
         raise ConfigError(
-            f"{len(texts)} texts don't make whole examples of {choices} choices: each takes {choices} lines"
+            f"{len(texts)} texts are no multiple of {choices} choices: each example takes {choices} lines"
         )

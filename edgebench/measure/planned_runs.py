@@ -6,8 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
-from edgebench.analysis.comparison import compare_rows
-from edgebench.analysis.summary import summarise
+from edgebench.analysis import compare_rows, summarise
 from edgebench.events import Ended, Planned
 from edgebench.measure.alternation import rows_of
 from edgebench.measure.budget import Cost, Timetable, describe_budget, fit_into

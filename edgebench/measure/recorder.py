@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from edgebench.analysis.validity import validate_group
-from edgebench.board.power import PowerState
+from edgebench.analysis import validate_group
+from edgebench.board import PowerState
 from edgebench.measure.alternation import rotation_order, with_ratios
 from edgebench.measure.cells import Cell
 from edgebench.measure.context import Session

@@ -8,9 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 
 from edgebench.artifact import Artifact
-from edgebench.board.agent import RemoteAgent
-from edgebench.board.journal import failure
-from edgebench.board.preflight import model_files, providers_for, runtime_of
+from edgebench.board import RemoteAgent, model_files, providers_for, run_failure, runtime_of
 from edgebench.measure.cells import Cell
 from edgebench.measure.collect import RunCollector, RunInterrupted, collect_models
 from edgebench.measure.context import Session
@@ -133,7 +131,7 @@ _OF_A_MODEL = tuple(slot.name for slot in fields(protocol.AlternateModel))
 def _failed_run(agent: RemoteAgent, cells: Sequence[Cell], runs: Sequence[Run], failed: protocol.Failed) -> RunEnded:
     """Return the runs of a process that failed, each with its reason, and the error that names the models at fault."""
     at_fault = [failed.model] if failed.model is not None else list(range(len(cells)))
-    error = failure(f"{agent.name}: {' and '.join(cells[number].name for number in at_fault)}", failed)
+    error = run_failure(f"{agent.name}: {' and '.join(cells[number].name for number in at_fault)}", failed)
     reason = Reason(ReasonCode.FAILED, f"failed: {failed.kind}")
     reasons = [reason if number in at_fault else reason.of_partner() for number in range(len(cells))]
     return RunEnded([replace(run, reasons=(why,)) for run, why in zip(runs, reasons, strict=True)], error)

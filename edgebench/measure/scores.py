@@ -8,7 +8,7 @@ from edgebench.events import LogMessage, OnEvent
 from edgebench.figures import Score
 from edgebench.measurement import Subject
 from edgebench.variant import Variant
-from edgebench.xtreme_r.scores import ScoreRow, scores_of
+from edgebench.xtreme_r import ScoreRow, scores_of
 
 
 def report_unused_scores(rows: Sequence[ScoreRow], variants: Sequence[Variant], on_event: OnEvent) -> None:

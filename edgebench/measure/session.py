@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from edgebench.analysis.summary import summarise
+from edgebench.analysis import summarise
 from edgebench.artifact import Format, parse_format
 from edgebench.device import Device, find_device
 from edgebench.events import OnEvent, ignore
@@ -26,9 +26,9 @@ from edgebench.measure.scores import report_unused_scores, scores_for
 from edgebench.measure.stored_runs import stored_runs
 from edgebench.measurement import Measurement
 from edgebench.request import DEFAULT_MODEL, Request, request_from_json
-from edgebench.store.store import Store
+from edgebench.store import Store
 from edgebench.workload import RunPlan, Workload
-from edgebench.xtreme_r.scores import ScoreRow, read_scores
+from edgebench.xtreme_r import ScoreRow, read_scores
 
 
 def profile(

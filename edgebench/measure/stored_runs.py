@@ -6,15 +6,15 @@ import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from edgebench.analysis.comparability import changed_on_board
-from edgebench.board.archive import agent_archive
+from edgebench.analysis import changed_on_board
+from edgebench.board import agent_archive
 from edgebench.errors import StoreError
 from edgebench.measure.cells import Cell
 from edgebench.measure.probes.rate_finder import searched_id
 from edgebench.measure.runs import INTERRUPTED
 from edgebench.measurement import Measurement
 from edgebench.run import Run
-from edgebench.store.store import Store
+from edgebench.store import Store
 
 
 def stored_runs(store: Store, session: str, cells: Sequence[Cell]) -> dict[str, list[Run]]:

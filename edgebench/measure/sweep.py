@@ -6,9 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from edgebench.artifact import Artifact
-from edgebench.board.agent import RemoteAgent
-from edgebench.board.power import AS_FOUND, BoardPower, PowerState, is_refusal
-from edgebench.board.preflight import preflight
+from edgebench.board import AS_FOUND, BoardPower, PowerState, RemoteAgent, is_refusal, preflight
 from edgebench.errors import BoardError
 from edgebench.events import LogMessage, OnEvent
 from edgebench.facts import DeviceFacts, Tuning

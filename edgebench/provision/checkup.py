@@ -6,10 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from edgebench.board.agent import RemoteAgent, connect_agent
-from edgebench.board.busy_retry import BusyRetry
-from edgebench.board.lease import TRY_LATER, board_lease
-from edgebench.board.lease_reply import Holder
+from edgebench.board import TRY_LATER, BusyRetry, Holder, RemoteAgent, board_lease, connect_agent
 from edgebench.device import Device
 from edgebench.errors import (
     AuthenticationError,
@@ -19,7 +16,7 @@ from edgebench.errors import (
     DeviceError,
     HostKeyError,
 )
-from edgebench.measure.probes.overhead import measure_overhead
+from edgebench.measure import measure_overhead
 from edgebench.provision.findings import Finding, State
 from edgebench.provision.probe_findings import probe_findings
 from edgebench.run import Overhead

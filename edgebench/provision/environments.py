@@ -8,8 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgebench.board.facts import SystemFacts
-from edgebench.board.pythons import BoardPython
+from edgebench.board import BoardPython, SystemFacts
 from edgebench.device import Device
 from edgebench.errors import ConfigError, NoWheelFits
 from edgebench.export import cache_folder

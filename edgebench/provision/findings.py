@@ -8,10 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from edgebench.board.agent import RemoteAgent
-from edgebench.board.facts import BoardFacts, RuntimeProbe, SystemFacts
-from edgebench.board.installed_runtimes import InstalledRuntime
-from edgebench.board.pythons import BoardPython
+from edgebench.board import BoardFacts, BoardPython, InstalledRuntime, RemoteAgent, RuntimeProbe, SystemFacts
 from edgebench.device import Device
 from edgebench.errors import AgentError, BoardError
 from edgebench.provision.wheel_targets import runtime_of_package

@@ -6,8 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from edgebench.board.agent import RemoteAgent
-from edgebench.board.installed_runtimes import InstalledRuntime
+from edgebench.board import InstalledRuntime, RemoteAgent
 from edgebench.device import Device
 from edgebench.errors import (
     AgentError,

@@ -7,11 +7,9 @@ from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from edgebench.board.agent import RemoteAgent, connect_agent
-from edgebench.board.lease import TRY_LATER, board_lease, own_name
-from edgebench.board.lease_reply import Holder
+from edgebench.board import TRY_LATER, Holder, RemoteAgent, board_lease, connect_agent, own_name
 from edgebench.device import Device
-from edgebench.errors import AgentError, BoardError
+from edgebench.errors import AgentError, BoardBusy, BoardError, UsageError
 from edgebench.events import OnEvent, ignore
 from edgebench.request import WAIT_S
 from edgebench.text import printable
@@ -166,6 +164,45 @@ def see_lease(device: Device) -> SeenLease:
     with connect_agent(device) as agent:
         reply = agent.lease(protocol.LeaseRequest(do="show"))
     return SeenLease(holder=reply.holder, token=reply.token, waiting=reply.waiting)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Release:
+    """From whom a device's lease was taken, None: nobody held it; and who waits for the device, the next one first."""
+
+    device: str
+    released: Holder | None
+    waiting: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values, as `device release --json` writes them."""
+        released = self.released.to_json() if self.released is not None else None
+        return {"device": self.device, "released": released, "waiting": list(self.waiting)}
+
+
+def release_device(device: Device, *, force: bool = False, reason: str | None = None) -> Release:
+    """Give up the lease of a device. A lease ends by itself two minutes after its holder has gone.
+
+    Args:
+        force: also end the lease, and the measurement, of another user.
+        reason: is kept on the board and shown to the holder; required to end another user's lease.
+
+    Raises:
+        BoardBusy: another user holds the device, and `force` is not set; or the holder has changed meanwhile.
+        UsageError: another user's lease would be ended without a reason.
+        DeviceError: the board can't be reached, or its agent's answer is not valid.
+    """
+    seen = see_lease(device)
+    if seen.holder is not None and not seen.is_ours:
+        if not force:
+            raise BoardBusy(
+                f"{device.name}: {seen.holder} has the board since {seen.holder.since}",
+                hint=f"to end that: edgebench device release {device.name} --force --reason '...'",
+            )
+        if not reason:
+            raise UsageError("`force` takes a `reason`, which is shown to whoever has the board")
+    released = release_seen(device, seen, reason=reason or "released by its own user")
+    return Release(device=device.name, released=released, waiting=seen.waiting)
 
 
 def release_seen(device: Device, seen: SeenLease, *, reason: str) -> Holder | None:

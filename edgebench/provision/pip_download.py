@@ -1,4 +1,4 @@
-"""pip asked for the wheels that a runtime needs on a board: resolved for that board, downloaded to this machine."""
+"""Resolving with pip the wheels that a runtime needs on a board, and downloading them to this machine."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def download_wheels(runtime: str, target: Target, own: Sequence[Path], folder: P
         NoWheelFits, BoardError.
     """
     packages = {check_wheel(path, target) for path in own}
-    # A build of the user's own stands in for the runtime's package, whatever its name.
+    # A build of the user's own replaces the runtime's package, whatever its name.
     replaced = packages | {build for package in packages if (build := runtime_of_package(package))}
     requirements = [
         *(str(path.absolute()) for path in own),

@@ -5,9 +5,8 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator, Mapping
 
-from edgebench.analysis.throttling import STICKY_SHIFT, throttle_names
-from edgebench.board.facts import BoardFacts, BoardProbe, RuntimeProbe, SensorReading
-from edgebench.board.pythons import DEFAULT_PYTHON
+from edgebench.analysis import STICKY_SHIFT, throttle_names
+from edgebench.board import DEFAULT_PYTHON, BoardFacts, BoardProbe, RuntimeProbe, SensorReading
 from edgebench.device import Device
 from edgebench.provision.findings import UNKNOWN, Finding, State
 

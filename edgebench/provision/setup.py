@@ -7,15 +7,20 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from edgebench.board.agent import RemoteAgent, connect_agent
-from edgebench.board.busy_retry import BusyRetry
-from edgebench.board.installed_runtimes import InstalledRuntime
-from edgebench.board.lease import board_lease
-from edgebench.board.pythons import DEFAULT_PYTHON, find_pythons, require_new_enough
+from edgebench.board import (
+    DEFAULT_PYTHON,
+    BusyRetry,
+    InstalledRuntime,
+    RemoteAgent,
+    board_lease,
+    connect_agent,
+    find_pythons,
+    require_new_enough,
+)
 from edgebench.device import Device
 from edgebench.errors import BoardBusy, BoardError, ConfigError, LeaseLost
 from edgebench.events import LogMessage, OnEvent, ignore
-from edgebench.measure.preparation import TFLITE_RUNTIMES
+from edgebench.measure import TFLITE_RUNTIMES
 from edgebench.provision.environments import EnvironmentChoice
 from edgebench.provision.findings import (
     Finding,
@@ -56,8 +61,15 @@ class Setup:
         }
 
 
-def set_up(device: Device, plan: SetupPlan, on_event: OnEvent = ignore) -> Setup:
-    """Make a board ready for the runtimes of a plan; what is there already and works is left as it is.
+def set_up_device(device: Device, plan: SetupPlan | None = None, on_event: OnEvent = ignore) -> Setup:
+    """Make a board ready for the runtimes of a plan; what is installed already and works is left as it is.
+
+    Args:
+        plan: what to install; default: all runtimes that have wheels for the board.
+        on_event: receives progress, see `edgebench.events`.
+
+    Returns:
+        What was found and done; `is_ready` says whether everything works.
 
     Raises:
         ConfigError: such a device is not set up, or a wheel of the user's does not fit it.
@@ -65,6 +77,7 @@ def set_up(device: Device, plan: SetupPlan, on_event: OnEvent = ignore) -> Setup
         BoardError: no fitting Python or libc, no room, or the wheels can't be had.
         ConnectionFailed, ConnectionLost.
     """
+    plan = plan or SetupPlan()
     require_use(device)
     with connect_agent(device, inspect=True, busy_retry=BusyRetry(on_event=on_event)) as agent:
         if (ready := _ready_already(agent, device, plan)) is not None:
@@ -144,7 +157,7 @@ def set_up_for(request: Request, on_event: OnEvent = ignore) -> None:
     that fits the board is taken, unless the request names one.
 
     Raises:
-        EdgebenchError: as `set_up`; or a runtime that is needed does not work there.
+        EdgebenchError: as `set_up_device`; or a runtime that is needed does not work there.
     """
     require_use(request.device)
     formats = {format.runtime for format in request.formats or (request.device.profile.default_format,)}
@@ -186,7 +199,7 @@ def _set_up_alone(request: Request, runtime: str, on_event: OnEvent) -> None:
         BoardError: it can't be had, or does not work there.
     """
     device = request.device
-    findings = set_up(device, SetupPlan(runtimes=(runtime,), wait_s=request.wait_s), on_event).findings
+    findings = set_up_device(device, SetupPlan(runtimes=(runtime,), wait_s=request.wait_s), on_event).findings
     failed = next((finding for finding in findings if finding.state is State.FAIL), None)
     if failed is not None:
         raise as_error(device, failed)

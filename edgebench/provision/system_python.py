@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from edgebench.board.agent import RemoteAgent
-from edgebench.board.facts import RuntimeProbe
-from edgebench.board.installed_runtimes import InstalledRuntime
+from edgebench.board import InstalledRuntime, RemoteAgent, RuntimeProbe
 from edgebench.device import Device
 from edgebench.events import OnEvent
 from edgebench.provision.findings import Finding, State

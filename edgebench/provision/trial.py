@@ -11,17 +11,13 @@ from dataclasses import dataclass
 from functools import partial
 
 from edgebench.artifact import Artifact, Format
-from edgebench.board.agent import RemoteAgent, connect_agent
-from edgebench.board.busy_retry import BusyRetry
-from edgebench.board.facts import RuntimeProbe
-from edgebench.board.preflight import providers_for, push_artifact
+from edgebench.board import BusyRetry, RemoteAgent, RuntimeProbe, connect_agent, providers_for, push_artifact
 from edgebench.device import Device, find_device
 from edgebench.errors import BoardBusy, BoardError, EdgebenchError, MissingExtra, RunFailed
-from edgebench.evaluation.inference import BoardModel, Outputs
+from edgebench.evaluation import BoardModel, Outputs
 from edgebench.events import LogMessage, OnEvent, ignore
-from edgebench.export import export_model
-from edgebench.export.parity import BOUNDS, Bound
-from edgebench.measure.inputs import resolve_workload
+from edgebench.export import BOUNDS, Bound, export_model
+from edgebench.measure import resolve_workload
 from edgebench.provision.findings import UNKNOWN, Finding, State
 from edgebench.workload import EncodedInputs, Workload, random_inputs
 

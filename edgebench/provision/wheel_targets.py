@@ -7,8 +7,7 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgebench.board.facts import SystemFacts
-from edgebench.board.pythons import BoardPython
+from edgebench.board import BoardPython, SystemFacts
 from edgebench.errors import BoardError, ConfigError
 
 #: The runtime that a wheel of the user's own is a build of, by the package's name.

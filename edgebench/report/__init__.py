@@ -1,1 +1,35 @@
-"""Tables and files made from Measurements."""
+"""Tables and documents made of results, for people.
+
+Measurements, Comparisons, Evaluations and study reports come in; tables and Markdown come out.
+"""
+
+from __future__ import annotations
+
+from edgebench.report.checkup import overhead_findings
+from edgebench.report.comparison import comparison_parts
+from edgebench.report.details import details_of, list_of_measurements
+from edgebench.report.evaluation import evaluation_parts
+from edgebench.report.extra_tables import tables_below
+from edgebench.report.formats import formats_table
+from edgebench.report.layout import add_plain_row, plain_table
+from edgebench.report.scores import folder_parts, rows_parts
+from edgebench.report.study import status_parts, study_markdown, study_parts
+from edgebench.report.table import measurement_table
+
+__all__ = [
+    "add_plain_row",
+    "comparison_parts",
+    "details_of",
+    "evaluation_parts",
+    "folder_parts",
+    "formats_table",
+    "list_of_measurements",
+    "measurement_table",
+    "overhead_findings",
+    "plain_table",
+    "rows_parts",
+    "status_parts",
+    "study_markdown",
+    "study_parts",
+    "tables_below",
+]

@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from edgebench.analysis.comparison import Contrast
-from edgebench.analysis.pairing import OF_FILE
-from edgebench.analysis.score_comparison import PairedComparison, ScoreContrast
+from edgebench.analysis import OF_FILE, Contrast, PairedComparison, ScoreContrast
+from edgebench.report.layout import add_plain_row, plain_table
 from edgebench.report.overhead import cost_lines
-from edgebench.report.table import add_plain_row, plain_table
-from edgebench.stats.percentiles import MINIMUM_COUNTS
-from edgebench.stats.ratio import PAIRS
+from edgebench.stats import MINIMUM_COUNTS, PAIRS
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -60,7 +57,7 @@ def comparison_parts(answers: Sequence[PairedComparison]) -> Iterator[Table | st
     yield from cost_lines([side for each in comparisons for side in (each.baseline, each.candidate)])
     if "none" in drifts:
         yield (
-            "not measured interleaved, or in too few runs to tell drift from difference: what changed on the board "
+            "not measured interleaved, or in too few runs to separate drift from difference: what changed on the board "
             "between them is in the ratio"
         )
     if any(comparison.comparisons > 1 for comparison in comparisons):

@@ -14,7 +14,8 @@ from edgebench.figures import LatencySummary, PaddingCost
 from edgebench.measurement import Measurement
 from edgebench.reason import joined
 from edgebench.report.figures import latency_text, megabytes, rounded, with_half_width
-from edgebench.report.table import Column, FittingTable, excluded_text, measurement_table, variant_name
+from edgebench.report.layout import Column, FittingTable
+from edgebench.report.table import excluded_text, measurement_table, variant_name
 from edgebench.run import Run
 from edgebench.text import printable
 
@@ -75,7 +76,7 @@ _RUNS: tuple[tuple[str, Callable[[Run, LatencySummary], str]], ...] = (
     ("run", lambda run, _: run.id),
     ("started at", lambda run, _: run.started_at[:19]),
     ("inferences", lambda run, _: str(len(run.latencies_ns))),
-    ("cut", lambda run, _: str(int(run.is_excluded.sum()))),
+    ("excluded", lambda run, _: str(int(run.is_excluded.sum()))),
     ("load\nms", lambda run, _: rounded(_ms(run.load_ns))),
     ("first\nms", lambda run, _: rounded(_ms(run.first_ns))),
     ("p50\nms", lambda _, latency: latency_text(latency.p50)),
@@ -95,7 +96,7 @@ def _facts(measurement: Measurement) -> Iterator[tuple[str, Any]]:
     yield "id", measurement.id
     yield from ((f"not valid: {run.id}", joined(run.reasons)) for run in measurement.runs)
     yield from ((f"log: {run.id}", "; ".join(run.facts.log or ())) for run in measurement.runs)
-    yield "cut", excluded_text(measurement)
+    yield "excluded", excluded_text(measurement)
     yield from ((f"cool-down: {run.id}", _cool_down_text(run)) for run in measurement.runs)
     for name in ("p50", "p90", "p95", "p99"):
         yield f"{name} ms", _with_interval(getattr(latency, name), getattr(latency, f"{name}_ci"))

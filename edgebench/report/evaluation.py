@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from edgebench.report.table import add_plain_row, plain_table
-from edgebench.xtreme_r.tasks import tasks
+from edgebench.report.layout import add_plain_row, plain_table
+from edgebench.xtreme_r import all_tasks
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from edgebench.analysis.evaluation import Difference, Evaluation
+    from edgebench.analysis import Difference, Evaluation
     from edgebench.evaluation_result import LanguageEvaluation, TaskEvaluation
 
 
@@ -20,7 +20,8 @@ def evaluation_parts(evaluation: Evaluation) -> Iterator[Table | str]:
     differences = {(each.task, each.lang, each.metric): each for each in evaluation.differences()}
     for name in dict.fromkeys(each.task for each in evaluation.languages):
         mine = [each for each in evaluation.languages if each.task == name]
-        yield f"{tasks()[name].title}: {evaluation.variant.name}, {evaluation.artifact.format}, {_where(evaluation)}"
+        title = all_tasks()[name].title
+        yield f"{title}: {evaluation.variant.name}, {evaluation.artifact.format}, {_where(evaluation)}"
         yield _table(evaluation, mine, differences)
         yield from _below(evaluation, name, mine)
     if evaluation.overall is not None:
@@ -35,7 +36,7 @@ def _where(evaluation: Evaluation) -> str:
 def _table(
     evaluation: Evaluation, mine: list[LanguageEvaluation], differences: dict[tuple[str, str, str], Difference]
 ) -> Table:
-    task = tasks()[mine[0].task]
+    task = all_tasks()[mine[0].task]
     metrics = [score.metric for score in mine[0].scores if score.metric in task.metrics]
     of_fp32 = ["fp32 agrees", "minus fp32 [95 %]"] if evaluation.reference else []
     columns = ["lang", *(f"{metric} [95 %]" for metric in metrics), "n", *of_fp32]
@@ -65,7 +66,7 @@ def _table(
 
 
 def _below(evaluation: Evaluation, name: str, mine: list[LanguageEvaluation]) -> Iterator[str]:
-    task = tasks()[name]
+    task = all_tasks()[name]
     protocol = mine[0].scores[0].protocol
     absent = evaluation.missing.get(name, ())
     of = f"{len(mine)} of {len(task.langs)} languages{' (partial)' if absent else ''}"
@@ -80,8 +81,8 @@ def _below(evaluation: Evaluation, name: str, mine: list[LanguageEvaluation]) ->
         f"latency: {'of an example' if batch == 1 else f'of a batch of {batch}'}, model only, each shape run once "
         f"before; p95 from 130 on; max length {protocol['max_len']} tokens; padding: tokens worked on per token"
     )
-    if (cut := sum(each.cost.truncated for each in mine)) > 0:
-        yield f"{cut} sequences were longer and were cut"
+    if (truncated := sum(each.cost.truncated for each in mine)) > 0:
+        yield f"{truncated} sequences were longer and were truncated"
     if any(score.ci is None for each in mine for score in each.scores):
         yield "no interval: all examples are alike, which leaves nothing to resample"
 

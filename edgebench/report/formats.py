@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from edgebench.artifact import Artifact, Format, Parity
 from edgebench.report.figures import rounded
-from edgebench.report.table import add_plain_row, plain_table
+from edgebench.report.layout import add_plain_row, plain_table
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from edgebench.xtreme_r.retrieval import Retrieval
+    from edgebench.xtreme_r import Retrieval
 
 Row = tuple[Format, Artifact | None, "Retrieval | None", str | None]
 _FP32 = {"onnxruntime": Format.ONNX_FP32, "tflite": Format.TFLITE_FP32}

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from edgebench.measurement import Measurement
 from edgebench.operators import OperatorProfile
 from edgebench.report.figures import rounded
-from edgebench.report.table import add_plain_row, plain_table, variant_name
+from edgebench.report.layout import add_plain_row, plain_table
+from edgebench.report.table import variant_name
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -24,10 +25,10 @@ def operator_tables(measurement: Measurement) -> Iterator[Table | str]:
         return
     subject = measurement.subject
     yield ""
-    within, whole = rounded(profile.ms(profile.total_ns)), rounded(profile.ms(profile.wall_ns))
+    within, total = rounded(profile.ms(profile.total_ns)), rounded(profile.ms(profile.wall_ns))
     yield (
         f"operators: {variant_name(subject.variant)} {subject.artifact.format} · {subject.label}: {within} ms an "
-        f"inference in operators, of {whole} ms with the profiler on; {profile.inferences} inferences that don't count"
+        f"inference in operators, of {total} ms with the profiler on; {profile.inferences} inferences that don't count"
     )
     yield from _fallback(profile)
     slowest = plain_table("operator", "type", "runs on", "ms", "share")
@@ -39,7 +40,7 @@ def operator_tables(measurement: Measurement) -> Iterator[Table | str]:
     for title, group in (("type", profile.by_type()), ("layer", profile.by_layer())):
         table = plain_table(title, "ms", "share")
         for name, total_ns in group:
-            add_plain_row(table, name or "(not told)", *_cells(profile, total_ns))
+            add_plain_row(table, name or "(unnamed)", *_cells(profile, total_ns))
         yield ""
         yield _numbers(table)
 

@@ -1,4 +1,4 @@
-"""What edgebench itself costs, in words."""
+"""The overhead of edgebench, in words."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from edgebench.measurement import Measurement
 from edgebench.report.figures import rounded
 from edgebench.run import Overhead
-from edgebench.stats.verdicts import MARGIN
+from edgebench.stats import MARGIN
 
 
 def cost_lines(measurements: Iterable[Measurement]) -> list[str]:
@@ -16,9 +16,9 @@ def cost_lines(measurements: Iterable[Measurement]) -> list[str]:
     lines = []
     for device, overhead in costs:
         if overhead is not None:
-            lines.append(f"edgebench's own cost on {device}: {cost_text(overhead)}")
+            lines.append(f"overhead of edgebench on {device}: {cost_text(overhead)}")
             if sensors := sensors_text(overhead):
-                lines.append(f"its sensors on {device}: {sensors}")
+                lines.append(f"overhead of its sensors on {device}: {sensors}")
     return list(dict.fromkeys(lines))
 
 
@@ -41,7 +41,7 @@ def sensors_text(overhead: Overhead) -> str:
     elif low > 1 - MARGIN and high < 1 + MARGIN:
         said = "no effect seen"
     else:
-        said = "too disturbed to tell"
+        said = "not certain, because the runs differ too much"
     return f"{said}: ratio {ratio:.3f} (95 % {low:.3f} to {high:.3f})"
 
 

@@ -8,8 +8,9 @@ from rich.console import RenderableType
 
 from edgebench.measurement import Measurement
 from edgebench.report.figures import latency_text, rounded
-from edgebench.report.table import Column, FittingTable, variant_name
-from edgebench.stats.rate_search import RESOLUTION, Probe, RateSearch
+from edgebench.report.layout import Column, FittingTable
+from edgebench.report.table import variant_name
+from edgebench.stats import RESOLUTION, Probe, RateSearch
 from edgebench.text import printable
 
 

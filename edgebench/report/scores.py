@@ -6,14 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from edgebench.figures import Score
-from edgebench.report.table import add_plain_row, plain_table
-from edgebench.xtreme_r.scores import ScoreRow, task_scores
-from edgebench.xtreme_r.tasks import tasks, tasks_of
+from edgebench.report.layout import add_plain_row, plain_table
+from edgebench.xtreme_r import ScoreRow, all_tasks, task_scores, tasks_of
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from edgebench.xtreme_r.scoring import FolderScores
+    from edgebench.xtreme_r import FolderScores
 
 
 def folder_parts(scores: FolderScores) -> Iterator[Table | str]:
@@ -22,7 +21,7 @@ def folder_parts(scores: FolderScores) -> Iterator[Table | str]:
     for column in (table.columns[1], table.columns[5]):
         column.justify = "right"
     for name, value in scores.tasks.items():
-        task = tasks()[name]
+        task = all_tasks()[name]
         mine = [score for score in scores.scores if score.task == name]
         of = len(task.langs_in(scores.benchmark))
         there = of - len(scores.missing.get(name, ()))
@@ -37,7 +36,7 @@ def folder_parts(scores: FolderScores) -> Iterator[Table | str]:
         )
     yield table
     for name in scores.tasks:
-        for metric in (*tasks()[name].metrics, *tasks()[name].more_metrics):
+        for metric in (*all_tasks()[name].metrics, *all_tasks()[name].more_metrics):
             values = {
                 score.lang: score.value for score in scores.scores if (score.task, score.metric) == (name, metric)
             }
@@ -66,7 +65,7 @@ def rows_parts(rows: Sequence[ScoreRow]) -> Iterator[Table | str]:
     for (variant, format, sha256), mine in groups.items():
         means = task_scores([_score(row) for row in mine])
         for name in dict.fromkeys(row.task for row in mine):
-            task = tasks()[name]
+            task = all_tasks()[name]
             values = {row.lang: row.value for row in mine if (row.task, row.metric) == (name, task.metrics[0])}
             mean = means.get(name)
             langs = len(mean.langs) if mean else 0

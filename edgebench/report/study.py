@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from edgebench.analysis.comparison import Contrast
-from edgebench.analysis.pareto import Figure, Front
+from edgebench.analysis import Contrast, Figure, Front
 from edgebench.report.comparison import score_verdict
-from edgebench.report.table import add_plain_row, plain_table
-from edgebench.study.answers import Answer, StudyReport
-from edgebench.study.status import StudyStatus
+from edgebench.report.layout import add_plain_row, plain_table
+from edgebench.study import Answer, StudyReport, StudyStatus
 from edgebench.text import printable
 
 if TYPE_CHECKING:
     from rich.table import Table
+
+    from edgebench.study import Answer, StudyReport, StudyStatus
 
 Rows = tuple[tuple[str, ...], list[tuple[str, ...]]]  # the headers, and the rows under them
 

@@ -9,7 +9,8 @@ from rich.console import RenderableType
 from edgebench.figures import Minute, Sustained
 from edgebench.measurement import Measurement
 from edgebench.report.figures import latency_text, rounded
-from edgebench.report.table import Column, FittingTable, variant_name
+from edgebench.report.layout import Column, FittingTable
+from edgebench.report.table import variant_name
 
 _MOST_ROWS = 40
 
@@ -58,7 +59,7 @@ def _notes(sustained: Sustained, shown: int) -> Iterator[str]:
     if measured_min < 0.95 * sustained.planned_min:
         yield f"it ended after {measured_min:.1f} of {sustained.planned_min:g} minutes"
     if all(minute.clock_mhz is None and minute.temperature_c is None for minute in minutes):
-        yield "this board tells neither its clock nor its temperature"
+        yield "this board reports neither its clock nor its temperature"
 
 
 def _span(minute: Minute) -> str:

@@ -3,71 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
-from rich.box import SIMPLE_HEAD
-from rich.cells import cell_len
 from rich.table import Table
-from rich.text import Text
 
-from edgebench.analysis.energy import has_power
-from edgebench.analysis.tuning import cores_text
+from edgebench.analysis import cores_text, has_power
 from edgebench.facts import DeviceFacts
 from edgebench.measurement import Measurement
 from edgebench.reason import joined
 from edgebench.report.figures import latency_text, megabytes, rounded, with_half_width
+from edgebench.report.layout import Column, FittingTable
 from edgebench.report.overhead import cost_lines
 from edgebench.text import printable
 from edgebench.variant import Variant
-from edgebench.xtreme_r.scores import TaskScore, task_scores
+from edgebench.xtreme_r import TaskScore, task_scores
 
 if TYPE_CHECKING:
-    from rich.console import Console, ConsoleOptions, RenderResult
+    pass
 
-_GAP = 2  # characters between columns
-_FOLDED = 20  # characters that a variant's name keeps, however narrow the terminal
 _OF_VARIANT = "*"
 _NOTED_PADDING = 1.05  # times as many tokens as there are, from which on it is said
-#: How every table looks.
-_LOOK: dict[str, Any] = {
-    "box": SIMPLE_HEAD,
-    "show_edge": False,
-    "pad_edge": False,
-    "padding": (0, _GAP - 1, 0, 0),  # the box itself has one between columns
-}
 _LONG = 4000  # characters of a heading or a note
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """A column: its cells from top to bottom.
-
-    `names_row`: it says which row it is, in every part of the table. `text`: it has words, not figures, in it.
-    `folds`: its cells may go on in the next line where space is short; one column of a table may.
-    """
-
-    header: str
-    cells: Sequence[str]
-    names_row: bool = False
-    text: bool = False
-    folds: bool = False
-
-    def __post_init__(self) -> None:
-        # A store may come from anywhere: what it says must not move the cursor.
-        object.__setattr__(self, "cells", tuple(printable(cell) for cell in self.cells))
-
-    @property
-    def width(self) -> int:
-        """Of the widest line, in a terminal's columns."""
-        return max(cell_len(line) for cell in (self.header, *self.cells) for line in cell.split("\n"))
 
 
 def measurement_table(measurements: Sequence[Measurement]) -> Table:
     """Return one row per measurement; what was not measured is an empty cell.
 
-    What all rows share (device, workload, threads, batch) is in a line above, what tells them apart in own columns.
+    What all rows share (device, workload, threads, batch) is in a line above, what differs in columns of its own.
     Where the terminal is too narrow, the columns go on in further tables below, whose rows are named again.
     """
     shared, differing = _circumstances(measurements)
@@ -104,72 +66,9 @@ def summary_line(measurement: Measurement) -> str:
     return printable(f"{name}: " + ", ".join([*(said or ["nothing was measured"]), *state]), _LONG)
 
 
-def plain_table(*headers: str, title: str | None = None) -> Table:
-    """Return an empty table that looks like those of results; add rows with `add_plain_row`."""
-    table = Table(title=title, title_justify="left", **_LOOK)
-    for header in headers:
-        table.add_column(Text(header), overflow="fold")
-    return table
-
-
-def add_plain_row(table: Table, *cells: str) -> None:
-    """Add a row of plain text: an address or what a board says may have brackets in it, which are markup to rich."""
-    table.add_row(*(Text(printable(cell, _LONG), overflow="fold") for cell in cells))
-
-
 def variant_name(variant: Variant) -> str:
     """Return the name as a table shows it: a reference model is never taken for a trained one."""
     return f"{variant.name} (random weights)" if variant.is_reference else variant.name
-
-
-class FittingTable(Table):
-    """A table that is never cut: columns for which a terminal has no room go on below, after the names of the rows."""
-
-    def __init__(
-        self, columns: Sequence[Column], *, heading: str = "", notes: Sequence[str] = (), folded: int | None = None
-    ) -> None:
-        """Make the table; `folded` is the width of the column that folds."""
-        super().__init__(**_LOOK)
-        self._contents, self._heading = list(columns), printable(heading, _LONG)
-        self._notes = [printable(note, _LONG) for note in notes]
-        for column in columns:
-            self.add_column(
-                Text(column.header),
-                justify="left" if column.names_row or column.text else "right",
-                overflow="fold",
-                no_wrap=not column.folds,
-                width=folded if column.folds else None,
-            )
-        for row in zip(*(column.cells for column in columns), strict=True):
-            self.add_row(*(Text(cell) for cell in row))
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        if self._heading:
-            yield Text(self._heading, style="bold")
-        for number, part in enumerate(self._parts(options.max_width)):
-            if self._heading or number:
-                yield ""
-            # The plain table's renderer: a part is not taken apart again.
-            yield from Table.__rich_console__(part, console, options)
-        if self._notes:
-            yield ""
-        for note in self._notes:
-            yield Text(note)
-
-    def _parts(self, room: int) -> Iterator[FittingTable]:
-        names = [column for column in self._contents if column.names_row]
-        figures = [column for column in self._contents if not column.names_row]
-        rigid = sum(_GAP + column.width for column in self._contents if not column.folds)
-        folding = max((column.width for column in names if column.folds), default=0)
-        folded = min(folding, max(_FOLDED, room - rigid))
-        left = room - folded - sum(_GAP + column.width for column in names if not column.folds)
-        if not folding:
-            left += _GAP  # the first column of all has no gap before it
-        while figures:
-            widths = accumulate(_GAP + column.width for column in figures)
-            count = max(1, sum(width <= left for width in widths))
-            taken, figures = figures[:count], figures[count:]
-            yield FittingTable([*names, *taken], folded=folded)
 
 
 # --- what a row says --------------------------------------------------------------------------------------------
@@ -243,7 +142,7 @@ def _score_columns(measurements: Sequence[Measurement]) -> list[Column]:
 
 
 def _scores_of_row(measurement: Measurement) -> dict[str, TaskScore]:
-    """Return the scores that belong beside a row: of its own language, where it is about one; else the tasks' means."""
+    """Return the scores that belong to a row: of its own language, where it is about one; else the tasks' means."""
     lang = measurement.subject.workload.get("lang")
     return task_scores([score for score in measurement.scores if lang is None or score.lang == lang])
 
@@ -271,13 +170,13 @@ def _notes(measurements: Sequence[Measurement]) -> Iterable[str]:
             )
     if any(each.subject.alternates_with for each in measurements):
         yield (
-            "alternating: the models shared a process, so its memory and energy are nobody's own, and how long loading "
-            "and the first inference take depends on who came first"
+            "alternating: memory and energy are not reported, because the models share one process; loading and the "
+            "first inference take longer for the model that comes first"
         )
     yield from dict.fromkeys(_energy_notes(measurements))
     for each in measurements:
-        if cut := excluded_text(each):
-            yield f"cut: {_row_name(each)}: {cut}"
+        if excluded := excluded_text(each):
+            yield f"excluded: {_row_name(each)}: {excluded}"
     scores = [score for each in measurements for score in _scores_of_row(each).values()]
     if any(not score.of_artifact for score in scores):
         yield f"{_OF_VARIANT} score of the variant, not of this very file"
@@ -307,7 +206,7 @@ def _cold_start(measurement: Measurement) -> str | None:
         return None
     row = _row_name(measurement)
     if not started.is_cold:
-        return f"load and first: warm, {row}: the board keeps the model's file in memory, or can't tell"
+        return f"load and first: warm, {row}: the board keeps the model's file in memory, or does not report it"
     load, first = (rounded(value) for value in (started.to_json()["load_ms"], started.to_json()["first_ms"]))
     return f"load and first: warm (the model's file in memory); cold, {row}: load {load} ms, first {first} ms"
 
@@ -318,14 +217,14 @@ def _row_name(measurement: Measurement) -> str:
 
 
 def excluded_text(measurement: Measurement) -> str:
-    """Say how much of the valid runs was cut; nothing where nothing was."""
+    """Say how many inferences of the valid runs are excluded; nothing where none is."""
     valid = [run for run in measurement.runs if run.valid]
     gone, count = sum(int(run.is_excluded.sum()) for run in valid), sum(len(run.latencies_ns) for run in valid)
     if not gone:
         return ""
     runs = sum(bool(run.excluded_spans) for run in valid)
     return (
-        f"{gone} of {count} inferences do not count, for other processes worked meanwhile "
+        f"{gone} of {count} inferences do not count, because other processes worked meanwhile "
         f"(in {runs} {'run' if runs == 1 else 'runs'})"
     )
 

@@ -23,7 +23,7 @@ class Drift(NamedTuple):
 def drift_of(
     latencies_ns: NDArray[np.int64] | NDArray[np.float64], items: NDArray[np.int64], begun_ns: NDArray[np.int64]
 ) -> Drift | None:
-    """Return the drift of window medians; None where there are too few inferences to tell.
+    """Return the drift of window medians; None where there are too few inferences.
 
     Args:
         latencies_ns, items, begun_ns: shape (inferences,), in order: how long each took, which input it had, when it

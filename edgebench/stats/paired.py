@@ -1,18 +1,19 @@
-"""The difference of two scores, candidate less baseline, in points: over the same examples, and over seeds.
+"""The difference of two scores, candidate less baseline, in points, over the same examples.
 
-Over examples: the paired bootstrap, corrected for bias and skewness (BCa, Efron 1987). Where the two hardly differ it
+The paired bootstrap, corrected for bias and skewness (BCa, Efron 1987). Where the two hardly differ it
 has nothing to resample, and would say 0 ± 0 of thirty examples none of which changed. So where few examples differ, it
-draws from two more, one that the candidate gains as a whole and one that it loses (as Agresti and Min 2005 do with
-proportions). `python -m benchmarks.score_verdicts` tells what that makes of known truths.
+draws from two more, one that the candidate gains completely and one that it loses (as Agresti and Min 2005 do with
+proportions). `python -m benchmarks.score_verdicts` shows how that does on known truths.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from edgebench.errors import NotComparable
+from edgebench.stats.two_tails import TwoTails
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,26 +29,6 @@ _CHUNK = 4_000_000  # draws that are in memory at once
 _DISTINCT = 16  # up to so many distinct differences, drawing how often each comes is faster than drawing examples
 _BLOCKS = 2000  # that many examples are summed up to, where F1 is resampled
 _FEW = 10  # examples that differ; of fewer, a bootstrap sees too little
-
-
-class _TwoTails:
-    """What a two-sided test is in terms of the one-sided ones."""
-
-    def p_below(self, bound: float) -> float:
-        """Return the p-value against a difference of `bound` or more: small where it is surely below."""
-        raise NotImplementedError
-
-    def p_above(self, bound: float) -> float:
-        """Return the p-value against a difference of `bound` or less."""
-        raise NotImplementedError
-
-    def p_different(self) -> float:
-        """Return the p-value against a difference of exactly 0, two-sided."""
-        return min(1.0, 2 * min(self.p_below(0.0), self.p_above(0.0)))
-
-    def p_equivalent(self, margin: float) -> float:
-        """Return the p-value against a difference outside ±margin: two one-sided tests (Schuirmann 1987)."""
-        return max(self.p_below(margin), self.p_above(-margin))
 
 
 def align(
@@ -94,7 +75,7 @@ def estimate_difference(baseline: Figures, candidate: Figures, *, seed: int = 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Bootstrap(_TwoTails):
+class Bootstrap(TwoTails):
     """Sorted means of resampled differences, shape (RESAMPLES,), and the two constants of BCa."""
 
     effect: float
@@ -129,7 +110,7 @@ class Bootstrap(_TwoTails):
 
         count = len(self.means)
         below = int(np.searchsorted(self.means, bound, side=side))  # type: ignore[call-overload]
-        share = min(max(below, 0.5), count - 0.5) / count  # as far as so many resamples can tell
+        share = min(max(below, 0.5), count - 0.5) / count  # as finely as so many resamples can say
         w = float(ndtri(share)) - self.bias
         return -(w / (1 + self.skew * w) - self.bias)
 
@@ -241,75 +222,6 @@ def _resampled_means(pool: Figures, n: int, random: np.random.Generator) -> Figu
         else:
             parts.append(pool[random.integers(0, len(pool), (size, n))].mean(axis=1))
     return np.concatenate(parts)
-
-
-# --- over seeds ---------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SeedDifference(_TwoTails):
-    """The difference between two ways to train, from one score per checkpoint. `n`: of the side that has fewer.
-
-    Student's: of the differences where each seed is on both sides, else Welch's (1947).
-    """
-
-    effect: float
-    standard_error: float
-    df: float
-    n: int
-    method: str
-
-    def interval(self, level: float) -> tuple[float, float]:
-        """Return the two-sided interval of the difference."""
-        from scipy.special import stdtrit
-
-        half = float(stdtrit(self.df, (1 + level) / 2)) * self.standard_error
-        return self.effect - half, self.effect + half
-
-    def p_below(self, bound: float) -> float:
-        return self._tail(bound - self.effect)
-
-    def p_above(self, bound: float) -> float:
-        return self._tail(self.effect - bound)
-
-    def _tail(self, distance: float) -> float:
-        from scipy.special import stdtr
-
-        if self.standard_error == 0:
-            return 0.0 if distance > 0 else (0.5 if distance == 0 else 1.0)
-        return float(stdtr(self.df, -distance / self.standard_error))
-
-
-def seed_difference(baseline: Mapping[int, float], candidate: Mapping[int, float]) -> SeedDifference:
-    """Return an estimate of how far two ways to train differ, from the score of each seed's checkpoint.
-
-    Raises:
-        NotComparable: either side has fewer than two.
-    """
-    import numpy as np
-
-    sizes = (len(baseline), len(candidate))
-    if min(sizes) < 2:
-        raise NotComparable(f"two checkpoints of each side needed, got {sizes[0]} and {sizes[1]}")
-    if set(baseline) == set(candidate):
-        differences = np.array([candidate[seed] - baseline[seed] for seed in baseline])
-        return SeedDifference(
-            effect=float(differences.mean()),
-            standard_error=float(differences.std(ddof=1)) / len(differences) ** 0.5,
-            df=len(differences) - 1,
-            n=len(differences),
-            method="Student's t over pairs of seeds",
-        )
-    sides = [np.array(list(side.values())) for side in (baseline, candidate)]
-    parts = [float(side.var(ddof=1)) / len(side) for side in sides]
-    spread = sum(part**2 / (len(side) - 1) for part, side in zip(parts, sides, strict=True))
-    return SeedDifference(
-        effect=float(sides[1].mean() - sides[0].mean()),
-        standard_error=sum(parts) ** 0.5,
-        df=sum(parts) ** 2 / spread if spread else sum(sizes) - 2,
-        n=min(sizes),
-        method="Welch's t over checkpoints",
-    )
 
 
 def _normal_tail(z: float) -> float:

@@ -9,7 +9,7 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
-#: Neighbouring rates, one that holds and one that does not, are told apart no further.
+#: Neighbouring rates, one that holds and one that does not, are searched no closer than this.
 RESOLUTION = 0.05
 _LOWEST = 1 / 70  # of the rate at which a server has no time left
 _MOST_LOWERED = 5  # times that runs did not confirm a rate

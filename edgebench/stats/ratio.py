@@ -2,7 +2,7 @@
 
 Two artifacts are measured interleaved, while the board warms up: log(figure) ~ artifact + time + time^2, by least
 squares over the runs of both. Welch's interval on the same data takes a 5 % drift for noise and covers 99.5 to 100 %.
-Where the two were not interleaved, time can't be told from the artifact, and Welch's interval (Welch 1947) is what is
+Where the two were not interleaved, time can't be separated from the artifact, and Welch's interval (Welch 1947) is
 left; whatever changed between the two is then in the ratio. Where they alternated within each run, runs are pairs.
 """
 
@@ -128,7 +128,7 @@ def estimate_paired_ratio(log_ratios: Figures) -> RatioEstimate:
         TooFewRuns: fewer than two pairs.
 
     The mean, with Student's interval: what the machine did meanwhile is in both sides of a pair, so there is no drift
-    to tell from the artifact.
+    to separate from the artifact.
     """
     import numpy as np
 
@@ -190,5 +190,5 @@ def _welch(baseline: Figures, candidate: Figures) -> RatioEstimate:
 
 
 def _overlap(one: Figures, other: Figures) -> bool:
-    """Whether neither side was measured as a whole before the other."""
+    """Whether neither side was completely measured before the other."""
     return bool(max(one) > min(other) and max(other) > min(one))

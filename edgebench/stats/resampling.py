@@ -25,7 +25,7 @@ def bootstrap_interval(
             interval it is the difference of two values over the same draw.
 
     Returns:
-        None where all draws give the same: examples that are all alike (all right, say) don't tell how far others
+        None where all draws give the same: examples that are all alike (all correct) say nothing about how far others
         would differ, and an interval without width would claim that they do.
 
     See Efron and Tibshirani (1993), chapter 13.

@@ -50,7 +50,7 @@ def judge(estimate: RatioEstimate, *, margin: float, level: float) -> Verdict:
 
 
 def is_beyond(estimate: RatioEstimate, *, margin: float, level: float) -> bool:
-    """Whether the whole interval lies outside 1 ± margin: the difference is not only there but matters."""
+    """Whether all of the interval lies outside 1 ± margin: the difference is not only there but matters."""
     low, high = estimate.interval(level)
     return low > 1 + margin or high < 1 - margin
 
@@ -72,7 +72,7 @@ def judge_all(estimates: Sequence[Estimate], *, margin: float, level: float, loo
 
     Holm's procedure is applied to the nulls of no difference and, apart from them, to those of a difference beyond the
     margin. So, of all comparisons and looks together, a false "lower" or "higher" has at most 1 - level, and so has a
-    false "equivalent". One ranking of both kinds would not do: a comparison that is settled as equivalent would make
+    false "equivalent". One ranking of both kinds would not do: a comparison that is decided as equivalent would make
     way for the next one, although its null of no difference may still be true, and the least equal of ten equal ones
     would be judged as if it were alone.
     """

@@ -1,6 +1,6 @@
 """Documents: JSON files of one kind, by id, in one folder of a store.
 
-Unlike runs they may be replaced: a session is planned anew, a search goes on.
+Unlike runs they may be replaced: a session's plan changes, a search goes on.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from edgebench.evaluation_result import LanguageEvaluation
 from edgebench.figures import ColdStart
 from edgebench.measurement import FORMAT_VERSION
 from edgebench.operators import OperatorProfile
-from edgebench.stats.rate_search import RateSearch
+from edgebench.stats import RateSearch
 from edgebench.store.files import checked_id, read_json, replace_file, to_text, writing
 
 T = TypeVar("T")

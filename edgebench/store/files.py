@@ -45,7 +45,7 @@ def writing(store: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise StoreError(f"can't write to the store {store}: {error.strerror}; try --store DIR") from error
+        raise StoreError(f"can't write to the store {store}: {error.strerror}", hint="try another `store`") from error
     except duckdb.Error as error:
         raise StoreError(f"can't write to the store {store}: {first_line(error)}") from error
 

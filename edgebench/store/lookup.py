@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgebench.analysis.comparability import row_key
+from edgebench.analysis import row_key
 from edgebench.artifact import Format
 from edgebench.errors import ConfigError
 from edgebench.measurement import Measurement
@@ -28,8 +28,8 @@ def find_pairs(store: Store, baseline: str, candidate: str) -> list[tuple[Measur
     sessions = [{each.subject.session for each in side} for side in sides]
     if not sessions[0] & sessions[1]:
         raise ConfigError(
-            f"no session has both {baseline} and {candidate}; measure them together: edgebench profile --model ..., "
-            f"or name two measurements by their ids (edgebench runs list)"
+            f"no session has both {baseline} and {candidate}",
+            hint="measure them in one session, or name two measurements by their ids; see: edgebench runs list",
         )
     session = max(sessions[0] & sessions[1])
     # Names say formats where all that they stand for has one.

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from edgebench.analysis.conditions import CPU_ZONES, FREQUENCY, OTHERS_CPU, THROTTLED
+from edgebench.analysis import CPU_ZONES, FREQUENCY, OTHERS_CPU, THROTTLED
 from edgebench.errors import StoreError, UsageError
 from edgebench.sensors import TEMPERATURE
 from edgebench.store.traces import TIMED, connect, first_line, sql_glob, sql_text

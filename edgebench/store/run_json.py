@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from edgebench._version import __version__
-from edgebench.analysis.summary import figures_of, summarise_run
+from edgebench.analysis import figures_of, summarise_run
 from edgebench.artifact import Artifact
 from edgebench.facts import DeviceFacts, RunFacts
 from edgebench.measurement import FORMAT_VERSION, Subject

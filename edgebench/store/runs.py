@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgebench._version import __version__
-from edgebench.analysis.summary import figures_of, summarise
+from edgebench.analysis import figures_of, summarise
 from edgebench.errors import EdgebenchError, StoreError, UnknownName, UsageError, nearest
 from edgebench.measurement import FORMAT_VERSION, Measurement, Subject
 from edgebench.reason import Reason, ReasonCode

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from edgebench.analysis.comparability import SCORE_PROTOCOL
-from edgebench.analysis.pairing import ExampleScores
+from edgebench.analysis import SCORE_PROTOCOL, ExampleScores
 from edgebench.evaluation_result import LanguageEvaluation, TaskEvaluation
 from edgebench.measurement import Measurement
 from edgebench.store.store import Store
-from edgebench.xtreme_r.scores import ScoreRow
+from edgebench.xtreme_r import ScoreRow
 
 
 def stored_scores(store: Store, measurements: Iterable[Measurement]) -> tuple[list[ScoreRow], list[ExampleScores]]:
@@ -35,8 +34,8 @@ def stored_scores(store: Store, measurements: Iterable[Measurement]) -> tuple[li
 
 def with_stored(rows: Sequence[ScoreRow], stored: Sequence[ScoreRow]) -> list[ScoreRow]:
     """Return the rows of a file of scores, and from the store those of tasks and languages that the file lacks."""
-    given = {(row.variant, row.artifact_sha256, row.task, row.lang) for row in rows}
-    return [*rows, *(row for row in stored if (row.variant, row.artifact_sha256, row.task, row.lang) not in given)]
+    known = {(row.variant, row.artifact_sha256, row.task, row.lang) for row in rows}
+    return [*rows, *(row for row in stored if (row.variant, row.artifact_sha256, row.task, row.lang) not in known)]
 
 
 def _rank(evaluation: LanguageEvaluation) -> tuple[bool, str]:

@@ -23,7 +23,7 @@ from edgebench.figures import ColdStart
 from edgebench.measurement import Measurement, Subject
 from edgebench.operators import OperatorProfile
 from edgebench.run import Run
-from edgebench.stats.rate_search import RateSearch
+from edgebench.stats import RateSearch
 from edgebench.store import documents, queries
 from edgebench.store.files import writing
 from edgebench.store.runs import (

@@ -1,1 +1,28 @@
-"""."""
+"""Studies: the matrix of variants, formats, devices, workloads and tasks of a STUDY.toml, and the contrasts in it.
+
+A STUDY.toml and a store go in; sessions that measure the missing cells, a status, and a report come out.
+"""
+
+from __future__ import annotations
+
+from edgebench.study.answers import Answer, StudyReport, study_report
+from edgebench.study.cells import study_cells
+from edgebench.study.file import Study, read_study
+from edgebench.study.run import missing_sessions, run_study
+from edgebench.study.scores import evaluate_pending, pending_evaluations
+from edgebench.study.status import StudyStatus, study_status
+
+__all__ = [
+    "Answer",
+    "Study",
+    "StudyReport",
+    "StudyStatus",
+    "evaluate_pending",
+    "missing_sessions",
+    "pending_evaluations",
+    "read_study",
+    "run_study",
+    "study_cells",
+    "study_report",
+    "study_status",
+]

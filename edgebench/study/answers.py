@@ -6,19 +6,27 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from edgebench.analysis.comparison import compare_pairs, why_not_comparable
-from edgebench.analysis.pairing import ExampleScores, ScoredMeasurement, join_scores
-from edgebench.analysis.pareto import Front, fronts
-from edgebench.analysis.score_comparison import PairedComparison, ScoreContrast, compare_scores, scores_sentence
-from edgebench.store.scores import stored_scores, with_stored
-from edgebench.store.store import Store
+from edgebench.analysis import (
+    ExampleScores,
+    Front,
+    PairedComparison,
+    ScoreContrast,
+    ScoredMeasurement,
+    compare_pairs,
+    compare_scores,
+    fronts,
+    join_scores,
+    scores_sentence,
+    why_not_comparable,
+)
+from edgebench.store import Store, stored_scores, with_stored
 from edgebench.study.cells import StudyCell, study_cells
 from edgebench.study.contrasts import StudyContrast
 from edgebench.study.file import Study
 from edgebench.study.scores import pending_evaluations
 from edgebench.study.training import TrainingContrast, training_contrasts
 from edgebench.variant import Variant, lineage_of
-from edgebench.xtreme_r.scores import ScoreRow, read_scores
+from edgebench.xtreme_r import ScoreRow, read_scores
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

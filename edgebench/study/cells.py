@@ -12,10 +12,10 @@ from datetime import datetime
 from itertools import pairwise
 from statistics import median
 
-from edgebench.analysis.comparability import is_same_workload
+from edgebench.analysis import is_same_workload
 from edgebench.device import Device
 from edgebench.measurement import Measurement, Subject
-from edgebench.store.store import Store
+from edgebench.store import Store
 from edgebench.study.file import Study
 from edgebench.workload import Workload
 

@@ -37,18 +37,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from edgebench.analysis import SCORE_MARGIN
 from edgebench.artifact import Format, parse_format
 from edgebench.device import Device, find_device, read_toml
 from edgebench.errors import ConfigError, EdgebenchError, UnknownName
 from edgebench.serialisation import field_names, former_names, formerly, from_plain, refuse_blank, refuse_unknown_keys
-from edgebench.stats.verdicts import LEVEL, MARGIN
+from edgebench.stats import LEVEL, MARGIN
 from edgebench.study.contrasts import StudyContrast, read_contrast
 from edgebench.study.variants import read_variants
 from edgebench.variant import Variant
 from edgebench.workload import RunPlan, Workload
-from edgebench.xtreme_r.tasks import find_task
-
-SCORE_MARGIN = 1.0  # points
+from edgebench.xtreme_r import find_task
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,12 +12,10 @@ from functools import partial
 from edgebench.device import Device
 from edgebench.errors import ConfigError, StoreError
 from edgebench.events import LogMessage, OnEvent, ignore
-from edgebench.measure.parallel import Measure, run_sessions
-from edgebench.measure.preparation import prepare
-from edgebench.measure.session import profile_all, resume
+from edgebench.measure import Measure, prepare, profile_all, resume, run_sessions
 from edgebench.measurement import Measurement
 from edgebench.request import Request, request_from_json
-from edgebench.store.store import Store
+from edgebench.store import Store
 from edgebench.study.cells import study_cells
 from edgebench.study.file import Study
 from edgebench.study.scores import evaluate_pending, pending_evaluations

@@ -9,12 +9,10 @@ from typing import Any
 from edgebench.artifact import Artifact
 from edgebench.device import Device
 from edgebench.errors import EdgebenchError
-from edgebench.evaluation.evaluator import evaluate_all
-from edgebench.evaluation.examples import questions_of
-from edgebench.evaluation.request import EvaluationRequest
+from edgebench.evaluation import EvaluationRequest, evaluate_all, questions_of
 from edgebench.evaluation_result import LanguageEvaluation
 from edgebench.events import LogMessage, OnEvent
-from edgebench.store.store import Store
+from edgebench.store import Store
 from edgebench.study.cells import StudyCell
 from edgebench.study.file import Study, StudyTask
 from edgebench.variant import Variant

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from edgebench.store.store import Store
+from edgebench.store import Store
 from edgebench.study.cells import StudyCell, estimated_remaining_s, study_cells
 from edgebench.study.file import Study
 from edgebench.study.scores import PendingEvaluation, pending_evaluations

@@ -6,11 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from edgebench.analysis.pairing import ScoredMeasurement
-from edgebench.analysis.score_comparison import WORDS
+from edgebench.analysis import WORDS, ScoredMeasurement
 from edgebench.errors import NotComparable
-from edgebench.stats.paired import SeedDifference, seed_difference
-from edgebench.stats.verdicts import judge_all
+from edgebench.stats import SeedDifference, judge_all, seed_difference
 from edgebench.study.contrasts import StudyContrast
 from edgebench.study.file import Study
 from edgebench.variant import Variant, lineage_of

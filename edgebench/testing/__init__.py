@@ -1,6 +1,6 @@
-"""Things to test against, for edgebench and for other projects: a network that misbehaves, a board that is simulated.
+"""Fakes for tests, of edgebench and of other projects: a network that misbehaves, and a board that is simulated.
 
-Each is loaded when it is first used.
+Nothing comes in; each name is loaded when it is first used.
 """
 
 from __future__ import annotations
@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from edgebench.testing.network import FaultyProxy, LoopThread
-    from edgebench.testing.simulated_board import Disturbance, SimulatedBoard
+    from edgebench.testing.simulated_board import Disturbance, SimulatedBoard, simulated_subject
 
 _HOMES = {
     "Disturbance": "simulated_board",
     "FaultyProxy": "network",
     "LoopThread": "network",
     "SimulatedBoard": "simulated_board",
+    "simulated_subject": "simulated_board",
 }
 
-__all__ = ["Disturbance", "FaultyProxy", "LoopThread", "SimulatedBoard"]
+__all__ = ["Disturbance", "FaultyProxy", "LoopThread", "SimulatedBoard", "simulated_subject"]
 
 
 def __getattr__(name: str) -> Any:

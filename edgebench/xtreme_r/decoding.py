@@ -163,10 +163,10 @@ def rank(
 # --- scores -----------------------------------------------------------------------------------------------------
 
 
-def score_predictions(
+def score_answers(
     task: Task, examples: Examples, predictions: Sequence[Any], *, seqeval: str = SEQEVAL_VERSIONS[0]
 ) -> list[MetricScore]:
-    """Return the task's metrics over its examples, by the same definitions as `score_folder`."""
+    """Return the task's metrics over its examples, by the same definitions as `scoring.score_predictions`."""
     labels = examples.labels
     assert labels is not None  # noqa: S101 - examples without labels are refused before anything runs
     if task.group == "tagging":

@@ -23,7 +23,7 @@ from edgebench.xtreme_r.example_readers import (
     read_words_task,
 )
 from edgebench.xtreme_r.example_types import Examples, Label, Words
-from edgebench.xtreme_r.tasks import Task, find_task, tasks
+from edgebench.xtreme_r.tasks import Task, all_tasks, find_task
 
 #: The splits that the scripts write; `dev` has its labels, and not every task has one.
 SPLITS = ("test", "dev")
@@ -45,7 +45,7 @@ class Found:
 def find_data(data: Path, *, split: str = "test") -> dict[str, Found]:
     """Return what is there of each task."""
     found = {}
-    for task in tasks().values():
+    for task in all_tasks().values():
         lacking = {}
         for lang in task.langs:
             files = _LAYOUT[task.name].files(data, lang, split)
@@ -60,7 +60,7 @@ def read_task(data: Path, task: str, lang: str, *, split: str = "test", labels: 
 
     Args:
         data: the folder `download/` that XTREME's scripts make.
-        labels: a folder of right answers, TASK/test-LANG.SUFFIX, as `score_folder` takes; instead of the data's own.
+        labels: a folder of right answers, TASK/test-LANG.SUFFIX, instead of the data's own.
 
     Raises:
         UnknownName: task, lang or split.
@@ -140,7 +140,7 @@ def _xcopa(data: Path, lang: str, split: str) -> list[Path]:
 
 
 def _xquad_r(data: Path, lang: str, split: str) -> list[Path]:
-    return [data / "lareqa" / "xquad-r" / f"{each}.json" for each in tasks()["lareqa"].langs]
+    return [data / "lareqa" / "xquad-r" / f"{each}.json" for each in all_tasks()["lareqa"].langs]
 
 
 _LAYOUT = {

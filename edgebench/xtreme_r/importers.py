@@ -16,7 +16,7 @@ from typing import Any
 from edgebench.errors import ScoresError, UnknownName
 from edgebench.xtreme_r.answer_files import read_text
 from edgebench.xtreme_r.scores import ScoreRow, read_scores
-from edgebench.xtreme_r.tasks import Task, find_metric, find_task, tasks
+from edgebench.xtreme_r.tasks import Task, all_tasks, find_metric, find_task
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +40,7 @@ class Provenance:
 
 
 @dataclass(frozen=True, slots=True)
-class Imported:
+class ImportedScores:
     """Rows of a file, the format it is in, and what of it was left out because XTREME-R has no such score."""
 
     rows: list[ScoreRow]
@@ -78,7 +78,7 @@ class _Format:
     conventions: str
 
 
-def import_scores(path: Path, given: Provenance, *, kind: str | None = None) -> Imported:
+def import_scores(path: Path, given: Provenance, *, kind: str | None = None) -> ImportedScores:
     """Return the scores in a file of another tool.
 
     Args:
@@ -97,7 +97,7 @@ def import_scores(path: Path, given: Provenance, *, kind: str | None = None) -> 
     if document is None:
         rows = read_scores(path, scale=given.scale, variant=given.variant)
         rows = [replace(row, source_sha256=row.source_sha256 or sha256) for row in rows]
-        return Imported([_filled(row, given, path) for row in rows], TABLE, [])
+        return ImportedScores([_filled(row, given, path) for row in rows], TABLE, [])
     kind = kind or _kind_of(path, document)
     if given.variant is None:
         raise ScoresError(f"{path} doesn't say whose scores they are; try: `variant=NAME`")
@@ -108,7 +108,7 @@ def import_scores(path: Path, given: Provenance, *, kind: str | None = None) -> 
         raise ScoresError(f"{path}: no score of XTREME-R in it{f' (left out: {skipped[0]})' if skipped else ''}")
     _refuse_doubtful_scales(path, figures, given)
     rows = list(_rows(path, figures, FORMATS[kind], given))
-    return Imported([_filled(replace(row, source_sha256=sha256), given, path) for row in rows], kind, skipped)
+    return ImportedScores([_filled(replace(row, source_sha256=sha256), given, path) for row in rows], kind, skipped)
 
 
 def _filled(row: ScoreRow, given: Provenance, path: Path) -> ScoreRow:
@@ -272,7 +272,7 @@ def _mteb(document: Any, _: Path, given: Provenance) -> _Found:
     if name not in _MTEB_TASKS:
         yield f"{name}: MTEB scores it otherwise than XTREME-R, or XTREME-R doesn't have it"
         return
-    task, metric = tasks()[_MTEB_TASKS[name][0]], _MTEB_TASKS[name][1]
+    task, metric = all_tasks()[_MTEB_TASKS[name][0]], _MTEB_TASKS[name][1]
     for score in document["scores"]["test"]:
         lang = _TATOEBA_CODES.get(score["hf_subset"].removesuffix("-eng"))
         yield (

@@ -20,7 +20,7 @@ from typing import Any
 
 from edgebench.errors import ScoresError, StoreError, UnknownName
 from edgebench.figures import Score
-from edgebench.xtreme_r.tasks import Task, find_metric, find_task, tasks
+from edgebench.xtreme_r.tasks import Task, all_tasks, find_metric, find_task
 
 REQUIRED = ("variant", "task", "lang", "metric", "value")
 
@@ -160,7 +160,7 @@ class TaskScore:
     @property
     def complete(self) -> bool:
         """Whether every language of the task is in it."""
-        return len(self.langs) == len(tasks()[self.task].langs)
+        return len(self.langs) == len(all_tasks()[self.task].langs)
 
 
 def task_scores(scores: Sequence[Score]) -> dict[str, TaskScore]:
@@ -169,7 +169,7 @@ def task_scores(scores: Sequence[Score]) -> dict[str, TaskScore]:
     A language of QA with only one of the two is left out: an F1-only mean lies points higher than the two's.
     """
     result = {}
-    for task in tasks().values():
+    for task in all_tasks().values():
         mine = [score for score in scores if score.task == task.name]
         by_lang = {
             lang: {score.metric: score for score in mine if score.lang == lang}

@@ -16,7 +16,7 @@ from edgebench.figures import Score
 from edgebench.xtreme_r import answer_files, metrics
 from edgebench.xtreme_r.metrics import SEQEVAL_VERSIONS
 from edgebench.xtreme_r.scores import task_scores
-from edgebench.xtreme_r.tasks import XTREME, XTREME_R, Task, tasks, tasks_of
+from edgebench.xtreme_r.tasks import XTREME, XTREME_R, Task, all_tasks, tasks_of
 
 BENCHMARKS = (XTREME_R, XTREME)
 #: What the definitions are taken from.
@@ -97,7 +97,7 @@ class FolderScores:
         }
 
 
-def score_folder(
+def score_predictions(
     predictions: Path, labels: Path, *, benchmark: str = XTREME_R, seqeval: str = SEQEVAL_VERSIONS[0]
 ) -> FolderScores:
     """Score each TASK/test-LANG.SUFFIX that is in both folders.
@@ -119,7 +119,7 @@ def score_folder(
     scores: list[LanguageScore] = []
     missing: dict[str, tuple[str, ...]] = {}
     notes: list[str] = list(_foreign_folders(predictions))
-    for task in tasks().values():
+    for task in all_tasks().values():
         if not (predictions / task.name).is_dir():
             continue
         if not (labels / task.name).is_dir():
@@ -158,14 +158,16 @@ def _check_request(predictions: Path, labels: Path, benchmark: str, seqeval: str
 
 
 def _expected(predictions: Path) -> str:
-    example = tasks()["xnli"]
-    return f"it has none of {', '.join(tasks())} (for example {predictions / example.name}/test-sw.{example.suffix})"
+    example = all_tasks()["xnli"]
+    return (
+        f"it has none of {', '.join(all_tasks())} (for example {predictions / example.name}/test-sw.{example.suffix})"
+    )
 
 
 def _foreign_folders(predictions: Path) -> Iterator[str]:
     for folder in sorted(predictions.iterdir()):
-        if folder.is_dir() and folder.name not in tasks() and not folder.name.startswith("."):
-            yield f"{folder.name}: not scored, {UnknownName('task', folder.name, tasks())}"
+        if folder.is_dir() and folder.name not in all_tasks() and not folder.name.startswith("."):
+            yield f"{folder.name}: not scored, {UnknownName('task', folder.name, all_tasks())}"
 
 
 def _unanswered(scores: list[LanguageScore]) -> Iterator[str]:

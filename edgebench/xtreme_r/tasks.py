@@ -42,7 +42,7 @@ class Task:
 
 
 @cache
-def tasks() -> dict[str, Task]:
+def all_tasks() -> dict[str, Task]:
     """Return the tasks by name: XTREME-R's in the order of its table, then those that only XTREME has."""
     return {
         name: Task(
@@ -64,7 +64,7 @@ def tasks() -> dict[str, Task]:
 
 def tasks_of(benchmark: str) -> tuple[Task, ...]:
     """Return the tasks that are part of a benchmark: the ten of XTREME_R, the nine of XTREME."""
-    return tuple(task for task in tasks().values() if benchmark in task.benchmarks)
+    return tuple(task for task in all_tasks().values() if benchmark in task.benchmarks)
 
 
 def find_task(name: str) -> Task:
@@ -75,8 +75,8 @@ def find_task(name: str) -> Task:
     """
     found = _task_names().get(_plain(name))
     if found is None:
-        raise UnknownName("task", name, tasks())
-    return tasks()[found]
+        raise UnknownName("task", name, all_tasks())
+    return all_tasks()[found]
 
 
 def find_metric(task: Task, name: str) -> str:
@@ -93,7 +93,9 @@ def find_metric(task: Task, name: str) -> str:
 
 @cache
 def _task_names() -> dict[str, str]:
-    return {_plain(other): task.name for task in tasks().values() for other in (task.name, task.title, *task.aliases)}
+    return {
+        _plain(other): task.name for task in all_tasks().values() for other in (task.name, task.title, *task.aliases)
+    }
 
 
 @cache

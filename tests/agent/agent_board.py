@@ -20,7 +20,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from edgebench.board.archive import agent_archive
+from edgebench.board import agent_archive
 from edgebench_agent import protocol
 from tests.agent.agent_server import agent_server
 

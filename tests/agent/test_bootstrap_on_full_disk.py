@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from edgebench.board.agent import connect_agent
-from edgebench.board.archive import agent_archive
+from edgebench.board import agent_archive, connect_agent
 from edgebench.device import find_device
 from edgebench.errors import BoardError
 

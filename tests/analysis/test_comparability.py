@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from edgebench.analysis.comparability import ALLOWABLE, CONDITIONS, changed_on_board, is_same_workload
+from edgebench.analysis import changed_on_board, is_same_workload
+from edgebench.analysis.comparability import ALLOWABLE, CONDITIONS
 from edgebench.facts import DeviceFacts
 
 BOARD = DeviceFacts(name="pi4", governor="ondemand", memory_bytes=4, python="3.11.2", runtime_version="1.22.0")

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from edgebench.analysis.energy import energy_of, energy_per_inference_j, idle_power_uw, rails_of
-from edgebench.analysis.summary import figures_of, summarise
+from edgebench.analysis import energy_of, figures_of, idle_power_uw, rails_of, summarise
+from edgebench.analysis.energy import energy_per_inference_j
 from edgebench.figures import Energy
 from edgebench.reason import reasons_from_json
-from edgebench.report.table import measurement_table
+from edgebench.report import measurement_table
 from edgebench.run import Run, Series
 from tests.sample_runs import MS, START_NS, run, subject, trace
 
@@ -111,7 +111,7 @@ def test_rails_that_nobody_knows_to_be_a_whole_are_no_energy() -> None:
 
 def test_too_few_readings_are_no_energy_and_say_what_helps() -> None:
     of = powered({"pmic/A": [W] * 9, "pmic/B": [W] * 21})
-    assert energy_of(of) == "fewer than 10 readings of pmic/A while timed; raise --min-duration"
+    assert energy_of(of) == "fewer than 10 readings of pmic/A while timed; allow longer runs"
 
 
 def test_an_idle_power_that_lacks_a_rail_is_none() -> None:
@@ -159,7 +159,7 @@ def test_the_table_has_joules_only_where_they_were_measured() -> None:
     assert "/inf" in with_energy
     assert "J/inf: the Jetson module, without the carrier board (ina3221/VDD_IN); idle it takes 3 W" in with_energy
     assert "/inf" not in table_of(run(OF, 0, trace([100 * MS] * 20)))
-    assert "raise --min-duration" in table_of(powered({"pmic/A": [W] * 3}))
+    assert "allow longer runs" in table_of(powered({"pmic/A": [W] * 3}))
 
 
 def test_the_energy_of_a_process_of_several_models_is_nobodys_own() -> None:

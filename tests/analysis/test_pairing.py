@@ -11,14 +11,22 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edgebench.analysis import (
+    OF_FILE,
+    ExampleScores,
+    PairedComparison,
+    ScoredMeasurement,
+    compare_scores,
+    compare_with_scores,
+    fronts,
+    join_scores,
+)
 from edgebench.analysis.comparison import compare
-from edgebench.analysis.pairing import OF_FILE, OF_OTHER_FILE, OF_VARIANT, ExampleScores, ScoredMeasurement, join_scores
-from edgebench.analysis.pareto import fronts
-from edgebench.analysis.score_comparison import PairedComparison, compare_scores, compare_with_scores
+from edgebench.analysis.pairing import OF_OTHER_FILE, OF_VARIANT
 from edgebench.errors import ConfigError, NotComparable
 from edgebench.measurement import Measurement
-from edgebench.stats.paired import align, estimate_difference, estimate_f1_difference, seed_difference
-from edgebench.store.store import Store
+from edgebench.stats import align, estimate_difference, estimate_f1_difference, seed_difference
+from edgebench.store import Store
 from edgebench.xtreme_r.scores import ScoreRow
 from tests.analysis.test_comparison import edgebench_compare, measured
 
@@ -116,7 +124,7 @@ def test_seeds_on_both_sides_are_paired() -> None:
 def test_scores_of_another_file_are_refused_or_labelled() -> None:
     a, _ = measured()
     of_other = [row(70.0, artifact_sha256="ab" * 32)]
-    with pytest.raises(NotComparable, match=r"another file \(abababababab\).*--allow-variant-scores"):
+    with pytest.raises(NotComparable, match=r"another file \(abababababab\).*`allow_variant_scores=True`"):
         join_scores(a, of_other)
     assert [each.whose for each in join_scores(a, of_other, allow_variant_scores=True).scores] == [OF_OTHER_FILE]
     with pytest.raises(NotComparable, match="onnx-fp32"):

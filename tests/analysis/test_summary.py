@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgebench.analysis.passes import complete_passes, has_no_complete_pass
-from edgebench.analysis.summary import summarise, summarise_latencies
+from edgebench.analysis import complete_passes, summarise
+from edgebench.analysis.passes import has_no_complete_pass
+from edgebench.analysis.summary import summarise_latencies
 from edgebench.figures import LatencySummary
 from edgebench.measurement import Measurement
 from edgebench.reason import texts_of

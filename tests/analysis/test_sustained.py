@@ -10,17 +10,17 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from edgebench.analysis.summary import summarise
+from edgebench.analysis import reasons_against, summarise
 from edgebench.analysis.throttling import happened_during
 from edgebench.analysis.timeline import minutes_of
-from edgebench.analysis.validity import judged, reasons_against
+from edgebench.analysis.validity import judged
 from edgebench.errors import ConfigError
 from edgebench.measure.scheduler import RunScheduler
 from edgebench.measurement import Measurement, measurements_to_json
 from edgebench.reason import ReasonCode, reasons_from_json, texts_of
 from edgebench.report.sustained import sustained_tables
 from edgebench.run import Run, Series
-from edgebench.store.store import Store
+from edgebench.store import Store
 from edgebench.testing import Disturbance, SimulatedBoard
 from edgebench.testing.simulated_board import simulated_subject
 from edgebench.workload import RunPlan

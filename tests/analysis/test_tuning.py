@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
+from edgebench.analysis import cores_text, summarise, tuned
 from edgebench.analysis.comparability import ALLOWABLE
 from edgebench.analysis.comparison import compare
-from edgebench.analysis.summary import summarise
-from edgebench.analysis.tuning import cores_text, tuned
-from edgebench.board.power import AS_FOUND, PowerState, refusals_of, states_of
+from edgebench.board import AS_FOUND, PowerState
+from edgebench.board.power import refusals_of, states_of
 from edgebench.device import find_device
 from edgebench.errors import ConfigError, NotComparable, UnknownName
 from edgebench.facts import DeviceFacts, Tuning
@@ -125,7 +125,7 @@ def test_what_the_runs_cannot_tell_apart_is_said() -> None:
     found = tuned(rows)
     assert found is not None and found.best is not None
     assert [each.id for each in found.undecided] == [each.id for each in rows if each is not found.best]
-    assert "is, as far as these runs tell, " in found.sentence
+    assert "is, as far as these runs show, " in found.sentence
 
 
 def test_one_run_of_each_setting_decides_nothing_and_says_why() -> None:

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgebench.analysis.passes import complete_passes
-from edgebench.analysis.validity import RULES, judged, reasons_against
+from edgebench.analysis import complete_passes, reasons_against
+from edgebench.analysis.validity import RULES, judged
 from edgebench.facts import RunFacts
 from edgebench.reason import Reason, ReasonCode, reasons_from_json, texts_of
 from edgebench.run import Run, Series

@@ -14,8 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from edgebench.board.transport import open_transport
-from edgebench.board.transport.known_hosts import HostKey
+from edgebench.board.transport import HostKey, open_transport
 from edgebench.board.transport.ssh import fetch_host_key, install_public_key
 from edgebench.errors import AuthenticationError, ConfigError, ConnectionFailed, HostKeyError
 from tests.board.ssh_board import SshBoard, write_key

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgebench.board.device_config import add_device
+from edgebench.board.device_config import add_device, write_device
 from edgebench.device import DEVICE_KEYS, device_from_table, read_devices
 from edgebench.errors import ConfigError, UnknownName
 
@@ -35,39 +35,48 @@ def config(tmp_path: Path) -> Path:
     return path
 
 
+def test_a_board_is_added_by_its_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    board = add_device("pi4", "pi@10.0.0.4:2222", python="/opt/python3")
+    assert read_devices(tmp_path / "edgebench.toml") == {"pi4": board}
+    assert (board.address, board.python, board.profile.name) == ("pi@10.0.0.4:2222", "/opt/python3", "pi4")
+    other = add_device("shed", "pi@shed", user="root", path=tmp_path / "other.toml")
+    assert other.address == "root@shed"
+
+
 def test_the_first_board_makes_the_file_and_its_folder(tmp_path: Path) -> None:
     path = tmp_path / "settings" / "edgebench" / "edgebench.toml"
-    board = add_device(path, "pi4", {"host": "10.0.0.4", "user": "pi", "port": None})
+    board = write_device(path, "pi4", {"host": "10.0.0.4", "user": "pi", "port": None})
     assert read_devices(path) == {"pi4": board}
     assert path.read_text(encoding="utf-8") == '[device.pi4]\nhost = "10.0.0.4"\nuser = "pi"\n'
 
 
 def test_what_was_there_stays_to_the_letter(config: Path) -> None:
-    add_device(config, "pi4", {"host": "10.0.0.4"})
+    write_device(config, "pi4", {"host": "10.0.0.4"})
     assert config.read_text(encoding="utf-8").startswith(BEFORE)
     assert set(read_devices(config)) == {"shed", "orin", "pi4"}
 
 
 def test_line_ends_stay_as_they_were(config: Path) -> None:
     config.write_bytes(BEFORE.replace("\n", "\r\n").encode())
-    add_device(config, "pi4", {"host": "10.0.0.4"})
+    write_device(config, "pi4", {"host": "10.0.0.4"})
     assert config.read_bytes().startswith(BEFORE.replace("\n", "\r\n").encode())
 
 
 def test_a_file_of_comments_alone_keeps_them(config: Path) -> None:
     config.write_text("# nothing yet\n", encoding="utf-8")
-    add_device(config, "pi4", {"host": "10.0.0.4"})
+    write_device(config, "pi4", {"host": "10.0.0.4"})
     assert config.read_text(encoding="utf-8").startswith("# nothing yet\n")
 
 
 def test_an_entry_that_is_there_is_not_overwritten(config: Path) -> None:
-    with pytest.raises(ConfigError, match=r"device 'shed' is already in .*edgebench\.toml; try: --replace"):
-        add_device(config, "shed", {"host": "elsewhere"})
+    with pytest.raises(ConfigError, match=r"device 'shed' is already in .*edgebench\.toml; try `replace=True`"):
+        write_device(config, "shed", {"host": "elsewhere"})
     assert config.read_text(encoding="utf-8") == BEFORE
 
 
 def test_replacing_changes_that_entry_only_and_keeps_its_comments(config: Path) -> None:
-    add_device(config, "shed", {"host": "elsewhere", "port": 2222}, replace=True)
+    write_device(config, "shed", {"host": "elsewhere", "port": 2222}, replace=True)
     text = config.read_text(encoding="utf-8")
     assert "[device.shed]  # behind the door\n" in text
     assert 'host = "elsewhere"   # static lease\n' in text
@@ -93,41 +102,41 @@ def test_a_setting_that_is_not_valid_writes_nothing(
     config: Path, name: str, settings: dict[str, str | int | None], message: str
 ) -> None:
     with pytest.raises((ConfigError, UnknownName), match=message):
-        add_device(config, name, settings)
+        write_device(config, name, settings)
     assert config.read_text(encoding="utf-8") == BEFORE
 
 
 def test_a_file_that_is_not_valid_is_left_alone(config: Path) -> None:
     config.write_text("[device.shed\nhost = 1", encoding="utf-8")
     with pytest.raises(ConfigError, match=r"edgebench\.toml is not valid TOML"):
-        add_device(config, "pi4", {"host": "x"})
+        write_device(config, "pi4", {"host": "x"})
     assert config.read_text(encoding="utf-8") == "[device.shed\nhost = 1"
 
 
 def test_a_file_with_a_wrong_entry_is_left_alone(config: Path) -> None:
     config.write_text("[device.shed]\nhots = 'x'\n", encoding="utf-8")
     with pytest.raises(ConfigError, match="unknown key 'hots'"):
-        add_device(config, "pi4", {"host": "x"})
+        write_device(config, "pi4", {"host": "x"})
 
 
 def test_a_folder_that_cannot_be_written_is_one_clear_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a folder", encoding="utf-8")
     with pytest.raises(ConfigError, match=r"can't write .*edgebench\.toml"):
-        add_device(tmp_path / "file" / "edgebench.toml", "pi4", {"host": "x"})
+        write_device(tmp_path / "file" / "edgebench.toml", "pi4", {"host": "x"})
 
 
 def test_a_link_stays_a_link_and_the_mode_stays(config: Path, tmp_path: Path) -> None:
     config.chmod(0o640)
     link = tmp_path / "link.toml"
     link.symlink_to(config)
-    add_device(link, "pi4", {"host": "x"})
+    write_device(link, "pi4", {"host": "x"})
     assert link.is_symlink()
     assert set(read_devices(config)) == {"shed", "orin", "pi4"}
     assert stat.S_IMODE(config.stat().st_mode) == 0o640
 
 
 def test_nothing_is_left_beside_the_file(config: Path) -> None:
-    add_device(config, "pi4", {"host": "x"})
+    write_device(config, "pi4", {"host": "x"})
     assert [path.name for path in config.parent.iterdir()] == ["edgebench.toml"]
 
 
@@ -149,7 +158,7 @@ def test_every_way_to_write_tables_can_be_added_to(tmp_path: Path, form: str, na
     path = tmp_path / "edgebench.toml"
     path.write_text(form, encoding="utf-8")
     before = tomllib.loads(form).get("device", {})
-    add_device(path, name, {"host": "new", "port": 22}, replace=True)
+    write_device(path, name, {"host": "new", "port": 22}, replace=True)
     assert tomllib.loads(path.read_text(encoding="utf-8"))["device"] == {**before, name: {"host": "new", "port": 22}}
 
 
@@ -162,6 +171,6 @@ def test_whatever_text_is_written_is_read_back(
 ) -> None:
     path = tmp_path_factory.mktemp("config") / "edgebench.toml"
     settings = {"host": "h", "python": python, "user": user, "identity_file": identity}
-    board = add_device(path, "pi4", settings)
+    board = write_device(path, "pi4", settings)
     assert read_devices(path)["pi4"] == board == device_from_table("pi4", settings, path=path)
     assert set(settings) <= set(DEVICE_KEYS)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from edgebench.board.transport.known_hosts import HostKey, known_keys, lookup_name
+from edgebench.board.transport import HostKey, known_keys, lookup_name
 from tests.board.ssh_board import write_key
 
 

@@ -13,8 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from edgebench.board.transport import open_transport
-from edgebench.board.transport.base import Transport
+from edgebench.board.transport import Transport, open_transport
 from edgebench.device import Device, load_profile
 from edgebench.errors import BoardError, ConnectionLost
 

@@ -10,8 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from edgebench.board.transport import open_transport
-from edgebench.board.transport.base import Transport
+from edgebench.board.transport import Transport, open_transport
 from edgebench.errors import BoardError, ConnectionLost
 from tests.board.ssh_board import SshBoard
 

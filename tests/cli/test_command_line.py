@@ -2,12 +2,8 @@
 
 import subprocess
 import sys
-from collections.abc import Sequence
 
-import click
 import pytest
-
-from edgebench.cli import COMMANDS, command
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -16,22 +12,10 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def every_command() -> list[Sequence[str]]:
-    found: list[Sequence[str]] = []
-    with click.Context(command) as ctx:
-        for name in COMMANDS:
-            found.append([name])
-            sub = command.get_command(ctx, name)
-            if isinstance(sub, click.Group):
-                found += [[name, inner] for inner in sub.commands]
-    return found
-
-
-@pytest.mark.parametrize("words", every_command(), ids=" ".join)
-def test_every_command_has_help_with_an_example(words: Sequence[str]) -> None:
-    result = run(*words, "--help")
-    assert result.returncode == 0
-    assert "Example" in result.stdout or "Commands:" in result.stdout
+def test_without_a_command_the_help_is_shown_and_the_exit_code_is_2() -> None:
+    result = run()
+    assert result.returncode == 2
+    assert result.stderr.startswith("Usage: edgebench")
 
 
 @pytest.mark.parametrize(

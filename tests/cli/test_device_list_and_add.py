@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from edgebench.board.transport.known_hosts import HostKey
+from edgebench.board.transport import HostKey
 
 KEY = str(HostKey("ssh-ed25519", b"\0\0\0\x0bssh-ed25519\0\0\0\x20" + bytes(range(32))))
 

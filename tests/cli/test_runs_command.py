@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from edgebench.store.store import Store
+from edgebench.store import Store
 from tests.sample_runs import MS, run, subject, trace
 
 

@@ -147,7 +147,7 @@ def test_the_example_of_a_study_is_read() -> None:
     Path("download").mkdir()
     for name in ("english-1", "multilingual-1"):
         Path("runs", name).mkdir(parents=True)
-    from edgebench.study.file import read_study
+    from edgebench.study import read_study
 
     study = read_study(Path("STUDY.toml"))
     assert [len(each) for each in (study.variants, study.workloads, study.contrasts, study.tasks)] == [2, 2, 1, 1]

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from edgebench.measurement import FORMAT_VERSION, Measurement, measurements_to_json
-from edgebench.store.store import Store
+from edgebench.store import Store
 
 HERE = Path(__file__).parent
 ID = "20250102T030405-abcdef-000"

@@ -18,11 +18,12 @@ from jsonschema import Draft202012Validator
 
 from edgebench import Store
 from edgebench.cli import main
+from edgebench.facts import Tuning
 from edgebench.figures import ColdStart, Energy, Minute, PaddingCost, Score, Sustained
 from edgebench.measurement import Measurement, Subject, measurements_to_json
 from edgebench.operators import Operator, OperatorProfile
 from edgebench.run import Overhead, Run
-from edgebench.stats.rate_search import Probe, RateSearch
+from edgebench.stats import Probe, RateSearch
 from tests.sample_runs import MS, run, subject, trace
 from tests.schemas import check_schema, is_described, schemas
 
@@ -143,7 +144,7 @@ READINGS = {"temperature_mc/cpu-thermal": [48_000, 52_000], "throttled": [0, 0],
 
 def measured() -> Measurement:
     """A measurement that has all that one can have."""
-    from edgebench.analysis.summary import summarise
+    from edgebench.analysis import summarise
 
     of = replace(subject(), overhead_us=OVERHEAD, seed=7)
     server = {"scenario": "server", "queries_per_s": 40.0, "latency_bound_ms": 30.0, "sustained_min": 1.0}
@@ -232,7 +233,7 @@ def test_all_that_a_measurement_can_have_is_described() -> None:
 
 
 def test_a_measurement_of_nothing_is_as_described() -> None:
-    from edgebench.analysis.summary import summarise
+    from edgebench.analysis import summarise
 
     check_schema(measurements_to_json([summarise(subject(), [])]), "profile")
 
@@ -242,8 +243,8 @@ def test_a_tuned_session_is_as_described(runs: int, tmp_path: Path) -> None:
     folder = tmp_path / "tuned"
     for number, threads in enumerate((4, 2)):
         of = subject(number, planned_runs=runs)
-        about = {"parameters": ["threads"], "power_as_found": True}
-        of = replace(of, device={**of.device, "tune": about}, workload={**of.workload, "threads": threads})
+        tuning = Tuning(parameters=("threads",), power_as_found=True)
+        of = replace(of, device=replace(of.device, tune=tuning), workload={**of.workload, "threads": threads})
         for repeat in range(runs):
             Store(folder).add_run(of, plain_run(of, 2 * repeat + number, factor=1.0 + number))
     document = edgebench("runs", "show", subject(1).id, "--store", folder)
@@ -304,14 +305,15 @@ def test_run_json_is_as_described(tmp_path: Path) -> None:
         of, 1, trace([10 * MS] * 200, readings=READINGS), excluded_spans=((5, 6),), log_ratios={f"{of.id}-002": 0.1}
     )
     facts = {
-        **kept.facts,
         "board": {"arch": "aarch64", "cores": 4, "temperature_mc": {"cpu-thermal": 48_000}, "governor": None},
         "alternating": {"process": kept.id, "models": 2},
         "cool_down": {"target_mc": 60_000, "started_mc": 59_000, "waited_ms": 1200},
         "idle_power_uw": {"pmic/VDD_CORE": 2.5e6},
         "log": ["a sensor stopped"],
     }
-    check_unknown_keys_are_refused(stored(tmp_path / "one", of, replace(kept, facts=facts)), "store-run")
+    check_unknown_keys_are_refused(
+        stored(tmp_path / "one", of, replace(kept, facts=kept.facts.adding(facts))), "store-run"
+    )
     check_schema(
         stored(tmp_path / "two", of, run(of, 1, trace([]), load_ns=None, first_ns=None, facts={})), "store-run"
     )

@@ -14,6 +14,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from tests.conftest import kept_folder
+
 SUITE = "bookworm"
 PACKAGES = (
     "base-files,base-passwd,bash,coreutils,dash,debianutils,findutils,grep,hostname,libc-bin,libstdc++6,login,mawk,"
@@ -71,9 +73,7 @@ def unpack_root(folder: Path) -> None:
 def _tarball() -> Path:
     """Return the tarball of the packages, built under a lock: several test processes make one."""
     recipe = repr((SUITE, PACKAGES, _DROPPED, _MERGE_USR))
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()) / "edgebench-tests"
-    cache.mkdir(parents=True, exist_ok=True)
-    tarball = cache / f"arm64-{SUITE}-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}.tar.zst"
+    tarball = kept_folder() / f"arm64-{SUITE}-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}.tar.zst"
     with tarball.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not tarball.exists():

@@ -17,8 +17,7 @@ import numpy as np
 import pytest
 
 from edgebench.artifact import Format
-from edgebench.board.lease import open_leased_agent
-from edgebench.board.preflight import preflight, push_artifact
+from edgebench.board import open_leased_agent, preflight, push_artifact
 from edgebench.device import Device, find_device
 from edgebench.evaluation.inference import BoardModel, Outputs
 from edgebench.export import export_model

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 import edgebench
-from edgebench.analysis.evaluation import Evaluation
-from edgebench.store.store import Store
+from edgebench.analysis import Evaluation
+from edgebench.store import Store
 from tests.evaluation.conftest import (
     NLI,
     NewCheckpoint,

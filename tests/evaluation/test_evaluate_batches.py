@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgebench.store.store import Store
+from edgebench.store import Store
 from tests.evaluation.conftest import NLI, NewCheckpoint, answer, encode, texts, write, write_xnli
 from tests.evaluation.test_evaluate import CLASSIFIER, ENCODER, nli_data, run
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import edgebench
-from edgebench.analysis.evaluation import Evaluation
+from edgebench.analysis import Evaluation
 from tests.evaluation.conftest import NewCheckpoint, answer, encode, squad, texts, write
 
 pytest.importorskip("torch")

@@ -10,14 +10,12 @@ from typing import Any
 
 import pytest
 
-from edgebench.analysis.pairing import join_scores
-from edgebench.analysis.score_comparison import compare_scores
-from edgebench.analysis.summary import summarise
+from edgebench.analysis import compare_scores, join_scores, summarise
 from edgebench.errors import ConfigError, UnknownName
 from edgebench.evaluation.evaluator import evaluate
 from edgebench.store.scores import stored_scores
 from edgebench.store.store import Store
-from edgebench.study.file import read_study
+from edgebench.study import read_study
 from tests.analysis.test_comparison import edgebench_compare
 from tests.evaluation.conftest import NLI, NewCheckpoint
 from tests.evaluation.test_evaluate import CLASSIFIER, nli_data

@@ -462,7 +462,7 @@ def test_an_artifact_of_other_choices_is_refused(exported: dict[str, Exported]) 
     assert encode(artifact, resolve_workload(artifact, Workload(seq_len=9))).lengths.tolist() == [9, 9]
     with pytest.raises(ConfigError, match="is made for 2 choices, not 4"):
         resolve_workload(artifact, Workload(seq_len=9, choices=4))
-    with pytest.raises(ConfigError, match="3 texts don't make whole examples of 2 choices"):
+    with pytest.raises(ConfigError, match="3 texts are no multiple of 2 choices"):
         encode(artifact, resolve_workload(artifact, Workload(texts=("a", "b", "c"))))
     with pytest.raises(ConfigError, match="an input of 65 tokens is longer than 64"):
         resolve_workload(artifact, Workload(seq_len=65))

@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 
 import edgebench
-from edgebench.analysis.comparison import compare, compare_rows
+from edgebench.analysis import compare_rows
+from edgebench.analysis.comparison import compare
 from edgebench.device import find_device
 from edgebench.errors import ConfigError
 from edgebench.events import Ended, Event, LogMessage, Planned
@@ -132,7 +133,7 @@ def test_the_command_reports_no_memory_of_a_shared_process_and_gives_the_verdict
     done = command(tmp_path, "profile", "--alternate", "--model", files[0], "--model", files[1])
     assert done.returncode in (0, 4), done.stderr  # a busy machine may disturb a run
     text = " ".join(done.stdout.split())
-    assert "alternating: the models shared a process, so its memory and energy are nobody's own" in text
+    assert "alternating: memory and energy are not reported, because the models share one process" in text
     assert "depends on who came first" in text
     assert done.returncode == 4 or "2 + 2 runs, alternating)" in text
     alone = command(tmp_path, "profile", "--alternate", "--model", files[0])

@@ -13,10 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgebench.analysis.comparison import compare, compare_rows
-from edgebench.analysis.passes import complete_passes, duration_ns
-from edgebench.analysis.summary import summarise
-from edgebench.analysis.validity import validate_group
+from edgebench.analysis import compare_rows, complete_passes, duration_ns, summarise, validate_group
+from edgebench.analysis.comparison import compare
 from edgebench.artifact import Format
 from edgebench.device import Device, find_device, load_profile
 from edgebench.errors import BoardError, ConfigError, NotComparable, TooFewRuns
@@ -27,9 +25,8 @@ from edgebench.measurement import Measurement
 from edgebench.reason import Reason, ReasonCode
 from edgebench.request import Request
 from edgebench.run import Run
-from edgebench.stats.ratio import estimate_paired_ratio
-from edgebench.stats.verdicts import more_runs
-from edgebench.store.store import Store
+from edgebench.stats import estimate_paired_ratio, more_runs
+from edgebench.store import Store
 from edgebench.testing import Disturbance, SimulatedBoard
 from edgebench.testing.simulated_board import simulated_subject
 from edgebench.workload import RunPlan, Scenario, Workload, random_inputs

@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 
 import edgebench
-from edgebench.board.agent import connect_agent
-from edgebench.board.preflight import preflight
+from edgebench.board import connect_agent, preflight
 from edgebench.device import Device
 from edgebench.errors import BoardError
 from edgebench.export import export_model

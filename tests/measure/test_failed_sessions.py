@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from edgebench.store.store import Store
+from edgebench.store import Store
 
 SHORT = ["--runs", "2", "--min-count", "5", "--min-duration", "0", "--no-own-cost", "--no-cold", "--store", "store"]
 

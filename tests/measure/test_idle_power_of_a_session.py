@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from edgebench import RunPlan, Workload, profile
-from edgebench.analysis.energy import energy_of
+from edgebench.analysis import energy_of
 from tests.agent.trees import VCGENCMD_PI5, plant_answers
 
 

@@ -10,16 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edgebench.analysis import PairedComparison, summarise
 from edgebench.analysis.comparison import compare
-from edgebench.analysis.score_comparison import PairedComparison
-from edgebench.analysis.summary import summarise
-from edgebench.board.agent import RemoteAgent, connect_agent
+from edgebench.board import RemoteAgent, connect_agent
 from edgebench.device import find_device
 from edgebench.errors import AgentError
 from edgebench.events import Event, LogMessage
 from edgebench.measure.probes.overhead import measure_overhead, overhead_of, with_sensors
 from edgebench.measure.session import profile
-from edgebench.report.comparison import comparison_parts
+from edgebench.report import comparison_parts
 from edgebench.report.overhead import cost_lines, sensors_text
 from edgebench.run import Overhead, Run
 from edgebench.workload import RunPlan
@@ -81,7 +80,7 @@ def test_readings_that_hit_few_inferences_are_seen() -> None:
         (1.001, (0.996, 1.006), "no effect seen: ratio 1.001 (95 % 0.996 to 1.006)"),
         (1.021, (1.011, 1.031), "take 2.1 % longer while they are read: ratio 1.021"),
         (0.985, (0.98, 0.99), "take 1.5 % less while they are read"),
-        (1.01, (0.96, 1.06), "too disturbed to tell: ratio 1.010"),
+        (1.01, (0.96, 1.06), "not certain, because the runs differ too much: ratio 1.010"),
     ],
 )
 def test_what_is_said_of_the_sensors_depends_on_the_interval(
@@ -101,9 +100,9 @@ def test_what_is_said_of_the_sensors_depends_on_the_interval(
 def test_a_report_states_the_overhead_once_a_board() -> None:
     rows = [summarise(replace(subject(number), overhead_us=COST), []) for number in range(2)]
     assert cost_lines([*rows, summarise(subject(2, device="jetson"), [])]) == [
-        "edgebench's own cost on pi4: 0.0615 µs (95 % 0.0500 to 0.0700) in each latency; "
+        "overhead of edgebench on pi4: 0.0615 µs (95 % 0.0500 to 0.0700) in each latency; "
         "0.250 µs (95 % 0.240 to 0.260) from one inference to the next",
-        "its sensors on pi4: no effect seen: ratio 1.001 (95 % 0.996 to 1.006)",
+        "overhead of its sensors on pi4: no effect seen: ratio 1.001 (95 % 0.996 to 1.006)",
     ]
 
 
@@ -113,7 +112,7 @@ def test_a_comparison_states_the_overhead_too() -> None:
     compared = compare(*sides)
     assert compared.to_json()["candidate"]["overhead_us"]["sensors_ratio_ci"] == (0.996, 1.006)
     assert [
-        part for part in comparison_parts([PairedComparison(comparison=compared)]) if "own cost on pi4" in str(part)
+        part for part in comparison_parts([PairedComparison(comparison=compared)]) if "edgebench on pi4" in str(part)
     ] == cost_lines(sides)[:1]
 
 

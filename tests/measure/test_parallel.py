@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 import edgebench
-from edgebench.board.lease import open_leased_agent
+from edgebench.board import open_leased_agent
 from edgebench.errors import BoardError
 from edgebench.events import Event, Running
 from edgebench.measure.parallel import run_sessions

@@ -12,8 +12,7 @@ import pytest
 
 import edgebench
 from edgebench.artifact import hash_file
-from edgebench.board.agent import connect_agent
-from edgebench.board.preflight import push_artifact
+from edgebench.board import connect_agent, push_artifact
 from edgebench.errors import BoardError
 from edgebench.evaluation.inference import read_outputs
 from edgebench.events import Event, Running

@@ -9,10 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgebench.analysis.run_rules import utilisation
-from edgebench.analysis.summary import summarise
+from edgebench.analysis import reasons_against, summarise, utilisation
 from edgebench.analysis.timeline import service_times
-from edgebench.analysis.validity import reasons_against
 from edgebench.device import find_device
 from edgebench.errors import ConfigError
 from edgebench.measure.inputs import encode

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 import edgebench
-from edgebench.analysis.passes import complete_passes
+from edgebench.analysis import complete_passes
 from edgebench.errors import NotValid
 from edgebench.events import Event, LogMessage
 from edgebench.measure.session import resume
-from edgebench.stats.rate_search import RateSearch
-from edgebench.store.store import Store
+from edgebench.stats import RateSearch
+from edgebench.store import Store
 from edgebench.workload import RunPlan, Scenario, Workload
 from tests.schemas import check_schema
 

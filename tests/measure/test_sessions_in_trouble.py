@@ -13,8 +13,7 @@ from typing import Any
 import pytest
 
 import edgebench
-from edgebench.board.agent import connect_agent
-from edgebench.board.preflight import push_artifact
+from edgebench.board import connect_agent, push_artifact
 from edgebench.device import find_device, load_profile
 from edgebench.errors import BoardError, ConfigError, RunFailed, StoreError, UsageError
 from edgebench.events import Began, Ended, Event, LogMessage, Planned

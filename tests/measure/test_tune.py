@@ -68,7 +68,7 @@ def test_power_is_tuned_and_put_back_and_each_row_says_what_was_in_force(root: P
 
 
 def test_what_a_run_itself_saw_of_the_governor_is_what_its_row_says(root: Path, tiny_onnx: Path) -> None:
-    from edgebench.store.store import Store
+    from edgebench.store import Store
 
     profile(tiny_onnx, "--tune", "power", "--runs", "2", code=None)
     stored = Store(".edgebench").measurements()

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from edgebench.board.transport.known_hosts import HostKey, lookup_name
+from edgebench.board.transport import HostKey, lookup_name
 from tests.board.ssh_board import SshBoard, write_key
 from tests.board.test_lease import somebody_else
 from tests.schemas import check_schema

@@ -11,15 +11,14 @@ import numpy as np
 import pytest
 
 from edgebench.artifact import Format
-from edgebench.board.facts import BoardFacts
-from edgebench.board.pythons import BoardPython, find_pythons
+from edgebench.board import BoardFacts, BoardPython, find_pythons
 from edgebench.board.transport import open_transport
 from edgebench.device import Device, find_device, load_profile
 from edgebench.errors import BoardError, ConfigError
 from edgebench.export.parity import BOUNDS
 from edgebench.provision.findings import Finding, State, board_findings
 from edgebench.provision.plan import SetupPlan
-from edgebench.provision.setup import set_up
+from edgebench.provision.setup import set_up_device
 from edgebench.provision.trial import distance_between
 
 NOW_S = 1_800_000_000.0
@@ -123,7 +122,7 @@ def test_a_plan_that_contradicts_itself_is_refused(tmp_path: Path) -> None:
 def test_a_device_with_a_python_of_the_users_choice_is_left_alone() -> None:
     device = Device(name="pi4", profile=load_profile("pi4"), host="10.0.0.4", python="bench/bin/python")
     with pytest.raises(ConfigError, match=r"edgebench\.toml says python = 'bench/bin/python'"):
-        set_up(device, SetupPlan())
+        set_up_device(device, SetupPlan())
 
 
 # --- numbers ----------------------------------------------------------------------------------------------------

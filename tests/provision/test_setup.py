@@ -20,7 +20,7 @@ import pytest
 
 import edgebench
 from edgebench.artifact import Format
-from edgebench.board.agent import RemoteAgent, connect_agent
+from edgebench.board import RemoteAgent, connect_agent
 from edgebench.device import Device, find_device
 from edgebench.errors import BoardBusy, BoardError, ConfigError, EdgebenchError, LeaseLost, UnknownName
 from edgebench.events import Event, LogMessage, Pushing
@@ -28,7 +28,7 @@ from edgebench.provision.checkup import check_device
 from edgebench.provision.findings import State
 from edgebench.provision.maintenance import clean_device, release_seen, remove_setup, see_lease
 from edgebench.provision.plan import SetupPlan
-from edgebench.provision.setup import set_up, set_up_for
+from edgebench.provision.setup import set_up_device, set_up_for
 from edgebench.provision.trial import expected_here
 from edgebench.request import Request
 from edgebench.workload import RunPlan, Workload
@@ -52,7 +52,7 @@ def test_a_board_is_set_up_used_and_left_without_a_trace(ssh_board: SshBoard, ti
     # A cut in the middle of the wheels: what is there is not sent again.
     ssh_board.proxy.cut_after(8 << 20)
     pushed: list[Event] = []
-    done = set_up(ssh_board.device(), ONLY_ONNX, pushed.append)
+    done = set_up_device(ssh_board.device(), ONLY_ONNX, pushed.append)
     assert done.is_ready, done.findings
     check_schema(done.to_json(), "device-setup")
     served = done.runtimes["onnxruntime"]
@@ -60,7 +60,7 @@ def test_a_board_is_set_up_used_and_left_without_a_trace(ssh_board: SshBoard, ti
     assert "as here" in served.agreement
 
     again: list[Event] = []
-    second = set_up(ssh_board.device(), ONLY_ONNX, again.append)
+    second = set_up_device(ssh_board.device(), ONLY_ONNX, again.append)
     assert second.runtimes == done.runtimes
     assert any(isinstance(event, Pushing) for event in pushed)
     assert not any(isinstance(event, Pushing) for event in again)
@@ -101,27 +101,27 @@ def test_a_bare_board_is_set_up_for_what_a_request_needs_and_no_more(
 @pytest.mark.timeout(900)
 def test_a_damaged_environment_is_mended_by_the_command_that_messages_name(ssh_board: SshBoard) -> None:
     device = ssh_board.device()
-    assert set_up(device, ONLY_ONNX).is_ready
+    assert set_up_device(device, ONLY_ONNX).is_ready
     envs = ssh_board.edgebench_home / "envs"
     library = max(envs.rglob("onnxruntime_pybind11_state*.so"), key=lambda path: path.stat().st_size)
     size = library.stat().st_size
     os.truncate(library, size // 2)
     told = {finding.what: finding for finding in check_device(device).findings}["onnxruntime"]
     assert (told.state, told.fix) == (State.FAIL, "edgebench device setup board --runtime onnxruntime")
-    assert set_up(device, ONLY_ONNX).is_ready
+    assert set_up_device(device, ONLY_ONNX).is_ready
     assert library.stat().st_size == size
     assert installed(ssh_board).installed_runtimes["onnxruntime"].agreement.startswith("as here")
 
     # What no import meets is seen by its size.
     (metadata,) = envs.rglob("onnxruntime-*.dist-info/METADATA")
     os.truncate(metadata, 100)
-    assert set_up(device, ONLY_ONNX).is_ready
+    assert set_up_device(device, ONLY_ONNX).is_ready
     assert metadata.stat().st_size > 100
     # What has its size and does not work is seen by an import, where the runtime is named as `device check` says.
     (module,) = envs.rglob("onnxruntime/__init__.py")
     content = module.read_bytes()
     module.write_bytes(b"raise ImportError\n".ljust(len(content), b"#"))
-    assert set_up(device, ONLY_ONNX).is_ready
+    assert set_up_device(device, ONLY_ONNX).is_ready
     assert module.read_bytes() == content
     # The agent itself falls over this one. `profile --setup` mends what it needs, too.
     (psutil,) = envs.rglob("psutil/__init__.py")
@@ -185,7 +185,7 @@ def test_a_wheel_for_another_machine_is_refused_before_anything_is_pushed(ssh_bo
     wheel = tmp_path / "onnxruntime_gpu-1.20.0-cp311-cp311-linux_riscv64.whl"
     wheel.write_bytes(make_wheel({}))
     with pytest.raises(ConfigError, match=r"is made for cp311-cp311-linux_riscv64; the board has Python 3\.\d+ on"):
-        set_up(ssh_board.device(), SetupPlan(wheels=(wheel,)))
+        set_up_device(ssh_board.device(), SetupPlan(wheels=(wheel,)))
     assert not list(ssh_board.edgebench_home.glob("blobs/*"))
 
 
@@ -204,7 +204,7 @@ class InferenceSession(_Session):
 
 @pytest.mark.timeout(900)
 def test_wrong_numbers_are_a_finding_and_the_runtime_is_not_used(ssh_board: SshBoard, tmp_path: Path) -> None:
-    done = set_up(ssh_board.device(), SetupPlan(wheels=(wrong_build(tmp_path),)))
+    done = set_up_device(ssh_board.device(), SetupPlan(wheels=(wrong_build(tmp_path),)))
     assert not done.is_ready
     assert done.runtimes == {}
     (finding,) = [one for one in done.findings if one.state is State.FAIL]
@@ -232,7 +232,7 @@ def test_a_lease_that_is_lost_during_the_trial_is_not_blamed_on_the_build(ssh_bo
             release_seen(ssh_board.device(), see_lease(ssh_board.device()), reason="I need it now")
 
     with pytest.raises(LeaseLost, match=r"taken away by .*: I need it now"):
-        set_up(ssh_board.device(), SetupPlan(wheels=(wrong_build(tmp_path),)), force)
+        set_up_device(ssh_board.device(), SetupPlan(wheels=(wrong_build(tmp_path),)), force)
 
 
 @pytest.mark.timeout(900)
@@ -240,7 +240,7 @@ def test_the_boards_own_python_is_tried_and_adopted(ssh_board: SshBoard, monkeyp
     # `python3` there is this very Python, which has onnxruntime and no tflite-runtime.
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
     plan = SetupPlan(runtimes=("onnxruntime", "tflite-runtime"), system_python=True)
-    done = set_up(ssh_board.device(), plan)
+    done = set_up_device(ssh_board.device(), plan)
     assert not done.is_ready
     assert {name: served.environment for name, served in done.runtimes.items()} == {"onnxruntime": None}
     assert Path(done.runtimes["onnxruntime"].python).parent == Path(sys.executable).parent
@@ -251,7 +251,7 @@ def test_the_boards_own_python_is_tried_and_adopted(ssh_board: SshBoard, monkeyp
 
     # What the user has chosen stays, whatever else is installed later.
     monkeypatch.setattr("edgebench.provision.plan.RUNTIMES", ("onnxruntime",))
-    later = set_up(ssh_board.device(), SetupPlan())
+    later = set_up_device(ssh_board.device(), SetupPlan())
     assert later.runtimes == {"onnxruntime": done.runtimes["onnxruntime"]}
     assert "your own, was there" in later.findings[-1].seen
 
@@ -263,7 +263,7 @@ def test_without_internet_here_and_without_wheels_it_is_one_line(
     monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
     monkeypatch.delenv("PIP_FIND_LINKS", raising=False)
     with pytest.raises(BoardError, match=r"can't be downloaded: .*--download DIR"):
-        set_up(ssh_board.device(), SetupPlan(runtimes=("onnxruntime",), folder=tmp_path / "empty"))
+        set_up_device(ssh_board.device(), SetupPlan(runtimes=("onnxruntime",), folder=tmp_path / "empty"))
 
 
 @pytest.fixture
@@ -292,10 +292,10 @@ def go_offline(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_without_internet_what_is_kept_here_is_installed_and_the_rest_is_said(
     ssh_board: SshBoard, index: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    done = set_up(ssh_board.device(), ONLY_ONNX)
+    done = set_up_device(ssh_board.device(), ONLY_ONNX)
     assert "built for another board" in done.findings[-1].seen
     go_offline(monkeypatch)
-    found = {finding.what: finding for finding in set_up(ssh_board.device(), SetupPlan()).findings}
+    found = {finding.what: finding for finding in set_up_device(ssh_board.device(), SetupPlan()).findings}
     assert "built for another board" in found["onnxruntime"].seen
     for name in ("ai-edge-litert", "tflite-runtime"):
         assert found[name].state is State.WARN
@@ -326,7 +326,7 @@ def test_a_board_that_somebody_has_is_waited_for_as_long_as_is_said(ssh_board: S
     request = Request(device=ssh_board.device(), formats=(Format.ONNX_INT8,), wait_s=0)
     with somebody_else(ssh_board):
         with pytest.raises(BoardBusy, match=r"bert@laptop \(his job\) has the board"):
-            set_up(ssh_board.device(), SetupPlan(runtimes=("onnxruntime",), wait_s=0))
+            set_up_device(ssh_board.device(), SetupPlan(runtimes=("onnxruntime",), wait_s=0))
         with pytest.raises(BoardBusy, match=r"bert@laptop \(his job\) has the board"):
             set_up_for(request)
 
@@ -394,7 +394,7 @@ def with_disk(ssh_board: SshBoard, size: str) -> Iterator[SshBoard]:
 @pytest.mark.timeout(900)
 def test_a_full_disk_is_one_line_before_anything_is_pushed(small_disk: SshBoard) -> None:
     with pytest.raises(BoardError, match=r"board: \d+ MB of disk are needed and \d\d MB are free; free some"):
-        set_up(small_disk.device(), ONLY_ONNX)
+        set_up_device(small_disk.device(), ONLY_ONNX)
     assert not list((small_disk.edgebench_home / "blobs").glob("*"))
 
 
@@ -411,10 +411,10 @@ def test_wheels_that_an_interrupted_setup_left_are_not_counted_twice(disk_for_on
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        set_up(disk_for_one.device(), ONLY_ONNX, interrupt)
+        set_up_device(disk_for_one.device(), ONLY_ONNX, interrupt)
     assert list((disk_for_one.edgebench_home / "blobs").iterdir())
     again: list[Event] = []
-    done = set_up(disk_for_one.device(), ONLY_ONNX, again.append)
+    done = set_up_device(disk_for_one.device(), ONLY_ONNX, again.append)
     assert not any(isinstance(event, Pushing) for event in again)
     assert "built for another board" in done.findings[-1].seen
     assert list((disk_for_one.edgebench_home / "blobs").iterdir()) == []
@@ -441,5 +441,5 @@ def test_what_can_not_be_set_up_is_refused_at_once(ssh_board: SshBoard, tmp_path
     ]
     for kind, message, device, values in refused:
         with pytest.raises(kind, match=message):
-            set_up(device or ssh_board.device(), SetupPlan(**values))  # type: ignore[arg-type]
+            set_up_device(device or ssh_board.device(), SetupPlan(**values))  # type: ignore[arg-type]
     assert not ssh_board.edgebench_home.exists()

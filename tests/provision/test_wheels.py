@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from edgebench.board.facts import SystemFacts
-from edgebench.board.pythons import BoardPython
+from edgebench.board import BoardPython, SystemFacts
 from edgebench.errors import BoardError, ConfigError, NoWheelFits
 from edgebench.provision.wheel_targets import Target, check_wheel, platforms, target_of
 from edgebench.provision.wheels import Wheel, WheelFolder, versions_of

@@ -9,12 +9,12 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from edgebench.analysis.summary import summarise
+from edgebench.analysis import summarise
 from edgebench.facts import RunFacts
 from edgebench.figures import PaddingCost, Score
 from edgebench.measurement import Measurement
-from edgebench.report.details import details_of, list_of_measurements
-from edgebench.report.table import measurement_table, summary_line
+from edgebench.report import details_of, list_of_measurements, measurement_table
+from edgebench.report.table import summary_line
 from tests.sample_runs import MS, run, subject, trace
 
 
@@ -221,10 +221,10 @@ def test_what_was_cut_is_said_below_the_table_and_of_each_run() -> None:
     cut = summarise(
         whole.subject, [replace(one, excluded_spans=((start, start + 125 * MS),)), other]
     )  # 12.5 ms each: ten of them
-    said = "10 of 400 inferences do not count, for other processes worked meanwhile (in 1 run)"
-    assert f"cut: xnli-multi onnx-int8 128 tok: {said}" in text_of(measurement_table([cut]), 200)
+    said = "10 of 400 inferences do not count, because other processes worked meanwhile (in 1 run)"
+    assert f"excluded: xnli-multi onnx-int8 128 tok: {said}" in text_of(measurement_table([cut]), 200)
     assert said in text_of(details_of(cut), 200)
-    assert "cut:" not in text_of(measurement_table([whole]), 200)
+    assert "excluded:" not in text_of(measurement_table([whole]), 200)
 
 
 def test_details_say_how_each_run_cooled_down() -> None:

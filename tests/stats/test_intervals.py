@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from edgebench.stats.intervals import t_interval
-from edgebench.stats.percentiles import MINIMUM_COUNTS, quantiles
+from edgebench.stats import MINIMUM_COUNTS, quantiles, t_interval
 
 LOADGEN = {0.9: 64, 0.95: 130, 0.97: 219, 0.99: 662, 0.999: 6636}
 

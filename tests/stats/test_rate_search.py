@@ -13,15 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from edgebench.analysis.summary import summarise
+from edgebench.analysis import summarise
 from edgebench.device import find_device
 from edgebench.errors import ConfigError, StoreError
 from edgebench.measurement import measurements_to_json
 from edgebench.report.rate_search import answer, search_tables
 from edgebench.request import Request
-from edgebench.stats.percentiles import MINIMUM_COUNTS, percentile_bound_holds
-from edgebench.stats.rate_search import Probe, RateSearch
-from edgebench.store.store import Store
+from edgebench.stats import MINIMUM_COUNTS, Probe, RateSearch, percentile_bound_holds
+from edgebench.store import Store
 from edgebench.workload import RunPlan, Scenario, Workload
 from tests.sample_runs import MS, run, subject, trace
 

@@ -21,7 +21,7 @@ from edgebench.analysis.conditions import conditions_of
 from edgebench.errors import StoreError, UnknownName, UsageError
 from edgebench.reason import texts_of
 from edgebench.run import Memory, Overhead, Run, Series, Trace
-from edgebench.store.store import Store
+from edgebench.store import Store
 from edgebench.variant import IntermediateTask, Lineage, TrainingKind
 from tests.sample_runs import MS, run, subject, trace
 
@@ -212,14 +212,14 @@ def test_what_an_interrupted_writer_left_behind_is_ignored(store: Store) -> None
 
 def test_a_store_that_can_not_be_written_is_said_beforehand(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a folder")
-    with pytest.raises(StoreError, match=r"can't write to the store .*file.*; try --store DIR"):
+    with pytest.raises(StoreError, match=r"can't write to the store .*file.*; try another `store`"):
         Store(tmp_path / "file" / "store").check_writable()
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_read_only_store_is_said_beforehand(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
-    with pytest.raises(StoreError, match="Permission denied; try --store DIR"):
+    with pytest.raises(StoreError, match="Permission denied; try another `store`"):
         Store(tmp_path / "store").check_writable()
     tmp_path.chmod(0o700)
 
@@ -282,7 +282,7 @@ DAMAGES = {
     "no run.json": "can't read .*run.json: No such file",
     "run.json of another kind": "run.json is damaged: not an object",
     "a figure is missing": "run.json is not a valid run: lacks 'tokens'",
-    "an unknown format": "run.json is not a valid run: 'onnx-int3'",
+    "an unknown format": "run.json is not a valid run: artifact: unknown format 'onnx-int3'",
     "a newer version": r"format version 2, this edgebench \(.*\) reads up to 1; try: pip install --upgrade edgebench",
     "truncated trace": "trace.parquet",
     "empty trace": "trace.parquet",
@@ -398,7 +398,7 @@ def test_an_export_has_one_row_per_timed_inference(two: Store, tmp_path: Path) -
 
 
 def disturbed_run() -> Run:
-    """Six inferences of 100 ms, the fourth and fifth cut; sensors that were read before, meanwhile, or never."""
+    """Six inferences of 100 ms, the fourth and fifth excluded; sensors that were read before, meanwhile, or never."""
     of = subject()
     kept = trace([100 * MS] * 6)
     start = int(kept.starts_ns[0])

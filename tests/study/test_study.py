@@ -14,8 +14,8 @@ import pytest
 
 from edgebench.errors import ConfigError, EdgebenchError
 from edgebench.measure.scheduler import order_of_runs
-from edgebench.report.study import study_markdown
-from edgebench.store.store import Store
+from edgebench.report import study_markdown
+from edgebench.store import Store
 from edgebench.study.answers import answer_study
 from edgebench.study.cells import estimated_remaining_s, study_cells
 from edgebench.study.file import Study, read_study
@@ -63,7 +63,7 @@ def keep(
         subjects = []
         for number, each in enumerate(study.variants):
             made = simulated_subject(number, name="any", planned_runs=6)
-            device = dict(made.device) | {"name": "local"}
+            device = replace(made.device, name="local")
             workload = {name: value for name, value in made.workload.items() if name != "seq_len"} | {"lang": lang}
             subjects.append(
                 replace(

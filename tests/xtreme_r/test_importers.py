@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from edgebench.errors import ScoresError, UnknownName
-from edgebench.xtreme_r.importers import Imported, Provenance, import_scores
+from edgebench.xtreme_r.importers import ImportedScores, Provenance, import_scores
 from edgebench.xtreme_r.scores import read_scores, write_scores
 
 EVALUATE_PY = {
@@ -60,7 +60,7 @@ def edgebench_score(lang: str, value: float) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def load(tmp_path: Path, document: Any, *, name: str = "scores.json", **given: Any) -> Imported:
+def load(tmp_path: Path, document: Any, *, name: str = "scores.json", **given: Any) -> ImportedScores:
     path = tmp_path / name
     path.parent.mkdir(exist_ok=True)
     path.write_text(document if isinstance(document, str) else json.dumps(document), encoding="utf-8")
@@ -68,7 +68,7 @@ def load(tmp_path: Path, document: Any, *, name: str = "scores.json", **given: A
     return import_scores(path, Provenance(**{"variant": "v"} | given), kind=kind)
 
 
-def plain(found: Imported) -> list[tuple[str, str, str, float]]:
+def plain(found: ImportedScores) -> list[tuple[str, str, str, float]]:
     return [(row.task, row.lang, row.metric, pytest.approx(row.value)) for row in found.rows]
 
 

@@ -11,7 +11,7 @@ import pytest
 from edgebench.errors import ScoresError, UnknownName
 from edgebench.figures import Score
 from edgebench.xtreme_r.scores import ScoreRow, read_scores, scores_of, task_scores
-from edgebench.xtreme_r.tasks import XTREME, XTREME_R, find_metric, find_task, tasks, tasks_of
+from edgebench.xtreme_r.tasks import XTREME, XTREME_R, all_tasks, find_metric, find_task, tasks_of
 
 HEADER = "variant,task,lang,metric,value\n"
 SHA = "ab" * 32
@@ -37,7 +37,7 @@ def test_there_are_ten_tasks_in_fifty_languages() -> None:
     }  # fmt: skip
     assert {task.name: len(task.langs) for task in tasks_of(XTREME_R)} == expected
     assert len({lang for task in tasks_of(XTREME_R) for lang in task.langs}) == 50
-    assert all(len(set(task.langs)) == len(task.langs) for task in tasks().values())
+    assert all(len(set(task.langs)) == len(task.langs) for task in all_tasks().values())
 
 
 def test_xtreme_has_nine_tasks_in_forty_languages() -> None:
@@ -298,5 +298,5 @@ def test_a_task_score_is_the_mean_over_languages_and_qa_the_mean_of_f1_and_em() 
 
 
 def test_a_task_with_all_its_languages_is_complete() -> None:
-    scores = [Score(task="xnli", lang=lang, metric="accuracy", value=50) for lang in tasks()["xnli"].langs]
+    scores = [Score(task="xnli", lang=lang, metric="accuracy", value=50) for lang in all_tasks()["xnli"].langs]
     assert task_scores(scores)["xnli"].complete

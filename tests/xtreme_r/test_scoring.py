@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from edgebench.errors import ConfigError, ScoresError, UnknownName
-from edgebench.xtreme_r.scoring import FolderScores, score_folder
-from edgebench.xtreme_r.tasks import XTREME, tasks, tasks_of
+from edgebench.xtreme_r.scoring import FolderScores, score_predictions
+from edgebench.xtreme_r.tasks import XTREME, all_tasks, tasks_of
 
 
 def squad(**answers: list[str]) -> str:
@@ -62,7 +62,7 @@ class Folders:
 
     def path(self, task: str, lang: str, *, labels: bool = False) -> Path:
         folder = self.labels if labels else self.predictions
-        return folder / task / f"test-{lang}.{tasks()[task].suffix}"
+        return folder / task / f"test-{lang}.{all_tasks()[task].suffix}"
 
     def write(self, task: str, lang: str, *, labels: str | None = None, predictions: str | None = None) -> None:
         for of_labels, text in ((True, labels), (False, predictions)):
@@ -72,11 +72,11 @@ class Folders:
 
     def fill(self, *names: str) -> None:
         for name in names:
-            for lang in tasks()[name].langs:
+            for lang in all_tasks()[name].langs:
                 self.write(name, lang)
 
     def score(self, **settings: str) -> FolderScores:
-        return score_folder(self.predictions, self.labels, **settings)
+        return score_predictions(self.predictions, self.labels, **settings)
 
 
 @pytest.fixture
@@ -90,12 +90,12 @@ def folders(tmp_path: Path) -> Folders:
 def test_all_tasks_in_all_languages_have_an_overall_score_of_the_ten(folders: Folders) -> None:
     folders.fill(*FILES)
     scores = folders.score()
-    assert scores.tasks == pytest.approx({name: FILES[name][2] for name in tasks()})
+    assert scores.tasks == pytest.approx({name: FILES[name][2] for name in all_tasks()})
     ten = [value for name, (_, _, value) in FILES.items() if name not in ("pawsx", "bucc2018")]
     assert scores.overall == pytest.approx(sum(ten) / 10)
     assert (scores.missing, scores.absent) == ({}, ())
     assert len(scores.scores) == sum(
-        len(task.langs) * (len(task.metrics) + len(task.more_metrics)) for task in tasks().values()
+        len(task.langs) * (len(task.metrics) + len(task.more_metrics)) for task in all_tasks().values()
     )
 
 
@@ -279,7 +279,7 @@ def test_unknown_settings_and_folders_are_refused(folders: Folders, tmp_path: Pa
     with pytest.raises(UnknownName, match=r"unknown version of seqeval '1.2.3'; did you mean '1.2.2'"):
         folders.score(seqeval="1.2.3")
     with pytest.raises(ConfigError, match="nowhere is not a folder"):
-        score_folder(tmp_path / "nowhere", folders.labels)
+        score_predictions(tmp_path / "nowhere", folders.labels)
 
 
 # --- the command ------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from edgebench.errors import ScoresError, UnknownName
 from edgebench.xtreme_r.example_readers import mewslix_candidates
 from edgebench.xtreme_r.example_types import Candidate, Choice, Pair, Question, Words
 from edgebench.xtreme_r.examples import find_data, read_task
-from edgebench.xtreme_r.tasks import tasks
+from edgebench.xtreme_r.tasks import all_tasks
 
 
 def write(path: Path, text: str) -> Path:
@@ -154,14 +154,14 @@ def test_mewslix_marks_the_mention_in_its_sentence(tmp_path: Path) -> None:
 
 
 def test_lareqa_pools_the_sentences_of_all_languages(tmp_path: Path) -> None:
-    for lang in tasks()["lareqa"].langs:
+    for lang in all_tasks()["lareqa"].langs:
         text = squad("Nein", sentence_breaks=[[0, 4], [4, 10], [10, 15]])
         write(tmp_path / "lareqa" / "xquad-r" / f"{lang}.json", text.replace("Wer?", f"Wer {lang}?"))
     found = read_task(tmp_path, "lareqa", "th")
     assert (found.ids, found.inputs) == (("q1",), ("Wer th?",))
     assert len(found.candidates) == 11 * 3
     assert found.candidates[4] == Candidate("de_1_1", "Nein. ", "Ja. Nein. Doch.")
-    assert found.labels == (tuple(f"{lang}_1_1" for lang in tasks()["lareqa"].langs),)
+    assert found.labels == (tuple(f"{lang}_1_1" for lang in all_tasks()["lareqa"].langs),)
 
 
 # --- what is missing or wrong -----------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""What a way to a board must offer. The rest of edgebench knows only this."""
+"""What a transport must offer: it runs commands on a board. The rest of edgebench knows only this."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class CommandResult:
 class Stream(Protocol):
     """A running command with its standard input and output.
 
-    One thread may read while another writes. All methods but `stderr` and `close` raise ConnectionLost where the way
-    to the board is gone.
+    One thread may read while another writes. All methods but `stderr` and `close` raise ConnectionLost where the
+    connection to the board is gone.
     """
 
     def read(self, limit: int, *, timeout_s: float) -> bytes:
@@ -43,7 +43,7 @@ class Stream(Protocol):
     def write(self, data: bytes | memoryview) -> None:
         """Write all of `data` to the command's standard input.
 
-        A command that writes much without being read stops reading: then so does this.
+        It blocks while the command does not read, as one does that writes much and is not read itself.
 
         Raises:
             BrokenPipeError: the command no longer reads.
@@ -53,20 +53,20 @@ class Stream(Protocol):
         """Close the command's standard input."""
 
     def wait(self, *, timeout_s: float) -> int | None:
-        """Return the exit status (below 0: the signal), or None where it is not known in time or was never told."""
+        """Return the exit status (below 0: the signal), or None where the board does not report it in time."""
 
     def stderr(self) -> bytes:
         """Return what the command wrote to standard error so far, at most the last 64 KiB."""
 
     def close(self) -> None:
-        """Give the stream up; a command that still runs sees its input end."""
+        """Give up the stream; a command that still runs sees the end of its input."""
 
 
 class Transport(Protocol):
-    """A way to run commands on a board.
+    """Runs commands on a board.
 
-    `name` is the device's, for messages. `shares_files` says whether the board is this machine, so that files need no
-    push. An implementation inherits from this class and adds connect, start and close.
+    `name` is the device's, for messages. `shares_files` says whether the board is this machine, so that files need not
+    be pushed. An implementation inherits from this class and adds connect, start and close.
     """
 
     name: str
@@ -74,25 +74,25 @@ class Transport(Protocol):
 
     @abstractmethod
     def connect(self) -> None:
-        """Open the way; does nothing where it is open.
+        """Open the connection, unless it is open.
 
         Raises:
-            ConnectionFailed: it can't be opened (HostKeyError, AuthenticationError where that is why).
+            ConnectionFailed: it can't be opened; HostKeyError, AuthenticationError: for that reason.
         """
 
     @abstractmethod
     def start(self, argv: Sequence[str]) -> Stream:
-        """Start a command; each argument arrives as it is, whatever characters it has (but NUL, which none can have).
+        """Start a command; its arguments arrive unchanged, whatever characters they have (NUL is not possible).
 
-        A command that is not there or can't be executed ends with status 127 or 126, as in a shell.
+        A command that does not exist or can't be executed ends with status 127 or 126, as in a shell.
 
         Raises:
-            ConnectionLost: the way to the board is gone; `reconnect` may open it again.
+            ConnectionLost: the connection is gone; `reconnect` may open it again.
         """
 
     @abstractmethod
     def close(self) -> None:
-        """Close the way to the board, and every stream with it."""
+        """Close the connection, and every stream with it."""
 
     def reconnect(self) -> None:
         """Close what is left of the old connection and open a new one."""
@@ -148,7 +148,7 @@ class Transport(Protocol):
 
 
 def _feed(stream: Stream, data: bytes) -> None:
-    # Whatever goes wrong here, the reading side meets it too and says so.
+    # The reading side meets the same errors, and reports them.
     with suppress(ConnectionLost, BrokenPipeError):
         if data:
             stream.write(data)
@@ -156,7 +156,7 @@ def _feed(stream: Stream, data: bytes) -> None:
 
 
 class StderrTail:
-    """Drains a command's standard error in a thread, so that it can't block the command, and keeps the end of it.
+    """Drains a command's standard error in a thread, so that it can't block the command, and keeps its end.
 
     `read` returns the next bytes, b"" at the end; it must return once the stream is closed.
     """

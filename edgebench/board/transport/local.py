@@ -29,12 +29,12 @@ class LocalTransport(Transport):
         self._streams: list[LocalStream] = []
 
     def connect(self) -> None:
-        """There is nothing to open."""
+        """Do nothing: there is no connection."""
 
     def start(self, argv: Sequence[str]) -> Stream:
         try:
-            # Through sh, so that a missing command is status 127 and a message, as it is over SSH. A session of its
-            # own keeps the terminal's Ctrl-C from the command: the host decides when a run is stopped.
+            # Through sh, so that a missing command is status 127 and a message, as it is over SSH. In a session of its
+            # own, so that Ctrl-C in the terminal does not reach it: the host decides when a run is stopped.
             process = subprocess.Popen(
                 ["/bin/sh", "-c", 'exec "$@"', "sh", *argv],
                 stdin=subprocess.PIPE,
@@ -59,13 +59,13 @@ class LocalStream(Stream):
     """A subprocess and its pipes."""
 
     def __init__(self, process: subprocess.Popen[bytes], *, name: str) -> None:
-        assert process.stdin and process.stdout and process.stderr  # noqa: S101 - Popen was told so
+        assert process.stdin and process.stdout and process.stderr  # noqa: S101 - all three are pipes
         self._process = process
         self._stdin: IO[bytes] = process.stdin
         self._stdout: IO[bytes] = process.stdout
         self._stderr: IO[bytes] = process.stderr
         os.set_blocking(self._stdin.fileno(), False)
-        # Closing one end of this pipe wakes whoever waits in `write` or for standard error.
+        # Closing one end of this pipe wakes a thread that waits in `write` or for standard error.
         self._closing, self._waker = os.pipe()
         self._write_lock = threading.Lock()
         self._tail = StderrTail(self._read_stderr, name=name)
@@ -102,7 +102,7 @@ class LocalStream(Stream):
             status = self._process.wait(timeout_s)
         except subprocess.TimeoutExpired:
             return None
-        self._tail.join(_GRACE_S)  # what it wrote last may still be in the pipe
+        self._tail.join(_GRACE_S)  # its last output may still be in the pipe
         return status
 
     def stderr(self) -> bytes:

@@ -17,7 +17,7 @@ from edgebench.cli.options import verbosity_options
 from edgebench.errors import ConfigError, HostKeyError, UsageError
 
 if TYPE_CHECKING:
-    from edgebench.board.transport.known_hosts import HostKey
+    from edgebench.board.transport import HostKey
     from edgebench.device import Device
 
 DEFAULT_PUBLIC_KEY = "~/.ssh/id_ed25519.pub"
@@ -68,7 +68,7 @@ def command(
     Example:
       edgebench device add pi4 --host pi@10.0.0.4 --copy-id
     """
-    from edgebench.board.device_config import add_device
+    from edgebench.board import write_device
     from edgebench.device import config_paths, device_from_table, parse_address, read_devices
 
     address_user, address, address_port = parse_address(host)
@@ -85,7 +85,7 @@ def command(
     # All that can be wrong with the request is said before the board is contacted or a password asked for.
     device = device_from_table(name, {key: value for key, value in settings.items() if value is not None}, path=path)
     if path.exists() and name in read_devices(path) and not replace:
-        raise ConfigError(f"device {name!r} is already in {path}; try: --replace, or another name")
+        raise ConfigError(f"device {name!r} is already in {path}; try --replace, or another name")
     key_to_install = _public_key(public_key, identity_file) if copy_id else None
     if settings["host_key"] is None:
         settings["host_key"] = _confirmed_key(device)
@@ -93,7 +93,7 @@ def command(
         _install_key(
             dataclasses.replace(device, host_key=settings["host_key"]), key_to_install, from_stdin=password_stdin
         )
-    add_device(path, name, settings, replace=replace)
+    write_device(path, name, settings, replace=replace)
     click.echo(f"{name} is in {path}; next: edgebench device setup {name}")
 
 
@@ -110,7 +110,7 @@ def _normal_key(text: str) -> str:
     Raises:
         ConfigError: there is no key in the text.
     """
-    from edgebench.board.transport.known_hosts import HostKey
+    from edgebench.board.transport import HostKey
 
     words = text.split()
     for kind, blob in pairwise(words):
@@ -122,7 +122,7 @@ def _normal_key(text: str) -> str:
 
 def _confirmed_key(device: Device) -> str:
     """Return the board's host key once it is known to be right: from known_hosts, or by a yes at the terminal."""
-    from edgebench.board.transport.known_hosts import HostKey
+    from edgebench.board.transport import HostKey
     from edgebench.board.transport.ssh import fetch_host_key
 
     assert device.host is not None  # noqa: S101 - a board of edgebench.toml has one
@@ -147,7 +147,7 @@ def _confirmed_key(device: Device) -> str:
 
 def _known_keys(device: Device) -> list[HostKey]:
     """Return the keys that the user's and the system's known_hosts list for a board."""
-    from edgebench.board.transport.known_hosts import SSH_PORT, known_keys, lookup_name
+    from edgebench.board.transport import SSH_PORT, known_keys, lookup_name
 
     paths = [Path.home() / ".ssh" / "known_hosts", Path("/etc/ssh/ssh_known_hosts")]
     return known_keys(lookup_name(device.host or "", device.port or SSH_PORT), paths).accepted

@@ -12,7 +12,7 @@ from edgebench.cli.options import result_options
 from edgebench.cli.output import console, to_stdout, write_json
 
 if TYPE_CHECKING:
-    from edgebench.provision.checkup import Checkup
+    from edgebench.provision import Checkup
 
 
 @cloup.command("check")
@@ -28,8 +28,8 @@ def command(name: str, json_target: str | None) -> int:
       edgebench device check pi4
     """
     from edgebench.device import find_device
-    from edgebench.provision.checkup import check_device
-    from edgebench.report.checkup import overhead_findings
+    from edgebench.provision import check_device
+    from edgebench.report import overhead_findings
 
     checkup = check_device(find_device(name))
     checkup = dataclasses.replace(checkup, findings=(*checkup.findings, *overhead_findings(checkup)))
@@ -40,10 +40,11 @@ def command(name: str, json_target: str | None) -> int:
 
 
 def _show_findings(checkup: Checkup) -> None:
-    from edgebench.report.table import add_plain_row, plain_table
+    from edgebench.cli.hints import as_options
+    from edgebench.report import add_plain_row, plain_table
 
     verdict = "a measurement can be made" if checkup.can_measure else "no measurement can be made yet"
-    table = plain_table("what", "seen", "", "what mends it", title=f"{checkup.device}: {verdict}")
+    table = plain_table("what", "seen", "", "how to fix it", title=f"{checkup.device}: {verdict}")
     for finding in checkup.findings:
-        add_plain_row(table, finding.what, finding.seen, str(finding.state), finding.fix or "")
+        add_plain_row(table, finding.what, as_options(finding.seen), str(finding.state), finding.fix or "")
     console().print(table)

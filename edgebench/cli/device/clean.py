@@ -14,7 +14,7 @@ from edgebench.cli.output import console, to_stdout, write_json
 from edgebench.errors import UsageError
 
 if TYPE_CHECKING:
-    from edgebench.provision.maintenance import Cleanup
+    from edgebench.provision import Cleanup
 
 
 _BYTES = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "KI": 2**10, "MI": 2**20, "GI": 2**30}
@@ -42,7 +42,7 @@ def command(name: str, older_than: int | None, max_size: int | None, dry_run: bo
       edgebench device clean pi4 --older-than 30d --max-size 2GB
     """
     from edgebench.device import find_device
-    from edgebench.provision.maintenance import clean_device
+    from edgebench.provision import clean_device
 
     if older_than is None and max_size is None:
         raise UsageError("say what may go: --older-than 30d, --max-size 2GB, or both")
@@ -53,7 +53,7 @@ def command(name: str, older_than: int | None, max_size: int | None, dry_run: bo
 
 
 def _show_cleaned(cleaned: Cleanup) -> None:
-    from edgebench.report.table import add_plain_row, plain_table
+    from edgebench.report import add_plain_row, plain_table
 
     table = plain_table("what", "MB", "last used, days ago")
     table.columns[1].justify = table.columns[2].justify = "right"

@@ -23,10 +23,9 @@ def command(json_target: str | None) -> None:
     Example:
       edgebench device list
     """
-    from edgebench.device import configured_devices, find_device, load_profile, profile_names
+    from edgebench.device import list_devices, list_profiles
 
-    boards = [find_device("local"), *configured_devices().values()]
-    profiles = [load_profile(name) for name in profile_names()]
+    boards, profiles = list_devices(), list_profiles()
     write_json(
         json_target,
         {
@@ -36,7 +35,7 @@ def command(json_target: str | None) -> None:
     )
     if not to_stdout(json_target):
         return
-    from edgebench.report.table import add_plain_row, plain_table
+    from edgebench.report import add_plain_row, plain_table
 
     table = plain_table("device", "profile", "address", "python", "host key", "from", title="Boards")
     for board in boards:

@@ -7,7 +7,6 @@ import cloup
 
 from edgebench.cli.options import result_options
 from edgebench.cli.output import to_stdout, write_json
-from edgebench.errors import UsageError
 
 
 @cloup.command("release")
@@ -23,24 +22,10 @@ def command(name: str, force: bool, reason: str | None, json_target: str | None)
       edgebench device release pi4 --force --reason "CI job 812 hangs"
     """
     from edgebench.device import find_device
-    from edgebench.errors import BoardBusy
-    from edgebench.provision.maintenance import release_seen, see_lease
+    from edgebench.provision import release_device
 
-    device = find_device(name)
-    seen = see_lease(device)
-    holder, waiting = seen.holder, list(seen.waiting)
-    if holder is not None and not seen.is_ours and not force:
-        raise BoardBusy(
-            f"{name}: {holder} has the board since {holder.since}; to end that: "
-            f"edgebench device release {name} --force --reason '...'"
-        )
-    if holder is not None and not seen.is_ours and not reason:
-        raise UsageError("--force takes a --reason: it is told to whoever has the board")
-    released = release_seen(device, seen, reason=reason or "released by its own user")
-    write_json(
-        json_target,
-        {"device": name, "released": released.to_json() if released else None, "waiting": waiting},
-    )
+    done = release_device(find_device(name), force=force, reason=reason)
+    write_json(json_target, done.to_json())
     if to_stdout(json_target):
-        queue = f"; next: {waiting[0]}" if waiting else ""
-        click.echo(f"{name}: {f'taken from {released}' if released else 'nobody had the board'}{queue}")
+        queue = f"; next: {done.waiting[0]}" if done.waiting else ""
+        click.echo(f"{name}: {f'taken from {done.released}' if done.released else 'nobody had the board'}{queue}")

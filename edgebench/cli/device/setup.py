@@ -15,8 +15,7 @@ from edgebench.cli.output import check_json_target, console, progress_console, t
 from edgebench.errors import UsageError
 
 if TYPE_CHECKING:
-    from edgebench.provision.maintenance import Removal
-    from edgebench.provision.setup import Setup
+    from edgebench.provision import Removal, Setup
 
 
 @cloup.command("setup")
@@ -72,9 +71,7 @@ def command(
     """
     from edgebench.cli.live import LiveDisplay
     from edgebench.device import find_device
-    from edgebench.provision.maintenance import remove_setup
-    from edgebench.provision.plan import SetupPlan
-    from edgebench.provision.setup import set_up
+    from edgebench.provision import SetupPlan, remove_setup, set_up_device
 
     check_json_target(json_target)
     if remove:
@@ -96,7 +93,7 @@ def command(
         wait_s=wait_s,
     )
     with LiveDisplay(progress_console()) as display:
-        done = set_up(find_device(name), plan, partial(display, ""))
+        done = set_up_device(find_device(name), plan, partial(display, ""))
     write_json(json_target, done.to_json())
     if to_stdout(json_target):
         _show_setup(done)
@@ -104,12 +101,13 @@ def command(
 
 
 def _show_setup(done: Setup) -> None:
-    from edgebench.report.table import add_plain_row, plain_table
+    from edgebench.cli.hints import as_options
+    from edgebench.report import add_plain_row, plain_table
 
-    verdict = "ready" if done.is_ready else "not all that was asked for works"
-    table = plain_table("what", "seen", "", "what mends it", title=f"{done.device}: {verdict}")
+    verdict = "ready" if done.is_ready else "something requested does not work"
+    table = plain_table("what", "seen", "", "how to fix it", title=f"{done.device}: {verdict}")
     for finding in done.findings:
-        add_plain_row(table, finding.what, finding.seen, str(finding.state), finding.fix or "")
+        add_plain_row(table, finding.what, as_options(finding.seen), str(finding.state), finding.fix or "")
     console().print(table)
 
 

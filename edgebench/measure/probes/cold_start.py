@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from dataclasses import replace
 
-from edgebench.board.preflight import providers_for
+from edgebench.board import providers_for
 from edgebench.errors import AgentError, BoardError, LeaseLost, RunFailed
 from edgebench.figures import ColdStart
 from edgebench.measure.cells import Cell

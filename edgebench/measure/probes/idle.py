@@ -7,9 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from edgebench.analysis.energy import LEAST_READINGS, idle_power_uw, rails_of
-from edgebench.board.agent import RemoteAgent
-from edgebench.board.power import PowerState
+from edgebench.analysis import LEAST_READINGS, idle_power_uw, rails_of
+from edgebench.board import PowerState, RemoteAgent
 from edgebench.errors import AgentError, BoardBusy
 from edgebench.measure.cells import Cell
 from edgebench.measure.collect import collect_run

@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import replace
 
-from edgebench.board.preflight import providers_for
+from edgebench.board import providers_for
 from edgebench.errors import AgentError, RunFailed
 from edgebench.measure.cells import Cell
 from edgebench.measure.collect import collect_run

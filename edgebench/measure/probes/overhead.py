@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from edgebench.board.agent import RemoteAgent
+from edgebench.board import RemoteAgent
 from edgebench.errors import AgentError, EdgebenchError
 from edgebench.measure.cells import Cell
 from edgebench.measure.collect import collect_run
@@ -22,9 +22,7 @@ from edgebench.measure.context import Session
 from edgebench.measure.runs import LEASE_NS
 from edgebench.measure.scheduler import order_of_runs
 from edgebench.run import Overhead, Run
-from edgebench.stats.intervals import t_interval
-from edgebench.stats.ratio import estimate_ratio
-from edgebench.stats.verdicts import LEVEL
+from edgebench.stats import LEVEL, estimate_ratio, t_interval
 from edgebench_agent import protocol
 
 if TYPE_CHECKING:

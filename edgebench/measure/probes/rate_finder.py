@@ -6,8 +6,7 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import replace
 
-from edgebench.analysis.run_rules import utilisation
-from edgebench.analysis.validity import reasons_against
+from edgebench.analysis import reasons_against, utilisation
 from edgebench.errors import NotValid
 from edgebench.measure.cells import Cell
 from edgebench.measure.context import Session
@@ -15,8 +14,7 @@ from edgebench.measure.progress import progress_reporter
 from edgebench.measure.runs import RunEnded, measure_runs
 from edgebench.reason import ReasonCode
 from edgebench.run import Run
-from edgebench.stats.percentiles import MINIMUM_COUNTS, percentile_bound_holds, quantiles
-from edgebench.stats.rate_search import Probe, RateSearch
+from edgebench.stats import MINIMUM_COUNTS, Probe, RateSearch, percentile_bound_holds, quantiles
 from edgebench.workload import RunPlan, Scenario
 
 #: Queries of a probe: so many that p99 holds with three of them over the bound.

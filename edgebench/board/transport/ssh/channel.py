@@ -35,10 +35,10 @@ class SshStream(Stream):
             raise TimeoutError(f"no output for {timeout_s:g} s")
         try:
             data: bytes = self._channel.recv(limit)
-        except BROKEN as error:  # it also tells the board that there is room for more
+        except BROKEN as error:  # recv also sends: that there is room for more
             raise ConnectionLost(f"{self._name}: the connection broke") from error
         if not data and not self._ended():
-            # A cut looks like an end: no bytes. Only an end was announced.
+            # No bytes: the end or a cut. The server announces an end.
             raise ConnectionLost(f"{self._name}: the connection broke")
         return data
 
@@ -77,14 +77,14 @@ class SshStream(Stream):
         return count
 
     def end_input(self) -> None:
-        self._tell(self._channel.shutdown_write)
+        self._request(self._channel.shutdown_write)
 
     def wait(self, *, timeout_s: float) -> int | None:
         if not self._channel.status_event.wait(max(0.0, timeout_s)):
             return None
         if not self._ended():
             raise ConnectionLost(f"{self._name}: the connection broke")
-        self._tail.join(limits.ANSWER_S)  # what it wrote last may still be on its way
+        self._tail.join(limits.ANSWER_S)  # its last output may still be on its way
         status: int = self._channel.exit_status
         return status if status != -1 else exit_signal(self._channel)
 
@@ -95,18 +95,18 @@ class SshStream(Stream):
         if not self.closed:
             self.closed = True
             with suppress(ConnectionLost):
-                self._tell(self._channel.close)
+                self._request(self._channel.close)
             self.join()
 
     def abandon(self) -> None:
-        """Count as closed; the connection itself is about to be."""
+        """Mark it as closed: the connection is about to be closed with all its channels."""
         self.closed = True
 
     def join(self) -> None:
         """Wait for the thread that drains standard error; the channel is closed."""
         self._tail.join(limits.ANSWER_S)
 
-    def _tell(self, request: Callable[[], None]) -> None:
+    def _request(self, request: Callable[[], None]) -> None:
         try:
             request()
         except BROKEN as error:

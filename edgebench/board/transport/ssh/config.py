@@ -8,14 +8,14 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-_MAX_DEPTH = 16  # OpenSSH's own
+_MAX_DEPTH = 16  # as in OpenSSH
 
 
 def ssh_config_text() -> str:
     """Return the user's and then the system's configuration as one text; empty where there is none."""
     user = Path.home() / ".ssh"
     system = Path("/etc/ssh")
-    # The system's part must not continue the user's last Host block.
+    # The system's part must not belong to the user's last Host block.
     return "\n".join(
         ["Host *", *_lines(user / "config", user, 0), "Host *", *_lines(system / "ssh_config", system, 0), ""]
     )
@@ -37,7 +37,7 @@ def _lines(path: Path, folder: Path, depth: int) -> list[str]:
         elif depth < _MAX_DEPTH:
             for argument in arguments:
                 lines += _included(argument.strip('"'), folder, depth)
-            lines.append(block)  # what follows belongs to the block that the Include stood in
+            lines.append(block)  # the lines below belong to the block in which the Include stands
     return lines
 
 

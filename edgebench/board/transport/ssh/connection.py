@@ -28,8 +28,8 @@ from edgebench.errors import BoardError, ConfigError, ConnectionLost
 class SshTransport(Transport):
     """Commands on a board through one SSH connection.
 
-    ~/.ssh/config counts (aliases, users, ports, keys, jump hosts, known hosts); what the device says comes first.
-    Login is by agent or key file; `password` is for installing a key and is then the only way tried.
+    ~/.ssh/config applies (aliases, users, ports, keys, jump hosts, known hosts); the device's settings come first.
+    Login is by SSH agent or key file, or by `password` alone, to install a key.
 
     Raises:
         ConfigError: the device has no host, or its pinned key or ~/.ssh/config is not valid.
@@ -77,7 +77,7 @@ class SshTransport(Transport):
             raise ConnectionLost(f"{self.name}: there is no connection to the board")
         try:
             channel = session.open_session(timeout=limits.ANSWER_S)
-            # exec_command waits for its answer without a limit; closing the channel ends that.
+            # exec_command waits for its answer without a limit; closing the channel ends the wait.
             watchdog = threading.Timer(limits.ANSWER_S, channel.close)
             watchdog.daemon = True
             watchdog.start()

@@ -14,10 +14,9 @@ from edgebench.errors import BoardError, ConfigError
 
 
 def fetch_host_key(host: str, port: int | None = None) -> tuple[str, str]:
-    """Return the key that a server shows ("ssh-ed25519 AAAA...") and its fingerprint, without logging in.
+    """Return the host key of a server ("ssh-ed25519 AAAA...") and its fingerprint, without logging in.
 
-    It is not verified by anything: a person compares the fingerprint, and pins the key. Jump hosts on the way are
-    verified as always.
+    Nothing verifies it: a person compares the fingerprint, and pins the key. Jump hosts are verified as always.
 
     Raises:
         ConnectionFailed: the server can't be reached.
@@ -35,7 +34,7 @@ def fetch_host_key(host: str, port: int | None = None) -> tuple[str, str]:
     raise AssertionError("unreachable: the last hop always ends in HostKeyShown")
 
 
-# The key comes on standard input: nothing of it passes through the shell. Prints what was done.
+# The key comes on standard input, so that no shell interprets it. Prints what was done.
 _INSTALL_KEY = """
 set -e
 umask 077
@@ -53,7 +52,7 @@ echo added
 
 
 def install_public_key(device: Device, public_key: str, password: str) -> bool:
-    """Log in with the password once and add a public key to the board's authorized_keys; check that it opens the door.
+    """Log in with the password, add a public key to the board's authorized_keys, and check that it is accepted.
 
     Args:
         public_key: one line, as in id_ed25519.pub.
@@ -62,7 +61,7 @@ def install_public_key(device: Device, public_key: str, password: str) -> bool:
 
     Raises:
         ConfigError: `public_key` is not one.
-        AuthenticationError: the password is refused, or the key still is afterwards.
+        AuthenticationError: the password is refused, or the key is still refused afterwards.
         BoardError: the board's authorized_keys can't be written.
         ConnectionFailed: the board can't be reached, or its host key is not the known one.
     """

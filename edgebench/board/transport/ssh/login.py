@@ -22,17 +22,17 @@ _DEFAULT_KEYS = ("id_ed25519", "id_ecdsa", "id_rsa")
 
 @dataclass(frozen=True)
 class Login:
-    """How to log in at one hop."""
+    """How to log in on one host of a route."""
 
     device: str  # its name, for messages
-    command: str  # the same by hand, for messages
+    command: str  # the ssh command for the same login, for messages
     identity_file: str | None = None
     pinned: HostKey | None = None
     password: str | None = None
 
     @staticmethod
     def of(device: Device, hop: Connection, *, password: str | None, last: bool) -> Login:
-        """Return the login for a hop: only the last one is the board itself, with its own key, pin and password."""
+        """Return the login for a hop: only the last one is the board, with its key, pinned host key and password."""
         if not last:
             return Login(f"{device.name}: jump host", ssh_command(hop))
         return Login(
@@ -44,7 +44,7 @@ class Login:
         )
 
     def strategy(self, ssh_config: Any, fabric_config: Config, username: str) -> AuthStrategy:
-        """Return what Fabric asks to log in; never anything that prompts."""
+        """Return what Fabric logs in with; it never prompts."""
         if self.password is not None:
             return _PasswordLogin(self, ssh_config, username)
         return _KeyLogin(self, ssh_config, username)
@@ -71,7 +71,7 @@ class _PasswordLogin(AuthStrategy):  # type: ignore[misc]
 
 
 class _KeyLogin(AuthStrategy):  # type: ignore[misc]
-    """Key files that were named, then the agent's keys, then the default files; never a question."""
+    """Tries key files that were named, then the SSH agent's keys, then the default files; it never prompts."""
 
     def __init__(self, login: Login, ssh_config: Any, username: str) -> None:
         super().__init__(ssh_config)
@@ -109,7 +109,7 @@ class _KeyLogin(AuthStrategy):  # type: ignore[misc]
         return not further
 
     def _keys(self, agent: Any) -> Iterator[tuple[str, Any]]:
-        """Yield what to try, each key once."""
+        """Yield the keys to try with their descriptions, each key once."""
         seen: set[bytes] = set()
         named = [self._login.identity_file] if self._login.identity_file else self.ssh_config.get("identityfile", [])
         default = [] if named else [str(Path.home() / ".ssh" / name) for name in _DEFAULT_KEYS]

@@ -21,23 +21,23 @@ def find_route(host: str, user: str | None, port: int | None) -> list[Connection
     try:
         if any(character.isspace() or character in "*?!," for character in host):
             raise ValueError("not a host's name")
-        # In the first rule, so that %p in a ProxyCommand is the port that the device says.
+        # In the first rule, so that %p in a ProxyCommand is the device's port.
         first = f"Host {host}\n  Port {port}\n" if port is not None else ""
         rules = paramiko.SSHConfig.from_text(first + ssh_config_text())
         return _chain(rules, host, user, port, frozenset())
     except (paramiko.ConfigParseError, ValueError) as error:
-        raise ConfigError(f"can't find the way to {host!r}, as ~/.ssh/config tells it: {error}") from error
+        raise ConfigError(f"can't find a route to {host!r} with ~/.ssh/config: {error}") from error
 
 
 def _chain(rules: Any, host: str, user: str | None, port: int | None, through: frozenset[str]) -> list[Connection]:
-    # Fabric would visit several jump hosts in the reverse of OpenSSH's order, and checks no jump host's key.
+    # Fabric visits several jump hosts in the reverse of OpenSSH's order, and does not check their host keys.
     settings = rules.lookup(host)
     jumps = settings.get("proxyjump", "none")
     hops: list[Connection] = []
     for jump in [] if _says_none(jumps) else jumps.split(","):
         way = Connection(jump.strip().removeprefix("ssh://"), config=_fabric_config(rules), gateway=False)
         if way.original_host in through or way.original_host == host:
-            continue  # a rule for all hosts covers the jump host itself
+            continue  # a rule for all hosts also matches the jump host itself
         if hops:
             hops.append(_connection(rules, way.original_host, way.user, way.port, gateway=hops[-1]))
         else:
@@ -47,7 +47,7 @@ def _chain(rules: Any, host: str, user: str | None, port: int | None, through: f
 
 
 def _says_none(value: str) -> bool:
-    """Return whether a ProxyJump says that there is none."""
+    """Return whether a ProxyJump means: no jump host."""
     return value.strip().lower() in ("", "none")
 
 
@@ -56,7 +56,7 @@ def _connection(rules: Any, host: str, user: str | None, port: int | None, *, ga
 
 
 def _fabric_config(rules: Any) -> Config:
-    # lazy: what a fabric.yml or fabric.py of the user says must not change how boards are reached.
+    # lazy: a fabric.yml or fabric.py of the user must not change how boards are reached.
     return Config(ssh_config=rules, lazy=True)
 
 

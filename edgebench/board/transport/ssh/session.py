@@ -18,19 +18,19 @@ logging.getLogger("paramiko").addHandler(logging.NullHandler())
 def preferred_ciphers(known: Sequence[str]) -> list[str]:
     """Return the ciphers in the order to offer them: AES-GCM, then what the library prefers.
 
-    GCM encrypts and authenticates in one pass; CTR, the library's first choice, needs an HMAC besides. With AES
-    instructions on both sides that decides it. Without (a Raspberry Pi 4, say), GCM was as fast as CTR + HMAC-SHA-256
-    where only the AES and carry-less multiplication instructions were masked (319 and 317 MB/s, OpenSSL 3.0, one x86
-    core), and faster in plain C (182 and 154 MB/s). So no kind of board wants another order; ChaCha20, which would
-    beat both there, paramiko doesn't have.
+    GCM encrypts and authenticates in one pass; CTR, the library's first choice, needs an HMAC in addition. With AES
+    instructions on both sides GCM is therefore faster. Without them (a Raspberry Pi 4, say), GCM was as fast as CTR +
+    HMAC-SHA-256 where only the AES and carry-less multiplication instructions were masked (319 and 317 MB/s, OpenSSL
+    3.0, one x86 core), and faster in plain C (182 and 154 MB/s). So one order fits every kind of board. paramiko does
+    not have ChaCha20, which would be faster than both there.
     """
     return sorted(known, key=lambda name: "gcm" not in name)
 
 
 class Packetizer(paramiko.packet.Packetizer):  # type: ignore[misc]
-    """paramiko's packets, but a write that gets nowhere ends.
+    """paramiko's packets, with an end to writes that make no progress.
 
-    TCP_USER_TIMEOUT does that for a socket. Through a jump host the "socket" is a channel, and paramiko would wait
+    TCP_USER_TIMEOUT ends them for a socket. Through a jump host the "socket" is a channel, and paramiko would wait
     for room in it for ever.
     """
 
@@ -42,7 +42,7 @@ class Packetizer(paramiko.packet.Packetizer):  # type: ignore[misc]
         """Write all of `out`.
 
         Raises:
-            EOFError: the connection is gone, or given up.
+            EOFError: the connection is gone, or was given up.
         """
         view = memoryview(out)
         deadline = time.monotonic() + limits.WRITE_STALL_S
@@ -63,13 +63,13 @@ class Packetizer(paramiko.packet.Packetizer):  # type: ignore[misc]
 
 
 class Session(paramiko.Transport):  # type: ignore[misc]
-    """paramiko's session, with the host keys and ciphers that we want, and exit-signal, which paramiko drops."""
+    """paramiko's session with our preferred host keys and ciphers, and with exit-signal, which paramiko ignores."""
 
     def __init__(self, sock: Any, *, key_kinds: Sequence[str], disabled_algorithms: Any = None) -> None:
         super().__init__(sock, disabled_algorithms=disabled_algorithms, packetizer_class=Packetizer)
         options = self.get_security_options()
         options.ciphers = preferred_ciphers(options.ciphers)
-        # The server must show a key of a kind that is known, if it has one. An RSA key signs by newer names.
+        # The server must show a known kind of key, if it has one. RSA keys sign under newer names.
         wanted = [name for kind in key_kinds for name in (kind, *_RSA_SIGNATURES.get(kind, ()))]
         options.key_types = sorted(options.key_types, key=lambda kind: kind not in wanted)
         self.banner_timeout = self.handshake_timeout = limits.CONNECT_S

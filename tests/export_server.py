@@ -1,0 +1,250 @@
+"""Exports that share their imports: a process that has imported torch and the converters, and forks for each export.
+
+An export runs in a process of its own, and most of that process's time goes into imports (torch, transformers,
+litert-torch: 10 to 20 s of CPU). In tests `edgebench.export` starts this file instead of the
+worker: a client that hands its standard streams, environment and working folder to the server, waits for the fork that
+runs the worker's own `main`, and ends as the fork ended, with its status or by its signal. The first client starts the
+server; it serves all processes of pytest-xdist, and ends with their parent.
+
+A command `edgebench ...` of its own does not know the server and starts the worker as ever; a test takes the fixture
+`own_imports` where that matters inside this process.
+"""
+
+from __future__ import annotations
+
+import array
+import contextlib
+import fcntl
+import gc
+import importlib
+import json
+import os
+import selectors
+import signal
+import socket
+import subprocess
+import sys
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+WORKER = "edgebench.export.worker"
+#: What exports import. What is not installed is left out, as exports do.
+_PRELOADED = (
+    WORKER,
+    "torch.onnx._internal.exporter._core",
+    "transformers.models.xlm_roberta.modeling_xlm_roberta",
+    "onnxscript",
+    "onnx_ir.passes.common",
+    "onnxruntime",
+    "safetensors.torch",
+    "tokenizers",
+    "litert_torch",
+    "ai_edge_quantizer.quantizer",
+)
+_STREAMS = 3
+_SERVER_LOST = 70  # the client's exit status
+
+
+# --- for the tests ----------------------------------------------------------------------------------------------
+
+
+def client_command(path: Path, session: int) -> tuple[str, ...]:
+    """Return what to start instead of the worker.
+
+    Args:
+        path: of the server's socket, the same in all processes of a session.
+        session: the process that the server ends with.
+
+    The worker's name is in the command: tests find exports by that.
+    """
+    return (sys.executable, "-I", "-S", __file__, str(path), str(session), WORKER)
+
+
+# --- the client -------------------------------------------------------------------------------------------------
+
+
+def run_client(path: Path, session: int) -> None:
+    """Have the server fork for this process, and end as the fork ends."""
+    request = json.dumps({"environment": dict(os.environ), "folder": str(Path.cwd())}).encode()
+    with _connect_or_start(path, session) as connection:
+        streams = array.array("i", range(_STREAMS))
+        connection.sendmsg([len(request).to_bytes(4, "big")], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, streams)])
+        connection.sendall(request)
+        for stream in range(_STREAMS):  # whoever reads our output waits for the fork's end of it
+            os.close(stream)
+        answer = connection.recv(4)
+    status = int.from_bytes(answer, "big", signed=True) if answer else _SERVER_LOST
+    if status < 0:
+        os.kill(os.getpid(), -status)
+    os._exit(status)
+
+
+def _connect_or_start(path: Path, session: int) -> socket.socket:
+    with contextlib.suppress(OSError):
+        return _connect(path)
+    with path.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with contextlib.suppress(OSError):  # another client has started it
+            return _connect(path)
+        path.unlink(missing_ok=True)
+        log = path.with_suffix(".log")
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-P", __file__, str(path), str(session)],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,  # Ctrl-C is for the tests
+            )
+        while process.poll() is None:
+            with contextlib.suppress(OSError):
+                return _connect(path)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(0.05)
+    sys.exit(f"the export server ended with {process.returncode}: {log.read_text()[-2000:]}")
+
+
+def _connect(path: Path) -> socket.socket:
+    connection = socket.socket(socket.AF_UNIX)
+    try:
+        connection.connect(str(path))
+    except OSError:
+        connection.close()
+        raise
+    return connection
+
+
+# --- the server -------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class _Fork:
+    pid: int
+    client: socket.socket
+
+
+class Server:
+    """Forks for each client; ends when the session does."""
+
+    def __init__(self, path: Path, session: int) -> None:
+        self._session = os.pidfd_open(session)
+        for name in _PRELOADED:
+            with contextlib.suppress(ImportError):
+                importlib.import_module(name)
+        gc.freeze()  # collecting garbage in a fork would copy what it only reads
+        self._forks: list[_Fork] = []
+        self._children, self._wake = socket.socketpair()
+        for one in (self._children, self._wake):
+            one.setblocking(False)
+        signal.set_wakeup_fd(self._wake.fileno())
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(str(path))
+        self._listener.listen(16)
+        self._clients: set[socket.socket] = set()
+        self._selector = selectors.DefaultSelector()
+        for file in (self._session, self._children, self._listener):
+            self._selector.register(file, selectors.EVENT_READ)
+
+    def serve(self) -> None:
+        """Serve until the session's process ends."""
+        while True:
+            for key, _ in self._selector.select():
+                if key.fileobj == self._session:
+                    return
+                if key.fileobj is self._listener:
+                    self._accept()
+                elif key.fileobj is self._children:
+                    self._children.recv(4096)
+                    self._reap()
+                elif isinstance(key.fileobj, socket.socket) and key.fileobj in self._clients:
+                    self._receive(key.fileobj)
+
+    def _accept(self) -> None:
+        connection, _ = self._listener.accept()
+        self._clients.add(connection)
+        self._selector.register(connection, selectors.EVENT_READ)
+
+    def _receive(self, connection: socket.socket) -> None:
+        """Fork for a request; where the other side is gone, end what ran for it."""
+        head, messages, _, _ = connection.recvmsg(4, socket.CMSG_SPACE(_STREAMS * 4))
+        if head:
+            streams = array.array("i")
+            for _, _, data in messages:
+                streams.frombytes(data)
+            request = json.loads(_read(connection, int.from_bytes(head, "big")))
+            pid = os.fork()
+            if pid == 0:
+                self._run(streams, request)
+            for stream in streams:
+                os.close(stream)
+            self._forks.append(_Fork(pid, connection))
+            return
+        for fork in self._forks:
+            if fork.client is connection:
+                os.kill(fork.pid, signal.SIGKILL)
+        self._forget(connection)
+
+    def _reap(self) -> None:
+        for fork in list(self._forks):
+            pid, status = os.waitpid(fork.pid, os.WNOHANG)
+            if not pid:
+                continue
+            self._forks.remove(fork)
+            if fork.client in self._clients:
+                with contextlib.suppress(OSError):
+                    fork.client.sendall(os.waitstatus_to_exitcode(status).to_bytes(4, "big", signed=True))
+                self._forget(fork.client)
+
+    def _forget(self, connection: socket.socket) -> None:
+        self._selector.unregister(connection)
+        self._clients.remove(connection)
+        connection.close()
+
+    def _run(self, streams: array.array[int], request: dict[str, Any]) -> None:
+        """Be the worker, in a fork; does not return."""
+        status = 1
+        try:
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            for number, stream in enumerate(streams):
+                os.dup2(stream, number)
+                os.close(stream)
+            for one in (self._listener, self._children, self._wake, *self._clients):
+                one.close()
+            self._selector.close()
+            os.environ.clear()
+            os.environ.update(request["environment"])
+            os.chdir(request["folder"])
+            sys.argv = [WORKER]
+            importlib.import_module(WORKER).main()
+            status = 0
+        except SystemExit as error:
+            status = error.code if isinstance(error.code, int) else 1
+        except BaseException:  # noqa: BLE001 - a fork must not return to the server's loop
+            traceback.print_exc()
+        finally:
+            with contextlib.suppress(OSError, ValueError):
+                sys.stdout.flush()
+                sys.stderr.flush()
+            os._exit(status)
+
+
+def _read(connection: socket.socket, size: int) -> bytes:
+    content = b""
+    while len(content) < size:
+        part = connection.recv(size - len(content))
+        if not part:
+            break
+        content += part
+    return content
+
+
+if __name__ == "__main__":
+    socket_path, session_process, *rest = sys.argv[1:]
+    if rest == [WORKER]:
+        run_client(Path(socket_path), int(session_process))
+    else:
+        Server(Path(socket_path), int(session_process)).serve()

@@ -1,0 +1,136 @@
+"""Everything that the commands do, by the public names of edgebench. Checked by `mypy --strict`, never run."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import edgebench
+
+
+def listen(event: edgebench.Event) -> None:
+    if isinstance(event, edgebench.LogMessage):
+        print(event.text)
+
+
+def listen_to_boards(board: str, event: edgebench.Event) -> None:
+    print(board, event)
+
+
+def devices() -> edgebench.Device:
+    """`edgebench device`: add, list, set up, check, clean and release."""
+    key, fingerprint = edgebench.fetch_host_key("10.0.0.4", 22)
+    print(fingerprint)
+    added: edgebench.Device = edgebench.add_device("pi4", "pi@10.0.0.4", profile="pi4", host_key=key, replace=True)
+    is_new: bool = edgebench.install_public_key(added, "ssh-ed25519 AAAA me", "password")
+    known: list[edgebench.Device] = edgebench.list_devices()
+    profiles: list[edgebench.DeviceProfile] = edgebench.list_profiles()
+    print(is_new, [device.name for device in known], [profile.title for profile in profiles])
+    plan = edgebench.SetupPlan(runtimes=("onnxruntime",), upgrade=True)
+    setup: edgebench.Setup = edgebench.set_up_device(added, plan, listen)
+    checkup: edgebench.Checkup = edgebench.check_device(added)
+    print(setup.is_ready, checkup.can_measure)
+    cleanup: edgebench.Cleanup = edgebench.clean_device(added, older_than_s=86_400, keep_bytes=10**9, dry_run=True)
+    release: edgebench.Release = edgebench.release_device(added, force=True, reason="the job hangs")
+    holder: edgebench.Holder | None = release.released
+    removal: edgebench.Removal = edgebench.remove_setup(added, on_event=listen)
+    print(cleanup.removed_bytes, holder, removal.left)
+    return edgebench.find_device("pi4")
+
+
+def profiles(device: edgebench.Device, store: edgebench.Store) -> list[edgebench.Measurement]:
+    """`edgebench profile` and `edgebench runs resume`."""
+    measurement: edgebench.Measurement = edgebench.profile(
+        "runs/xnli-multi",
+        device="pi4",
+        format="onnx-int8",
+        workload=edgebench.Workload(lang="sw", padding=edgebench.Padding.BUCKET),
+        plan=edgebench.RunPlan(runs=6, min_count=100),
+        scores="scores.csv",
+        store=".edgebench",
+        on_event=listen,
+    )
+    p95: float | None = measurement.latency_ms.p95
+    first: edgebench.Run = measurement.runs[0]
+    scores: tuple[edgebench.Score, ...] = tuple(measurement.scores)
+    print(p95, first.latencies_ns.mean(), scores)
+    request = edgebench.Request(
+        device=device,
+        models=("runs/xnli-english", "runs/xnli-multi"),
+        formats=(edgebench.Format.ONNX_INT8,),
+        workloads=(edgebench.Workload(scenario=edgebench.Scenario.SERVER, queries_per_s=5.0),),
+        alternate=False,
+        overhead=False,
+    )
+    edgebench.set_up_for(request, listen)
+    rows: list[edgebench.ScoreRow] = edgebench.read_scores(Path("scores.csv"))
+    together: list[edgebench.Measurement] = edgebench.profile_all(request, store=store, scores=rows, on_event=listen)
+    again: list[edgebench.Measurement] = edgebench.resume("20250101T120000-1a2b3c", store=store, scores=rows)
+    results: list[edgebench.BoardResult] = edgebench.run_sessions(
+        {device.name: partial(edgebench.profile_all, request, store=store)}, on_event=listen_to_boards
+    )
+    tuned: edgebench.Tuned = edgebench.tune("runs/xnli-multi", ["threads"], device=device, store=store)
+    print(tuned.sentence, [result.error for result in results])
+    return [*together, *again]
+
+
+def exports() -> edgebench.Artifact:
+    """`edgebench export`."""
+    exported: edgebench.Exported = edgebench.export_model("runs/xnli-multi", "onnx-int8", out=Path("exported"))
+    variant: edgebench.Variant = exported.variant
+    texts = edgebench.read_parallel(Path("texts.json"))
+    compared: list[edgebench.FormatResult] = edgebench.compare_formats("runs/encoder", texts=texts, device="local")
+    print(variant.name, [each.error for each in compared])
+    return exported.artifact
+
+
+def lineage() -> edgebench.Lineage:
+    task = edgebench.IntermediateTask(name="MNLI", kind=edgebench.TrainingKind.ENGLISH, languages=("en",))
+    return edgebench.Lineage(base="xlm-roberta-base", intermediate=(task,), target="xnli", seed=1)
+
+
+def scores(artifact: edgebench.Artifact, store: edgebench.Store) -> None:
+    """`edgebench evaluate` and `edgebench scores`."""
+    evaluation: edgebench.Evaluation = edgebench.evaluate(
+        "runs/xnli-multi", tasks=["xnli"], data="download", langs=["sw"], device="pi4", store=store, on_event=listen
+    )
+    folder: edgebench.FolderScores = edgebench.score_predictions(Path("predictions"), Path("labels"))
+    whose = edgebench.Provenance(variant="xnli-multi", artifact_sha256=artifact.sha256)
+    imported: edgebench.ImportedScores = edgebench.import_scores(Path("report.json"), whose)
+    edgebench.write_scores(Path("scores.csv"), imported.rows)
+    print(evaluation.to_json(), folder.overall)
+
+
+def compares(measurements: list[edgebench.Measurement], store: edgebench.Store) -> None:
+    """`edgebench compare` and `edgebench runs`."""
+    comparison: edgebench.Comparison = edgebench.compare(measurements[0], measurements[1], margin=0.03)
+    pairs: list[edgebench.PairedComparison] = edgebench.compare_stored(
+        "xnli-english", "xnli-multi", store=store, scores="scores.csv", allow=["governor"]
+    )
+    print(comparison.verdict, [pair.verdict for pair in pairs])
+    stored: list[edgebench.Measurement] = store.measurements(device="pi4")
+    shown: edgebench.Measurement = store.measurement(stored[0].id)
+    count: int = store.export(Path("latencies.csv"), ids=[shown.id], kind="csv")
+    print(count)
+
+
+def studies(store: edgebench.Store) -> None:
+    """`edgebench study`."""
+    study: edgebench.Study = edgebench.read_study(Path("STUDY.toml"))
+    status: edgebench.StudyStatus = edgebench.study_status(study, store)
+    if not status.done:
+        measured: list[edgebench.Measurement] = edgebench.run_study(study, store, on_event=listen)
+        print(len(measured), status.estimated_remaining_s)
+    report: edgebench.StudyReport = edgebench.study_report(study, store, allow_variant_scores=True)
+    Path("report.md").write_text(edgebench.study_markdown(report), encoding="utf-8")
+
+
+def main() -> None:
+    print(edgebench.__version__, lineage())
+    store = edgebench.Store(".edgebench")
+    try:
+        compares(profiles(devices(), store), store)
+        scores(exports(), store)
+        studies(store)
+    except edgebench.EdgebenchError as error:
+        print(error)
