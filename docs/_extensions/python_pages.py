@@ -50,7 +50,7 @@ def overview() -> str:
     lines = [
         "# Python API",
         "",
-        "Everything that a command does, a function or class of `edgebench` does. "
+        "The functions and classes that other projects may use. Other names of the package may change without notice. "
         "Names are loaded when they are first used, so `import edgebench` is fast.",
         "",
     ]
