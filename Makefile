@@ -5,7 +5,7 @@ BIN := .venv/bin
 JOBS ?= 2
 PYTEST := $(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: venv profile test test-openssh test-arm64 check docs bench bench-large clean
+.PHONY: venv profile test test-fast test-openssh test-arm64 check docs bench bench-large clean
 
 venv: .venv/.complete
 
@@ -22,6 +22,10 @@ profile: venv
 
 test: venv
 	$(PYTEST) -m 'not openssh and not arm64'
+
+# For work in between: no export, no SSH server.
+test-fast: venv
+	$(PYTEST) -m 'not slow and not openssh and not arm64'
 
 test-openssh: venv
 	$(BIN)/pytest -m openssh
