@@ -1,7 +1,7 @@
 # The two commands of the README are `make profile` and `make test`; both build what they need.
 PYTHON ?= python3
 BIN := .venv/bin
-# Tests run side by side, a file's in one process; the short files come last. An export takes up to 3 GB of memory.
+# Tests run side by side, a file's in one process, files with slow tests first (tests/conftest.py).
 JOBS ?= 2
 PYTEST := $(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
