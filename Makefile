@@ -1,11 +1,11 @@
 # The two commands of the README are `make profile` and `make test`; both build what they need.
 PYTHON ?= python3
 BIN := .venv/bin
-# Tests run side by side, a file's in one process; the short files come last. An export takes up to 3 GB of memory.
+# Tests run side by side, a file's in one process, files with slow tests first (tests/conftest.py).
 JOBS ?= 2
 PYTEST := $(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: venv profile test test-openssh test-arm64 check docs bench bench-large clean
+.PHONY: venv profile test test-fast test-openssh test-arm64 check docs bench bench-large clean
 
 venv: .venv/.complete
 
@@ -22,6 +22,10 @@ profile: venv
 
 test: venv
 	$(PYTEST) -m 'not openssh and not arm64'
+
+# For work in between: no export, no SSH server.
+test-fast: venv
+	$(PYTEST) -m 'not slow and not openssh and not arm64'
 
 test-openssh: venv
 	$(BIN)/pytest -m openssh

@@ -23,7 +23,23 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
+# Two processes on two cores: torch's threads would only wait for each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+#: Of tests that `make test-fast` leaves out: they start an SSH server, or export.
+SLOW_FIXTURES = {"new_board", "cache"}
+
 NewBoard = Callable[[str], "SshBoard"]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what is slow, and put its files first: of two processes, none is left alone with a long one at the end."""
+    slow_files = set()
+    for item in items:
+        if item.get_closest_marker("export") or SLOW_FIXTURES.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker("slow")
+            slow_files.add(item.path)
+    items.sort(key=lambda item: item.path not in slow_files)
 
 
 @pytest.fixture(autouse=True)

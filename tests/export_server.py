@@ -6,8 +6,8 @@ worker: a client that hands its standard streams, environment and working folder
 runs the worker's own `main`, and ends as the fork ended, with its status or by its signal. The first client starts the
 server; it serves all processes of pytest-xdist, and ends with their parent.
 
-A command `edgebench ...` of its own does not know the server and starts the worker as ever; a test takes the fixture
-`own_imports` where that matters inside this process.
+Tests start a command that exports with `edgebench_command()`; a plain `python -m edgebench` does not know the server
+and starts the worker as ever. A test takes the fixture `own_imports` where that matters inside this process.
 """
 
 from __future__ import annotations
@@ -60,6 +60,17 @@ def client_command(path: Path, session: int) -> tuple[str, ...]:
     The worker's name is in the command: tests find exports by that.
     """
     return (sys.executable, "-I", "-S", __file__, str(path), str(session), WORKER)
+
+
+def edgebench_command() -> list[str]:
+    """Return what starts `edgebench` in a process of its own whose exports are those of this process."""
+    from edgebench.export import isolation
+
+    code = (
+        "import sys; from edgebench.export import isolation; from edgebench.cli import main; "
+        f"isolation.WORKER = {isolation.WORKER!r}; main(sys.argv[1:])"
+    )
+    return [sys.executable, "-c", code]
 
 
 # --- the client -------------------------------------------------------------------------------------------------

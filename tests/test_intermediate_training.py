@@ -17,9 +17,9 @@ from edgebench.study import read_study
 from edgebench.variant import INTERMEDIATE_TASKS, Lineage, TrainingKind
 from tests.evaluation.conftest import write_tokenizer
 from tests.export.conftest import build
+from tests.needed import need
 
-for needed in ("torch", "transformers", "accelerate", "datasets"):
-    pytest.importorskip(needed, reason=f"{needed} is not installed: pip install 'edgebench[examples]'")
+need("torch", "transformers", "accelerate", "datasets")
 
 pytestmark = pytest.mark.export
 EXAMPLE = Path(__file__).parents[1] / "examples" / "intermediate_training"

@@ -28,6 +28,7 @@ from edgebench.errors import TooFewRuns
 from tests.board.ssh_board import SshBoard, write_key
 from tests.evaluation.conftest import NLI, texts, write_tokenizer, write_xnli
 from tests.export.conftest import build
+from tests.needed import need
 
 ROOT = Path(__file__).parents[2]
 TESTED = ("README.md", "docs/tutorial.md")
@@ -151,7 +152,7 @@ def write_checkpoint(folder: Path) -> None:
 def test_the_blocks_of_the_readme_and_the_tutorial_run_in_order(
     reader: Reader,
 ) -> None:
-    pytest.importorskip("torch")
+    need("torch")
     typed: set[str] = set()
     for block in (each for page in TESTED for each in blocks_of(ROOT / page)):
         if block.language == "toml":

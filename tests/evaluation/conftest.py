@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import random
 from collections.abc import Callable, Sequence
@@ -40,12 +41,19 @@ def encode(first: str, second: str | None = None) -> list[int]:
     return [0, *of(first), 2] if second is None else [0, *of(first), 2, 2, *of(second), 2]
 
 
+@functools.cache
+def loaded(folder: Path, architecture: str) -> Any:
+    """Return the checkpoint as a model of torch."""
+    import transformers
+
+    return getattr(transformers, architecture).from_pretrained(folder).eval()
+
+
 def answer(folder: Path, architecture: str, ids: Sequence[Any]) -> dict[str, Any]:
     """Return what the checkpoint answers in torch to one input, as numpy arrays without a batch's axis."""
     import torch
-    import transformers
 
-    model = getattr(transformers, architecture).from_pretrained(folder).eval()
+    model = loaded(folder, architecture)
     with torch.inference_mode():
         batch = torch.tensor([list(ids)])
         outputs = model(input_ids=batch, attention_mask=torch.ones_like(batch))

@@ -24,10 +24,10 @@ from tests.evaluation.conftest import (
     write_tatoeba,
     write_xnli,
 )
+from tests.needed import need
 from tests.schemas import check_schema
 
-pytest.importorskip("torch")
-pytest.importorskip("onnxruntime")
+need("torch", "onnxruntime")
 
 pytestmark = pytest.mark.export
 CLASSIFIER, ENCODER = "XLMRobertaForSequenceClassification", "XLMRobertaModel"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -16,9 +15,10 @@ import pytest
 from edgebench.store import Store
 from tests.evaluation.conftest import NLI, NewCheckpoint, answer, encode, texts, write, write_xnli
 from tests.evaluation.test_evaluate import CLASSIFIER, ENCODER, nli_data, run
+from tests.export_server import edgebench_command
+from tests.needed import need
 
-pytest.importorskip("torch")
-pytest.importorskip("onnxruntime")
+need("torch", "onnxruntime")
 
 pytestmark = pytest.mark.export
 
@@ -39,7 +39,7 @@ def test_batches_answer_what_single_examples_do(new_checkpoint: NewCheckpoint, t
 def test_tflite_answers_in_its_buckets_and_reports_the_cost_of_padding(
     new_checkpoint: NewCheckpoint, tmp_path: Path
 ) -> None:
-    pytest.importorskip("litert_torch")
+    need("litert_torch")
     folder = new_checkpoint(CLASSIFIER, NLI)
     data = nli_data(tmp_path / "data", langs=("sw",), count=10)
     (each,) = run(folder, tmp_path, tasks=["xnli"], data=tmp_path / "data", format="tflite-fp32").languages
@@ -109,7 +109,8 @@ def test_an_interrupted_evaluation_keeps_the_languages_that_were_answered(
     many = 20_000  # so many that the second language takes a while
     write_xnli(tmp_path / "data", "th", data["pairs"]["sw"] * (many // 6), data["labels"] * (many // 6))
     command = [
-        *(sys.executable, "-m", "edgebench", "evaluate", "--model", str(folder), "--format", "onnx-fp32"),
+        *edgebench_command(),
+        *("evaluate", "--model", str(folder), "--format", "onnx-fp32"),
         *("--task", "xnli", "--lang", "sw,th", "--data", str(tmp_path / "data"), "--store", str(tmp_path / "store")),
     ]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

@@ -11,10 +11,10 @@ import pytest
 
 import edgebench
 from edgebench.analysis import Evaluation
-from tests.evaluation.conftest import NewCheckpoint, answer, encode, squad, texts, write
+from tests.evaluation.conftest import NewCheckpoint, answer, encode, loaded, squad, texts, write
+from tests.needed import need
 
-pytest.importorskip("torch")
-pytest.importorskip("onnxruntime")
+need("torch", "onnxruntime")
 
 pytestmark = pytest.mark.export
 TAGGER, READER, CHOOSER = (
@@ -152,9 +152,8 @@ def test_a_choice_is_phrased_as_in_xtreme_r(new_checkpoint: NewCheckpoint, tmp_p
 
     def chosen(line: dict[str, Any]) -> int:
         import torch
-        import transformers
 
-        model = transformers.XLMRobertaForMultipleChoice.from_pretrained(folder).eval()
+        model = loaded(folder, CHOOSER)
         unknown = {"W": 3, "?": 3}  # no letters of the tokenizer
         asked = f"{line['premise']} What was the {line['question']}?".replace(" ", "")
         first = [unknown.get(letter) or 4 + ord(letter) - ord("a") for letter in asked]

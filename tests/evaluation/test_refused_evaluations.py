@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +13,10 @@ import pytest
 import edgebench
 from edgebench.errors import ConfigError, EdgebenchError, ScoresError, UnknownName
 from tests.evaluation.conftest import NLI, NewCheckpoint, write, write_tatoeba, write_tokenizer, write_xnli
+from tests.export_server import edgebench_command
+from tests.needed import need
 
-pytest.importorskip("torch")
-pytest.importorskip("onnxruntime")
+need("torch", "onnxruntime")
 
 pytestmark = pytest.mark.export
 CLASSIFIER = "XLMRobertaForSequenceClassification"
@@ -117,7 +117,7 @@ def test_random_weights_have_no_scores(tmp_path: Path) -> None:
 def test_the_command_shows_a_row_a_language_and_writes_the_contracts_json(nli: Path, tmp_path: Path) -> None:
     write_xnli(tmp_path / "data", "en", PAIRS, LABELS)
     document = tmp_path / "scores.json"
-    command = [sys.executable, "-m", "edgebench", "evaluate", "--model", str(nli), "--format", "onnx-fp32"]
+    command = [*edgebench_command(), "evaluate", "--model", str(nli), "--format", "onnx-fp32"]
     command += ["--task", "xnli", "--data", str(tmp_path / "data"), "--store", str(tmp_path / "store")]
     ended = subprocess.run([*command, "--json", str(document)], capture_output=True, text=True, timeout=280)
     assert ended.returncode == 0, ended.stderr

@@ -19,11 +19,11 @@ from edgebench.study import read_study
 from tests.analysis.test_comparison import edgebench_compare
 from tests.evaluation.conftest import NLI, NewCheckpoint
 from tests.evaluation.test_evaluate import CLASSIFIER, nli_data
+from tests.needed import need
 from tests.sample_runs import subject
 from tests.study.test_study import edgebench_study
 
-pytest.importorskip("torch")
-pytest.importorskip("onnxruntime")
+need("torch", "onnxruntime")
 
 pytestmark = pytest.mark.export
 HEAD = """

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,9 +13,11 @@ import edgebench
 from edgebench.artifact import Format
 from edgebench.errors import ConfigError
 from edgebench.events import Event, LogMessage
+from tests.export_server import edgebench_command
+from tests.needed import need
 from tests.schemas import check_schema
 
-pytest.importorskip("torch")
+need("torch")
 
 pytestmark = [pytest.mark.export, pytest.mark.timeout(600)]
 PARALLEL = {"en": ["abc", "defg", "hij"], "sw": ["abd", "defh", "hik"], "yo": ["cba", "gfed", "jih"]}
@@ -24,7 +25,7 @@ PARALLEL = {"en": ["abc", "defg", "hij"], "sw": ["abd", "defh", "hik"], "yo": ["
 
 def run_export(*arguments: str, cache: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "edgebench", "export", *arguments],
+        [*edgebench_command(), "export", *arguments],
         capture_output=True,
         text=True,
         timeout=500,
@@ -34,7 +35,7 @@ def run_export(*arguments: str, cache: Path) -> subprocess.CompletedProcess[str]
 
 
 def test_one_table_shows_every_format_with_its_retrieval(encoder: Path, cache: Path, tmp_path: Path) -> None:
-    pytest.importorskip("litert_torch")
+    need("litert_torch")
     texts, result = tmp_path / "parallel.json", tmp_path / "result.json"
     texts.write_text(json.dumps(PARALLEL))
     arguments = ["--model", str(encoder), "--compare-formats", "--texts", str(texts), "--buckets", "16,64"]
@@ -54,21 +55,25 @@ def test_one_table_shows_every_format_with_its_retrieval(encoder: Path, cache: P
     assert artifacts["tflite-fp32"]["retrieval"] == artifacts["onnx-fp32"]["retrieval"]
 
 
-def test_a_format_that_fails_does_not_end_the_others(
-    classifier: Path, own_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.usefixtures("own_imports")
+def test_a_format_that_fails_does_not_end_the_others_which_import_no_converter(
+    classifier: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The converter of .tflite files is found broken, as where its extra is not installed."""
-    broken = tmp_path / "broken" / "litert_torch"
-    broken.mkdir(parents=True)
-    (broken / "__init__.py").write_text("raise ModuleNotFoundError('no', name='litert_torch')\n")
-    monkeypatch.setenv("PYTHONPATH", str(broken.parent))
+    """The converters of .tflite files are found broken, as where their extra is not installed; they note who tries."""
+    tried, broken, cache = tmp_path / "tried", tmp_path / "broken", tmp_path / "cache"
+    for name in ("litert_torch", "ai_edge_quantizer", "ai_edge_litert"):
+        (broken / name).mkdir(parents=True)
+        note = f"open({str(tried)!r}, 'a').write(f'{{__name__}} ')"
+        (broken / name / "__init__.py").write_text(f"{note}\nraise ModuleNotFoundError('no', name={name!r})\n")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(broken), os.environ.get("PYTHONPATH", "")]))
     told: list[str] = []
 
     def keep(event: Event) -> None:
         if isinstance(event, LogMessage):
             told.append(event.text)
 
-    failed, made = edgebench.compare_formats(classifier, ["tflite-fp32", "onnx-fp32"], cache=own_cache, on_event=keep)
+    failed, made = edgebench.compare_formats(classifier, ["tflite-fp32", "onnx-fp32"], cache=cache, on_event=keep)
+    assert tried.read_text().split() == ["litert_torch"]  # by the one that needs it
     assert failed.error is not None
     assert "edgebench[tflite]" in str(failed.error)
     assert failed.artifact is None

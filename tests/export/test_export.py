@@ -16,9 +16,10 @@ from edgebench.export import Exported, encode_texts, export_model
 from edgebench.export.checkpoint import open_checkpoint
 from edgebench.variant import TrainingKind
 from tests.export.conftest import MAX_SEQ_LEN, build
+from tests.needed import need
 
 np = pytest.importorskip("numpy")
-torch = pytest.importorskip("torch")
+need("torch")
 onnxruntime = pytest.importorskip("onnxruntime")
 
 FORMATS = ["onnx-fp32", "onnx-int8"]
@@ -31,6 +32,7 @@ def run(artifact: Artifact, ids: Any, mask: Any) -> Any:
 
 
 def torch_answers(folder: Path, architecture: str, ids: Any, mask: Any) -> Any:
+    import torch
     import transformers
 
     model = getattr(transformers, architecture).from_pretrained(folder).eval()
@@ -127,6 +129,8 @@ def test_files_suit_the_oldest_runtimes_and_name_no_path_of_this_machine(
 
 
 def test_bin_and_old_names_give_the_same_file_as_safetensors(classifier: Path, cache: Path, tmp_path: Path) -> None:
+    import torch
+
     state = build("XLMRobertaForSequenceClassification").state_dict()
     old = {
         name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta"): tensor
@@ -149,6 +153,8 @@ def test_the_encoder_of_a_classifier_can_be_exported_alone(classifier: Path, cac
 
 
 def test_half_precision_checkpoints_are_exported_as_float32(cache: Path, tmp_path: Path) -> None:
+    import torch
+
     build("XLMRobertaModel").to(torch.bfloat16).save_pretrained(tmp_path / "half")
     parity = export_model(tmp_path / "half", "onnx-fp32", cache=cache).artifact.parity
     assert parity is not None and parity.max_abs_diff <= 1e-3

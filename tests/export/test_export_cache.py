@@ -11,16 +11,19 @@ from pathlib import Path
 
 import pytest
 
-from edgebench.export import export_model
+from edgebench.export import export_model, isolation
 from edgebench.export.cache import cache_folder
+from tests.needed import need
 
-pytest.importorskip("torch")
+need("torch")
 pytestmark = pytest.mark.export
 
 EXPORT = """
 import sys
 from pathlib import Path
-from edgebench.export import export_model
+from edgebench.export import export_model, isolation
+from tests.needed import need
+isolation.WORKER = sys.argv[3:]
 exported = export_model(sys.argv[1], "onnx-fp32", cache=Path(sys.argv[2]))
 heavy = {"torch", "transformers", "onnx", "onnxruntime", "onnx_ir", "numpy"} & set(sys.modules)
 print(exported.cached, exported.artifact.sha256, sorted(heavy))
@@ -28,7 +31,7 @@ print(exported.cached, exported.artifact.sha256, sorted(heavy))
 
 
 def start(source: Path | str, cache: Path) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", EXPORT, str(source), str(cache)]
+    command = [sys.executable, "-c", EXPORT, str(source), str(cache), *isolation.WORKER]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 

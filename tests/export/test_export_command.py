@@ -5,21 +5,21 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.export_server import edgebench_command
+from tests.needed import need
 from tests.schemas import check_schema
 
-pytest.importorskip("torch")
+need("torch")
 pytestmark = pytest.mark.export
 
 
 def edgebench(cache: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    code = "import sys; from edgebench.cli import main; main(sys.argv[1:])"
     return subprocess.run(
-        [sys.executable, "-c", code, "export", *arguments],
+        [*edgebench_command(), "export", *arguments],
         env={**os.environ, "EDGEBENCH_CACHE": str(cache)},
         capture_output=True,
         text=True,

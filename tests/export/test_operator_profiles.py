@@ -20,8 +20,9 @@ from edgebench.events import Event, LogMessage
 from edgebench.export import export_model
 from edgebench.export.tflite_runtimes import tflite_runtime_python
 from tests.export.conftest import BUCKETS
+from tests.needed import need
 
-pytest.importorskip("torch")
+need("torch")
 
 pytestmark = [pytest.mark.export, pytest.mark.timeout(600)]
 SHORT = RunPlan(runs=2, min_count=10, min_duration_s=0.05)
@@ -80,7 +81,7 @@ def test_runs_show_prints_them(classifier: Path, cache: Path, tmp_path: Path) ->
 
 
 def test_tflite_operators_have_their_modules_names(tagger: Path, cache: Path, tmp_path: Path) -> None:
-    pytest.importorskip("litert_torch")
+    need("litert_torch")
     model = export_model(tagger, "tflite-int8", buckets=BUCKETS, cache=cache).artifact.model_path
     measured = profiled(model, tmp_path, runtime="ai-edge-litert")
     found = measured.operators
@@ -93,7 +94,7 @@ def test_tflite_operators_have_their_modules_names(tagger: Path, cache: Path, tm
 
 @pytest.mark.parametrize("version", ["2.14.0", "2.13.0"])
 def test_the_older_runtimes_operators_are_told_too(tagger: Path, cache: Path, tmp_path: Path, version: str) -> None:
-    pytest.importorskip("litert_torch")
+    need("litert_torch")
     try:
         python = tflite_runtime_python(version, cache=cache)
     except BoardError as error:

@@ -19,8 +19,9 @@ from edgebench.artifact import Format
 from edgebench.errors import CheckpointError, ConfigError, ExportError, ParityError, UnknownName
 from edgebench.export import encode_texts, export_model
 from tests.export.conftest import build
+from tests.needed import need
 
-torch = pytest.importorskip("torch")
+need("torch")
 pytestmark = pytest.mark.export
 
 Change = Callable[[dict[str, Any]], object]
@@ -137,6 +138,8 @@ def test_a_git_lfs_pointer_is_told_from_weights(classifier: Path, tmp_path: Path
 
 
 def test_pickled_code_in_a_bin_is_not_run(classifier: Path, tmp_path: Path) -> None:
+    import torch
+
     class Evil:
         def __reduce__(self) -> tuple[Any, ...]:
             return Path.touch, (tmp_path / "was-run",)
@@ -155,6 +158,8 @@ def drop(state: dict[str, Any]) -> None:
 
 
 def widen(state: dict[str, Any]) -> None:
+    import torch
+
     state["classifier.dense.weight"] = torch.zeros(32, 33)
 
 
@@ -163,6 +168,8 @@ def spoil(state: dict[str, Any]) -> None:
 
 
 def pack(state: dict[str, Any]) -> None:
+    import torch
+
     state["classifier.dense.weight"] = torch.zeros((32, 32), dtype=torch.int8)
 
 
@@ -207,6 +214,8 @@ def test_an_index_that_leads_out_of_its_folder_is_refused(encoder: Path, tmp_pat
 
 def test_int8_that_loses_the_answer_is_refused_and_nothing_is_kept(own_cache: Path, tmp_path: Path) -> None:
     """One huge activation that no weight looks at: harmless in float, but it takes the whole range of int8."""
+    import torch
+
     model = build("XLMRobertaModel")
     with torch.no_grad():
         for layer in model.encoder.layer:
@@ -276,7 +285,8 @@ def test_a_mask_that_is_ignored_fails_the_check_in_a_padded_batch(
         check_onnx(tmp_path / "maskless.onnx", checkpoint, Format.ONNX_FP32, inputs, expected)
 
 
-def test_a_full_disk_is_one_line_and_leaves_nothing(classifier: Path, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("tiny_onnx")  # the graph is traced
+def test_a_full_disk_is_one_line_and_leaves_nothing(own_cache: Path) -> None:
     code = """
 import resource, sys
 from pathlib import Path
@@ -288,11 +298,11 @@ try:
 except ExportError as error:
     print(error)
 """
-    command = [sys.executable, "-c", code, "reference:tiny", str(tmp_path)]
+    command = [sys.executable, "-c", code, "reference:tiny", str(own_cache)]
     result = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "can't write" in result.stdout
     assert "free some space or set EDGEBENCH_CACHE" in result.stdout
-    assert kept(tmp_path) == []
+    assert kept(own_cache) == []
 
 
 def test_a_killed_export_says_so_and_leaves_nothing(classifier: Path, tmp_path: Path) -> None:
@@ -356,6 +366,7 @@ sys.path.insert(0, {str(Path(edgebench.__file__).parents[1])!r})
 from pathlib import Path
 from edgebench.errors import MissingExtra
 from edgebench.export import export_model
+from tests.needed import need
 try:
     export_model("reference:tiny", cache=Path(sys.argv[1]))
 except MissingExtra as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
@@ -26,10 +25,10 @@ from edgebench.export.heads import HEADS
 from edgebench.export.tflite_file import choose_buckets
 from edgebench.export.tflite_runtimes import TFLITE_RUNTIMES, tflite_runtime_python
 from tests.export.conftest import BUCKETS, MAX_SEQ_LEN, build
+from tests.needed import need
 
 np = pytest.importorskip("numpy")
-torch = pytest.importorskip("torch")
-pytest.importorskip("litert_torch")
+need("torch", "litert_torch")
 schema = pytest.importorskip("ai_edge_litert.schema_py_generated")
 
 pytestmark = [pytest.mark.export, pytest.mark.timeout(600)]
@@ -62,6 +61,7 @@ def old_runtimes(cache: Path) -> dict[str, Path]:
 def test_an_input_of_any_length_is_answered_as_torch_answers_it(
     tagger: Path, exported: dict[str, Exported], format: str
 ) -> None:
+    import torch
     import transformers
 
     texts = ["a", "abcdefghijklmn", "abcdefghijklmno", "z" * 62]  # 3, 16, 17 and 64 tokens
@@ -121,43 +121,65 @@ def test_a_library_that_does_not_load_leaves_the_older_one_to_serve(
     assert "GLIBC_2.34 not found" in said_by(sys.executable).stderr
 
 
+@pytest.fixture(scope="session")
+def unchecked(tagger: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache with a file that was made where no older runtime could be installed."""
+    folder = tmp_path_factory.mktemp("unchecked")
+    with pytest.MonkeyPatch.context() as patch:
+        take_offline(patch)
+        artifact = export_model(tagger, "tflite-fp32", buckets=(16,), cache=folder).artifact
+    assert artifact.parity_elsewhere == ()
+    return folder
+
+
+def take_offline(patch: pytest.MonkeyPatch) -> None:
+    """Leave pip no package index."""
+    patch.setenv("PIP_CONFIG_FILE", os.devnull)
+    patch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
+    patch.setenv("PIP_RETRIES", "0")
+    for name in ("PIP_FIND_LINKS", "PIP_EXTRA_INDEX_URL"):
+        patch.delenv(name, raising=False)
+
+
 def test_a_file_is_checked_in_further_runtimes_once_they_are_there(
-    tagger: Path, cache: Path, old_runtimes: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tagger: Path,
+    cache: Path,
+    unchecked: Path,
+    old_runtimes: dict[str, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    mine = shutil.copytree(unchecked, tmp_path / "cache")
     said: list[str] = []
 
     def export() -> Artifact:
-        return export_model(tagger, "tflite-fp32", buckets=(16,), cache=tmp_path, on_progress=said.append).artifact
+        return export_model(tagger, "tflite-fp32", buckets=(16,), cache=mine, on_progress=said.append).artifact
 
     with monkeypatch.context() as offline:
-        offline.setenv("PIP_CONFIG_FILE", os.devnull)
-        offline.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
-        offline.setenv("PIP_RETRIES", "0")
-        for name in ("PIP_FIND_LINKS", "PIP_EXTRA_INDEX_URL"):
-            offline.delenv(name, raising=False)
-        unchecked = export()
-        assert unchecked.parity_elsewhere == ()
-        said.clear()
-        assert export() == unchecked
+        take_offline(offline)
+        before = export()
+        assert before.parity_elsewhere == ()
         assert [line for line in said if line.startswith("not checked in tflite-runtime 2.14.0: can't install")]
-    shutil.rmtree(tmp_path / "environments")
-    (tmp_path / "environments").symlink_to(cache / "environments")
-    killed = export_model(tagger, "tflite-fp32", buckets=(16,), cache=tmp_path, on_progress=kill_exports)
-    assert killed.artifact == unchecked  # and what was good before still is
+    shutil.rmtree(mine / "environments")
+    (mine / "environments").symlink_to(cache / "environments")
+    killed = export_model(tagger, "tflite-fp32", buckets=(16,), cache=mine, on_progress=kill_exports)
+    assert killed.artifact == before  # and what was good before still is
     checked = export()
-    assert checked.files == unchecked.files
-    assert checked.model_path.stat().st_mtime_ns == unchecked.model_path.stat().st_mtime_ns
+    assert checked.files == before.files
+    assert checked.model_path.stat().st_mtime_ns == before.model_path.stat().st_mtime_ns
     assert len(checked.parity_elsewhere) == len(old_runtimes)
     assert export() == checked
 
 
 def test_a_runtime_that_does_not_answer_is_asked_again(
-    tagger: Path, cache: Path, old_runtimes: dict[str, Path], tmp_path: Path
+    tagger: Path, cache: Path, unchecked: Path, old_runtimes: dict[str, Path], tmp_path: Path
 ) -> None:
-    def export() -> Artifact:
-        return export_model(tagger, "tflite-fp32", buckets=(16,), cache=tmp_path).artifact
+    mine = shutil.copytree(unchecked, tmp_path / "cache", ignore=shutil.ignore_patterns("environments"))
 
-    environments = tmp_path / "environments"
+    def export() -> Artifact:
+        return export_model(tagger, "tflite-fp32", buckets=(16,), cache=mine).artifact
+
+    environments = mine / "environments"
     for version in old_runtimes:  # one whose library does not load
         folder = environments / f"tflite-runtime-{version}" / "bin"
         folder.mkdir(parents=True)
@@ -233,34 +255,6 @@ def test_the_second_format_is_made_from_the_first(exported: dict[str, Exported],
     assert artifact.seconds is not None and base.seconds is not None and artifact.seconds > base.seconds
 
 
-def test_onnx_exports_import_no_converter(tagger: Path, cache: Path) -> None:
-    code = """
-import sys
-from pathlib import Path
-from edgebench.export.worker import *
-import edgebench.export.worker as worker
-said = []
-original = worker.check_onnx
-def check(*arguments):
-    parity = original(*arguments)
-    said.extend(name for name in ("litert_torch", "ai_edge_quantizer", "ai_edge_litert") if name in sys.modules)
-    return parity
-worker.check_onnx = check
-worker.main()
-print("loaded", said, file=sys.stderr)
-"""
-    folder = cache / "no-converter"
-    folder.mkdir()
-    job = {
-        "source": str(tagger), "checkpoint": str(tagger), "task": "token-classification", "format": "onnx-fp32",
-        "skeleton": str(folder / "skeleton"), "expected": str(folder / "expected.npz"), "folder": str(folder),
-    }  # fmt: skip
-    done = subprocess.run(
-        [sys.executable, "-c", code], input=json.dumps(job), capture_output=True, text=True, check=True
-    )
-    assert "loaded []" in done.stderr
-
-
 # --- on the agent -----------------------------------------------------------------------------------------------
 
 
@@ -329,34 +323,36 @@ def test_a_file_that_is_not_the_recorded_one_is_taken_as_it_is(tagger: Path, cac
     assert any("is not the file that artifact.json beside it tells of" in line for line in said)
 
 
-def test_a_tflite_file_with_other_inputs_says_what_it_takes(tmp_path: Path, cache: Path) -> None:
-    import litert_torch
-
-    class Double(torch.nn.Module):
-        def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-            return pixels * 2
-
-    path = tmp_path / "other.tflite"
-    litert_torch.signature("serve", Double(), sample_kwargs={"pixels": torch.ones(1, 4)}).convert().export(str(path))
-    with pytest.raises(CheckpointError, match=r"takes no 'input_ids' \(it takes pixels\); try to convert it with"):
+def test_a_tflite_file_with_other_inputs_says_what_it_takes(
+    exported: dict[str, Exported], tmp_path: Path, cache: Path
+) -> None:
+    path = renamed_inputs(exported, tmp_path / "other.tflite", input_ids="pixels", attention_mask="age")
+    with pytest.raises(CheckpointError, match=r"takes no 'input_ids' \(it takes .*pixels.*\); try to convert it with"):
         export_model(path, cache=cache)
 
 
 def test_a_tflite_file_that_wants_more_than_texts_is_refused_before_a_board_is_asked(
-    tmp_path: Path, cache: Path
+    exported: dict[str, Exported], tmp_path: Path, cache: Path
 ) -> None:
-    import litert_torch
-
-    class Scaled(torch.nn.Module):
-        def forward(self, input_ids: torch.Tensor, age: torch.Tensor) -> torch.Tensor:
-            return input_ids * age
-
-    path = tmp_path / "aged.tflite"
-    example = {"input_ids": torch.ones((1, 4), dtype=torch.int32), "age": torch.ones((1, 4), dtype=torch.int32)}
-    litert_torch.signature("serve", Scaled(), sample_kwargs=example).convert().export(str(path))
+    path = renamed_inputs(exported, tmp_path / "aged.tflite", attention_mask="age")
     with pytest.raises(CheckpointError, match="also takes age, which edgebench does not make"):
         edgebench.profile(path, store=tmp_path / "store")
     assert not list((tmp_path / "store").glob("runs/*"))
+
+
+def renamed_inputs(exported: dict[str, Exported], path: Path, **names: str) -> Path:
+    """Write an exported file whose signatures have other names for their inputs."""
+    import flatbuffers
+
+    model = schema.ModelT.InitFromPackedBuf(exported["tflite-fp32"].artifact.model_path.read_bytes())
+    for signature in model.signatureDefs:
+        for entry in signature.inputs:
+            name = entry.name.decode()
+            entry.name = names.get(name, name)
+    builder = flatbuffers.Builder(1 << 20)
+    builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
+    path.write_bytes(builder.Output())
+    return path
 
 
 @pytest.mark.parametrize("content", [b"", b"no model at all", b"\x1c\x00\x00\x00TFL3" + b"\xff" * 64])
@@ -370,12 +366,18 @@ def test_a_file_that_is_no_tflite_model_is_refused(tmp_path: Path, cache: Path, 
 # --- what is refused --------------------------------------------------------------------------------------------
 
 
-def test_a_file_reaches_as_far_as_is_asked(tmp_path: Path, cache: Path) -> None:
+def test_a_file_reaches_as_far_as_is_asked(own_cache: Path, tmp_path: Path) -> None:
     folder = tmp_path / "long"
-    sizes = {"max_position_embeddings": 602, "num_hidden_layers": 1}  # each length is converted by itself
-    build("XLMRobertaForSequenceClassification", **sizes).save_pretrained(folder)
-    artifact = export_model(folder, "tflite-fp32", max_seq_len=600, cache=cache).artifact
-    assert artifact.buckets == (32, 64, 128, 256, 512, 600)
+    build("XLMRobertaForSequenceClassification", max_position_embeddings=602).save_pretrained(folder)
+    said: list[str] = []
+
+    def note_and_kill(text: str) -> None:
+        said.append(text)
+        kill_exports(text)  # each of the lengths would be converted by itself
+
+    with pytest.raises(ExportError, match="killed"):
+        export_model(folder, "tflite-fp32", max_seq_len=600, cache=own_cache, on_progress=note_and_kill)
+    assert said[-1].endswith("for inputs of up to 32, 64, 128, 256, 512, 600 tokens")
     with pytest.raises(ConfigError, match=r"an input of 600 tokens, but .* takes at most 512 in tflite-int8"):
         edgebench.profile(folder, format="tflite-int8", workload=Workload(seq_len=600), store=tmp_path / "store")
 
@@ -468,10 +470,10 @@ def test_an_artifact_of_other_choices_is_refused(exported: dict[str, Exported]) 
         resolve_workload(artifact, Workload(seq_len=65))
 
 
-def test_a_converter_that_is_killed_says_so_and_leaves_nothing(tagger: Path, tmp_path: Path) -> None:
+def test_a_converter_that_is_killed_says_so_and_leaves_nothing(tagger: Path, own_cache: Path) -> None:
     with pytest.raises(ExportError, match="killed by signal 9, probably for want of memory"):
-        export_model(tagger, "tflite-int8", buckets=[16], cache=tmp_path, on_progress=kill_exports)
-    assert not list((tmp_path / "artifacts").iterdir())
+        export_model(tagger, "tflite-int8", buckets=[16], cache=own_cache, on_progress=kill_exports)
+    assert not list((own_cache / "artifacts").iterdir())
 
 
 def test_a_missing_converter_is_named_with_its_extra() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +23,7 @@ from edgebench.testing import SimulatedBoard
 from edgebench.testing.simulated_board import simulated_subject
 from edgebench.variant import TrainingKind
 from edgebench.xtreme_r.scores import ScoreRow
+from tests.export_server import edgebench_command
 from tests.schemas import check_schema
 
 HEAD = 'devices = ["local"]\n[study]\nname = "s"\n'
@@ -235,7 +235,7 @@ def test_figures_beside_the_trace_are_those_of_the_trace(tmp_path: Path) -> None
 
 def edgebench_study(*arguments: str, timeout: int = 300) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "edgebench", "study", *arguments],
+        [*edgebench_command(), "study", *arguments],
         capture_output=True, text=True, timeout=timeout, check=False,
     )  # fmt: skip
 
