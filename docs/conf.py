@@ -42,6 +42,7 @@ autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
+napoleon_use_ivar = True  # the fields have entries of their own
 python_maximum_signature_line_length = 90
 
 # Every link must lead somewhere. Types of other libraries, and types that are not public, have no page.
