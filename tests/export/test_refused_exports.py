@@ -366,7 +366,6 @@ sys.path.insert(0, {str(Path(edgebench.__file__).parents[1])!r})
 from pathlib import Path
 from edgebench.errors import MissingExtra
 from edgebench.export import export_model
-from tests.needed import need
 try:
     export_model("reference:tiny", cache=Path(sys.argv[1]))
 except MissingExtra as error:
