@@ -307,7 +307,7 @@ def test_every_model_comes_first_and_follows_every_other() -> None:
     ("changes", "problem"),
     [
         ({"models": ("reference:tiny",)}, "has nothing to alternate with; name two different models, or two formats"),
-        ({"plan": RunPlan(sustained_min=1)}, "a sustained run is of one model"),
+        ({"plan": RunPlan(sustained_min=1)}, "a sustained run measures one model"),
         ({"workloads": (Workload(scenario=Scenario.SERVER, queries_per_s=5),)}, "servers can't alternate"),
     ],
 )

@@ -105,8 +105,8 @@ def test_offline_samples_are_taken_by_length(tiny_onnx: Path) -> None:
     ("values", "message"),
     [
         ({"scenario": Scenario.SERVER}, "a server needs the rate of its queries"),
-        ({"queries_per_s": 3}, "nothing else takes them"),
-        ({"latency_bound_ms": 3}, "nothing else takes them"),
+        ({"queries_per_s": 3}, "other scenarios take neither"),
+        ({"latency_bound_ms": 3}, "other scenarios take neither"),
         ({"scenario": Scenario.SERVER, "queries_per_s": 0}, "queries_per_s must be 0.001 to 1e+06"),
         ({"scenario": Scenario.SERVER, "latency_bound_ms": 0}, "latency_bound_ms must be more than 0"),
         ({"scenario": Scenario.SERVER, "queries_per_s": 3, "batch": 2}, "a server's query is one input, not 2"),
