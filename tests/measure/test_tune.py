@@ -91,7 +91,7 @@ def test_without_the_right_it_says_so_in_one_line_and_tunes_the_rest(root: Path,
     file.unlink()
     file.symlink_to("/proc/sys/kernel/ostype")  # which nobody may write, not even root
     result, _, said = profile(tiny_onnx, "--tune", "threads,power", "--runs", "2", code=None)
-    (line,) = [line for line in said.splitlines() if "what can't be tuned stays as it is" in line]
+    (line,) = [line for line in said.splitlines() if "some settings can't be tuned and stay as they are" in line]
     assert "sudo chmod a+w" in line
     assert len({row["workload"]["threads"] for row in result["measurements"]}) == len(result["measurements"])
     assert result["tune"]["found"] is not None
