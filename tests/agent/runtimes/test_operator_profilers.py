@@ -205,7 +205,7 @@ def test_parts_are_put_together_the_slowest_first() -> None:
     ids=["none", "empty"],
 )
 def test_operators_that_make_no_sense_are_refused(parts: list[Operators]) -> None:
-    with pytest.raises(AgentError, match=r"pi4: run r: told of"):
+    with pytest.raises(AgentError, match=r"pi4: run r: reported"):
         profile_of(parts, source="pi4: run r")
 
 
