@@ -17,6 +17,7 @@ import pytest
 
 from edgebench_agent.home import Home
 from edgebench_agent.lease.board_lease import BoardLease
+from edgebench_agent.lease.lock import current_run
 from edgebench_agent.protocol import LeaseRequest
 from tests.agent.agent_board import AgentBoard, wait_until
 from tests.agent.wheel_making import INFO, make_wheel, record_line
@@ -324,9 +325,10 @@ def test_removal_leaves_nothing_and_says_what_went(board: AgentBoard) -> None:
     wheel = make_wheel(GOOD)
     install(board, wheel)
     board.run(board.spec())
+    wait_until(lambda: current_run(Home(board.home)) is None)  # the supervisor ends a moment after its last message
     reply = board.reply("remove")
-    assert not board.home.exists()
     assert reply["left"] == []
+    assert not board.home.exists()
     assert reply["removed"]["envs"]["count"] == 1
     assert reply["removed"]["envs"]["bytes"] > len(GOOD["thing/data/table.bin"])
     assert reply["removed"]["blobs"]["bytes"] > len(wheel)
