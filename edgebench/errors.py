@@ -39,7 +39,7 @@ A complete command, for a shell here or on the board, stands as it is typed: "tr
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class EdgebenchError(Exception):
@@ -186,3 +186,17 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 
     matches = get_close_matches(name, list(known), n=1, cutoff=0.6)
     return matches[0] if matches else None
+
+
+_PRECEDENCE = (130, 2, 1, 4, 3)  # of exit codes, see docs/reference/exit-codes.md
+
+
+def gravest_error(errors: Sequence[BaseException]) -> BaseException:
+    """Return the error that a command with several of them ends with: the first one with the gravest exit code."""
+    return min(errors, key=lambda error: _PRECEDENCE.index(_exit_code(error)))
+
+
+def _exit_code(error: BaseException) -> int:
+    if isinstance(error, EdgebenchError):
+        return error.exit_code
+    return 1 if isinstance(error, Exception) else 130

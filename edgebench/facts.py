@@ -137,7 +137,7 @@ class RunFacts(_Facts):
     agent_sha256: str | None = None
     runtime: str | None = None
     runtime_version: str | None = None
-    libraries: Mapping[str, str] | None = None
+    libraries: Mapping[str, str | None] | None = None
     board: DeviceFacts | None = None
     started_at: str | None = None  # the board's clock
     journal_on: str | None = None

@@ -15,7 +15,7 @@ import click
 from edgebench.analysis import tuned
 from edgebench.cli.live import LiveDisplay
 from edgebench.cli.output import check_json_target, console, progress_console, to_stdout, write_json
-from edgebench.errors import EdgebenchError
+from edgebench.errors import EdgebenchError, gravest_error
 from edgebench.measure import BoardResult, Measure, run_sessions
 from edgebench.measurement import Measurement, measurements_to_json
 from edgebench.report import measurement_table, tables_below
@@ -64,7 +64,7 @@ def measure_and_show(
     for result in failed:
         _show_resume_command(result, store)
     if failed:
-        raise _gravest(failed, is_alone=len(results) == 1)
+        raise _report_all_but_gravest(failed)
     return 0 if all(measurement.valid for measurement in measurements) else NOT_VALID
 
 
@@ -79,30 +79,13 @@ def _show_resume_command(result: BoardResult, store: Store) -> None:
     )
 
 
-def _gravest(failed: Sequence[BoardResult], *, is_alone: bool) -> BaseException:
-    """Return the error to end with, by the precedence of docs/reference/exit-codes.md; the others are printed first."""
-    errors = sorted(
-        ((_rank(result.error), result.device, result.error) for result in failed if result.error), key=_first
-    )
-    for rank, device, error in reversed(errors):
-        if not is_alone and rank != _INTERRUPTED:
-            click.echo(f"edgebench: {device} ended early: {printable(str(error), 2000)}", err=True)
-    return errors[0][2]
-
-
-_DEFECT, _INTERRUPTED = 0, 1
-_EXIT_CODES = (2, 1, 4, 3)  # the gravest first
-
-
-def _rank(error: BaseException | None) -> int:
-    """Return how grave an error is, 0 the gravest: a defect of edgebench must not be hidden by other errors."""
-    if isinstance(error, KeyboardInterrupt):
-        return _INTERRUPTED
-    return 2 + _EXIT_CODES.index(error.exit_code) if isinstance(error, EdgebenchError) else _DEFECT
-
-
-def _first(row: tuple[int, str, BaseException]) -> int:
-    return row[0]
+def _report_all_but_gravest(failed: Sequence[BoardResult]) -> BaseException:
+    """Print the error of each board but the gravest one, which is returned to end with."""
+    gravest = gravest_error([result.error for result in failed if result.error is not None])
+    for result in failed:
+        if result.error is not gravest and not isinstance(result.error, KeyboardInterrupt):
+            click.echo(f"edgebench: {result.device} ended early: {printable(str(result.error), 2000)}", err=True)
+    return gravest
 
 
 def _stored(session: str | None, store: Store, scores: Sequence[ScoreRow]) -> list[Measurement]:

@@ -38,6 +38,7 @@ def run(file: Path, store: Path, json_target: str | None) -> int:
     """
     from edgebench.cli.hints import as_options
     from edgebench.cli.measuring import measure_and_show, terminated_like_interrupted
+    from edgebench.errors import gravest_error
     from edgebench.events import Event, LogMessage
     from edgebench.measurement import measurements_to_json
     from edgebench.store import Store
@@ -59,7 +60,7 @@ def run(file: Path, store: Path, json_target: str | None) -> int:
     with terminated_like_interrupted():
         errors = evaluate_pending(pending, keep, show_message)
     if errors:
-        raise errors[0]
+        raise gravest_error(errors)
     if not sessions and not pending:
         progress_console().print(f"nothing is missing; see: edgebench study report {file}", markup=False)
     return code

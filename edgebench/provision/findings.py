@@ -124,5 +124,5 @@ def own_choice_finding(agent: RemoteAgent, device: Device, runtime: str, broken:
     if runtime not in broken:
         return present_finding(runtime, agent.installed_runtimes[runtime])
     setup = f"edgebench device setup {device.name} --runtime {runtime}"
-    fix = f"{setup}, with --wheel FILE or --system-python for your own again"
+    fix = f"{setup}, or your own again: {setup} --wheel FILE, {setup} --system-python"
     return Finding(runtime, f"your own no longer works: {broken[runtime]}", State.FAIL, fix)

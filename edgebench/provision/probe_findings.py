@@ -174,8 +174,9 @@ def _providers(device: Device, runtime: str, providers: tuple[str, ...]) -> Find
     if not missing:
         return Finding("providers", seen)
     name = shlex.quote(device.name)
+    setup = f"edgebench device setup {name}"
     fix = (
-        f"a build of {runtime} with {missing[0]}: edgebench device setup {name} --wheel FILE or --system-python; "
+        f"a build of {runtime} with {missing[0]}: {setup} --wheel FILE, or {setup} --system-python; "
         f"or measure the CPU: edgebench device add {name} --profile generic-linux --replace ..."
     )
     return Finding("providers", f"{seen}; the profile {device.profile.name} asks for {missing[0]}", State.FAIL, fix)

@@ -93,10 +93,8 @@ def try_runtime(
 
 
 def _failed(device: Device, runtime: str, seen: str) -> Trial:
-    fix = (
-        f"a build for this processor: edgebench device setup {device.name} --runtime {runtime} --wheel FILE, "
-        f"or --system-python"
-    )
+    setup = f"edgebench device setup {device.name} --runtime {runtime}"
+    fix = f"a build for this processor: {setup} --wheel FILE, or {setup} --system-python"
     return Trial(False, "", Finding(runtime, seen, State.FAIL, fix))
 
 

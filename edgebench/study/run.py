@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import partial
 
 from edgebench.device import Device
-from edgebench.errors import ConfigError, StoreError
+from edgebench.errors import ConfigError, StoreError, gravest_error
 from edgebench.events import LogMessage, OnEvent, ignore
 from edgebench.measure import Measure, prepare, profile_all, resume, run_sessions
 from edgebench.measurement import Measurement
@@ -42,7 +42,7 @@ def run_study(study: Study, store: Store, *, on_event: OnEvent = ignore) -> list
         raise interrupts[0]
     errors += evaluate_pending(pending_evaluations(study, study_cells(study, store), store), store, on_event)
     if errors:
-        raise errors[0]
+        raise gravest_error(errors)
     return [measurement for result in results for measurement in result.measurements]
 
 
