@@ -64,7 +64,9 @@ def measure_and_show(
     for result in failed:
         _show_resume_command(result, store)
     if failed:
-        raise _report_all_but_gravest(failed)
+        if len(results) > 1:
+            _print_errors(failed)
+        raise gravest_error([result.error for result in failed if result.error is not None])
     return 0 if all(measurement.valid for measurement in measurements) else NOT_VALID
 
 
@@ -79,13 +81,10 @@ def _show_resume_command(result: BoardResult, store: Store) -> None:
     )
 
 
-def _report_all_but_gravest(failed: Sequence[BoardResult]) -> BaseException:
-    """Print the error of each board but the gravest one, which is returned to end with."""
-    gravest = gravest_error([result.error for result in failed if result.error is not None])
+def _print_errors(failed: Sequence[BoardResult]) -> None:
     for result in failed:
-        if result.error is not gravest and not isinstance(result.error, KeyboardInterrupt):
+        if not isinstance(result.error, KeyboardInterrupt):
             click.echo(f"edgebench: {result.device} ended early: {printable(str(result.error), 2000)}", err=True)
-    return gravest
 
 
 def _stored(session: str | None, store: Store, scores: Sequence[ScoreRow]) -> list[Measurement]:
