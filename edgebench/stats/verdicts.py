@@ -57,7 +57,10 @@ def is_beyond(estimate: RatioEstimate, *, margin: float, level: float) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judgement:
-    """What is said of one of several comparisons. `level`: of the interval that bears the verdict out.
+    """What is said of one of several comparisons. `level`: of the two-sided interval that bears the verdict out.
+
+    Of an equivalence it is 1 - 2 alpha (90 % at the level 95 %), because two one-sided tests at alpha are that interval
+    inside the margin (Schuirmann 1987); of all else 1 - alpha.
 
     `significant`: whether it was shown that the ratio is not 1, whatever the verdict.
     """
@@ -90,7 +93,7 @@ def judge_all(estimates: Sequence[Estimate], *, margin: float, level: float, loo
     ):
         significant = p_different <= for_difference
         if p_equivalent <= for_equivalence:
-            judged.append(Judgement(verdict=Verdict.EQUIVALENT, level=1 - for_equivalence, significant=significant))
+            judged.append(Judgement(verdict=Verdict.EQUIVALENT, level=1 - 2 * for_equivalence, significant=significant))
             continue
         direction = Verdict.LOWER if estimate.effect < 0 else Verdict.HIGHER
         verdict = direction if significant else Verdict.INCONCLUSIVE
