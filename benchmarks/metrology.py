@@ -24,9 +24,8 @@ from typing import TypeVar
 
 import numpy as np
 
-from edgebench.analysis import Contrast, compare_rows, reasons_against, summarise, validate_group
+from edgebench.analysis import Contrast, compare_rows, reasons_against, summarise, validate_group, with_ratios
 from edgebench.analysis.comparison import compare
-from edgebench.measure.alternation import with_ratios
 from edgebench.measure.scheduler import RunScheduler
 from edgebench.measurement import Subject
 from edgebench.run import Run

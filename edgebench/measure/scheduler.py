@@ -16,7 +16,6 @@ from edgebench.events import LogMessage, OnEvent, ignore
 from edgebench.measurement import Subject
 from edgebench.reason import Reason, joined
 
-
 #: So many runs of each are too few for the comparison to model the drift (see `edgebench.stats.ratio`).
 _MIRRORED = 3
 

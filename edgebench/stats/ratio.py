@@ -1,9 +1,10 @@
 """The ratio of two measurements' typical figures, from one figure a run, with the drift of the board in the model.
 
 Two artifacts are measured interleaved, while the board warms up: log(figure) ~ artifact + time + time^2, by least
-squares over the runs of both, with a standard error that holds where one side spreads more than the other. Welch's interval on the same data takes a 5 % drift for noise and covers 99.5 to 100 %.
-Where the two were not interleaved, time can't be separated from the artifact, and Welch's interval (Welch 1947) is
-left; whatever changed between the two is then in the ratio. Where they alternated within each run, runs are pairs.
+squares over the runs of both, with a standard error that holds where one side spreads more than the other. Welch's
+interval on the same data takes a 5 % drift for noise and covers 99.5 to 100 %. Where the two were not interleaved, time
+can't be separated from the artifact, and Welch's interval (Welch 1947) is left; whatever changed between the two is
+then in the ratio. Where they alternated within each run, runs are pairs.
 """
 
 from __future__ import annotations

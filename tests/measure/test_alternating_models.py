@@ -13,12 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgebench.analysis import compare_rows, complete_passes, duration_ns, summarise, validate_group
+from edgebench.analysis import compare_rows, complete_passes, duration_ns, summarise, validate_group, with_ratios
 from edgebench.analysis.comparison import compare
 from edgebench.artifact import Format
 from edgebench.device import Device, find_device, load_profile
 from edgebench.errors import BoardError, ConfigError, NotComparable, TooFewRuns
-from edgebench.measure.alternation import rotation_order, rows_of, tag_alternating, with_ratios
+from edgebench.measure.alternation import rotation_order, rows_of, tag_alternating
 from edgebench.measure.budget import RunCost, SharedCost, shared_cost_of
 from edgebench.measure.cells import Cell
 from edgebench.measurement import Measurement
