@@ -26,7 +26,7 @@ from edgebench.analysis.verdict_family import NOT_JUDGED, deciding_quantities, o
 from edgebench.errors import ConfigError, NotComparable, TooFewRuns, UnknownName
 from edgebench.measurement import Measurement
 from edgebench.reason import joined, texts_of
-from edgebench.stats import LEVEL, MARGIN, PAIRS, Judgement, RatioEstimate, Verdict, is_beyond, judge_all, more_runs
+from edgebench.stats import LEVEL, MARGIN, PAIRS, Judgement, RatioEstimate, Verdict, is_beyond, judge_groups, more_runs
 from edgebench.text import printable
 
 
@@ -180,7 +180,7 @@ def compare_pairs(
 ) -> list[Comparison]:
     """Return what may be said of each (baseline, candidate), all judged together (Holm): say, languages or formats.
 
-    One family: the quantities that decide the verdict, of all pairs.
+    One family: the quantities that decide the verdict, of all pairs. A pair is equivalent where all of them are.
 
     Raises:
         As `compare`.
@@ -210,14 +210,20 @@ def compare_pairs(
         )
         for pair, by_name in zip(pairs, estimates, strict=True)
     ]
-    keys = [(at, name) for at, names in enumerate(deciding) for name in names]
-    family = [found for at, name in keys if (found := estimates[at][name]) is not None]
-    judgements = judge_all(family, margin=margin, level=level, looks=max(looks, default=1))
-    judged = dict(zip(keys, judgements, strict=True))
+    groups = [
+        [found for name in names if (found := by_name[name]) is not None]
+        for by_name, names in zip(estimates, deciding, strict=True)
+    ]
+    judged = [
+        dict(zip(names, said, strict=True))
+        for names, said in zip(
+            deciding, judge_groups(groups, margin=margin, level=level, looks=max(looks, default=1)), strict=True
+        )
+    ]
     compared = []
     for at, (baseline, candidate) in enumerate(pairs):
         contrasts = {
-            name: _contrast(QUANTITIES[name][0], found, judged.get((at, name)), margin, level)
+            name: _contrast(QUANTITIES[name][0], found, judged[at].get(name), margin, level)
             for name, found in estimates[at].items()
             if found is not None
         }

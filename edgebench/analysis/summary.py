@@ -121,10 +121,8 @@ def _summarise_latencies(timed: Sequence[Run]) -> LatencySummary:
         return LatencySummary()
     pooled = np.concatenate([run.latencies_ns for run in timed])
     per_run = _figures_per_run(timed)
-    of_all = quantiles(pooled, list(_QUANTILES.values()))
-    found: dict[str, Any] = {
-        name: value / _MS for name, value in zip(_QUANTILES, of_all, strict=True) if value is not None
-    }
+    of_all = zip(_QUANTILES, quantiles(pooled, list(_QUANTILES.values())), strict=True)
+    found: dict[str, Any] = {name: value / _MS for name, value in of_all if value is not None}
     found |= {name: typical(values) for name, values in per_run.items()}
     found |= {f"{name}_ci": t_interval(per_run[name]) for name in _WITH_INTERVAL if name in per_run}
     return LatencySummary(

@@ -15,7 +15,7 @@ from edgebench.measurement import Measurement
 from edgebench.reason import joined
 from edgebench.report.figures import latency_text, megabytes, rounded, with_half_width
 from edgebench.report.layout import Column, FittingTable
-from edgebench.report.table import excluded_text, measurement_table, variant_name
+from edgebench.report.table import excluded_text, measurement_table, mlperf_text, variant_name
 from edgebench.run import Run
 from edgebench.text import printable
 
@@ -98,8 +98,9 @@ def _facts(measurement: Measurement) -> Iterator[tuple[str, Any]]:
     yield from ((f"log: {run.id}", "; ".join(run.facts.log or ())) for run in measurement.runs)
     yield "excluded", excluded_text(measurement)
     yield from ((f"cool-down: {run.id}", _cool_down_text(run)) for run in measurement.runs)
-    for name in ("p50", "p90", "p95", "p99"):
+    for name in ("geomean", "p50", "p90", "p95", "p99"):
         yield f"{name} ms", _with_interval(getattr(latency, name), getattr(latency, f"{name}_ci"))
+    yield "MLPerf", mlperf_text(measurement) or ""
     yield "min, mean, max ms", ", ".join(latency_text(value) for value in (latency.min, latency.mean, latency.max))
     yield (
         "RSS MB",

@@ -37,7 +37,7 @@ def measurement_table(measurements: Sequence[Measurement]) -> Table:
         Column("variant", [variant_name(each.subject.variant) for each in measurements], names_row=True, folds=True),
         Column("format", [str(each.subject.artifact.format) for each in measurements], names_row=True),
         *differing,
-        *(Column(header, [cell(each) for each in measurements]) for header, cell in _FIGURES),
+        *(Column(header, [cell(each) for each in measurements]) for header, cell in _figures(measurements)),
         *_energy_column(measurements),
         Column("valid", ["yes" if each.valid else "no" for each in measurements], text=True),
         *_score_columns(measurements),
@@ -113,6 +113,21 @@ _FIGURES: tuple[tuple[str, Callable[[Measurement], str]], ...] = (
 )
 
 
+def _figures(measurements: Sequence[Measurement]) -> Iterator[tuple[str, Callable[[Measurement], str]]]:
+    """Yield the figures; before the median, the mean over inputs that comparisons judge, where lengths are mixed."""
+    mixed = any(len(set(run.facts.batch_tokens or ())) > 1 for each in measurements for run in each.runs)
+    for header, cell in _FIGURES:
+        if mixed and header.startswith("p50"):
+            yield _GEOMEAN
+        yield header, cell
+
+
+_GEOMEAN: tuple[str, Callable[[Measurement], str]] = (
+    "geomean\nms",
+    lambda each: with_half_width(each.latency_ms.geomean, each.latency_ms.geomean_ci),
+)
+
+
 def _runtime(device: DeviceFacts) -> str | None:
     """Return the runtime with its version; what runs .tflite files names itself in its version."""
     name, version = device.runtime, device.runtime_version
@@ -158,7 +173,10 @@ def _score(score: TaskScore | None) -> str:
 def _notes(measurements: Sequence[Measurement]) -> Iterable[str]:
     """Say below the table what a cell has no room for."""
     if any(each.latency_ms.p50_ci for each in measurements):
-        yield "±: half of the 95 % interval, from the runs' own medians"
+        yield "±: half of the 95 % interval, from one figure of each run"
+    if any(header == _GEOMEAN[0] for header, _ in _figures(measurements)):
+        yield "geomean: over inputs of mixed length, of each input's median; what comparisons judge"
+    yield from (text for each in measurements if (text := mlperf_text(each)))
     yield from _scenarios(measurements)
     yield from (text for each in measurements if (text := _cold_start(each)))
     for each in measurements:
@@ -197,6 +215,17 @@ def _scenarios(measurements: Sequence[Measurement]) -> Iterable[str]:
                 yield f"multi-stream: a latency is that of a query of {batch} inputs"
             case "offline":
                 yield f"offline: inputs/s is the result; a latency is that of a batch of {batch}"
+
+
+def mlperf_text(measurement: Measurement) -> str | None:
+    """Return MLPerf's figure in words, where the scenario is MLPerf's."""
+    found = measurement.mlperf
+    if found is None:
+        return None
+    return (
+        f"MLPerf's figure, {_row_name(measurement)}: p{found.percentile} <= {latency_text(found.at_most_ms)} ms "
+        f"(LoadGen's early stopping, {found.queries} queries)"
+    )
 
 
 def _cold_start(measurement: Measurement) -> str | None:

@@ -23,6 +23,7 @@ from edgebench.stats.verdicts import (
     holm_alphas,
     is_beyond,
     judge_all,
+    judge_groups,
     more_runs,
 )
 
@@ -53,6 +54,7 @@ __all__ = [
     "holm_alphas",
     "is_beyond",
     "judge_all",
+    "judge_groups",
     "mean_log_ratio",
     "more_runs",
     "percentile_bound_holds",

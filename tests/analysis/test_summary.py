@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from edgebench.analysis import complete_passes, summarise
 from edgebench.analysis.passes import has_no_complete_pass
-from edgebench.analysis.summary import summarise_latencies
 from edgebench.figures import LatencySummary
 from edgebench.measurement import Measurement
 from edgebench.reason import texts_of
@@ -57,9 +56,11 @@ def test_one_run_has_no_interval() -> None:
 
 
 def test_latencies_of_zero_have_no_interval_and_do_no_harm() -> None:
-    found = summarise_latencies([np.zeros(5, np.int64), np.zeros(5, np.int64)])
+    of = subject(planned_runs=2)
+    found = summarise(of, [run(of, at, trace([0] * 5)) for at in range(2)]).latency_ms
     assert found.p50 == 0
     assert found.p50_ci is None
+    assert (found.geomean, found.geomean_ci) == (None, None)
 
 
 def test_throughput_counts_the_pauses_between_inferences() -> None:

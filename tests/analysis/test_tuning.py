@@ -121,7 +121,7 @@ def test_a_setting_that_is_not_valid_never_wins() -> None:
 
 
 def test_what_the_runs_cannot_tell_apart_is_said() -> None:
-    rows = measured({"usual": (1.0, 4, "ondemand"), "other": (1.02, 2, "ondemand")}, between=0.03)
+    rows = measured({"usual": (1.0, 4, "ondemand"), "other": (1.01, 2, "ondemand")}, between=0.015)
     found = tuned(rows)
     assert found is not None and found.best is not None
     assert [each.id for each in found.undecided] == [each.id for each in rows if each is not found.best]
