@@ -38,6 +38,7 @@ def measurement_table(measurements: Sequence[Measurement]) -> Table:
         Column("format", [str(each.subject.artifact.format) for each in measurements], names_row=True),
         *differing,
         *(Column(header, [cell(each) for each in measurements]) for header, cell in _figures(measurements)),
+        *_mlperf_column(measurements),
         *_energy_column(measurements),
         Column("valid", ["yes" if each.valid else "no" for each in measurements], text=True),
         *_score_columns(measurements),
@@ -136,6 +137,13 @@ def _runtime(device: DeviceFacts) -> str | None:
     return version if " " in version else f"{name} {version}"
 
 
+def _mlperf_column(measurements: Sequence[Measurement]) -> list[Column]:
+    """Return the column of MLPerf's figure, where any row has it."""
+    if all(each.mlperf is None for each in measurements):
+        return []
+    return [Column("MLPerf\nms", [mlperf_text(each) for each in measurements])]
+
+
 def _energy_column(measurements: Sequence[Measurement]) -> list[Column]:
     """Return the column of joules, where any row has some."""
     if all(each.energy_j is None for each in measurements):
@@ -176,7 +184,8 @@ def _notes(measurements: Sequence[Measurement]) -> Iterable[str]:
         yield "±: half of the 95 % interval, from one figure of each run"
     if any(header == _GEOMEAN[0] for header, _ in _figures(measurements)):
         yield "geomean: over inputs of mixed length, of each input's median; what comparisons judge"
-    yield from (text for each in measurements if (text := mlperf_text(each)))
+    if any(each.mlperf for each in measurements):
+        yield "MLPerf: the percentile that its scenario reports, by LoadGen's early stopping over the runs' queries"
     yield from _scenarios(measurements)
     yield from (text for each in measurements if (text := _cold_start(each)))
     for each in measurements:
@@ -217,15 +226,10 @@ def _scenarios(measurements: Sequence[Measurement]) -> Iterable[str]:
                 yield f"offline: inputs/s is the result; a latency is that of a batch of {batch}"
 
 
-def mlperf_text(measurement: Measurement) -> str | None:
-    """Return MLPerf's figure in words, where the scenario is MLPerf's."""
+def mlperf_text(measurement: Measurement) -> str:
+    """Return MLPerf's figure in words; empty where the scenario is not MLPerf's."""
     found = measurement.mlperf
-    if found is None:
-        return None
-    return (
-        f"MLPerf's figure, {_row_name(measurement)}: p{found.percentile} <= {latency_text(found.at_most_ms)} ms "
-        f"(LoadGen's early stopping, {found.queries} queries)"
-    )
+    return "" if found is None else f"p{found.percentile} <= {latency_text(found.at_most_ms)}"
 
 
 def _cold_start(measurement: Measurement) -> str | None:

@@ -96,7 +96,7 @@ def test_neighbours_fall_out_of_the_ratio() -> None:
     spread = np.std([np.log(np.median(run.latencies_ns)) for run in a.runs])
     assert spread > 0.03  # which one after the other would be in it
     assert found.verdict.startswith("multilingual onnx-int8 is equivalent to english onnx-int8 on simulated, 128 tok:")
-    assert "ratio of pairs" in found.verdict and found.verdict.endswith("6 + 6 runs, alternating)")
+    assert "latency ratio" in found.verdict and found.verdict.endswith("6 + 6 runs, alternating")
 
 
 def test_a_difference_is_found_between_any_two() -> None:
