@@ -24,14 +24,14 @@ from typing import TypeVar
 
 import numpy as np
 
-from edgebench.analysis import Contrast, compare_rows, reasons_against, summarise, validate_group
+from benchmarks import speed_verdicts
+from edgebench.analysis import Contrast, compare_rows, reasons_against, summarise, validate_group, with_ratios
 from edgebench.analysis.comparison import compare
-from edgebench.measure.alternation import with_ratios
 from edgebench.measure.scheduler import RunScheduler
 from edgebench.measurement import Subject
 from edgebench.run import Run
 from edgebench.stats import LEVEL, LOOKS, Judgement, RatioEstimate, Verdict, estimate_ratio, judge_all
-from edgebench.stats.verdicts import is_decided
+from edgebench.stats.verdicts import is_decided, look_level
 from edgebench.testing import Disturbance, SimulatedBoard, simulated_subject
 from edgebench.workload import RunPlan
 
@@ -97,7 +97,7 @@ def session(truth: Truth, seed: int, looks: Sequence[int]) -> Outcome:
     ).run()
     estimates = _estimates(list(done.values()))
     said, estimate = judged(estimates), estimates[0]
-    low, high = estimate.interval(said[0].level)
+    low, high = estimate.interval(look_level(LEVEL, len(looks)) if truth.candidates == 1 else said[0].level)
     verdicts = tuple(each.verdict for each in said)
     return Outcome(verdicts, low <= truth.ratio <= high, estimate.log_ratio, estimate.runs[0])
 
@@ -377,6 +377,7 @@ def main() -> None:
             f"\n{options.swung_sessions} sessions a row of whole runs, neighbours swing all latencies by "
             f"{100 * SWING:.0f} % for {SWING_S:g} s, {time.monotonic() - began:.0f} s in all\n"
         )
+        speed_verdicts.print_table(pool, options.sessions // 5, print_markdown)
     for flags in (True, False):
         throttled, found, good, lost = throttling(options.throttled_runs, flags=flags)
         print(

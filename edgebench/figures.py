@@ -13,8 +13,11 @@ _COLD_SHARE = 0.05  # of a model's bytes that may be in memory at a cold start
 class LatencySummary:
     """Milliseconds over the valid runs; a percentile is None where too few inferences stand behind it.
 
-    Inputs of different lengths count equally: only complete passes over them enter. Each `*_ci` is a two-sided 95 %
-    interval from the per-run quantiles; None for fewer than two runs.
+    Inputs of different lengths count equally: only complete passes over them enter. `geomean`: the geometric mean over
+    inputs of each input's median latency. It and the percentiles are the typical run's (the geometric mean over runs),
+    and each `*_ci` is a two-sided 95 % interval of the same, from one figure a run; None for fewer than two runs. Where
+    a run alone has too few inferences for a percentile, it is that of all runs' latencies together, without an
+    interval. `mean`, `min` and `max` are over all latencies.
     """
 
     mean: float | None = None
@@ -26,6 +29,8 @@ class LatencySummary:
     p99: float | None = None
     p999: float | None = None
     max: float | None = None
+    geomean: float | None = None
+    geomean_ci: tuple[float, float] | None = None
     p50_ci: tuple[float, float] | None = None
     p90_ci: tuple[float, float] | None = None
     p95_ci: tuple[float, float] | None = None
@@ -34,6 +39,20 @@ class LatencySummary:
     def to_json_of_run(self) -> dict[str, float | None]:
         """Return the figures that one run alone can have: all but the intervals."""
         return {name: value for name, value in asdict(self).items() if not name.endswith("_ci")}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MlperfLatency:
+    """The figure that MLPerf Inference reports for a scenario of latency, by LoadGen's early-stopping estimate.
+
+    `percentile`: 90 (single-stream) or 99 (multi-stream). It is at most `at_most_ms` with 99 % confidence, if latencies
+    are independent. `queries`: of all valid runs together; so many as `over` took longer.
+    """
+
+    percentile: int
+    at_most_ms: float
+    queries: int
+    over: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from typing import Any
 from edgebench._version import __version__
 from edgebench.artifact import Artifact
 from edgebench.facts import DeviceFacts
-from edgebench.figures import ColdStart, Energy, LatencySummary, PaddingCost, Score, Sustained
+from edgebench.figures import ColdStart, Energy, LatencySummary, MlperfLatency, PaddingCost, Score, Sustained
 from edgebench.operators import OperatorProfile
 from edgebench.reason import Reason, texts_of
 from edgebench.run import Memory, Overhead, Run
@@ -70,6 +70,7 @@ class Measurement:
     sustained: Sustained | None = None  # where it is one long run
     cold_start: ColdStart | None = None  # of an extra run; load_ms and first_ms are of a warm one
     find_qps: RateSearch | None = None  # how a server's rate was found
+    mlperf: MlperfLatency | None = None  # where the scenario is MLPerf's and its result a latency
     energy_j: Energy | None = None
     energy_absent: str | None = None  # why there is no energy
 
@@ -100,6 +101,7 @@ class Measurement:
             "schedule": {"planned_runs": subject.planned_runs, "looks": subject.looks, "seed": subject.seed},
             "runs": [_run_to_json(run, of_run) for run, of_run in zip(self.runs, self.run_latency_ms, strict=True)],
             "latency_ms": asdict(self.latency_ms),
+            "mlperf": asdict(self.mlperf) if self.mlperf is not None else None,
             "throughput_per_s": self.throughput_per_s,
             "throughput_windows": list(self.throughput_windows),
             "tokens_per_s": self.tokens_per_s,

@@ -61,11 +61,15 @@ class Memory:
 class RunFigures:
     """What comparisons need of a run, of one input where it says energy.
 
-    None: too few inferences for it, or no sensor. `rails`: whose power was added up.
+    None: too few inferences for it, or no sensor; for `geomean_ns` and `p99_ns` also: stored by an edgebench that did
+    not have them. `geomean_ns`: the geometric mean over inputs of each input's median latency. `rails`: whose power was
+    added up.
     """
 
     p50_ns: float | None = None
     p95_ns: float | None = None
+    p99_ns: float | None = None
+    geomean_ns: float | None = None
     throughput_per_s: float | None = None
     energy_j: float | None = None
     rails: tuple[str, ...] | None = None
@@ -87,7 +91,7 @@ class Run:
 
     Several models may alternate in one process (`facts.alternating`): then each has a Run of its own, whose n-th
     inference is of the same input as the n-th inference of the others. `log_ratios`: by the id of each other run, the
-    median over these inferences of log(latency here / latency there).
+    mean over inputs of the median of log(latency here / latency there).
     """
 
     id: str

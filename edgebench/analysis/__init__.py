@@ -6,10 +6,11 @@ Runs and Measurements come in; Measurements, Comparisons, verdicts and Evaluatio
 from __future__ import annotations
 
 from edgebench.analysis.comparability import SCORE_PROTOCOL, changed_on_board, is_same_workload, row_key
-from edgebench.analysis.comparison import Contrast, compare_pairs, compare_rows, why_not_comparable
+from edgebench.analysis.comparison import Comparison, Contrast, compare_pairs, compare_rows, why_not_comparable
 from edgebench.analysis.conditions import CPU_ZONES, FREQUENCY, OTHERS_CPU, THROTTLED, cpu_temperatures
 from edgebench.analysis.energy import LEAST_READINGS, energy_of, has_power, idle_power_uw, rails_of
 from edgebench.analysis.evaluation import Difference, Evaluation
+from edgebench.analysis.log_ratios import with_ratios
 from edgebench.analysis.pairing import OF_FILE, ExampleScores, ScoredMeasurement, join_scores
 from edgebench.analysis.pareto import Figure, Front, fronts
 from edgebench.analysis.passes import batches_of_a_pass, complete_passes, duration_ns
@@ -28,11 +29,13 @@ from edgebench.analysis.throttling import STICKY_SHIFT, throttle_names
 from edgebench.analysis.timeline import mean_service_s
 from edgebench.analysis.tuning import Tuned, cores_text, tuned
 from edgebench.analysis.validity import reasons_against, validate_group
+from edgebench.analysis.verdict_family import NOT_JUDGED
 
 __all__ = [
     "CPU_ZONES",
     "FREQUENCY",
     "LEAST_READINGS",
+    "NOT_JUDGED",
     "OF_FILE",
     "OTHERS_CPU",
     "SCORE_MARGIN",
@@ -40,6 +43,7 @@ __all__ = [
     "STICKY_SHIFT",
     "THROTTLED",
     "WORDS",
+    "Comparison",
     "Contrast",
     "Difference",
     "Evaluation",
@@ -79,4 +83,5 @@ __all__ = [
     "utilisation",
     "validate_group",
     "why_not_comparable",
+    "with_ratios",
 ]

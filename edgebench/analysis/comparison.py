@@ -1,8 +1,9 @@
 """compare(): two Measurements -> is the candidate faster, slower or the same, and how sure is that?
 
-The Run is the unit: each gives one figure (its median latency, say), and the ratio is estimated from those, with the
-board's drift in the model (edgebench.stats.ratio). Two measurements that differ in what must be the same
-(edgebench.analysis.comparability) are refused.
+The Run is the unit: each gives one figure (the geometric mean over inputs of their median latencies, say), and the
+ratio is estimated from those, with the board's drift in the model (edgebench.stats.ratio). What decides the verdict
+(edgebench.analysis.verdict_family) is judged together, the rest is described. Two measurements that differ in what
+must be the same (edgebench.analysis.comparability) are refused.
 """
 
 from __future__ import annotations
@@ -21,19 +22,24 @@ from edgebench.analysis.quantities import (
     log_ratio_of_pairs,
     run_figures,
 )
+from edgebench.analysis.verdict_family import NOT_JUDGED, deciding_quantities, outcome_of
 from edgebench.errors import ConfigError, NotComparable, TooFewRuns, UnknownName
 from edgebench.measurement import Measurement
 from edgebench.reason import joined, texts_of
-from edgebench.stats import LEVEL, MARGIN, PAIRS, Judgement, RatioEstimate, Verdict, is_beyond, judge_all, more_runs
+from edgebench.stats import LEVEL, MARGIN, PAIRS, Judgement, RatioEstimate, Verdict, is_beyond, judge_groups, more_runs
 from edgebench.text import printable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contrast:
-    """What is said of one quantity. `ci` is at `level`, which is the corrected one where several were compared.
+    """What is said of one quantity. `ci` is at `level`, which is the corrected one where several were judged.
+
+    Of one that is "equivalent" it is the interval that lies inside 1 ± margin: 90 % at the level 95 %. One that does
+    not enter the verdict on speed is "not judged", and `significant` is None.
 
     `significant`: it was shown that the ratio is not 1. `beyond_margin`: all of the interval lies outside 1 ± margin.
-    `more_runs` of each side would decide if nothing else changed: 0 where it is decided, None past what is sensible.
+    `more_runs` of each side would decide if nothing else changed: 0 where it is decided or not judged, None past what
+    is sensible.
     """
 
     quantity: str
@@ -42,7 +48,7 @@ class Contrast:
     level: float
     margin: float
     verdict: str
-    significant: bool
+    significant: bool | None
     beyond_margin: bool
     runs: tuple[int, int]
     more_runs: int | None
@@ -62,7 +68,8 @@ class Contrast:
 class Comparison:
     """Two measurements and what may be said of them. A quantity that was not measured on both sides is None.
 
-    `differs`: what must match and does not, but was allowed. `looks`: how often the data were planned to be looked at.
+    `deciding`: the names of the quantities that the verdict is about, the most important first. `differs`: what must
+    match and does not, but was allowed. `looks`: how often the data were planned to be looked at.
     """
 
     baseline: Measurement
@@ -72,30 +79,41 @@ class Comparison:
     throughput: Contrast | None
     memory: Contrast | None
     energy: Contrast | None = None
+    p99: Contrast | None = None
+    deciding: tuple[str, ...] = (LATENCY.name,)
     looks: int = 1
     comparisons: int = 1  # judged together
     differs: tuple[str, ...] = ()
 
     @property
+    def decisive(self) -> tuple[Contrast, ...]:
+        """What is said of the quantities that decide."""
+        found = (getattr(self, name) for name in self.deciding)
+        return tuple(contrast for contrast in found if contrast is not None)
+
+    @property
+    def outcome(self) -> str:
+        """What the quantities that decide amount to: slower if any is, faster, equivalent if all are, inconclusive."""
+        return outcome_of(contrast.verdict for contrast in self.decisive)
+
+    @property
     def verdict(self) -> str:
         """The answer in one sentence, to be pasted."""
-        contrast = self.latency
+        contrasts = self.decisive
         names = [_name_of(each) for each in (self.candidate, self.baseline)]
         if names[0] == names[1]:
             names = [f"{name} ({each.id})" for name, each in zip(names, (self.candidate, self.baseline), strict=True)]
-        words = _SENTENCES[contrast.verdict].format(*names)
-        low, high = contrast.ci
-        level = f"{100 * contrast.level:.4g}"
-        decimals = _decimals(high - low)
-        what, how = "p50 ratio", ""
+        words = _SENTENCES[self.outcome].format(*names)
+        alike = len({contrast.verdict for contrast in contrasts}) == 1
+        ratios = ", ".join(_ratio_text(each, with_verdict=not alike) for each in contrasts)
+        contrast, how = contrasts[0], ""
         if contrast.drift == PAIRS:
-            what, how = "ratio of pairs", ", alternating"
+            how = ", alternating"
         elif self.baseline.subject.session != self.candidate.subject.session:
             how = ", measured apart"
         return printable(
-            f"{words} on {self.candidate.subject.device.name}, {self.candidate.subject.label}: {what} "
-            f"{contrast.ratio:.{decimals}f} ({level} % {low:.{decimals}f} to {high:.{decimals}f}, margin "
-            f"±{100 * contrast.margin:g} %, {contrast.runs[0]} + {contrast.runs[1]} runs{how})"
+            f"{words} on {self.candidate.subject.device.name}, {self.candidate.subject.label}: {ratios}; margin "
+            f"±{100 * contrast.margin:g} %, {contrast.runs[0]} + {contrast.runs[1]} runs{how}"
             + "".join(f"; {text}" for text in self.doubts),
             4000,
         )
@@ -113,6 +131,8 @@ class Comparison:
             "baseline": _described(self.baseline),
             "candidate": _described(self.candidate),
             **{name: part.to_json() if part is not None else None for name, part in parts.items()},
+            "deciding": list(self.deciding),
+            "outcome": self.outcome,
             "looks": self.looks,
             "comparisons": self.comparisons,
             "differs": list(self.differs),
@@ -160,6 +180,8 @@ def compare_pairs(
 ) -> list[Comparison]:
     """Return what may be said of each (baseline, candidate), all judged together (Holm): say, languages or formats.
 
+    One family: the quantities that decide the verdict, of all pairs. A pair is equivalent where all of them are.
+
     Raises:
         As `compare`.
     """
@@ -180,36 +202,40 @@ def compare_pairs(
                 hint=f"measure both in one session, or accept the difference: `allow={list(refused)}`",
             )
     looks = [max(each.subject.looks for each in pair) for pair in pairs]
-    contrasts = {
-        name: _contrasts(
-            quantities[0],
-            [estimate(quantities, *pair) for pair in pairs],
-            max(looks, default=1),
-            margin=margin,
-            level=level,
+    estimates = [{name: estimate(of, *pair) for name, of in QUANTITIES.items()} for pair in pairs]
+    deciding = [
+        deciding_quantities(
+            [each.subject.workload.get("scenario") for each in pair],
+            [name for name, found in by_name.items() if found is not None],
         )
-        for name, quantities in QUANTITIES.items()
-    }
+        for pair, by_name in zip(pairs, estimates, strict=True)
+    ]
+    groups = [
+        [found for name in names if (found := by_name[name]) is not None]
+        for by_name, names in zip(estimates, deciding, strict=True)
+    ]
+    judged = [
+        dict(zip(names, said, strict=True))
+        for names, said in zip(
+            deciding, judge_groups(groups, margin=margin, level=level, looks=max(looks, default=1)), strict=True
+        )
+    ]
     compared = []
     for at, (baseline, candidate) in enumerate(pairs):
-        latency = contrasts["latency"][at]
-        if latency is None:
-            counts = [len(run_figures(LATENCY, each)) for each in (baseline, candidate)]
-            if pairs_left := alternated_runs(baseline, candidate):
-                counts = [sum(log_ratio_of_pairs(*pair) is not None for pair in pairs_left)] * 2
-            raise TooFewRuns(
-                f"{_name_of(candidate)} and {_name_of(baseline)} have {counts[1]} and {counts[0]} valid runs "
-                f"with a median latency; a comparison needs two of each"
-            )
+        contrasts = {
+            name: _contrast(QUANTITIES[name][0], found, judged[at].get(name), margin, level)
+            for name, found in estimates[at].items()
+            if found is not None
+        }
+        if LATENCY.name not in contrasts:
+            raise _too_few_runs(baseline, candidate)
         compared.append(
             Comparison(
                 baseline=baseline,
                 candidate=candidate,
-                latency=latency,
-                p95=contrasts["p95"][at],
-                throughput=contrasts["throughput"][at],
-                memory=contrasts["memory"][at],
-                energy=contrasts["energy"][at],
+                latency=contrasts[LATENCY.name],
+                **{name: contrasts.get(name) for name in QUANTITIES if name != LATENCY.name},
+                deciding=deciding[at],
                 looks=looks[at],
                 comparisons=len(pairs),
                 differs=tuple(differing[at].values()),
@@ -218,30 +244,44 @@ def compare_pairs(
     return compared
 
 
-def _contrasts(
-    quantity: Quantity, estimates: Sequence[RatioEstimate | None], looks: int, *, margin: float, level: float
-) -> list[Contrast | None]:
-    found = [each for each in estimates if each is not None]
-    judged = iter(judge_all(found, margin=margin, level=level, looks=looks))
-    return [_contrast(quantity, each, next(judged), margin) if each is not None else None for each in estimates]
-
-
-def _contrast(quantity: Quantity, estimate: RatioEstimate, judged: Judgement, margin: float) -> Contrast:
+def _contrast(
+    quantity: Quantity, estimate: RatioEstimate, judged: Judgement | None, margin: float, level: float
+) -> Contrast:
+    """Return what is said of a quantity; where it was not judged, at `level`."""
     words = {Verdict.LOWER: quantity.lower, Verdict.HIGHER: quantity.higher}
-    is_open = judged.verdict is Verdict.INCONCLUSIVE
+    is_open = judged is not None and judged.verdict is Verdict.INCONCLUSIVE
+    level = judged.level if judged is not None else level
     return Contrast(
         quantity=quantity.name,
         ratio=estimate.ratio,
-        ci=estimate.interval(judged.level),
-        level=judged.level,
+        ci=estimate.interval(level),
+        level=level,
         margin=margin,
-        verdict=words.get(judged.verdict, str(judged.verdict)),
-        significant=judged.significant,
-        beyond_margin=is_beyond(estimate, margin=margin, level=judged.level),
+        verdict=words.get(judged.verdict, str(judged.verdict)) if judged is not None else NOT_JUDGED,
+        significant=judged.significant if judged is not None else None,
+        beyond_margin=is_beyond(estimate, margin=margin, level=level),
         runs=estimate.runs,
-        more_runs=more_runs(estimate, margin=margin, level=judged.level) if is_open else 0,
+        more_runs=more_runs(estimate, margin=margin, level=level) if is_open else 0,
         drift=estimate.drift,
     )
+
+
+def _too_few_runs(baseline: Measurement, candidate: Measurement) -> TooFewRuns:
+    counts = [len(run_figures(LATENCY, each)) for each in (baseline, candidate)]
+    if pairs_left := alternated_runs(baseline, candidate):
+        counts = [sum(log_ratio_of_pairs(*pair) is not None for pair in pairs_left)] * 2
+    return TooFewRuns(
+        f"{_name_of(candidate)} and {_name_of(baseline)} have {counts[1]} and {counts[0]} valid runs "
+        f"with a median latency; a comparison needs two of each"
+    )
+
+
+def _ratio_text(contrast: Contrast, *, with_verdict: bool) -> str:
+    low, high = contrast.ci
+    decimals = _decimals(high - low)
+    interval = f"{100 * contrast.level:.4g} % {low:.{decimals}f} to {high:.{decimals}f}"
+    verdict = f", {contrast.verdict}" if with_verdict else ""
+    return f"{contrast.quantity} ratio {contrast.ratio:.{decimals}f} ({interval}{verdict})"
 
 
 def _name_of(measurement: Measurement) -> str:

@@ -38,7 +38,7 @@ def _figures_of(run: Run) -> RunFigures:
 
 
 def log_ratio_of_pairs(baseline: Run, candidate: Run) -> float | None:
-    """Return the median log ratio of inferences of two runs that alternated, candidate / baseline."""
+    """Return the mean over inputs of the median log ratio of two runs that alternated, candidate / baseline."""
     return candidate.log_ratios.get(baseline.id)
 
 
@@ -57,9 +57,14 @@ def _rails(measurement: Measurement) -> object:
 
 
 LATENCY = Quantity(
-    name="latency", lower="faster", higher="slower", of=lambda run: _figures_of(run).p50_ns, paired=log_ratio_of_pairs
+    name="latency",
+    lower="faster",
+    higher="slower",
+    of=lambda run: _figures_of(run).geomean_ns,
+    paired=log_ratio_of_pairs,
 )
 P95 = Quantity(name="p95", lower="faster", higher="slower", of=lambda run: _figures_of(run).p95_ns)
+P99 = Quantity(name="p99", lower="faster", higher="slower", of=lambda run: _figures_of(run).p99_ns)
 THROUGHPUT = Quantity(
     name="throughput", lower="lower", higher="higher", of=lambda run: _figures_of(run).throughput_per_s
 )
@@ -71,6 +76,7 @@ ENERGY = Quantity(name="energy", lower="less", higher="more", of=lambda run: _fi
 QUANTITIES = {
     "latency": (LATENCY,),
     "p95": (P95,),
+    "p99": (P99,),
     "throughput": (THROUGHPUT,),
     "memory": (PEAK_PSS, PEAK_RSS),
     "energy": (ENERGY,),

@@ -81,8 +81,8 @@ class PairedComparison:
         return self.comparison.verdict + (f", and {about_scores}" if about_scores else "")
 
     def verdicts(self) -> set[str]:
-        """Return the verdicts of latency and of the scores."""
-        return {self.comparison.latency.verdict, *(each.verdict for each in self.scores)}
+        """Return the verdicts on speed and on the scores."""
+        return {self.comparison.outcome, *(each.verdict for each in self.scores)}
 
     def to_json(self) -> dict[str, Any]:
         """Return one comparison of `compare --json`, as `schemas/common.schema.json` describes it."""

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edgebench.analysis.conditions import cpu_temperatures
 from edgebench.analysis.energy import energy_of, mean_energy
 from edgebench.analysis.passes import batch_contents, complete_passes, duration_ns
 from edgebench.analysis.timeline import inputs_done, sustained_of
-from edgebench.figures import Energy, LatencySummary, PaddingCost, Score, Sustained
+from edgebench.figures import Energy, LatencySummary, MlperfLatency, PaddingCost, Score, Sustained
 from edgebench.measurement import Measurement, Subject
 from edgebench.reason import Reason, ReasonCode
 from edgebench.run import Memory, Run, RunFigures
-from edgebench.stats import MINIMUM_COUNTS, quantiles, t_interval
+from edgebench.stats import (
+    early_stopping_estimate,
+    geometric_mean_latency,
+    quantiles,
+    t_interval,
+    typical,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,13 +29,17 @@ if TYPE_CHECKING:
 _MS = 1e6  # nanoseconds in a millisecond
 _WINDOW_NS = 1e9
 _MOST_WINDOWS = 100_000  # more than a day of them is a board's wrong clock
-_WITH_INTERVAL = (0.5, 0.9, 0.95, 0.99)
+#: Quantiles by their names in a summary.
+_QUANTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p97": 0.97, "p99": 0.99, "p999": 0.999}
+_WITH_INTERVAL = ("geomean", "p50", "p90", "p95", "p99")
+#: Inputs of a query and the percentile that MLPerf Inference reports, by its scenarios whose result is a latency.
+_MLPERF = {"single-stream": (1, 90), "multi-stream": (8, 99)}
 
 
 def summarise(subject: Subject, runs: Sequence[Run], *, scores: Sequence[Score] = ()) -> Measurement:
     """Return the Measurement that these runs amount to; only valid ones enter the figures.
 
-    Percentiles are those of all valid runs' latencies together. Their intervals are for the typical run's percentile.
+    Percentiles and the geometric mean over inputs are the typical run's, and so are their intervals.
     Load and first inference: the median over runs. Memory: the worst run. Throughput and tokens/s: the mean over runs.
     Whatever weighs inputs is over complete passes (see `complete_passes`).
     """
@@ -40,7 +50,7 @@ def summarise(subject: Subject, runs: Sequence[Run], *, scores: Sequence[Score] 
     return Measurement(
         subject=subject,
         runs=tuple(runs),
-        latency_ms=summarise_latencies([run.latencies_ns for run in timed]),
+        latency_ms=_summarise_latencies(timed),
         run_latency_ms=tuple(summarise_run(run) for run in runs),
         throughput_per_s=_mean(run.inferences / time for run, time in zip(timed, durations_s, strict=True)),
         throughput_windows=tuple(rate for run in timed for rate in _window_rates(run)),
@@ -55,7 +65,23 @@ def summarise(subject: Subject, runs: Sequence[Run], *, scores: Sequence[Score] 
         sustained=_sustained(subject, runs),
         energy_j=energy_j,
         energy_absent=energy_absent,
+        mlperf=_mlperf(subject, timed),
     )
+
+
+def _mlperf(subject: Subject, timed: Sequence[Run]) -> MlperfLatency | None:
+    """Return MLPerf's figure where this is its scenario: its number of inputs a query, one model, a run that ends."""
+    import numpy as np
+
+    workload = subject.workload
+    batch, percentile = _MLPERF.get(str(workload.get("scenario")), (0, 0))
+    if not timed or workload.get("batch") != batch or "sustained_min" in workload or subject.alternates_with:
+        return None
+    pooled = np.concatenate([run.latencies_ns for run in timed])
+    found = early_stopping_estimate(pooled, quantile=percentile / 100)
+    if found is None:
+        return None
+    return MlperfLatency(percentile=percentile, at_most_ms=found[0] / _MS, queries=len(pooled), over=found[1])
 
 
 def _sustained(subject: Subject, runs: Sequence[Run]) -> Sustained | None:
@@ -65,7 +91,7 @@ def _sustained(subject: Subject, runs: Sequence[Run]) -> Sustained | None:
 
 def summarise_run(run: Run) -> LatencySummary:
     """Return the figures of one run's complete passes, valid or not; what they lack is None."""
-    return summarise_latencies([complete_passes(run).latencies_ns] if len(run.latencies_ns) else [])
+    return _summarise_latencies([complete_passes(run)] if len(run.latencies_ns) else [])
 
 
 def figures_of(run: Run) -> RunFigures:
@@ -73,67 +99,57 @@ def figures_of(run: Run) -> RunFigures:
     timed = complete_passes(run)
     if not len(timed.latencies_ns):
         return RunFigures()
-    p50, p95 = quantiles(timed.latencies_ns, (0.5, 0.95))
+    p50, p95, p99 = quantiles(timed.latencies_ns, (0.5, 0.95, 0.99))
     # Where something is excluded, the power was also that of other processes; of models that alternate, of all of them.
     energy = energy_of(timed) if not run.excluded_spans and not run.alternates else None
     return RunFigures(
         p50_ns=p50,
         p95_ns=p95,
+        p99_ns=p99,
+        geomean_ns=geometric_mean_latency(timed.latencies_ns, timed.trace.items),
         throughput_per_s=timed.inferences / duration_ns(timed) * 1e9,
         energy_j=energy.per_inference if isinstance(energy, Energy) else None,
         rails=energy.rails if isinstance(energy, Energy) else None,
     )
 
 
-def summarise_latencies(latencies_ns: Sequence[NDArray[np.int64]]) -> LatencySummary:
-    """Return the figures of several runs' latencies, one array of shape (inferences,) per run, none of them empty."""
+def _summarise_latencies(timed: Sequence[Run]) -> LatencySummary:
+    """Return the figures of several runs' latencies, none of them empty."""
     import numpy as np
 
-    if not latencies_ns:
+    if not timed:
         return LatencySummary()
-    pooled = np.concatenate(latencies_ns)
-    p50, p90, p95, p97, p99, p999 = (
-        value / _MS if value is not None else None for value in quantiles(pooled, (0.5, 0.9, 0.95, 0.97, 0.99, 0.999))
-    )
-    p50_ci, p90_ci, p95_ci, p99_ci = (_interval_ms(column) for column in _per_run_quantiles(latencies_ns))
+    pooled = np.concatenate([run.latencies_ns for run in timed])
+    per_run = _figures_per_run(timed)
+    of_all = zip(_QUANTILES, quantiles(pooled, list(_QUANTILES.values())), strict=True)
+    found: dict[str, Any] = {name: value / _MS for name, value in of_all if value is not None}
+    found |= {name: typical(values) for name, values in per_run.items()}
+    found |= {f"{name}_ci": t_interval(per_run[name]) for name in _WITH_INTERVAL if name in per_run}
     return LatencySummary(
         mean=float(pooled.mean()) / _MS,
         min=float(pooled.min()) / _MS,
-        p50=p50,
-        p90=p90,
-        p95=p95,
-        p97=p97,
-        p99=p99,
-        p999=p999,
         max=float(pooled.max()) / _MS,
-        p50_ci=p50_ci,
-        p90_ci=p90_ci,
-        p95_ci=p95_ci,
-        p99_ci=p99_ci,
+        **found,
     )
 
 
-def _per_run_quantiles(latencies_ns: Sequence[NDArray[np.int64]]) -> list[list[float]]:
-    """Return, for each quantile with an interval, its value in each run.
+def _figures_per_run(timed: Sequence[Run]) -> dict[str, NDArray[np.float64]]:
+    """Return the figures that every run has, milliseconds, shape (runs,) each.
 
-    Empty where a run alone has too few inferences for it: a quantile from too few is biased, and the interval with it
-    (simulated with heavy tails: p99 from 111 inferences a run covers 77 %, from 662 and more 91 to 95 %).
+    A quantile is missing where a run alone has too few inferences for it: a quantile from too few is biased, and its
+    interval with it (simulated with heavy tails: p99 from 111 inferences a run covers 77 %, from 662 and more 91 to
+    95 %). So is what is 0 in a run, because the clock is too coarse for the model: it has no logarithm and no meaning.
     """
-    rows = [quantiles(latencies, _WITH_INTERVAL) for latencies in latencies_ns]
-    columns = []
-    for position, quantile in enumerate(_WITH_INTERVAL):
-        enough = all(len(latencies) >= MINIMUM_COUNTS[quantile] for latencies in latencies_ns)
-        columns.append([value for row in rows if (value := row[position]) is not None] if enough else [])
-    return columns
-
-
-def _interval_ms(per_run_ns: Sequence[float]) -> tuple[float, float] | None:
     import numpy as np
 
-    # A clock too coarse for the model gives zeros, which have no logarithm and no meaning.
-    if any(value <= 0 for value in per_run_ns):
-        return None
-    return t_interval(np.asarray(per_run_ns) / _MS)
+    rows = [quantiles(run.latencies_ns, list(_QUANTILES.values())) for run in timed]
+    columns = dict(zip(_QUANTILES, zip(*rows, strict=True), strict=True))
+    columns["geomean"] = tuple(geometric_mean_latency(run.latencies_ns, run.trace.items) for run in timed)
+    return {
+        name: np.asarray(values, np.float64) / _MS
+        for name, values in columns.items()
+        if all(value is not None and value > 0 for value in values)
+    }
 
 
 def _padding(runs: Sequence[Run]) -> PaddingCost | None:

@@ -66,7 +66,7 @@ class Tuned:
         low, high = latency.ci
         ratio = f"{latency.ratio:.3f} ({100 * latency.level:.4g} % {low:.3f} to {high:.3f})"
         joules = f", J/inference ratio {self.energy_ratio:.3f}" if self.energy_ratio is not None else ""
-        return f"p50 ratio to how it was found ({setting_text(self.found)}) {ratio}{joules}"
+        return f"latency ratio to how it was found ({setting_text(self.found)}) {ratio}{joules}"
 
     @property
     def energy_ratio(self) -> float | None:
@@ -111,13 +111,13 @@ def tuned(measurements: Sequence[Measurement], *, margin: float = MARGIN) -> Tun
     not_valid = tuple(each for each in measurements if each not in candidates)
     if not candidates:
         return Tuned(parameters=parameters, found=found, not_valid=not_valid, why="none is valid")
-    fastest = min(candidates, key=lambda each: each.latency_ms.p50 or 0.0)
+    fastest = min(candidates, key=_typical_ms)
     others = [each for each in candidates if each is not fastest]
     try:
         compared = compare_pairs([(fastest, each) for each in others], margin=margin, allow=ALLOWABLE) if others else []
     except TooFewRuns as error:
         return Tuned(parameters=parameters, found=found, not_valid=not_valid, why=str(error))
-    verdicts = {each.candidate.id: each.latency.verdict for each in compared}
+    verdicts = {each.candidate.id: each.outcome for each in compared}
     ties = [each for each in others if verdicts[each.id] == "equivalent"]
     best = min([fastest, *ties], key=_rank)
     vs_baseline = None
@@ -142,8 +142,12 @@ def _rank(each: Measurement) -> tuple[int, float, bool, float]:
         each.subject.workload.get("threads") or 0,
         joules if joules is not None else float("inf"),
         tuning is None or not tuning.power_as_found,
-        each.latency_ms.p50 or 0.0,
+        _typical_ms(each),
     )
+
+
+def _typical_ms(each: Measurement) -> float:
+    return each.latency_ms.geomean or each.latency_ms.p50 or 0.0
 
 
 def setting_text(each: Measurement) -> str:

@@ -12,10 +12,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from edgebench.analysis import complete_passes
 from edgebench.board import providers_for
 from edgebench.errors import BoardError, ConfigError
-from edgebench.run import Run
 from edgebench_agent.protocol import MAX_MODELS
 
 if TYPE_CHECKING:
@@ -90,25 +88,3 @@ def rotation_order(row: Sequence[Cell], runs: int) -> list[Cell]:
     first = runs // 2 % len(row)
     order = [*row[first:], *row[:first]]
     return order[::-1] if runs % 2 else order
-
-
-def with_ratios(runs: Sequence[Run]) -> list[Run]:
-    """Return the runs of one process with their ratios to each other (see `Run.log_ratios`)."""
-    return [replace(run, log_ratios=_ratios(run, runs)) for run in runs]
-
-
-def _ratios(run: Run, runs: Sequence[Run]) -> dict[str, float]:
-    import numpy as np
-
-    found = {}
-    mine = complete_passes(run).trace
-    for other in runs:
-        theirs = complete_passes(other).trace
-        if other is run or not np.array_equal(mine.items, theirs.items):
-            continue
-        # A clock that is too coarse for the model gives zeros, which have no ratio.
-        positive = (mine.latencies_ns > 0) & (theirs.latencies_ns > 0)
-        if 2 * positive.sum() > len(positive):
-            ratios = mine.latencies_ns[positive] / theirs.latencies_ns[positive]
-            found[other.id] = float(np.median(np.log(ratios)))
-    return found

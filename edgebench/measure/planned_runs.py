@@ -114,4 +114,4 @@ class _PlannedRuns:
         compared = compare_rows(measured, margin=self._session.request.margin)
         for comparison in compared:
             self._session.log(comparison.verdict)
-        return all(comparison.latency.verdict != "inconclusive" for comparison in compared)
+        return all(comparison.outcome != "inconclusive" for comparison in compared)

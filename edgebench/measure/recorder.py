@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from edgebench.analysis import validate_group
+from edgebench.analysis import validate_group, with_ratios
 from edgebench.board import PowerState
-from edgebench.measure.alternation import rotation_order, with_ratios
+from edgebench.measure.alternation import rotation_order
 from edgebench.measure.cells import Cell
 from edgebench.measure.context import Session
 from edgebench.measure.probes.rate_finder import plan_at

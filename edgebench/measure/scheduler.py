@@ -16,12 +16,17 @@ from edgebench.events import LogMessage, OnEvent, ignore
 from edgebench.measurement import Subject
 from edgebench.reason import Reason, joined
 
+#: So many runs of each are too few for the comparison to model the drift (see `edgebench.stats.ratio`).
+_MIRRORED = 3
+
 
 def order_of_runs(cells: int, runs: int, *, seed: int) -> list[int]:
     """Return which cell each run measures, in order; each cell has exactly `runs` of them.
 
-    Two rounds are a block: forward, then backward (ABBA; ABCCBA for three cells), so that a drift that is linear in
-    time cancels. The order within each block is shuffled by the seed; an odd last round is half a block.
+    Two rounds are a block, in which each cell comes twice, in an order drawn by the seed; an odd last round is half a
+    block. So no disturbance that comes back every few runs meets one cell more than another, but by chance, and each
+    look at the data finds as many runs of each. A drift is in the comparison's model. Where there are too few runs for
+    that, the second round of a block is the first one backwards (ABBA), and a drift that is linear in time cancels.
 
     Raises:
         ConfigError: a negative number.
@@ -33,10 +38,12 @@ def order_of_runs(cells: int, runs: int, *, seed: int) -> list[int]:
     random = Random(seed)  # noqa: S311 - an order, not a secret
     order: list[int] = []
     for first_round in range(0, runs, 2):
-        block = random.sample(range(cells), cells)
-        order += block
+        rounds = random.sample(range(cells), cells)
         if first_round + 1 < runs:
-            order += reversed(block)
+            rounds = [*rounds, *reversed(rounds)]
+        if runs > _MIRRORED:
+            random.shuffle(rounds)
+        order += rounds
     return order
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from edgebench.analysis import OF_FILE, Contrast, PairedComparison, ScoreContrast
+from edgebench.analysis import NOT_JUDGED, OF_FILE, Comparison, Contrast, PairedComparison, ScoreContrast
 from edgebench.report.layout import add_plain_row, plain_table
 from edgebench.report.overhead import cost_lines
 from edgebench.stats import MINIMUM_COUNTS, PAIRS
@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 _UNMEASURED = "not measured on both sides"
 #: Title, name, and what is said where it can't be compared; nothing where a board without a sensor is the rule.
 _QUANTITIES = (
-    ("latency (p50)", "latency", _UNMEASURED),
+    ("latency", "latency", _UNMEASURED),
     ("p95", "p95", f"needs two runs of {MINIMUM_COUNTS[0.95]} inferences on both sides"),
+    ("p99", "p99", ""),
     ("throughput", "throughput", _UNMEASURED),
     ("peak memory", "memory", _UNMEASURED),
     ("energy / inference", "energy", ""),
@@ -35,7 +36,7 @@ def comparison_parts(answers: Sequence[PairedComparison]) -> Iterator[Table | st
         table = plain_table("", "ratio", "interval", "level", "verdict", "more runs")
         for title, name, absent in _QUANTITIES:
             contrast: Contrast | None = getattr(comparison, name)
-            if contrast is None:
+            if contrast is None or (name == "p99" and name not in comparison.deciding):
                 if absent:
                     add_plain_row(table, title, "", "", "", absent, "")
                 continue
@@ -52,8 +53,10 @@ def comparison_parts(answers: Sequence[PairedComparison]) -> Iterator[Table | st
         yield from answer.notes
     drifts = {comparison.latency.drift for comparison in comparisons}
     yield "ratio: candidate / baseline, from one figure a run"
+    yield "latency: the geometric mean over inputs of each input's median"
+    yield from _about_verdict(comparisons)
     if PAIRS in drifts:
-        yield "alternating: the figure of latency is the typical ratio of two inferences of one input, side by side"
+        yield "alternating: latency is the mean over inputs of the typical ratio of two inferences, side by side"
     yield from cost_lines([side for each in comparisons for side in (each.baseline, each.candidate)])
     if "none" in drifts:
         yield (
@@ -64,6 +67,13 @@ def comparison_parts(answers: Sequence[PairedComparison]) -> Iterator[Table | st
         yield f"{comparisons[0].comparisons} comparisons judged together (Holm): the intervals are the corrected ones"
     if any(comparison.looks > 1 for comparison in comparisons):
         yield "measured until decided: the intervals are those of one of several planned looks, which keep the level"
+
+
+def _about_verdict(comparisons: Sequence[Comparison]) -> Iterator[str]:
+    """Yield what the verdicts are about, and what the intervals of the other quantities are."""
+    for names in dict.fromkeys(comparison.deciding for comparison in comparisons):
+        together = ", judged together (Holm)" if len(names) > 1 else ""
+        yield f"the verdict is about {' and '.join(names)}{together}; the other intervals are each by itself"
 
 
 def score_table(scores: Sequence[ScoreContrast]) -> Table:
@@ -88,6 +98,8 @@ def score_verdict(score: ScoreContrast) -> str:
 
 
 def _verdict(contrast: Contrast) -> str:
+    if contrast.verdict == NOT_JUDGED:
+        return ""
     beyond = f", by more than {100 * contrast.margin:g} %" if contrast.beyond_margin else ""
     return contrast.verdict + beyond
 

@@ -15,7 +15,7 @@ from edgebench.measurement import Measurement
 from edgebench.reason import joined
 from edgebench.report.figures import latency_text, megabytes, rounded, with_half_width
 from edgebench.report.layout import Column, FittingTable
-from edgebench.report.table import excluded_text, measurement_table, variant_name
+from edgebench.report.table import excluded_text, measurement_table, mlperf_text, variant_name
 from edgebench.run import Run
 from edgebench.text import printable
 
@@ -98,8 +98,9 @@ def _facts(measurement: Measurement) -> Iterator[tuple[str, Any]]:
     yield from ((f"log: {run.id}", "; ".join(run.facts.log or ())) for run in measurement.runs)
     yield "excluded", excluded_text(measurement)
     yield from ((f"cool-down: {run.id}", _cool_down_text(run)) for run in measurement.runs)
-    for name in ("p50", "p90", "p95", "p99"):
+    for name in ("geomean", "p50", "p90", "p95", "p99"):
         yield f"{name} ms", _with_interval(getattr(latency, name), getattr(latency, f"{name}_ci"))
+    yield "MLPerf ms", _mlperf(measurement)
     yield "min, mean, max ms", ", ".join(latency_text(value) for value in (latency.min, latency.mean, latency.max))
     yield (
         "RSS MB",
@@ -134,6 +135,11 @@ def _cool_down_text(run: Run) -> str:
         return ""
     started, target = cooled.started_mc / 1000, cooled.target_mc / 1000
     return f"began at {started:.1f} °C after {cooled.waited_ms / 1000:.0f} s of waiting for {target:.1f} °C"
+
+
+def _mlperf(measurement: Measurement) -> str:
+    found = measurement.mlperf
+    return "" if found is None else f"{mlperf_text(measurement)} (LoadGen's early stopping, {found.queries} queries)"
 
 
 def _pairs(pairs: Iterator[tuple[str, Any]]) -> Table:

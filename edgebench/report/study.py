@@ -125,8 +125,8 @@ def _cost_rows(answer: Answer) -> Rows:
                 sides[0].label,
                 str(sides[0].artifact.format),
                 _ratio(comparison.latency),
-                comparison.latency.verdict,
-                *(_judged(part) for part in (comparison.memory, comparison.energy)),
+                comparison.outcome,
+                *(_described(part) for part in (comparison.memory, comparison.energy)),
             )
         )
     return headers, rows
@@ -137,8 +137,8 @@ def _ratio(contrast: Contrast) -> str:
     return f"{contrast.ratio:.3f} ({low:.3f} to {high:.3f})"
 
 
-def _judged(contrast: Contrast | None) -> str:
-    return f"{contrast.ratio:.3f} {contrast.verdict}" if contrast is not None else "not measured"
+def _described(contrast: Contrast | None) -> str:
+    return _ratio(contrast) if contrast is not None else "not measured"
 
 
 def _score_rows(answer: Answer) -> Rows:

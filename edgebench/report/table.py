@@ -37,7 +37,8 @@ def measurement_table(measurements: Sequence[Measurement]) -> Table:
         Column("variant", [variant_name(each.subject.variant) for each in measurements], names_row=True, folds=True),
         Column("format", [str(each.subject.artifact.format) for each in measurements], names_row=True),
         *differing,
-        *(Column(header, [cell(each) for each in measurements]) for header, cell in _FIGURES),
+        *(Column(header, [cell(each) for each in measurements]) for header, cell in _figures(measurements)),
+        *_mlperf_column(measurements),
         *_energy_column(measurements),
         Column("valid", ["yes" if each.valid else "no" for each in measurements], text=True),
         *_score_columns(measurements),
@@ -113,12 +114,34 @@ _FIGURES: tuple[tuple[str, Callable[[Measurement], str]], ...] = (
 )
 
 
+def _figures(measurements: Sequence[Measurement]) -> Iterator[tuple[str, Callable[[Measurement], str]]]:
+    """Yield the figures; before the median, the mean over inputs that comparisons judge, where lengths are mixed."""
+    mixed = any(len(set(run.facts.batch_tokens or ())) > 1 for each in measurements for run in each.runs)
+    for header, cell in _FIGURES:
+        if mixed and header.startswith("p50"):
+            yield _GEOMEAN
+        yield header, cell
+
+
+_GEOMEAN: tuple[str, Callable[[Measurement], str]] = (
+    "geomean\nms",
+    lambda each: with_half_width(each.latency_ms.geomean, each.latency_ms.geomean_ci),
+)
+
+
 def _runtime(device: DeviceFacts) -> str | None:
     """Return the runtime with its version; what runs .tflite files names itself in its version."""
     name, version = device.runtime, device.runtime_version
     if name is None or version is None:
         return None
     return version if " " in version else f"{name} {version}"
+
+
+def _mlperf_column(measurements: Sequence[Measurement]) -> list[Column]:
+    """Return the column of MLPerf's figure, where any row has it."""
+    if all(each.mlperf is None for each in measurements):
+        return []
+    return [Column("MLPerf\nms", [mlperf_text(each) for each in measurements])]
 
 
 def _energy_column(measurements: Sequence[Measurement]) -> list[Column]:
@@ -158,7 +181,11 @@ def _score(score: TaskScore | None) -> str:
 def _notes(measurements: Sequence[Measurement]) -> Iterable[str]:
     """Say below the table what a cell has no room for."""
     if any(each.latency_ms.p50_ci for each in measurements):
-        yield "±: half of the 95 % interval, from the runs' own medians"
+        yield "±: half of the 95 % interval, from one figure of each run"
+    if any(header == _GEOMEAN[0] for header, _ in _figures(measurements)):
+        yield "geomean: over inputs of mixed length, of each input's median; what comparisons judge"
+    if any(each.mlperf for each in measurements):
+        yield "MLPerf: the percentile that its scenario reports, by LoadGen's early stopping over the runs' queries"
     yield from _scenarios(measurements)
     yield from (text for each in measurements if (text := _cold_start(each)))
     for each in measurements:
@@ -197,6 +224,12 @@ def _scenarios(measurements: Sequence[Measurement]) -> Iterable[str]:
                 yield f"multi-stream: a latency is that of a query of {batch} inputs"
             case "offline":
                 yield f"offline: inputs/s is the result; a latency is that of a batch of {batch}"
+
+
+def mlperf_text(measurement: Measurement) -> str:
+    """Return MLPerf's figure in words; empty where the scenario is not MLPerf's."""
+    found = measurement.mlperf
+    return "" if found is None else f"p{found.percentile} <= {latency_text(found.at_most_ms)}"
 
 
 def _cold_start(measurement: Measurement) -> str | None:

@@ -6,9 +6,10 @@ Arrays of figures come in, one for each run or example; intervals and verdicts c
 from __future__ import annotations
 
 from edgebench.stats.drift import Drift, drift_of
-from edgebench.stats.intervals import t_interval
+from edgebench.stats.inputs import geometric_mean_latency, mean_log_ratio
+from edgebench.stats.intervals import t_interval, typical
 from edgebench.stats.paired import Bootstrap, align, estimate_difference, estimate_f1_difference
-from edgebench.stats.percentiles import MINIMUM_COUNTS, percentile_bound_holds, quantiles
+from edgebench.stats.percentiles import MINIMUM_COUNTS, early_stopping_estimate, percentile_bound_holds, quantiles
 from edgebench.stats.rate_search import RESOLUTION, Probe, RateSearch
 from edgebench.stats.ratio import PAIRS, RatioEstimate, estimate_paired_ratio, estimate_ratio
 from edgebench.stats.resampling import bootstrap_interval
@@ -22,6 +23,7 @@ from edgebench.stats.verdicts import (
     holm_alphas,
     is_beyond,
     judge_all,
+    judge_groups,
     more_runs,
 )
 
@@ -43,16 +45,21 @@ __all__ = [
     "align",
     "bootstrap_interval",
     "drift_of",
+    "early_stopping_estimate",
     "estimate_difference",
     "estimate_f1_difference",
     "estimate_paired_ratio",
     "estimate_ratio",
+    "geometric_mean_latency",
     "holm_alphas",
     "is_beyond",
     "judge_all",
+    "judge_groups",
+    "mean_log_ratio",
     "more_runs",
     "percentile_bound_holds",
     "quantiles",
     "seed_difference",
     "t_interval",
+    "typical",
 ]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from edgebench.stats.inputs import medians_by_input
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -36,7 +38,7 @@ def drift_of(
     distinct, position = np.unique(items, return_inverse=True)
     if len(latencies_ns) < max(_WINDOWS * _LEAST_OF_A_WINDOW, _LEAST_TURNS * len(distinct)):
         return None
-    relative = latencies_ns / _medians(latencies_ns, position, len(distinct))[position]
+    relative = latencies_ns / np.maximum(1.0, medians_by_input(latencies_ns, items))[position]
     medians = np.array([np.median(window) for window in np.array_split(relative, _WINDOWS)])
     times = np.array([window.mean() for window in np.array_split(begun_ns - begun_ns[0], _WINDOWS)])
     length = float(begun_ns[-1] - begun_ns[0])
@@ -48,17 +50,3 @@ def drift_of(
     rest = medians - medians.mean() - slope * away
     error = float(rest @ rest / (_WINDOWS - 2) / spread) ** 0.5
     return Drift(slope * length, error * length)
-
-
-def _medians(
-    latencies_ns: NDArray[np.int64] | NDArray[np.float64], position: NDArray[np.int64], distinct: int
-) -> NDArray[np.float64]:
-    import numpy as np
-
-    if distinct == 1:
-        return np.array([max(1.0, float(np.median(latencies_ns)))])
-    order = np.lexsort((latencies_ns, position))
-    counts = np.bincount(position, minlength=distinct)
-    firsts = np.cumsum(counts) - counts
-    middle = latencies_ns[order][firsts + (counts - 1) // 2] + latencies_ns[order][firsts + counts // 2]
-    return np.asarray(np.maximum(1.0, middle / 2), np.float64)

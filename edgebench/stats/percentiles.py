@@ -35,6 +35,29 @@ def quantiles(values: NDArray[np.int64], wanted: Sequence[float]) -> list[float 
     return [found.get(quantile) for quantile in wanted]
 
 
+def early_stopping_estimate(values: NDArray[np.int64], *, quantile: float) -> tuple[int, int] | None:
+    """Return what MLPerf LoadGen states of a percentile: (an upper bound of it, how many of the values lie above).
+
+    Args:
+        values: shape (n,), any order and unit.
+        quantile: 0.9 for the single-stream scenario, 0.99 for multi-stream.
+
+    With t the largest number for which P[Binomial(n, 1 - quantile) <= t] <= 0.01, the t-th largest value: of
+    independent values it lies above the percentile in 99 % of cases. None where even t = 1 is too many: fewer values
+    than MINIMUM_COUNTS has. See MLPerf Inference, loadgen/results.cc (PerformanceSummary::EarlyStopping).
+    """
+    from bisect import bisect_right
+
+    import numpy as np
+    from scipy.special import bdtr  # the binomial distribution by itself: scipy.stats takes a second to import
+
+    count = len(values)
+    over = bisect_right(range(count), 0.01, key=lambda most: float(bdtr(most, count, 1 - quantile))) - 1
+    if over < 1:
+        return None
+    return int(np.partition(values, count - over)[count - over]), over - 1
+
+
 def percentile_bound_holds(count: int, over: int, *, quantile: float = 0.99) -> bool:
     """Say whether a percentile lies within a bound that `over` of `count` observations exceed, at 99 % confidence.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from itertools import accumulate
 from typing import Protocol
 
 from edgebench.stats.ratio import PAIRS, RatioEstimate
@@ -57,7 +58,10 @@ def is_beyond(estimate: RatioEstimate, *, margin: float, level: float) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judgement:
-    """What is said of one of several comparisons. `level`: of the interval that bears the verdict out.
+    """What is said of one of several comparisons. `level`: of the two-sided interval that bears the verdict out.
+
+    Of an equivalence it is 1 - 2 alpha (90 % at the level 95 %), because two one-sided tests at alpha are that interval
+    inside the margin (Schuirmann 1987); of all else 1 - alpha.
 
     `significant`: whether it was shown that the ratio is not 1, whatever the verdict.
     """
@@ -76,25 +80,40 @@ def judge_all(estimates: Sequence[Estimate], *, margin: float, level: float, loo
     way for the next one, although its null of no difference may still be true, and the least equal of ten equal ones
     would be judged as if it were alone.
     """
+    groups = judge_groups([[each] for each in estimates], margin=margin, level=level, looks=looks)
+    return [judgement for (judgement,) in groups]
+
+
+def judge_groups(
+    groups: Sequence[Sequence[Estimate]], *, margin: float, level: float, looks: int = 1
+) -> list[list[Judgement]]:
+    """Return what may be said of each estimate of several groups: a group is what one verdict is about.
+
+    As `judge_all` over the estimates of all groups, but for groups that are equivalent as a whole. To say that all of a
+    group is equivalent needs no correction within it: each null must be rejected, so that the largest p-value is one of
+    the whole (an intersection-union test, Berger 1982). Holm's procedure is applied to these.
+    """
     alpha = 1 - look_level(level, looks)
-    differences = [each.p_different() for each in estimates]
-    equivalences = [each.p_equivalent(margin) for each in estimates]
+    flat = [each for group in groups for each in group]
+    p_different = [each.p_different() for each in flat]
+    p_equivalent = [each.p_equivalent(margin) for each in flat]
+    for_difference, for_equivalence = holm_alphas(p_different, alpha), holm_alphas(p_equivalent, alpha)
+    ends = list(accumulate(len(group) for group in groups))
+    spans = [range(end - len(group), end) for end, group in zip(ends, groups, strict=True)]
+    of_groups = [max((p_equivalent[at] for at in span), default=1.0) for span in spans]
     judged = []
-    for estimate, p_different, for_difference, p_equivalent, for_equivalence in zip(
-        estimates,
-        differences,
-        holm_alphas(differences, alpha),
-        equivalences,
-        holm_alphas(equivalences, alpha),
-        strict=True,
-    ):
-        significant = p_different <= for_difference
-        if p_equivalent <= for_equivalence:
-            judged.append(Judgement(verdict=Verdict.EQUIVALENT, level=1 - for_equivalence, significant=significant))
-            continue
-        direction = Verdict.LOWER if estimate.effect < 0 else Verdict.HIGHER
-        verdict = direction if significant else Verdict.INCONCLUSIVE
-        judged.append(Judgement(verdict=verdict, level=1 - for_difference, significant=significant))
+    for span, p_of_group, for_group in zip(spans, of_groups, holm_alphas(of_groups, alpha), strict=True):
+        of_group = []
+        for at in span:
+            significant = p_different[at] <= for_difference[at]
+            bound = for_group if p_of_group <= for_group else for_equivalence[at]
+            if p_equivalent[at] <= bound:
+                verdict, its_level = Verdict.EQUIVALENT, 1 - 2 * bound
+            else:
+                direction = Verdict.LOWER if flat[at].effect < 0 else Verdict.HIGHER
+                verdict, its_level = direction if significant else Verdict.INCONCLUSIVE, 1 - for_difference[at]
+            of_group.append(Judgement(verdict=verdict, level=its_level, significant=significant))
+        judged.append(of_group)
     return judged
 
 

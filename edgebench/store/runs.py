@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgebench._version import __version__
-from edgebench.analysis import figures_of, summarise
+from edgebench.analysis import figures_of, summarise, with_ratios
 from edgebench.errors import EdgebenchError, StoreError, UnknownName, UsageError, nearest
 from edgebench.measurement import FORMAT_VERSION, Measurement, Subject
 from edgebench.reason import Reason, ReasonCode
-from edgebench.run import Run, RunFigures, Trace
+from edgebench.run import Run, Trace
 from edgebench.store.files import checked_id, is_id, read_json, sync, to_text, writing
 from edgebench.store.run_json import run_from_json, run_to_json, subject_from_json
 from edgebench.store.traces import connect, read_traces, write_trace
@@ -152,8 +152,9 @@ def measurements_by_figures(stored: Sequence[StoredRun]) -> list[Measurement]:
         StoreError: a run of an older edgebench, which has no figures in run.json, has a trace that can't be read.
     """
     runs: dict[str, list[Run]] = {}
+    by_id = _with_figures(stored)
     for each in sorted(stored, key=lambda each: (each.run.started_at, each.run.id)):
-        runs.setdefault(each.subject.id, []).append(replace(each.run, figures=_figures(each)))
+        runs.setdefault(each.subject.id, []).append(by_id[each.run.id])
     subjects = {each.subject.id: each.subject for each in stored}
     return [summarise(subjects[id], of) for id, of in runs.items()]
 
@@ -195,13 +196,21 @@ def _read(folder: Path) -> StoredRun:
         raise StoreError(f"{path} is not a valid run: {what}; remove its folder to go on without it") from error
 
 
-def _figures(stored: StoredRun) -> RunFigures:
-    """Return a run's figures; of one that an older edgebench stored, from its trace."""
-    if stored.run.figures is not None:
-        return stored.run.figures
-    with connect() as connection:
-        ((_, run),) = _with_traces(connection, [stored], None)
-    return figures_of(run)
+def _with_figures(stored: Sequence[StoredRun]) -> dict[str, Run]:
+    """Return the runs with their figures, by id; those that an older edgebench stored without, from their traces."""
+    found = {each.run.id: each.run for each in stored}
+    by_process: dict[str, list[StoredRun]] = {}
+    for each in stored:
+        figures = each.run.figures
+        if figures is None or (figures.geomean_ns is None and figures.p50_ns):
+            by_process.setdefault(each.run.process, []).append(each)
+    for of_process in by_process.values():
+        with connect() as connection:
+            timed = [run for _, run in _with_traces(connection, of_process, None)]
+        for run in with_ratios(timed):  # an older edgebench stored other ratios of runs that alternated
+            ratios = {**found[run.id].log_ratios, **run.log_ratios}
+            found[run.id] = replace(found[run.id], figures=figures_of(run), log_ratios=ratios)
+    return found
 
 
 def _batches(stored: Sequence[StoredRun]) -> Iterator[list[StoredRun]]:

@@ -48,7 +48,7 @@ class Answer:
         """The answer in one sentence, over all devices, formats, workloads and languages."""
         if not self.comparisons:
             return f"{self.name}: nothing is measured that could be compared"
-        counts = _counted(each.comparison.latency.verdict for each in self.comparisons)
+        counts = _counted(each.comparison.outcome for each in self.comparisons)
         total = len(self.comparisons)
         # The scores of two files are the same wherever they were timed.
         once = {_artifacts(each): each.scores for each in self.comparisons}

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from edgebench.artifact import Artifact, ArtifactFile, Format
 from edgebench.facts import DeviceFacts, RunFacts
@@ -33,6 +33,10 @@ _COOL_MC, _HOT_MC, _LIMIT_MC = 45_000, 72_000, 81_000
 _STICKY = 16
 _MEDIANS = 20_000
 _CAPPED, _IS_THROTTLED = 1 << 1, 1 << 2
+
+
+#: How many times as long an artifact takes: all inputs, or each input of a pass.
+Factor: TypeAlias = "float | Sequence[float]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +60,9 @@ class SimulatedBoard:
     sd `between`), plus the drift, plus noise (normal, sd `within`, each inference correlated with the one before by
     `correlation`). A share `tail_share` of inferences takes up to a few times as long (Pareto, shape 2.5).
     `drift`: the final relative slowdown, approached with the time constant `drift_s`. `swing`: sd of a normal effect of
-    invisible neighbours, common to all latencies; its autocorrelation at lag t is exp(-t / `swing_s`).
+    invisible neighbours, common to all latencies; its autocorrelation at lag t is exp(-t / `swing_s`). `inputs`: how
+    long each input of a pass takes, relative to `typical_ms`. `sawtooth`: a relative slowdown that grows in equal steps
+    over `sawtooth_runs` processes and starts again, as with a fan.
     """
 
     seed: int
@@ -72,8 +78,12 @@ class SimulatedBoard:
     pause_s: float = 1.0  # between runs: start, load, warm-up
     sensor_hz: float = 2.0
     disturbances: Sequence[Disturbance] = ()
+    inputs: Sequence[float] = (1.0,)
+    sawtooth: float = 0.0
+    sawtooth_runs: int = 3
     now_s: float = 0.0
     _warm: float = field(init=False, default=0.0)  # between cool (0) and hot (1), for `work` and `rest`
+    _processes: int = field(init=False, default=0)  # so far, and some that were before
     _random: Any = field(init=False, default=None)
     _swung: float = field(init=False, default=0.0)  # present effect of the neighbours, log scale
 
@@ -83,6 +93,8 @@ class SimulatedBoard:
         self._random = np.random.default_rng(self.seed)
         if self.swing:
             self._swung = self._random.normal(0.0, self.swing)
+        if self.sawtooth:
+            self._processes = int(self._random.integers(self.sawtooth_runs))
 
     def work(self, seconds: float) -> None:
         """Advance the clock while the board heats up."""
@@ -98,14 +110,16 @@ class SimulatedBoard:
         """Return the temperature of its zone after `work` and `rest`, in the form of `RemoteAgent.temperatures`."""
         return {"temperature_mc/cpu-thermal": round(_COOL_MC + (_HOT_MC - _COOL_MC) * self._warm)}
 
-    def latencies_ns(self, count: int, *, factor: float = 1.0) -> NDArray[np.int64]:
+    def latencies_ns(self, count: int, *, factor: Factor = 1.0) -> NDArray[np.int64]:
         """Return `count` latencies of a new process, shape (count,), without disturbances; advance the clock."""
         found: NDArray[np.int64] = self.alternating_ns(count, factors=[factor])[0]
         return found
 
-    def alternating_ns(self, count: int, *, factors: Sequence[float]) -> NDArray[np.int64]:
+    def alternating_ns(self, count: int, *, factors: Sequence[Factor]) -> NDArray[np.int64]:
         """Return `count` latencies of each of several models that alternate in a new process: shape (models, count).
 
+        A factor is how many times as long a model takes, or that of each input of a pass. The n-th inference has input
+        n of the pass.
         Each model has a separate process effect, noise and tail. Drift and neighbours depend on the time only.
         """
         import numpy as np
@@ -116,7 +130,10 @@ class SimulatedBoard:
         shape = (count, models)
         times_s = self.now_s + np.arange(count * models, dtype=np.float64) * step_s
         moments = (self._drift(times_s) + self._swings(count * models)).reshape(shape)
-        logs = np.log(self.typical_ms * _MS * np.asarray(factors)) + moments
+        items = np.arange(count) % len(self.inputs)
+        per_input = np.stack([np.broadcast_to(np.asarray(each), len(self.inputs)) for each in factors], axis=1)
+        lengths = np.asarray(self.inputs)[items, None] * per_input[items]
+        logs = np.log(self.typical_ms * _MS * lengths) + moments + self._sawtooth()
         for model in range(models):
             logs[:, model] += self._random.normal(0.0, self.between) + self._noise(count)
         latencies = np.exp(logs)
@@ -137,18 +154,18 @@ class SimulatedBoard:
         self.now_s += self.pause_s
         typical_s = self.typical_ms / 1000 * factor
         middle_s = self.now_s + count * typical_s / 2
-        drift = math.log1p(self.drift * (1 - math.exp(-middle_s / self.drift_s)))
+        drift = math.log1p(self.drift * (1 - math.exp(-middle_s / self.drift_s))) + self._sawtooth()
         noise = _noise_of_medians(self.within, self.correlation, self.tail_share, count)
         deviation = self._random.normal(0.0, self.between) + drift + noise[self._random.integers(len(noise))]
         median_s = typical_s * math.exp(deviation)
         self.now_s += count * median_s
         return median_s * _NS
 
-    def run(self, subject: Subject, number: int, *, factor: float = 1.0, count: int = 100) -> Run:
+    def run(self, subject: Subject, number: int, *, factor: Factor = 1.0, count: int = 100) -> Run:
         """Return a run of `count` inferences, with disturbances and readings."""
         return self.runs([subject], number, factors=[factor], count=count)[0]
 
-    def runs(self, subjects: Sequence[Subject], number: int, *, factors: Sequence[float], count: int) -> list[Run]:
+    def runs(self, subjects: Sequence[Subject], number: int, *, factors: Sequence[Factor], count: int) -> list[Run]:
         """Return the runs of a process in which the subjects alternate; like `run` for one subject."""
         import numpy as np
 
@@ -165,6 +182,12 @@ class SimulatedBoard:
         empty = np.empty(0, np.int64)
         readings = dict(self._readings(began_s, self.now_s))
         facts: dict[str, Any] = {"warmup_steady": True, "board": {"clock_allowed_khz": {"policy0": _CLOCK_KHZ}}}
+        if len(self.inputs) > 1:
+            passes = {
+                "batch_sizes": [1] * len(self.inputs),
+                "batch_tokens": [round(128 * each) for each in self.inputs],
+            }
+            facts |= {"batches": len(self.inputs), **passes}
         memory = Memory(peak_rss=300_000_000, peak_pss=280_000_000)
         if len(subjects) > 1:
             facts["alternating"] = {"process": f"{subjects[0].id}-{number:03d}", "models": len(subjects)}
@@ -175,7 +198,7 @@ class SimulatedBoard:
             trace = Trace(
                 starts_ns=(starts[own] * _NS).astype(np.int64),
                 latencies_ns=latencies[own],
-                items=np.zeros(count, np.int64),
+                items=np.arange(count, dtype=np.int64) % len(self.inputs),
                 warmup_starts_ns=empty,
                 warmup_latencies_ns=empty,
                 warmup_items=empty,
@@ -195,6 +218,14 @@ class SimulatedBoard:
                 )
             )
         return found
+
+    def _sawtooth(self) -> float:
+        """Return the slowdown of a new process, log scale."""
+        if not self.sawtooth:
+            return 0.0
+        at = self._processes % self.sawtooth_runs
+        self._processes += 1
+        return math.log1p(self.sawtooth * at / (self.sawtooth_runs - 1))
 
     def _drift(self, times_s: NDArray[np.float64]) -> NDArray[np.float64]:
         import numpy as np

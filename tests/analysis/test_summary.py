@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from edgebench.analysis import complete_passes, summarise
 from edgebench.analysis.passes import has_no_complete_pass
-from edgebench.analysis.summary import summarise_latencies
 from edgebench.figures import LatencySummary
 from edgebench.measurement import Measurement
 from edgebench.reason import texts_of
@@ -21,16 +20,33 @@ from tests.sample_runs import MS, run, subject, trace
 ONE_TO_HUNDRED = [n * MS for n in range(1, 101)]
 
 
-def test_percentiles_are_those_of_all_valid_runs_together() -> None:
+def test_a_percentile_that_no_run_can_state_alone_is_that_of_all_valid_runs_together() -> None:
     of = subject(planned_runs=2)
     bad = run(of, 2, trace([900 * MS] * 100), reasons=("throttled during the run",))
     found = summarise(of, [run(of, 0, trace(ONE_TO_HUNDRED)), run(of, 1, trace(ONE_TO_HUNDRED)), bad]).latency_ms
     assert (found.min, found.mean, found.max) == (1.0, 50.5, 100.0)
-    assert found.p50 == 50.5
+    assert found.p50 == pytest.approx(50.5)
     pooled = sorted([*ONE_TO_HUNDRED, *ONE_TO_HUNDRED])
-    assert found.p90 == pytest.approx(np.quantile(pooled, 0.9) / MS)
+    assert found.p90 == pytest.approx(np.quantile(ONE_TO_HUNDRED, 0.9) / MS)
     assert found.p95 == pytest.approx(np.quantile(pooled, 0.95) / MS)
     assert (found.p97, found.p99, found.p999) == (None, None, None)  # 200 inferences: 219 and 662 are needed
+
+
+def test_a_percentile_is_the_middle_of_its_own_interval() -> None:
+    """Runs that spread by 10 %: a percentile of all latencies together lies outside the typical run's in 40 %."""
+    random = np.random.default_rng(20261130)
+    of = subject(planned_runs=6)
+    for _ in range(20):
+        runs = [
+            run(
+                of, at, trace(np.exp(np.log(20 * MS) + random.normal(0, 0.1) + random.normal(0, 0.03, 700)).astype(int))
+            )
+            for at in range(6)
+        ]
+        found = summarise(of, runs).latency_ms
+        for name in ("geomean", "p50", "p90", "p95", "p99"):
+            value, (low, high) = getattr(found, name), getattr(found, f"{name}_ci")
+            assert value == pytest.approx((low * high) ** 0.5)
 
 
 def test_the_interval_comes_from_the_runs_medians() -> None:
@@ -57,9 +73,11 @@ def test_one_run_has_no_interval() -> None:
 
 
 def test_latencies_of_zero_have_no_interval_and_do_no_harm() -> None:
-    found = summarise_latencies([np.zeros(5, np.int64), np.zeros(5, np.int64)])
+    of = subject(planned_runs=2)
+    found = summarise(of, [run(of, at, trace([0] * 5)) for at in range(2)]).latency_ms
     assert found.p50 == 0
     assert found.p50_ci is None
+    assert (found.geomean, found.geomean_ci) == (None, None)
 
 
 def test_throughput_counts_the_pauses_between_inferences() -> None:

@@ -13,12 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgebench.analysis import compare_rows, complete_passes, duration_ns, summarise, validate_group
+from edgebench.analysis import compare_rows, complete_passes, duration_ns, summarise, validate_group, with_ratios
 from edgebench.analysis.comparison import compare
 from edgebench.artifact import Format
 from edgebench.device import Device, find_device, load_profile
 from edgebench.errors import BoardError, ConfigError, NotComparable, TooFewRuns
-from edgebench.measure.alternation import rotation_order, rows_of, tag_alternating, with_ratios
+from edgebench.measure.alternation import rotation_order, rows_of, tag_alternating
 from edgebench.measure.budget import RunCost, SharedCost, shared_cost_of
 from edgebench.measure.cells import Cell
 from edgebench.measurement import Measurement
@@ -96,7 +96,7 @@ def test_neighbours_fall_out_of_the_ratio() -> None:
     spread = np.std([np.log(np.median(run.latencies_ns)) for run in a.runs])
     assert spread > 0.03  # which one after the other would be in it
     assert found.verdict.startswith("multilingual onnx-int8 is equivalent to english onnx-int8 on simulated, 128 tok:")
-    assert "ratio of pairs" in found.verdict and found.verdict.endswith("6 + 6 runs, alternating)")
+    assert "latency ratio" in found.verdict and found.verdict.endswith("6 + 6 runs, alternating")
 
 
 def test_a_difference_is_found_between_any_two() -> None:

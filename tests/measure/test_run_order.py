@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from edgebench.errors import ConfigError
 from edgebench.measure.scheduler import order_of_runs
+from edgebench.stats import Verdict, estimate_ratio
+from edgebench.stats.verdicts import judge
+from edgebench.testing import SimulatedBoard
 
 CELLS, RUNS, SEEDS = st.integers(0, 8), st.integers(0, 13), st.integers(0, 2**32)
 
@@ -21,21 +25,36 @@ def test_every_cell_has_exactly_its_runs(cells: int, runs: int, seed: int) -> No
 
 
 @given(CELLS, RUNS, SEEDS)
-def test_blocks_of_two_rounds_are_palindromes_and_an_odd_last_round_is_half_of_one(
+def test_a_block_of_two_rounds_has_each_cell_twice_and_an_odd_last_round_is_half_of_one(
     cells: int, runs: int, seed: int
 ) -> None:
     order = order_of_runs(cells, runs, seed=seed)
-    rounds = [order[at : at + cells] for at in range(0, len(order), cells)] if cells else []
-    assert all(sorted(each) == list(range(cells)) for each in rounds)
-    for forward, backward in zip(rounds[::2], rounds[1::2], strict=False):
-        assert backward == forward[::-1]
+    blocks = [order[at : at + 2 * cells] for at in range(0, len(order), 2 * cells)] if cells else []
+    for number, block in enumerate(blocks):
+        rounds = min(2, runs - 2 * number)
+        assert sorted(block) == sorted([*range(cells)] * rounds)
 
 
-@given(st.integers(1, 8), st.integers(1, 6), SEEDS)
-def test_a_linear_drift_cancels_over_whole_blocks(cells: int, blocks: int, seed: int) -> None:
-    order = order_of_runs(cells, 2 * blocks, seed=seed)
-    mean_position = [sum(at for at, cell in enumerate(order) if cell == each) / (2 * blocks) for each in range(cells)]
-    assert mean_position == pytest.approx([mean_position[0]] * cells)
+@given(st.integers(1, 8), st.integers(1, 3), SEEDS)
+def test_few_runs_go_forward_and_back_so_that_a_linear_drift_cancels(cells: int, runs: int, seed: int) -> None:
+    """There the comparison can't model it."""
+    order = order_of_runs(cells, runs, seed=seed)
+    assert order[cells : 2 * cells] in ([], order[:cells][::-1])
+
+
+@pytest.mark.parametrize("period", [3, 4])
+def test_a_sawtooth_over_a_few_runs_makes_hardly_more_false_verdicts(period: int) -> None:
+    """A fan that slows the board by up to 8 %. Runs forward and back (ABBA) were called different in 13 to 18 %."""
+    false, sessions = 0, 600
+    for seed in range(sessions):
+        board = SimulatedBoard(seed=seed, sawtooth=0.08, sawtooth_runs=period)
+        figures: list[list[tuple[float, float]]] = [[], []]
+        for cell in order_of_runs(2, 6, seed=seed):
+            figures[cell].append((board.now_s, board.median_ns(100)))
+        (times, baseline), (other_times, candidate) = (np.array(side).T for side in figures)
+        found = estimate_ratio(baseline, candidate, baseline_times=times, candidate_times=other_times)
+        false += judge(found, margin=0.03, level=0.95) in (Verdict.LOWER, Verdict.HIGHER)
+    assert false / sessions <= 0.09
 
 
 @given(CELLS, RUNS, SEEDS)

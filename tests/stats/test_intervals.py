@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from edgebench.stats import MINIMUM_COUNTS, quantiles, t_interval
+from edgebench.stats import MINIMUM_COUNTS, early_stopping_estimate, quantiles, t_interval
 
 LOADGEN = {0.9: 64, 0.95: 130, 0.97: 219, 0.99: 662, 0.999: 6636}
 
@@ -81,3 +81,28 @@ def test_t_interval_over_per_run_medians_covers_its_level(between: float) -> Non
     intervals = [t_interval(each) for each in medians]
     covered = np.mean([low <= np.exp(centre) <= high for low, high in intervals])  # type: ignore[misc]
     assert 0.93 <= covered <= 0.97
+
+
+@pytest.mark.parametrize(("quantile", "count"), [(0.9, 64), (0.99, 662)])
+def test_early_stopping_states_loadgens_order_statistic(quantile: float, count: int) -> None:
+    """results.cc: with n >= h(t) + t for the largest t, the value at n - t of the sorted ones, counted from 0."""
+    values = np.random.default_rng(1).permutation(np.arange(1, 5 * count + 1))
+    assert early_stopping_estimate(values[: count - 1], quantile=quantile) is None
+    assert early_stopping_estimate(values[:count], quantile=quantile) == (values[:count].max(), 0)
+    n = len(values)
+    over = max(t for t in range(n) if stats.binom.cdf(t, n, 1 - quantile) <= 0.01)
+    assert early_stopping_estimate(values, quantile=quantile) == (n - over + 1, over - 1)
+
+
+def test_early_stopping_is_a_bound_where_the_plain_percentile_is_not() -> None:
+    random = np.random.default_rng(20261130)
+    true = float(stats.lognorm(0.3).ppf(0.99))
+    plain = bound = 0
+    for _ in range(1000):
+        values = (random.lognormal(0, 0.3, 662) * 1e6).astype(np.int64)
+        found = early_stopping_estimate(values, quantile=0.99)
+        assert found is not None
+        plain += np.quantile(values, 0.99) < true * 1e6
+        bound += found[0] < true * 1e6
+    assert plain / 1000 > 0.4
+    assert bound / 1000 <= 0.02
