@@ -9,7 +9,8 @@ from edgebench.stats.drift import Drift, drift_of
 from edgebench.stats.intervals import t_interval
 from edgebench.stats.paired import Bootstrap, align, estimate_difference, estimate_f1_difference
 from edgebench.stats.percentiles import MINIMUM_COUNTS, percentile_bound_holds, quantiles
-from edgebench.stats.rate_search import RESOLUTION, Probe, RateSearch
+from edgebench.stats.queue_bound import QUERIES, queue_bound_holds
+from edgebench.stats.rate_search import LOWERED_BY, RESOLUTION, Probe, RateSearch
 from edgebench.stats.ratio import PAIRS, RatioEstimate, estimate_paired_ratio, estimate_ratio
 from edgebench.stats.resampling import bootstrap_interval
 from edgebench.stats.seeds import SeedDifference, seed_difference
@@ -28,9 +29,11 @@ from edgebench.stats.verdicts import (
 __all__ = [
     "LEVEL",
     "LOOKS",
+    "LOWERED_BY",
     "MARGIN",
     "MINIMUM_COUNTS",
     "PAIRS",
+    "QUERIES",
     "RESOLUTION",
     "Bootstrap",
     "Drift",
@@ -53,6 +56,7 @@ __all__ = [
     "more_runs",
     "percentile_bound_holds",
     "quantiles",
+    "queue_bound_holds",
     "seed_difference",
     "t_interval",
 ]
