@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from edgebench.stats.drift import Drift, drift_of
 from edgebench.stats.intervals import t_interval
-from edgebench.stats.paired import Bootstrap, align, estimate_difference, estimate_f1_difference
+from edgebench.stats.paired import PairedEstimate, align, estimate_difference, estimate_f1_difference
 from edgebench.stats.percentiles import MINIMUM_COUNTS, percentile_bound_holds, quantiles
 from edgebench.stats.queue_bound import QUERIES, queue_bound_holds
 from edgebench.stats.rate_search import LOWERED_BY, RESOLUTION, Probe, RateSearch
@@ -35,9 +35,9 @@ __all__ = [
     "PAIRS",
     "QUERIES",
     "RESOLUTION",
-    "Bootstrap",
     "Drift",
     "Judgement",
+    "PairedEstimate",
     "Probe",
     "RateSearch",
     "RatioEstimate",
