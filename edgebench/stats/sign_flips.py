@@ -108,9 +108,10 @@ class SignFlips(TwoTails):
             return count, 0.0, 0.0, 1.0
         error = math.sqrt(count / (count - 1) * square) / float(self.sizes.sum())
         skew = float((away**3).mean()) / (square / count) ** 1.5
-        # Large clusters count for more: as many equal ones would be worth as much (Kish).
-        df = float(self.sizes.sum() ** 2 / (self.sizes @ self.sizes)) - 1
-        return count, error, skew, max(df, 1.0)
+        # Clusters that don't differ say little of the spread; large ones say more: so many equal ones (Kish).
+        sizes = self.sizes[np.abs(self.sums) > _ROUNDING]
+        df = float(sizes.sum() ** 2 / (sizes @ sizes)) - 1 if len(sizes) else 0.0
+        return count, error, skew, max(df, _FEW - 1.0)
 
 
 def sign_flips(differences: Figures, clusters: NDArray[np.int64] | None, *, seed: int) -> SignFlips:
