@@ -188,14 +188,22 @@ def _estimated(baseline: LanguageScore, candidate: LanguageScore) -> PairedEstim
     try:
         if one.metric == other.metric == "f1" and one.counts is not None and other.counts is not None:
             counts = align((one.ids, one.counts), (other.ids, other.counts))
-            return estimate_f1_difference(*counts, clusters=one.clusters)
+            return estimate_f1_difference(*counts, clusters=_clusters(one, other))
         for side, score in ((one, baseline), (other, candidate)):
             if abs(float(side.values.mean()) - score.value) > _ROUNDING:
                 return "the metric is no mean over examples: a difference without an interval"
         values = align((one.ids, one.values), (other.ids, other.values))
-        return estimate_difference(*values, clusters=one.clusters)
+        return estimate_difference(*values, clusters=_clusters(one, other))
     except NotComparable as error:
         return str(error)
+
+
+def _clusters(one: ExampleScores, other: ExampleScores) -> Sequence[int] | None:
+    """Return which text each of the baseline's examples is about; an earlier edgebench may have stored one side."""
+    if one.clusters is not None or other.clusters is None:
+        return one.clusters
+    known = dict(zip(other.ids, other.clusters, strict=True))
+    return [known[id] for id in one.ids]
 
 
 def _without_interval(baseline: LanguageScore, candidate: LanguageScore, margin: float) -> ScoreContrast:
