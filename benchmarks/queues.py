@@ -17,6 +17,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.tables import print_markdown
 from edgebench.stats import Probe, RateSearch, percentile_bound_holds, queue_bound_holds
 
 SERVICE_NS = 50e6  # 50 ms
@@ -124,8 +125,6 @@ SEARCHES = (
 
 
 def main() -> None:
-    from benchmarks.metrology import print_markdown
-
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=1000)
     repeats = parser.parse_args().repeats

@@ -17,6 +17,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.tables import print_markdown
 from edgebench.analysis import SCORE_MARGIN
 from edgebench.stats import (
     LEVEL,
@@ -158,8 +159,6 @@ def rows(families: int, repeats: int) -> Iterator[list[str]]:
 
 
 def main() -> None:
-    from benchmarks.metrology import print_markdown
-
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--families", type=int, default=1000)
     parser.add_argument("--repeats", type=int, default=2000)

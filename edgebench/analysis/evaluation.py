@@ -154,13 +154,14 @@ def differences(each: LanguageEvaluation, other: LanguageEvaluation) -> list[Dif
 
 
 def _interval_of_difference(score: TaskEvaluation, other: TaskEvaluation) -> tuple[float, float] | None:
-    ours, theirs = (each.per_example if each.counts is None else each.counts for each in (score, other))
-    if (ours == theirs).all():
+    if score.counts is None or other.counts is None:
+        if (score.per_example == other.per_example).all():
+            return None
+        return estimate_difference(other.per_example, score.per_example, clusters=score.clusters).interval(LEVEL)
+    if (score.counts == other.counts).all():
         return None
-    if score.counts is None:
-        return estimate_difference(theirs, ours, clusters=score.clusters).interval(LEVEL)
     if score.metric == "f1":
-        return estimate_f1_difference(theirs, ours, clusters=score.clusters).interval(LEVEL)
+        return estimate_f1_difference(other.counts, score.counts, clusters=score.clusters).interval(LEVEL)
     return bootstrap_interval(score.units, lambda draws: score.resampled(draws) - other.resampled(draws))
 
 

@@ -220,7 +220,9 @@ def _without_interval(baseline: LanguageScore, candidate: LanguageScore, margin:
     )
 
 
-def _with_interval(contrast: ScoreContrast, estimate: PairedEstimate, judged: Judgement, not_worse: bool) -> ScoreContrast:
+def _with_interval(
+    contrast: ScoreContrast, estimate: PairedEstimate, judged: Judgement, not_worse: bool
+) -> ScoreContrast:
     return replace(
         contrast,
         verdict=WORDS.get(judged.verdict, str(judged.verdict)),

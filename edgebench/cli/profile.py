@@ -330,7 +330,9 @@ def _plan(
         raise UsageError("--until-decided looks at the data after planned numbers of runs; leave --runs out")
     if min_count is None:
         finding = click.get_current_context().params["find_qps"]
-        min_count = -(-QUERIES // max(1, runs)) if finding else _FOR_P99 if kind is Scenario.SERVER else DEFAULTS.min_count
+        min_count = (
+            -(-QUERIES // max(1, runs)) if finding else _FOR_P99 if kind is Scenario.SERVER else DEFAULTS.min_count
+        )
     return RunPlan(
         runs=runs,
         min_count=min_count,

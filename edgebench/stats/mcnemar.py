@@ -70,7 +70,8 @@ def _p_above(gained: int, lost: int, n: int, bound: float) -> float:
     edge = (1 + bound) / 2  # beyond it, not even all examples would do, had they changed
     if bound > 0:
         share, part = _nodes(gained, lost, edge, 1.0)
-        return float(betainc(gained, lost + 1, edge) + part @ betainc(changed, n - changed + 1, bound / (2 * share - 1)))
+        beyond = part @ betainc(changed, n - changed + 1, bound / (2 * share - 1))
+        return float(betainc(gained, lost + 1, edge) + beyond)
     share, part = _nodes(gained, lost, 0.0, edge)
     if changed == n:
         return float(part.sum())

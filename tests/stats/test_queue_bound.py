@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,10 +12,11 @@ from benchmarks.queues import BOUND, BOUNDARIES, SERVICE_NS, early_stopping, run
 from edgebench.stats import queue_bound_holds
 from edgebench.stats.queue_bound import variance_inflation
 
-Runs = list[np.ndarray]
+Runs = list["np.ndarray[Any, np.dtype[np.int64]]"]
 
 
-def passes(rule: Callable[[Runs], bool], rate: float, run_sd: float, *, queries: int = 1_667, repeats: int = 150) -> float:
+def passes(rule: Callable[[Runs], bool], rate: float, run_sd: float, *, queries: int = 1_667) -> float:
+    repeats = 150
     random = np.random.default_rng(3)
     return float(np.mean([rule([run(rate, queries, run_sd, random) for _ in range(6)]) for _ in range(repeats)]))
 

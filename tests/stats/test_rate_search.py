@@ -166,7 +166,9 @@ def test_the_table_shows_every_probe_and_the_answer() -> None:
     text = shown(FOUND)
     assert "searching queries/s with p99 <= 30 ms" in text
     assert text.count("a probe") == 5
-    assert "highest rate confirmed with p99 within 30 ms of a query's arrival: 59.5/s; confirmed" in " ".join(text.split())
+    assert "highest rate confirmed with p99 within 30 ms of a query's arrival: 59.5/s; confirmed" in " ".join(
+        text.split()
+    )
     assert "confirmed at 99 % confidence by 6 runs, of whose 1001 queries 1 were over it" in " ".join(text.split())
     assert shown(None) == ""
 

@@ -71,7 +71,9 @@ class RateFinder:
             probe = replace(probe, holds=confirmed and not grows)
             search = self._keep(replace(search, probes=(*search.probes, probe)))
             if not probe.holds:
-                self._log(f"{_describe(probe, self._bound_ms)} in {probe.runs} runs: not confirmed; trying a lower rate")
+                self._log(
+                    f"{_describe(probe, self._bound_ms)} in {probe.runs} runs: not confirmed; trying a lower rate"
+                )
         return search.qps is not None
 
     def _keep(self, search: RateSearch) -> RateSearch:
