@@ -5,8 +5,9 @@ example's difference may be flipped, and the share of flips with at least the ob
 1935, chapter 3). Questions about one paragraph are flipped together. Against another difference than 0, that one is
 subtracted first, and the two files are taken to differ by chance around it.
 
-Flips are symmetric, and rare large losses are not. So a second test must agree: Student's t of clusters, corrected for
-skewness (Hall 1992). The interval holds all differences that neither of both refuses.
+Flips are symmetric, and rare large losses are not. So whoever claims that the candidate is *not* worse (or better) by
+some margin needs a second test that agrees: Student's t of clusters, corrected for skewness (Hall 1992). Better and
+worse need the flips alone, which are exact there.
 """
 
 from __future__ import annotations
@@ -66,7 +67,11 @@ class SignFlips(TwoTails):
         return self._p(bound, -1)
 
     def _p(self, bound: float, sign: int) -> float:
-        return max(self._p_of_flips(bound, sign), self._p_of_t(bound, sign))
+        by_flips = self._p_of_flips(bound, sign)
+        if sign * bound >= 0:
+            return by_flips
+        # What is better is not worse by a margin either, so this p-value is never the larger one.
+        return min(max(by_flips, self._p_of_t(bound, sign)), self._p_of_flips(0.0, sign))
 
     def _p_of_flips(self, bound: float, sign: int) -> float:
         import numpy as np

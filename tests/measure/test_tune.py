@@ -69,7 +69,7 @@ def test_power_is_tuned_and_put_back_and_each_row_says_what_was_in_force(root: P
     assert tune["parameters"] == ["threads", "power"]
     assert tune["found"]["measurement"] == rows[0]["id"]
     again = [row["id"] for row in result["measurements"] if row["id"].endswith(".again")]
-    if tune["best"] is not None and tune["best"]["measurement"] != rows[0]["id"] and rows[0]["valid"]:
+    if tune["best"] is not None and tune["best"]["measurement"] != rows[0]["id"] and rows[0]["validity"]["valid"]:
         assert again == [f"{rows[0]['id']}.again", f"{tune['best']['measurement']}.again"] == tune["measured_again"]
     else:
         assert again == []
