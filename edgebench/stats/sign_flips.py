@@ -148,8 +148,8 @@ def _summed(differences: Figures, clusters: Any) -> tuple[Figures, Figures]:
     if clusters is None:
         return differences, np.ones(len(differences))
     _, at = np.unique(clusters, return_inverse=True)
-    ones = np.ones(len(differences))
-    return np.asarray(np.bincount(at, weights=differences), np.float64), np.bincount(at, weights=ones)
+    sums, sizes = np.bincount(at, weights=differences), np.bincount(at)
+    return sums.astype(np.float64), sizes.astype(np.float64)
 
 
 def _flipped_means(sums: Figures, sizes: Figures, random: np.random.Generator) -> tuple[Figures, int]:
