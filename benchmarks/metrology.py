@@ -15,7 +15,7 @@ import math
 import os
 import resource
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -24,7 +24,8 @@ from typing import TypeVar
 
 import numpy as np
 
-from benchmarks import speed_verdicts
+from benchmarks import queues, score_verdicts, speed_verdicts
+from benchmarks.tables import print_markdown
 from edgebench.analysis import Contrast, compare_rows, reasons_against, summarise, validate_group, with_ratios
 from edgebench.analysis.comparison import compare
 from edgebench.measure.scheduler import RunScheduler
@@ -320,13 +321,6 @@ def _row(found: Sequence[Outcome], truth: Truth, looks: Sequence[int]) -> list[s
     ]
 
 
-def print_markdown(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print a table row by row, for the README."""
-    print("| " + " | ".join(headers) + " |\n|" + " ---: |" * len(headers), flush=True)
-    for row in rows:
-        print("| " + " | ".join(row) + " |", flush=True)
-
-
 def throttling(runs: int, *, flags: bool) -> tuple[int, int, int, int]:
     """Return (throttled runs, those found, good runs, those lost): sensors at 10 Hz, episodes of 5 to 60 s.
 
@@ -357,12 +351,44 @@ def throttling(runs: int, *, flags: bool) -> tuple[int, int, int, int]:
     return throttled, found, good, lost
 
 
+def gain_of_equal_settings(seed: int, *, settings: int = 5, between: float = 0.01) -> tuple[bool, bool] | None:
+    """Simulate a tuned session whose settings are all equal, and what is measured again.
+
+    Returns:
+        Whether the interval of the gain excludes 1: by the runs that chose the setting, and by those measured again.
+        None: the setting of the board as found was chosen.
+    """
+    random = np.random.default_rng(seed)
+    medians = np.exp(random.normal(0, between, (settings, LOOKS[0])))
+    chosen = int(np.argmin(np.exp(np.log(medians).mean(axis=1))))
+    if chosen == 0:
+        return None
+    again = np.exp(random.normal(0, between, (2, LOOKS[0])))
+    sides = ((medians[0], medians[chosen]), (again[0], again[1]))
+    excluded = [not low <= 1 <= high for low, high in (estimate_ratio(*each).interval(LEVEL) for each in sides)]
+    return excluded[0], excluded[1]
+
+
+def rows_of_tuning(sessions: int) -> Iterator[list[str]]:
+    """Tune settings of which none is faster; how often the interval of the gain excludes 1."""
+    for settings in (3, 5, 8):
+        found = [gain_of_equal_settings(seed, settings=settings) for seed in range(sessions)]
+        told = np.array([each for each in found if each is not None])
+        yield [f"{settings}", f"{len(told)}", *(f"{100 * share:.1f}" for share in told.mean(axis=0))]
+
+
+TUNING = ("equal settings", "sessions that choose another", "runs that chose exclude 1 %", "measured again exclude 1 %")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sessions", type=int, default=10_000)
     parser.add_argument("--whole-sessions", type=int, default=200)
     parser.add_argument("--swung-sessions", type=int, default=2000)
     parser.add_argument("--throttled-runs", type=int, default=4000)
+    parser.add_argument("--tuned-sessions", type=int, default=5000)
+    parser.add_argument("--queues", type=int, default=1000)
+    parser.add_argument("--families", type=int, default=1000)
     options = parser.parse_args()
     began = time.monotonic()
     with ProcessPoolExecutor(os.cpu_count()) as pool:
@@ -384,6 +410,13 @@ def main() -> None:
             f"{'throttle flags' if flags else 'clock alone'}: {found} of {throttled} throttled runs found "
             f"({100 * found / throttled:.2f} %), {lost} of {good} good ones lost ({100 * lost / good:.2f} %)"
         )
+    print_markdown(TUNING, rows_of_tuning(options.tuned_sessions))
+    print(f"\n{options.tuned_sessions} tuned sessions a row\n")
+    print_markdown(queues.CONFIRMATIONS, queues.confirmations(options.queues))
+    print(f"\n{options.queues} repeats a row; the search: {options.queues // 4} searches a row\n")
+    print_markdown(queues.SEARCHES, queues.searches(options.queues // 4))
+    print_markdown(score_verdicts.HEADERS, score_verdicts.rows(options.families, 2 * options.families))
+    print(f"\n{options.families} families of {score_verdicts.FAMILY} score comparisons a row\n")
     print(ten_million_latencies())
 
 

@@ -25,6 +25,8 @@ class TaskEvaluation:
     correct, predicted and expected ones of each example, whose sums `value` (F1, precision or recall) is made of.
     `ci`: a two-sided 95 % percentile bootstrap interval over the examples; None where all examples are alike, which
     leaves nothing to resample. protocol: all that decides the value apart from the artifact.
+    clusters: of each example, which text it is about; None where each is about its own, or where an earlier edgebench
+    stored the evaluation. Texts are drawn in the place of examples, wherever these are resampled.
     """
 
     task: str
@@ -41,12 +43,13 @@ class TaskEvaluation:
     device: str
     counts: NDArray[np.int64] | None = None
     ci: tuple[float, float] | None = None
+    clusters: tuple[int, ...] | None = None
 
     def resampled(self, draws: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Return the metric's value over each draw of examples; shape (draws,).
+        """Return the metric's value over each draw of texts, or of examples where each is by itself; shape (draws,).
 
         Args:
-            draws: shape (draws, size), positions of examples. The same ones for two evaluations of the same ids make
+            draws: shape (draws, size), positions among `units`. The same ones for two evaluations of the same ids make
                 a paired bootstrap.
         """
         import numpy as np
@@ -58,12 +61,32 @@ class TaskEvaluation:
     def _over(self, draws: NDArray[np.int64]) -> NDArray[np.float64]:
         import numpy as np
 
-        if self.counts is None:
+        if self.counts is None and self.clusters is None:
             return np.asarray(self.per_example[draws].mean(axis=1))
-        correct, predicted, expected = (self.counts[draws, column].sum(axis=1) for column in range(3))
+        if self.counts is None:
+            totals, sizes = self._by_text(self.per_example), self._by_text(np.ones(self.n))
+            return np.asarray(totals[draws].sum(axis=1) / sizes[draws].sum(axis=1))
+        counts = self._by_text(self.counts)
+        correct, predicted, expected = (counts[draws, column].sum(axis=1) for column in range(3))
         # F1 = 2 c / (p + e), which is 0 where nothing is right, as the harmonic mean has it
         over = {"precision": predicted, "recall": expected}.get(self.metric, (predicted + expected) / 2)
         return np.asarray(100.0 * correct / np.maximum(over, 0.5))
+
+    @property
+    def units(self) -> int:
+        """How many texts or examples are independent of each other."""
+        return self.n if self.clusters is None else len(set(self.clusters))
+
+    def _by_text(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Return the sums of values over the examples of each text; the values where each is by itself."""
+        import numpy as np
+
+        if self.clusters is None:
+            return values
+        _, at = np.unique(np.asarray(self.clusters), return_inverse=True)
+        totals = np.zeros((int(at.max()) + 1, *values.shape[1:]))
+        np.add.at(totals, at, values)
+        return totals
 
     def to_score(self) -> Score:
         """Return the value as a measurement shows it."""
@@ -86,6 +109,7 @@ class TaskEvaluation:
             "protocol": dict(self.protocol),
             "counts": None if self.counts is None else self.counts.tolist(),
             "ci": None if self.ci is None else list(self.ci),
+            "clusters": None if self.clusters is None else list(self.clusters),
         }
 
     @classmethod
@@ -98,18 +122,21 @@ class TaskEvaluation:
         import numpy as np
 
         try:
-            known = cls(**{name: values[name] for name in cls.__slots__})
+            clusters = values.get("clusters")
+            known = cls(**{name: values[name] for name in cls.__slots__ if name != "clusters"})
             made = replace(
                 known,
                 ids=tuple(values["ids"]),
                 per_example=np.asarray(values["per_example"], np.float64),
                 counts=None if values["counts"] is None else np.asarray(values["counts"], np.int64).reshape(-1, 3),
                 ci=None if values["ci"] is None else (float(values["ci"][0]), float(values["ci"][1])),
+                clusters=None if clusters is None else tuple(int(each) for each in clusters),
             )
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise StoreError(f"this is no stored evaluation: {type(error).__name__}: {error}") from error
         counted = made.n if made.counts is None else len(made.counts)
-        if not len(made.ids) == len(made.per_example) == counted == made.n:
+        clustered = made.n if made.clusters is None else len(made.clusters)
+        if not len(made.ids) == len(made.per_example) == counted == clustered == made.n:
             raise StoreError(f"an evaluation of {made.task} in {made.lang} has columns of different lengths")
         return made
 
@@ -170,6 +197,12 @@ class LanguageEvaluation:
     def lang(self) -> str:
         """The language."""
         return self.scores[0].lang
+
+    def with_clusters(self, clusters: tuple[int, ...] | None) -> LanguageEvaluation:
+        """Return the same with the text that each example is about, if it lacks that."""
+        if self.scores[0].clusters == clusters:
+            return self
+        return replace(self, scores=tuple(replace(score, clusters=clusters) for score in self.scores))
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values, as the store keeps them."""

@@ -32,10 +32,14 @@ class CooledDown:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tuning:
-    """What a tuned session varies. `power_as_found`: whether this is the state of the board's power before it began."""
+    """What a tuned session varies. `power_as_found`: whether this is the state of the board's power before it began.
+
+    `measured_again`: whether these runs say what the chosen setting gains, and had no part in the choice.
+    """
 
     parameters: tuple[str, ...] = ()
     power_as_found: bool = False
+    measured_again: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

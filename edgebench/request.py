@@ -17,6 +17,7 @@ DEFAULT_MODEL = "reference:minilm"
 WAIT_S = 600.0
 #: What can be tuned. threads: their number and cores; power: the clock governor and the power mode.
 PARAMETERS = ("threads", "power")
+_LEAST_SEARCH_RUNS = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +111,11 @@ class Request:
             raise ConfigError("a server's queries can't wait for another model: servers can't alternate")
 
     def _check_search(self) -> None:
+        if self.plan.sustained_min is None and self.plan.runs < _LEAST_SEARCH_RUNS:
+            raise ConfigError(
+                f"a rate is confirmed by {_LEAST_SEARCH_RUNS} runs or more, because runs differ; got {self.plan.runs}",
+                hint="raise `runs`",
+            )
         needed, queries = MINIMUM_COUNTS[0.99], self.plan.runs * self.plan.min_count
         if queries < needed:
             raise ConfigError(

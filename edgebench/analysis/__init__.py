@@ -27,7 +27,7 @@ from edgebench.analysis.score_comparison import (
 from edgebench.analysis.summary import figures_of, summarise, summarise_run
 from edgebench.analysis.throttling import STICKY_SHIFT, throttle_names
 from edgebench.analysis.timeline import mean_service_s
-from edgebench.analysis.tuning import Tuned, cores_text, tuned
+from edgebench.analysis.tuning import Tuned, again_id, cores_text, setting_text, tuned
 from edgebench.analysis.validity import reasons_against, validate_group
 from edgebench.analysis.verdict_family import NOT_JUDGED
 
@@ -54,6 +54,7 @@ __all__ = [
     "ScoreContrast",
     "ScoredMeasurement",
     "Tuned",
+    "again_id",
     "batches_of_a_pass",
     "changed_on_board",
     "compare_pairs",
@@ -76,6 +77,7 @@ __all__ = [
     "reasons_against",
     "row_key",
     "scores_sentence",
+    "setting_text",
     "summarise",
     "summarise_run",
     "throttle_names",

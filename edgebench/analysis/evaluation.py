@@ -12,7 +12,7 @@ from edgebench.errors import NotComparable
 from edgebench.evaluation_result import LanguageEvaluation, TaskEvaluation
 from edgebench.facts import DeviceFacts
 from edgebench.measurement import FORMAT_VERSION
-from edgebench.stats import bootstrap_interval
+from edgebench.stats import LEVEL, bootstrap_interval, estimate_difference, estimate_f1_difference
 from edgebench.variant import Variant
 from edgebench.xtreme_r import XTREME_R, all_tasks, task_scores, tasks_of
 
@@ -25,8 +25,8 @@ _PIVOT = "en"
 class Difference:
     """What an artifact's answers differ by from another's to the same examples.
 
-    difference: of the metric's values, points. ci: its two-sided 95 % paired bootstrap interval over the examples; None
-    where no example differs, which leaves nothing to resample. agreement: share of the same answers (tagging: of the
+    difference: of the metric's values, points. ci: its two-sided 95 % interval, as `compare` has it (edgebench.stats);
+    None where no example differs. agreement: share of the same answers (tagging: of the
     same tags).
     """
 
@@ -139,19 +139,30 @@ def differences(each: LanguageEvaluation, other: LanguageEvaluation) -> list[Dif
     for score, theirs in zip(each.scores, other.scores, strict=True):
         if (score.ids, score.metric) != (theirs.ids, theirs.metric):
             raise NotComparable(f"{each.task} in {each.lang}: the two answer other examples, and can't be paired")
-        ci = bootstrap_interval(score.n, lambda draws, a=score, b=theirs: a.resampled(draws) - b.resampled(draws))  # type: ignore[misc]
         found.append(
             Difference(
                 task=each.task,
                 lang=each.lang,
                 metric=score.metric,
                 difference=score.value - theirs.value,
-                ci=ci,
+                ci=_interval_of_difference(score, theirs),
                 agreement=_agreement(each, other),
                 n=score.n,
             )
         )
     return found
+
+
+def _interval_of_difference(score: TaskEvaluation, other: TaskEvaluation) -> tuple[float, float] | None:
+    if score.counts is None or other.counts is None:
+        if (score.per_example == other.per_example).all():
+            return None
+        return estimate_difference(other.per_example, score.per_example, clusters=score.clusters).interval(LEVEL)
+    if (score.counts == other.counts).all():
+        return None
+    if score.metric == "f1":
+        return estimate_f1_difference(other.counts, score.counts, clusters=score.clusters).interval(LEVEL)
+    return bootstrap_interval(score.units, lambda draws: score.resampled(draws) - other.resampled(draws))
 
 
 def _agreement(each: LanguageEvaluation, other: LanguageEvaluation) -> float:

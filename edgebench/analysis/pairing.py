@@ -30,6 +30,8 @@ class ExampleScores:
 
     counts: shape (n, 3), of each example how many are correct, predicted and expected, where the metric is the F1 of
     their sums. protocol: what decides the score apart from the artifact, as far as both sides must have it alike.
+    clusters: shape (n,), of each example which text it is about (the paragraph of a question), numbered in the order of
+    the examples; None: not known, or each is about its own.
     """
 
     artifact_sha256: str
@@ -40,6 +42,7 @@ class ExampleScores:
     values: NDArray[np.float64]
     counts: NDArray[np.int64] | None = None
     protocol: Mapping[str, Any] = field(default_factory=dict)
+    clusters: Sequence[int] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,8 +19,8 @@ from edgebench.analysis.pairing import (
 from edgebench.errors import ConfigError, NotComparable
 from edgebench.stats import (
     LEVEL,
-    Bootstrap,
     Judgement,
+    PairedEstimate,
     Verdict,
     align,
     estimate_difference,
@@ -112,7 +112,7 @@ def compare_scores(
         [(_without_interval(one, other, margin), _estimated(one, other)) for one, other in _in_common(*sides)]
         for sides in pairs
     ]
-    estimates = [each for row in open_ for _, each in row if isinstance(each, Bootstrap)]
+    estimates = [each for row in open_ for _, each in row if not isinstance(each, str)]
     judged = iter(judge_all(estimates, margin=margin, level=level))
     not_worse = [each.p_above(-margin) for each in estimates]
     alphas = iter(zip(not_worse, holm_alphas(not_worse, 1 - level), strict=True))
@@ -120,11 +120,11 @@ def compare_scores(
     for row in open_:
         said = []
         for contrast, estimate in row:
-            if isinstance(estimate, Bootstrap):
+            if isinstance(estimate, str):
+                said.append(replace(contrast, without_interval=estimate))
+            else:
                 p_value, alpha = next(alphas)
                 said.append(_with_interval(contrast, estimate, next(judged), p_value <= alpha))
-            else:
-                said.append(replace(contrast, without_interval=estimate))
         result.append(tuple(said))
     return result
 
@@ -176,7 +176,7 @@ def _in_common(baseline: ScoredMeasurement, candidate: ScoredMeasurement) -> lis
     return [(score, theirs[score.task, score.lang]) for score in baseline.scores if (score.task, score.lang) in theirs]
 
 
-def _estimated(baseline: LanguageScore, candidate: LanguageScore) -> Bootstrap | str:
+def _estimated(baseline: LanguageScore, candidate: LanguageScore) -> PairedEstimate | str:
     """Return the estimate, or why there is none."""
     if baseline.examples is None or candidate.examples is None:
         return NO_EXAMPLES
@@ -187,13 +187,23 @@ def _estimated(baseline: LanguageScore, candidate: LanguageScore) -> Bootstrap |
         return f"{differs} is {other.protocol.get(differs)!r} and {one.protocol.get(differs)!r}: not the same question"
     try:
         if one.metric == other.metric == "f1" and one.counts is not None and other.counts is not None:
-            return estimate_f1_difference(*align((one.ids, one.counts), (other.ids, other.counts)))
+            counts = align((one.ids, one.counts), (other.ids, other.counts))
+            return estimate_f1_difference(*counts, clusters=_clusters(one, other))
         for side, score in ((one, baseline), (other, candidate)):
             if abs(float(side.values.mean()) - score.value) > _ROUNDING:
                 return "the metric is no mean over examples: a difference without an interval"
-        return estimate_difference(*align((one.ids, one.values), (other.ids, other.values)))
+        values = align((one.ids, one.values), (other.ids, other.values))
+        return estimate_difference(*values, clusters=_clusters(one, other))
     except NotComparable as error:
         return str(error)
+
+
+def _clusters(one: ExampleScores, other: ExampleScores) -> Sequence[int] | None:
+    """Return which text each of the baseline's examples is about; an earlier edgebench may have stored one side."""
+    if one.clusters is not None or other.clusters is None:
+        return one.clusters
+    known = dict(zip(other.ids, other.clusters, strict=True))
+    return [known[id] for id in one.ids]
 
 
 def _without_interval(baseline: LanguageScore, candidate: LanguageScore, margin: float) -> ScoreContrast:
@@ -210,7 +220,9 @@ def _without_interval(baseline: LanguageScore, candidate: LanguageScore, margin:
     )
 
 
-def _with_interval(contrast: ScoreContrast, estimate: Bootstrap, judged: Judgement, not_worse: bool) -> ScoreContrast:
+def _with_interval(
+    contrast: ScoreContrast, estimate: PairedEstimate, judged: Judgement, not_worse: bool
+) -> ScoreContrast:
     return replace(
         contrast,
         verdict=WORDS.get(judged.verdict, str(judged.verdict)),

@@ -23,7 +23,9 @@ class Tuned:
     """What a tuned session found. `best` None: nothing can be said, and `why` says why not.
 
     `found`: the usual threads on the board as it was found. `equivalent` to the fastest within the margin, which is
-    not always the best; `undecided`: what these runs can't distinguish from the fastest. `vs_baseline`: best / found.
+    not always the best; `undecided`: what these runs can't distinguish from the fastest. `vs_baseline`: best / found,
+    of `again`, the board as found and the best setting measured again: the runs that chose the best would promise too
+    much. `again` None: there are no such runs (a session of an earlier edgebench), and the runs that chose it are used.
     """
 
     parameters: tuple[str, ...]
@@ -33,6 +35,7 @@ class Tuned:
     undecided: tuple[Measurement, ...] = ()
     not_valid: tuple[Measurement, ...] = ()
     vs_baseline: Comparison | None = None
+    again: tuple[Measurement, Measurement] | None = None
     margin: float = MARGIN
     why: str = ""
 
@@ -45,8 +48,8 @@ class Tuned:
             return printable(f"no setting of {what} is the fastest valid one: {self.why}", 4000)
         hedge = ", as far as these runs show," if self.undecided else ""
         parts = [
-            f"the fastest valid setting of {what} is{hedge} {setting_text(self.best)}: {_p50_text(self.best)}, "
-            f"{_energy_text(self.best)}",
+            f"the fastest valid setting of {what} is{hedge} {setting_text(self.best)}: "
+            f"{_p50_text(self._last(self.best))}, {_energy_text(self._last(self.best))}",
             self._against_found(),
         ]
         if self.equivalent:
@@ -60,18 +63,27 @@ class Tuned:
     def _against_found(self) -> str:
         if self.best is self.found:
             return "which is how the board was found"
+        if self.vs_baseline is None and self.again is not None:
+            return f"what that gains is not known: {self.why}"
         if self.vs_baseline is None:
             return f"as found ({setting_text(self.found)}) it is not valid"
+        source = "" if self.again is not None else " (of the runs that chose it: rather too good)"
         latency = self.vs_baseline.latency
         low, high = latency.ci
         ratio = f"{latency.ratio:.3f} ({100 * latency.level:.4g} % {low:.3f} to {high:.3f})"
         joules = f", J/inference ratio {self.energy_ratio:.3f}" if self.energy_ratio is not None else ""
-        return f"latency ratio to how it was found ({setting_text(self.found)}) {ratio}{joules}"
+        return f"latency ratio to how it was found ({setting_text(self.found)}) {ratio}{joules}{source}"
+
+    def _last(self, each: Measurement) -> Measurement:
+        """Return a setting as it was measured last: that had no part in the choice."""
+        return next((last for last in self.again or () if last.id == again_id(each.id)), each)
 
     @property
     def energy_ratio(self) -> float | None:
         """Joules of an inference, best / found; None where either was not measured."""
-        best, found = (_joules(each) for each in (self.best, self.found))
+        if self.best is None:
+            return None
+        best, found = (_joules(self._last(each)) for each in (self.best, self.found))
         return best / found if best is not None and found else None
 
     def to_json(self) -> dict[str, Any]:
@@ -89,6 +101,7 @@ class Tuned:
             },
             "found": _setting(self.found),
             "latency_ratio": self.vs_baseline.latency.to_json() if self.vs_baseline is not None else None,
+            "measured_again": [each.id for each in self.again] if self.again is not None else None,
             "cost": {
                 "j_per_inference": _joules(best),
                 "j_per_inference_net": energy.per_inference_net if energy is not None else None,
@@ -101,14 +114,20 @@ class Tuned:
         }
 
 
+def again_id(id: str) -> str:
+    """Return the id under which a setting is measured again."""
+    return f"{id}.again"
+
+
 def tuned(measurements: Sequence[Measurement], *, margin: float = MARGIN) -> Tuned | None:
     """Return what a session's measurements say of its settings; None where nothing was tuned."""
     tuning = measurements[0].subject.device.tune if measurements else None
     if tuning is None:
         return None
-    parameters, found = tuning.parameters, measurements[0]
-    candidates = [each for each in measurements if each.valid and each.latency_ms.p50 is not None]
-    not_valid = tuple(each for each in measurements if each not in candidates)
+    settings = [each for each in measurements if not _is_again(each)]
+    parameters, found = tuning.parameters, settings[0]
+    candidates = [each for each in settings if each.valid and each.latency_ms.p50 is not None]
+    not_valid = tuple(each for each in settings if each not in candidates)
     if not candidates:
         return Tuned(parameters=parameters, found=found, not_valid=not_valid, why="none is valid")
     fastest = min(candidates, key=_typical_ms)
@@ -120,9 +139,10 @@ def tuned(measurements: Sequence[Measurement], *, margin: float = MARGIN) -> Tun
     verdicts = {each.candidate.id: each.outcome for each in compared}
     ties = [each for each in others if verdicts[each.id] == "equivalent"]
     best = min([fastest, *ties], key=_rank)
-    vs_baseline = None
+    again = _measured_again(measurements, found, best)
+    vs_baseline, why = None, ""
     if best is not found and found in candidates:
-        (vs_baseline,) = compare_pairs([(found, best)], margin=margin, allow=ALLOWABLE)
+        vs_baseline, why = _gain(*(again or (found, best)), margin=margin)
     return Tuned(
         parameters=parameters,
         found=found,
@@ -131,8 +151,35 @@ def tuned(measurements: Sequence[Measurement], *, margin: float = MARGIN) -> Tun
         undecided=tuple(each for each in others if verdicts[each.id] == "inconclusive"),
         not_valid=not_valid,
         vs_baseline=vs_baseline,
+        again=again,
         margin=margin,
+        why=why,
     )
+
+
+def _is_again(each: Measurement) -> bool:
+    tuning = each.subject.device.tune
+    return tuning is not None and tuning.measured_again
+
+
+def _measured_again(
+    measurements: Sequence[Measurement], found: Measurement, best: Measurement
+) -> tuple[Measurement, Measurement] | None:
+    """Return the board as found and the best setting as they were measured again; None where they were not."""
+    by_id = {each.id: each for each in measurements if _is_again(each)}
+    baseline, candidate = by_id.get(again_id(found.id)), by_id.get(again_id(best.id))
+    return (baseline, candidate) if baseline is not None and candidate is not None else None
+
+
+def _gain(found: Measurement, best: Measurement, *, margin: float) -> tuple[Comparison | None, str]:
+    """Return the comparison of the best setting with the board as found, or why there is none."""
+    if not (found.valid and best.valid):
+        return None, "measured again, it is not valid"
+    try:
+        (comparison,) = compare_pairs([(found, best)], margin=margin, allow=ALLOWABLE)
+    except TooFewRuns as error:
+        return None, str(error)
+    return comparison, ""
 
 
 def _rank(each: Measurement) -> tuple[int, float, bool, float]:

@@ -18,7 +18,7 @@ from edgebench.cli.numbers import parts, time_span, whole_numbers
 from edgebench.cli.options import output_options, scores_option, wait_option
 from edgebench.errors import ConfigError, UsageError
 from edgebench.request import PARAMETERS
-from edgebench.stats import MINIMUM_COUNTS
+from edgebench.stats import MINIMUM_COUNTS, QUERIES
 from edgebench.workload import RunPlan, Scenario, Workload
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ _FOR_P99 = -(-MINIMUM_COUNTS[0.99] // DEFAULTS.runs)
         "--min-count",
         type=int,
         help=f"Inferences per run. [default: {DEFAULTS.min_count}; server: {_FOR_P99}, so that six runs state p99; "
-        f"with --find-qps: {MINIMUM_COUNTS[0.99]}]",
+        f"with --find-qps: {QUERIES:,} over all runs]",
     ),
     option(
         "--min-duration", type=float, default=DEFAULTS.min_duration_s, show_default=True, help="Shortest run, seconds."
@@ -330,7 +330,9 @@ def _plan(
         raise UsageError("--until-decided looks at the data after planned numbers of runs; leave --runs out")
     if min_count is None:
         finding = click.get_current_context().params["find_qps"]
-        min_count = MINIMUM_COUNTS[0.99] if finding else _FOR_P99 if kind is Scenario.SERVER else DEFAULTS.min_count
+        min_count = (
+            -(-QUERIES // max(1, runs)) if finding else _FOR_P99 if kind is Scenario.SERVER else DEFAULTS.min_count
+        )
     return RunPlan(
         runs=runs,
         min_count=min_count,

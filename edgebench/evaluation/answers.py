@@ -167,13 +167,14 @@ class Answerer:
             ids=examples.examples.ids,
             per_example=score.per_example,
             counts=score.counts,
+            clusters=examples.examples.clusters(),
             protocol=protocol,
             artifact_sha256=model.artifact.sha256,
             variant=model.variant.name,
             format=str(model.artifact.format),
             device=self.target.device.name,
         )
-        ci = bootstrap_interval(evaluation.n, evaluation.resampled, seed=self.request.seed)
+        ci = bootstrap_interval(evaluation.units, evaluation.resampled, seed=self.request.seed)
         return replace(evaluation, ci=ci)
 
     def _log(self, text: str) -> None:

@@ -157,5 +157,8 @@ def _evaluate_on(
                 store.write_evaluation(stored)
             else:
                 on_event(LogMessage(f"{part.name}: in the store already; `again` answers it once more"))
+                if (known := stored.with_clusters(part.examples.clusters())) is not stored:
+                    store.write_evaluation(known)  # an earlier edgebench did not keep which text an example is about
+                    stored = known
             evaluations.append(stored)
     return tuple(evaluations), facts

@@ -16,6 +16,7 @@ from edgebench.measure.cooling import cool_down_of
 from edgebench.measure.pilots import measure_pilots
 from edgebench.measure.recorder import RunRecorder
 from edgebench.measure.scheduler import RunScheduler
+from edgebench.request import Request
 
 
 def measure_planned_runs(recorder: RunRecorder, cells: Sequence[Cell]) -> list[Cell]:
@@ -43,10 +44,18 @@ def _fit_into_budget(session: Session, costs: Sequence[Cost | None]) -> None:
     requested = session.request
     if requested.budget_s is None:
         return
-    session.request = fit_into(requested, costs, spent_s=time.monotonic() - session.started_s)
+    session.request = fit_into(
+        requested, [*costs, *_costs_of_gain(requested, costs)], spent_s=time.monotonic() - session.started_s
+    )
     if any(costs):
         session.log(describe_budget(requested, session.request, costs))
     session.save_request()
+
+
+def _costs_of_gain(request: Request, costs: Sequence[Cost | None]) -> list[Cost]:
+    """Return what a tuned session measures again after it chose: two settings, at most the dearest ones."""
+    known = [cost for cost in costs if cost is not None] if request.tune else []
+    return sorted(known, key=lambda cost: cost.seconds(request.plan))[-2:] if len(known) > 1 else []
 
 
 class _PlannedRuns:

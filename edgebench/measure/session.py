@@ -15,6 +15,7 @@ from edgebench.device import Device, find_device
 from edgebench.events import OnEvent, ignore
 from edgebench.measure.context import open_session
 from edgebench.measure.deploy import deploy
+from edgebench.measure.gain import measure_gain
 from edgebench.measure.preparation import prepare
 from edgebench.measure.probes.cold_start import measure_cold_start
 from edgebench.measure.probes.idle import measure_idle_power
@@ -98,7 +99,8 @@ def profile_all(
         on_event: receives progress, see `edgebench.events`.
 
     Returns:
-        One Measurement for each cell, in the request's order.
+        One Measurement for each cell, in the request's order; of a tuned session, then the board as found and the
+        chosen setting, measured again.
 
     Raises:
         EdgebenchError: as `profile`; what was measured until then is in the store.
@@ -144,6 +146,7 @@ def _measure_session(
         cells = with_overhead(session, cells)
         recorder = RunRecorder(session, idle, done)
         cells, errors = measure_at_confirmed_rates(recorder, cells)
+        again = measure_gain(recorder, cells) if request.tune else []
         for cell in cells:
             session.power.apply(cell.power)
             measure_cold_start(session, cell)
@@ -152,6 +155,6 @@ def _measure_session(
         raise error
     measurements = (
         summarise(cell.subject, recorder.runs_of(cell), scores=scores_for(cell.subject, scores))
-        for cell in sorted(cells, key=lambda cell: cell.subject.id)
+        for cell in (*sorted(cells, key=lambda cell: cell.subject.id), *again)
     )
     return [store.complete(measurement) for measurement in measurements]

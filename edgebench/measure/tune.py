@@ -35,6 +35,8 @@ def tune(
 ) -> Tuned:
     """Measure one model under each setting of a board, interleaved; return the fastest valid setting.
 
+    That setting and the board as found are then measured again: only these runs enter the gain (`Tuned.vs_baseline`).
+
     Args:
         model, device, format, workload, plan, runtime, overhead, cold, store, on_event: as for `profile`.
         parameters: what to vary. threads: their number and the cores they keep to; power: the clock governor and the

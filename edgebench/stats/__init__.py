@@ -8,9 +8,10 @@ from __future__ import annotations
 from edgebench.stats.drift import Drift, drift_of
 from edgebench.stats.inputs import geometric_mean_latency, mean_log_ratio
 from edgebench.stats.intervals import t_interval, typical
-from edgebench.stats.paired import Bootstrap, align, estimate_difference, estimate_f1_difference
+from edgebench.stats.paired import PairedEstimate, align, estimate_difference, estimate_f1_difference
 from edgebench.stats.percentiles import MINIMUM_COUNTS, early_stopping_estimate, percentile_bound_holds, quantiles
-from edgebench.stats.rate_search import RESOLUTION, Probe, RateSearch
+from edgebench.stats.queue_bound import QUERIES, queue_bound_holds
+from edgebench.stats.rate_search import LOWERED_BY, RESOLUTION, Probe, RateSearch
 from edgebench.stats.ratio import PAIRS, RatioEstimate, estimate_paired_ratio, estimate_ratio
 from edgebench.stats.resampling import bootstrap_interval
 from edgebench.stats.seeds import SeedDifference, seed_difference
@@ -30,13 +31,15 @@ from edgebench.stats.verdicts import (
 __all__ = [
     "LEVEL",
     "LOOKS",
+    "LOWERED_BY",
     "MARGIN",
     "MINIMUM_COUNTS",
     "PAIRS",
+    "QUERIES",
     "RESOLUTION",
-    "Bootstrap",
     "Drift",
     "Judgement",
+    "PairedEstimate",
     "Probe",
     "RateSearch",
     "RatioEstimate",
@@ -59,6 +62,7 @@ __all__ = [
     "more_runs",
     "percentile_bound_holds",
     "quantiles",
+    "queue_bound_holds",
     "seed_difference",
     "t_interval",
     "typical",

@@ -1,19 +1,18 @@
 """The difference of two scores, candidate less baseline, in points, over the same examples.
 
-The paired bootstrap, corrected for bias and skewness (BCa, Efron 1987). Where the two hardly differ it
-has nothing to resample, and would say 0 ± 0 of thirty examples none of which changed. So where few examples differ, it
-draws from two more, one that the candidate gains completely and one that it loses (as Agresti and Min 2005 do with
-proportions). `python -m benchmarks.score_verdicts` shows how that does on known truths.
+Right or wrong answers: McNemar's exact test (`mcnemar`). Partly right ones, F1 of sums, and examples that share a text:
+sign flips (`sign_flips`). Both hold their level far in the tails, where Holm's correction of a family needs them; the
+bootstrap does not. `python -m benchmarks.score_verdicts` shows how they do on known truths.
 """
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from edgebench.errors import NotComparable
-from edgebench.stats.two_tails import TwoTails
+from edgebench.stats.mcnemar import ExactMcNemar
+from edgebench.stats.sign_flips import SignFlips, sign_flips
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,11 +23,8 @@ if TYPE_CHECKING:
     Counts = NDArray[np.int64]
 
 _POINTS = 100.0
-RESAMPLES = 9_999
-_CHUNK = 4_000_000  # draws that are in memory at once
-_DISTINCT = 16  # up to so many distinct differences, drawing how often each comes is faster than drawing examples
-_BLOCKS = 2000  # that many examples are summed up to, where F1 is resampled
-_FEW = 10  # examples that differ; of fewer, a bootstrap sees too little
+
+PairedEstimate: TypeAlias = ExactMcNemar | SignFlips
 
 
 def align(
@@ -54,177 +50,76 @@ def align(
     return np.asarray(ours), np.asarray(theirs)[[at[id] for id in ids]]
 
 
-def estimate_difference(baseline: Figures, candidate: Figures, *, seed: int = 0) -> Bootstrap:
+def estimate_difference(
+    baseline: Figures, candidate: Figures, *, clusters: Sequence[int] | None = None, seed: int = 0
+) -> PairedEstimate:
     """Return an estimate of the difference of the means of paired examples.
 
     Args:
         baseline, candidate: shape (n,), 0..100 points, the same examples in the same order.
-        seed: of the resampling, so that the same results say the same twice.
+        clusters: of each example, which text it is about; examples of one text are not independent. None: each is
+            about its own.
+        seed: of the flips, so that the same results say the same twice.
 
     Raises:
         NotComparable: no example, not as many on both sides, or a figure that is not 0..100.
     """
     import numpy as np
 
-    if not len(baseline) or len(baseline) != len(candidate):
-        raise NotComparable(f"paired examples needed, got {len(baseline)} and {len(candidate)}")
+    _refuse_unpaired(len(baseline), len(candidate), clusters)
     both = np.stack([baseline, candidate]).astype(np.float64)
     if not np.all((both >= 0) & (both <= _POINTS)):
         raise NotComparable("the score of an example is not 0..100")
-    return _bootstrap(both[1] - both[0], seed)
+    shared = _shared(clusters)
+    difference = both[1] - both[0]
+    if shared is None and np.all((both == 0) | (both == _POINTS)):
+        return ExactMcNemar(gained=int((difference > 0).sum()), lost=int((difference < 0).sum()), n=len(difference))
+    return sign_flips(difference, shared, seed=seed)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bootstrap(TwoTails):
-    """Sorted means of resampled differences, shape (RESAMPLES,), and the two constants of BCa."""
-
-    effect: float
-    n: int
-    means: Figures
-    bias: float
-    skew: float
-    method: str = field(default="paired bootstrap over examples (BCa)", init=False)
-
-    def interval(self, level: float) -> tuple[float, float]:
-        """Return the two-sided interval of the difference."""
-        tail = (1 - level) / 2
-        return self._quantile(tail), self._quantile(1 - tail)
-
-    def p_below(self, bound: float) -> float:
-        return _normal_tail(-self._z(bound, "left"))
-
-    def p_above(self, bound: float) -> float:
-        return _normal_tail(self._z(bound, "right"))
-
-    def _quantile(self, share: float) -> float:
-        import numpy as np
-        from scipy.special import ndtr, ndtri
-
-        z = self.bias + float(ndtri(share))
-        return float(np.quantile(self.means, float(ndtr(self.bias + z / (1 - self.skew * z)))))
-
-    def _z(self, bound: float, side: str) -> float:
-        """Return how far above `bound` the difference lies, in standard normal deviates: the interval, inverted."""
-        import numpy as np
-        from scipy.special import ndtri
-
-        count = len(self.means)
-        below = int(np.searchsorted(self.means, bound, side=side))  # type: ignore[call-overload]
-        share = min(max(below, 0.5), count - 0.5) / count  # as finely as so many resamples can say
-        w = float(ndtri(share)) - self.bias
-        return -(w / (1 + self.skew * w) - self.bias)
-
-
-def _bootstrap(differences: Figures, seed: int) -> Bootstrap:
-    import numpy as np
-    from scipy.special import ndtri
-
-    n = len(differences)
-    pool = differences
-    if np.count_nonzero(differences) < _FEW:
-        pool = np.concatenate([differences, [-_POINTS, _POINTS]])
-    means = np.sort(_resampled_means(pool, n, np.random.default_rng(seed)))
-    centre = float(pool.mean())
-    below = (np.searchsorted(means, centre, "left") + np.searchsorted(means, centre, "right")) / 2 / len(means)
-    from_centre = pool - centre
-    square = float((from_centre**2).sum())
-    return Bootstrap(
-        effect=float(differences.mean()),
-        n=n,
-        means=means,
-        bias=float(ndtri(min(max(below, 0.5 / len(means)), 1 - 0.5 / len(means)))),
-        skew=float((from_centre**3).sum()) / (6 * square**1.5) if square > 0 else 0.0,
-    )
-
-
-def estimate_f1_difference(baseline: Counts, candidate: Counts, *, seed: int = 0) -> Bootstrap:
+def estimate_f1_difference(
+    baseline: Counts, candidate: Counts, *, clusters: Sequence[int] | None = None, seed: int = 0
+) -> PairedEstimate:
     """Return an estimate of the difference of two F1 over paired examples, which are no means over these.
+
+    What an example adds to the difference is counted from the F1 of both sides together: correct ones less that F1
+    times the mean of predicted and expected ones. To swap the two sides of an example flips the sign of that and
+    leaves the rest, so that flips are an exact test here, too; and the mean is the difference of the two F1 exactly.
 
     Args:
         baseline, candidate: shape (n, 3): of each example, in the same order, how many are correct, predicted and
             expected.
-        seed: of the resampling, so that the same results say the same twice.
+        clusters, seed: as for `estimate_difference`.
 
     Raises:
         NotComparable: no example, not as many on both sides, or fewer predicted or expected than correct.
     """
     import numpy as np
-    from scipy.special import ndtri
 
-    n = len(baseline)
-    if not n or baseline.shape != candidate.shape:
-        raise NotComparable(f"paired examples needed, got {n} and {len(candidate)}")
-    both = np.concatenate([baseline, candidate], axis=1).astype(np.float64)
-    if np.any(both < 0) or np.any(both[:, [0, 0, 3, 3]] > both[:, [1, 2, 4, 5]]):
+    _refuse_unpaired(len(baseline), len(candidate), clusters)
+    both = np.stack([baseline, candidate]).astype(np.float64)
+    if np.any(both < 0) or np.any(both[:, :, [0]] > both[:, :, 1:]):
         raise NotComparable("an example has more that is correct than is predicted or expected")
-    blocks = _in_blocks(both, np.random.default_rng([seed, 1]))
-    pool = blocks
-    if np.count_nonzero((both[:, :3] != both[:, 3:]).any(axis=1)) < _FEW:
-        size = float(blocks[:, 2].mean())
-        right, wrong = [size, size, size], [0.0, size, size]
-        pool = np.concatenate([blocks, [right + wrong, wrong + right]])
-    random, rows = np.random.default_rng(seed), max(1, _CHUNK // (len(blocks) * both.shape[1]))
-    values = np.sort(
-        np.concatenate(
-            [
-                _f1_difference(
-                    pool[random.integers(0, len(pool), (min(rows, RESAMPLES - at), len(blocks)))].sum(axis=1)
-                )
-                for at in range(0, RESAMPLES, rows)
-            ]
-        )
-    )
-    centre = float(_f1_difference(pool.sum(axis=0)))
-    below = (np.searchsorted(values, centre, "left") + np.searchsorted(values, centre, "right")) / 2 / len(values)
-    without = _f1_difference(pool.sum(axis=0) - pool)  # the jackknife: each left out
-    away = without.mean() - without
-    square = float((away**2).sum())
-    return Bootstrap(
-        effect=float(_f1_difference(both.sum(axis=0))),
-        n=n,
-        means=values,
-        bias=float(ndtri(min(max(below, 0.5 / len(values)), 1 - 0.5 / len(values)))),
-        skew=float((away**3).sum()) / (6 * square**1.5) if square > 0 else 0.0,
-    )
+    correct, weight = both[:, :, 0], both[:, :, 1:].mean(axis=2)
+    ours, theirs = weight.sum(axis=1)
+    f1 = correct.sum() / max(ours + theirs, 1.0)
+    added = np.diff(correct - f1 * weight, axis=0)[0]
+    # The sum of `added` is 2 ours theirs / (ours + theirs) times the difference; where a side has none, it has no F1.
+    scale = (ours + theirs) / (2 * ours * theirs) if ours and theirs else 1 / max(ours + theirs, 1.0)
+    return sign_flips(_POINTS * len(added) * scale * added, _shared(clusters), seed=seed)
 
 
-def _in_blocks(both: Figures, random: np.random.Generator) -> Figures:
-    """Return the sums of at most `_BLOCKS` random groups of examples, as good to resample as the examples are."""
+def _refuse_unpaired(ours: int, theirs: int, clusters: Sequence[int] | None) -> None:
+    if not ours or ours != theirs:
+        raise NotComparable(f"paired examples needed, got {ours} and {theirs}")
+    if clusters is not None and len(clusters) != ours:
+        raise NotComparable(f"{ours} examples have the texts of {len(clusters)}")
+
+
+def _shared(clusters: Sequence[int] | None) -> NDArray[np.int64] | None:
+    """Return the clusters if examples share any; None if each is by itself."""
     import numpy as np
 
-    if len(both) <= _BLOCKS:
-        return both
-    shuffled = both[random.permutation(len(both))]
-    return np.add.reduceat(shuffled, np.linspace(0, len(both), _BLOCKS, endpoint=False).astype(np.int64), axis=0)
-
-
-def _f1_difference(sums: Figures) -> Figures:
-    """Return candidate less baseline, points; sums: shape (..., 6), the counts of the baseline, then the candidate."""
-    import numpy as np
-
-    baseline, candidate = (
-        2 * _POINTS * side[..., 0] / np.maximum(side[..., 1] + side[..., 2], 1) for side in np.split(sums, 2, axis=-1)
-    )
-    return np.asarray(candidate - baseline)
-
-
-def _resampled_means(pool: Figures, n: int, random: np.random.Generator) -> Figures:
-    """Return the means of n examples drawn from the pool, shape (RESAMPLES,)."""
-    import numpy as np
-
-    values, counts = np.unique(pool, return_counts=True)
-    rows = max(1, _CHUNK // n)
-    parts = []
-    for start in range(0, RESAMPLES, rows):
-        size = min(rows, RESAMPLES - start)
-        if len(values) <= _DISTINCT:
-            parts.append(random.multinomial(n, counts / len(pool), size=size) @ values / n)
-        else:
-            parts.append(pool[random.integers(0, len(pool), (size, n))].mean(axis=1))
-    return np.concatenate(parts)
-
-
-def _normal_tail(z: float) -> float:
-    from scipy.special import ndtr
-
-    return float(ndtr(-z))
+    if clusters is None or len(set(clusters)) == len(clusters):
+        return None
+    return np.asarray(clusters, np.int64)

@@ -11,6 +11,8 @@ from typing import Any
 
 #: Neighbouring rates, one that holds and one that does not, are searched no closer than this.
 RESOLUTION = 0.05
+#: By how much a rate is lowered that planned runs did not confirm.
+LOWERED_BY = 0.10
 _LOWEST = 1 / 70  # of the rate at which a server has no time left
 _MOST_LOWERED = 5  # times that runs did not confirm a rate
 
@@ -19,8 +21,10 @@ _MOST_LOWERED = 5  # times that runs did not confirm a rate
 class Probe:
     """What became of one rate. `runs`: how many (0: one run for the search alone, kept in no store).
 
-    `holds`: that p99 is within the bound can be said with 99 % confidence, and the queue does not grow. `utilisation`:
-    which part of its time the server needs; from 1 on the queue grows. `reasons`: why it should not be trusted.
+    `holds`: the queue does not grow, and of planned runs: p99 is within the bound at 99 % confidence, although queries
+    that wait are correlated (`queue_bound_holds`). Of a probe, which only guides the search: so few queries are over
+    the bound that independent ones would show it (`percentile_bound_holds`). `utilisation`: which part of its time the
+    server needs; from 1 on the queue grows. `reasons`: why it should not be trusted.
     """
 
     queries_per_s: float
@@ -63,7 +67,7 @@ class RateSearch:
         low, _ = self._bracket()
         if low is None or self.times_lowered > _MOST_LOWERED:
             return None
-        return _sayable(low / (1 + RESOLUTION) ** self.times_lowered)
+        return _sayable(low / (1 + LOWERED_BY) ** self.times_lowered)
 
     @property
     def times_lowered(self) -> int:

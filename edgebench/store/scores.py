@@ -70,5 +70,6 @@ def _examples(score: TaskEvaluation) -> ExampleScores:
         ids=score.ids,
         values=score.per_example,
         counts=score.counts,
+        clusters=score.clusters,
         protocol={name: score.protocol[name] for name in SCORE_PROTOCOL if name in score.protocol},
     )

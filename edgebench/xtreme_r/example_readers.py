@@ -98,7 +98,7 @@ def _identified(path: Path) -> Iterator[Candidate]:
 
 
 def read_mewslix(task: Task, lang: str, files: Sequence[Path]) -> Examples:
-    ids, texts, labels = [], [], []
+    ids, texts, labels, about = [], [], [], []
     for where, values in _json_lines(files[0]):
         try:
             context = values["context"]
@@ -108,9 +108,10 @@ def read_mewslix(task: Task, lang: str, files: Sequence[Path]) -> Examples:
                 ids.append(mention["example_id"])
                 texts.append(_mention_text(context, mention["mention_span"]))
                 labels.append((mention["entity_id"],))
+                about.append(where)
         except (KeyError, TypeError) as error:
             raise ScoresError(f"{where}: not mentions of Mewsli-X: {type(error).__name__}: {error}") from error
-    return replace(_examples(task, lang, texts, labels), ids=tuple(ids))
+    return replace(_examples(task, lang, texts, labels), ids=tuple(ids), texts=tuple(about))
 
 
 _BRACES = re.compile(r"\{(.*?)\}")
@@ -137,7 +138,7 @@ def read_lareqa(task: Task, lang: str, files: Sequence[Path]) -> Examples:
     """Questions of one language; candidates are the sentences of all, of which each may be right for several."""
     candidates: dict[str, Candidate] = {}
     rights: dict[str, list[str]] = {}
-    ids, inputs = [], []
+    ids, inputs, about = [], [], []
     for path, of in zip(files, task.langs, strict=True):
         for candidate, question, is_right in _lareqa_sentences(path, of):
             candidates[candidate.id] = candidate
@@ -146,8 +147,14 @@ def read_lareqa(task: Task, lang: str, files: Sequence[Path]) -> Examples:
                 if of == lang:
                     ids.append(question["id"])
                     inputs.append(question["question"])
+                    about.append(candidate.context)
     labels = [tuple(rights[id]) for id in ids]
-    return replace(_examples(task, lang, inputs, labels), ids=tuple(ids), candidates=tuple(candidates.values()))
+    return replace(
+        _examples(task, lang, inputs, labels),
+        ids=tuple(ids),
+        candidates=tuple(candidates.values()),
+        texts=tuple(about),
+    )
 
 
 def _lareqa_sentences(path: Path, lang: str) -> Iterator[tuple[Candidate, Mapping[str, Any], bool]]:

@@ -58,6 +58,7 @@ class Examples:
     ids, inputs, labels: shape (examples,). Inputs are of one class, texts in retrieval. Labels are: a label (XNLI,
     PAWS-X), 0 or 1 (XCOPA), a tag per word (tagging), the right answers (QA), the ids of the right candidates
     (retrieval); None: the files have none. candidates: of retrieval; Mewsli-X's are read by `mewslix_candidates`.
+    texts: shape (examples,), of retrieval: the text that a query is about, which others may be about as well.
     """
 
     task: str
@@ -66,6 +67,26 @@ class Examples:
     inputs: tuple[Input, ...]
     labels: tuple[Label, ...] | None
     candidates: tuple[Candidate, ...] = ()
+    texts: tuple[str, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def clusters(self) -> tuple[int, ...] | None:
+        """Return which text each example is about, numbered as they come; None where each is about its own.
+
+        Answers about one text are not independent: the questions of a paragraph, the hypotheses of XNLI's premise.
+        """
+        texts = self.texts if self.texts is not None else tuple(_text_of(each) for each in self.inputs)
+        numbers: dict[str | None, int] = {}
+        found = tuple(
+            numbers.setdefault(text if text is not None else f"\0{at}", len(numbers)) for at, text in enumerate(texts)
+        )
+        return found if len(numbers) < len(found) else None
+
+
+def _text_of(example: Input) -> str | None:
+    """Return the text that other examples may be about, too; None where there is none."""
+    if isinstance(example, Question):
+        return example.context or None
+    return example.first if isinstance(example, Pair) else None

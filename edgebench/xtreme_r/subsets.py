@@ -34,6 +34,7 @@ def limited(examples: Examples, limit: int | None, *, seed: int) -> Examples:
         ids=tuple(examples.ids[at] for at in chosen),
         inputs=tuple(examples.inputs[at] for at in chosen),
         labels=tuple(examples.labels[at] for at in chosen) if examples.labels is not None else None,
+        texts=tuple(examples.texts[at] for at in chosen) if examples.texts is not None else None,
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from edgebench.analysis import cores_text, summarise, tuned
+from edgebench.analysis import again_id, cores_text, summarise, tuned
 from edgebench.analysis.comparability import ALLOWABLE
 from edgebench.analysis.comparison import compare
 from edgebench.board import AS_FOUND, PowerState
@@ -83,7 +83,53 @@ def test_the_fastest_setting_wins_and_says_what_it_costs() -> None:
     }
     assert "is 4 threads, governor performance: p50 " in found.sentence
     assert "0.5 J/inference; latency ratio to how it was found (4 threads, governor ondemand) 0.7" in found.sentence
-    assert found.sentence.endswith("J/inference ratio 1.250")
+    assert "J/inference ratio 1.250" in found.sentence
+
+
+def measured_again(
+    rows: list[Measurement], factors: Mapping[int, float], *, seed: int = 2, runs: int = RUNS
+) -> list[Measurement]:
+    """Return rows (position -> factor) as they are measured again after the choice."""
+    board = SimulatedBoard(seed=seed, between=0.003)
+    found = []
+    for position, factor in factors.items():
+        of = rows[position].subject
+        about = Tuning(parameters=("threads", "power"), power_as_found=True, measured_again=True)
+        of = replace(of, id=again_id(of.id), device=replace(of.device, tune=about))
+        found.append(summarise(of, [board.run(of, number, factor=factor) for number in range(runs)]))
+    return found
+
+
+def test_only_runs_that_had_no_part_in_the_choice_say_what_it_gains() -> None:
+    """The chosen setting was lucky: it is as fast as the board as found."""
+    rows = measured({"usual": (1.0, 4, "ondemand"), "lucky": (0.9, 4, "performance")})
+    again = measured_again(rows, {0: 1.0, 1: 1.0})
+    found = tuned([*rows, *again])
+    assert found is not None and found.best is rows[1]
+    assert found.again == tuple(again)
+    told = found.to_json()
+    assert told["measured_again"] == [f"{row.id}.again" for row in rows]
+    low, high = told["latency_ratio"]["ci"]
+    assert low < 1 < high
+    assert f"p50 {again[1].latency_ms.p50:.4g} ms" in found.sentence
+    alone = tuned(rows)
+    assert alone is not None and alone.vs_baseline is not None
+    assert alone.vs_baseline.latency.ci[1] < 0.95
+    assert "of the runs that chose it: rather too good" in alone.sentence
+    assert alone.to_json()["measured_again"] is None
+
+
+def test_a_gain_that_could_not_be_measured_again_is_not_stated() -> None:
+    rows = measured({"usual": (1.3, 4, "ondemand"), "fast": (1.0, 4, "performance")})
+    again = measured_again(rows, {0: 1.3, 1: 1.0})
+    throttled = replace(again[1], reasons=reasons_from_json(("throttled",), None))
+    found = tuned([*rows, again[0], throttled])
+    assert found is not None and found.best is rows[1]
+    assert found.vs_baseline is None
+    assert "what that gains is not known: measured again, it is not valid" in found.sentence
+    few = tuned([*rows, *measured_again(rows, {0: 1.3, 1: 1.0}, runs=1)])
+    assert few is not None and few.vs_baseline is None
+    assert "what that gains is not known: " in few.sentence
 
 
 def test_of_equivalent_settings_fewer_threads_win() -> None:

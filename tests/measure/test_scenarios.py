@@ -152,7 +152,7 @@ def test_a_sustained_run_takes_no_other_plan(option: tuple[object, ...]) -> None
 # --- a rate that is searched -------------------------------------------------------------------------------------
 
 SEARCH = Workload(scenario=Scenario.SERVER, latency_bound_ms=WIDE_MS, seq_len=8)
-SEARCH_PLAN = RunPlan(runs=1, min_count=662, min_duration_s=0)
+SEARCH_PLAN = RunPlan(runs=6, min_count=112, min_duration_s=0)
 
 
 def test_a_search_probes_and_then_measures_what_it_found(tiny_onnx: Path, tmp_path: Path) -> None:
@@ -167,7 +167,7 @@ def test_a_search_probes_and_then_measures_what_it_found(tiny_onnx: Path, tmp_pa
     assert rate == pytest.approx(search.candidate())
     if found.valid:  # on a machine that is busy with other things it need not be
         assert search.qps == rate
-        assert search.probes[-1].runs == 1
+        assert search.probes[-1].runs >= 6
     assert sum(": probe: " in event.text for event in told if isinstance(event, LogMessage)) == sum(
         not probe.runs for probe in search.probes
     )

@@ -137,6 +137,6 @@ def _cut_short(loop: Union[TimedLoop, Rotation], spec: RunSpec, distinct: int) -
         )
     if loop.count % distinct:
         yield (
-            f"the longest time, {spec.max_duration_ns / 1e9:g} s, ended the run within a pass over its inputs: of {distinct} "
-            f"batches, the first {loop.count % distinct} ran once more than the others"
+            f"the longest time, {spec.max_duration_ns / 1e9:g} s, ended the run within a pass over its inputs: "
+            f"of {distinct} batches, the first {loop.count % distinct} ran once more than the others"
         )

@@ -14,10 +14,10 @@ from edgebench.measure.progress import progress_reporter
 from edgebench.measure.runs import RunEnded, measure_runs
 from edgebench.reason import ReasonCode
 from edgebench.run import Run
-from edgebench.stats import MINIMUM_COUNTS, Probe, RateSearch, percentile_bound_holds, quantiles
+from edgebench.stats import MINIMUM_COUNTS, Probe, RateSearch, percentile_bound_holds, quantiles, queue_bound_holds
 from edgebench.workload import RunPlan, Scenario
 
-#: Queries of a probe: so many that p99 holds with three of them over the bound.
+#: Queries of a probe: so many that it holds with three of them over the bound. A probe only guides the search.
 _QUERIES = 1_001
 _LONGER = 3.0  # a probe or run may take so many times the expected time
 _AT_LEAST_S = 60.0
@@ -66,9 +66,14 @@ class RateFinder:
             return True
         if search.qps is None:
             probe = replace(_probe_of(judged, rate, self._bound_ms), runs=len(judged))
+            confirmed = queue_bound_holds([run.latencies_ns for run in judged], self._bound_ms * 1e6)
+            grows = probe.utilisation is not None and probe.utilisation >= 1
+            probe = replace(probe, holds=confirmed and not grows)
             search = self._keep(replace(search, probes=(*search.probes, probe)))
             if not probe.holds:
-                self._log(f"{_describe(probe, self._bound_ms)} in {probe.runs} runs; trying a lower rate")
+                self._log(
+                    f"{_describe(probe, self._bound_ms)} in {probe.runs} runs: not confirmed; trying a lower rate"
+                )
         return search.qps is not None
 
     def _keep(self, search: RateSearch) -> RateSearch:
@@ -147,7 +152,10 @@ def plan_at(cell: Cell, plan: RunPlan) -> RunPlan:
 
 
 def _probe_of(runs: Sequence[Run], rate: float, bound_ms: float) -> Probe:
-    """Return what runs at a rate show about the bound; where the queue grows, a longer run would break any bound."""
+    """Return what runs at a rate show if their queries are taken as independent.
+
+    Where the queue grows, a longer run would break any bound.
+    """
     import numpy as np
 
     latencies = np.concatenate([run.latencies_ns for run in runs])
