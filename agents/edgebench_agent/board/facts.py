@@ -17,6 +17,7 @@ from .sensors.nvpmodel import read_power_mode
 from .sensors.raspberry_pi import read_throttled
 from .sensors.thermal import read_temperatures
 from .timeout import call_with_timeout
+from .virtual import is_virtual
 
 _ROOT = Path("/")
 
@@ -68,6 +69,7 @@ def _facts(home: Home, root: Path) -> Dict[str, Callable[[], Any]]:
         "memory_shared_with_gpu": lambda: True if _is_jetson(root) else None,
         "clocksource": lambda: read_clocksource(root),
         "boot_id": lambda: boot_id(root),
+        "virtual": lambda: is_virtual(root),
     }
 
 
