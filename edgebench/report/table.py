@@ -10,7 +10,7 @@ from rich.table import Table
 from edgebench.analysis import cores_text, has_power
 from edgebench.facts import DeviceFacts
 from edgebench.measurement import Measurement
-from edgebench.reason import joined
+from edgebench.reason import State, joined
 from edgebench.report.figures import latency_text, megabytes, rounded, with_half_width
 from edgebench.report.layout import Column, FittingTable
 from edgebench.report.overhead import cost_lines
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _OF_VARIANT = "*"
 _NOTED_PADDING = 1.05  # times as many tokens as there are, from which on it is said
 _LONG = 4000  # characters of a heading or a note
+VALID_CELLS = {State.VALID: "yes", State.NOT_JUDGED: "not judged", State.NOT_VALID: "no"}
 
 
 def measurement_table(measurements: Sequence[Measurement]) -> Table:
@@ -39,7 +40,7 @@ def measurement_table(measurements: Sequence[Measurement]) -> Table:
         *differing,
         *(Column(header, [cell(each) for each in measurements]) for header, cell in _FIGURES),
         *_energy_column(measurements),
-        Column("valid", ["yes" if each.valid else "no" for each in measurements], text=True),
+        Column("valid", [VALID_CELLS[each.state] for each in measurements], text=True),
         *_score_columns(measurements),
     ]
     return FittingTable(columns, heading=" · ".join(shared), notes=list(_notes(measurements)))
@@ -62,7 +63,8 @@ def summary_line(measurement: Measurement) -> str:
     ]
     said = [text.format(latency_text(value)) for text, value in figures if value is not None]
     name = f"{variant_name(subject.variant)} {subject.artifact.format} on {subject.device.name}, {subject.label}"
-    state = [] if measurement.valid else [f"NOT VALID: {joined(measurement.reasons)}"]
+    doubts = measurement.doubts
+    state = [f"{measurement.state.upper()}: {joined(doubts)}"] if doubts else []
     return printable(f"{name}: " + ", ".join([*(said or ["nothing was measured"]), *state]), _LONG)
 
 
@@ -182,8 +184,8 @@ def _notes(measurements: Sequence[Measurement]) -> Iterable[str]:
         yield f"{_OF_VARIANT} score of the variant, not of this very file"
     yield from cost_lines(measurements)
     for each in measurements:
-        if not each.valid:
-            yield f"not valid: {_row_name(each)}: {joined(each.reasons)}"
+        if each.doubts:
+            yield f"{each.state}: {_row_name(each)}: {joined(each.doubts)}"
 
 
 def _scenarios(measurements: Sequence[Measurement]) -> Iterable[str]:

@@ -5,7 +5,7 @@ Arrays of figures come in, one for each run or example; intervals and verdicts c
 
 from __future__ import annotations
 
-from edgebench.stats.drift import Drift, drift_of
+from edgebench.stats.drift import LEAST_INFERENCES, LEAST_PASSES, Drift, drift_of
 from edgebench.stats.intervals import t_interval
 from edgebench.stats.paired import Bootstrap, align, estimate_difference, estimate_f1_difference
 from edgebench.stats.percentiles import MINIMUM_COUNTS, percentile_bound_holds, quantiles
@@ -26,6 +26,8 @@ from edgebench.stats.verdicts import (
 )
 
 __all__ = [
+    "LEAST_INFERENCES",
+    "LEAST_PASSES",
     "LEVEL",
     "LOOKS",
     "MARGIN",

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from edgebench.analysis import complete_passes, reasons_against
+from edgebench.analysis.limits import Limits
 from edgebench.analysis.validity import RULES, judged
 from edgebench.facts import RunFacts
 from edgebench.reason import Reason, ReasonCode, reasons_from_json, texts_of
@@ -172,7 +173,8 @@ OLD_TEXTS = {
 def test_texts_of_old_runs_have_codes() -> None:
     found = reasons_from_json(list(OLD_TEXTS), None)
     assert {reason.text: str(reason.code) for reason in found} == OLD_TEXTS
-    assert {*OLD_TEXTS.values()} == {*map(str, ReasonCode)} - {"too_few_runs"}
+    newer = {"stolen", "not_judged"}
+    assert {*OLD_TEXTS.values()} == {*map(str, ReasonCode)} - {"too_few_runs", "runs_differ"} - newer
 
 
 def test_a_code_of_a_newer_edgebench_is_other() -> None:
@@ -207,7 +209,7 @@ def test_a_clock_that_drops_tells_of_throttling_where_no_flags_do() -> None:
     throttled = without(simulated(Disturbance(4.0, 6.0, 1.5)), "temperature_mc/")
     assert "throttled" in texts_against(throttled, PLAN)[0]
     assert texts_against(without(throttled, "throttled"), PLAN) == (
-        "the clock was below 90 % of what the governor allows",
+        "the clock was below 99 % of what the governor allows",
     )
     assert texts_against(without(throttled, "throttled", "frequency_khz/"), PLAN) == ()
     unknown = replace(throttled, facts=RunFacts(warmup_steady=True))
@@ -219,13 +221,13 @@ def test_one_low_reading_is_forgiven() -> None:
     clocks = run.trace.readings["frequency_khz/policy0"]
     clocks.values[30] = 600_000
     assert texts_against(run, PLAN) == ()
-    clocks.values[31] = 600_000
+    clocks.values[31:35] = 600_000  # of a hundred: two and a half per cent of the work
     assert len(texts_against(run, PLAN)) == 1
 
 
 def test_other_processes_speak_against_a_run_when_they_work_most_of_the_time() -> None:
     busy = judged(simulated(Disturbance(0.0, 30.0, 1.2, others_millicores=900)), PLAN)
-    assert tuple(texts_of(busy.reasons)) == ("other processes used more than 0.5 cores",)
+    assert tuple(texts_of(busy.reasons)) == ("other processes used more than 0.04 cores",)
     assert busy.excluded_spans == ()
 
 
@@ -283,9 +285,9 @@ def drifting(by: float, *, items: int = 1) -> Run:
 @pytest.mark.parametrize("items", [1, 7])
 def test_latencies_that_drift_while_timed_speak_against_a_run(items: int) -> None:
     assert texts_against(drifting(0.0, items=items), PLAN) == ()
-    assert texts_against(drifting(0.1, items=items), PLAN) == ("latencies grew by more than 5 % while they were timed",)
+    assert texts_against(drifting(0.1, items=items), PLAN) == ("latencies grew by more than 2 % while they were timed",)
     assert texts_against(drifting(-0.1, items=items), PLAN) == (
-        "latencies fell by more than 5 % while they were timed",
+        "latencies fell by more than 2 % while they were timed",
     )
 
 
@@ -297,7 +299,7 @@ def test_few_good_runs_are_lost_to_steadiness() -> None:
 
 
 def against(run: Run) -> list[str]:
-    return [name for name, rule in RULES.items() if rule(run, PLAN) is not None]
+    return [name for name, rule in RULES.items() if rule(run, PLAN, Limits.of(run)) is not None]
 
 
 def test_a_server_whose_queue_grows_is_steady_as_long_as_each_query_takes_the_same() -> None:
@@ -370,7 +372,7 @@ def test_another_clock_source_speaks_against_a_run() -> None:
 
 def test_a_board_that_heats_up_within_a_run_has_not_settled() -> None:
     heating = simulated(drift_s=3.0)
-    assert texts_against(heating, PLAN) == ("the temperature changed by more than 15 °C",)
+    assert texts_against(heating, PLAN) == ("the temperature changed by more than 5 °C",)
 
 
 @pytest.mark.parametrize(("faults", "counts"), [([5, 5], True), ([5, 15], True), ([5, 400], False), ([400], True)])
