@@ -10,6 +10,8 @@ from edgebench.analysis.comparison import Contrast, compare_pairs, compare_rows,
 from edgebench.analysis.conditions import CPU_ZONES, FREQUENCY, OTHERS_CPU, THROTTLED, cpu_temperatures
 from edgebench.analysis.energy import LEAST_READINGS, energy_of, has_power, idle_power_uw, rails_of
 from edgebench.analysis.evaluation import Difference, Evaluation
+from edgebench.analysis.exclusion import LEAST_JUDGED_NS
+from edgebench.analysis.limits import MOST_OF_MARGIN
 from edgebench.analysis.pairing import OF_FILE, ExampleScores, ScoredMeasurement, join_scores
 from edgebench.analysis.pareto import Figure, Front, fronts
 from edgebench.analysis.passes import batches_of_a_pass, complete_passes, duration_ns
@@ -32,7 +34,9 @@ from edgebench.analysis.validity import reasons_against, validate_group
 __all__ = [
     "CPU_ZONES",
     "FREQUENCY",
+    "LEAST_JUDGED_NS",
     "LEAST_READINGS",
+    "MOST_OF_MARGIN",
     "OF_FILE",
     "OTHERS_CPU",
     "SCORE_MARGIN",

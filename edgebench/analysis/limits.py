@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from edgebench.run import Run
 from edgebench.stats import MARGIN
 
-_SHARE = 1 / 3
+MOST_OF_MARGIN = 1 / 3
 #: What slows models down alike that alternate cancels in their ratio; a tenth is assumed to remain.
 _ALIKE = 10
 _MOST_EFFECT = 0.1
@@ -45,7 +45,7 @@ class Limits:
     @staticmethod
     def of(run: Run, margin: float = MARGIN) -> Limits:
         """Return the limits of a run whose figure is to be held to a margin, e.g. 0.03."""
-        effect = _SHARE * margin
+        effect = MOST_OF_MARGIN * margin
         board = run.facts.board
         cores = (board.usable_cores or board.cores) if board is not None else None
         timed_ns = 1

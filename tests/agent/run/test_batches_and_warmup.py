@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from edgebench_agent.protocol import RunSpec
 from edgebench_agent.protocol.failure import Failure
 from edgebench_agent.run.inputs import Batches
-from edgebench_agent.run.measure import has_settled
+from edgebench_agent.run.warm_up import has_settled
 from edgebench_agent.runtimes.interface import Tensor
 from edgebench_agent.runtimes.registry import RUNTIMES, install_command, open_runtime
 
