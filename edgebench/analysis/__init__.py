@@ -8,7 +8,7 @@ from __future__ import annotations
 from edgebench.analysis.comparability import SCORE_PROTOCOL, changed_on_board, is_same_workload, row_key
 from edgebench.analysis.comparison import Contrast, compare_pairs, compare_rows, why_not_comparable
 from edgebench.analysis.conditions import CPU_ZONES, FREQUENCY, OTHERS_CPU, THROTTLED, cpu_temperatures
-from edgebench.analysis.energy import LEAST_READINGS, energy_of, has_power, idle_power_uw, rails_of
+from edgebench.analysis.energy import LEAST_READINGS, averaging_time_ns, energy_of, has_power, idle_power_uw, rails_of
 from edgebench.analysis.evaluation import Difference, Evaluation
 from edgebench.analysis.exclusion import LEAST_JUDGED_NS
 from edgebench.analysis.limits import MOST_OF_MARGIN
@@ -54,6 +54,7 @@ __all__ = [
     "ScoreContrast",
     "ScoredMeasurement",
     "Tuned",
+    "averaging_time_ns",
     "batches_of_a_pass",
     "changed_on_board",
     "compare_pairs",

@@ -237,6 +237,7 @@ def _energy_notes(measurements: Sequence[Measurement]) -> Iterator[str]:
         energy = each.energy_j
         if energy is not None:
             idle = "" if energy.idle_w is None else f"; idle it takes {energy.idle_w:.3g} W, which are in it"
-            yield f"J/inf: {energy.covers} ({', '.join(energy.rails)}){idle}"
+            unknown = "" if energy.averaging_s is not None else "; over what time its sensor averages is not known"
+            yield f"J/inf: {energy.covers} ({', '.join(energy.rails)}){idle}{unknown}"
         elif each.energy_absent is not None and any(has_power(run) for run in each.runs if run.valid):
             yield f"J/inf: {each.energy_absent}"
