@@ -24,6 +24,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from benchmarks import validity
 from edgebench.analysis import Contrast, compare_rows, reasons_against, summarise, validate_group
 from edgebench.analysis.comparison import compare
 from edgebench.measure.alternation import with_ratios
@@ -363,6 +364,7 @@ def main() -> None:
     parser.add_argument("--whole-sessions", type=int, default=200)
     parser.add_argument("--swung-sessions", type=int, default=2000)
     parser.add_argument("--throttled-runs", type=int, default=4000)
+    parser.add_argument("--drifting-runs", type=int, default=400)
     options = parser.parse_args()
     began = time.monotonic()
     with ProcessPoolExecutor(os.cpu_count()) as pool:
@@ -383,6 +385,7 @@ def main() -> None:
             f"{'throttle flags' if flags else 'clock alone'}: {found} of {throttled} throttled runs found "
             f"({100 * found / throttled:.2f} %), {lost} of {good} good ones lost ({100 * lost / good:.2f} %)"
         )
+    validity.print_tables(options.drifting_runs)
     print(ten_million_latencies())
 
 

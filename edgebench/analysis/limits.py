@@ -89,5 +89,5 @@ class Limits:
 
 
 def percent(share: float) -> str:
-    """Return a share as a percentage for a text: two digits are enough for a limit."""
-    return f"{100 * share:.2g} %"
+    """Return a share as a percentage for a text."""
+    return f"{100 * share:.3g} %"

@@ -24,7 +24,7 @@ from edgebench.text import printable
 from edgebench.workload import RunPlan
 
 #: Of a drift, that there is none. Simulated in docs/evidence/validity.md.
-_MOST_DOUBT = 0.005
+_MOST_DOUBT = 0.003
 
 
 def incomplete(run: Run, _: RunPlan, _limits: Limits) -> str | None:

@@ -17,8 +17,8 @@ LEAST_INFERENCES = 20
 #: the time constants (of the length of a run), the rest is independent. Simulated over this grid's prior (see
 #: docs/evidence/validity.md); more weight on independent noise finds more drifts and loses more good runs.
 _TIME_CONSTANTS = (0.02, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
-_SLOW = (0.3, 0.6, 0.8, 0.9, 0.97)
-_INDEPENDENT_PRIOR = 0.2
+_SLOW = (0.3, 0.6, 0.8, 0.9, 0.97, 0.995)
+_INDEPENDENT_PRIOR = 0.4
 
 
 class Drift(NamedTuple):

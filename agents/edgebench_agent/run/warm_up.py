@@ -12,9 +12,9 @@ _SAME = 0.01  # a relative difference of medians that is no drift, whatever the 
 #: Without a sign of a fall for a while, warm-up ends after so long, however much noise hides: more would cost more than
 #: it shows.
 _PATIENCE_S = 5.0
-_QUIET_S = 2.5
-#: A fall that has ended is in the older windows only. So the newest part of them decides, whichever is the first to.
-_PARTS = (1.0, 2 / 3, 1 / 2, 1 / 3)
+_QUIET_S = 3.0
+#: A fall that has ended is in the older windows only, so several parts of the newest windows are looked at.
+_PARTS = (0.85, 2 / 3, 1 / 2, 1 / 3)
 _BLOCKS = 8
 _EVERY = 5  # windows between two looks: a look takes time that the model does not run
 _KNOWN = 1.4  # standard errors: one side of 90 %, of six degrees of freedom
@@ -65,8 +65,7 @@ class WarmUp:
         sizes = [size for size in (round(part * count) for part in _PARTS) if size >= _BLOCKS]
         lines = [_line(self._times_s[-size:], self._medians[-size:]) for size in sizes]
         self._is_known = any(max(0.0, line.fall) + _KNOWN * line.error <= self._most for line in lines)
-        # Not by the whole warm-up: a fast fall at its beginning would count for ever.
-        if any(line.fall > max(self._most, _CLEAR * line.error) for line in lines[1:]):
+        if any(line.fall > max(self._most, _CLEAR * line.error) for line in lines):
             self._fell_at_s = self._times_s[-1]
 
     def _is_falling(self) -> bool:
