@@ -24,7 +24,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from benchmarks import queues, score_verdicts, speed_verdicts
+from benchmarks import queues, score_verdicts, speed_verdicts, validity
 from benchmarks.tables import print_markdown
 from edgebench.analysis import Contrast, compare_rows, reasons_against, summarise, validate_group, with_ratios
 from edgebench.analysis.comparison import compare
@@ -389,6 +389,7 @@ def main() -> None:
     parser.add_argument("--tuned-sessions", type=int, default=5000)
     parser.add_argument("--queues", type=int, default=1000)
     parser.add_argument("--families", type=int, default=1000)
+    parser.add_argument("--drifting-runs", type=int, default=400)
     options = parser.parse_args()
     began = time.monotonic()
     with ProcessPoolExecutor(os.cpu_count()) as pool:
@@ -417,6 +418,7 @@ def main() -> None:
     print_markdown(queues.SEARCHES, queues.searches(options.queues // 4))
     print_markdown(score_verdicts.HEADERS, score_verdicts.rows(options.families, 2 * options.families))
     print(f"\n{options.families} families of {score_verdicts.FAMILY} score comparisons a row\n")
+    validity.print_tables(options.drifting_runs)
     print(ten_million_latencies())
 
 

@@ -81,6 +81,7 @@ class DeviceFacts(_Facts):
     """What a board reports of itself, and what its device is called. Clocks in kHz, temperatures in m°C.
 
     `clock_allowed_khz`, `core_capacities`, `temperature_mc`, `power_rails_ms` (how often each rail is read): by name.
+    `power_averaging_ms`: over what time power monitors average, by what the names of their rails begin with.
     """
 
     arch: str | None = None
@@ -113,6 +114,8 @@ class DeviceFacts(_Facts):
     memory_shared_with_gpu: bool | None = None
     clocksource: str | None = None
     boot_id: str | None = None
+    power_averaging_ms: Mapping[str, int] | None = None
+    virtual: bool | None = None  # a hypervisor runs below it
     name: str | None = None
     profile: str | None = None
     runtime: str | None = None

@@ -167,7 +167,8 @@ class Energy:
     """Joules of one inference (of one input), with all that the board takes meanwhile, and net of its idle power.
 
     `rails`: whose power was added up; `covers`: what these are. None: the idle power was not measured. `mean_w`: while
-    inferences were timed. `runs`: how many it is the mean of.
+    inferences were timed. `runs`: how many it is the mean of. `averaging_s`: over what time the power sensor averages;
+    None: that is not known.
     """
 
     per_inference: float
@@ -177,6 +178,7 @@ class Energy:
     rails: tuple[str, ...]
     covers: str
     runs: int = 1
+    averaging_s: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""

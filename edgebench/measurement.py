@@ -11,7 +11,7 @@ from edgebench.artifact import Artifact
 from edgebench.facts import DeviceFacts
 from edgebench.figures import ColdStart, Energy, LatencySummary, MlperfLatency, PaddingCost, Score, Sustained
 from edgebench.operators import OperatorProfile
-from edgebench.reason import Reason, texts_of
+from edgebench.reason import Reason, ReasonCode, State, texts_of
 from edgebench.run import Memory, Overhead, Run
 from edgebench.stats import RateSearch
 from edgebench.variant import Variant
@@ -20,6 +20,10 @@ from edgebench.variant import Variant
 FORMAT_VERSION = 1
 
 _MS = 1e6  # nanoseconds in a millisecond
+_NOT_JUDGED = Reason(
+    ReasonCode.NOT_JUDGED,
+    "its runs are too short to be judged; a run needs a second, 20 inferences and 3 passes over its inputs",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,8 +90,21 @@ class Measurement:
 
     @property
     def valid(self) -> bool:
-        """Whether the figures can be trusted; `reasons` says why not."""
+        """Whether nothing speaks against the figures; `reasons` says what does. See `state`, too."""
         return not self.reasons
+
+    @property
+    def state(self) -> State:
+        """Whether the figures can be trusted: valid only if all runs that they come from were judged."""
+        if self.reasons:
+            return State.NOT_VALID
+        is_judged = all(run.state is not State.NOT_JUDGED for run in self.runs)
+        return State.VALID if is_judged else State.NOT_JUDGED
+
+    @property
+    def doubts(self) -> tuple[Reason, ...]:
+        """Why the figures can't be trusted, or why that is not known; empty: they are valid."""
+        return (_NOT_JUDGED,) if self.state is State.NOT_JUDGED else self.reasons
 
     def to_json(self) -> dict[str, Any]:
         """Return one entry of `measurements` in `profile --json`; latencies themselves stay in the store."""
@@ -115,7 +132,11 @@ class Measurement:
             "energy_j": self.energy_j.to_json() if self.energy_j is not None else None,
             "energy_absent": self.energy_absent,
             "overhead_us": asdict(self.overhead_us) if self.overhead_us is not None else None,
-            "validity": _validity(self.reasons),
+            "validity": {
+                "valid": self.state is State.VALID,
+                "state": str(self.state),
+                **_reasons(self.doubts),
+            },
             "operators": self.operators.to_json() if self.operators is not None else None,
             "sustained": self.sustained.to_json() if self.sustained is not None else None,
             "find_qps": self.find_qps.to_json() if self.find_qps is not None else None,
@@ -130,7 +151,9 @@ _FACTS_LEFT_OUT = ("board", "batch_tokens", "batch_padded_tokens", "batch_sizes"
 def _run_to_json(run: Run, latency_ms: LatencySummary) -> dict[str, Any]:
     return {
         "id": run.id,
-        **_validity(run.reasons),
+        "valid": run.valid,
+        "judged": run.judged,
+        **_reasons(run.reasons),
         "latencies_count": len(run.latencies_ns),
         "cut_count": int(run.is_excluded.sum()),
         "latency_ms": latency_ms.to_json_of_run(),
@@ -145,8 +168,8 @@ def _run_to_json(run: Run, latency_ms: LatencySummary) -> dict[str, Any]:
     }
 
 
-def _validity(reasons: tuple[Reason, ...]) -> dict[str, Any]:
-    return {"valid": not reasons, "reasons": texts_of(reasons), "reason_codes": [str(each.code) for each in reasons]}
+def _reasons(reasons: tuple[Reason, ...]) -> dict[str, Any]:
+    return {"reasons": texts_of(reasons), "reason_codes": [str(each.code) for each in reasons]}
 
 
 def measurements_to_json(

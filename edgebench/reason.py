@@ -16,6 +16,7 @@ class ReasonCode(StrEnum):
     CLOCK_TOO_LOW = "clock_too_low"
     TEMPERATURE_CHANGED = "temperature_changed"
     OTHERS_WORKED = "others_worked"  # other processes kept the board busy
+    STOLEN = "stolen"  # a hypervisor gave the processor to other machines
     FAULTED = "faulted"  # memory was read back from the disk
     SWAPPED = "swapped"
     CLOCKSOURCE_CHANGED = "clocksource_changed"
@@ -30,8 +31,18 @@ class ReasonCode(StrEnum):
     PARTNER_MISSING = "partner_missing"  # ... has no run in the store
     FAILED = "failed"
     INTERRUPTED = "interrupted"
+    RUNS_DIFFER = "runs_differ"  # of a measurement: its runs had different clocks or power modes
+    NOT_JUDGED = "not_judged"  # too short for the rules; no reason against a run
     TOO_FEW_RUNS = "too_few_runs"  # of a measurement: fewer valid runs than planned
     OTHER = "other"  # stored by an edgebench that wrote no codes, or knows more of them
+
+
+class State(StrEnum):
+    """Whether figures can be trusted, as far as the rules can say."""
+
+    VALID = "valid"  # judged, and nothing speaks against it
+    NOT_JUDGED = "not judged"  # nothing speaks against it, but it was too short for the rules
+    NOT_VALID = "not valid"
 
 
 @dataclass(frozen=True, slots=True)

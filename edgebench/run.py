@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from edgebench.facts import RunFacts
-from edgebench.reason import Reason
+from edgebench.reason import Reason, State
 
 if TYPE_CHECKING:
     import numpy as np
@@ -86,8 +86,10 @@ class Run:
     """One fresh process that measured one artifact under one workload.
 
     `facts`: what the agent reported of itself, the board and the model. `reasons`: why the run is not valid; empty if
-    it is. `excluded_spans`: [begin, end) in nanoseconds on the board's clock; inferences that start inside are excluded
-    from every figure, because other processes kept the board busy. The trace still contains them.
+    nothing speaks against it. `judged`: whether it was long enough for the rules to find something; None: stored by an
+    edgebench that did not ask. `excluded_spans`: [begin, end) in nanoseconds on the board's clock; inferences that
+    start inside are excluded from every figure, because other processes kept the board busy. The trace still contains
+    them.
 
     Several models may alternate in one process (`facts.alternating`): then each has a Run of its own, whose n-th
     inference is of the same input as the n-th inference of the others. `log_ratios`: by the id of each other run, the
@@ -104,14 +106,22 @@ class Run:
     tokens: int  # real tokens, without padding, in the timed inferences
     inferences: int  # inputs in the timed inferences: count times batch, less a short last batch
     reasons: tuple[Reason, ...] = ()
+    judged: bool | None = None
     excluded_spans: tuple[tuple[int, int], ...] = ()
     figures: RunFigures | None = None  # of a run that was read without its trace; see `figures_of`
     log_ratios: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def valid(self) -> bool:
-        """Whether it counts."""
+        """Whether it counts: nothing is known against it. Whether the rules had enough to judge it by: `judged`."""
         return not self.reasons
+
+    @property
+    def state(self) -> State:
+        """Whether it counts, and whether that was judged."""
+        if self.reasons:
+            return State.NOT_VALID
+        return State.NOT_JUDGED if self.judged is False else State.VALID
 
     @property
     def process(self) -> str:

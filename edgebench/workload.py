@@ -171,6 +171,7 @@ class RunPlan:
         runs: fresh processes for each cell.
         min_count: fewest inferences of a run.
         min_duration_s, max_duration_s: of a run, seconds.
+        max_warmup_s: longest warm-up of a run, seconds. It ends as soon as latencies are known not to fall any more.
         sustained_min: one run of so many minutes instead, to measure what a board sustains when it gets hot.
 
     Raises:
@@ -181,6 +182,7 @@ class RunPlan:
     min_count: int = 100
     min_duration_s: float = 2.0
     max_duration_s: float = 60.0
+    max_warmup_s: float = 30.0
     sustained_min: float | None = None
 
     def __post_init__(self) -> None:
@@ -194,6 +196,8 @@ class RunPlan:
                 f"durations must be 0 <= min_duration_s <= max_duration_s <= {MAX_DURATION_S:.0f} (7 days), "
                 f"got {self.min_duration_s} and {self.max_duration_s}"
             )
+        if not 0 <= self.max_warmup_s <= MAX_DURATION_S:
+            raise ConfigError(f"max_warmup_s must be 0 to {MAX_DURATION_S:.0f} (7 days), got {self.max_warmup_s}")
 
     def _make_sustained(self, minutes: float) -> None:
         if not 0 < minutes <= MAX_SUSTAINED_MIN:

@@ -8,8 +8,10 @@ from __future__ import annotations
 from edgebench.analysis.comparability import SCORE_PROTOCOL, changed_on_board, is_same_workload, row_key
 from edgebench.analysis.comparison import Comparison, Contrast, compare_pairs, compare_rows, why_not_comparable
 from edgebench.analysis.conditions import CPU_ZONES, FREQUENCY, OTHERS_CPU, THROTTLED, cpu_temperatures
-from edgebench.analysis.energy import LEAST_READINGS, energy_of, has_power, idle_power_uw, rails_of
+from edgebench.analysis.energy import LEAST_READINGS, averaging_time_ns, energy_of, has_power, idle_power_uw, rails_of
 from edgebench.analysis.evaluation import Difference, Evaluation
+from edgebench.analysis.exclusion import LEAST_JUDGED_NS
+from edgebench.analysis.limits import MOST_OF_MARGIN
 from edgebench.analysis.log_ratios import with_ratios
 from edgebench.analysis.pairing import OF_FILE, ExampleScores, ScoredMeasurement, join_scores
 from edgebench.analysis.pareto import Figure, Front, fronts
@@ -34,7 +36,9 @@ from edgebench.analysis.verdict_family import NOT_JUDGED
 __all__ = [
     "CPU_ZONES",
     "FREQUENCY",
+    "LEAST_JUDGED_NS",
     "LEAST_READINGS",
+    "MOST_OF_MARGIN",
     "NOT_JUDGED",
     "OF_FILE",
     "OTHERS_CPU",
@@ -55,6 +59,7 @@ __all__ = [
     "ScoredMeasurement",
     "Tuned",
     "again_id",
+    "averaging_time_ns",
     "batches_of_a_pass",
     "changed_on_board",
     "compare_pairs",

@@ -1,12 +1,16 @@
 """Rules about the board: what it went through while a run was timed that makes the run count for nothing.
 
-Each takes a Run and its RunPlan and returns why the run does not count, or None.
+Each takes a Run, its RunPlan and the Limits that follow from the margin, and returns why the run does not count, or
+None.
 """
 
 from __future__ import annotations
 
-from edgebench.analysis.conditions import FREQUENCY, THROTTLED, cpu_temperatures, highest
-from edgebench.analysis.exclusion import MOST_EXCLUDED, MOST_OTHERS_MILLICORES, is_disturbed
+from dataclasses import replace
+
+from edgebench.analysis.conditions import FREQUENCY, OTHERS_CPU, STEAL, THROTTLED, cpu_temperatures, highest
+from edgebench.analysis.exclusion import LEAST_JUDGED_NS, MOST_EXCLUDED, is_disturbed
+from edgebench.analysis.limits import Limits, percent
 from edgebench.analysis.throttling import happened_during, throttle_names
 from edgebench.analysis.timeline import service_times, shares_by_minute
 from edgebench.facts import DeviceFacts
@@ -15,17 +19,15 @@ from edgebench.workload import RunPlan
 
 #: Fewer readings than this while timed are too few to judge a run by.
 _LEAST_READINGS = 3
-_LEAST_CLOCK = 0.9  # of what the governor allows; twice in a row, for a single reading may be torn
 #: A governor that follows the load needs some time at full load to raise the clock, and lowers it in pauses.
 _BUSY_NS = 200_000_000
 _MOST_IDLE_NS = 10_000_000
 _PAUSE_NS = 100_000
-_MOST_TEMPERATURE_MC = 15_000
 _MOST_FAULTS = 10
 _MOST_SWAPPED_PAGES = 256  # 1 MiB
 
 
-def throttled(run: Run, _: RunPlan) -> str | None:
+def throttled(run: Run, _: RunPlan, _limits: Limits) -> str | None:
     """From the run's first moment on, loading included; what was so before the run is no reason."""
     series = run.trace.readings.get(THROTTLED)
     if series is None or len(series.values) == 0:
@@ -36,10 +38,10 @@ def throttled(run: Run, _: RunPlan) -> str | None:
     return f"{' and '.join(names)} during the run" if names else None
 
 
-def clock_too_low(run: Run, _: RunPlan) -> str | None:
+def clock_too_low(run: Run, _: RunPlan, limits: Limits) -> str | None:
     """The clock of the cores that work, while they do: others may idle, and all may between inferences.
 
-    A board without throttle flags shows throttling by nothing else.
+    A board without throttle flags shows throttling by nothing else. The lowest reading is left out, for it may be torn.
     """
     allowed = _clocks_of_workers(run)
     shares = highest(
@@ -49,11 +51,10 @@ def clock_too_low(run: Run, _: RunPlan) -> str | None:
     )
     if shares is None:
         return None
-    shares = _while_busy(run, shares)
-    low = shares.values < 1000 * _LEAST_CLOCK
-    if len(low) < _LEAST_READINGS or not bool((low[1:] & low[:-1]).any()):
+    permille = sorted(min(1000, value) for value in _while_busy(run, shares).values.tolist())
+    if len(permille) < _LEAST_READINGS or sum(permille[1:]) >= 1000 * limits.clock_share * len(permille[1:]):
         return None
-    return f"the clock was below {100 * _LEAST_CLOCK:.0f} % of what the governor allows"
+    return f"the clock was below {percent(limits.clock_share)} of what the governor allows"
 
 
 def _clocks_of_workers(run: Run) -> dict[str, int]:
@@ -92,44 +93,88 @@ def _while_busy(run: Run, series: Series) -> Series:
     return Series(t_ns[busy], series.values[busy])
 
 
-def temperature_changed(run: Run, _: RunPlan) -> str | None:
-    """From the first readings while timed to the last; one reading alone may be torn."""
+def temperature_changed(run: Run, _: RunPlan, limits: Limits) -> str | None:
+    """From the first readings while timed to the last."""
     for series in cpu_temperatures(run.trace.readings).values():
-        values = _while_timed(run, series).values
-        if len(values) < 2 * _LEAST_READINGS:
-            continue
-        first, last = (sorted(part.tolist())[_LEAST_READINGS // 2] for part in (values[:3], values[-3:]))
-        if abs(last - first) > _MOST_TEMPERATURE_MC:
-            return f"the temperature changed by more than {_MOST_TEMPERATURE_MC / 1000:.0f} °C"
+        if _changed_by(_while_timed(run, series).values.tolist()) > limits.temperature_mc:
+            return f"the temperature changed by more than {limits.temperature_mc / 1000:.2g} °C"
     return None
 
 
-def others_worked(run: Run, plan: RunPlan) -> str | None:
-    """More than could be excluded; of a sustained run, of which nothing is, more than that share of some minute."""
-    if plan.sustained_min is not None:
-        worked = any(share > MOST_EXCLUDED for share in shares_by_minute(run, is_disturbed(run)))
-    else:
-        worked = bool((is_disturbed(run) & ~run.is_excluded).any())
-    if not worked:
+def _changed_by(values: list[int]) -> int:
+    """Return how far the last readings are from the first: medians of three, of few readings at least so much.
+
+    One reading alone may be torn.
+    """
+    if len(values) >= 2 * _LEAST_READINGS:
+        first, last = (sorted(part)[1] for part in (values[:3], values[-3:]))
+        return abs(last - first)
+    first_two, last_two = values[:2], values[-2:]
+    if len(values) < len(first_two) + len(last_two):
+        return 0
+    return max(0, min(last_two) - max(first_two), min(first_two) - max(last_two))
+
+
+def others_worked(run: Run, plan: RunPlan, limits: Limits) -> str | None:
+    if _load(run, OTHERS_CPU, limits) <= limits.load_millicores and not _is_left_disturbed(
+        run, plan, limits, OTHERS_CPU
+    ):
         return None
-    return f"other processes used more than {MOST_OTHERS_MILLICORES / 1000:g} cores"
+    return f"other processes used more than {limits.load_cores:.2g} cores"
 
 
-def swapped(run: Run, _: RunPlan) -> str | None:
+def stolen(run: Run, plan: RunPlan, limits: Limits) -> str | None:
+    if _load(run, STEAL, limits) <= limits.load_millicores and not _is_left_disturbed(run, plan, limits, STEAL):
+        return None
+    return f"the hypervisor gave more than {limits.load_cores:.2g} cores to other machines (steal)"
+
+
+def _is_left_disturbed(run: Run, plan: RunPlan, limits: Limits, sensor: str) -> bool:
+    """Whether bursts are left that were not excluded.
+
+    Of a sustained run, of which nothing is excluded: whether they are more than that share of some minute.
+    """
+    readings = {name: series for name, series in run.trace.readings.items() if name == sensor}
+    disturbed = is_disturbed(replace(run, trace=replace(run.trace, readings=readings)), limits)
+    if plan.sustained_min is not None:
+        return any(share > MOST_EXCLUDED for share in shares_by_minute(run, disturbed))
+    return bool((disturbed & ~run.is_excluded).any())
+
+
+def _load(run: Run, sensor: str, limits: Limits) -> float:
+    """Return the mean load while timed, in thousandths of a core, without the fifth of the time with the most of it.
+
+    Work in that fifth leaves the median where it is; its bursts are excluded, or speak against the run.
+    """
+    import numpy as np
+
+    series = run.trace.readings.get(sensor)
+    if series is None or not len(run.trace.starts_ns) or limits.timed_ns < LEAST_JUDGED_NS:
+        return 0.0
+    began, ended = _timed_interval(run)
+    since = np.concatenate([series.t_ns[:1], series.t_ns[:-1]])
+    spans = np.clip(np.minimum(series.t_ns, ended) - np.maximum(since, began), 0, None)
+    order = np.argsort(series.values, kind="stable")
+    values, spans = series.values[order], spans[order]
+    kept = np.diff(np.minimum(np.cumsum(spans), (1 - MOST_EXCLUDED) * spans.sum()), prepend=0.0)
+    return float(values @ kept / kept.sum()) if kept.sum() else 0.0
+
+
+def swapped(run: Run, _: RunPlan, _limits: Limits) -> str | None:
     pages = _grown_while_timed(run, "swapped_pages")
     if pages is None or pages <= _MOST_SWAPPED_PAGES:
         return None
     return "the board swapped memory while it was timed; free some, or use a smaller model"
 
 
-def clocksource_changed(run: Run, _: RunPlan) -> str | None:
+def clocksource_changed(run: Run, _: RunPlan, _limits: Limits) -> str | None:
     series = run.trace.readings.get("clocksource_changes")
     if series is None or not bool((series.values > 0).any()):
         return None
     return "the kernel changed the clock that everything is timed by (see dmesg)"
 
 
-def faulted(run: Run, _: RunPlan) -> str | None:
+def faulted(run: Run, _: RunPlan, _limits: Limits) -> str | None:
     faults = _grown_while_timed(run, "major_faults")
     if faults is None or faults <= _MOST_FAULTS:
         return None

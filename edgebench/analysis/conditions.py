@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 FREQUENCY = "frequency_khz/"
 THROTTLED = "throttled"
 OTHERS_CPU = "others_cpu_millicores"
+STEAL = "steal_cpu_millicores"
 #: Parts of the names that kernels give to the thermal zone of a processor.
 CPU_ZONES = ("cpu", "soc", "pkg", "core", "k10temp")
 

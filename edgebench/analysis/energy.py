@@ -2,6 +2,9 @@
 
 Energy is the integral of power, by the trapezoid rule over a rail's readings. A table says which rails together are a
 total: a board's total is never added to its own parts, and rails that are in no row are not added up at all.
+
+A sensor may average: a reading is then the mean of a time before it. So the readings of that time after the first
+inference's start are left out, for they are partly of what came before; the rest stands for the whole run.
 """
 
 from __future__ import annotations
@@ -15,6 +18,8 @@ from edgebench.run import Run, Series
 from edgebench.sensors import POWER
 
 LEAST_READINGS = 10
+#: A run has to be so many times as long as its power sensor averages: a quarter of it is left out then.
+_LEAST_AVERAGES = 4
 _NO_TOTAL = "what the board's power sensors cover together is not known"
 _UJ = 1e6  # microjoules in a joule
 _NS = 1e9
@@ -74,12 +79,20 @@ def energy_of(run: Run) -> Energy | str:
         return "nothing was timed"
     began = int(run.trace.starts_ns[0])
     ended = int(run.trace.starts_ns[-1]) + int(run.trace.latencies_ns[-1])
+    averaging_ns = averaging_time_ns(rails, run.facts.board.power_averaging_ms if run.facts.board is not None else None)
+    if averaging_ns is not None and ended - began < _LEAST_AVERAGES * averaging_ns:
+        needed_s = _LEAST_AVERAGES * averaging_ns / _NS
+        return (
+            f"the power sensor averages over {averaging_ns / _NS:.2g} s, so a run must take {needed_s:.2g} s or more; "
+            "allow longer runs"
+        )
+    from_ns = began + (averaging_ns or 0)
     joules = 0.0
     for rail in rails:
-        part = _joules(run.trace.readings[POWER + rail], began, ended)
+        part = _joules(run.trace.readings[POWER + rail], from_ns, ended)
         if part is None:
             return f"fewer than {LEAST_READINGS} readings of {rail} while timed; allow longer runs"
-        joules += part
+        joules += part * (ended - began) / (ended - from_ns)
     idle_w = _idle_w(run.facts.idle_power_uw or {}, rails)
     seconds = (ended - began) / _NS
     return Energy(
@@ -89,7 +102,24 @@ def energy_of(run: Run) -> Energy | str:
         idle_w=idle_w,
         rails=rails,
         covers=covers,
+        averaging_s=averaging_ns / _NS if averaging_ns is not None else None,
     )
+
+
+def averaging_time_ns(rails: Sequence[str], averaging_ms: Mapping[str, int] | None) -> int | None:
+    """Return over what time the slowest of these rails' sensors averages, nanoseconds; None: unknown of one of them.
+
+    `averaging_ms`: by what the names of rails begin with, as the board reports it. RAPL counts energy and averages
+    over nothing.
+    """
+    found = []
+    for rail in rails:
+        of_rail = [0] if rail.startswith("rapl/") else []
+        of_rail += [value for name, value in (averaging_ms or {}).items() if rail.startswith((name + "/", name + "-"))]
+        if not of_rail:
+            return None
+        found.append(max(of_rail))
+    return max(found, default=0) * 1_000_000
 
 
 def has_power(run: Run) -> bool:
@@ -131,6 +161,7 @@ def mean_energy(energies: Sequence[Energy]) -> Energy | None:
         rails=first.rails,
         covers=first.covers,
         runs=count,
+        averaging_s=mean([each.averaging_s for each in energies]),
     )
 
 

@@ -6,29 +6,33 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from edgebench.analysis.conditions import OTHERS_CPU
+from edgebench.analysis.conditions import OTHERS_CPU, STEAL
+from edgebench.analysis.limits import Limits
 from edgebench.analysis.passes import batches_of_a_pass, duration_ns
 from edgebench.run import Run
+from edgebench.stats import MARGIN
 from edgebench.workload import RunPlan
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-MOST_OTHERS_MILLICORES = 500
-MOST_EXCLUDED = 0.2  # share of a run's inferences
-#: A shorter time says nothing about other processes (their load is counted in ticks of 10 ms), nor about a drift.
-LEAST_JUDGED_NS = 500_000_000
+#: Share of a run's inferences. However slow a fifth of them is, the median of all is at most the 62nd percentile of the
+#: others: 1 % away at a spread of 3 %.
+MOST_EXCLUDED = 0.2
+#: A shorter time says nothing about other processes (their load is read four times a second, in ticks of 10 ms), about
+#: the clock, nor about a drift. A run of a second may end some milliseconds early.
+LEAST_JUDGED_NS = 900_000_000
 
 
-def with_exclusions(runs: Sequence[Run], plan: RunPlan) -> list[Run]:
+def with_exclusions(runs: Sequence[Run], plan: RunPlan, margin: float = MARGIN) -> list[Run]:
     """Return the runs of one process with the time spans whose inferences do not count: of all models the same."""
-    is_excluded = _excluded(runs, plan)
+    is_excluded = _excluded(runs, plan, margin)
     return [replace(run, excluded_spans=_spans(run, is_excluded)) for run in runs]
 
 
-def is_disturbed(run: Run) -> NDArray[np.bool_]:
-    """Return which inferences overlap a time in which other processes worked; shape (inferences,).
+def is_disturbed(run: Run, limits: Limits) -> NDArray[np.bool_]:
+    """Return which inferences overlap a burst of other processes, or of other machines (steal); shape (inferences,).
 
     A reading of their load is about the time since the reading before.
     """
@@ -36,19 +40,17 @@ def is_disturbed(run: Run) -> NDArray[np.bool_]:
 
     trace = run.trace
     found = np.zeros(len(trace.starts_ns), bool)
-    series = trace.readings.get(OTHERS_CPU)
-    if series is None or not len(found):
-        return found
-    if duration_ns(run) < LEAST_JUDGED_NS:
+    if not len(found) or duration_ns(run) < LEAST_JUDGED_NS:
         return found
     ends = trace.starts_ns + trace.latencies_ns
-    since = np.concatenate([[np.iinfo(np.int64).min], series.t_ns[:-1]])
-    for at in np.flatnonzero(series.values > MOST_OTHERS_MILLICORES):
-        found[np.searchsorted(ends, since[at], "right") : np.searchsorted(trace.starts_ns, series.t_ns[at])] = True
+    for series in (trace.readings[name] for name in (OTHERS_CPU, STEAL) if name in trace.readings):
+        since = np.concatenate([[np.iinfo(np.int64).min], series.t_ns[:-1]])
+        for at in np.flatnonzero(series.values > limits.burst_millicores):
+            found[np.searchsorted(ends, since[at], "right") : np.searchsorted(trace.starts_ns, series.t_ns[at])] = True
     return found
 
 
-def _excluded(runs: Sequence[Run], plan: RunPlan) -> NDArray[np.bool_]:
+def _excluded(runs: Sequence[Run], plan: RunPlan, margin: float) -> NDArray[np.bool_]:
     """Return which inferences to exclude, shape (inferences,).
 
     These are the complete passes that others disturbed, if they are few and enough is left; else none. Nothing is
@@ -61,7 +63,7 @@ def _excluded(runs: Sequence[Run], plan: RunPlan) -> NDArray[np.bool_]:
     nothing = np.zeros(count, bool)
     if any(run.facts.queries_per_s is not None for run in runs) or plan.sustained_min is not None:
         return nothing
-    disturbed = np.any([is_disturbed(run)[:count] for run in runs], axis=0)
+    disturbed = np.any([is_disturbed(run, Limits.of(run, margin))[:count] for run in runs], axis=0)
     batches = batches_of_a_pass(runs[0])
     pass_of = np.arange(count) // batches
     excluded = np.isin(pass_of, pass_of[disturbed])

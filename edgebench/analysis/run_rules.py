@@ -1,6 +1,7 @@
 """Rules about the run itself: whether it is complete, steady and long enough, and ran where it should.
 
-Each takes a Run and its RunPlan and returns why the run does not count, or None.
+Each takes a Run, its RunPlan and the Limits that follow from the margin, and returns why the run does not count, or
+None.
 """
 
 from __future__ import annotations
@@ -8,19 +9,25 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from edgebench.analysis.exclusion import LEAST_JUDGED_NS
-from edgebench.analysis.passes import complete_passes, duration_ns, has_no_complete_pass, inputs_of_a_pass
+from edgebench.analysis.limits import Limits, percent
+from edgebench.analysis.passes import (
+    batches_of_a_pass,
+    complete_passes,
+    duration_ns,
+    has_no_complete_pass,
+    inputs_of_a_pass,
+)
 from edgebench.analysis.timeline import mean_service_s, service_times
 from edgebench.run import Run
-from edgebench.stats import Drift, drift_of
+from edgebench.stats import LEAST_INFERENCES, LEAST_PASSES, Drift, drift_of
 from edgebench.text import printable
 from edgebench.workload import RunPlan
 
-#: Simulated (3 % within, heavy tails, 100 inferences): loses 0.4 % of good runs, finds 97 % of drifts by 10 %.
-_MOST_DRIFT = 0.05
-_SURE = 3.0  # standard errors
+#: Of a drift, that there is none. Simulated in docs/evidence/validity.md.
+_MOST_DOUBT = 0.003
 
 
-def incomplete(run: Run, _: RunPlan) -> str | None:
+def incomplete(run: Run, _: RunPlan, _limits: Limits) -> str | None:
     reported = {
         "how long loading took": run.load_ns,
         "its first inference": run.first_ns,
@@ -30,27 +37,38 @@ def incomplete(run: Run, _: RunPlan) -> str | None:
     return f"the board did not report {' and '.join(missing)}" if missing else None
 
 
-def warm_up_not_ended(run: Run, _: RunPlan) -> str | None:
+def warm_up_not_ended(run: Run, _: RunPlan, _limits: Limits) -> str | None:
     return "warm-up was not seen to end" if run.facts.warmup_steady is False else None
 
 
-def not_steady(run: Run, _: RunPlan) -> str | None:
+def not_steady(run: Run, _: RunPlan, limits: Limits) -> str | None:
     """Of a server's queries, by the time that the board works on each: how long they wait is what is measured."""
     counted = complete_passes(run)
     if not len(counted.latencies_ns) or duration_ns(counted) < LEAST_JUDGED_NS:
         return None
     begun, ended = service_times(counted.trace)
-    grew = _how_they_drift(drift_of(ended - begun, counted.trace.items, begun))
-    return f"latencies {grew} by more than {100 * _MOST_DRIFT:.0f} % while they were timed" if grew else None
+    grew = _how_they_drift(drift_of(ended - begun, counted.trace.items), limits)
+    return f"latencies {grew} by more than {percent(limits.drift)} while they were timed" if grew else None
 
 
-def _how_they_drift(drift: Drift | None) -> str | None:
-    if drift is None or abs(drift.share) <= max(_MOST_DRIFT, _SURE * drift.error):
+def _how_they_drift(drift: Drift | None, limits: Limits) -> str | None:
+    if drift is None or abs(drift.share) <= limits.drift or drift.doubt > _MOST_DOUBT:
         return None
     return "grew" if drift.share > 0 else "fell"
 
 
-def drifted_apart(together: Sequence[Run]) -> str | None:
+def is_long_enough(together: Sequence[Run]) -> bool:
+    """Whether the rules about other processes, the clock and drift had enough to judge the runs of one process by."""
+    counted = [complete_passes(run) for run in together]
+    if not all(len(run.latencies_ns) for run in counted):
+        return False
+    timed_ns = sum(duration_ns(run) for run in counted)
+    return timed_ns >= LEAST_JUDGED_NS and all(
+        len(run.latencies_ns) >= max(LEAST_INFERENCES, LEAST_PASSES * batches_of_a_pass(run)) for run in counted
+    )
+
+
+def drifted_apart(together: Sequence[Run], limits: Limits) -> str | None:
     """Return why models that alternated can't be compared: the ratio of one to the others drifted.
 
     What slows all of them down alike is no reason.
@@ -65,12 +83,12 @@ def drifted_apart(together: Sequence[Run]) -> str | None:
     relative_logs = logs - (logs.sum(axis=0) - logs) / (len(logs) - 1)
     typical = np.median(logs, axis=1, keepdims=True) - np.median(relative_logs, axis=1, keepdims=True)
     for run, relative in zip(counted, np.exp(relative_logs + typical), strict=True):
-        if _how_they_drift(drift_of(relative, run.trace.items[:count], run.trace.starts_ns[:count])):
-            return f"the models that alternated drifted apart by more than {100 * _MOST_DRIFT:.0f} %"
+        if _how_they_drift(drift_of(relative, run.trace.items[:count]), limits):
+            return f"the models that alternated drifted apart by more than {percent(limits.drift)}"
     return None
 
 
-def too_few_observations(run: Run, plan: RunPlan) -> str | None:
+def too_few_observations(run: Run, plan: RunPlan, _limits: Limits) -> str | None:
     if len(run.latencies_ns) < plan.min_count:
         return (
             f"fewer than {plan.min_count} inferences in {_longest_s(run, plan):g} s; "
@@ -90,7 +108,7 @@ def _longest_s(run: Run, plan: RunPlan) -> float:
     return plan.max_duration_s * (alternating.models if alternating is not None else 1)
 
 
-def no_complete_pass(run: Run, plan: RunPlan) -> str | None:
+def no_complete_pass(run: Run, plan: RunPlan, _limits: Limits) -> str | None:
     if not has_no_complete_pass(run):
         return None
     return (
@@ -99,7 +117,7 @@ def no_complete_pass(run: Run, plan: RunPlan) -> str | None:
     )
 
 
-def provider_fell_back(run: Run, _: RunPlan) -> str | None:
+def provider_fell_back(run: Run, _: RunPlan, _limits: Limits) -> str | None:
     if not run.facts.providers_asked:
         return None
     wanted, got = run.facts.providers_asked[0], run.facts.providers or ()
@@ -124,7 +142,7 @@ def utilisation(run: Run) -> float | None:
     return rate * mean_service_s(run.trace)
 
 
-def overloaded(run: Run, _: RunPlan) -> str | None:
+def overloaded(run: Run, _: RunPlan, _limits: Limits) -> str | None:
     used = utilisation(run)
     if used is None or used < 1:
         return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from edgebench.analysis.conditions import cpu_temperatures
@@ -215,10 +215,11 @@ def _temperature_c(runs: Sequence[Run]) -> dict[str, float] | None:
 
 
 def _reasons(subject: Subject, runs: Sequence[Run]) -> tuple[Reason, ...]:
-    """Return why a measurement can't be trusted: fewer valid runs than planned, and why those that failed did."""
+    """Return why a measurement can't be trusted: fewer valid runs than planned, and why those that failed did; or that
+    the valid ones were made under conditions that differ."""
     valid = sum(run.valid for run in runs)
     if valid >= max(1, subject.planned_runs):
-        return ()
+        return tuple(_differences([run for run in runs if run.valid]))
     why = Counter(reason for run in runs for reason in run.reasons)
     return (
         Reason(ReasonCode.TOO_FEW_RUNS, f"{valid} of {subject.planned_runs} planned runs are valid"),
@@ -227,6 +228,22 @@ def _reasons(subject: Subject, runs: Sequence[Run]) -> tuple[Reason, ...]:
             for reason, count in why.items()
         ),
     )
+
+
+def _differences(valid: Sequence[Run]) -> Iterator[Reason]:
+    """Yield what differs between runs and decides how fast they are. Each run is held to its own allowed clock, so a
+    board that allows less from some run on shows in nothing else."""
+    boards = [run.facts.board for run in valid if run.facts.board is not None]
+    for what, values in (
+        ("governor", {board.governor for board in boards}),
+        ("power mode", {board.power_mode for board in boards}),
+        (
+            "allowed clock",
+            {max(board.clock_allowed_khz.values(), default=None) for board in boards if board.clock_allowed_khz},
+        ),
+    ):
+        if len(values - {None}) > 1:
+            yield Reason(ReasonCode.RUNS_DIFFER, f"the {what} differed between runs")
 
 
 def _mean(values: Iterable[float]) -> float | None:

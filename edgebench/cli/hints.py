@@ -16,6 +16,7 @@ _OPTIONS = {
     "keep_bytes": "--max-size",
     "kind": "--from",
     "max_duration_s": "--max-duration",
+    "max_warmup_s": "--max-warmup",
     "min_duration_s": "--min-duration",
     "models": "--model",
     "queries_per_s": "--qps",

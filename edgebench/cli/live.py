@@ -13,7 +13,7 @@ from rich.text import Text
 
 from edgebench.cli.hints import as_options
 from edgebench.events import Cooling, Ended, Event, LogMessage, Planned, Pushing, Running, Waiting
-from edgebench.reason import joined
+from edgebench.reason import State, joined
 from edgebench.text import printable
 
 _MS = 1e6
@@ -32,7 +32,7 @@ class LiveDisplay:
             for name in boards
         }
         lines = [board.now for board in self._boards.values()]
-        self._live = Live(Group(self._progress, *lines), console=console, transient=True, refresh_per_second=5)
+        self._live = Live(Group(self._progress, *lines), console=console, transient=True, refresh_per_second=2)
         self._is_live = is_live
 
     def __enter__(self) -> Self:
@@ -154,7 +154,8 @@ def _ended_line(event: Ended) -> str:
     run = event.run
     latencies = run.latencies_ns
     middle = f"p50 {float(np.median(latencies)) / _MS:.2f} ms" if len(latencies) else "no latencies"
-    verdict = "" if run.valid else f" · not valid: {joined(run.reasons)}"
+    why = f": {joined(run.reasons)}" if run.reasons else ""
+    verdict = "" if run.state is State.VALID else f" · {run.state}{why}"
     return f"{_name(event)}: {len(latencies)} inferences, {middle}{verdict}"
 
 

@@ -114,9 +114,9 @@ def _show(measurements: list[Measurement], json_target: str | None, margin: floa
             console().print(line, markup=False)
     else:
         for measurement in measurements:
-            for reason in measurement.reasons:
+            for reason in measurement.doubts:
                 name = printable(measurement.subject.variant.name)
-                click.echo(f"edgebench: {name}: not valid: {printable(reason)}", err=True)
+                click.echo(f"edgebench: {name}: {measurement.state}: {printable(reason)}", err=True)
     # Written last, so that the figures are shown even if the file can't be written.
     found = tuned(measurements, margin=margin)
     document = measurements_to_json(measurements, failures=failures)

@@ -114,6 +114,9 @@ _FOR_P99 = -(-MINIMUM_COUNTS[0.99] // DEFAULTS.runs)
         "--max-duration", type=float, default=DEFAULTS.max_duration_s, show_default=True, help="Longest run, seconds."
     ),
     option(
+        "--max-warmup", type=float, default=DEFAULTS.max_warmup_s, show_default=True, help="Longest warm-up, seconds."
+    ),
+    option(
         "--budget",
         "budget_s",
         callback=time_span,
@@ -190,6 +193,7 @@ def command(
     min_count: int | None,
     min_duration: float,
     max_duration: float,
+    max_warmup: float,
     sustained: float | None,
     until_decided: bool,
     alternate: bool,
@@ -211,6 +215,7 @@ def command(
     """
     kind = Scenario(scenario)
     plan = _plan(kind, runs, min_count, min_duration, max_duration, sustained, until_decided)
+    plan = replace(plan, max_warmup_s=max_warmup)
     shape = Workload(
         scenario=kind,
         queries_per_s=qps,

@@ -78,7 +78,9 @@ class RunRecorder:
             session.store.add_runs([(cell.subject, run) for cell, run in zip(order, ended.runs, strict=True)])
             raise ended.why from ended
         conditions = {**self._idle[row[0].power], **cool_down}
-        validated = validate_group([replace(run, facts=run.facts.adding(conditions)) for run in runs], plan)
+        validated = validate_group(
+            [replace(run, facts=run.facts.adding(conditions)) for run in runs], plan, margin=session.request.margin
+        )
         by_id = dict(zip((cell.subject.id for cell in order), with_ratios(validated), strict=True))
         session.store.add_runs([(cell.subject, by_id[cell.subject.id]) for cell in row])
         for cell in row:

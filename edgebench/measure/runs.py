@@ -7,18 +7,22 @@ import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 
+from edgebench.analysis import LEAST_JUDGED_NS, MOST_OF_MARGIN
 from edgebench.artifact import Artifact
 from edgebench.board import RemoteAgent, model_files, providers_for, run_failure, runtime_of
 from edgebench.measure.cells import Cell
 from edgebench.measure.collect import RunCollector, RunInterrupted, collect_models
 from edgebench.measure.context import Session
 from edgebench.reason import Reason, ReasonCode
+from edgebench.request import Request
 from edgebench.run import Run
 from edgebench.workload import EncodedInputs, RunPlan, Workload
 from edgebench_agent import protocol
 
 #: Most inferences of a run, and of a sustained one (an hour of half a millisecond each).
 _MOST, _MOST_SUSTAINED = 1 << 18, 1 << 23
+#: The time constant of the slowest start that warm-up waits for: a kernel gives huge pages about every ten seconds.
+_SLOWEST_START_S = 10.0
 LEASE_NS = 600 * 1_000_000_000  # a run that the host does not renew ends after ten minutes
 INTERRUPTED = Reason(ReasonCode.INTERRUPTED, "interrupted before its end")
 
@@ -42,12 +46,14 @@ def run_spec(
     providers: Sequence[str],
     plan: RunPlan | None,
     runtime: str | None = None,
+    most_fall_ppm_per_s: int = 0,
 ) -> protocol.RunSpec:
     """Return the specification of a run over inputs that are on the board already.
 
     Args:
         plan: None: run each input once, and keep the outputs.
         runtime: as for `preflight`.
+        most_fall_ppm_per_s: until when warm-up goes on, see RunSpec.
     """
     return protocol.RunSpec(
         run_id=run_id,
@@ -69,8 +75,21 @@ def run_spec(
         scenario=str(workload.scenario),
         rate_mhz=round(1000 * workload.queries_per_s) if workload.queries_per_s is not None else 0,
         affinity=list(workload.affinity or ()),
+        warmup_ns=round(plan.max_warmup_s * 1e9) if plan else 0,
+        most_fall_ppm_per_s=most_fall_ppm_per_s,
         seed=zlib.crc32(run_id.encode()),  # different arrivals in every run
     )
+
+
+def _most_fall_ppm_per_s(request: Request) -> int:
+    """Return the fall at which what is left of a slow start moves the figure by less than the rules let through.
+
+    0, which demands nothing, for runs that are too short to be judged, and for sustained ones, which show everything.
+    """
+    plan = request.plan
+    if plan.sustained_min is not None or plan.min_duration_s * 1e9 < LEAST_JUDGED_NS:
+        return 0
+    return max(1, round(1e6 * MOST_OF_MARGIN * request.margin / _SLOWEST_START_S))
 
 
 def measure_runs(
@@ -104,6 +123,7 @@ def measure_runs(
             providers=providers_for(request.device, cell.subject.artifact),
             plan=plan,
             runtime=request.runtime,
+            most_fall_ppm_per_s=_most_fall_ppm_per_s(request),  # also of a pilot, whose time is that of the others
         )
         for cell in cells
     ]

@@ -15,7 +15,7 @@ from edgebench.measurement import Measurement
 from edgebench.reason import joined
 from edgebench.report.figures import latency_text, megabytes, rounded, with_half_width
 from edgebench.report.layout import Column, FittingTable
-from edgebench.report.table import excluded_text, measurement_table, mlperf_text, variant_name
+from edgebench.report.table import VALID_CELLS, excluded_text, measurement_table, mlperf_text, variant_name
 from edgebench.run import Run
 from edgebench.text import printable
 
@@ -69,7 +69,7 @@ _LISTED: tuple[tuple[str, Callable[[Measurement], str]], ...] = (
     ("threads", lambda each: str(each.subject.workload.get("threads") or "")),
     ("runs", lambda each: f"{sum(run.valid for run in each.runs)} of {each.subject.planned_runs}"),
     ("p50\nms", lambda each: with_half_width(each.latency_ms.p50, each.latency_ms.p50_ci)),
-    ("valid", lambda each: "yes" if each.valid else "no"),
+    ("valid", lambda each: VALID_CELLS[each.state]),
 )
 
 _RUNS: tuple[tuple[str, Callable[[Run, LatencySummary], str]], ...] = (
@@ -83,7 +83,7 @@ _RUNS: tuple[tuple[str, Callable[[Run, LatencySummary], str]], ...] = (
     ("p95\nms", lambda _, latency: latency_text(latency.p95)),
     ("peak\nRSS MB", lambda run, _: rounded(megabytes(run.memory.peak_rss))),
     ("PSS MB", lambda run, _: rounded(megabytes(run.memory.peak_pss))),
-    ("valid", lambda run, _: "yes" if run.valid else "no"),
+    ("valid", lambda run, _: VALID_CELLS[run.state]),
 )
 
 #: Facts of a run that have a row of their own, or that only figures are worked out with.

@@ -10,7 +10,7 @@ from rich.table import Table
 from edgebench.analysis import cores_text, has_power
 from edgebench.facts import DeviceFacts
 from edgebench.measurement import Measurement
-from edgebench.reason import joined
+from edgebench.reason import State, joined
 from edgebench.report.figures import latency_text, megabytes, rounded, with_half_width
 from edgebench.report.layout import Column, FittingTable
 from edgebench.report.overhead import cost_lines
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _OF_VARIANT = "*"
 _NOTED_PADDING = 1.05  # times as many tokens as there are, from which on it is said
 _LONG = 4000  # characters of a heading or a note
+VALID_CELLS = {State.VALID: "yes", State.NOT_JUDGED: "not judged", State.NOT_VALID: "no"}
 
 
 def measurement_table(measurements: Sequence[Measurement]) -> Table:
@@ -40,7 +41,7 @@ def measurement_table(measurements: Sequence[Measurement]) -> Table:
         *(Column(header, [cell(each) for each in measurements]) for header, cell in _figures(measurements)),
         *_mlperf_column(measurements),
         *_energy_column(measurements),
-        Column("valid", ["yes" if each.valid else "no" for each in measurements], text=True),
+        Column("valid", [VALID_CELLS[each.state] for each in measurements], text=True),
         *_score_columns(measurements),
     ]
     return FittingTable(columns, heading=" · ".join(shared), notes=list(_notes(measurements)))
@@ -63,7 +64,8 @@ def summary_line(measurement: Measurement) -> str:
     ]
     said = [text.format(latency_text(value)) for text, value in figures if value is not None]
     name = f"{variant_name(subject.variant)} {subject.artifact.format} on {subject.device.name}, {subject.label}"
-    state = [] if measurement.valid else [f"NOT VALID: {joined(measurement.reasons)}"]
+    doubts = measurement.doubts
+    state = [f"{measurement.state.upper()}: {joined(doubts)}"] if doubts else []
     return printable(f"{name}: " + ", ".join([*(said or ["nothing was measured"]), *state]), _LONG)
 
 
@@ -209,8 +211,8 @@ def _notes(measurements: Sequence[Measurement]) -> Iterable[str]:
         yield f"{_OF_VARIANT} score of the variant, not of this very file"
     yield from cost_lines(measurements)
     for each in measurements:
-        if not each.valid:
-            yield f"not valid: {_row_name(each)}: {joined(each.reasons)}"
+        if each.doubts:
+            yield f"{each.state}: {_row_name(each)}: {joined(each.doubts)}"
 
 
 def _scenarios(measurements: Sequence[Measurement]) -> Iterable[str]:
@@ -268,6 +270,7 @@ def _energy_notes(measurements: Sequence[Measurement]) -> Iterator[str]:
         energy = each.energy_j
         if energy is not None:
             idle = "" if energy.idle_w is None else f"; idle it takes {energy.idle_w:.3g} W, which are in it"
-            yield f"J/inf: {energy.covers} ({', '.join(energy.rails)}){idle}"
+            unknown = "" if energy.averaging_s is not None else "; over what time its sensor averages is not known"
+            yield f"J/inf: {energy.covers} ({', '.join(energy.rails)}){idle}{unknown}"
         elif each.energy_absent is not None and any(has_power(run) for run in each.runs if run.valid):
             yield f"J/inf: {each.energy_absent}"

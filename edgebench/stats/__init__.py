@@ -5,7 +5,7 @@ Arrays of figures come in, one for each run or example; intervals and verdicts c
 
 from __future__ import annotations
 
-from edgebench.stats.drift import Drift, drift_of
+from edgebench.stats.drift import LEAST_INFERENCES, LEAST_PASSES, Drift, drift_of
 from edgebench.stats.inputs import geometric_mean_latency, mean_log_ratio
 from edgebench.stats.intervals import t_interval, typical
 from edgebench.stats.paired import PairedEstimate, align, estimate_difference, estimate_f1_difference
@@ -29,6 +29,8 @@ from edgebench.stats.verdicts import (
 )
 
 __all__ = [
+    "LEAST_INFERENCES",
+    "LEAST_PASSES",
     "LEVEL",
     "LOOKS",
     "LOWERED_BY",

@@ -181,7 +181,10 @@ class SimulatedBoard:
         self.now_s = float(starts[-1]) + float(latencies[-1]) / _NS
         empty = np.empty(0, np.int64)
         readings = dict(self._readings(began_s, self.now_s))
-        facts: dict[str, Any] = {"warmup_steady": True, "board": {"clock_allowed_khz": {"policy0": _CLOCK_KHZ}}}
+        facts: dict[str, Any] = {
+            "warmup_steady": True,
+            "board": {"clock_allowed_khz": {"policy0": _CLOCK_KHZ}, "cores": 4, "usable_cores": 4},
+        }
         if len(self.inputs) > 1:
             passes = {
                 "batch_sizes": [1] * len(self.inputs),

@@ -56,6 +56,34 @@ def test_readings_before_and_after_do_not_count_and_the_edges_hold() -> None:
     assert energy(replace(of, trace=replace(of.trace, readings={"power_uw/ina3221/VDD_IN": values}))).mean_w == 4
 
 
+def averaged(seconds: int, *, averaging_ms: int | None, window: int) -> Run:
+    """A run at 5 W after a start at 2 W; each reading is the mean of the `window` times 100 ms before it."""
+    true = np.concatenate([np.full(20, 2 * W), np.full(10 * seconds + 1, 5 * W)])
+    read = np.convolve(true, np.ones(window) / window)[: len(true)]
+    made = powered({"hwmon/ina226-power1": read[20:].astype(int).tolist()}, seconds=seconds)
+    board = {"power_averaging_ms": {"hwmon/ina226": averaging_ms}} if averaging_ms is not None else {}
+    return replace(made, facts=made.facts.adding({"board": board}))
+
+
+def test_what_a_slow_sensor_still_sees_of_the_time_before_does_not_count() -> None:
+    assert energy(averaged(6, averaging_ms=1000, window=10)).mean_w == pytest.approx(5, rel=1e-3)
+    assert energy(averaged(6, averaging_ms=0, window=10)).mean_w < 4.9  # as if it did not average
+    assert energy(averaged(6, averaging_ms=1000, window=10)).averaging_s == 1
+
+
+def test_a_run_must_be_several_times_as_long_as_its_sensor_averages() -> None:
+    assert energy_of(averaged(2, averaging_ms=1000, window=10)) == (
+        "the power sensor averages over 1 s, so a run must take 4 s or more; allow longer runs"
+    )
+
+
+def test_a_sensor_of_unknown_averaging_says_so() -> None:
+    of = averaged(6, averaging_ms=None, window=1)
+    assert energy(of).averaging_s is None
+    assert "over what time its sensor averages is not known" in table_of(of).replace("\n", " ")
+    assert energy(powered({"rapl/psys": [5 * W] * 21})).averaging_s == 0
+
+
 def test_net_of_idle_is_what_the_inferences_add() -> None:
     found = energy(powered({"ina3221/VDD_IN": [5 * W] * 21}, idle={"ina3221/VDD_IN": 3.0 * W}))
     assert found.idle_w == 3

@@ -155,7 +155,7 @@ def test_others_spoil_a_sustained_run_by_more_than_a_fifth_of_some_minute(second
     found = SimulatedBoard(seed=2, disturbances=[others], between=0.0, sensor_hz=2.0).run(OF_BOARD, 0, count=7_000)
     told = judged(found, PLAN)
     assert told.excluded_spans == ()
-    assert texts_of(told.reasons) == ([] if counts else ["other processes used more than 0.5 cores"])
+    assert texts_of(told.reasons) == ([] if counts else ["other processes used more than 0.04 cores"])
 
 
 def shown(measurement: Measurement) -> str:

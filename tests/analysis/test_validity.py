@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from io import StringIO
 from typing import Any
 
 import numpy as np
 import pytest
+from rich.console import Console
 
-from edgebench.analysis import complete_passes, reasons_against
+from edgebench.analysis import complete_passes, reasons_against, summarise
+from edgebench.analysis.limits import Limits
 from edgebench.analysis.validity import RULES, judged
 from edgebench.facts import RunFacts
-from edgebench.reason import Reason, ReasonCode, reasons_from_json, texts_of
+from edgebench.reason import Reason, ReasonCode, State, reasons_from_json, texts_of
+from edgebench.report import measurement_table
+from edgebench.report.table import summary_line
 from edgebench.run import Run, Series
 from edgebench.testing import Disturbance, SimulatedBoard
 from edgebench.testing.simulated_board import simulated_subject
@@ -172,7 +177,8 @@ OLD_TEXTS = {
 def test_texts_of_old_runs_have_codes() -> None:
     found = reasons_from_json(list(OLD_TEXTS), None)
     assert {reason.text: str(reason.code) for reason in found} == OLD_TEXTS
-    assert {*OLD_TEXTS.values()} == {*map(str, ReasonCode)} - {"too_few_runs"}
+    newer = {"stolen", "not_judged"}
+    assert {*OLD_TEXTS.values()} == {*map(str, ReasonCode)} - {"too_few_runs", "runs_differ"} - newer
 
 
 def test_a_code_of_a_newer_edgebench_is_other() -> None:
@@ -207,7 +213,7 @@ def test_a_clock_that_drops_tells_of_throttling_where_no_flags_do() -> None:
     throttled = without(simulated(Disturbance(4.0, 6.0, 1.5)), "temperature_mc/")
     assert "throttled" in texts_against(throttled, PLAN)[0]
     assert texts_against(without(throttled, "throttled"), PLAN) == (
-        "the clock was below 90 % of what the governor allows",
+        "the clock was below 99 % of what the governor allows",
     )
     assert texts_against(without(throttled, "throttled", "frequency_khz/"), PLAN) == ()
     unknown = replace(throttled, facts=RunFacts(warmup_steady=True))
@@ -219,13 +225,13 @@ def test_one_low_reading_is_forgiven() -> None:
     clocks = run.trace.readings["frequency_khz/policy0"]
     clocks.values[30] = 600_000
     assert texts_against(run, PLAN) == ()
-    clocks.values[31] = 600_000
+    clocks.values[31:35] = 600_000  # of a hundred: two and a half per cent of the work
     assert len(texts_against(run, PLAN)) == 1
 
 
 def test_other_processes_speak_against_a_run_when_they_work_most_of_the_time() -> None:
     busy = judged(simulated(Disturbance(0.0, 30.0, 1.2, others_millicores=900)), PLAN)
-    assert tuple(texts_of(busy.reasons)) == ("other processes used more than 0.5 cores",)
+    assert tuple(texts_of(busy.reasons)) == ("other processes used more than 0.04 cores",)
     assert busy.excluded_spans == ()
 
 
@@ -283,9 +289,9 @@ def drifting(by: float, *, items: int = 1) -> Run:
 @pytest.mark.parametrize("items", [1, 7])
 def test_latencies_that_drift_while_timed_speak_against_a_run(items: int) -> None:
     assert texts_against(drifting(0.0, items=items), PLAN) == ()
-    assert texts_against(drifting(0.1, items=items), PLAN) == ("latencies grew by more than 5 % while they were timed",)
+    assert texts_against(drifting(0.1, items=items), PLAN) == ("latencies grew by more than 2 % while they were timed",)
     assert texts_against(drifting(-0.1, items=items), PLAN) == (
-        "latencies fell by more than 5 % while they were timed",
+        "latencies fell by more than 2 % while they were timed",
     )
 
 
@@ -297,7 +303,7 @@ def test_few_good_runs_are_lost_to_steadiness() -> None:
 
 
 def against(run: Run) -> list[str]:
-    return [name for name, rule in RULES.items() if rule(run, PLAN) is not None]
+    return [name for name, rule in RULES.items() if rule(run, PLAN, Limits.of(run)) is not None]
 
 
 def test_a_server_whose_queue_grows_is_steady_as_long_as_each_query_takes_the_same() -> None:
@@ -370,7 +376,7 @@ def test_another_clock_source_speaks_against_a_run() -> None:
 
 def test_a_board_that_heats_up_within_a_run_has_not_settled() -> None:
     heating = simulated(drift_s=3.0)
-    assert texts_against(heating, PLAN) == ("the temperature changed by more than 15 °C",)
+    assert texts_against(heating, PLAN) == ("the temperature changed by more than 5 °C",)
 
 
 @pytest.mark.parametrize(("faults", "counts"), [([5, 5], True), ([5, 15], True), ([5, 400], False), ([400], True)])
@@ -380,3 +386,135 @@ def test_memory_that_is_read_back_from_the_disk_speaks_against_a_run(faults: lis
     series = Series(np.asarray(ends[: len(faults)], np.int64), np.asarray(faults, np.int64))
     run = replace(run, trace=replace(run.trace, readings={**run.trace.readings, "major_faults": series}))
     assert (texts_against(run, PLAN) == ()) == counts
+
+
+# --- limits follow from the margin ------------------------------------------------------------------------------------
+
+
+def with_series(run: Run, name: str, value: int) -> Run:
+    """The same run, with a sensor that has read one value all the time, ten times a second."""
+    times = run.trace.readings["others_cpu_millicores"].t_ns
+    series = Series(times, np.full(len(times), value))
+    return replace(run, trace=replace(run.trace, readings={**run.trace.readings, name: series}))
+
+
+@pytest.mark.parametrize(
+    ("sensor", "value", "code"),
+    [
+        ("others_cpu_millicores", 490, "others_worked"),  # of four cores: 12 % of the board
+        ("others_cpu_millicores", 60, "others_worked"),
+        ("steal_cpu_millicores", 60, "stolen"),
+        ("frequency_khz/policy0", 1_640_000, "clock_too_low"),  # 91 %
+        ("frequency_khz/policy0", 1_770_000, "clock_too_low"),  # 98 %
+    ],
+)
+def test_what_could_move_the_figure_by_a_third_of_the_margin_speaks_against_a_run(
+    sensor: str, value: int, code: str
+) -> None:
+    run = with_series(simulated(), sensor, value)
+    assert [each.code for each in reasons_against(run, PLAN)] == [code]
+    assert reasons_against(run, PLAN, margin=0.5) == ()
+
+
+@pytest.mark.parametrize(
+    ("sensor", "value"),
+    [("others_cpu_millicores", 30), ("steal_cpu_millicores", 30), ("frequency_khz/policy0", 1_790_000)],
+)
+def test_what_could_not_does_not(sensor: str, value: int) -> None:
+    run = without(with_series(simulated(), sensor, value), "temperature_mc/")
+    assert reasons_against(run, PLAN) == ()
+    assert len(reasons_against(run, PLAN, margin=0.005)) == 1
+
+
+def test_a_text_says_the_limit_that_was_applied() -> None:
+    run = with_series(with_series(simulated(), "others_cpu_millicores", 490), "steal_cpu_millicores", 490)
+    run = with_series(run, "frequency_khz/policy0", 1_000_000)
+    assert texts_of(reasons_against(run, PLAN, margin=0.06)) == [
+        "the clock was below 98 % of what the governor allows",
+        "other processes used more than 0.08 cores",
+        "the hypervisor gave more than 0.08 cores to other machines (steal)",
+    ]
+
+
+def test_fourteen_degrees_within_a_run_speak_against_it() -> None:
+    run = simulated()
+    series = run.trace.readings["temperature_mc/cpu-thermal"]
+    series.values[:] = np.linspace(50_000, 64_000, len(series.values))
+    assert texts_against(run, PLAN) == ("the temperature changed by more than 5 °C",)
+    assert reasons_against(run, PLAN, margin=0.1) == ()
+
+
+def test_of_few_readings_one_that_is_torn_is_no_change_of_temperature() -> None:
+    run = measured(count=2000)
+    times = run.trace.starts_ns[0] + np.array([1, 600, 1200, 1800]) * MS
+
+    def heated(*values: int) -> Run:
+        series = Series(times, np.array(values))
+        return replace(run, trace=replace(run.trace, readings={"temperature_mc/cpu": series}))
+
+    assert texts_against(heated(50_000, 51_000, 52_000, 90_000), PLAN) == ()
+    assert len(texts_against(heated(50_000, 51_000, 60_000, 61_000), PLAN)) == 1
+
+
+def test_what_slows_alternating_models_alike_may_be_ten_times_as_much() -> None:
+    run = with_series(simulated(), "steal_cpu_millicores", 300)
+    assert "stolen" in against(run)
+    alternating = replace(run, facts=run.facts.adding({"alternating": {"process": "p", "models": 2}}))
+    assert against(alternating) == []
+    assert "stolen" in against(with_series(alternating, "steal_cpu_millicores", 900))
+
+
+# --- runs that are too short to be judged -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("count", "latency_ms", "inputs", "is_judged"),
+    [(200, 1, 1, False), (2000, 1, 1, True), (19, 100, 1, False), (100, 20, 30, True), (100, 20, 50, False)],
+)
+def test_a_run_is_judged_from_a_second_twenty_inferences_and_three_passes_on(
+    count: int, latency_ms: int, inputs: int, is_judged: bool
+) -> None:
+    facts = {"batches": inputs, "batch_sizes": [1] * inputs, "batch_tokens": [9] * inputs}
+    made = run(subject(), 0, trace([latency_ms * MS] * count), facts={"warmup_steady": True} | facts)
+    found = judged(made, PLAN)
+    assert found.valid
+    assert (found.judged, found.state) == (is_judged, State.VALID if is_judged else State.NOT_JUDGED)
+
+
+def test_the_default_plan_is_judged() -> None:
+    plan = RunPlan()
+    made = run(subject(), 0, trace([20 * MS] * plan.min_count), facts={"warmup_steady": True})
+    assert plan.min_count * 20 * MS == plan.min_duration_s * 1e9
+    assert judged(made, plan).state is State.VALID
+
+
+def test_what_was_not_judged_has_figures_and_is_never_called_valid() -> None:
+    of = subject(planned_runs=2)
+    short = [judged(run(of, at, trace([MS] * 200), facts={"warmup_steady": True}), PLAN) for at in range(2)]
+    measured = summarise(of, short)
+    assert measured.valid and measured.state is State.NOT_JUDGED
+    assert measured.latency_ms.p50 == 1
+    validity = measured.to_json()["validity"]
+    assert (validity["valid"], validity["state"], validity["reason_codes"]) == (False, "not judged", ["not_judged"])
+    assert "NOT JUDGED: its runs are too short" in summary_line(measured)
+    console = Console(file=StringIO(), width=300)
+    console.print(measurement_table([measured]))
+    assert "not judged: xnli-multi" in console.file.getvalue()  # type: ignore[attr-defined]
+    broken = summarise(of, [short[0], replace(short[1], reasons=(Reason(ReasonCode.THROTTLED, "x"),))])
+    assert broken.state is State.NOT_VALID
+
+
+def test_a_run_of_an_earlier_edgebench_was_judged_by_its_rules() -> None:
+    old = replace(measured(), judged=None)
+    assert old.state is State.VALID
+
+
+def test_runs_with_different_clocks_are_no_valid_measurement() -> None:
+    def at_clock(number: int, khz: int) -> Run:
+        board = {"clock_allowed_khz": {"cpu0": khz}, "governor": "performance"}
+        return run(subject(), number, trace([20 * MS] * 100), facts={"warmup_steady": True, "board": board})
+
+    same = summarise(subject(), [at_clock(0, 1_500_000), at_clock(1, 1_500_000)])
+    assert same.valid
+    other = summarise(subject(), [at_clock(0, 1_500_000), at_clock(1, 1_400_000)])
+    assert texts_of(other.reasons) == ["the allowed clock differed between runs"]

@@ -198,7 +198,7 @@ def test_what_slows_all_of_them_down_alike_is_no_reason_but_drifting_apart_is() 
     runs = board.runs(subjects, 0, factors=(1.0, 1.0), count=200)
     assert not any(run.reasons for run in validate_group(runs, PLAN))
     alone = replace(runs[0], facts=replace(runs[0].facts, alternating=None))
-    assert validate_group([alone], PLAN)[0].reasons[0].code is ReasonCode.NOT_STEADY
+    assert ReasonCode.NOT_STEADY in {each.code for each in validate_group([alone], PLAN)[0].reasons}
 
 
 @pytest.mark.parametrize("models", [2, 3])
@@ -212,7 +212,7 @@ def test_drifting_apart_is_a_reason(models: int) -> None:
         drifting = replace(runs[1], trace=replace(runs[1].trace, latencies_ns=slower.astype(np.int64)))
         return [[each.code for each in run.reasons] for run in validate_group([runs[0], drifting, *runs[2:]], PLAN)]
 
-    assert judged_with(0.02) == [[]] * models
+    assert judged_with(0.01) == [[]] * models
     assert judged_with(0.08) == [["drifted_apart"]] * models
 
 

@@ -11,12 +11,14 @@ from typing import Any, Callable, Dict, List, Optional
 
 from ..home import Home
 from .kernel_files import boot_id, kilobytes, read_int, read_table, read_text
+from .sensors.averaging import read_averaging_ms
 from .sensors.cpufreq import allowed_clocks, cpu_folders
 from .sensors.kernel import read_clocksource
 from .sensors.nvpmodel import read_power_mode
 from .sensors.raspberry_pi import read_throttled
 from .sensors.thermal import read_temperatures
 from .timeout import call_with_timeout
+from .virtual import is_virtual
 
 _ROOT = Path("/")
 
@@ -68,6 +70,8 @@ def _facts(home: Home, root: Path) -> Dict[str, Callable[[], Any]]:
         "memory_shared_with_gpu": lambda: True if _is_jetson(root) else None,
         "clocksource": lambda: read_clocksource(root),
         "boot_id": lambda: boot_id(root),
+        "power_averaging_ms": lambda: read_averaging_ms(root) or None,
+        "virtual": lambda: is_virtual(root),
     }
 
 

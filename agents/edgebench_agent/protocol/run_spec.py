@@ -90,6 +90,11 @@ class RunSpec:
     #: AlternateModel objects as tables. The models are measured in rotation, one inference each, so a run with N models
     #: takes N times as long.
     beside: List[Any] = checked(is_list(lambda value: isinstance(value, dict), MAX_MODELS - 1), default_factory=list)
+    #: Warm-up ends after so long at the latest.
+    warmup_ns: int = checked(is_integer(), default=10_000_000_000)
+    #: Warm-up goes on until latencies fall by at most so many millionths of themselves in a second, as far as can be
+    #: seen in the time; 0: only until neighbouring parts of it agree.
+    most_fall_ppm_per_s: int = checked(is_integer(0, 1_000_000), default=0)
     protocol: int = checked(is_integer(1, 1 << 16), default=PROTOCOL_VERSION)
 
     def model_files(self) -> List[ModelFile]:

@@ -3,8 +3,7 @@
 import gc
 import time
 from dataclasses import replace
-from statistics import median
-from typing import Iterator, List, Sequence, Tuple, Union
+from typing import Iterator, Sequence, Tuple, Union
 
 from ..protocol.failure import Failure
 from ..protocol.messages import Done, First, Log, WarmedUp
@@ -13,15 +12,13 @@ from ..runtimes.interface import Model
 from .inputs import Batches
 from .loops import Rotation, ServerLoop, TimedLoop
 from .supervisor_channel import SupervisorChannel
+from .warm_up import WINDOWS, WarmUp
 
 _SEND_EVERY_NS = 500_000_000
 
 _WINDOW_NS = 50_000_000
 _WINDOW_COUNT = 4096
-_WINDOWS = 6  # the newer half is compared with the older half
-_WARMUP_NS = 10_000_000_000
 _WARMUP_COUNT = 100_000
-_SAME = 0.01  # a relative difference of medians that is no drift, whatever the order of the windows
 
 _clock = time.monotonic_ns
 
@@ -49,7 +46,7 @@ def measure(spec: RunSpec, loaded: Sequence[Tuple[Model, Batches]], channel: Sup
     gc.disable()
     channel.enter("warmup")
     for number, (loop, (_, batches)) in enumerate(zip(loops, loaded)):
-        steady = _warm_up(loop, batches, spec.max_duration_ns)
+        steady = _warm_up(loop, batches, spec)
         channel.send(WarmedUp(steady, loop.count, number))
     channel.enter("measuring")
     timed, distinct = Rotation(loops, channel) if len(loops) > 1 else loops[0], len(loaded[0][1])
@@ -76,34 +73,27 @@ def _loop_for(spec: RunSpec, number: int, model: Model, batches: Batches, channe
     return ServerLoop(model.infer, arrays, channel, spec.rate_mhz, spec.seed)
 
 
-def _warm_up(loop: TimedLoop, batches: Batches, limit_ns: int) -> bool:
-    """Run until the medians of successive windows no longer drift; return whether that happened within the bounds.
+def _warm_up(loop: TimedLoop, batches: Batches, spec: RunSpec) -> bool:
+    """Run until latencies no longer drift; return whether nothing showed within the bounds that they still do.
 
     One batch of each shape runs first, because a runtime prepares itself for each new shape. Then one of medium size
     runs repeatedly: only latencies of the same work can be compared.
     """
     began = _clock()
     items = batches.shapes()
-    loop.run(items, len(items), began + limit_ns)
+    loop.run(items, len(items), began + spec.max_duration_ns)
     typical = [items[len(items) // 2]]
-    medians: List[int] = []
-    while not has_settled(medians):
+    warm_up = WarmUp(spec.most_fall_ppm_per_s)
+    windows = 0
+    while not warm_up.has_ended():
         now = _clock()
-        enough = len(medians) >= _WINDOWS and (now - began > _WARMUP_NS or loop.count > _WARMUP_COUNT)
-        if enough or now - began > limit_ns:
-            return False
-        medians.append(loop.run(typical, _WINDOW_COUNT, now + _WINDOW_NS)[1])
+        is_over = windows >= WINDOWS and (now - began > spec.warmup_ns or loop.count > _WARMUP_COUNT)
+        if is_over or now - began > spec.max_duration_ns:
+            return spec.most_fall_ppm_per_s > 0 and warm_up.is_steady()
+        found = loop.run(typical, _WINDOW_COUNT, now + _WINDOW_NS)[1]
+        warm_up.add(_clock() - began, found)
+        windows += 1
     return True
-
-
-def has_settled(medians: Sequence[int]) -> bool:
-    """Return whether the medians no longer drift: the newer ones are neither all above nor all below the older ones."""
-    if len(medians) < _WINDOWS:
-        return False
-    half = _WINDOWS // 2
-    older, newer = medians[-_WINDOWS:-half], medians[-half:]
-    overlap = min(older) <= max(newer) and min(newer) <= max(older)
-    return overlap or abs(median(newer) - median(older)) <= _SAME * median(older)
 
 
 def _timed(loop: Union[TimedLoop, Rotation], spec: RunSpec, distinct: int) -> None:

@@ -112,7 +112,7 @@ class RateFinder:
             runs=1, min_count=_QUERIES, min_duration_s=0, max_duration_s=max(_AT_LEAST_S, _LONGER * _QUERIES / rate)
         )
         run = self._measure(at_rate(self._cell, rate, 0), plan, number)
-        found = reasons_against(run, plan)
+        found = reasons_against(run, plan, margin=self._session.request.margin)
         reasons = tuple(each.text for each in found if each.code is not ReasonCode.OVERLOADED)
         return replace(_probe_of([run], rate, self._bound_ms), reasons=reasons)
 

@@ -26,6 +26,7 @@ from edgebench_agent.board.sensors import (
     process,
     raspberry_pi,
     reading,
+    steal,
     thermal,
 )
 from edgebench_agent.board.sensors.reading import SensorSet, read_board
@@ -441,6 +442,80 @@ def test_the_facts_of_a_raspberry_pi(pi4: Path, tmp_path: Path) -> None:
 )
 def test_the_vendors_release_is_a_fact(tmp_path: Path, name: str, content: str, release: str | None) -> None:
     assert board_facts(Home(tmp_path), plant({name: content}, tmp_path))["vendor_release"] == release
+
+
+@pytest.mark.parametrize(
+    ("interval", "samples", "averaging"),
+    [("7", "1", 7), ("7", "64", 448), ("422", "64", 422), ("x", "64", None), (None, None, None)],
+)
+def test_the_averaging_time_of_a_power_monitor_is_a_fact(
+    tmp_path: Path, interval: str | None, samples: str | None, averaging: int | None
+) -> None:
+    folder = "sys/bus/i2c/drivers/ina3221/1-0040/hwmon/hwmon1/"
+    files = {folder + "update_interval": interval, folder + "samples": samples}
+    root = plant({**ORIN_NANO, **{name: text for name, text in files.items() if text is not None}}, tmp_path / "root")
+    found = board_facts(Home(tmp_path / "home"), root)["power_averaging_ms"]
+    assert found == (None if averaging is None else {"ina3221": averaging})
+
+
+def test_steal_is_a_sensor_of_its_own_where_the_board_is_virtual(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [5_000_000_000]
+    monkeypatch.setattr(steal.time, "monotonic_ns", lambda: now[0])
+    assert steal.find(plant(PI4, tmp_path / "pi4"), PID) is None
+    root = plant({"proc/stat": "cpu  10 0 5 900 2 0 3 70 0 0\n"}, tmp_path / "vm")
+    reader = steal.find(root, PID)
+    assert reader is not None
+    now[0] += 50_000_000
+    assert reader() == {}  # shorter than the kernel's ticks allow
+    now[0] += 200_000_000
+    plant({"proc/stat": "cpu  30 0 5 900 2 0 3 75 0 0\n"}, root)
+    assert reader() == {"steal_cpu_millicores": 200}  # 5 ticks of 10 ms in 250 ms
+
+
+def test_what_others_seem_to_lack_in_one_reading_is_taken_off_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [5_000_000_000]
+    monkeypatch.setattr(load.time, "monotonic_ns", lambda: now[0])
+    monkeypatch.setattr(load, "_agent_seconds", lambda: 0.0)
+    monkeypatch.setattr(load, "process_seconds", lambda stat: worker[0])
+    worker = [0.0]
+    reader = load.find(plant({"proc/stat": "cpu  0 0 0 0 0 0 0 0 0 0\n"}, tmp_path), PID)
+    assert reader is not None
+    others = []
+    for ticks, seconds in ((10, 0.12), (25, 0.23), (45, 0.4)):
+        now[0] += 250_000_000
+        worker[0] = seconds
+        plant({"proc/stat": f"cpu  {ticks} 0 0 0 0 0 0 99 0 0\n"}, tmp_path)  # steal is not others' work
+        others.append(reader()["others_cpu_millicores"])
+    assert others == [0, 80, 120]  # 0.05 s in all
+
+
+@pytest.mark.parametrize(
+    ("tree", "virtual"),
+    [
+        (PI4, False),
+        (ORIN_NANO, False),
+        ({"proc/cpuinfo": "flags\t\t: fpu sse2 avx2\n"}, False),
+        ({"proc/cpuinfo": "flags\t\t: fpu sse2 hypervisor avx2\n"}, True),
+        ({"proc/cpuinfo": "flags\t\t: fpu sse2\n", "proc/stat": "cpu  10 0 5 9 2 0 3 7 0 0\n"}, True),  # steal
+        ({"sys/class/dmi/id/sys_vendor": "QEMU\n", "sys/class/dmi/id/product_name": "KVM Virtual Machine\n"}, True),
+        ({"sys/class/dmi/id/sys_vendor": "Amazon EC2\n", "sys/class/dmi/id/product_name": "c7g.large\n"}, True),
+        ({"sys/class/dmi/id/sys_vendor": "Amazon EC2\n", "sys/class/dmi/id/product_name": "c7g.metal\n"}, False),
+        (
+            {"sys/class/dmi/id/sys_vendor": "Microsoft\n", "sys/class/dmi/id/product_name": "Surface\n"},
+            False,
+        ),
+        ({"proc/device-tree/compatible": "linux,dummy-virt\0"}, True),
+        ({"proc/device-tree/model": "x\0", "proc/device-tree/hypervisor/compatible": "xen,xen-4.17\0xen,xen\0"}, True),
+        ({"sys/hypervisor/type": "xen\n"}, True),
+        ({}, None),
+    ],
+)
+def test_a_virtual_machine_is_recognised(tmp_path: Path, tree: dict[str, str], virtual: bool | None) -> None:
+    assert board_facts(Home(tmp_path / "home"), plant(tree, tmp_path / "root"))["virtual"] is virtual
 
 
 def test_what_a_board_does_not_tell_is_none(tmp_path: Path) -> None:

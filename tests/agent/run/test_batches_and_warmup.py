@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from edgebench_agent.protocol import RunSpec
 from edgebench_agent.protocol.failure import Failure
 from edgebench_agent.run.inputs import Batches
-from edgebench_agent.run.measure import has_settled
+from edgebench_agent.run.warm_up import WarmUp, has_settled
 from edgebench_agent.runtimes.interface import Tensor
 from edgebench_agent.runtimes.registry import RUNTIMES, install_command, open_runtime
 
@@ -36,6 +36,33 @@ def test_a_steady_fall_has_not_settled(start: int, fall: float) -> None:
 
 def test_noise_without_drift_has_settled() -> None:
     assert has_settled([120, 100, 118, 99, 121, 119])
+
+
+def ended_s(excess: float, time_constant_s: float, *, noise: float = 0.01, ppm: int = 1000) -> float:
+    """Return after how many seconds, at most 30, a warm-up ends whose latencies begin too high by `excess`."""
+    random = np.random.default_rng(3)
+    warm_up, now_s = WarmUp(ppm), 0.0
+    while not warm_up.has_ended() and now_s < 30:
+        now_s += 0.05
+        latency = 1 + excess * np.exp(-now_s / time_constant_s) + random.normal(0, noise)
+        warm_up.add(round(1e9 * now_s), round(1e7 * latency))
+    return now_s if now_s < 30 else float("inf") if not warm_up.is_steady() else 30.0
+
+
+def test_warm_up_goes_on_while_latencies_fall_slowly() -> None:
+    steady = ended_s(0.0, 1.0)
+    assert 1 < steady <= 7
+    assert ended_s(0.06, 2.0) > max(steady, 2 * np.log(6))  # less than 1 % is left
+    assert ended_s(0.15, 3.0) > 3 * np.log(15)
+    assert ended_s(0.15, 10.0, noise=0.003) == float("inf")  # it still falls after 30 s
+
+
+def test_of_a_run_that_is_not_judged_warm_up_ends_when_its_parts_agree() -> None:
+    assert ended_s(0.15, 10.0, ppm=0) < 2
+
+
+def test_a_fast_fall_at_the_beginning_holds_up_nothing() -> None:
+    assert ended_s(0.5, 0.3) <= 10
 
 
 def spec(lengths: list[int], **changes: object) -> RunSpec:

@@ -6,7 +6,20 @@ In: the kernel's files and the vendors' commands. Out: values by name; a name ca
 from pathlib import Path
 from typing import Callable, Dict, NamedTuple, Optional
 
-from . import cpufreq, devfreq, ina3221, kernel, load, nvpmodel, pmic, power_supply, process, raspberry_pi, thermal
+from . import (
+    cpufreq,
+    devfreq,
+    ina3221,
+    kernel,
+    load,
+    nvpmodel,
+    pmic,
+    power_supply,
+    process,
+    raspberry_pi,
+    steal,
+    thermal,
+)
 
 #: Reads a sensor: values by name, in the unit that the name carries; None: the sensor did not answer. An empty table:
 #: there is no new value now.
@@ -30,13 +43,14 @@ class Row(NamedTuple):
 PROCESS_SENSORS = (
     Row("process", process.find, 100_000_000),
     Row("load", load.find, 250_000_000),  # often enough to see a short burst
+    Row("steal", steal.find, 250_000_000),
     Row("kernel", kernel.find, 1_000_000_000),
 )
 
 #: Of the board. Sensors that start a command are read rarely.
 BOARD_SENSORS = (
-    Row("thermal", thermal.find, 500_000_000),
-    Row("cpufreq", cpufreq.find, 500_000_000),
+    Row("thermal", thermal.find, 250_000_000),  # often enough to judge a run of a second
+    Row("cpufreq", cpufreq.find, 250_000_000),
     Row("ina3221", ina3221.find, 125_000_000),
     Row("hwmon", power_supply.find_hwmon, 125_000_000),
     Row("rapl", power_supply.find_rapl, 125_000_000),

@@ -11,14 +11,20 @@ _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
 def find(root: Path, pid: int) -> Optional[Callable[[], Dict[str, Optional[int]]]]:
-    """Return the reader of the mean load since the last reading: of other programs, and of the agent's own process."""
+    """Return the reader of the mean load since the last reading: of other programs, and of the agent's own process.
+
+    Of other programs: all work but that of the worker and of the agent. The kernel counts all work in ticks and that of
+    a process by the clock, so the difference of a short time may be negative; that is taken off the next readings, or
+    the mean of many would be too high.
+    """
     stat, own = root / "proc/stat", root / "proc" / str(pid) / "stat"
     if _busy_seconds(stat) is None:
         return None
     before = _Times(stat, own)
+    owed_s = 0.0
 
     def read() -> Dict[str, Optional[int]]:
-        nonlocal before
+        nonlocal before, owed_s
         now = _Times(stat, own)
         seconds = (now.at_ns - before.at_ns) / 1e9
         if seconds < 0.1:
@@ -26,10 +32,13 @@ def find(root: Path, pid: int) -> Optional[Callable[[], Dict[str, Optional[int]]
         agent = now.agent - before.agent
         measured = _difference(now.measured, before.measured)
         busy = _difference(now.all, before.all)
-        others = None if measured is None or busy is None else busy - measured - agent
         before = now
+        others = None
+        if measured is not None and busy is not None:
+            balance = busy - measured - agent + owed_s
+            others, owed_s = max(0.0, balance), min(0.0, balance)
         return {
-            "others_cpu_millicores": None if others is None else max(0, round(1000 * others / seconds)),
+            "others_cpu_millicores": None if others is None else round(1000 * others / seconds),
             "agent_cpu_millicores": round(1000 * agent / seconds),
         }
 
@@ -47,12 +56,12 @@ class _Times:
 
 
 def _busy_seconds(stat: Path) -> Optional[float]:
-    """Return all time except idle and waiting for the disk; time that a hypervisor took (steal) counts as busy."""
+    """Return all time except idle, waiting for the disk, and what a hypervisor took (steal), which `steal` reads."""
     words = (read_text(stat) or "").partition("\n")[0].split()
-    if len(words) < 9 or words[0] != "cpu":
+    if len(words) < 8 or words[0] != "cpu":
         return None
-    user, nice, system, _, _, irq, softirq, steal = (int(word) for word in words[1:9])
-    return (user + nice + system + irq + softirq + steal) / _TICKS_PER_S
+    user, nice, system, _, _, irq, softirq = (int(word) for word in words[1:8])
+    return (user + nice + system + irq + softirq) / _TICKS_PER_S
 
 
 def process_seconds(stat: Path) -> Optional[float]:
