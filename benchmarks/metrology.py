@@ -165,8 +165,8 @@ def whole_session(truth: Truth, seed: int, looks: Sequence[int]) -> tuple[Outcom
     (judged,) = judge_all([estimate], margin=truth.margin, level=LEVEL, looks=len(looks))
     words = {"faster": Verdict.LOWER, "slower": Verdict.HIGHER}
     verdict = words.get(latency.verdict) or Verdict(latency.verdict)
-    low, high = latency.ci
-    agrees = judged.verdict is verdict and np.allclose(estimate.interval(judged.level), latency.ci)
+    low, high = latency.ci or (math.nan, math.nan)
+    agrees = judged.verdict is verdict and np.allclose(estimate.interval(judged.level), (low, high))
     outcome = Outcome((verdict,), low <= truth.ratio <= high, math.log(latency.ratio), latency.runs[0])
     return outcome, bool(agrees)
 
@@ -207,6 +207,8 @@ def swung_session(truth: SwungTruth, seed: int, looks: Sequence[int]) -> Outcome
     if not compared:
         return None
     latency = compared[0].latency
+    if latency.ci is None:
+        return None
     words = {"faster": Verdict.LOWER, "slower": Verdict.HIGHER}
     verdict = words.get(latency.verdict) or Verdict(latency.verdict)
     low, high = latency.ci

@@ -77,12 +77,16 @@ class DeviceFacts(_Facts):
     """What a board reports of itself, and what its device is called. Clocks in kHz, temperatures in m°C.
 
     `clock_allowed_khz`, `core_capacities`, `temperature_mc`, `power_rails_ms` (how often each rail is read): by name.
+    `usable_*`: what affinity and control groups leave to the agent. `serial_hash`, `machine_hash`: of the board's
+    serial number and of the machine id of its system. `virtual`: whether it is a virtual machine; None: unknown.
     """
 
     arch: str | None = None
     python_bits: int | None = None
     cores: int | None = None
     usable_cores: int | None = None
+    usable_core_numbers: tuple[int, ...] | None = None
+    usable_millicores: int | None = None
     kernel: str | None = None
     python: str | None = None
     python_executable: str | None = None
@@ -91,6 +95,7 @@ class DeviceFacts(_Facts):
     cpu: str | None = None
     cpu_features: tuple[str, ...] | None = None
     memory_bytes: int | None = None
+    memory_limit_bytes: int | None = None
     memory_available_bytes: int | None = None
     swap_bytes: int | None = None
     disk_free_bytes: int | None = None
@@ -109,6 +114,9 @@ class DeviceFacts(_Facts):
     memory_shared_with_gpu: bool | None = None
     clocksource: str | None = None
     boot_id: str | None = None
+    serial_hash: str | None = None
+    machine_hash: str | None = None
+    virtual: bool | None = None
     name: str | None = None
     profile: str | None = None
     runtime: str | None = None

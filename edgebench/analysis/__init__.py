@@ -23,16 +23,19 @@ from edgebench.analysis.score_comparison import (
     compare_with_scores,
     scores_sentence,
 )
+from edgebench.analysis.session_history import SessionHistory, session_history
 from edgebench.analysis.summary import figures_of, summarise, summarise_run
 from edgebench.analysis.throttling import STICKY_SHIFT, throttle_names
 from edgebench.analysis.timeline import mean_service_s
 from edgebench.analysis.tuning import Tuned, cores_text, tuned
+from edgebench.analysis.undecided import NOT_DECIDED, is_one_session
 from edgebench.analysis.validity import reasons_against, validate_group
 
 __all__ = [
     "CPU_ZONES",
     "FREQUENCY",
     "LEAST_READINGS",
+    "NOT_DECIDED",
     "OF_FILE",
     "OTHERS_CPU",
     "SCORE_MARGIN",
@@ -49,6 +52,7 @@ __all__ = [
     "PairedComparison",
     "ScoreContrast",
     "ScoredMeasurement",
+    "SessionHistory",
     "Tuned",
     "batches_of_a_pass",
     "changed_on_board",
@@ -65,6 +69,7 @@ __all__ = [
     "fronts",
     "has_power",
     "idle_power_uw",
+    "is_one_session",
     "is_same_workload",
     "join_scores",
     "mean_service_s",
@@ -72,6 +77,7 @@ __all__ = [
     "reasons_against",
     "row_key",
     "scores_sentence",
+    "session_history",
     "summarise",
     "summarise_run",
     "throttle_names",

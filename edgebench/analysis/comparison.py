@@ -2,16 +2,17 @@
 
 The Run is the unit: each gives one figure (its median latency, say), and the ratio is estimated from those, with the
 board's drift in the model (edgebench.stats.ratio). Two measurements that differ in what must be the same
-(edgebench.analysis.comparability) are refused.
+(edgebench.analysis.comparability) are refused. Measurements of different sessions, or with a side that is not valid,
+are compared but not judged (edgebench.analysis.undecided), unless the board's history decides.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from edgebench.analysis.comparability import ALLOWABLE, differences, row_key
+from edgebench.analysis.comparability import ALLOWABLE, differences, row_key, unknown_conditions
 from edgebench.analysis.quantities import (
     LATENCY,
     QUANTITIES,
@@ -21,11 +22,35 @@ from edgebench.analysis.quantities import (
     log_ratio_of_pairs,
     run_figures,
 )
+from edgebench.analysis.session_history import SessionHistory, differ_text, estimate_from_history
+from edgebench.analysis.undecided import (
+    BETWEEN_SESSIONS,
+    NOT_DECIDED,
+    OTHER_SESSION,
+    command_to_decide,
+    invalid_sides,
+    is_one_session,
+    name_of,
+    sessions_text,
+)
 from edgebench.errors import ConfigError, NotComparable, TooFewRuns, UnknownName
 from edgebench.measurement import Measurement
-from edgebench.reason import joined, texts_of
-from edgebench.stats import LEVEL, MARGIN, PAIRS, Judgement, RatioEstimate, Verdict, is_beyond, judge_all, more_runs
+from edgebench.reason import texts_of
+from edgebench.stats import (
+    LEVEL,
+    MARGIN,
+    PAIRS,
+    HistoryEstimate,
+    Judgement,
+    RatioEstimate,
+    Verdict,
+    is_beyond,
+    judge_all,
+    more_runs,
+)
 from edgebench.text import printable
+
+BY_SESSION, BY_HISTORY, BY_RUNS = "session", "history", "runs"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,12 +58,15 @@ class Contrast:
     """What is said of one quantity. `ci` is at `level`, which is the corrected one where several were compared.
 
     `significant`: it was shown that the ratio is not 1. `beyond_margin`: all of the interval lies outside 1 ± margin.
-    `more_runs` of each side would decide if nothing else changed: 0 where it is decided, None past what is sensible.
+    `more_runs` of each side would decide if nothing else changed: 0 where it is decided, None where no sensible number
+    does. `decided_by`: "session", the runs of one; "history", the board's, and the ratio is then to the mean of its
+    sessions; "runs", those of two sessions (memory only). Where the verdict is NOT_DECIDED, `reason` says why, and
+    there is no interval: one within sessions is not one of the ratio.
     """
 
     quantity: str
     ratio: float
-    ci: tuple[float, float]
+    ci: tuple[float, float] | None
     level: float
     margin: float
     verdict: str
@@ -49,11 +77,13 @@ class Contrast:
     #: In the model: `time + time^2`; `none`, where the two were not measured interleaved; `pairs`, where they
     #: alternated within each run: the ratio is then the typical one of two inferences of one input, side by side.
     drift: str
+    decided_by: str | None = BY_SESSION
+    reason: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""
         return {name: getattr(self, name) for name in self.__slots__ if name != "quantity"} | {
-            "ci": list(self.ci),
+            "ci": list(self.ci) if self.ci is not None else None,
             "runs": list(self.runs),
         }
 
@@ -62,7 +92,8 @@ class Contrast:
 class Comparison:
     """Two measurements and what may be said of them. A quantity that was not measured on both sides is None.
 
-    `differs`: what must match and does not, but was allowed. `looks`: how often the data were planned to be looked at.
+    `differs`: what must match and does not, but was allowed. `unchecked`: what must match and a side does not report.
+    `looks`: how often the data were planned to be looked at.
     """
 
     baseline: Measurement
@@ -75,36 +106,42 @@ class Comparison:
     looks: int = 1
     comparisons: int = 1  # judged together
     differs: tuple[str, ...] = ()
+    unchecked: tuple[str, ...] = ()
+
+    @property
+    def to_decide(self) -> str | None:
+        """The command that decides what is not decided, because it was measured in different sessions."""
+        return command_to_decide(self.baseline, self.candidate) if self.latency.verdict == NOT_DECIDED else None
 
     @property
     def verdict(self) -> str:
         """The answer in one sentence, to be pasted."""
         contrast = self.latency
-        names = [_name_of(each) for each in (self.candidate, self.baseline)]
+        names = [name_of(each) for each in (self.candidate, self.baseline)]
         if names[0] == names[1]:
             names = [f"{name} ({each.id})" for name, each in zip(names, (self.candidate, self.baseline), strict=True)]
         words = _SENTENCES[contrast.verdict].format(*names)
+        where = f"on {self.candidate.subject.device.name}, {self.candidate.subject.label}"
+        if contrast.ci is None:
+            why, command = contrast.reason or "", self.to_decide
+            if why.startswith(OTHER_SESSION):
+                details = [f"p50 ratio {contrast.ratio:.3f}", *why.split("; ")[1:]]
+                why = f"{OTHER_SESSION} ({'; '.join(details)})"
+            return printable(f"{words} {where}: {why}" + (f". To decide: {command}" if command else ""), 4000)
         low, high = contrast.ci
         level = f"{100 * contrast.level:.4g}"
         decimals = _decimals(high - low)
         what, how = "p50 ratio", ""
         if contrast.drift == PAIRS:
             what, how = "ratio of pairs", ", alternating"
-        elif self.baseline.subject.session != self.candidate.subject.session:
-            how = ", measured apart"
+        elif contrast.decided_by == BY_HISTORY:
+            how = f", {contrast.reason}"
         return printable(
-            f"{words} on {self.candidate.subject.device.name}, {self.candidate.subject.label}: {what} "
+            f"{words} {where}: {what} "
             f"{contrast.ratio:.{decimals}f} ({level} % {low:.{decimals}f} to {high:.{decimals}f}, margin "
-            f"±{100 * contrast.margin:g} %, {contrast.runs[0]} + {contrast.runs[1]} runs{how})"
-            + "".join(f"; {text}" for text in self.doubts),
+            f"±{100 * contrast.margin:g} %, {contrast.runs[0]} + {contrast.runs[1]} runs{how})",
             4000,
         )
-
-    @property
-    def doubts(self) -> tuple[str, ...]:
-        """Which of the two are not valid, and why: the comparison rests on those of their runs that are."""
-        sides = [each for each in (self.candidate, self.baseline) if not each.valid]
-        return tuple(f"{_name_of(each)} is not valid: {joined(each.reasons)}" for each in sides)
 
     def to_json(self) -> dict[str, Any]:
         """Return one comparison of `compare --json`, without scores."""
@@ -116,6 +153,8 @@ class Comparison:
             "looks": self.looks,
             "comparisons": self.comparisons,
             "differs": list(self.differs),
+            "unchecked": list(self.unchecked),
+            "to_decide": self.to_decide,
             "scores": [],
             "verdict": self.verdict,
         }
@@ -126,6 +165,7 @@ _SENTENCES = {
     "faster": "{} is faster than {}",
     "slower": "{} is slower than {}",
     "inconclusive": "{} against {} is inconclusive",
+    NOT_DECIDED: "{} against {} is not decided",
 }
 
 
@@ -157,8 +197,12 @@ def compare_pairs(
     margin: float = MARGIN,
     level: float = LEVEL,
     allow: Collection[str] = (),
+    histories: Sequence[SessionHistory | None] = (),
 ) -> list[Comparison]:
     """Return what may be said of each (baseline, candidate), all judged together (Holm): say, languages or formats.
+
+    Args:
+        histories: what a store knows of the board's sessions, for each pair; None: the sessions are not looked at.
 
     Raises:
         As `compare`.
@@ -175,19 +219,14 @@ def compare_pairs(
         refused = {name: text for name, text in names.items() if name not in allow}
         if refused:
             raise NotComparable(
-                f"{_name_of(candidate)} ({candidate.id}) can't be compared with {_name_of(baseline)} ({baseline.id}): "
+                f"{name_of(candidate)} ({candidate.id}) can't be compared with {name_of(baseline)} ({baseline.id}): "
                 f"{'; '.join(refused.values())}",
                 hint=f"measure both in one session, or accept the difference: `allow={list(refused)}`",
             )
     looks = [max(each.subject.looks for each in pair) for pair in pairs]
+    known = histories or [None for _ in pairs]
     contrasts = {
-        name: _contrasts(
-            quantities[0],
-            [estimate(quantities, *pair) for pair in pairs],
-            max(looks, default=1),
-            margin=margin,
-            level=level,
-        )
+        name: _contrasts(quantities, pairs, known, max(looks, default=1), margin=margin, level=level)
         for name, quantities in QUANTITIES.items()
     }
     compared = []
@@ -198,7 +237,7 @@ def compare_pairs(
             if pairs_left := alternated_runs(baseline, candidate):
                 counts = [sum(log_ratio_of_pairs(*pair) is not None for pair in pairs_left)] * 2
             raise TooFewRuns(
-                f"{_name_of(candidate)} and {_name_of(baseline)} have {counts[1]} and {counts[0]} valid runs "
+                f"{name_of(candidate)} and {name_of(baseline)} have {counts[1]} and {counts[0]} valid runs "
                 f"with a median latency; a comparison needs two of each"
             )
         compared.append(
@@ -213,17 +252,107 @@ def compare_pairs(
                 looks=looks[at],
                 comparisons=len(pairs),
                 differs=tuple(differing[at].values()),
+                unchecked=unknown_conditions(baseline, candidate),
             )
         )
     return compared
 
 
 def _contrasts(
-    quantity: Quantity, estimates: Sequence[RatioEstimate | None], looks: int, *, margin: float, level: float
+    quantities: Sequence[Quantity],
+    pairs: Sequence[tuple[Measurement, Measurement]],
+    histories: Sequence[SessionHistory | None],
+    looks: int,
+    *,
+    margin: float,
+    level: float,
 ) -> list[Contrast | None]:
-    found = [each for each in estimates if each is not None]
-    judged = iter(judge_all(found, margin=margin, level=level, looks=looks))
-    return [_contrast(quantity, each, next(judged), margin) if each is not None else None for each in estimates]
+    quantity, apart = quantities[0], sum(not is_one_session(*pair) for pair in pairs)
+    estimates = [estimate(quantities, *pair) for pair in pairs]
+    why_not = [_why_not_judged(quantity, *pair) for pair in pairs]
+    may_be_judged = [each for each, why in zip(estimates, why_not, strict=True) if each is not None and why is None]
+    judged = iter(judge_all(may_be_judged, margin=margin, level=level, looks=looks))
+    found: list[Contrast | None] = []
+    for pair, history, estimated, why in zip(pairs, histories, estimates, why_not, strict=True):
+        if estimated is None:
+            found.append(None)
+        elif why is None:
+            contrast = _contrast(quantity, estimated, next(judged), margin)
+            found.append(contrast if is_one_session(*pair) else _between_sessions(contrast))
+        elif why == OTHER_SESSION and history is not None:
+            # Each of several is held to its share of what may go wrong (Bonferroni).
+            said = estimate_from_history(quantity, history, pair[1], margin=margin, level=1 - (1 - level) / apart)
+            found.append(_by_history(quantity, estimated, history, said, margin=margin, level=level))
+        else:
+            found.append(_undecided(quantity, estimated, why, margin=margin, level=level))
+    return found
+
+
+def _why_not_judged(quantity: Quantity, baseline: Measurement, candidate: Measurement) -> str | None:
+    if (why := invalid_sides(baseline, candidate)) is not None:
+        return why
+    may_be = is_one_session(baseline, candidate) or quantity.name in BETWEEN_SESSIONS
+    return None if may_be else OTHER_SESSION
+
+
+def _between_sessions(contrast: Contrast) -> Contrast:
+    """Return what runs of two sessions say: that a quantity is within the margin, or wholly beyond it, or nothing."""
+    if contrast.verdict == Verdict.EQUIVALENT or contrast.beyond_margin:
+        return replace(contrast, decided_by=BY_RUNS)
+    why = f"{OTHER_SESSION}; the difference is neither within the margin nor wholly beyond it"
+    return replace(
+        contrast, verdict=NOT_DECIDED, ci=None, significant=False, more_runs=None, decided_by=None, reason=why
+    )
+
+
+def _by_history(
+    quantity: Quantity,
+    estimated: RatioEstimate,
+    history: SessionHistory,
+    said: HistoryEstimate | str,
+    *,
+    margin: float,
+    level: float,
+) -> Contrast:
+    verdict = said.verdict(margin) if isinstance(said, HistoryEstimate) else Verdict.INCONCLUSIVE
+    if isinstance(said, str) or verdict is Verdict.INCONCLUSIVE:
+        silent = said if isinstance(said, str) else f"its sessions differ by {differ_text(said)}, and so may these"
+        why = f"{OTHER_SESSION}; {sessions_text(history.deviation, silent)}"
+        return _undecided(quantity, estimated, why, margin=margin, level=level)
+    low, high = said.interval
+    return Contrast(
+        quantity=quantity.name,
+        ratio=said.ratio,
+        ci=said.interval,
+        level=level,
+        margin=margin,
+        verdict={Verdict.LOWER: quantity.lower, Verdict.HIGHER: quantity.higher}.get(verdict, str(verdict)),
+        significant=not low <= 1 <= high,
+        beyond_margin=low > 1 + margin or high < 1 - margin,
+        runs=estimated.runs,
+        more_runs=0,
+        drift=estimated.drift,
+        decided_by=BY_HISTORY,
+        reason=f"by the history of {said.sessions} sessions (they differ by {differ_text(said)})",
+    )
+
+
+def _undecided(quantity: Quantity, estimated: RatioEstimate, why: str, *, margin: float, level: float) -> Contrast:
+    return Contrast(
+        quantity=quantity.name,
+        ratio=estimated.ratio,
+        ci=None,
+        level=level,
+        margin=margin,
+        verdict=NOT_DECIDED,
+        significant=False,
+        beyond_margin=False,
+        runs=estimated.runs,
+        more_runs=None,
+        drift=estimated.drift,
+        decided_by=None,
+        reason=why,
+    )
 
 
 def _contrast(quantity: Quantity, estimate: RatioEstimate, judged: Judgement, margin: float) -> Contrast:
@@ -242,11 +371,6 @@ def _contrast(quantity: Quantity, estimate: RatioEstimate, judged: Judgement, ma
         more_runs=more_runs(estimate, margin=margin, level=judged.level) if is_open else 0,
         drift=estimate.drift,
     )
-
-
-def _name_of(measurement: Measurement) -> str:
-    subject = measurement.subject
-    return f"{subject.variant.name} {subject.artifact.format}"
 
 
 def _described(measurement: Measurement) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from edgebench.analysis.comparability import ALLOWABLE
 from edgebench.analysis.comparison import Comparison, compare_pairs
+from edgebench.analysis.undecided import NOT_DECIDED
 from edgebench.errors import TooFewRuns
 from edgebench.measurement import Measurement
 from edgebench.stats import MARGIN
@@ -63,8 +64,9 @@ class Tuned:
         if self.vs_baseline is None:
             return f"as found ({setting_text(self.found)}) it is not valid"
         latency = self.vs_baseline.latency
-        low, high = latency.ci
-        ratio = f"{latency.ratio:.3f} ({100 * latency.level:.4g} % {low:.3f} to {high:.3f})"
+        ratio = f"{latency.ratio:.3f}"
+        if latency.ci is not None:
+            ratio += f" ({100 * latency.level:.4g} % {latency.ci[0]:.3f} to {latency.ci[1]:.3f})"
         joules = f", J/inference ratio {self.energy_ratio:.3f}" if self.energy_ratio is not None else ""
         return f"p50 ratio to how it was found ({setting_text(self.found)}) {ratio}{joules}"
 
@@ -128,7 +130,7 @@ def tuned(measurements: Sequence[Measurement], *, margin: float = MARGIN) -> Tun
         found=found,
         best=best,
         equivalent=tuple(each for each in (fastest, *ties) if each is not best),
-        undecided=tuple(each for each in others if verdicts[each.id] == "inconclusive"),
+        undecided=tuple(each for each in others if verdicts[each.id] in ("inconclusive", NOT_DECIDED)),
         not_valid=not_valid,
         vs_baseline=vs_baseline,
         margin=margin,

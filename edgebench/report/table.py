@@ -158,7 +158,7 @@ def _score(score: TaskScore | None) -> str:
 def _notes(measurements: Sequence[Measurement]) -> Iterable[str]:
     """Say below the table what a cell has no room for."""
     if any(each.latency_ms.p50_ci for each in measurements):
-        yield "±: half of the 95 % interval, from the runs' own medians"
+        yield "±: half of the 95 % interval, from the runs' own medians, within this session: another may differ more"
     yield from _scenarios(measurements)
     yield from (text for each in measurements if (text := _cold_start(each)))
     for each in measurements:

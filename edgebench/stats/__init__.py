@@ -13,6 +13,7 @@ from edgebench.stats.rate_search import RESOLUTION, Probe, RateSearch
 from edgebench.stats.ratio import PAIRS, RatioEstimate, estimate_paired_ratio, estimate_ratio
 from edgebench.stats.resampling import bootstrap_interval
 from edgebench.stats.seeds import SeedDifference, seed_difference
+from edgebench.stats.session_history import HistoryEstimate, estimate_by_history, history_problem, pooled_deviation
 from edgebench.stats.verdicts import (
     LEVEL,
     LOOKS,
@@ -34,6 +35,7 @@ __all__ = [
     "RESOLUTION",
     "Bootstrap",
     "Drift",
+    "HistoryEstimate",
     "Judgement",
     "Probe",
     "RateSearch",
@@ -43,15 +45,18 @@ __all__ = [
     "align",
     "bootstrap_interval",
     "drift_of",
+    "estimate_by_history",
     "estimate_difference",
     "estimate_f1_difference",
     "estimate_paired_ratio",
     "estimate_ratio",
+    "history_problem",
     "holm_alphas",
     "is_beyond",
     "judge_all",
     "more_runs",
     "percentile_bound_holds",
+    "pooled_deviation",
     "quantiles",
     "seed_difference",
     "t_interval",

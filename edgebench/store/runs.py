@@ -145,15 +145,25 @@ def measurements_of(stored: Sequence[StoredRun], on_unreadable: OnUnreadable | N
     return [summarise(of, runs[of.id]) for of in ordered]
 
 
-def measurements_by_figures(stored: Sequence[StoredRun]) -> list[Measurement]:
+def measurements_by_figures(
+    stored: Sequence[StoredRun], on_unreadable: OnUnreadable | None = None
+) -> list[Measurement]:
     """Return the measurements as far as run.json has them, the oldest first.
 
     Raises:
-        StoreError: a run of an older edgebench, which has no figures in run.json, has a trace that can't be read.
+        StoreError: a run of an older edgebench, which has no figures in run.json, has a trace that can't be read; with
+            `on_unreadable`, that is called instead and the run left out.
     """
     runs: dict[str, list[Run]] = {}
     for each in sorted(stored, key=lambda each: (each.run.started_at, each.run.id)):
-        runs.setdefault(each.subject.id, []).append(replace(each.run, figures=_figures(each)))
+        try:
+            figures = _figures(each)
+        except StoreError as error:
+            if on_unreadable is None:
+                raise
+            on_unreadable(error)
+            continue
+        runs.setdefault(each.subject.id, []).append(replace(each.run, figures=figures))
     subjects = {each.subject.id: each.subject for each in stored}
     return [summarise(subjects[id], of) for id, of in runs.items()]
 

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional
 
 from ..home import Home
+from .identity import machine_hash, serial_hash
 from .kernel_files import boot_id, kilobytes, read_int, read_table, read_text
+from .limits import memory_limit_bytes, usable_millicores
 from .sensors.cpufreq import allowed_clocks, cpu_folders
 from .sensors.kernel import read_clocksource
 from .sensors.nvpmodel import read_power_mode
@@ -36,6 +38,7 @@ def _own_facts() -> Dict[str, Any]:
         "python_bits": struct.calcsize("P") * 8,
         "cores": os.cpu_count(),
         "usable_cores": len(os.sched_getaffinity(0)),
+        "usable_core_numbers": sorted(os.sched_getaffinity(0)),
         "kernel": os.uname().release,
         "python": platform.python_version(),
         "python_executable": sys.executable,
@@ -50,6 +53,8 @@ def _facts(home: Home, root: Path) -> Dict[str, Callable[[], Any]]:
         "cpu": lambda: _cpu(root),
         "cpu_features": lambda: _cpu_features(root),
         "memory_bytes": lambda: _memory(root, "MemTotal"),
+        "memory_limit_bytes": lambda: memory_limit_bytes(root),
+        "usable_millicores": lambda: usable_millicores(root),
         "memory_available_bytes": lambda: memory_available(root),
         "swap_bytes": lambda: _memory(root, "SwapTotal"),
         "disk_free_bytes": lambda: _disk_free(home),
@@ -68,6 +73,8 @@ def _facts(home: Home, root: Path) -> Dict[str, Callable[[], Any]]:
         "memory_shared_with_gpu": lambda: True if _is_jetson(root) else None,
         "clocksource": lambda: read_clocksource(root),
         "boot_id": lambda: boot_id(root),
+        "serial_hash": lambda: serial_hash(root),
+        "machine_hash": lambda: machine_hash(root),
     }
 
 
