@@ -24,6 +24,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from benchmarks.sessions import SESSION_HEADERS, rows_of_two_sessions
 from edgebench.analysis import Contrast, compare_rows, reasons_against, summarise, validate_group
 from edgebench.analysis.comparison import compare
 from edgebench.measure.alternation import with_ratios
@@ -364,6 +365,7 @@ def main() -> None:
     parser.add_argument("--sessions", type=int, default=10_000)
     parser.add_argument("--whole-sessions", type=int, default=200)
     parser.add_argument("--swung-sessions", type=int, default=2000)
+    parser.add_argument("--two-sessions", type=int, default=2000)
     parser.add_argument("--throttled-runs", type=int, default=4000)
     options = parser.parse_args()
     began = time.monotonic()
@@ -379,6 +381,8 @@ def main() -> None:
             f"\n{options.swung_sessions} sessions a row of whole runs, neighbours swing all latencies by "
             f"{100 * SWING:.0f} % for {SWING_S:g} s, {time.monotonic() - began:.0f} s in all\n"
         )
+        print_markdown(SESSION_HEADERS, rows_of_two_sessions(pool, options.two_sessions))
+        print(f"\n{options.two_sessions} comparisons of two sessions a row, {time.monotonic() - began:.0f} s in all\n")
     for flags in (True, False):
         throttled, found, good, lost = throttling(options.throttled_runs, flags=flags)
         print(

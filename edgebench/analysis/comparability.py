@@ -188,12 +188,30 @@ def unknown_conditions(baseline: Measurement, candidate: Measurement) -> tuple[s
     Of one session, what neither side reports was the same for both, and is left out.
     """
     is_one_session = baseline.subject.session == candidate.subject.session
-    found = []
-    for condition in _compared(baseline, candidate):
-        known = [condition.of(each) is not None for each in (baseline, candidate)]
-        if condition.may_be_unknown and not all(known) and (any(known) or not is_one_session):
-            found.append(condition.text)
-    return tuple(found)
+    return tuple(
+        condition.text
+        for condition, known in _known_sides(baseline, candidate)
+        if known < _BOTH and (known or not is_one_session)
+    )
+
+
+def reports_the_same(baseline: Measurement, candidate: Measurement) -> bool:
+    """Whether what one of two measurements reports of its conditions the other reports, too, and the same."""
+    return not differences(baseline, candidate) and all(
+        known in (0, _BOTH) for _, known in _known_sides(baseline, candidate)
+    )
+
+
+_BOTH = 2
+
+
+def _known_sides(baseline: Measurement, candidate: Measurement) -> list[tuple[Condition, int]]:
+    """Return the conditions that a side may not report, and how many of the two do."""
+    return [
+        (condition, sum(condition.of(each) is not None for each in (baseline, candidate)))
+        for condition in _compared(baseline, candidate)
+        if condition.may_be_unknown
+    ]
 
 
 def other_unit(one: DeviceFacts, other: DeviceFacts) -> str | None:

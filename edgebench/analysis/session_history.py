@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from edgebench.analysis.comparability import differences, other_unit, unknown_conditions
+from edgebench.analysis.comparability import differences, other_unit, reports_the_same
 from edgebench.analysis.quantities import LATENCY, Quantity, run_figures
 from edgebench.facts import DeviceFacts
 from edgebench.measurement import Measurement
@@ -51,7 +51,7 @@ def session_history(
     name = baseline.subject.device.name
     here = [each for each in stored if each.subject.device.name == name and each.valid]
     of_file = [each for each in here if _is_of_file(each, baseline)]
-    alike = [each for each in of_file if each.id == baseline.id or _is_alike(baseline, each)]
+    alike = [each for each in of_file if each.id == baseline.id or reports_the_same(baseline, each)]
     sessions = {each.subject.session: each for each in alike if each.subject.session != candidate.subject.session}
     ordered = tuple(sorted(sessions.values(), key=began_s))
     silent = f"{unreadable} stored runs can't be read, so it may have gaps" if unreadable else None
@@ -109,11 +109,6 @@ def _is_of_file(each: Measurement, baseline: Measurement) -> bool:
         each.subject.artifact.sha256 == baseline.subject.artifact.sha256
         and each.subject.label == baseline.subject.label
     )
-
-
-def _is_alike(baseline: Measurement, each: Measurement) -> bool:
-    """Whether nothing is known to differ, and what one reports the other reports, too."""
-    return not differences(baseline, each) and not unknown_conditions(baseline, each)
 
 
 def _not_one_board(measurements: Sequence[Measurement]) -> str | None:
