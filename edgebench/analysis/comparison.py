@@ -134,12 +134,11 @@ class Comparison:
         what, how = "p50 ratio", ""
         if contrast.drift == PAIRS:
             what, how = "ratio of pairs", ", alternating"
-        elif contrast.decided_by == BY_HISTORY:
-            how = f", {contrast.reason}"
+        history = f", {contrast.reason}" if contrast.decided_by == BY_HISTORY else ""
         return printable(
             f"{words} {where}: {what} "
             f"{contrast.ratio:.{decimals}f} ({level} % {low:.{decimals}f} to {high:.{decimals}f}, margin "
-            f"±{100 * contrast.margin:g} %, {contrast.runs[0]} + {contrast.runs[1]} runs{how})",
+            f"±{100 * contrast.margin:g} %, {contrast.runs[0]} + {contrast.runs[1]} runs{how}){history}",
             4000,
         )
 

@@ -45,7 +45,7 @@ def sessions_text(deviation: tuple[float, int] | None, silent: str | None) -> st
     parts = []
     if deviation is not None:
         share, sessions = deviation
-        parts.append(f"sessions of this board have differed by {100 * share:.2g} % (sd of {sessions})")
+        parts.append(f"{sessions} sessions of this board have differed by {100 * share:.2g} %")
     if silent is not None:
         parts.append(f"its history does not decide: {silent}")
     return "; ".join(parts)

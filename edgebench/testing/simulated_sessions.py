@@ -39,6 +39,7 @@ def simulated_sessions(
     file: int = 0,
     runs: int = 6,
     run_sd: float = 0.01,
+    within: float = 0.03,
     count: int = 30,
     days: float = 1.0,
     device: DeviceFacts = KNOWN_BOARD,
@@ -50,7 +51,7 @@ def simulated_sessions(
             added.
         first: number of the first session, of which one is made every `days`.
         file: which file, by number.
-        run_sd: standard deviation of the runs of a session, on the log scale.
+        run_sd, within: standard deviations of the runs of a session, and of a run's latencies, on the log scale.
     """
     for number, effect in enumerate(effects, first):
         session = f"session-{number:05d}-{file}"
@@ -60,6 +61,7 @@ def simulated_sessions(
             seed=seed * 1_000_003 + number * 11 + file,
             typical_ms=20.0 * math.exp(effect),
             between=run_sd,
+            within=within,
             now_s=number * days * _DAY_S,
         )
         yield subject, [board.run(subject, run, count=count) for run in range(runs)]

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterable
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ STEADY = [float(each) for each in np.random.default_rng(5).permutation(0.003 * n
 
 
 def sessions(effects: Iterable[float], **options: Any) -> list[Measurement]:
-    options = {"seed": 1, "runs": 3, "run_sd": 0.002} | options
+    options = {"seed": 1, "runs": 3, "run_sd": 0.001, "within": 0.005} | options
     found = []
     for subject, runs in simulated_sessions(list(effects), **options):
         found.append(summarise(subject, [replace(run, figures=figures_of(run)) for run in runs]))
@@ -79,7 +80,7 @@ def test_two_sessions_are_not_decided_and_the_sentence_says_what_decides() -> No
 @pytest.mark.parametrize("sd", [0.003, 0.01, 0.02, 0.05, 0.17, 0.40])
 def test_no_difference_of_sessions_makes_a_verdict(sd: float) -> None:
     chain = sessions(session_effects(12, sd=sd, correlation=0.0, seed=2), runs=2)
-    found = compare_pairs([(one, other) for one, other in zip(chain, chain[1:], strict=False)])
+    found = compare_pairs(list(pairwise(chain)))
     assert {each.latency.verdict for each in found} == {"not decided"}
     assert {each.throughput and each.throughput.verdict for each in found} == {"not decided"}
 
@@ -148,7 +149,7 @@ def test_a_steady_board_decides_by_its_history_and_says_so() -> None:
     assert found.verdict.startswith(
         "model-1 onnx-int8 is slower than model-0 onnx-int8 on simulated, 128 tok: p50 ratio"
     )
-    assert found.verdict.endswith(f"by the history of 14 sessions (they differ by ±{100 * half:.2g} %))")
+    assert found.verdict.endswith(f"by the history of 14 sessions (they differ by ±{100 * half:.2g} %)")
     assert found.latency.reason == f"by the history of 14 sessions (they differ by ±{100 * half:.2g} %)"
     assert found.to_decide is None
 
@@ -245,7 +246,9 @@ def test_equal_files_are_seldom_called_different_by_history(correlation: float) 
 
 def stored(folder: Path, effects: Iterable[float], **options: Any) -> Store:
     store = Store(folder)
-    for subject, runs in simulated_sessions(list(effects), **({"seed": 1, "runs": 2, "run_sd": 0.002} | options)):
+    for subject, runs in simulated_sessions(
+        list(effects), **({"seed": 1, "runs": 2, "run_sd": 0.001, "within": 0.005} | options)
+    ):
         store.add_runs([(subject, run) for run in runs])
     return store
 
@@ -253,9 +256,7 @@ def stored(folder: Path, effects: Iterable[float], **options: Any) -> Store:
 def test_a_store_knows_by_how_much_sessions_of_a_board_have_differed(tmp_path: Path) -> None:
     store = stored(tmp_path, [0.0, -0.45, -0.45, -0.38])
     (found,) = compare_stored("session-00000", "session-00001", store=store)
-    assert "; sessions of this board have differed by 22 % (sd of 4); its history does not decide: 3 sessions" in (
-        found.verdict
-    )
+    assert "; 4 sessions of this board have differed by 22 %; its history does not decide: 3 sessions" in found.verdict
 
 
 def test_the_history_of_a_store_decides(tmp_path: Path) -> None:
@@ -264,9 +265,6 @@ def test_the_history_of_a_store_decides(tmp_path: Path) -> None:
     stored(tmp_path, [0.9], first=3, file=2, device=replace(KNOWN_BOARD, name="another"))
     (found,) = compare_stored("session-00013", "session-00014", store=store)
     assert (found.comparison.latency.verdict, found.comparison.latency.decided_by) == ("slower", "history")
-    (tmp_path / "runs" / "session-00002-0-000-000" / "run.json").write_text("{")
-    (found,) = compare_stored("session-00013", "session-00014", store=store)
-    assert "can't be read" in found.verdict
 
 
 def edgebench_compare(*arguments: str) -> subprocess.CompletedProcess[str]:
