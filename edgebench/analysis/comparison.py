@@ -60,7 +60,7 @@ class Contrast:
     `significant`: it was shown that the ratio is not 1. `beyond_margin`: all of the interval lies outside 1 ± margin.
     `more_runs` of each side would decide if nothing else changed: 0 where it is decided, None where no sensible number
     does. `decided_by`: "session", the runs of one; "history", the board's, and the ratio is then to the mean of its
-    sessions; "runs", those of two sessions (memory only). Where the verdict is NOT_DECIDED, `reason` says why, and
+    sessions; "runs", those of two sessions (peak RSS only). Where the verdict is NOT_DECIDED, `reason` says why, and
     there is no interval: one within sessions is not one of the ratio.
     """
 
@@ -267,7 +267,8 @@ def _contrasts(
     level: float,
 ) -> list[Contrast | None]:
     quantity, apart = quantities[0], sum(not is_one_session(*pair) for pair in pairs)
-    estimates = [estimate(quantities, *pair) for pair in pairs]
+    between = BETWEEN_SESSIONS.get(quantity.name, quantities)
+    estimates = [estimate(quantities if is_one_session(*pair) else between, *pair) for pair in pairs]
     why_not = [_why_not_judged(quantity, *pair) for pair in pairs]
     may_be_judged = [each for each, why in zip(estimates, why_not, strict=True) if each is not None and why is None]
     judged = iter(judge_all(may_be_judged, margin=margin, level=level, looks=looks))

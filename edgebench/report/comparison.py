@@ -58,6 +58,8 @@ def comparison_parts(answers: Sequence[PairedComparison]) -> Iterator[Table | st
     yield "ratio: candidate / baseline, from one figure a run"
     if PAIRS in drifts:
         yield "alternating: the figure of latency is the typical ratio of two inferences of one input, side by side"
+    if any(each.memory is not None and each.memory.decided_by == "runs" for each in comparisons):
+        yield "peak memory: of two sessions RSS is compared, because PSS depends on what else runs on the board"
     yield from cost_lines([side for each in comparisons for side in (each.baseline, each.candidate)])
     if "none" in drifts:
         yield "too few runs to separate drift from difference: what changed on the board between them is in the ratio"
