@@ -78,7 +78,7 @@ class DeviceFacts(_Facts):
 
     `clock_allowed_khz`, `core_capacities`, `temperature_mc`, `power_rails_ms` (how often each rail is read): by name.
     `usable_*`: what affinity and control groups leave to the agent. `serial_hash`, `machine_hash`: of the board's
-    serial number and of the machine id of its system. `virtual`: whether it is a virtual machine; None: unknown.
+    serial number and of the machine id of its system.
     """
 
     arch: str | None = None
@@ -116,7 +116,7 @@ class DeviceFacts(_Facts):
     boot_id: str | None = None
     serial_hash: str | None = None
     machine_hash: str | None = None
-    virtual: bool | None = None
+    virtual: bool | None = None  # a hypervisor runs below it
     name: str | None = None
     profile: str | None = None
     runtime: str | None = None

@@ -19,6 +19,7 @@ from .sensors.nvpmodel import read_power_mode
 from .sensors.raspberry_pi import read_throttled
 from .sensors.thermal import read_temperatures
 from .timeout import call_with_timeout
+from .virtual import is_virtual
 
 _ROOT = Path("/")
 
@@ -75,6 +76,7 @@ def _facts(home: Home, root: Path) -> Dict[str, Callable[[], Any]]:
         "boot_id": lambda: boot_id(root),
         "serial_hash": lambda: serial_hash(root),
         "machine_hash": lambda: machine_hash(root),
+        "virtual": lambda: is_virtual(root),
     }
 
 

@@ -443,6 +443,31 @@ def test_the_vendors_release_is_a_fact(tmp_path: Path, name: str, content: str, 
     assert board_facts(Home(tmp_path), plant({name: content}, tmp_path))["vendor_release"] == release
 
 
+@pytest.mark.parametrize(
+    ("tree", "virtual"),
+    [
+        (PI4, False),
+        (ORIN_NANO, False),
+        ({"proc/cpuinfo": "flags\t\t: fpu sse2 avx2\n"}, False),
+        ({"proc/cpuinfo": "flags\t\t: fpu sse2 hypervisor avx2\n"}, True),
+        ({"proc/cpuinfo": "flags\t\t: fpu sse2\n", "proc/stat": "cpu  10 0 5 9 2 0 3 7 0 0\n"}, True),  # steal
+        ({"sys/class/dmi/id/sys_vendor": "QEMU\n", "sys/class/dmi/id/product_name": "KVM Virtual Machine\n"}, True),
+        ({"sys/class/dmi/id/sys_vendor": "Amazon EC2\n", "sys/class/dmi/id/product_name": "c7g.large\n"}, True),
+        ({"sys/class/dmi/id/sys_vendor": "Amazon EC2\n", "sys/class/dmi/id/product_name": "c7g.metal\n"}, False),
+        (
+            {"sys/class/dmi/id/sys_vendor": "Microsoft\n", "sys/class/dmi/id/product_name": "Surface\n"},
+            False,
+        ),
+        ({"proc/device-tree/compatible": "linux,dummy-virt\0"}, True),
+        ({"proc/device-tree/model": "x\0", "proc/device-tree/hypervisor/compatible": "xen,xen-4.17\0xen,xen\0"}, True),
+        ({"sys/hypervisor/type": "xen\n"}, True),
+        ({}, None),
+    ],
+)
+def test_a_virtual_machine_is_recognised(tmp_path: Path, tree: dict[str, str], virtual: bool | None) -> None:
+    assert board_facts(Home(tmp_path / "home"), plant(tree, tmp_path / "root"))["virtual"] is virtual
+
+
 def test_what_a_board_does_not_tell_is_none(tmp_path: Path) -> None:
     facts = board_facts(Home(tmp_path / "no such home"), tmp_path)
     silent = [name for name, value in facts.items() if value is None]
