@@ -365,7 +365,7 @@ def main() -> None:
     parser.add_argument("--sessions", type=int, default=10_000)
     parser.add_argument("--whole-sessions", type=int, default=200)
     parser.add_argument("--swung-sessions", type=int, default=2000)
-    parser.add_argument("--two-sessions", type=int, default=2000)
+    parser.add_argument("--two-sessions", type=int, default=1000)
     parser.add_argument("--throttled-runs", type=int, default=4000)
     options = parser.parse_args()
     began = time.monotonic()

@@ -33,6 +33,8 @@ MOST_DEVIATIONS = 5.0
 WIDENING = 1.3
 
 _DAY_S = 86_400.0
+#: A standard deviation from fewer degrees of freedom says next to nothing.
+_LEAST_DF = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,7 +127,7 @@ def estimate_by_history(logs: Figures, log_figure: float, *, level: float) -> Hi
 
 
 def pooled_deviation(groups: Iterable[Sequence[float]]) -> tuple[float, int] | None:
-    """Return by how much sessions differ, and how many they are; None: no file has two.
+    """Return by how much sessions differ, and how many they are; None: too few to say.
 
     Args:
         groups: the logarithms of the sessions' figures, a group for each file.
@@ -137,7 +139,7 @@ def pooled_deviation(groups: Iterable[Sequence[float]]) -> tuple[float, int] | N
 
     several = [np.asarray(group, np.float64) for group in groups if len(group) > 1]
     df = sum(len(group) - 1 for group in several)
-    if not df:
+    if df < _LEAST_DF:
         return None
     squares = sum(float(np.sum((group - group.mean()) ** 2)) for group in several)
     return float(np.sqrt(squares / df)), sum(map(len, several))

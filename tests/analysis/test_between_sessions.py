@@ -284,7 +284,8 @@ def test_the_command_fails_only_where_inconclusive_is_asked_for(tmp_path: Path) 
     assert json.loads(done.stdout)["latency"]["verdict"] == "not decided"
     done = edgebench_compare(*names, "--fail-on", "inconclusive")
     assert done.returncode == 3
-    assert "To decide: edgebench gate --baseline session-00000-0-000" in done.stdout
+    command = "edgebench gate --baseline session-00000-0-000 --device simulated --model model-0 --format onnx-int8"
+    assert done.stdout.splitlines()[0].endswith(f". To decide: {command}")
 
 
 def test_the_table_has_no_interval_and_no_more_runs() -> None:

@@ -119,6 +119,6 @@ def test_a_difference_is_seen_and_one_of_the_margin_is_not_called_equivalent() -
 
 
 def test_the_difference_of_sessions_is_pooled_within_files() -> None:
-    assert pooled_deviation([[0.0], [1.0]]) is None
+    assert pooled_deviation([[0.0], [1.0], [0.0, 0.1]]) is None
     found = pooled_deviation([[0.0, 0.1], [5.0, 5.1], [9.0]])
     assert found == (pytest.approx(0.1 / math.sqrt(2)), 4)
