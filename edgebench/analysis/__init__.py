@@ -6,8 +6,9 @@ Runs and Measurements come in; Measurements, Comparisons, verdicts and Evaluatio
 from __future__ import annotations
 
 from edgebench.analysis.comparability import SCORE_PROTOCOL, changed_on_board, is_same_workload, row_key
-from edgebench.analysis.comparison import Contrast, compare_pairs, compare_rows, why_not_comparable
+from edgebench.analysis.comparison import compare_pairs, compare_rows, why_not_comparable
 from edgebench.analysis.conditions import CPU_ZONES, FREQUENCY, OTHERS_CPU, THROTTLED, cpu_temperatures
+from edgebench.analysis.contrast import Contrast
 from edgebench.analysis.energy import LEAST_READINGS, energy_of, has_power, idle_power_uw, rails_of
 from edgebench.analysis.evaluation import Difference, Evaluation
 from edgebench.analysis.pairing import OF_FILE, ExampleScores, ScoredMeasurement, join_scores

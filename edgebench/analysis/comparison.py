@@ -9,10 +9,12 @@ are compared but not judged (edgebench.analysis.undecided), unless the board's h
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
+from edgebench.analysis.between_sessions import by_history, by_runs_of_two_sessions, undecided, why_not_judged
 from edgebench.analysis.comparability import ALLOWABLE, differences, row_key, unknown_conditions
+from edgebench.analysis.contrast import BY_HISTORY, Contrast
 from edgebench.analysis.quantities import (
     LATENCY,
     QUANTITIES,
@@ -22,16 +24,14 @@ from edgebench.analysis.quantities import (
     log_ratio_of_pairs,
     run_figures,
 )
-from edgebench.analysis.session_history import SessionHistory, differ_text, estimate_from_history
+from edgebench.analysis.session_history import SessionHistory, estimate_from_history
 from edgebench.analysis.undecided import (
     BETWEEN_SESSIONS,
     NOT_DECIDED,
     OTHER_SESSION,
     command_to_decide,
-    invalid_sides,
     is_one_session,
     name_of,
-    sessions_text,
 )
 from edgebench.errors import ConfigError, NotComparable, TooFewRuns, UnknownName
 from edgebench.measurement import Measurement
@@ -40,7 +40,6 @@ from edgebench.stats import (
     LEVEL,
     MARGIN,
     PAIRS,
-    HistoryEstimate,
     Judgement,
     RatioEstimate,
     Verdict,
@@ -49,43 +48,6 @@ from edgebench.stats import (
     more_runs,
 )
 from edgebench.text import printable
-
-BY_SESSION, BY_HISTORY, BY_RUNS = "session", "history", "runs"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Contrast:
-    """What is said of one quantity. `ci` is at `level`, which is the corrected one where several were compared.
-
-    `significant`: it was shown that the ratio is not 1. `beyond_margin`: all of the interval lies outside 1 ± margin.
-    `more_runs` of each side would decide if nothing else changed: 0 where it is decided, None where no sensible number
-    does. `decided_by`: "session", the runs of one; "history", the board's, and the ratio is then to the mean of its
-    sessions; "runs", those of two sessions (peak RSS only). Where the verdict is NOT_DECIDED, `reason` says why, and
-    there is no interval: one within sessions is not one of the ratio.
-    """
-
-    quantity: str
-    ratio: float
-    ci: tuple[float, float] | None
-    level: float
-    margin: float
-    verdict: str
-    significant: bool
-    beyond_margin: bool
-    runs: tuple[int, int]
-    more_runs: int | None
-    #: In the model: `time + time^2`; `none`, where the two were not measured interleaved; `pairs`, where they
-    #: alternated within each run: the ratio is then the typical one of two inferences of one input, side by side.
-    drift: str
-    decided_by: str | None = BY_SESSION
-    reason: str | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain values."""
-        return {name: getattr(self, name) for name in self.__slots__ if name != "quantity"} | {
-            "ci": list(self.ci) if self.ci is not None else None,
-            "runs": list(self.runs),
-        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -269,7 +231,7 @@ def _contrasts(
     quantity, apart = quantities[0], sum(not is_one_session(*pair) for pair in pairs)
     between = BETWEEN_SESSIONS.get(quantity.name, quantities)
     estimates = [estimate(quantities if is_one_session(*pair) else between, *pair) for pair in pairs]
-    why_not = [_why_not_judged(quantity, *pair) for pair in pairs]
+    why_not = [why_not_judged(quantity, *pair) for pair in pairs]
     may_be_judged = [each for each, why in zip(estimates, why_not, strict=True) if each is not None and why is None]
     judged = iter(judge_all(may_be_judged, margin=margin, level=level, looks=looks))
     found: list[Contrast | None] = []
@@ -278,81 +240,14 @@ def _contrasts(
             found.append(None)
         elif why is None:
             contrast = _contrast(quantity, estimated, next(judged), margin)
-            found.append(contrast if is_one_session(*pair) else _between_sessions(contrast))
+            found.append(contrast if is_one_session(*pair) else by_runs_of_two_sessions(contrast))
         elif why == OTHER_SESSION and history is not None:
             # Each of several is held to its share of what may go wrong (Bonferroni).
             said = estimate_from_history(quantity, history, pair[1], margin=margin, level=1 - (1 - level) / apart)
-            found.append(_by_history(quantity, estimated, history, said, margin=margin, level=level))
+            found.append(by_history(quantity, estimated, history, said, margin=margin, level=level))
         else:
-            found.append(_undecided(quantity, estimated, why, margin=margin, level=level))
+            found.append(undecided(quantity, estimated, why, margin=margin, level=level))
     return found
-
-
-def _why_not_judged(quantity: Quantity, baseline: Measurement, candidate: Measurement) -> str | None:
-    if (why := invalid_sides(baseline, candidate)) is not None:
-        return why
-    may_be = is_one_session(baseline, candidate) or quantity.name in BETWEEN_SESSIONS
-    return None if may_be else OTHER_SESSION
-
-
-def _between_sessions(contrast: Contrast) -> Contrast:
-    """Return what runs of two sessions say: that a quantity is within the margin, or wholly beyond it, or nothing."""
-    if contrast.verdict == Verdict.EQUIVALENT or contrast.beyond_margin:
-        return replace(contrast, decided_by=BY_RUNS)
-    why = f"{OTHER_SESSION}; the difference is neither within the margin nor wholly beyond it"
-    return replace(
-        contrast, verdict=NOT_DECIDED, ci=None, significant=False, more_runs=None, decided_by=None, reason=why
-    )
-
-
-def _by_history(
-    quantity: Quantity,
-    estimated: RatioEstimate,
-    history: SessionHistory,
-    said: HistoryEstimate | str,
-    *,
-    margin: float,
-    level: float,
-) -> Contrast:
-    verdict = said.verdict(margin) if isinstance(said, HistoryEstimate) else Verdict.INCONCLUSIVE
-    if isinstance(said, str) or verdict is Verdict.INCONCLUSIVE:
-        silent = said if isinstance(said, str) else f"its sessions differ by {differ_text(said)}, and so may these"
-        why = f"{OTHER_SESSION}; {sessions_text(history.deviation, silent)}"
-        return _undecided(quantity, estimated, why, margin=margin, level=level)
-    low, high = said.interval
-    return Contrast(
-        quantity=quantity.name,
-        ratio=said.ratio,
-        ci=said.interval,
-        level=level,
-        margin=margin,
-        verdict={Verdict.LOWER: quantity.lower, Verdict.HIGHER: quantity.higher}.get(verdict, str(verdict)),
-        significant=not low <= 1 <= high,
-        beyond_margin=low > 1 + margin or high < 1 - margin,
-        runs=estimated.runs,
-        more_runs=0,
-        drift=estimated.drift,
-        decided_by=BY_HISTORY,
-        reason=f"by the history of {said.sessions} sessions (they differ by {differ_text(said)})",
-    )
-
-
-def _undecided(quantity: Quantity, estimated: RatioEstimate, why: str, *, margin: float, level: float) -> Contrast:
-    return Contrast(
-        quantity=quantity.name,
-        ratio=estimated.ratio,
-        ci=None,
-        level=level,
-        margin=margin,
-        verdict=NOT_DECIDED,
-        significant=False,
-        beyond_margin=False,
-        runs=estimated.runs,
-        more_runs=None,
-        drift=estimated.drift,
-        decided_by=None,
-        reason=why,
-    )
 
 
 def _contrast(quantity: Quantity, estimate: RatioEstimate, judged: Judgement, margin: float) -> Contrast:
