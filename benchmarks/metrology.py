@@ -25,6 +25,7 @@ from typing import TypeVar
 import numpy as np
 
 from benchmarks import queues, score_verdicts, speed_verdicts, validity
+from benchmarks.sessions import SESSION_HEADERS, rows_of_two_sessions
 from benchmarks.tables import print_markdown
 from edgebench.analysis import Contrast, compare_rows, reasons_against, summarise, validate_group, with_ratios
 from edgebench.analysis.comparison import compare
@@ -166,8 +167,8 @@ def whole_session(truth: Truth, seed: int, looks: Sequence[int]) -> tuple[Outcom
     (judged,) = judge_all([estimate], margin=truth.margin, level=LEVEL, looks=len(looks))
     words = {"faster": Verdict.LOWER, "slower": Verdict.HIGHER}
     verdict = words.get(latency.verdict) or Verdict(latency.verdict)
-    low, high = latency.ci
-    agrees = judged.verdict is verdict and np.allclose(estimate.interval(judged.level), latency.ci)
+    low, high = latency.ci or (math.nan, math.nan)
+    agrees = judged.verdict is verdict and np.allclose(estimate.interval(judged.level), (low, high))
     outcome = Outcome((verdict,), low <= truth.ratio <= high, math.log(latency.ratio), latency.runs[0])
     return outcome, bool(agrees)
 
@@ -208,6 +209,8 @@ def swung_session(truth: SwungTruth, seed: int, looks: Sequence[int]) -> Outcome
     if not compared:
         return None
     latency = compared[0].latency
+    if latency.ci is None:
+        return None
     words = {"faster": Verdict.LOWER, "slower": Verdict.HIGHER}
     verdict = words.get(latency.verdict) or Verdict(latency.verdict)
     low, high = latency.ci
@@ -385,6 +388,7 @@ def main() -> None:
     parser.add_argument("--sessions", type=int, default=10_000)
     parser.add_argument("--whole-sessions", type=int, default=200)
     parser.add_argument("--swung-sessions", type=int, default=2000)
+    parser.add_argument("--two-sessions", type=int, default=1000)
     parser.add_argument("--throttled-runs", type=int, default=4000)
     parser.add_argument("--tuned-sessions", type=int, default=5000)
     parser.add_argument("--queues", type=int, default=1000)
@@ -405,6 +409,8 @@ def main() -> None:
             f"{100 * SWING:.0f} % for {SWING_S:g} s, {time.monotonic() - began:.0f} s in all\n"
         )
         speed_verdicts.print_table(pool, options.sessions // 5, print_markdown)
+        print_markdown(SESSION_HEADERS, rows_of_two_sessions(pool, options.two_sessions))
+        print(f"\n{options.two_sessions} comparisons of two sessions a row, {time.monotonic() - began:.0f} s in all\n")
     for flags in (True, False):
         throttled, found, good, lost = throttling(options.throttled_runs, flags=flags)
         print(

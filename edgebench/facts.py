@@ -82,12 +82,16 @@ class DeviceFacts(_Facts):
 
     `clock_allowed_khz`, `core_capacities`, `temperature_mc`, `power_rails_ms` (how often each rail is read): by name.
     `power_averaging_ms`: over what time power monitors average, by what the names of their rails begin with.
+    `usable_*`: what affinity and control groups leave to the agent. `serial_hash`, `machine_hash`: of the board's
+    serial number and of the machine id of its system.
     """
 
     arch: str | None = None
     python_bits: int | None = None
     cores: int | None = None
     usable_cores: int | None = None
+    usable_core_numbers: tuple[int, ...] | None = None
+    usable_millicores: int | None = None
     kernel: str | None = None
     python: str | None = None
     python_executable: str | None = None
@@ -96,6 +100,7 @@ class DeviceFacts(_Facts):
     cpu: str | None = None
     cpu_features: tuple[str, ...] | None = None
     memory_bytes: int | None = None
+    memory_limit_bytes: int | None = None
     memory_available_bytes: int | None = None
     swap_bytes: int | None = None
     disk_free_bytes: int | None = None
@@ -115,6 +120,8 @@ class DeviceFacts(_Facts):
     clocksource: str | None = None
     boot_id: str | None = None
     power_averaging_ms: Mapping[str, int] | None = None
+    serial_hash: str | None = None
+    machine_hash: str | None = None
     virtual: bool | None = None  # a hypervisor runs below it
     name: str | None = None
     profile: str | None = None

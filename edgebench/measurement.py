@@ -118,6 +118,7 @@ class Measurement:
             "schedule": {"planned_runs": subject.planned_runs, "looks": subject.looks, "seed": subject.seed},
             "runs": [_run_to_json(run, of_run) for run, of_run in zip(self.runs, self.run_latency_ms, strict=True)],
             "latency_ms": asdict(self.latency_ms),
+            "interval_of": "session",  # no interval here says how far another session may lie
             "mlperf": asdict(self.mlperf) if self.mlperf is not None else None,
             "throughput_per_s": self.throughput_per_s,
             "throughput_windows": list(self.throughput_windows),

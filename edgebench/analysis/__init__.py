@@ -6,8 +6,9 @@ Runs and Measurements come in; Measurements, Comparisons, verdicts and Evaluatio
 from __future__ import annotations
 
 from edgebench.analysis.comparability import SCORE_PROTOCOL, changed_on_board, is_same_workload, row_key
-from edgebench.analysis.comparison import Comparison, Contrast, compare_pairs, compare_rows, why_not_comparable
+from edgebench.analysis.comparison import Comparison, compare_pairs, compare_rows, why_not_comparable
 from edgebench.analysis.conditions import CPU_ZONES, FREQUENCY, OTHERS_CPU, THROTTLED, cpu_temperatures
+from edgebench.analysis.contrast import Contrast
 from edgebench.analysis.energy import LEAST_READINGS, averaging_time_ns, energy_of, has_power, idle_power_uw, rails_of
 from edgebench.analysis.evaluation import Difference, Evaluation
 from edgebench.analysis.exclusion import LEAST_JUDGED_NS
@@ -26,10 +27,12 @@ from edgebench.analysis.score_comparison import (
     compare_with_scores,
     scores_sentence,
 )
+from edgebench.analysis.session_history import SessionHistory, session_history
 from edgebench.analysis.summary import figures_of, summarise, summarise_run
 from edgebench.analysis.throttling import STICKY_SHIFT, throttle_names
 from edgebench.analysis.timeline import mean_service_s
 from edgebench.analysis.tuning import Tuned, again_id, cores_text, setting_text, tuned
+from edgebench.analysis.undecided import NOT_DECIDED, is_one_session
 from edgebench.analysis.validity import reasons_against, validate_group
 from edgebench.analysis.verdict_family import NOT_JUDGED
 
@@ -39,6 +42,7 @@ __all__ = [
     "LEAST_JUDGED_NS",
     "LEAST_READINGS",
     "MOST_OF_MARGIN",
+    "NOT_DECIDED",
     "NOT_JUDGED",
     "OF_FILE",
     "OTHERS_CPU",
@@ -57,6 +61,7 @@ __all__ = [
     "PairedComparison",
     "ScoreContrast",
     "ScoredMeasurement",
+    "SessionHistory",
     "Tuned",
     "again_id",
     "averaging_time_ns",
@@ -75,6 +80,7 @@ __all__ = [
     "fronts",
     "has_power",
     "idle_power_uw",
+    "is_one_session",
     "is_same_workload",
     "join_scores",
     "mean_service_s",
@@ -82,6 +88,7 @@ __all__ = [
     "reasons_against",
     "row_key",
     "scores_sentence",
+    "session_history",
     "setting_text",
     "summarise",
     "summarise_run",

@@ -23,7 +23,8 @@ class Condition:
 
     `device`: names of DeviceFacts; `workload`: keys of a workload's JSON; `read`: where it is neither. `settled`: those
     keys that a session decides by itself, whatever a study has; `optional`: those that count where a study has them.
-    `compared` False: it matters between the runs of one measurement only.
+    `compared` False: it matters between the runs of one measurement only. `may_be_unknown`: earlier edgebenches did not
+    keep it, so what is unknown of a side is not refused but noted.
     """
 
     allow: str
@@ -34,6 +35,7 @@ class Condition:
     settled: tuple[str, ...] = ()
     optional: tuple[str, ...] = ()
     compared: bool = True
+    may_be_unknown: bool = False
 
     def of(self, measurement: Measurement) -> object:
         """Return what it is of a measurement."""
@@ -56,6 +58,55 @@ def _instructions(measurement: Measurement) -> frozenset[str] | None:
     return frozenset(features) if features is not None else None
 
 
+def _memory(measurement: Measurement) -> _MemorySize | None:
+    device = measurement.subject.device
+    if device.memory_bytes is None:
+        return None
+    return _MemorySize(min(device.memory_bytes, device.memory_limit_bytes or device.memory_bytes))
+
+
+class _MemorySize:
+    """A size of memory: what the kernel keeps for itself differs a little from boot to boot."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _MemorySize) and abs(self.size - other.size) <= 0.02 * max(self.size, other.size)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __str__(self) -> str:
+        return f"{self.size / 1e6:.0f} MB"
+
+
+def _clocks(measurement: Measurement) -> tuple[str, ...] | None:
+    """Return what clocks the governor may choose: over all cores, and of each core under load."""
+    device = measurement.subject.device
+    if device.clock_min_khz is None or device.clock_max_khz is None:
+        return None
+    span = f"{device.clock_min_khz / 1000:g} to {device.clock_max_khz / 1000:g} MHz"
+    return span, *(f"{core} {khz / 1000:g}" for core, khz in sorted((device.clock_allowed_khz or {}).items()))
+
+
+def _cores(measurement: Measurement) -> tuple[str, ...] | None:
+    device = measurement.subject.device
+    if device.usable_cores is None or device.usable_core_numbers is None or device.usable_millicores is None:
+        return None
+    numbers = ",".join(map(str, device.usable_core_numbers))
+    return (f"cores {numbers}", f"{device.usable_millicores / 1000:g} cores' time")
+
+
+def _providers(measurement: Measurement) -> object:
+    found = {run.facts.providers for run in measurement.runs if run.valid and run.facts.providers}
+    return tuple(sorted({" ".join(each) for each in found})) or None
+
+
+def _agents(measurement: Measurement) -> object:
+    found = {run.facts.agent_sha256 for run in measurement.runs if run.valid and run.facts.agent_sha256}
+    return tuple(sorted(each[:12] for each in found)) or None
+
+
 def _way(measurement: Measurement) -> str:
     """A model that alternates with others finds the CPU caches as they left them."""
     files = measurement.subject.alternates_with
@@ -69,17 +120,23 @@ def _padded(measurement: Measurement) -> object:
     return measurement.subject.workload.get("padding")
 
 
+_BOARD, _RUNTIME, _PROVIDERS = "board", "runtime", "providers"
 CONDITIONS = (
-    Condition(allow="board", text="board", device=("name", "model", "arch", "cpu", "cores")),
+    Condition(allow=_BOARD, text="board", device=("name", "model", "arch", "cpu", "cores")),
     # Virtual machines give processors with and without int8 products one name.
     Condition(allow="instructions", text="instruction set", device=("cpu_features",), read=_instructions),
     Condition(allow="governor", text="clock governor", device=("governor",)),
     Condition(allow="power_mode", text="power mode", device=("power_mode",)),
     Condition(allow="os", text="system", device=("os", "kernel")),
-    Condition(allow="memory", text="memory", device=("memory_bytes",), compared=False),
+    Condition(allow="clocks", text="range of clocks", read=_clocks, may_be_unknown=True),
+    Condition(allow="cores", text="set of usable cores", read=_cores, may_be_unknown=True),
+    Condition(allow="memory", text="size of memory", device=("memory_bytes",), read=_memory, may_be_unknown=True),
     Condition(allow="python", text="Python", device=("python",), compared=False),
     # The runtime belongs to the artifact, its version to the circumstances: see `_runtime`.
     Condition(allow="runtime", text="runtime", device=("runtime", "runtime_version"), compared=False),
+    # The files of one format have one way of running; those of several may differ in it.
+    Condition(allow=_PROVIDERS, text="execution provider", read=_providers, may_be_unknown=True),
+    Condition(allow="agent", text="version of the agent", read=_agents, may_be_unknown=True),
     Condition(allow="scenario", text="scenario", workload=("scenario",)),
     Condition(allow="rate", text="rate of queries", workload=("queries_per_s",)),
     Condition(allow="bound", text="bound of the rate's search", workload=("latency_bound_ms",)),
@@ -97,7 +154,6 @@ CONDITIONS = (
     ),
     Condition(allow="padding", text="tokens after padding", workload=("padding",), read=_padded, settled=("padding",)),
 )
-_RUNTIME = "runtime"
 _BY_NAME = {condition.allow: condition for condition in CONDITIONS}
 #: Names of what a comparison refuses, unless they are allowed.
 ALLOWABLE = (*(condition.allow for condition in CONDITIONS if condition.compared), _RUNTIME)
@@ -109,16 +165,73 @@ SCORE_PROTOCOL = ("definition", "convention", "split", "limit", "seed", "data_sh
 def differences(baseline: Measurement, candidate: Measurement) -> dict[str, str]:
     """Return in what two measurements differ that must be the same: in words, by the name that allows it."""
     found = {}
-    for condition in CONDITIONS:
+    for condition in _compared(baseline, candidate):
         one, other = condition.of(baseline), condition.of(candidate)
-        if condition.compared and one != other:
+        if condition.may_be_unknown and None in (one, other):
+            continue
+        if one != other:
             found[condition.allow] = f"another {condition.text} ({_told_apart(one, other)})"
+    unit = other_unit(baseline.subject.device, candidate.subject.device)
+    if unit is not None and _BOARD not in found:
+        found[_BOARD] = f"another board of the same name (its {unit} differs)"
     if is_searched(baseline) and "rate" in found and "bound" not in found:
         found["rate"] += ": both were searched, so the rates are the result"
     one, other = (_runtime(each) for each in (baseline, candidate))
     if one[0] == other[0] and one[1] != other[1]:
         found[_RUNTIME] = f"another version of {one[0]} ({other[1]}, not {one[1]})"
     return found
+
+
+def unknown_conditions(baseline: Measurement, candidate: Measurement) -> tuple[str, ...]:
+    """Return what could not be checked, because a side does not report it, in words.
+
+    Of one session, what neither side reports was the same for both, and is left out.
+    """
+    is_one_session = baseline.subject.session == candidate.subject.session
+    return tuple(
+        condition.text
+        for condition, known in _known_sides(baseline, candidate)
+        if known < _BOTH and (known or not is_one_session)
+    )
+
+
+def reports_the_same(baseline: Measurement, candidate: Measurement) -> bool:
+    """Whether what one of two measurements reports of its conditions the other reports, too, and the same."""
+    return not differences(baseline, candidate) and all(
+        known in (0, _BOTH) for _, known in _known_sides(baseline, candidate)
+    )
+
+
+_BOTH = 2
+
+
+def _known_sides(baseline: Measurement, candidate: Measurement) -> list[tuple[Condition, int]]:
+    """Return the conditions that a side may not report, and how many of the two do."""
+    return [
+        (condition, sum(condition.of(each) is not None for each in (baseline, candidate)))
+        for condition in _compared(baseline, candidate)
+        if condition.may_be_unknown
+    ]
+
+
+def other_unit(one: DeviceFacts, other: DeviceFacts) -> str | None:
+    """Return in what two boards of one name differ, although they are of one kind; None: nothing shows that they are
+    two.
+
+    A new installation of the system changes the machine id, so it decides only where no serial number is known.
+    """
+    for name, text in (("serial_hash", "serial number"), ("machine_hash", "machine id")):
+        values = [getattr(each, name) for each in (one, other)]
+        if None not in values:
+            return text if values[0] != values[1] else None
+    return None
+
+
+def _compared(baseline: Measurement, candidate: Measurement) -> list[Condition]:
+    """Return the conditions that must match between these two."""
+    subjects = [each.subject for each in (baseline, candidate)]
+    is_one_format = len({(each.artifact.format, each.device.runtime) for each in subjects}) == 1
+    return [each for each in CONDITIONS if each.compared and (is_one_format or each.allow != _PROVIDERS)]
 
 
 def changed_on_board(now: DeviceFacts, then: DeviceFacts) -> str | None:

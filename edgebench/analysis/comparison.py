@@ -3,7 +3,8 @@
 The Run is the unit: each gives one figure (the geometric mean over inputs of their median latencies, say), and the
 ratio is estimated from those, with the board's drift in the model (edgebench.stats.ratio). What decides the verdict
 (edgebench.analysis.verdict_family) is judged together, the rest is described. Two measurements that differ in what
-must be the same (edgebench.analysis.comparability) are refused.
+must be the same (edgebench.analysis.comparability) are refused. Measurements of different sessions, or with a side that
+is not valid, are compared but not judged (edgebench.analysis.undecided), unless the board's history decides.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from edgebench.analysis.comparability import ALLOWABLE, differences, row_key
+from edgebench.analysis.between_sessions import by_history, undecided, why_not_judged
+from edgebench.analysis.comparability import ALLOWABLE, differences, row_key, unknown_conditions
+from edgebench.analysis.contrast import BY_HISTORY, BY_SESSION, Contrast
 from edgebench.analysis.quantities import (
     LATENCY,
     QUANTITIES,
@@ -22,46 +25,21 @@ from edgebench.analysis.quantities import (
     log_ratio_of_pairs,
     run_figures,
 )
+from edgebench.analysis.session_history import SessionHistory, estimate_from_history
+from edgebench.analysis.undecided import (
+    BETWEEN_SESSIONS,
+    NOT_DECIDED,
+    OTHER_SESSION,
+    command_to_decide,
+    is_one_session,
+    name_of,
+)
 from edgebench.analysis.verdict_family import NOT_JUDGED, deciding_quantities, outcome_of
 from edgebench.errors import ConfigError, NotComparable, TooFewRuns, UnknownName
 from edgebench.measurement import Measurement
-from edgebench.reason import joined, texts_of
+from edgebench.reason import texts_of
 from edgebench.stats import LEVEL, MARGIN, PAIRS, Judgement, RatioEstimate, Verdict, is_beyond, judge_groups, more_runs
 from edgebench.text import printable
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Contrast:
-    """What is said of one quantity. `ci` is at `level`, which is the corrected one where several were judged.
-
-    Of one that is "equivalent" it is the interval that lies inside 1 ± margin: 90 % at the level 95 %. One that does
-    not enter the verdict on speed is "not judged", and `significant` is None.
-
-    `significant`: it was shown that the ratio is not 1. `beyond_margin`: all of the interval lies outside 1 ± margin.
-    `more_runs` of each side would decide if nothing else changed: 0 where it is decided or not judged, None past what
-    is sensible.
-    """
-
-    quantity: str
-    ratio: float
-    ci: tuple[float, float]
-    level: float
-    margin: float
-    verdict: str
-    significant: bool | None
-    beyond_margin: bool
-    runs: tuple[int, int]
-    more_runs: int | None
-    #: In the model: `time + time^2`; `none`, where the two were not measured interleaved; `pairs`, where they
-    #: alternated within each run: the ratio is then the typical one of two inferences of one input, side by side.
-    drift: str
-
-    def to_json(self) -> dict[str, Any]:
-        """Return plain values."""
-        return {name: getattr(self, name) for name in self.__slots__ if name != "quantity"} | {
-            "ci": list(self.ci),
-            "runs": list(self.runs),
-        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +47,8 @@ class Comparison:
     """Two measurements and what may be said of them. A quantity that was not measured on both sides is None.
 
     `deciding`: the names of the quantities that the verdict is about, the most important first. `differs`: what must
-    match and does not, but was allowed. `looks`: how often the data were planned to be looked at.
+    match and does not, but was allowed. `unchecked`: what must match and a side does not report. `looks`: how often the
+    data were planned to be looked at.
     """
 
     baseline: Measurement
@@ -84,6 +63,12 @@ class Comparison:
     looks: int = 1
     comparisons: int = 1  # judged together
     differs: tuple[str, ...] = ()
+    unchecked: tuple[str, ...] = ()
+
+    @property
+    def to_decide(self) -> str | None:
+        """The command that decides what is not decided, because it was measured in different sessions."""
+        return command_to_decide(self.baseline, self.candidate) if self.outcome == NOT_DECIDED else None
 
     @property
     def decisive(self) -> tuple[Contrast, ...]:
@@ -100,29 +85,34 @@ class Comparison:
     def verdict(self) -> str:
         """The answer in one sentence, to be pasted."""
         contrasts = self.decisive
-        names = [_name_of(each) for each in (self.candidate, self.baseline)]
+        names = [name_of(each) for each in (self.candidate, self.baseline)]
         if names[0] == names[1]:
             names = [f"{name} ({each.id})" for name, each in zip(names, (self.candidate, self.baseline), strict=True)]
         words = _SENTENCES[self.outcome].format(*names)
+        where = f"on {self.candidate.subject.device.name}, {self.candidate.subject.label}"
+        if self.outcome == NOT_DECIDED:
+            return printable(f"{words} {where}: {self._why_not_decided()}", 4000)
         alike = len({contrast.verdict for contrast in contrasts}) == 1
         ratios = ", ".join(_ratio_text(each, with_verdict=not alike) for each in contrasts)
-        contrast, how = contrasts[0], ""
-        if contrast.drift == PAIRS:
-            how = ", alternating"
-        elif self.baseline.subject.session != self.candidate.subject.session:
-            how = ", measured apart"
+        contrast = contrasts[0]
+        how = ", alternating" if contrast.drift == PAIRS else ""
+        history = f", {contrast.reason}" if contrast.decided_by == BY_HISTORY else ""
         return printable(
-            f"{words} on {self.candidate.subject.device.name}, {self.candidate.subject.label}: {ratios}; margin "
-            f"±{100 * contrast.margin:g} %, {contrast.runs[0]} + {contrast.runs[1]} runs{how}"
-            + "".join(f"; {text}" for text in self.doubts),
+            f"{words} {where}: {ratios}; margin ±{100 * contrast.margin:g} %, "
+            f"{contrast.runs[0]} + {contrast.runs[1]} runs{how}{history}",
             4000,
         )
 
-    @property
-    def doubts(self) -> tuple[str, ...]:
-        """Which of the two are not valid, and why: the comparison rests on those of their runs that are."""
-        sides = [each for each in (self.candidate, self.baseline) if not each.valid]
-        return tuple(f"{_name_of(each)} is not valid: {joined(each.reasons)}" for each in sides)
+    def _why_not_decided(self) -> str:
+        why = next((each.reason for each in self.decisive if each.verdict == NOT_DECIDED and each.reason), "")
+        if why.startswith(OTHER_SESSION):
+            details = [text for text in (self._p50_ratio_text(), *why.split("; ")[1:]) if text]
+            why = f"{OTHER_SESSION} ({'; '.join(details)})" if details else OTHER_SESSION
+        return why + (f". To decide: {self.to_decide}" if self.to_decide else "")
+
+    def _p50_ratio_text(self) -> str:
+        p50s = self.candidate.latency_ms.p50, self.baseline.latency_ms.p50
+        return f"p50 ratio {p50s[0] / p50s[1]:.3f}" if p50s[0] and p50s[1] else ""
 
     def to_json(self) -> dict[str, Any]:
         """Return one comparison of `compare --json`, without scores."""
@@ -136,6 +126,8 @@ class Comparison:
             "looks": self.looks,
             "comparisons": self.comparisons,
             "differs": list(self.differs),
+            "unchecked": list(self.unchecked),
+            "to_decide": self.to_decide,
             "scores": [],
             "verdict": self.verdict,
         }
@@ -146,6 +138,7 @@ _SENTENCES = {
     "faster": "{} is faster than {}",
     "slower": "{} is slower than {}",
     "inconclusive": "{} against {} is inconclusive",
+    NOT_DECIDED: "{} against {} is not decided",
 }
 
 
@@ -177,10 +170,15 @@ def compare_pairs(
     margin: float = MARGIN,
     level: float = LEVEL,
     allow: Collection[str] = (),
+    histories: Sequence[SessionHistory | None] = (),
 ) -> list[Comparison]:
     """Return what may be said of each (baseline, candidate), all judged together (Holm): say, languages or formats.
 
-    One family: the quantities that decide the verdict, of all pairs. A pair is equivalent where all of them are.
+    One family: the quantities that decide the verdict, of all pairs. A pair is equivalent where all of them are. Pairs
+    of different sessions, or with a side that is not valid, do not enter it.
+
+    Args:
+        histories: what a store knows of the board's sessions, for each pair; None: the sessions are not looked at.
 
     Raises:
         As `compare`.
@@ -197,12 +195,12 @@ def compare_pairs(
         refused = {name: text for name, text in names.items() if name not in allow}
         if refused:
             raise NotComparable(
-                f"{_name_of(candidate)} ({candidate.id}) can't be compared with {_name_of(baseline)} ({baseline.id}): "
+                f"{name_of(candidate)} ({candidate.id}) can't be compared with {name_of(baseline)} ({baseline.id}): "
                 f"{'; '.join(refused.values())}",
                 hint=f"measure both in one session, or accept the difference: `allow={list(refused)}`",
             )
     looks = [max(each.subject.looks for each in pair) for pair in pairs]
-    estimates = [{name: estimate(of, *pair) for name, of in QUANTITIES.items()} for pair in pairs]
+    estimates = [_estimates(*pair) for pair in pairs]
     deciding = [
         deciding_quantities(
             [each.subject.workload.get("scenario") for each in pair],
@@ -210,38 +208,54 @@ def compare_pairs(
         )
         for pair, by_name in zip(pairs, estimates, strict=True)
     ]
+    is_judged = [why_not_judged(LATENCY, *pair) is None for pair in pairs]
     groups = [
-        [found for name in names if (found := by_name[name]) is not None]
-        for by_name, names in zip(estimates, deciding, strict=True)
+        [found for name in names if judge and (found := by_name[name]) is not None]
+        for by_name, names, judge in zip(estimates, deciding, is_judged, strict=True)
     ]
-    judged = [
-        dict(zip(names, said, strict=True))
-        for names, said in zip(
-            deciding, judge_groups(groups, margin=margin, level=level, looks=max(looks, default=1)), strict=True
-        )
-    ]
+    of_groups = judge_groups(groups, margin=margin, level=level, looks=max(looks, default=1))
+    # What a history decides is held to its share of what may go wrong (Bonferroni).
+    by_histories = sum(len(names) for names, judge in zip(deciding, is_judged, strict=True) if not judge)
     compared = []
-    for at, (baseline, candidate) in enumerate(pairs):
-        contrasts = {
-            name: _contrast(QUANTITIES[name][0], found, judged[at].get(name), margin, level)
-            for name, found in estimates[at].items()
-            if found is not None
-        }
+    for at, pair in enumerate(pairs):
+        judged = dict(zip(deciding[at], of_groups[at], strict=True)) if is_judged[at] else {}
+        history = histories[at] if histories else None
+        contrasts: dict[str, Contrast] = {}
+        for name, found in estimates[at].items():
+            quantity = QUANTITIES[name][0]
+            if found is None:
+                continue
+            why = why_not_judged(quantity, *pair)
+            if why is None:
+                contrasts[name] = _contrast(quantity, found, judged.get(name), margin, level)
+            elif why == OTHER_SESSION and history is not None and name in deciding[at]:
+                share = 1 - (1 - level) / by_histories
+                said = estimate_from_history(quantity, history, pair[1], margin=margin, level=share)
+                contrasts[name] = by_history(quantity, found, history, said, margin=margin, level=level)
+            else:
+                contrasts[name] = undecided(quantity, found, why, margin=margin, level=level)
         if LATENCY.name not in contrasts:
-            raise _too_few_runs(baseline, candidate)
+            raise _too_few_runs(*pair)
         compared.append(
             Comparison(
-                baseline=baseline,
-                candidate=candidate,
+                baseline=pair[0],
+                candidate=pair[1],
                 latency=contrasts[LATENCY.name],
                 **{name: contrasts.get(name) for name in QUANTITIES if name != LATENCY.name},
                 deciding=deciding[at],
                 looks=looks[at],
                 comparisons=len(pairs),
                 differs=tuple(differing[at].values()),
+                unchecked=unknown_conditions(*pair),
             )
         )
     return compared
+
+
+def _estimates(baseline: Measurement, candidate: Measurement) -> dict[str, RatioEstimate | None]:
+    """Return the ratio of each quantity, by its name; None: too few runs of both sides have it."""
+    between = {} if is_one_session(baseline, candidate) else BETWEEN_SESSIONS
+    return {name: estimate(between.get(name, of), baseline, candidate) for name, of in QUANTITIES.items()}
 
 
 def _contrast(
@@ -263,6 +277,7 @@ def _contrast(
         runs=estimate.runs,
         more_runs=more_runs(estimate, margin=margin, level=level) if is_open else 0,
         drift=estimate.drift,
+        decided_by=BY_SESSION if judged is not None else None,
     )
 
 
@@ -271,22 +286,19 @@ def _too_few_runs(baseline: Measurement, candidate: Measurement) -> TooFewRuns:
     if pairs_left := alternated_runs(baseline, candidate):
         counts = [sum(log_ratio_of_pairs(*pair) is not None for pair in pairs_left)] * 2
     return TooFewRuns(
-        f"{_name_of(candidate)} and {_name_of(baseline)} have {counts[1]} and {counts[0]} valid runs "
+        f"{name_of(candidate)} and {name_of(baseline)} have {counts[1]} and {counts[0]} valid runs "
         f"with a median latency; a comparison needs two of each"
     )
 
 
 def _ratio_text(contrast: Contrast, *, with_verdict: bool) -> str:
+    verdict = f", {contrast.verdict}" if with_verdict else ""
+    if contrast.ci is None:
+        return f"{contrast.quantity} ratio {contrast.ratio:.3f} ({contrast.verdict})"
     low, high = contrast.ci
     decimals = _decimals(high - low)
     interval = f"{100 * contrast.level:.4g} % {low:.{decimals}f} to {high:.{decimals}f}"
-    verdict = f", {contrast.verdict}" if with_verdict else ""
     return f"{contrast.quantity} ratio {contrast.ratio:.{decimals}f} ({interval}{verdict})"
-
-
-def _name_of(measurement: Measurement) -> str:
-    subject = measurement.subject
-    return f"{subject.variant.name} {subject.artifact.format}"
 
 
 def _described(measurement: Measurement) -> dict[str, Any]:

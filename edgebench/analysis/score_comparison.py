@@ -16,6 +16,7 @@ from edgebench.analysis.pairing import (
     join_scores,
     weakest,
 )
+from edgebench.analysis.undecided import NOT_DECIDED
 from edgebench.errors import ConfigError, NotComparable
 from edgebench.stats import (
     LEVEL,
@@ -81,8 +82,10 @@ class PairedComparison:
         return self.comparison.verdict + (f", and {about_scores}" if about_scores else "")
 
     def verdicts(self) -> set[str]:
-        """Return the verdicts on speed and on the scores."""
-        return {self.comparison.outcome, *(each.verdict for each in self.scores)}
+        """Return the verdicts on speed and on the scores; what is not decided counts as inconclusive, too."""
+        outcome = self.comparison.outcome
+        found = {outcome, *(each.verdict for each in self.scores)}
+        return found | {"inconclusive"} if outcome == NOT_DECIDED else found
 
     def to_json(self) -> dict[str, Any]:
         """Return one comparison of `compare --json`, as `schemas/common.schema.json` describes it."""

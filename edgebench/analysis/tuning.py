@@ -12,6 +12,7 @@ from typing import Any
 
 from edgebench.analysis.comparability import ALLOWABLE
 from edgebench.analysis.comparison import Comparison, compare_pairs
+from edgebench.analysis.undecided import NOT_DECIDED
 from edgebench.errors import TooFewRuns
 from edgebench.measurement import Measurement
 from edgebench.stats import MARGIN
@@ -69,8 +70,9 @@ class Tuned:
             return f"as found ({setting_text(self.found)}) it is not valid"
         source = "" if self.again is not None else " (of the runs that chose it: rather too good)"
         latency = self.vs_baseline.latency
-        low, high = latency.ci
-        ratio = f"{latency.ratio:.3f} ({100 * latency.level:.4g} % {low:.3f} to {high:.3f})"
+        ratio = f"{latency.ratio:.3f}"
+        if latency.ci is not None:
+            ratio += f" ({100 * latency.level:.4g} % {latency.ci[0]:.3f} to {latency.ci[1]:.3f})"
         joules = f", J/inference ratio {self.energy_ratio:.3f}" if self.energy_ratio is not None else ""
         return f"latency ratio to how it was found ({setting_text(self.found)}) {ratio}{joules}{source}"
 
@@ -148,7 +150,7 @@ def tuned(measurements: Sequence[Measurement], *, margin: float = MARGIN) -> Tun
         found=found,
         best=best,
         equivalent=tuple(each for each in (fastest, *ties) if each is not best),
-        undecided=tuple(each for each in others if verdicts[each.id] == "inconclusive"),
+        undecided=tuple(each for each in others if verdicts[each.id] in ("inconclusive", NOT_DECIDED)),
         not_valid=not_valid,
         vs_baseline=vs_baseline,
         again=again,

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
+from edgebench.analysis.undecided import NOT_DECIDED
+
 #: The verdict of a quantity that is described, not judged.
 NOT_JUDGED = "not judged"
 
@@ -36,10 +38,13 @@ def deciding_quantities(scenarios: Collection[object], measured: Collection[str]
 def outcome_of(verdicts: Iterable[str]) -> str:
     """Return what the verdicts of the deciding quantities amount to.
 
-    Slower if any of them is, faster if any is and none is slower, equivalent if all are; else it is open.
+    Slower if any of them is, faster if any is and none is slower, equivalent if all are; else it is open: not decided
+    if any of them is not.
     """
     found = {_SPEED.get(verdict, verdict) for verdict in verdicts}
     for word in (_SLOWER, _FASTER):
         if word in found:
             return word
+    if NOT_DECIDED in found:
+        return NOT_DECIDED
     return _EQUIVALENT if found == {_EQUIVALENT} else _INCONCLUSIVE

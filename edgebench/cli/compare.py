@@ -80,5 +80,6 @@ def command(
         from edgebench.report import comparison_parts
 
         for part in comparison_parts(comparisons):
-            console().print(part, markup=False)
+            # A sentence may end with a command, which no line break may cut.
+            console().print(part, markup=False, soft_wrap=isinstance(part, str))
     return GATE_FAILED if any(each.verdicts() & set(failing) for each in comparisons) else 0

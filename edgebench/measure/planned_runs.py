@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
-from edgebench.analysis import compare_rows, summarise
+from edgebench.analysis import NOT_DECIDED, compare_rows, summarise
 from edgebench.events import Ended, Planned
 from edgebench.measure.alternation import rows_of
 from edgebench.measure.budget import Cost, Timetable, describe_budget, fit_into
@@ -118,9 +118,9 @@ class _PlannedRuns:
         return spare_s is None or spare_s >= (self._timetable.run_s(index) or 0.0)
 
     def _is_decided(self) -> bool:
-        """Whether no comparison of the first row of each workload with the others is inconclusive."""
+        """Whether every comparison of the first row of each workload with the others is decided."""
         measured = [summarise(cell.subject, self._recorder.runs_of(cell)) for cell in self._cells]
         compared = compare_rows(measured, margin=self._session.request.margin)
         for comparison in compared:
             self._session.log(comparison.verdict)
-        return all(comparison.outcome != "inconclusive" for comparison in compared)
+        return all(comparison.outcome not in ("inconclusive", NOT_DECIDED) for comparison in compared)

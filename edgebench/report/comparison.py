@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from edgebench.analysis import NOT_JUDGED, OF_FILE, Comparison, Contrast, PairedComparison, ScoreContrast
+from edgebench.analysis import NOT_DECIDED, NOT_JUDGED, OF_FILE, Comparison, Contrast, PairedComparison, ScoreContrast
 from edgebench.report.layout import add_plain_row, plain_table
 from edgebench.report.overhead import cost_lines
 from edgebench.stats import MINIMUM_COUNTS, PAIRS
@@ -32,6 +32,8 @@ def comparison_parts(answers: Sequence[PairedComparison]) -> Iterator[Table | st
         comparison = answer.comparison
         yield answer.verdict
         yield from (f"  although: {text}" for text in comparison.differs)
+        if comparison.unchecked:
+            yield f"  not reported by a side, and not checked: {', '.join(comparison.unchecked)}"
         yield ""
         table = plain_table("", "ratio", "interval", "level", "verdict", "more runs")
         for title, name, absent in _QUANTITIES:
@@ -40,8 +42,10 @@ def comparison_parts(answers: Sequence[PairedComparison]) -> Iterator[Table | st
                 if absent:
                     add_plain_row(table, title, "", "", "", absent, "")
                 continue
-            low, high = contrast.ci
-            figures = (f"{contrast.ratio:.4f}", f"{low:.4f} to {high:.4f}", f"{100 * contrast.level:.4g} %")
+            figures = [f"{contrast.ratio:.4f}", "", ""]
+            if contrast.ci is not None:
+                low, high = contrast.ci
+                figures[1:] = [f"{low:.4f} to {high:.4f}", f"{100 * contrast.level:.4g} %"]
             add_plain_row(table, title, *figures, _verdict(contrast), _more(contrast))
         for column in table.columns[1:4]:
             column.justify = "right"
@@ -51,18 +55,17 @@ def comparison_parts(answers: Sequence[PairedComparison]) -> Iterator[Table | st
             yield score_table(answer.scores)
             yield ""
         yield from answer.notes
-    drifts = {comparison.latency.drift for comparison in comparisons}
+    drifts = {each.latency.drift for each in comparisons if each.latency.decided_by == "session"}
     yield "ratio: candidate / baseline, from one figure a run"
     yield "latency: the geometric mean over inputs of each input's median"
     yield from _about_verdict(comparisons)
     if PAIRS in drifts:
         yield "alternating: latency is the mean over inputs of the typical ratio of two inferences, side by side"
+    if any(each.memory is not None and each.memory.ci is not None and each.to_decide for each in comparisons):
+        yield "peak memory: of two sessions RSS is compared, because PSS depends on what else runs on the board"
     yield from cost_lines([side for each in comparisons for side in (each.baseline, each.candidate)])
     if "none" in drifts:
-        yield (
-            "not measured interleaved, or in too few runs to separate drift from difference: what changed on the board "
-            "between them is in the ratio"
-        )
+        yield "too few runs to separate drift from difference: what changed on the board between them is in the ratio"
     if any(comparison.comparisons > 1 for comparison in comparisons):
         yield f"{comparisons[0].comparisons} comparisons judged together (Holm): the intervals are the corrected ones"
     if any(comparison.looks > 1 for comparison in comparisons):
@@ -105,6 +108,6 @@ def _verdict(contrast: Contrast) -> str:
 
 
 def _more(contrast: Contrast) -> str:
-    if contrast.more_runs == 0:
+    if contrast.more_runs == 0 or contrast.verdict == NOT_DECIDED:
         return ""
     return f"{contrast.more_runs} of each" if contrast.more_runs is not None else "too many"

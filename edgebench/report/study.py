@@ -133,6 +133,8 @@ def _cost_rows(answer: Answer) -> Rows:
 
 
 def _ratio(contrast: Contrast) -> str:
+    if contrast.ci is None:
+        return f"{contrast.ratio:.3f}"
     low, high = contrast.ci
     return f"{contrast.ratio:.3f} ({low:.3f} to {high:.3f})"
 

@@ -183,7 +183,7 @@ def _score(score: TaskScore | None) -> str:
 def _notes(measurements: Sequence[Measurement]) -> Iterable[str]:
     """Say below the table what a cell has no room for."""
     if any(each.latency_ms.p50_ci for each in measurements):
-        yield "±: half of the 95 % interval, from one figure of each run"
+        yield "±: half of the 95 % interval, from one figure of each run, within this session: another may differ more"
     if any(header == _GEOMEAN[0] for header, _ in _figures(measurements)):
         yield "geomean: over inputs of mixed length, of each input's median; what comparisons judge"
     if any(each.mlperf for each in measurements):

@@ -15,6 +15,7 @@ from edgebench.stats.rate_search import LOWERED_BY, RESOLUTION, Probe, RateSearc
 from edgebench.stats.ratio import PAIRS, RatioEstimate, estimate_paired_ratio, estimate_ratio
 from edgebench.stats.resampling import bootstrap_interval
 from edgebench.stats.seeds import SeedDifference, seed_difference
+from edgebench.stats.session_history import HistoryEstimate, estimate_by_history, history_problem, pooled_deviation
 from edgebench.stats.verdicts import (
     LEVEL,
     LOOKS,
@@ -40,6 +41,7 @@ __all__ = [
     "QUERIES",
     "RESOLUTION",
     "Drift",
+    "HistoryEstimate",
     "Judgement",
     "PairedEstimate",
     "Probe",
@@ -51,11 +53,13 @@ __all__ = [
     "bootstrap_interval",
     "drift_of",
     "early_stopping_estimate",
+    "estimate_by_history",
     "estimate_difference",
     "estimate_f1_difference",
     "estimate_paired_ratio",
     "estimate_ratio",
     "geometric_mean_latency",
+    "history_problem",
     "holm_alphas",
     "is_beyond",
     "judge_all",
@@ -63,6 +67,7 @@ __all__ = [
     "mean_log_ratio",
     "more_runs",
     "percentile_bound_holds",
+    "pooled_deviation",
     "quantiles",
     "queue_bound_holds",
     "seed_difference",

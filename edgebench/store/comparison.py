@@ -9,6 +9,7 @@ from edgebench.analysis import SCORE_MARGIN, PairedComparison, compare_pairs, co
 from edgebench.stats import LEVEL, MARGIN
 from edgebench.store.lookup import find_pairs
 from edgebench.store.scores import stored_scores, with_stored
+from edgebench.store.session_histories import session_histories
 from edgebench.store.store import Store
 from edgebench.xtreme_r import read_scores
 
@@ -26,6 +27,8 @@ def compare_stored(
     allow_variant_scores: bool = False,
 ) -> list[PairedComparison]:
     """Compare two stored measurements, or all measurements of two variants; judged together (Holm).
+
+    Measurements of different sessions are not decided, unless the board's history in the store decides.
 
     Args:
         baseline, candidate: a measurement's id or its beginning, or a variant: NAME or NAME:FORMAT. Two variants are
@@ -48,7 +51,7 @@ def compare_stored(
     pairs = find_pairs(store, baseline, candidate)
     stored, examples = stored_scores(store, [side for sides in pairs for side in sides])
     return compare_with_scores(
-        compare_pairs(pairs, margin=margin, level=level, allow=allow),
+        compare_pairs(pairs, margin=margin, level=level, allow=allow, histories=session_histories(store, pairs)),
         with_stored(rows, stored),
         examples=examples,
         margin=score_margin,

@@ -145,16 +145,20 @@ def measurements_of(stored: Sequence[StoredRun], on_unreadable: OnUnreadable | N
     return [summarise(of, runs[of.id]) for of in ordered]
 
 
-def measurements_by_figures(stored: Sequence[StoredRun]) -> list[Measurement]:
+def measurements_by_figures(
+    stored: Sequence[StoredRun], on_unreadable: OnUnreadable | None = None
+) -> list[Measurement]:
     """Return the measurements as far as run.json has them, the oldest first.
 
     Raises:
-        StoreError: a run of an older edgebench, which has no figures in run.json, has a trace that can't be read.
+        StoreError: a run of an older edgebench, which has no figures in run.json, has a trace that can't be read; with
+            `on_unreadable`, that is called instead and the run left out.
     """
     runs: dict[str, list[Run]] = {}
-    by_id = _with_figures(stored)
+    by_id = _with_figures(stored, on_unreadable)
     for each in sorted(stored, key=lambda each: (each.run.started_at, each.run.id)):
-        runs.setdefault(each.subject.id, []).append(by_id[each.run.id])
+        if each.run.id in by_id:
+            runs.setdefault(each.subject.id, []).append(by_id[each.run.id])
     subjects = {each.subject.id: each.subject for each in stored}
     return [summarise(subjects[id], of) for id, of in runs.items()]
 
@@ -196,8 +200,11 @@ def _read(folder: Path) -> StoredRun:
         raise StoreError(f"{path} is not a valid run: {what}; remove its folder to go on without it") from error
 
 
-def _with_figures(stored: Sequence[StoredRun]) -> dict[str, Run]:
-    """Return the runs with their figures, by id; those that an older edgebench stored without, from their traces."""
+def _with_figures(stored: Sequence[StoredRun], on_unreadable: OnUnreadable | None) -> dict[str, Run]:
+    """Return the runs with their figures, by id; those that an older edgebench stored without, from their traces.
+
+    A run whose trace can't be read raises, or is reported and left out.
+    """
     found = {each.run.id: each.run for each in stored}
     by_process: dict[str, list[StoredRun]] = {}
     for each in stored:
@@ -206,7 +213,9 @@ def _with_figures(stored: Sequence[StoredRun]) -> dict[str, Run]:
             by_process.setdefault(each.run.process, []).append(each)
     for of_process in by_process.values():
         with connect() as connection:
-            timed = [run for _, run in _with_traces(connection, of_process, None)]
+            timed = [run for _, run in _with_traces(connection, of_process, on_unreadable)]
+        for unreadable in {each.run.id for each in of_process} - {run.id for run in timed}:
+            del found[unreadable]
         for run in with_ratios(timed):  # an older edgebench stored other ratios of runs that alternated
             ratios = {**found[run.id].log_ratios, **run.log_ratios}
             found[run.id] = replace(found[run.id], figures=figures_of(run), log_ratios=ratios)

@@ -103,16 +103,19 @@ class Store:
         ]
         return [self.complete(each, on_unreadable) for each in measurements_of(kept, on_unreadable)]
 
-    def measurements_by_figures(self, wanted: Callable[[Subject], bool]) -> list[Measurement]:
+    def measurements_by_figures(
+        self, wanted: Callable[[Subject], bool], *, on_unreadable: OnUnreadable | None = None
+    ) -> list[Measurement]:
         """Return the wanted measurements as far as run.json has them, the oldest first: many, and fast.
 
         Their runs have figures to compare by and no traces; of the measurement itself, latency, throughput and energy
         are None.
 
         Raises:
-            StoreError: a run can't be read.
+            StoreError: a run can't be read; with `on_unreadable`, that is called instead and the run left out.
         """
-        return measurements_by_figures([each for each in self._runs.each() if wanted(each.subject)])
+        kept = [each for each in self._runs.each(on_unreadable) if wanted(each.subject)]
+        return measurements_by_figures(kept, on_unreadable)
 
     def measurement(self, id: str) -> Measurement:
         """Return the measurement with this id, or the one whose id begins so.

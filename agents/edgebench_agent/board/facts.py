@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional
 
 from ..home import Home
+from .identity import machine_hash, serial_hash
 from .kernel_files import boot_id, kilobytes, read_int, read_table, read_text
+from .limits import memory_limit_bytes, usable_millicores
 from .sensors.averaging import read_averaging_ms
 from .sensors.cpufreq import allowed_clocks, cpu_folders
 from .sensors.kernel import read_clocksource
@@ -38,6 +40,7 @@ def _own_facts() -> Dict[str, Any]:
         "python_bits": struct.calcsize("P") * 8,
         "cores": os.cpu_count(),
         "usable_cores": len(os.sched_getaffinity(0)),
+        "usable_core_numbers": sorted(os.sched_getaffinity(0)),
         "kernel": os.uname().release,
         "python": platform.python_version(),
         "python_executable": sys.executable,
@@ -52,6 +55,8 @@ def _facts(home: Home, root: Path) -> Dict[str, Callable[[], Any]]:
         "cpu": lambda: _cpu(root),
         "cpu_features": lambda: _cpu_features(root),
         "memory_bytes": lambda: _memory(root, "MemTotal"),
+        "memory_limit_bytes": lambda: memory_limit_bytes(root),
+        "usable_millicores": lambda: usable_millicores(root),
         "memory_available_bytes": lambda: memory_available(root),
         "swap_bytes": lambda: _memory(root, "SwapTotal"),
         "disk_free_bytes": lambda: _disk_free(home),
@@ -71,6 +76,8 @@ def _facts(home: Home, root: Path) -> Dict[str, Callable[[], Any]]:
         "clocksource": lambda: read_clocksource(root),
         "boot_id": lambda: boot_id(root),
         "power_averaging_ms": lambda: read_averaging_ms(root) or None,
+        "serial_hash": lambda: serial_hash(root),
+        "machine_hash": lambda: machine_hash(root),
         "virtual": lambda: is_virtual(root),
     }
 
