@@ -25,6 +25,7 @@ from typing import TypeVar
 import numpy as np
 
 from benchmarks import speed_verdicts
+from benchmarks.speed_verdicts import MedianRun
 from edgebench.analysis import Contrast, compare_rows, reasons_against, summarise, validate_group, with_ratios
 from edgebench.analysis.comparison import compare
 from edgebench.measure.scheduler import RunScheduler
@@ -61,16 +62,6 @@ class Outcome:
     covers: bool
     log_ratio: float
     runs: int
-
-
-@dataclass(frozen=True, slots=True)
-class MedianRun:
-    """A run reduced to its median, which is all that the ratio needs; always valid."""
-
-    median_ns: float
-    at_s: float
-    valid: bool = True
-    reasons: tuple[str, ...] = ()
 
 
 def session(truth: Truth, seed: int, looks: Sequence[int]) -> Outcome:
