@@ -26,6 +26,7 @@ import numpy as np
 
 from benchmarks import queues, score_verdicts, speed_verdicts, validity
 from benchmarks.sessions import SESSION_HEADERS, rows_of_two_sessions
+from benchmarks.speed_verdicts import MedianRun
 from benchmarks.tables import print_markdown
 from edgebench.analysis import Contrast, compare_rows, reasons_against, summarise, validate_group, with_ratios
 from edgebench.analysis.comparison import compare
@@ -63,16 +64,6 @@ class Outcome:
     covers: bool
     log_ratio: float
     runs: int
-
-
-@dataclass(frozen=True, slots=True)
-class MedianRun:
-    """A run reduced to its median, which is all that the ratio needs; always valid."""
-
-    median_ns: float
-    at_s: float
-    valid: bool = True
-    reasons: tuple[str, ...] = ()
 
 
 def session(truth: Truth, seed: int, looks: Sequence[int]) -> Outcome:

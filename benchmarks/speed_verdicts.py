@@ -12,17 +12,16 @@ import argparse
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field, replace
-from datetime import datetime
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from edgebench.analysis import compare_rows, summarise
-from edgebench.analysis.comparison import Comparison
 from edgebench.measure.scheduler import RunScheduler
+from edgebench.measurement import Subject
 from edgebench.reason import Reason, ReasonCode
 from edgebench.run import Run
-from edgebench.stats import LEVEL, LOOKS, Verdict, estimate_ratio, judge_groups
+from edgebench.stats import LEVEL, LOOKS, MARGIN, Verdict, estimate_ratio, judge_all
 from edgebench.testing import SimulatedBoard, simulated_subject
 from edgebench.testing.simulated_board import Factor
 
@@ -32,6 +31,7 @@ LONGEST = tuple(1.0 if at < 18 else 1.5 for at in range(30))
 SHORTEST = tuple(1.5 if at < 12 else 1.0 for at in range(30))
 _LOST = Reason(ReasonCode.OTHERS_WORKED, "simulated")
 _PARTS = 8
+_COUNT = 210  # inferences of a complete run: seven passes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +49,6 @@ class Case:
     period: int = 3
     inputs: Sequence[float] = field(default=(1.0,))
     complete: bool = False  # complete runs of mixed length and `compare`; else a run is reduced to its median
-    count: int = 210
     #: Of all sessions: the largest share called faster or slower, or the smallest one called slower.
     false_at_most: float | None = None
     slower_at_least: float | None = None
@@ -79,11 +78,25 @@ CASES = (
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What was said in a session, and whether the 95 % interval of latency, uncorrected, has the true ratio."""
+    """What was said in a session, and whether the 95 % interval of latency has the true ratio (of medians only)."""
 
     verdict: str
-    covers: bool
+    covers: bool | None
     half_width: float
+
+
+@dataclass(frozen=True, slots=True)
+class MedianRun:
+    """A run reduced to its median, which is all that the ratio needs."""
+
+    median_ns: float
+    at_s: float
+    reasons: tuple[Reason, ...] = ()
+
+    @property
+    def valid(self) -> bool:
+        """Whether it counts."""
+        return not self.reasons
 
 
 def session(case: Case, seed: int) -> Outcome:
@@ -92,41 +105,43 @@ def session(case: Case, seed: int) -> Outcome:
         seed=seed, inputs=case.inputs, between=0.0, sawtooth=case.sawtooth, sawtooth_runs=case.period
     )
     subjects = [simulated_subject(number, name=f"model-{number}", planned_runs=LOOKS[0]) for number in range(2)]
-    done: dict[str, list[Run]] = {subject.id: [] for subject in subjects}
     random = np.random.default_rng([seed, 1])
+    if case.complete:
+        return _complete_session(case, board, subjects, random, seed)
+    done: dict[str, list[MedianRun]] = {subject.id: [] for subject in subjects}
     lost = set(random.choice(LOOKS[0], case.lost, replace=False).tolist())
+
+    def measure(at: int) -> None:
+        kept, began_s = done[subjects[at].id], board.now_s
+        median_ns = board.median_ns(100, factor=float(np.exp(random.normal(0, case.spreads[at]))))
+        kept.append(MedianRun(median_ns, began_s, (_LOST,) if at and len(kept) in lost else ()))
+
+    RunScheduler(subjects=subjects, done=done, looks=(LOOKS[0],), seed=seed, measure=measure, repeats=False).run()
+    return _of_medians([[run for run in runs if run.valid] for runs in done.values()])
+
+
+def _complete_session(
+    case: Case, board: SimulatedBoard, subjects: Sequence[Subject], random: np.random.Generator, seed: int
+) -> Outcome:
+    done: dict[str, list[Run]] = {subject.id: [] for subject in subjects}
 
     def measure(at: int) -> None:
         kept = done[subjects[at].id]
         effect = float(np.exp(random.normal(0, case.spreads[at])))
-        factor = np.asarray(case.factor if at else 1.0) * effect
-        run = board.run(
-            subjects[at], len(kept), factor=np.broadcast_to(factor, len(case.inputs)).tolist(), count=_count(case)
-        )
-        kept.append(replace(run, reasons=(_LOST,)) if at and len(kept) in lost else run)
+        factors = np.broadcast_to(np.asarray(case.factor if at else 1.0) * effect, len(case.inputs))
+        kept.append(board.run(subjects[at], len(kept), factor=factors.tolist(), count=_COUNT))
 
     RunScheduler(subjects=subjects, done=done, looks=(LOOKS[0],), seed=seed, measure=measure, repeats=False).run()
-    if case.complete:
-        (found,) = compare_rows([summarise(subject, done[subject.id]) for subject in subjects])
-        return _of_comparison(found, case)
-    return _of_medians([[run for run in runs if run.valid] for runs in done.values()])
+    (found,) = compare_rows([summarise(subject, done[subject.id]) for subject in subjects])
+    low, high = found.latency.ci
+    return Outcome(found.outcome, None, float(np.log(high / low)) / 2)
 
 
-def _count(case: Case) -> int:
-    return case.count if case.complete else 60
-
-
-def _of_comparison(found: Comparison, case: Case) -> Outcome:
-    true = float(np.exp(np.log(np.broadcast_to(case.factor, len(case.inputs))).mean()))
-    low, high = found.latency.ci  # of an equivalence the 90 % one: its coverage is not a share of 95 %
-    return Outcome(found.outcome, low <= true <= high, float(np.log(high / low)) / 2)
-
-
-def _of_medians(sides: Sequence[Sequence[Run]]) -> Outcome:
-    figures = [np.array([float(np.median(run.latencies_ns)) for run in runs]) for runs in sides]
-    times = [np.array([datetime.fromisoformat(run.started_at).timestamp() for run in runs]) for runs in sides]
+def _of_medians(sides: Sequence[Sequence[MedianRun]]) -> Outcome:
+    figures = [np.array([run.median_ns for run in runs]) for runs in sides]
+    times = [np.array([run.at_s for run in runs]) for runs in sides]
     estimate = estimate_ratio(*figures, baseline_times=times[0], candidate_times=times[1])
-    ((judged,),) = judge_groups([[estimate]], margin=0.03, level=LEVEL)
+    (judged,) = judge_all([estimate], margin=MARGIN, level=LEVEL)
     words = {Verdict.LOWER: "faster", Verdict.HIGHER: "slower"}
     low, high = estimate.interval(LEVEL)
     verdict = words.get(judged.verdict, str(judged.verdict))
@@ -138,16 +153,8 @@ def _sessions(work: tuple[Case, int, int]) -> list[Outcome]:
     return [session(case, seed) for seed in range(first, first + count)]
 
 
-HEADERS = (
-    "models",
-    "slower %",
-    "faster %",
-    "equivalent %",
-    "inconclusive %",
-    "interval covers %",
-    "half width %",
-    "must hold",
-)
+_WORDS = ("slower", "faster", "equivalent", "inconclusive")
+HEADERS = ("models", *(f"{word} %" for word in _WORDS), "interval covers %", "half width %", "must hold")
 
 
 def rows(pool: ProcessPoolExecutor, sessions: int) -> Iterator[list[str]]:
@@ -156,16 +163,13 @@ def rows(pool: ProcessPoolExecutor, sessions: int) -> Iterator[list[str]]:
         each = -(-sessions // _PARTS // (10 if case.complete else 1))
         work = [(case, 1_000_000 + part * each, each) for part in range(_PARTS)]
         found = [outcome for part in pool.map(_sessions, work) for outcome in part]
-        share = {
-            word: np.mean([one.verdict == word for one in found])
-            for word in ("slower", "faster", "equivalent", "inconclusive")
-        }
+        share = {word: float(np.mean([one.verdict == word for one in found])) for word in _WORDS}
         yield [
             case.name,
             *(f"{100 * value:.1f}" for value in share.values()),
             "" if case.complete else f"{100 * np.mean([one.covers for one in found]):.1f}",
             f"{100 * np.median([one.half_width for one in found]):.2f}",
-            _must_hold(case, float(share["slower"]), float(share["slower"] + share["faster"])),
+            _must_hold(case, share["slower"], share["slower"] + share["faster"]),
         ]
 
 

@@ -34,7 +34,7 @@ _LAST_PASS_S = 60.0
 
 
 class Scenario(StrEnum):
-    """How inferences follow each other; the scenarios of MLPerf Inference."""
+    """How inferences follow each other, under MLPerf Inference's names for its scenarios."""
 
     SINGLE_STREAM = "single-stream"  # the next query starts when the last has ended; latency
     MULTI_STREAM = "multi-stream"  # the same, each query of several samples at once (a batch); latency of the query

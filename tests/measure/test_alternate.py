@@ -135,7 +135,7 @@ def test_the_command_reports_no_memory_of_a_shared_process_and_gives_the_verdict
     text = " ".join(done.stdout.split())
     assert "alternating: memory and energy are not reported, because the models share one process" in text
     assert "take longer for the model that comes first" in text
-    assert done.returncode == 4 or "2 + 2 runs, alternating)" in text
+    assert done.returncode == 4 or "2 + 2 runs, alternating" in text
     alone = command(tmp_path, "profile", "--alternate", "--model", files[0])
     assert alone.returncode == 2
     assert "has nothing to alternate with" in alone.stderr

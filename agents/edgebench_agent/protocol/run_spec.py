@@ -70,7 +70,7 @@ class RunSpec:
     max_duration_ns: int = checked(is_integer(1))
     lease_ns: int = checked(is_integer(1_000_000_000))  # the run ends after so long without a renewal
     choices: int = checked(is_integer(1, 1 << 10), default=1)
-    #: As MLPerf Inference defines them. `server`: Poisson arrivals at `rate_mhz` (queries per 1000 s), from `seed`.
+    #: Under MLPerf Inference's names. `server`: Poisson arrivals at `rate_mhz` (queries per 1000 s), from `seed`.
     scenario: str = checked(is_one_of("single-stream", "multi-stream", "offline", "server"), default="single-stream")
     rate_mhz: int = checked(is_integer(0, 1_000_000_000), default=0)
     seed: int = checked(is_integer(), default=0)
