@@ -109,6 +109,7 @@ class DeviceFacts(_Facts):
     memory_shared_with_gpu: bool | None = None
     clocksource: str | None = None
     boot_id: str | None = None
+    virtual: bool | None = None  # whether it is a virtual machine
     name: str | None = None
     profile: str | None = None
     runtime: str | None = None
