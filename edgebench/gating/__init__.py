@@ -10,10 +10,10 @@ from __future__ import annotations
 from edgebench.gating.accept import accept_baseline
 from edgebench.gating.baseline import Baseline
 from edgebench.gating.budgets import Budget, read_budgets
-from edgebench.gating.run import gate
 from edgebench.gating.history import GateHistory, HistoryPoint, gate_history
 from edgebench.gating.result import BudgetResult, GateResult, GateSession, GateSide
 from edgebench.gating.rules import LOOK_ALPHA, LOOKS, GateVerdict
+from edgebench.gating.run import gate
 
 __all__ = [
     "LOOKS",

@@ -113,10 +113,8 @@ def _absolute(found: BudgetResult) -> str:
         case GateVerdict.PASS:
             return f"passed: {title} {value}{bound} is within {limit}"
         case GateVerdict.FAIL:
-            twice = (
-                f" in two sessions ({value}, {shown(found.repeated, found.unit)})" if found.repeated else f" ({value})"
-            )
-            return f"failed: {title} is above {limit}{twice}"
+            again = f", {shown(found.repeated, found.unit)}" if found.repeated is not None else ""
+            return f"failed: {title} is above {limit}{' in two sessions' if again else ''} ({value}{again})"
         case _:
             return f"undecided: {title} {value}{bound} is too near to {limit}"
 

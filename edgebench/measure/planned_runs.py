@@ -109,7 +109,7 @@ class _PlannedRuns:
         return spare_s is None or spare_s >= (self._timetable.run_s(index) or 0.0)
 
     def _is_decided(self) -> bool:
-        """Whether the session's own rule, else every comparison of a workload's first row with the others, is decided."""
+        """Whether the session's own rule, or else every comparison with the first row of its workload, is decided."""
         measured = [summarise(cell.subject, self._recorder.runs_of(cell)) for cell in self._cells]
         if self._session.is_decided is not None:
             return self._session.is_decided(measured)
