@@ -35,6 +35,7 @@ class BaselineDevice:
     runtime: str | None = None
     runtime_version: str | None = None
     virtual: bool | None = None
+    serial_hash: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,6 +141,7 @@ def baseline_of(
             runtime=device.runtime,
             runtime_version=device.runtime_version,
             virtual=is_virtual(device),
+            serial_hash=getattr(device, "serial_hash", None),
         ),
         workload={key: value for key, value in subject.workload.items() if key != "alternating"},
         label=subject.label,

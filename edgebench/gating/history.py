@@ -20,7 +20,7 @@ from edgebench.stats.change_points import change_points
 from edgebench.store import Store
 
 #: What makes it the same board.
-_IDENTITY = ("model", "arch", "cpu", "cores", "memory_bytes")
+_IDENTITY = ("model", "arch", "cpu", "cores", "memory_bytes", "serial_hash")
 #: A gap is longer than this, and than so many times the usual distance of two gates.
 _GAP = timedelta(days=7)
 _GAP_TIMES = 5
@@ -158,7 +158,7 @@ def _rows(values: Mapping[str, Any], *, where: str) -> list[_Row]:
     stored = from_plain(_StoredGate, values, where=where, error=StoreError, allow_unknown=True)
     if stored.anchor is None:
         return []
-    board = ", ".join(str(stored.device[name]) for name in _IDENTITY if stored.device.get(name) is not None)
+    board = ", ".join(_shown(name, stored.device[name]) for name in _IDENTITY if stored.device.get(name) is not None)
     return [
         _Row(
             device=str(stored.device.get("name")),
@@ -179,6 +179,18 @@ def _rows(values: Mapping[str, Any], *, where: str) -> list[_Row]:
         for budget in stored.anchor.budgets
         if budget.ratio is not None
     ]
+
+
+def _shown(name: str, value: object) -> str:
+    match name, value:
+        case "memory_bytes", int():
+            return f"{value / 1e9:.1f} GB"
+        case "cores", _:
+            return f"{value} cores"
+        case "serial_hash", _:
+            return f"serial {str(value)[:8]}"
+        case _:
+            return str(value)
 
 
 def _history(rows: Sequence[_Row], every: Sequence[Sequence[_Row]], *, changes: bool) -> GateHistory:

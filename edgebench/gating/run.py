@@ -292,4 +292,5 @@ def _device(measured: Measurement) -> Mapping[str, Any]:
     """Return the board's name and what tells it from another one of that name."""
     device = measured.subject.device
     names = ("name", "model", "arch", "cpu", "cores", "memory_bytes", "runtime", "runtime_version")
-    return {name: getattr(device, name) for name in names} | {"virtual": is_virtual(device)}
+    known = {name: getattr(device, name) for name in names}
+    return known | {"virtual": is_virtual(device), "serial_hash": getattr(device, "serial_hash", None)}

@@ -5,6 +5,7 @@
   not by their difference leaves the error rates of the looks as they are.
 - Memory and energy are of a process that one model has to itself: where models alternate, they get an interleaved
   session.
+- A look that finds a slowdown below the margin does not end the session: more runs may show that it is within it.
 - What fails is measured again in a new session, with the files read anew. Only a second failure counts.
 """
 
@@ -179,7 +180,7 @@ def _count(lines: int) -> str:
 
 @dataclass(slots=True, kw_only=True)
 class _Looks:
-    """The looks at one session: a line keeps what the first look that decided it said."""
+    """The looks at one session: a line keeps what the first look that decided it, or else the last one, said."""
 
     lines: Sequence[Line]
     names: Mapping[Role, str]
@@ -191,13 +192,18 @@ class _Looks:
         self.count += 1
         for line in self.lines:
             known = self.results.get(line)
-            if known is None or known.result is GateVerdict.UNDECIDED:
+            if known is None or _is_open(known):
                 found = judge_line(line, sides[line.label], names=self.names, alpha=self.alpha)
                 if found is not None:
                     self.results[line] = found
 
     @property
     def is_decided(self) -> bool:
-        return all(
-            line in self.results and self.results[line].result is not GateVerdict.UNDECIDED for line in self.lines
-        )
+        return all(line in self.results and not _is_open(self.results[line]) for line in self.lines)
+
+
+def _is_open(found: BudgetResult) -> bool:
+    """Whether more runs may say something else: a slowdown smaller than the margin may yet be shown to be within it."""
+    if found.result is GateVerdict.FAIL and found.ratio is not None and found.margin is not None:
+        return found.ratio < 1 + found.margin
+    return found.result is GateVerdict.UNDECIDED
