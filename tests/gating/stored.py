@@ -7,16 +7,17 @@ from pathlib import Path
 
 from edgebench import Store
 from edgebench.artifact import Artifact, ArtifactFile, Format, hash_file
-from edgebench.gating.budgets import Budget
 from edgebench.gating.metrics import Metric
 from edgebench.gating.result import BudgetResult, GateResult, GateSession, GateSide
-from edgebench.gating.rules import GateVerdict
-from tests.sample_runs import MS, run, subject
+from edgebench.gating.rules import GateVerdict, together
+from edgebench.gating.sentences import gate_sentence
+from tests.sample_runs import MS, run, subject, trace
 
 
 def add(store: Store, file: Path, *, session: str = "20260101T000000-aaaaaa", number: int = 0, **changes: object) -> str:
     """Keep a measurement of a file, on this machine; return its id. `changes`: of its Subject."""
-    file.write_bytes(file.read_bytes() if file.is_file() else file.name.encode())
+    if not file.is_file():
+        file.write_bytes(file.name.encode())
     artifact = Artifact(
         format=Format.ONNX,
         files=(ArtifactFile(name=file.name, sha256=hash_file(file), bytes=file.stat().st_size),),
@@ -29,7 +30,7 @@ def add(store: Store, file: Path, *, session: str = "20260101T000000-aaaaaa", nu
         id=f"{session}-{number:03d}",
     )
     of = replace(of, **changes)  # type: ignore[arg-type]
-    store.add_runs([(of, run(f"{of.id}-{at:03d}-0000", [10 * MS] * 20)) for at in range(of.planned_runs)])
+    store.add_runs([(of, run(of, at, trace([10 * MS] * 20))) for at in range(of.planned_runs)])
     return of.id
 
 
@@ -56,9 +57,6 @@ def found(result: str = "pass", **changes: object) -> BudgetResult:
 
 def gate_result(*budgets: BudgetResult, anchored: tuple[BudgetResult, ...] = (), **changes: object) -> GateResult:
     """Return a result of these budgets."""
-    from edgebench.gating.rules import together
-    from edgebench.gating.sentences import gate_sentence
-
     side = GateSide(name="main", variant="xnli", format="onnx-int8", artifact_sha256="a" * 64, bytes=1000)
     candidate = replace(side, name="new", variant="new", artifact_sha256="b" * 64)
     result = GateResult(
@@ -84,6 +82,3 @@ def gate_result(*budgets: BudgetResult, anchored: tuple[BudgetResult, ...] = (),
         anchor_budgets=anchored,
     )
     return replace(result, **changes)  # type: ignore[arg-type]
-
-
-__all__ = ["Budget", "add", "found", "gate_result"]
