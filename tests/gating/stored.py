@@ -14,7 +14,9 @@ from edgebench.gating.sentences import gate_sentence
 from tests.sample_runs import MS, run, subject, trace
 
 
-def add(store: Store, file: Path, *, session: str = "20260101T000000-aaaaaa", number: int = 0, **changes: object) -> str:
+def add(
+    store: Store, file: Path, *, session: str = "20260101T000000-aaaaaa", number: int = 0, **changes: object
+) -> str:
     """Keep a measurement of a file, on this machine; return its id. `changes`: of its Subject."""
     if not file.is_file():
         file.write_bytes(file.name.encode())

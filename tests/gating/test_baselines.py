@@ -113,9 +113,7 @@ def test_what_is_not_valid_or_can_not_be_measured_again_is_no_baseline(store: St
 # --- bad input: one line, the right exit code -----------------------------------------------------------------------
 
 
-def test_without_a_baseline_the_gate_says_how_to_accept_one(
-    store: Store, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_without_a_baseline_the_gate_says_how_to_accept_one(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
     code, line = gate(capsys=capsys)
     assert code == 2
     assert "no accepted baseline on local; try: edgebench gate accept ID" in line
@@ -177,9 +175,7 @@ def test_a_baseline_file_that_is_missing_foreign_or_newer(
         read_baseline(work / "cut.json")
 
 
-def test_a_store_of_a_newer_version_is_refused(
-    store: Store, work: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_store_of_a_newer_version_is_refused(store: Store, work: Path, capsys: pytest.CaptureFixture[str]) -> None:
     id = add(store, work / "old.onnx")
     accept_baseline(id, store=store)
     for path in (*(store.folder / "baselines").iterdir(), *(store.folder / "runs").glob("*/run.json")):
@@ -195,9 +191,7 @@ def test_texts_must_be_given_again(store: Store, work: Path) -> None:
     with pytest.raises(ConfigError, match="only their hash is kept"):
         edgebench.gate(work / "old.onnx", baseline=id, store=store)
     with pytest.raises(NotComparable, match="another workload"):
-        edgebench.gate(
-            work / "old.onnx", baseline=id, store=store, workloads=[edgebench.Workload(texts=("a", "b"))]
-        )
+        edgebench.gate(work / "old.onnx", baseline=id, store=store, workloads=[edgebench.Workload(texts=("a", "b"))])
 
 
 def test_github_outside_of_github_is_refused(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
