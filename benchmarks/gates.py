@@ -31,8 +31,8 @@ LABEL = "128 tok"
 class GateTruth:
     """A board, and the true latencies of the sides relative to the baseline.
 
-    `placement`: sd between sessions of the ratio of two files, for where each lies in memory. `is_virtual`: what the board says. `can_alternate` False:
-    always interleaved. Others: as for SimulatedBoard.
+    `placement`: sd between sessions of the ratio of two files, for where each lies in memory. `is_virtual`: what the
+    board says. `can_alternate` False: always interleaved. Others: as for SimulatedBoard.
     """
 
     candidate: float = 1.0

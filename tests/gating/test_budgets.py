@@ -144,7 +144,7 @@ def test_scores_of_the_very_files_are_held_against_each_other(sides: tuple[Measu
     rows[1] = row(new, 68.0, new.artifact.sha256)
     (found,) = judge_scores(budget, *sides, rows, [], against="main")
     assert found.result is GateVerdict.FAIL
-    with pytest.raises(NotValid, match="newer .* has none"):
+    with pytest.raises(NotValid, match=r"newer .* has none"):
         judge_scores(budget, *sides, rows[:1], [], against="main")
     with pytest.raises(NotValid, match="has none on tydiqa"):
         judge_scores(replace(budget, task="tydiqa"), *sides, rows, [], against="main")

@@ -61,8 +61,8 @@ def hostile() -> GateResult:
         (
             [found()],
             (),
-            "passed: not slower than main by 3 % or more (ratio 1.002, 98.1 % upper bound 1.011; baseline measured again, "
-            "alternating, 6 + 6 runs; a slowdown of 1.6 % would have been seen)",
+            "passed: not slower than main by 3 % or more (ratio 1.002, 98.1 % upper bound 1.011; baseline measured "
+            "again, alternating, 6 + 6 runs; a slowdown of 1.6 % would have been seen)",
         ),
         ([FAILED], (), "failed: slower in two sessions (1.052, 1.049; 98.1 % 1.041 to 1.063)"),
         ([OPEN], (), "undecided: 0.97 to 1.09 after 20 + 20 runs; only a slowdown of 9 % would have been seen"),

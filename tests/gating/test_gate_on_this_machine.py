@@ -99,8 +99,10 @@ def test_a_model_against_itself_from_the_command_line(
     ]
     with pytest.raises(SystemExit) as ended:
         main(
-            ["gate", "--baseline", id, "--model", "tiny", "--min-count", "5", "--min-duration", "0", "--github"]
-            + [*files, "--store", "store", "--json", "-"]
+            [
+                *("gate", "--baseline", id, "--model", "tiny", "--min-count", "5", "--min-duration", "0"),
+                *("--github", *files, "--store", "store", "--json", "-"),
+            ]
         )
     shown = capsys.readouterr()
     document = json.loads(shown.out)
