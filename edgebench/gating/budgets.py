@@ -133,7 +133,7 @@ def fitting_budgets(
     ]
     if not fitting:
         raise ConfigError(
-            f"no budget is for {', '.join(labels)} on {device}; add a [[gate.budget]] that names neither device nor workload"
+            f"no budget is for {', '.join(labels)} on {device}; add a [[gate.budget]] without device and workload"
         )
     if margin is None:
         return fitting
