@@ -25,11 +25,13 @@ from typing import TypeVar
 import numpy as np
 
 from benchmarks import queues, score_verdicts, speed_verdicts, validity
+from benchmarks.gates import GATE_ROWS, QUIET, GateTruth, creeping_commits, gate_verdict
 from benchmarks.sessions import SESSION_HEADERS, rows_of_two_sessions
 from benchmarks.speed_verdicts import MedianRun
 from benchmarks.tables import print_markdown
 from edgebench.analysis import Contrast, compare_rows, reasons_against, summarise, validate_group, with_ratios
 from edgebench.analysis.comparison import compare
+from edgebench.gating import GateVerdict
 from edgebench.measure.scheduler import RunScheduler
 from edgebench.measurement import Subject
 from edgebench.run import Run
@@ -278,6 +280,46 @@ def rows_with_neighbours(pool: ProcessPoolExecutor, sessions: int) -> Iterator[l
             yield [way, *_row(found, truth, looks), f"{100 * (1 - len(found) / len(said)):.1f}"]
 
 
+GATE_HEADERS = ("gate", "fail %", "pass %", "undecided %", "must hold")
+
+
+def _gates(work: tuple[GateTruth, int, int]) -> list[GateVerdict]:
+    truth, first, count = work
+    return [gate_verdict(truth, seed) for seed in range(first, first + count)]
+
+
+def _creeping(work: tuple[GateTruth, int, int]) -> list[int | None]:
+    truth, first, count = work
+    return [creeping_commits(truth, seed) for seed in range(first, first + count)]
+
+
+def _parts_of(truth: GateTruth, gates: int) -> list[tuple[GateTruth, int, int]]:
+    each = -(-gates // 8)
+    return [(truth, part * each, each) for part in range(8)]
+
+
+def rows_of_gates(pool: ProcessPoolExecutor, gates: int) -> Iterator[list[str]]:
+    """Simulate complete gates: the same file, one that is slower, and one exactly at the margin."""
+    for name, truth, least_fail, most_fail, least_pass in GATE_ROWS:
+        found = [verdict for part in pool.map(_gates, _parts_of(truth, gates)) for verdict in part]
+        shares = [100 * sum(each is verdict for each in found) / len(found) for verdict in GateVerdict]
+        by_verdict = dict(zip(GateVerdict, shares, strict=True))
+        wanted = [
+            *([f"fail >= {least_fail:g}"] if least_fail else []),
+            *([f"fail <= {most_fail:g}"] if most_fail < 100 else []),
+            *([f"pass >= {least_pass:g}"] if least_pass else []),
+        ]
+        order = (GateVerdict.FAIL, GateVerdict.PASS, GateVerdict.UNDECIDED)
+        yield [name, *(f"{by_verdict[verdict]:.1f}" for verdict in order), ", ".join(wanted)]
+
+
+def creeping_sentence(pool: ProcessPoolExecutor, series: int) -> str:
+    """Say at which of ten commits of +1 % the gate first fails against the anchor."""
+    found = [commit for part in pool.map(_creeping, _parts_of(QUIET, series)) for commit in part]
+    counts = {commit: found.count(commit) for commit in sorted(set(found), key=lambda each: each or 99)}
+    return f"ten commits of +1 %: first failure at commit {counts} of {len(found)} series"
+
+
 HEADERS = (
     "between",
     "margin",
@@ -380,6 +422,8 @@ def main() -> None:
     parser.add_argument("--whole-sessions", type=int, default=200)
     parser.add_argument("--swung-sessions", type=int, default=2000)
     parser.add_argument("--two-sessions", type=int, default=1000)
+    parser.add_argument("--gates", type=int, default=1000)
+    parser.add_argument("--only-gates", action="store_true")
     parser.add_argument("--throttled-runs", type=int, default=4000)
     parser.add_argument("--tuned-sessions", type=int, default=5000)
     parser.add_argument("--queues", type=int, default=1000)
@@ -388,6 +432,11 @@ def main() -> None:
     options = parser.parse_args()
     began = time.monotonic()
     with ProcessPoolExecutor(os.cpu_count()) as pool:
+        print_markdown(GATE_HEADERS, rows_of_gates(pool, options.gates))
+        print(f"\n{creeping_sentence(pool, -(-options.gates // 10))}")
+        print(f"{options.gates} gates a row, margin 3 %, {time.monotonic() - began:.0f} s\n")
+        if options.only_gates:
+            return
         print_markdown(HEADERS, rows_of_sessions(pool, options.sessions))
         print(f"\n{options.sessions} sessions a row, {time.monotonic() - began:.0f} s\n")
         print_markdown(HEADERS, rows_of_several(pool, options.sessions // 5))

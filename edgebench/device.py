@@ -224,7 +224,7 @@ def read_devices(path: Path) -> dict[str, Device]:
         ConfigError: the file is not TOML, or has an unknown or ill-typed key.
     """
     values = read_toml(path)
-    refuse_unknown_keys(values, {"device"}, where=str(path))
+    refuse_unknown_keys(values, {"device", "gate"}, where=str(path))  # the budgets: see edgebench.gating
     tables = values.get("device", {})
     if not isinstance(tables, dict):
         raise ConfigError(f"{path}: [device.NAME] tables expected")

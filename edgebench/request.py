@@ -42,6 +42,8 @@ class Request:
         seed: of the order of runs; None: drawn when the session begins, and kept with it.
         cold: also start each cell once with its files out of the page cache.
         alternate: measure the models in one process, one inference of each in turn.
+        planned_looks: after how many runs of each cell the data are examined, ascending; None: after `plan.runs`, or as
+            `until_decided` says.
 
     Raises:
         ConfigError: fields contradict each other.
@@ -67,6 +69,7 @@ class Request:
     seed: int | None = None
     cold: bool = True
     alternate: bool = False
+    planned_looks: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         for format in self.formats:
@@ -130,6 +133,8 @@ class Request:
     @property
     def looks(self) -> tuple[int, ...]:
         """After how many runs of each cell the comparisons are made."""
+        if self.planned_looks:
+            return self.planned_looks
         fitting = tuple(runs for runs in LOOKS if self.most_runs is None or runs <= self.most_runs)
         return fitting if self.until_decided and fitting else (self.plan.runs,)
 

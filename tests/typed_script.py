@@ -145,6 +145,20 @@ def compares(measurements: list[edgebench.Measurement], store: edgebench.Store) 
     print([reason.text for reason in reasons if reason.code is edgebench.ReasonCode.THROTTLED])
 
 
+def gates(store: edgebench.Store) -> None:
+    """`edgebench gate`, `gate accept` and `history`."""
+    main_branch: edgebench.Baseline = edgebench.accept_baseline("20250101T120000-1a2b3c-000", store=store, name="main")
+    budgets: tuple[edgebench.Budget, ...] = edgebench.read_budgets()
+    result: edgebench.GateResult = edgebench.gate(
+        "runs/xnli-new", baseline="last", device="pi4", budgets=budgets, store=store, on_event=listen
+    )
+    failing: list[edgebench.BudgetResult] = [
+        each for each in result.budgets if each.result is edgebench.GateVerdict.FAIL
+    ]
+    histories: list[edgebench.GateHistory] = edgebench.gate_history("pi4", store=store)
+    print(main_branch.artifact.sha256, result.sentence, failing, [history.levels for history in histories])
+
+
 def studies(store: edgebench.Store) -> None:
     """`edgebench study`."""
     study: edgebench.Study = edgebench.read_study(Path("STUDY.toml"))
@@ -162,6 +176,7 @@ def main() -> None:
     try:
         compares(profiles(devices(), store), store)
         scores(exports(), store)
+        gates(store)
         studies(store)
     except edgebench.EdgebenchError as error:
         print(error)

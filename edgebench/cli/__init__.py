@@ -19,6 +19,8 @@ COMMANDS = {
     "evaluate": ("edgebench.cli.evaluate", "Answer XTREME-R's tasks on a board, and score the answers."),
     "scores": ("edgebench.cli.scores", "XTREME-R: score predictions, import scores of other tools, show."),
     "compare": ("edgebench.cli.compare", "Two measurements: faster, slower or the same?"),
+    "gate": ("edgebench.cli.gate", "Hold a candidate against a baseline that is measured again, for CI."),
+    "history": ("edgebench.cli.history", "Ratios to the anchor over time, with change points."),
     "study": ("edgebench.cli.study", "A matrix of variants, devices and workloads: run, status, report."),
     "device": ("edgebench.cli.device", "Boards: list, add, set up, check, clean."),
     "runs": ("edgebench.cli.runs", "What is stored: list, show, export, resume."),

@@ -224,7 +224,7 @@ def command(
         truncate=truncate,
         affinity=tuple(whole_numbers(cores, "--cores")) or None,
     )
-    workloads = _workloads(shape, seq_len, lang, texts, batch, threads)
+    workloads = requested_workloads(shape, seq_len, lang, texts, batch, threads)
     wanted = tuple(parse_format(name) for name in parts(formats))
     if host is not None and len(devices) > 1:
         raise UsageError("--host gives one address, but several --device were named")
@@ -356,7 +356,7 @@ def _bound(kind: Scenario, qps: float | None, find_qps: bool, latency_bound_ms: 
     return latency_bound_ms
 
 
-def _workloads(
+def requested_workloads(
     shape: Workload, seq_len: int | None, lang: str | None, texts: Path | None, batch: int | None, threads: str | None
 ) -> list[Workload]:
     """Return one workload for each language and number of threads."""

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from edgebench.board import BoardPower, RemoteAgent, managed_power, open_leased_agent
 from edgebench.events import Began, LogMessage, OnEvent
 from edgebench.export import cache_folder, tflite_runtime_python
+from edgebench.measurement import Measurement
 from edgebench.request import Request, request_to_json
 from edgebench.store import Store
+
+#: Whether the measurements so far, one for each cell, end a session at one of its planned looks.
+IsDecided = Callable[[Sequence[Measurement]], bool]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -18,7 +22,7 @@ class Session:
     """What every step of a session needs.
 
     `request` is replaced once where its plan is reduced to fit a budget. `started_s`: on time.monotonic's clock; a
-    budget counts from there.
+    budget counts from there. `is_decided`: asked at each look, if there are several; None: the comparisons decide.
     """
 
     id: str
@@ -28,6 +32,7 @@ class Session:
     agent: RemoteAgent
     power: BoardPower
     started_s: float
+    is_decided: IsDecided | None = None
 
     def begin(self) -> None:
         """Store the request: from here on there is something to resume."""
@@ -44,7 +49,15 @@ class Session:
 
 
 @contextmanager
-def open_session(id: str, request: Request, store: Store, *, started_s: float, on_event: OnEvent) -> Iterator[Session]:
+def open_session(
+    id: str,
+    request: Request,
+    store: Store,
+    *,
+    started_s: float,
+    on_event: OnEvent,
+    is_decided: IsDecided | None = None,
+) -> Iterator[Session]:
     """Lease the request's board for a session; its power settings are restored and the lease released at the end.
 
     Raises:
@@ -62,7 +75,14 @@ def open_session(id: str, request: Request, store: Store, *, started_s: float, o
         managed_power(agent, is_wanted="power" in request.tune, on_event=on_event) as power,
     ):
         yield Session(
-            id=id, request=request, store=store, on_event=on_event, agent=agent, power=power, started_s=started_s
+            id=id,
+            request=request,
+            store=store,
+            on_event=on_event,
+            agent=agent,
+            power=power,
+            started_s=started_s,
+            is_decided=is_decided,
         )
 
 

@@ -118,8 +118,10 @@ class _PlannedRuns:
         return spare_s is None or spare_s >= (self._timetable.run_s(index) or 0.0)
 
     def _is_decided(self) -> bool:
-        """Whether every comparison of the first row of each workload with the others is decided."""
+        """Whether the session's own rule, or else every comparison with the first row of its workload, is decided."""
         measured = [summarise(cell.subject, self._recorder.runs_of(cell)) for cell in self._cells]
+        if self._session.is_decided is not None:
+            return self._session.is_decided(measured)
         compared = compare_rows(measured, margin=self._session.request.margin)
         for comparison in compared:
             self._session.log(comparison.verdict)

@@ -13,7 +13,7 @@ from edgebench.analysis import summarise
 from edgebench.artifact import Format, parse_format
 from edgebench.device import Device, find_device
 from edgebench.events import OnEvent, ignore
-from edgebench.measure.context import open_session
+from edgebench.measure.context import IsDecided, open_session
 from edgebench.measure.deploy import deploy
 from edgebench.measure.gain import measure_gain
 from edgebench.measure.preparation import prepare
@@ -90,13 +90,20 @@ def profile(
 
 
 def profile_all(
-    request: Request, *, store: Store, scores: Sequence[ScoreRow] = (), on_event: OnEvent = ignore
+    request: Request,
+    *,
+    store: Store,
+    scores: Sequence[ScoreRow] = (),
+    on_event: OnEvent = ignore,
+    is_decided: IsDecided | None = None,
 ) -> list[Measurement]:
     """Measure every cell (model, format and workload) of a request in one session, with interleaved runs.
 
     Args:
         scores: XTREME-R scores to attach to the measurements, see `read_scores`.
         on_event: receives progress, see `edgebench.events`.
+        is_decided: called with the measurements so far at each of several planned looks; True ends the session. None:
+            it ends when every comparison with the first cell is decided.
 
     Returns:
         One Measurement for each cell, in the request's order; of a tuned session, then the board as found and the
@@ -108,7 +115,7 @@ def profile_all(
     """
     id = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
     seeded = request if request.seed is not None else replace(request, seed=secrets.randbelow(1 << 32))
-    return _measure_session(id, seeded, store, scores, on_event, is_resumed=False)
+    return _measure_session(id, seeded, store, scores, on_event, is_resumed=False, is_decided=is_decided)
 
 
 def resume(
@@ -132,13 +139,20 @@ def resume(
 
 
 def _measure_session(
-    id: str, request: Request, store: Store, scores: Sequence[ScoreRow], on_event: OnEvent, *, is_resumed: bool
+    id: str,
+    request: Request,
+    store: Store,
+    scores: Sequence[ScoreRow],
+    on_event: OnEvent,
+    *,
+    is_resumed: bool,
+    is_decided: IsDecided | None = None,
 ) -> list[Measurement]:
     started_s = time.monotonic()
     store.check_writable()
     prepared = prepare(request, on_event)
     report_unused_scores(scores, [row.variant for row in prepared], on_event)
-    with open_session(id, request, store, started_s=started_s, on_event=on_event) as session:
+    with open_session(id, request, store, started_s=started_s, on_event=on_event, is_decided=is_decided) as session:
         cells = deploy(session, prepared)
         done = stored_runs(store, id, cells) if is_resumed else {}
         session.begin()

@@ -11,6 +11,16 @@ from edgebench.report.details import details_of, list_of_measurements
 from edgebench.report.evaluation import evaluation_parts
 from edgebench.report.extra_tables import tables_below
 from edgebench.report.formats import formats_table
+from edgebench.report.gate import (
+    code_quality,
+    gate_markdown,
+    gate_parts,
+    github_annotations,
+    history_parts,
+    junit_error,
+    junit_xml,
+    openmetrics,
+)
 from edgebench.report.layout import add_plain_row, plain_table
 from edgebench.report.scores import folder_parts, rows_parts
 from edgebench.report.study import status_parts, study_markdown, study_parts
@@ -18,13 +28,21 @@ from edgebench.report.table import measurement_table
 
 __all__ = [
     "add_plain_row",
+    "code_quality",
     "comparison_parts",
     "details_of",
     "evaluation_parts",
     "folder_parts",
     "formats_table",
+    "gate_markdown",
+    "gate_parts",
+    "github_annotations",
+    "history_parts",
+    "junit_error",
+    "junit_xml",
     "list_of_measurements",
     "measurement_table",
+    "openmetrics",
     "overhead_findings",
     "plain_table",
     "rows_parts",

@@ -60,8 +60,8 @@ def test_a_wrong_request_is_one_line_and_exit_code_2(
 
 
 def test_what_is_named_twice_is_measured_once() -> None:
-    from edgebench.cli.profile import _workloads
+    from edgebench.cli.profile import requested_workloads
     from edgebench.workload import Workload
 
-    workloads = _workloads(Workload(), None, "en,sw,en,", None, 1, "1,2,1")
+    workloads = requested_workloads(Workload(), None, "en,sw,en,", None, 1, "1,2,1")
     assert [(each.lang, each.threads) for each in workloads] == [("en", 1), ("en", 2), ("sw", 1), ("sw", 2)]

@@ -186,6 +186,8 @@ def parse(line: str, place: str) -> None:
     command: click.Command | None = edgebench_command
     context = click.Context(edgebench_command, info_name="edgebench")
     while isinstance(command, click.Group):
+        if command.invoke_without_command and not (words and words[0] in command.commands):
+            break  # a command that has others below it: `gate` and `gate accept`
         if not words:
             return  # a group alone shows its help
         name, *words = words
