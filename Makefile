@@ -1,11 +1,12 @@
 # The two commands of the README are `make profile` and `make test`; both build what they need.
 PYTHON ?= python3
 BIN := .venv/bin
-# Tests run side by side, a file's in one process, files with slow tests first (tests/conftest.py).
-JOBS ?= 2
+# Tests run side by side, a file's in one process, files with slow tests first (tests/conftest.py). They wait a lot, so
+# that three at a time keep two cores busy.
+JOBS ?= 3
 PYTEST := $(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: venv profile test test-fast test-openssh test-arm64 check docs bench bench-large clean
+.PHONY: venv profile test test-fast test-long test-openssh test-arm64 check docs bench bench-large clean
 
 venv: .venv/.complete
 
@@ -21,11 +22,15 @@ profile: venv
 	$(BIN)/edgebench profile
 
 test: venv
-	$(PYTEST) -m 'not openssh and not arm64'
+	$(PYTEST) -m 'not long and not openssh and not arm64'
 
 # For work in between: no export, no SSH server.
 test-fast: venv
-	$(PYTEST) -m 'not slow and not openssh and not arm64'
+	$(PYTEST) -m 'not slow and not long and not openssh and not arm64'
+
+# What takes longest: every head to TFLite, searches, tuning, real setups, interrupted sessions. CI runs it, too.
+test-long: venv
+	$(PYTEST) -m 'long and not openssh and not arm64'
 
 test-openssh: venv
 	$(BIN)/pytest -m openssh

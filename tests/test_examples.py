@@ -11,6 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 
+@pytest.mark.long
 def test_the_python_example_runs_as_it_is(tiny_onnx: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EDGEBENCH_HOME", str(tmp_path / "board"))
     monkeypatch.setenv("EDGEBENCH_CACHE", str(tiny_onnx.parents[2]))  # the reference model is exported there already

@@ -80,6 +80,7 @@ def link_requirements(
         link_requirements(required, requirement.extras, packages, done=done)
 
 
+@pytest.mark.long
 def test_a_wheel_measures_with_what_it_requires(
     environment: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -86,6 +86,7 @@ def test_a_board_that_stays_taken_is_one_clear_line(ssh_board: SshBoard) -> None
     assert see_lease(device) == FREE  # and nobody waits any more
 
 
+@pytest.mark.long
 def test_a_lost_lease_ends_the_session_with_what_was_measured_kept(
     ssh_board: SshBoard, tiny_onnx: Path, tmp_path: Path
 ) -> None:
@@ -134,6 +135,7 @@ def _renewing() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name == "lease-board"]
 
 
+@pytest.mark.long
 def test_a_run_of_somebody_without_a_lease_is_waited_for(ssh_board: SshBoard) -> None:
     device = ssh_board.device(python=sys.executable)
     waits: list[str] = []
@@ -156,6 +158,7 @@ def test_a_run_of_somebody_without_a_lease_is_waited_for(ssh_board: SshBoard) ->
     assert cost is not None
 
 
+@pytest.mark.long
 def test_the_board_of_a_killed_host_is_free_after_its_time_to_live(
     ssh_board: SshBoard, tiny_onnx: Path, tmp_path: Path
 ) -> None:
@@ -209,6 +212,7 @@ def command_line(device: Device, folder: Path, *arguments: str) -> subprocess.Co
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
 
 
+@pytest.mark.long
 def test_release_takes_nothing_from_others_unless_forced_with_a_reason(ssh_board: SshBoard, tmp_path: Path) -> None:
     device = ssh_board.device()
     assert "nobody had the board" in command_line(device, tmp_path, "release", "board").stdout

@@ -76,6 +76,7 @@ def test_a_classification_scores_what_torch_scores(new_checkpoint: NewCheckpoint
     assert evaluation.overall is None
 
 
+@pytest.mark.long
 def test_retrieval_finds_what_torch_finds_nearest(new_checkpoint: NewCheckpoint, tmp_path: Path) -> None:
     folder = new_checkpoint(ENCODER)
     queries, english = texts(1, 20), texts(2, 20)
@@ -95,6 +96,7 @@ def test_retrieval_finds_what_torch_finds_nearest(new_checkpoint: NewCheckpoint,
     assert evaluation.premium(each) == pytest.approx(tokens[0] / tokens[1])
 
 
+@pytest.mark.long
 def test_what_the_store_has_is_not_answered_again(new_checkpoint: NewCheckpoint, tmp_path: Path) -> None:
     folder = new_checkpoint(CLASSIFIER, NLI)
     nli_data(tmp_path / "data")
@@ -147,6 +149,7 @@ def test_the_fp32_artifact_on_the_host_shows_what_the_format_changed(
         assert difference.ci is None
 
 
+@pytest.mark.long
 def test_a_board_behind_ssh_scores_the_same(new_checkpoint: NewCheckpoint, tmp_path: Path, ssh_board: Any) -> None:
     folder = new_checkpoint(CLASSIFIER, NLI)
     nli_data(tmp_path / "data", count=12)

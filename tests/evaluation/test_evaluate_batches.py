@@ -36,6 +36,7 @@ def test_batches_answer_what_single_examples_do(new_checkpoint: NewCheckpoint, t
     assert each.cost.padding_cost is not None and each.cost.padding_cost > 1  # to the longest of each batch
 
 
+@pytest.mark.long
 def test_tflite_answers_in_its_buckets_and_reports_the_cost_of_padding(
     new_checkpoint: NewCheckpoint, tmp_path: Path
 ) -> None:
@@ -50,6 +51,7 @@ def test_tflite_answers_in_its_buckets_and_reports_the_cost_of_padding(
     assert each.scores[0].protocol["padding"] == "bucket"
 
 
+@pytest.mark.long
 def test_paraphrases_are_recognised_by_the_labels_of_paws_x(new_checkpoint: NewCheckpoint, tmp_path: Path) -> None:
     folder = new_checkpoint(CLASSIFIER, ("0", "1"))
     pairs = list(zip(texts(3, 12), texts(4, 12), strict=True))

@@ -61,6 +61,7 @@ def entity_scores(labels: list[list[str]], guesses: list[list[str]]) -> dict[str
     }
 
 
+@pytest.mark.long
 def test_a_words_tag_is_that_of_its_first_piece_also_in_a_sentence_of_several_parts(
     new_checkpoint: NewCheckpoint, tmp_path: Path
 ) -> None:
@@ -101,6 +102,7 @@ def test_a_words_tag_is_that_of_its_first_piece_also_in_a_sentence_of_several_pa
     assert each.cost.words == sum(map(len, sentences))
 
 
+@pytest.mark.long
 def test_an_answer_is_the_best_span_over_all_windows(new_checkpoint: NewCheckpoint, tmp_path: Path) -> None:
     folder = new_checkpoint(READER)
     context = " ".join(texts(5, 14))  # some 140 letters: several windows of 64 tokens
@@ -142,6 +144,7 @@ def test_an_answer_is_the_best_span_over_all_windows(new_checkpoint: NewCheckpoi
     assert each.scores[0].protocol["max_len"] == 64
 
 
+@pytest.mark.long
 def test_a_choice_is_phrased_as_in_xtreme_r(new_checkpoint: NewCheckpoint, tmp_path: Path) -> None:
     folder = new_checkpoint(CHOOSER)
     lines = [

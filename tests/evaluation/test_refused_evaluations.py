@@ -114,6 +114,7 @@ def test_random_weights_have_no_scores(tmp_path: Path) -> None:
     assert "random weights" in refusal(Path("reference:tiny"), tmp_path)
 
 
+@pytest.mark.long
 def test_the_command_shows_a_row_a_language_and_writes_the_contracts_json(nli: Path, tmp_path: Path) -> None:
     write_xnli(tmp_path / "data", "en", PAIRS, LABELS)
     document = tmp_path / "scores.json"

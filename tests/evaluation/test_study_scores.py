@@ -70,6 +70,7 @@ def ran(*arguments: str | Path) -> Any:
     return json.loads(done.stdout), done.stderr
 
 
+@pytest.mark.long
 def test_the_files_that_were_timed_answer_the_tasks_of_a_study(new_checkpoint: NewCheckpoint, tmp_path: Path) -> None:
     file, store = write_study(tmp_path, new_checkpoint), tmp_path / "store"
     labels = nli_data(tmp_path / "data")["labels"]
@@ -113,6 +114,7 @@ def test_the_files_that_were_timed_answer_the_tasks_of_a_study(new_checkpoint: N
         assert {score["whose"] for score in json.loads(compared.stdout)["scores"]} == {"of this file"}
 
 
+@pytest.mark.long
 def test_a_full_evaluation_comes_before_a_later_subset(new_checkpoint: NewCheckpoint, tmp_path: Path) -> None:
     nli_data(tmp_path / "data", langs=("sw",))
     for limit in (None, 6):

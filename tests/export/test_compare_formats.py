@@ -34,6 +34,7 @@ def run_export(*arguments: str, cache: Path) -> subprocess.CompletedProcess[str]
     )
 
 
+@pytest.mark.long
 def test_one_table_shows_every_format_with_its_retrieval(encoder: Path, cache: Path, tmp_path: Path) -> None:
     need("litert_torch")
     texts, result = tmp_path / "parallel.json", tmp_path / "result.json"
@@ -56,6 +57,7 @@ def test_one_table_shows_every_format_with_its_retrieval(encoder: Path, cache: P
 
 
 @pytest.mark.usefixtures("own_imports")
+@pytest.mark.long
 def test_a_format_that_fails_does_not_end_the_others_which_import_no_converter(
     classifier: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -160,6 +160,7 @@ def test_half_precision_checkpoints_are_exported_as_float32(cache: Path, tmp_pat
     assert parity is not None and parity.max_abs_diff <= 1e-3
 
 
+@pytest.mark.long
 def test_reference_models_are_the_same_bytes_every_time(cache: Path, tmp_path: Path) -> None:
     first = export_model("reference:tiny", "onnx-fp32", cache=cache)
     second = export_model("reference:tiny", "onnx-fp32", cache=tmp_path)

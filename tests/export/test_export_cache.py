@@ -47,6 +47,7 @@ def test_a_second_call_imports_and_reads_nothing_heavy(classifier: Path, cache: 
     assert (cached, sha256, heavy.strip()) == ("True", first.artifact.sha256, "[]")
 
 
+@pytest.mark.long
 def test_two_processes_at_once_get_the_same_artifact(classifier: Path, tmp_path: Path) -> None:
     processes = [start(classifier, tmp_path) for _ in range(2)]
     answers = [answer(process) for process in processes]

@@ -72,6 +72,7 @@ def test_a_masked_language_model_holds_its_vocabulary_once(heads: dict[str, Path
         assert len(of_vocabulary) == 1, format
 
 
+@pytest.mark.long
 def test_weights_beyond_float16_are_refused(heads: dict[str, Path], tmp_path: Path) -> None:
     from safetensors.torch import load_file, save_file
 

@@ -47,6 +47,7 @@ def has_both_layers(measurement: edgebench.Measurement) -> bool:
 
 
 @pytest.mark.parametrize("format", ["onnx-fp32", "onnx-int8"])
+@pytest.mark.long
 def test_onnx_operators_are_in_the_result_and_the_store(
     classifier: Path, cache: Path, tmp_path: Path, format: str
 ) -> None:
@@ -67,6 +68,7 @@ def test_onnx_operators_are_in_the_result_and_the_store(
     assert {each["name"] for each in told["by_provider"]} == {"CPUExecutionProvider"}
 
 
+@pytest.mark.long
 def test_runs_show_prints_them(classifier: Path, cache: Path, tmp_path: Path) -> None:
     measured = profiled(export_model(classifier, "onnx-int8", cache=cache).artifact.model_path, tmp_path)
     done = subprocess.run(
@@ -80,6 +82,7 @@ def test_runs_show_prints_them(classifier: Path, cache: Path, tmp_path: Path) ->
     assert "layer 1" in done.stdout
 
 
+@pytest.mark.long
 def test_tflite_operators_have_their_modules_names(tagger: Path, cache: Path, tmp_path: Path) -> None:
     need("litert_torch")
     model = export_model(tagger, "tflite-int8", buckets=BUCKETS, cache=cache).artifact.model_path
@@ -93,6 +96,7 @@ def test_tflite_operators_have_their_modules_names(tagger: Path, cache: Path, tm
 
 
 @pytest.mark.parametrize("version", ["2.14.0", "2.13.0"])
+@pytest.mark.long
 def test_the_older_runtimes_operators_are_told_too(tagger: Path, cache: Path, tmp_path: Path, version: str) -> None:
     need("litert_torch")
     try:

@@ -333,11 +333,13 @@ def test_a_head_without_labels_in_its_config_is_refused(head: str, tmp_path: Pat
     assert kept(tmp_path / "cache") == []
 
 
+@pytest.mark.long
 def test_an_encoder_needs_no_labels(encoder: Path, cache: Path, tmp_path: Path) -> None:
     bare = copy_with_config(encoder, tmp_path / "bare", id2label={}, label2id={})
     assert export_model(bare, "onnx-fp32", cache=cache).artifact.parity is not None
 
 
+@pytest.mark.long
 def test_an_export_without_enough_memory_says_so_and_does_not_blame_the_checkpoint(tmp_path: Path) -> None:
     """Address space for torch, and not for the weights: as on a machine that never promises what it hasn't got."""
     code = """

@@ -79,6 +79,7 @@ def test_an_input_of_any_length_is_answered_as_torch_answers_it(
 
 
 @pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.long
 def test_older_runtimes_answer_the_same(
     exported: dict[str, Exported], old_runtimes: dict[str, Path], format: str
 ) -> None:
@@ -141,6 +142,7 @@ def take_offline(patch: pytest.MonkeyPatch) -> None:
         patch.delenv(name, raising=False)
 
 
+@pytest.mark.long
 def test_a_file_is_checked_in_further_runtimes_once_they_are_there(
     tagger: Path,
     cache: Path,
@@ -192,6 +194,7 @@ def test_a_runtime_that_does_not_answer_is_asked_again(
     assert len(export().parity_elsewhere) == len(old_runtimes)
 
 
+@pytest.mark.long
 def test_an_environment_without_its_python_is_made_anew(old_runtimes: dict[str, Path], tmp_path: Path) -> None:
     version, whole = next(iter(old_runtimes.items()))
     folder = shutil.copytree(whole.parents[1], tmp_path / "environments" / whole.parents[1].name, symlinks=True)
@@ -217,6 +220,7 @@ def test_a_file_has_one_signature_a_bucket_and_its_weights_once(exported: dict[s
     assert parameters == exported["tflite-fp32"].variant.parameters is not None
 
 
+@pytest.mark.long
 def test_constants_lie_inside_the_flatbuffer_where_processors_want_them(cache: Path) -> None:
     """The quantiser puts those of a larger model behind it, where tflite-runtime 2.13 does not look."""
     artifact = export_model("reference:tiny", "tflite-int8", buckets=[16], cache=cache).artifact
@@ -229,6 +233,7 @@ def test_constants_lie_inside_the_flatbuffer_where_processors_want_them(cache: P
 
 
 @pytest.mark.parametrize("task", [task for task in HEADS if task != "token-classification"])
+@pytest.mark.long
 def test_every_head_is_converted_and_quantised(task: str, cache: Path) -> None:
     artifact = export_model("reference:tiny", "tflite-int8", task=task, buckets=[16], cache=cache).artifact
     assert artifact.parity is not None
@@ -440,6 +445,7 @@ def test_what_does_not_go_together_is_refused(
         edgebench.profile("reference:tiny", store=tmp_path, **wanted)
 
 
+@pytest.mark.long
 def test_a_file_for_another_number_of_choices_answers_as_torch_does(
     tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -85,6 +85,7 @@ def measured(file: Path, store: Store) -> str:
     return edgebench.profile(file, workload=Workload(seq_len=16), plan=PLAN, store=store, overhead=False, cold=False).id
 
 
+@pytest.mark.long
 def test_a_model_against_itself_from_the_command_line(
     tiny_onnx: Path, work: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -131,6 +132,7 @@ def accepted(id: str, store: Store, name: str, *, is_anchor: bool = False) -> No
     write_baseline(store.folder / FOLDER / f"{name}.json", baseline)
 
 
+@pytest.mark.long
 def test_a_candidate_with_much_more_to_do_and_a_ceiling_that_no_model_keeps_fail_in_two_sessions(work: Path) -> None:
     store = Store(work / "store")
     fast, slow = model(work / "fast.onnx", 1), model(work / "slow.onnx", 200)
@@ -159,6 +161,7 @@ def test_a_candidate_with_much_more_to_do_and_a_ceiling_that_no_model_keeps_fail
     assert [point.ratio for point in history.points] == [against.ratio]
 
 
+@pytest.mark.long
 def test_a_second_gate_waits_for_the_board_and_then_says_who_has_it(work: Path) -> None:
     store = Store(work / "store")
     file = model(work / "one.onnx", 1)

@@ -86,6 +86,7 @@ def test_models_share_a_process_and_their_runs_are_pairs(files: list[str], tmp_p
     ]
 
 
+@pytest.mark.long
 def test_each_language_is_a_row_of_its_own(files: list[str], tmp_path: Path) -> None:
     workloads = (Workload(lang="sw"), Workload(lang="th"))
     found = profile_all(request(files, workloads=workloads), store=edgebench.Store(tmp_path / "store"))
@@ -127,6 +128,7 @@ def command(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.long
 def test_the_command_reports_no_memory_of_a_shared_process_and_gives_the_verdict(
     files: list[str], tmp_path: Path
 ) -> None:
@@ -141,6 +143,7 @@ def test_the_command_reports_no_memory_of_a_shared_process_and_gives_the_verdict
     assert "has nothing to alternate with" in alone.stderr
 
 
+@pytest.mark.long
 def test_an_interrupted_session_goes_on_in_pairs(files: list[str], tmp_path: Path) -> None:
     process = subprocess.Popen(
         [
@@ -169,6 +172,7 @@ def test_an_interrupted_session_goes_on_in_pairs(files: list[str], tmp_path: Pat
     assert len(whole[0]) >= 3
 
 
+@pytest.mark.long
 def test_what_was_kept_of_one_model_alone_is_measured_again(files: list[str], tmp_path: Path) -> None:
     store = edgebench.Store(tmp_path / "store")
     one, other = profile_all(request(files), store=store)
@@ -181,6 +185,7 @@ def test_what_was_kept_of_one_model_alone_is_measured_again(files: list[str], tm
     assert other.runs[0].id not in [run.id for run in again[1].runs]
 
 
+@pytest.mark.long
 def test_a_study_lets_its_variants_alternate(files: list[str], tmp_path: Path) -> None:
     variants = "".join(
         f'[[variant]]\nname = "{name}"\nmodel = "{Path(file).name}"\n'
@@ -211,6 +216,7 @@ def run_study(what: str, study: Path, folder: Path, *options: str) -> subprocess
     return subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.long
 def test_a_message_says_that_all_models_of_a_row_are_repeated(files: list[str], tmp_path: Path) -> None:
     events: list[Event] = []
     plan = RunPlan(runs=2, min_count=10_000, min_duration_s=0, max_duration_s=0.2)  # too few: no run counts

@@ -48,6 +48,7 @@ def models(tiny_onnx: Path, tmp_path: Path) -> tuple[Path, Path]:
     return good, tmp_path / "bad.onnx"
 
 
+@pytest.mark.long
 def test_what_was_measured_before_an_error_is_shown(models: tuple[Path, Path], tmp_path: Path) -> None:
     good, bad = models
     scores = tmp_path / "scores.csv"
@@ -70,6 +71,7 @@ def test_what_was_measured_before_an_error_is_shown(models: tuple[Path, Path], t
     assert "NoSuchOperator" in on_board
 
 
+@pytest.mark.long
 def test_a_board_that_is_away_does_not_hide_what_another_measured(tiny_onnx: Path, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]  # free again, and nobody listens
@@ -95,6 +97,7 @@ def test_a_json_file_that_can_not_be_written_is_said_before_anything_is_measured
     assert not (tmp_path / "store").exists()
 
 
+@pytest.mark.long
 def test_scores_are_attached_to_a_resumed_session(tiny_onnx: Path, tmp_path: Path) -> None:
     # A busy machine may disturb a run.
     assert edgebench(tmp_path, "profile", "--model", tiny_onnx, *SHORT).returncode in (0, 4)

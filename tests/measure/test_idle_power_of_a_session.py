@@ -12,6 +12,7 @@ from edgebench.analysis import energy_of
 from tests.agent.trees import VCGENCMD_PI5, plant_answers
 
 
+@pytest.mark.long
 def test_a_session_measures_idle_power_first_and_says_which_readings_are_too_few(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

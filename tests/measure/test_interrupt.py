@@ -18,6 +18,7 @@ from tests.agent.agent_board import wait_until
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.long
 def test_an_interrupted_profile_keeps_its_runs_and_resumes(
     how: signal.Signals, tiny_onnx: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

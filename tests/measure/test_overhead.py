@@ -125,6 +125,7 @@ def agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RemoteAge
         yield agent
 
 
+@pytest.mark.long
 def test_the_overhead_of_a_real_agent_is_measured(agent: RemoteAgent) -> None:
     told: list[str] = []
     found = measure_overhead(agent, report=told.append)

@@ -36,6 +36,7 @@ def session(board: SshBoard, model: Path, store: edgebench.Store, name: str, **c
     )
 
 
+@pytest.mark.long
 def test_sessions_overlap_and_each_has_its_own_result(new_board: NewBoard, tiny_onnx: Path, tmp_path: Path) -> None:
     """Each board waits in its first run until the other has begun its own."""
     store = edgebench.Store(tmp_path / "store")
@@ -71,6 +72,7 @@ def test_sessions_overlap_and_each_has_its_own_result(new_board: NewBoard, tiny_
     assert set(started) == {"one", "two"}
 
 
+@pytest.mark.long
 def test_a_board_that_fails_leaves_the_others_alone(new_board: NewBoard, tiny_onnx: Path, tmp_path: Path) -> None:
     store = edgebench.Store(tmp_path / "store")
     good = session(new_board("asyncssh"), tiny_onnx, store, "good")
@@ -113,6 +115,7 @@ def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
+@pytest.mark.long
 def test_all_boards_come_out_in_one_table_and_one_document(
     two_boards: tuple[SshBoard, SshBoard], tiny_onnx: Path, tmp_path: Path
 ) -> None:
@@ -142,6 +145,7 @@ def test_one_boards_failure_is_in_the_exit_code_and_the_document(
     assert "onnx" in out
 
 
+@pytest.mark.long
 def test_an_interrupt_ends_every_board_and_keeps_what_was_measured(
     two_boards: tuple[SshBoard, SshBoard], tiny_onnx: Path, tmp_path: Path
 ) -> None:

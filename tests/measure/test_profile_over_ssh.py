@@ -66,6 +66,7 @@ def test_a_cut_in_mid_push_goes_on_where_it_was(any_ssh_board: SshBoard, tmp_pat
     assert size <= moved < size + (8 << 20)
 
 
+@pytest.mark.long
 def test_a_cut_in_mid_run_loses_nothing_and_doubles_nothing(
     any_ssh_board: SshBoard, tiny_onnx: Path, tmp_path: Path
 ) -> None:
@@ -133,6 +134,7 @@ def test_a_board_without_the_runtime_says_how_to_get_it(ssh_board: SshBoard, tin
     assert not list((tmp_path / "store" / "runs").iterdir())
 
 
+@pytest.mark.long
 def test_the_ci_script_profiles_without_a_terminal_and_fails_by_exit_code(
     any_ssh_board: SshBoard, tiny_onnx: Path, client_home: Path, tmp_path: Path
 ) -> None:

@@ -31,6 +31,7 @@ SHORT = RunPlan(runs=2, min_count=20, min_duration_s=0.1)
 QUICK: Any = {"overhead": False, "cold": False}
 
 
+@pytest.mark.long
 def test_a_connection_that_is_cut_again_and_again_loses_nothing(
     ssh_board: SshBoard, tiny_onnx: Path, tmp_path: Path
 ) -> None:
@@ -62,6 +63,7 @@ def test_a_connection_that_is_cut_again_and_again_loses_nothing(
     assert all(len(run.latencies_ns) == run.facts.done_count != 0 for run in measured.runs)
 
 
+@pytest.mark.long
 def test_a_board_that_others_use_is_waited_for(ssh_board: SshBoard, tiny_onnx: Path, tmp_path: Path) -> None:
     device = ssh_board.device(python=sys.executable)
     artifact = export_model(tiny_onnx).artifact
@@ -93,6 +95,7 @@ def local(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> edgebench.Device:
     return find_device("local")
 
 
+@pytest.mark.long
 def test_a_model_that_fails_is_given_up_and_the_others_are_measured(
     local: edgebench.Device, tiny_onnx: Path, tmp_path: Path
 ) -> None:
@@ -120,6 +123,7 @@ def test_a_model_that_fails_is_given_up_and_the_others_are_measured(
 
 
 @pytest.mark.parametrize("change", ["runtime_version", "workload", "agent_sha256"])
+@pytest.mark.long
 def test_a_resume_under_other_conditions_is_refused(
     change: str, local: edgebench.Device, tiny_onnx: Path, tmp_path: Path
 ) -> None:
@@ -188,6 +192,7 @@ def test_a_missing_provider_is_said_before_anything_is_measured(
     assert not list((tmp_path / "store" / "runs").iterdir())
 
 
+@pytest.mark.long
 def test_dynamic_int8_on_a_gpu_board_is_measured_on_the_cpu_and_says_so(
     local: edgebench.Device, tmp_path: Path, tiny_onnx: Path
 ) -> None:
@@ -201,6 +206,7 @@ def test_dynamic_int8_on_a_gpu_board_is_measured_on_the_cpu_and_says_so(
     assert any("dynamic int8 does not run on CUDAExecutionProvider" in text for text in told), told
 
 
+@pytest.mark.long
 def test_scores_are_attached_to_their_model_and_to_no_random_one(
     local: edgebench.Device, tiny_onnx: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

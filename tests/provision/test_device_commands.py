@@ -185,6 +185,7 @@ def test_copy_id_with_a_wrong_password_writes_nothing(shell: Shell) -> None:
 # --- check ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_a_board_with_a_runtime_can_measure(shell: Shell) -> None:
     pytest.importorskip("onnxruntime")
     shell.add()

@@ -49,6 +49,7 @@ def one_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
 
 
 @pytest.mark.timeout(900)
+@pytest.mark.long
 def test_a_board_is_set_up_used_and_left_without_a_trace(ssh_board: SshBoard, tiny_onnx: Path, tmp_path: Path) -> None:
     # A cut in the middle of the wheels: what is there is not sent again.
     ssh_board.proxy.cut_after(8 << 20)
@@ -81,6 +82,7 @@ def test_a_board_is_set_up_used_and_left_without_a_trace(ssh_board: SshBoard, ti
 
 
 @pytest.mark.timeout(900)
+@pytest.mark.long
 def test_a_bare_board_is_set_up_for_what_a_request_needs_and_no_more(
     ssh_board: SshBoard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -100,6 +102,7 @@ def test_a_bare_board_is_set_up_for_what_a_request_needs_and_no_more(
 
 
 @pytest.mark.timeout(900)
+@pytest.mark.long
 def test_a_damaged_environment_is_mended_by_the_command_that_messages_name(ssh_board: SshBoard) -> None:
     device = ssh_board.device()
     assert set_up_device(device, ONLY_ONNX).is_ready
@@ -170,7 +173,7 @@ def test_what_a_user_chose_and_no_longer_works_is_not_replaced_by_the_way(ssh_bo
     table = {"runtimes": {"onnxruntime": ENTRY | {"python": "/bin/false", "own": True}}}
     (ssh_board.edgebench_home / "envs/table.json").write_text(json.dumps(table))
     request = Request(device=ssh_board.device(), formats=(Format.ONNX_INT8,))
-    own = r"your own no longer works: .*edgebench device setup board --runtime onnxruntime, with --wheel FILE"
+    own = r"your own no longer works: .*edgebench device setup board --runtime onnxruntime --wheel FILE"
     with pytest.raises(BoardError, match=rf"^board: onnxruntime: {own}"):
         set_up_for(request)
     assert installed(ssh_board).installed_runtimes["onnxruntime"].own
@@ -204,6 +207,7 @@ class InferenceSession(_Session):
 
 
 @pytest.mark.timeout(900)
+@pytest.mark.long
 def test_wrong_numbers_are_a_finding_and_the_runtime_is_not_used(ssh_board: SshBoard, tmp_path: Path) -> None:
     done = set_up_device(ssh_board.device(), SetupPlan(wheels=(wrong_build(tmp_path),)))
     assert not done.is_ready
@@ -227,6 +231,7 @@ def wrong_build(folder: Path) -> Path:
 
 
 @pytest.mark.timeout(900)
+@pytest.mark.long
 def test_a_lease_that_is_lost_during_the_trial_is_not_blamed_on_the_build(ssh_board: SshBoard, tmp_path: Path) -> None:
     def force(event: Event) -> None:
         if isinstance(event, LogMessage) and "trying onnxruntime" in event.text:
@@ -237,6 +242,7 @@ def test_a_lease_that_is_lost_during_the_trial_is_not_blamed_on_the_build(ssh_bo
 
 
 @pytest.mark.timeout(900)
+@pytest.mark.long
 def test_the_boards_own_python_is_tried_and_adopted(ssh_board: SshBoard, monkeypatch: pytest.MonkeyPatch) -> None:
     # `python3` there is this very Python, which has onnxruntime and no tflite-runtime.
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
@@ -290,6 +296,7 @@ def go_offline(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
 
 
+@pytest.mark.long
 def test_without_internet_what_is_kept_here_is_installed_and_the_rest_is_said(
     ssh_board: SshBoard, index: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -312,6 +319,7 @@ def test_where_no_wheel_fits_the_advice_is_a_command_that_there_is(ssh_board: Ss
         set_up_for(request)
 
 
+@pytest.mark.long
 def test_a_runtime_that_can_not_be_had_makes_way_for_the_next(
     ssh_board: SshBoard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -406,6 +414,7 @@ def test_the_advice_about_room_fits_the_command(small_disk: SshBoard) -> None:
         set_up_for(request)
 
 
+@pytest.mark.long
 def test_wheels_that_an_interrupted_setup_left_are_not_counted_twice(disk_for_one: SshBoard, index: Path) -> None:
     def interrupt(event: Event) -> None:
         if isinstance(event, LogMessage) and "installing onnxruntime" in event.text:

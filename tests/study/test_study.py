@@ -240,6 +240,7 @@ def edgebench_study(*arguments: str, timeout: int = 300) -> subprocess.Completed
     )  # fmt: skip
 
 
+@pytest.mark.long
 def test_a_real_study_is_measured_once_and_answered(tmp_path: Path, tiny_onnx: Path) -> None:
     for name in ("english", "multilingual"):
         shutil.copy(tiny_onnx, tmp_path / f"{name}.onnx")

@@ -345,6 +345,7 @@ _CONTENDER = """
 """
 
 
+@pytest.mark.long
 def test_of_twenty_contenders_never_two_have_the_board_and_nobody_starves(tmp_path: Path) -> None:
     """Half of them are killed at a random moment; what each did stands in its journal, on one clock."""
     chance = random.Random(7)

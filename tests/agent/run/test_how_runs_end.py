@@ -93,6 +93,7 @@ def test_a_run_outlives_the_session_that_launched_it(board: AgentBoard, tiny_mod
     assert os.getsid(supervisor) == supervisor
 
 
+@pytest.mark.long
 def test_a_measuring_process_that_waits_for_ever_ends_its_run(board: AgentBoard, tiny_model: bytes) -> None:
     board.change("run/progress.py", b"IDLE_S = 600", b"IDLE_S = 2")
     spec = board.long_spec(tiny_model)
