@@ -50,13 +50,23 @@ class RateFinder:
             self._log(f"probe: {_describe(probe, self._bound_ms)}{doubt}")
         found = search.candidate()
         if found is None:
-            lowest = min(probe.queries_per_s for probe in search.probes)
-            raise NotValid(
-                f"{self._cell.name}: no rate keeps p99 under {self._bound_ms:g} ms, not even {lowest:.3g}/s; a query "
-                f"takes {search.service_ms:.4g} ms if no query waits",
-                hint="raise `latency_bound_ms`",
-            )
+            raise self._why_none(search)
         return at_rate(self._cell, found, search.times_lowered)
+
+    def _why_none(self, search: RateSearch) -> NotValid:
+        last = search.probes[-1]
+        if last.runs and not last.over_bound and (last.utilisation or 0.0) < 1:
+            return NotValid(
+                f"{self._cell.name}: no query of {last.queries} was over {self._bound_ms:g} ms at "
+                f"{last.queries_per_s:.3g}/s, but so few can't confirm the rate, because queries wait for each other",
+                hint="raise `min_count`",
+            )
+        lowest = min(probe.queries_per_s for probe in search.probes)
+        return NotValid(
+            f"{self._cell.name}: no rate keeps p99 under {self._bound_ms:g} ms, not even {lowest:.3g}/s; a query "
+            f"takes {search.service_ms:.4g} ms if no query waits",
+            hint="raise `latency_bound_ms`",
+        )
 
     def is_confirmed(self, cell: Cell, runs: Sequence[Run]) -> bool:
         """Whether nothing is left to do: the planned runs kept the bound at the cell's rate, or do not count anyway."""
