@@ -109,9 +109,9 @@ def _changed_by(values: list[int]) -> int:
     if len(values) >= 2 * _LEAST_READINGS:
         first, last = (sorted(part)[1] for part in (values[:3], values[-3:]))
         return abs(last - first)
-    first_two, last_two = values[:2], values[-2:]
-    if len(values) < len(first_two) + len(last_two):
+    if len(values) < 4:
         return 0
+    first_two, last_two = values[:2], values[-2:]
     return max(0, min(last_two) - max(first_two), min(first_two) - max(last_two))
 
 
