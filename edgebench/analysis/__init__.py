@@ -17,6 +17,18 @@ from edgebench.analysis.log_ratios import with_ratios
 from edgebench.analysis.pairing import OF_FILE, ExampleScores, ScoredMeasurement, join_scores
 from edgebench.analysis.pareto import Figure, Front, fronts
 from edgebench.analysis.passes import batches_of_a_pass, complete_passes, duration_ns
+from edgebench.analysis.quantities import (
+    ENERGY,
+    LATENCY,
+    P95,
+    P99,
+    PEAK_PSS,
+    PEAK_RSS,
+    THROUGHPUT,
+    Quantity,
+    estimate,
+    run_figures,
+)
 from edgebench.analysis.run_rules import utilisation
 from edgebench.analysis.score_comparison import (
     SCORE_MARGIN,
@@ -38,7 +50,9 @@ from edgebench.analysis.verdict_family import NOT_JUDGED
 
 __all__ = [
     "CPU_ZONES",
+    "ENERGY",
     "FREQUENCY",
+    "LATENCY",
     "LEAST_JUDGED_NS",
     "LEAST_READINGS",
     "MOST_OF_MARGIN",
@@ -46,10 +60,15 @@ __all__ = [
     "NOT_JUDGED",
     "OF_FILE",
     "OTHERS_CPU",
+    "P95",
+    "P99",
+    "PEAK_PSS",
+    "PEAK_RSS",
     "SCORE_MARGIN",
     "SCORE_PROTOCOL",
     "STICKY_SHIFT",
     "THROTTLED",
+    "THROUGHPUT",
     "WORDS",
     "Comparison",
     "Contrast",
@@ -59,6 +78,7 @@ __all__ = [
     "Figure",
     "Front",
     "PairedComparison",
+    "Quantity",
     "ScoreContrast",
     "ScoredMeasurement",
     "SessionHistory",
@@ -76,6 +96,7 @@ __all__ = [
     "cpu_temperatures",
     "duration_ns",
     "energy_of",
+    "estimate",
     "figures_of",
     "fronts",
     "has_power",
@@ -87,6 +108,7 @@ __all__ = [
     "rails_of",
     "reasons_against",
     "row_key",
+    "run_figures",
     "scores_sentence",
     "session_history",
     "setting_text",

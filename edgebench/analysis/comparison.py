@@ -9,9 +9,9 @@ is not valid, are compared but not judged (edgebench.analysis.undecided), unless
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from edgebench.analysis.between_sessions import by_history, undecided, why_not_judged
 from edgebench.analysis.comparability import ALLOWABLE, differences, row_key, unknown_conditions
@@ -183,6 +183,37 @@ def compare_pairs(
     Raises:
         As `compare`.
     """
+    _check(margin, level, allow)
+    differing = [_differing(*pair, allow=allow) for pair in pairs]
+    prepared = [_prepared(*pair) for pair in pairs]
+    looks = [max(each.subject.looks for each in pair) for pair in pairs]
+    groups = [[pair.ratios[name] for name in pair.deciding if pair.is_judged] for pair in prepared]
+    judged = judge_groups(groups, margin=margin, level=level, looks=max(looks, default=1))
+    # What histories decide is held to its share of what may go wrong (Bonferroni).
+    by_histories = sum(len(pair.deciding) for pair in prepared if not pair.is_judged)
+    level_by_history = 1 - (1 - level) / max(1, by_histories)
+    compared = []
+    for at, pair in enumerate(prepared):
+        history = histories[at] if histories else None
+        contrasts = dict(_contrasts(pair, judged[at], margin, level))
+        contrasts |= dict(_undecided(pair, history, margin, level, level_by_history))
+        compared.append(
+            Comparison(
+                baseline=pair.baseline,
+                candidate=pair.candidate,
+                latency=contrasts[LATENCY.name],
+                **{name: contrasts.get(name) for name in QUANTITIES if name != LATENCY.name},
+                deciding=pair.deciding,
+                looks=looks[at],
+                comparisons=len(pairs),
+                differs=differing[at],
+                unchecked=unknown_conditions(pair.baseline, pair.candidate),
+            )
+        )
+    return compared
+
+
+def _check(margin: float, level: float, allow: Collection[str]) -> None:
     if not 0 < margin < 1:
         raise ConfigError(f"the margin must be between 0 and 1 (0.03: ±3 %), got {margin}")
     if not 0.5 < level < 1:
@@ -190,72 +221,68 @@ def compare_pairs(
     for name in allow:
         if name not in ALLOWABLE:
             raise UnknownName("condition", name, ALLOWABLE)
-    differing = [differences(baseline, candidate) for baseline, candidate in pairs]
-    for (baseline, candidate), names in zip(pairs, differing, strict=True):
-        refused = {name: text for name, text in names.items() if name not in allow}
-        if refused:
-            raise NotComparable(
-                f"{name_of(candidate)} ({candidate.id}) can't be compared with {name_of(baseline)} ({baseline.id}): "
-                f"{'; '.join(refused.values())}",
-                hint=f"measure both in one session, or accept the difference: `allow={list(refused)}`",
-            )
-    looks = [max(each.subject.looks for each in pair) for pair in pairs]
-    estimates = [_estimates(*pair) for pair in pairs]
-    deciding = [
-        deciding_quantities(
-            [each.subject.workload.get("scenario") for each in pair],
-            [name for name, found in by_name.items() if found is not None],
-        )
-        for pair, by_name in zip(pairs, estimates, strict=True)
-    ]
-    is_judged = [why_not_judged(LATENCY, *pair) is None for pair in pairs]
-    groups = [
-        [found for name in names if judge and (found := by_name[name]) is not None]
-        for by_name, names, judge in zip(estimates, deciding, is_judged, strict=True)
-    ]
-    of_groups = judge_groups(groups, margin=margin, level=level, looks=max(looks, default=1))
-    # What a history decides is held to its share of what may go wrong (Bonferroni).
-    by_histories = sum(len(names) for names, judge in zip(deciding, is_judged, strict=True) if not judge)
-    compared = []
-    for at, pair in enumerate(pairs):
-        judged = dict(zip(deciding[at], of_groups[at], strict=True)) if is_judged[at] else {}
-        history = histories[at] if histories else None
-        contrasts: dict[str, Contrast] = {}
-        for name, found in estimates[at].items():
-            quantity = QUANTITIES[name][0]
-            if found is None:
-                continue
-            why = why_not_judged(quantity, *pair)
-            if why is None:
-                contrasts[name] = _contrast(quantity, found, judged.get(name), margin, level)
-            elif why == OTHER_SESSION and history is not None and name in deciding[at]:
-                share = 1 - (1 - level) / by_histories
-                said = estimate_from_history(quantity, history, pair[1], margin=margin, level=share)
-                contrasts[name] = by_history(quantity, found, history, said, margin=margin, level=level)
-            else:
-                contrasts[name] = undecided(quantity, found, why, margin=margin, level=level)
-        if LATENCY.name not in contrasts:
-            raise _too_few_runs(*pair)
-        compared.append(
-            Comparison(
-                baseline=pair[0],
-                candidate=pair[1],
-                latency=contrasts[LATENCY.name],
-                **{name: contrasts.get(name) for name in QUANTITIES if name != LATENCY.name},
-                deciding=deciding[at],
-                looks=looks[at],
-                comparisons=len(pairs),
-                differs=tuple(differing[at].values()),
-                unchecked=unknown_conditions(*pair),
-            )
-        )
-    return compared
 
 
-def _estimates(baseline: Measurement, candidate: Measurement) -> dict[str, RatioEstimate | None]:
-    """Return the ratio of each quantity, by its name; None: too few runs of both sides have it."""
-    between = {} if is_one_session(baseline, candidate) else BETWEEN_SESSIONS
-    return {name: estimate(between.get(name, of), baseline, candidate) for name, of in QUANTITIES.items()}
+def _differing(baseline: Measurement, candidate: Measurement, *, allow: Collection[str]) -> tuple[str, ...]:
+    """Return in what two measurements differ that must match, in words; what is not allowed is refused."""
+    found = differences(baseline, candidate)
+    refused = {name: text for name, text in found.items() if name not in allow}
+    if refused:
+        raise NotComparable(
+            f"{name_of(candidate)} ({candidate.id}) can't be compared with {name_of(baseline)} ({baseline.id}): "
+            f"{'; '.join(refused.values())}",
+            hint=f"measure both in one session, or accept the difference: `allow={list(refused)}`",
+        )
+    return tuple(found.values())
+
+
+class _Pair(NamedTuple):
+    """Two measurements, the ratios that both have runs for, and which of them decide.
+
+    `is_judged`: their runs allow a verdict.
+    """
+
+    baseline: Measurement
+    candidate: Measurement
+    ratios: dict[str, RatioEstimate]
+    deciding: tuple[str, ...]
+    is_judged: bool
+
+
+def _prepared(baseline: Measurement, candidate: Measurement) -> _Pair:
+    pair = (baseline, candidate)
+    between = {} if is_one_session(*pair) else BETWEEN_SESSIONS
+    found = {name: estimate(between.get(name, of), *pair) for name, of in QUANTITIES.items()}
+    ratios = {name: ratio for name, ratio in found.items() if ratio is not None}
+    if LATENCY.name not in ratios:
+        raise _too_few_runs(*pair)
+    scenarios = [each.subject.workload.get("scenario") for each in pair]
+    return _Pair(*pair, ratios, deciding_quantities(scenarios, list(ratios)), why_not_judged(LATENCY, *pair) is None)
+
+
+def _contrasts(pair: _Pair, judged: Sequence[Judgement], margin: float, level: float) -> Iterator[tuple[str, Contrast]]:
+    """Yield what runs say of quantities that they may speak of."""
+    said = dict(zip(pair.deciding, judged, strict=True)) if pair.is_judged else {}
+    for name, ratio in pair.ratios.items():
+        quantity = QUANTITIES[name][0]
+        if why_not_judged(quantity, pair.baseline, pair.candidate) is None:
+            yield name, _contrast(quantity, ratio, said.get(name), margin, level)
+
+
+def _undecided(
+    pair: _Pair, history: SessionHistory | None, margin: float, level: float, level_by_history: float
+) -> Iterator[tuple[str, Contrast]]:
+    """Yield what is said of the others: what the board's history says of those that decide, or why nothing is said."""
+    for name, ratio in pair.ratios.items():
+        quantity = QUANTITIES[name][0]
+        why = why_not_judged(quantity, pair.baseline, pair.candidate)
+        if why is None:
+            continue
+        if why == OTHER_SESSION and history is not None and name in pair.deciding:
+            said = estimate_from_history(quantity, history, pair.candidate, margin=margin, level=level_by_history)
+            yield name, by_history(quantity, ratio, history, said, margin=margin, level=level)
+        else:
+            yield name, undecided(quantity, ratio, why, margin=margin, level=level)
 
 
 def _contrast(

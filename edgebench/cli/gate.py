@@ -13,7 +13,14 @@ import cloup
 from click.core import ParameterSource
 from cloup import option, option_group
 
-from edgebench.cli.options import output_options, scores_option, wait_option
+from edgebench.cli.options import (
+    cool_below_option,
+    max_duration_option,
+    min_duration_option,
+    output_options,
+    scores_option,
+    wait_option,
+)
 from edgebench.cli.output import check_json_target, console, progress_console, to_stdout, write_json
 from edgebench.cli.profile import DEFAULTS, named_device, requested_workloads
 from edgebench.errors import ConfigError, NotValid, StoreError, UsageError
@@ -73,18 +80,9 @@ _OF_WORKLOAD = ("lang", "texts", "seq_len", "truncate", "scenario", "batch", "ch
     option(
         "--min-count", type=int, default=DEFAULTS.min_count, show_default=True, help="Fewest inferences of each run."
     ),
-    option(
-        "--min-duration", type=float, default=DEFAULTS.min_duration_s, show_default=True, help="Shortest run, seconds."
-    ),
-    option(
-        "--max-duration", type=float, default=DEFAULTS.max_duration_s, show_default=True, help="Longest run, seconds."
-    ),
-    option(
-        "--cool-below",
-        type=click.FloatRange(0, 150),
-        metavar="C",
-        help="Wait before each run until the CPU is at most C °C. [default: the device profile's]",
-    ),
+    min_duration_option,
+    max_duration_option,
+    cool_below_option,
 )
 @option_group(
     "How to judge",

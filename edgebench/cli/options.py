@@ -12,6 +12,9 @@ import cloup
 
 from edgebench.cli.numbers import time_span
 from edgebench.cli.output import settings_of
+from edgebench.workload import RunPlan
+
+_DEFAULTS = RunPlan()
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
@@ -48,6 +51,30 @@ def wait_option(function: Decorated) -> Decorated:
         show_default=True,
         metavar="TIME",
         help="Longest wait for a board that is in use: 90s, 30m, 0.",
+    )(function)
+
+
+def min_duration_option(function: Decorated) -> Decorated:
+    """Add `--min-duration S`, passed as `min_duration: float`."""
+    return cloup.option(
+        "--min-duration", type=float, default=_DEFAULTS.min_duration_s, show_default=True, help="Shortest run, seconds."
+    )(function)
+
+
+def max_duration_option(function: Decorated) -> Decorated:
+    """Add `--max-duration S`, passed as `max_duration: float`."""
+    return cloup.option(
+        "--max-duration", type=float, default=_DEFAULTS.max_duration_s, show_default=True, help="Longest run, seconds."
+    )(function)
+
+
+def cool_below_option(function: Decorated) -> Decorated:
+    """Add `--cool-below C`, passed as `cool_below: float | None`."""
+    return cloup.option(
+        "--cool-below",
+        type=click.FloatRange(0, 150),
+        metavar="C",
+        help="Wait before each run until the CPU is at most C °C. [default: the device profile's]",
     )(function)
 
 

@@ -15,7 +15,14 @@ from cloup import option, option_group
 
 from edgebench.artifact import EXPORT_FORMATS, parse_format
 from edgebench.cli.numbers import parts, time_span, whole_numbers
-from edgebench.cli.options import output_options, scores_option, wait_option
+from edgebench.cli.options import (
+    cool_below_option,
+    max_duration_option,
+    min_duration_option,
+    output_options,
+    scores_option,
+    wait_option,
+)
 from edgebench.errors import ConfigError, UsageError
 from edgebench.request import PARAMETERS
 from edgebench.stats import MINIMUM_COUNTS, QUERIES
@@ -107,12 +114,8 @@ _FOR_P99 = -(-MINIMUM_COUNTS[0.99] // DEFAULTS.runs)
         help=f"Inferences per run. [default: {DEFAULTS.min_count}; server: {_FOR_P99}, so that six runs state p99; "
         f"with --find-qps: {QUERIES:,} over all runs]",
     ),
-    option(
-        "--min-duration", type=float, default=DEFAULTS.min_duration_s, show_default=True, help="Shortest run, seconds."
-    ),
-    option(
-        "--max-duration", type=float, default=DEFAULTS.max_duration_s, show_default=True, help="Longest run, seconds."
-    ),
+    min_duration_option,
+    max_duration_option,
     option(
         "--max-warmup", type=float, default=DEFAULTS.max_warmup_s, show_default=True, help="Longest warm-up, seconds."
     ),
@@ -124,12 +127,7 @@ _FOR_P99 = -(-MINIMUM_COUNTS[0.99] // DEFAULTS.runs)
         help="Plan runs and counts that fit into this time per board, e.g. 20m.",
     ),
     option("--sustained", type=float, metavar="MIN", help="One run of MIN minutes, reported minute by minute."),
-    option(
-        "--cool-below",
-        type=click.FloatRange(0, 150),
-        metavar="C",
-        help="Wait before each run until the CPU is at most C °C. [default: the device profile's]",
-    ),
+    cool_below_option,
     option(
         "--cool-wait",
         "cool_wait_s",

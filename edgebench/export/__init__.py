@@ -5,9 +5,9 @@ In: a folder, hub id, reference name or existing file. Out: an `Exported` (Varia
 
 from __future__ import annotations
 
-from edgebench.export.cache import cache_folder
+from edgebench.export.cache import RECORD, cache_folder, copy_artifact, remembered_hash
 from edgebench.export.checkpoint import TOKENIZER_FILES
-from edgebench.export.existing import existing_file
+from edgebench.export.existing import existing_file, exported_before
 from edgebench.export.names import unique_names
 from edgebench.export.parity import BOUNDS, Bound
 from edgebench.export.pipeline import Exported, export_model
@@ -17,16 +17,20 @@ from edgebench.export.tokens import encode_texts, open_tokenizer
 
 __all__ = [
     "BOUNDS",
+    "RECORD",
     "TOKENIZER_FILES",
     "Bound",
     "Exported",
     "cache_folder",
+    "copy_artifact",
     "encode_texts",
     "existing_file",
     "export_model",
+    "exported_before",
     "longest_input",
     "open_tokenizer",
     "refuse_texts",
+    "remembered_hash",
     "tflite_runtime_python",
     "unique_names",
 ]

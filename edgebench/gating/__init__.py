@@ -11,11 +11,14 @@ from edgebench.gating.accept import accept_baseline
 from edgebench.gating.baseline import Baseline
 from edgebench.gating.budgets import Budget, read_budgets
 from edgebench.gating.history import GateHistory, HistoryPoint, gate_history
+from edgebench.gating.metrics import KINDS
 from edgebench.gating.result import BudgetResult, GateResult, GateSession, GateSide
 from edgebench.gating.rules import LOOK_ALPHA, LOOKS, GateVerdict
 from edgebench.gating.run import gate
+from edgebench.gating.sentences import budget_sentence, shown
 
 __all__ = [
+    "KINDS",
     "LOOKS",
     "LOOK_ALPHA",
     "Baseline",
@@ -28,7 +31,9 @@ __all__ = [
     "GateVerdict",
     "HistoryPoint",
     "accept_baseline",
+    "budget_sentence",
     "gate",
     "gate_history",
     "read_budgets",
+    "shown",
 ]

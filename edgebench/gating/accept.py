@@ -21,10 +21,7 @@ from edgebench.gating.baseline import (
     write_baseline,
 )
 from edgebench.reason import joined
-from edgebench.store import Store
-from edgebench.store.files import writing
-from edgebench.store.kept_artifacts import find_artifact_files, keep_artifact
-from edgebench.store.scores import stored_scores
+from edgebench.store import Store, find_artifact_files, keep_artifact, stored_scores, writing
 
 #: Folder of the store.
 FOLDER = "baselines"

@@ -13,7 +13,7 @@ from edgebench.artifact import Format
 from edgebench.errors import ConfigError, StoreError
 from edgebench.measurement import FORMAT_VERSION, Measurement
 from edgebench.serialisation import from_plain, to_plain
-from edgebench.store.files import read_json, replace_file
+from edgebench.store import read_document, replace_file
 from edgebench.text import printable
 from edgebench.variant import Variant
 from edgebench.workload import Workload
@@ -140,8 +140,8 @@ def baseline_of(
             memory_bytes=device.memory_bytes,
             runtime=device.runtime,
             runtime_version=device.runtime_version,
-            virtual=is_virtual(device),
-            serial_hash=getattr(device, "serial_hash", None),
+            virtual=device.virtual,
+            serial_hash=device.serial_hash,
         ),
         workload={key: value for key, value in subject.workload.items() if key != "alternating"},
         label=subject.label,
@@ -150,12 +150,6 @@ def baseline_of(
         scores=scores,
         found_at=subject.artifact,
     )
-
-
-def is_virtual(device: Any) -> bool | None:
-    """Return whether the board is a virtual machine; None where it does not say."""
-    found = getattr(device, "virtual", None)
-    return None if found is None else bool(found)
 
 
 def measured_name(variant: str) -> str:
@@ -181,15 +175,9 @@ def read_baseline(path: Path) -> Baseline:
     """
     if not path.is_file():
         raise ConfigError(f"no such baseline file: {path}; try: edgebench gate accept ID --out {path}")
-    values = read_json(path)
+    values = read_document(path)
     if values.get("kind") != KIND:
         raise StoreError(f"{path} is not a baseline that `edgebench gate accept --out` wrote")
-    version = values.get("format_version")
-    if type(version) is int and version > FORMAT_VERSION:
-        raise StoreError(
-            f"{path} has format version {version}, this edgebench ({__version__}) reads up to {FORMAT_VERSION}; "
-            f"try: pip install --upgrade edgebench"
-        )
     return from_plain(
         Baseline, values, where=printable(str(path)), without=("found_at",), error=StoreError, allow_unknown=True
     )
@@ -220,8 +208,8 @@ def workload_of(baseline: Baseline, *, texts: tuple[str, ...] | None = None) -> 
     if "texts_sha256" in values:
         if texts is None:
             raise ConfigError(
-                f"the inputs of baseline {baseline.name} are texts, and only their hash is kept; "
-                f"give them again: `texts=FILE`"
+                f"the inputs of baseline {baseline.name} are texts, and only their hash is kept",
+                hint="give them again: `texts=FILE`",
             )
         del values["texts_sha256"]
         values["texts"] = list(texts)

@@ -69,7 +69,7 @@ def judge_scores(
             of = f" on {budget.task}" if budget.task is not None else ""
             raise NotValid(
                 f"there is a budget on scores, and {subject.variant.name} ({subject.artifact.format}, sha256 "
-                f"{subject.artifact.sha256[:12]}) has none{of}; score this file (edgebench evaluate) or give --scores"
+                f"{subject.artifact.sha256[:12]}) has none{of}; score this file (edgebench evaluate) or give `scores`"
             )
     (contrasts,) = compare_scores([(sides[0], sides[1])], margin=budget.loss_points or 0.0)
     if not contrasts:

@@ -16,7 +16,7 @@ from typing import Any
 from edgebench.errors import StoreError, UnknownName
 from edgebench.gating.records import kept_results
 from edgebench.serialisation import from_plain
-from edgebench.stats.change_points import change_points
+from edgebench.stats import change_points
 from edgebench.store import Store
 
 #: What makes it the same board.

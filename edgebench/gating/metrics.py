@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from edgebench.analysis.quantities import (
+from edgebench.analysis import (
     ENERGY,
     LATENCY,
     P95,

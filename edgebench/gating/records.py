@@ -7,12 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from edgebench._version import __version__
-from edgebench.errors import StoreError
 from edgebench.gating.result import GateResult
-from edgebench.measurement import FORMAT_VERSION
-from edgebench.store import Store
-from edgebench.store.files import checked_id, read_json, replace_file, to_text, writing
+from edgebench.store import Store, checked_id, read_document, replace_file, to_text, writing
 
 FOLDER = "gates"
 
@@ -33,14 +29,5 @@ def kept_results(store: Store) -> list[dict[str, Any]]:
     Raises:
         StoreError: one can't be read, or is of a newer version.
     """
-    found = []
-    for path in sorted((store.folder / FOLDER).glob("[!.]*.json")):
-        values = read_json(path)
-        version = values.get("format_version")
-        if type(version) is int and version > FORMAT_VERSION:
-            raise StoreError(
-                f"{path} has format version {version}, this edgebench ({__version__}) reads up to {FORMAT_VERSION}; "
-                f"try: pip install --upgrade edgebench"
-            )
-        found.append(values)
+    found = [read_document(path) for path in sorted((store.folder / FOLDER).glob("[!.]*.json"))]
     return sorted(found, key=lambda values: str(values.get("started_at")))

@@ -39,8 +39,8 @@ def find_baselines(reference: str, *, store: Store, device: str | None) -> list[
         if not accepted:
             on = f" on {device}" if device is not None else ""
             raise ConfigError(
-                f"the store {store.folder} has no accepted baseline{on}; try: edgebench gate accept ID, or name a "
-                f"measurement with --baseline"
+                f"the store {store.folder} has no accepted baseline{on}",
+                hint="try: edgebench gate accept ID, or name a measurement: `baseline=ID`",
             )
         return _latest_of_each_workload(_of_one_file(accepted))
     named = [each for each in accepted if each.name == reference]

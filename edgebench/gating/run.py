@@ -14,7 +14,7 @@ from edgebench.errors import ConfigError, NotValid, UnknownName
 from edgebench.events import OnEvent, ignore
 from edgebench.export import existing_file
 from edgebench.gating.accept import keep_files
-from edgebench.gating.baseline import Baseline, is_virtual
+from edgebench.gating.baseline import Baseline
 from edgebench.gating.budgets import DEFAULT_BUDGETS, NO_BUDGET, Budget, fitting_budgets, read_budgets
 from edgebench.gating.exact import judge_scores, judge_size
 from edgebench.gating.lines import Role, Sides, timed_lines
@@ -28,8 +28,7 @@ from edgebench.gating.sentences import gate_sentence
 from edgebench.measure import profile_all
 from edgebench.measurement import Measurement
 from edgebench.request import DEFAULT_MODEL, WAIT_S, Request
-from edgebench.store import Store
-from edgebench.store.scores import stored_scores, with_stored
+from edgebench.store import Store, stored_scores, with_stored
 from edgebench.workload import RunPlan, Workload
 from edgebench.xtreme_r import ScoreRow, read_scores
 
@@ -145,8 +144,7 @@ def _candidate_format(model: str, format: str | Format | None, baseline: Baselin
 
 def _format_of_file(file: Path) -> Format:
     """Return the format of an existing file: that of its export where a record beside it tells."""
-    from edgebench.export import cache_folder
-    from edgebench.export.existing import exported_before
+    from edgebench.export import cache_folder, exported_before
 
     kept = exported_before(file, cache=cache_folder(), on_progress=lambda _: None) if file.is_file() else None
     return kept[0].format if kept is not None else EXISTING_FORMATS[file.suffix]
@@ -293,4 +291,4 @@ def _device(measured: Measurement) -> Mapping[str, Any]:
     device = measured.subject.device
     names = ("name", "model", "arch", "cpu", "cores", "memory_bytes", "runtime", "runtime_version")
     known = {name: getattr(device, name) for name in names}
-    return known | {"virtual": is_virtual(device), "serial_hash": getattr(device, "serial_hash", None)}
+    return known | {"virtual": device.virtual, "serial_hash": device.serial_hash}

@@ -17,7 +17,6 @@ from typing import Protocol
 
 from edgebench.errors import NotValid
 from edgebench.events import LogMessage, OnEvent, ignore
-from edgebench.gating.baseline import is_virtual
 from edgebench.gating.lines import Line, Role, Sides, figure_of, judge_line
 from edgebench.gating.metrics import KINDS, Metric, spread_of
 from edgebench.gating.result import BudgetResult, GateSession
@@ -129,7 +128,7 @@ class GateSchedule:
             self.results[line] = replace(before, result=confirm(again.result), repeated=figure_of(again))
 
     def _must_alternate(self, sides: Mapping[str, Sides]) -> bool:
-        if any(is_virtual(side[Role.CANDIDATE].subject.device) for side in sides.values()):
+        if any(side[Role.CANDIDATE].subject.device.virtual for side in sides.values()):
             return True
         return must_alternate(spread_of(side[Role.BASELINE], side[Role.CANDIDATE]) for side in sides.values())
 

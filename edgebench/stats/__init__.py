@@ -5,6 +5,7 @@ Arrays of figures come in, one for each run or example; intervals and verdicts c
 
 from __future__ import annotations
 
+from edgebench.stats.change_points import change_points
 from edgebench.stats.drift import LEAST_INFERENCES, LEAST_PASSES, Drift, drift_of
 from edgebench.stats.inputs import geometric_mean_latency, mean_log_ratio
 from edgebench.stats.intervals import t_interval, typical
@@ -51,6 +52,7 @@ __all__ = [
     "Verdict",
     "align",
     "bootstrap_interval",
+    "change_points",
     "drift_of",
     "early_stopping_estimate",
     "estimate_by_history",

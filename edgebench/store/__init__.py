@@ -6,12 +6,21 @@ Runs and documents come in and are written by rename; Measurements, tables and q
 from __future__ import annotations
 
 from edgebench.store.comparison import compare_stored
+from edgebench.store.files import checked_id, read_document, replace_file, to_text, writing
+from edgebench.store.kept_artifacts import find_artifact_files, keep_artifact
 from edgebench.store.scores import stored_scores, with_stored
 from edgebench.store.store import Store
 
 __all__ = [
     "Store",
+    "checked_id",
     "compare_stored",
+    "find_artifact_files",
+    "keep_artifact",
+    "read_document",
+    "replace_file",
     "stored_scores",
+    "to_text",
     "with_stored",
+    "writing",
 ]

@@ -11,7 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from edgebench._version import __version__
 from edgebench.errors import StoreError
+from edgebench.measurement import FORMAT_VERSION
 from edgebench.store.traces import first_line
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
@@ -83,6 +85,22 @@ def read_json(path: Path) -> dict[str, Any]:
         raise StoreError(f"{path} is damaged: {error}; remove it to go on without it") from error
     if not isinstance(values, dict):
         raise StoreError(f"{path} is damaged: not an object; remove it to go on without it")
+    return values
+
+
+def read_document(path: Path) -> dict[str, Any]:
+    """Return the JSON object of a file that has a `format_version`.
+
+    Raises:
+        StoreError: as `read_json`, or it is of a newer version.
+    """
+    values = read_json(path)
+    version = values.get("format_version")
+    if type(version) is int and version > FORMAT_VERSION:
+        raise StoreError(
+            f"{path} has format version {version}, this edgebench ({__version__}) reads up to {FORMAT_VERSION}",
+            hint="try: pip install --upgrade edgebench",
+        )
     return values
 
 

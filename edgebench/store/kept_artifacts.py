@@ -11,8 +11,7 @@ from pathlib import Path
 
 from edgebench.artifact import Artifact
 from edgebench.errors import EdgebenchError, StoreError
-from edgebench.export import cache_folder
-from edgebench.export.cache import RECORD, copy_artifact, remembered_hash
+from edgebench.export import RECORD, cache_folder, copy_artifact, remembered_hash
 from edgebench.store.files import read_json
 from edgebench.store.store import Store
 from edgebench.variant import Variant

@@ -15,13 +15,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgebench._version import __version__
 from edgebench.analysis import figures_of, summarise, with_ratios
 from edgebench.errors import EdgebenchError, StoreError, UnknownName, UsageError, nearest
 from edgebench.measurement import FORMAT_VERSION, Measurement, Subject
 from edgebench.reason import Reason, ReasonCode
 from edgebench.run import Run, Trace
-from edgebench.store.files import checked_id, is_id, read_json, sync, to_text, writing
+from edgebench.store.files import checked_id, is_id, read_document, sync, to_text, writing
 from edgebench.store.run_json import run_from_json, run_to_json, subject_from_json
 from edgebench.store.traces import connect, read_traces, write_trace
 
@@ -179,13 +178,8 @@ def _write(folder: Path, subject: Subject, run: Run) -> None:
 
 def _read(folder: Path) -> StoredRun:
     path = folder / "run.json"
-    document = read_json(path)
+    document = read_document(path)
     version = document.get("format_version")
-    if type(version) is int and version > FORMAT_VERSION:
-        raise StoreError(
-            f"{path} has format version {version}, this edgebench ({__version__}) reads up to {FORMAT_VERSION}; "
-            f"try: pip install --upgrade edgebench"
-        )
     try:
         if version not in range(1, FORMAT_VERSION + 1):
             raise ValueError(f"format version {version!r}")

@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 
-from edgebench.gating import BudgetResult, GateResult, GateVerdict
-from edgebench.gating.sentences import budget_sentence
+from edgebench.gating import BudgetResult, GateResult, GateVerdict, budget_sentence
 from edgebench.text import printable
 
 _SEVERITIES = {GateVerdict.FAIL: "major", GateVerdict.UNDECIDED: "info"}

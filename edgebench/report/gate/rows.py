@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from edgebench.gating import BudgetResult, GateResult
-from edgebench.gating.metrics import KINDS
-from edgebench.gating.sentences import shown
+from edgebench.gating import KINDS, BudgetResult, GateResult, shown
 
 HEADERS = ("budget", "workload", "against", "limit", "found", "upper bound", "would have seen", "result")
 
