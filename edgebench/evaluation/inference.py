@@ -173,7 +173,10 @@ class BoardModel:
         count = len(inputs.lengths) // (workload.choices or 1)
         rows = [min(workload.batch, count - at) for at in range(0, count, workload.batch)]
         names = collector.outputs.names if collector.outputs is not None else []
-        return Inferred(read_outputs(data, names, rows, source=f"{agent.name}: run {spec.run_id}"), collector.run())
+        source = f"{agent.name}: run {spec.run_id}"
+        batches = read_outputs(data, names, rows, source=source)
+        _refuse_not_finite(batches, spec, source)
+        return Inferred(batches, collector.run())
 
     def _fetch(self, run_id: str, outputs: protocol.Outputs | None) -> bytes:
         name = self.agent.name
@@ -204,6 +207,22 @@ def read_outputs(data: bytes, names: Sequence[str], rows: Sequence[int], *, sour
     except Exception as error:  # numpy's, of whatever kind: the file comes from a board
         raise AgentError(f"{source}: the outputs can't be read: {printable(error)}") from error
     return read
+
+
+def _refuse_not_finite(batches: Sequence[Outputs], spec: protocol.RunSpec, source: str) -> None:
+    """Raise AgentError for numbers that are not finite, padding apart; the agent refuses them, so none should come."""
+    import numpy as np
+
+    sequences = spec.batch * spec.choices
+    for index, batch in enumerate(batches):
+        lengths = spec.lengths[index * sequences : (index + 1) * sequences]
+        for name, output in batch.items():
+            if output.dtype.kind not in "fc" or np.isfinite(output).all():
+                continue
+            per_token = spec.choices == 1 and output.ndim > 1 and output.shape[1] >= max(lengths)
+            parts = [row[:length] for row, length in zip(output, lengths, strict=True)] if per_token else [output]
+            if not all(np.isfinite(part).all() for part in parts):
+                raise AgentError(f"{source}: the output {name} is not finite (NaN or infinity): it answers nothing")
 
 
 def _read_record(file: io.BytesIO, data: bytes, rows: int) -> NDArray[np.generic]:

@@ -15,6 +15,7 @@ from edgebench.artifact import Format, OutputParity, Parity
 from edgebench.errors import ExportError, ParityError
 from edgebench.export.cache import write_atomically
 from edgebench.export.checkpoint import Checkpoint
+from edgebench.export.finite import refuse_file_outputs, refuse_torch_outputs
 from edgebench.export.heads import Answer, Head, Output
 from edgebench.export.skeleton import INPUTS
 from edgebench.export.tokens import encode_with
@@ -99,7 +100,7 @@ def expected_outputs(checkpoint: Checkpoint, inputs: Sequence[Ids], folder: Path
         key: identifies the checkpoint and torch's version.
 
     Raises:
-        CheckpointError: transformers can't load or run it.
+        CheckpointError: transformers can't load or run it, or its outputs are not finite.
     """
     digest = hashlib.sha256(b"".join(ids.tobytes() + bytes(str(ids.shape), "ascii") for ids in inputs)).hexdigest()
     path = folder / f"{key}-{digest[:16]}.npz"
@@ -107,6 +108,7 @@ def expected_outputs(checkpoint: Checkpoint, inputs: Sequence[Ids], folder: Path
     if kept is not None:
         return kept
     outputs = _torch_outputs(checkpoint, inputs)
+    refuse_torch_outputs(outputs, where=checkpoint.source)
     _keep_expected(path, outputs)
     return outputs
 
@@ -179,7 +181,9 @@ def check(
         ParityError: they are further apart than the format's bound allows.
     """
     actual = [_sampled(answer) for answer in answers]
-    parity = compare(expected, actual, checkpoint.head, runtime=runtime())
+    ran = runtime()
+    refuse_file_outputs(actual, format=str(format), runtime=ran, where=checkpoint.source)
+    parity = compare(expected, actual, checkpoint.head, runtime=ran)
     refuse(parity, _bound(format, checkpoint), format, where=checkpoint.source)
     return parity
 

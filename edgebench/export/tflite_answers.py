@@ -14,7 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgebench.errors import ExportError
+from edgebench.errors import ExportError, ParityError
 from edgebench.export.heads import Answer, Head
 from edgebench_agent import protocol
 
@@ -31,6 +31,10 @@ _MOST_TOKENS = 2048  # per child process: a masked language model outputs a mega
 
 class Refused(ExportError):
     """The runtime can't read the file, for a reason other than lack of memory."""
+
+
+#: What the agent's kinds of failures mean here; any other: the runtime did not answer.
+_ERRORS: dict[str, type[ExportError]] = {"model_rejected": Refused, "outputs_rejected": ParityError}
 
 
 class TFLiteRuntime:
@@ -52,6 +56,7 @@ class TFLiteRuntime:
 
         Raises:
             Refused: the runtime can't read the file.
+            ParityError: its outputs are not finite.
             ExportError: it did not answer for another reason: it was removed or killed.
         """
         for part in _parts(inputs):
@@ -104,8 +109,7 @@ class TFLiteRuntime:
             how = f"died of signal {-done.returncode}" if done.returncode < 0 else f"ended with {done.returncode}"
             raise ExportError(f"{self.name} {how} over {path.name}: {log}") from None
         if not reply["ok"]:
-            refused = reply["kind"] == "model_rejected"
-            raise (Refused if refused else ExportError)(f"{self.name}: {reply['message']}")
+            raise _ERRORS.get(reply["kind"], ExportError)(f"{self.name}: {reply['message']}")
         self.version = str(reply["version"])
         return list(reply["outputs"])
 

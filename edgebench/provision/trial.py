@@ -31,6 +31,7 @@ _BUILD_FAILURES = (
     "runtime_broken",
     "model_rejected",
     "inputs_rejected",
+    "outputs_rejected",
     "stuck",
     "crashed",
 )

@@ -32,6 +32,7 @@ FAILURE_KINDS = (
     "runtime_broken",  # the runtime can't be imported: wrong build, illegal instruction
     "model_rejected",  # the runtime refuses the file
     "inputs_rejected",  # the model takes other inputs than the workload has
+    "outputs_rejected",  # the model answered NaN or infinity
     "not_found",
     "not_permitted",  # files of another user are in the way
     "corrupt",  # bytes with another hash than expected

@@ -10,6 +10,7 @@ from ..protocol.failure import Failure
 from ..protocol.messages import Done, Outputs
 from ..protocol.run_spec import RunSpec
 from ..runtimes.interface import Model
+from .finite import refuse_not_finite
 from .inputs import Batches
 from .supervisor_channel import SupervisorChannel, send_latencies
 
@@ -20,7 +21,7 @@ def infer_all(spec: RunSpec, model: Model, batches: Batches, path: Path, channel
     """Run every batch and append each of its outputs to the file `path` as one .npy record.
 
     Raises:
-        Failure: model_rejected: an output is not a plain array.
+        Failure: model_rejected: an output is not a plain array; outputs_rejected: it is not finite.
     """
     if spec.warm_shapes:
         channel.enter("warmup")
@@ -82,6 +83,7 @@ class _OutputFile:
             return
         import numpy as np
 
+        refuse_not_finite(self._names, outputs, self._batches, index)
         rows = self._batches.sizes[index]
         for name, output in zip(self._names, outputs):
             if not isinstance(output, np.ndarray) or output.dtype.hasobject:

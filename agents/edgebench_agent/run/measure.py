@@ -9,6 +9,7 @@ from ..protocol.failure import Failure
 from ..protocol.messages import Done, First, Log, WarmedUp
 from ..protocol.run_spec import RunSpec
 from ..runtimes.interface import Model
+from .finite import check_afterwards, check_model, run_each_shape
 from .inputs import Batches
 from .loops import Rotation, ServerLoop, TimedLoop
 from .supervisor_channel import SupervisorChannel
@@ -27,10 +28,11 @@ def infer_first(loaded: Sequence[Tuple[Model, Batches]], channel: SupervisorChan
     """Run one inference of each model and send its time: together with loading, the cost of a cold start."""
     first = [batches.arrays(0) for _, batches in loaded]
     channel.enter("first")
-    for number, (model, _) in enumerate(loaded):
+    for number, (model, batches) in enumerate(loaded):
         began = _clock()
-        model.infer(first[number])
+        outputs = model.infer(first[number])
         channel.send(First(_clock() - began, number))
+        check_model(model, outputs, batches, 0, number)
 
 
 def measure(spec: RunSpec, loaded: Sequence[Tuple[Model, Batches]], channel: SupervisorChannel) -> None:
@@ -45,7 +47,8 @@ def measure(spec: RunSpec, loaded: Sequence[Tuple[Model, Batches]], channel: Sup
     gc.freeze()
     gc.disable()
     channel.enter("warmup")
-    for number, (loop, (_, batches)) in enumerate(zip(loops, loaded)):
+    for number, (loop, (model, batches)) in enumerate(zip(loops, loaded)):
+        run_each_shape(loop, model, batches, number)
         steady = _warm_up(loop, batches, spec)
         channel.send(WarmedUp(steady, loop.count, number))
     channel.enter("measuring")
@@ -61,6 +64,9 @@ def measure(spec: RunSpec, loaded: Sequence[Tuple[Model, Batches]], channel: Sup
     for text in _cut_short(timed, shared, distinct):
         channel.send(Log(text))
     channel.enter("finishing")
+    for number, (model, batches) in enumerate(loaded):
+        timed_ns = (timed.last_ns - timed.first_ns) // len(loaded)
+        check_afterwards(model, batches, number, timed_ns=timed_ns, seed=spec.seed)
     channel.send(Done(timed.count, timed.last_ns - timed.first_ns))
 
 
@@ -76,12 +82,11 @@ def _loop_for(spec: RunSpec, number: int, model: Model, batches: Batches, channe
 def _warm_up(loop: TimedLoop, batches: Batches, spec: RunSpec) -> bool:
     """Run until latencies no longer drift; return whether nothing showed within the bounds that they still do.
 
-    One batch of each shape runs first, because a runtime prepares itself for each new shape. Then one of medium size
-    runs repeatedly: only latencies of the same work can be compared.
+    One batch of each shape has run before. One of medium size runs repeatedly: only latencies of the same work can be
+    compared.
     """
     began = _clock()
     items = batches.shapes()
-    loop.run(items, len(items), began + spec.max_duration_ns)
     typical = [items[len(items) // 2]]
     warm_up = WarmUp(spec.most_fall_ppm_per_s)
     windows = 0
@@ -128,5 +133,6 @@ def _cut_short(loop: Union[TimedLoop, Rotation], spec: RunSpec, distinct: int) -
     if loop.count % distinct:
         yield (
             f"the longest time, {spec.max_duration_ns / 1e9:g} s, ended the run within a pass over its inputs: "
-            f"of {distinct} batches, the first {loop.count % distinct} ran once more than the others"
+            f"of {distinct} batches, the first {loop.count % distinct} ran once more than the others; "
+            f"raise `max_duration_s`"
         )

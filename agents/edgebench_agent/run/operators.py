@@ -13,6 +13,7 @@ from ..protocol.messages import Done, Operators
 from ..protocol.wire import one_line
 from ..runtimes.interface import Operator, Profiler
 from ..runtimes.registry import RUNTIMES, open_runtime
+from .finite import check_model
 from .inputs import Batches
 from .supervisor_channel import SupervisorChannel
 
@@ -44,9 +45,10 @@ def profile_operators(profiler: Profiler, batches: Batches, channel: SupervisorC
     arrays = [batches.arrays(index) for index in range(min(len(batches), _MOST_BATCHES))]
     infer = profiler.model.infer
     channel.enter("warmup")
-    for batch in arrays * _WARMUP_PASSES:
-        infer(batch)
+    for position, batch in enumerate(arrays * _WARMUP_PASSES):
+        outputs = infer(batch)
         channel.check()
+        check_model(profiler.model, outputs, batches, position % len(arrays), 0)
     channel.enter("measuring")
     count = wall_ns = 0
     while count < _MOST and wall_ns < _LONGEST_NS and (count < _LEAST or count % len(arrays) or wall_ns < _SHORTEST_NS):
