@@ -39,6 +39,11 @@ EXISTING_FORMATS = {".onnx": Format.ONNX, ".tflite": Format.TFLITE}
 EXPORT_FORMATS = tuple(format for format in Format if format not in EXISTING_FORMATS.values())
 
 
+def format_of_file(path: Path) -> Format | None:
+    """Return the format of a model file by its suffix, in whatever case; None: it is no model file."""
+    return EXISTING_FORMATS.get(path.suffix.lower())
+
+
 def parse_format(name: str) -> Format:
     """Return the export format of that name.
 
@@ -93,7 +98,7 @@ class Parity:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArtifactFile:
-    """A file of an artifact; `name` has no folder in it."""
+    """A file of an artifact; `name` is its path from the model's folder, with `/` where external data lies deeper."""
 
     name: str
     sha256: str
@@ -113,6 +118,7 @@ class Artifact:
         parity: with the runtime of this machine.
         parity_elsewhere: with other runtimes that boards have.
         refused_by: runtimes that can't read the file, with their messages.
+        first_position: what the input `position_ids` begins with; None: numbered as XLM-R does.
     """
 
     format: Format
@@ -130,6 +136,7 @@ class Artifact:
     seconds: float | None = None  # the export's duration; None where it was not exported
     peak_rss_bytes: int | None = None  # the export's
     tokenizer: str | None = None  # folder or hub id that holds the tokenizer
+    first_position: int | None = None
 
     @property
     def sha256(self) -> str:

@@ -137,7 +137,8 @@ class RunFacts(_Facts):
 
     The first ones are what was requested; then come what the agent and, after loading, the runtime reported.
     `batch_*`: by batch; `batches` different ones are run. `nodes`: of the graph, by the provider that runs them.
-    `lengths`: what the model is made for; inputs are padded to the smallest that holds them. `idle_power_uw`: by rail.
+    `lengths`: what the model is made for; inputs are padded to the smallest that holds them. `rows`: how many examples
+    the model takes at a time, to which batches are filled up; 0: any number. `idle_power_uw`: by rail.
     """
 
     providers_asked: tuple[str, ...] | None = None
@@ -162,6 +163,7 @@ class RunFacts(_Facts):
     outputs: tuple[str, ...] | None = None
     notes: tuple[str, ...] | None = None
     lengths: tuple[int, ...] | None = None
+    rows: int | None = None
     batch_padded_tokens: tuple[int, ...] | None = None
     warmup_steady: bool | None = None
     warmup_count: int | None = None

@@ -73,11 +73,13 @@ class PaddingCost:
     """Tokens of a typical inference: those of its inputs, and those that the model works on after padding.
 
     `buckets`: the lengths that the model is made for; empty where inputs are padded to the longest of their batch.
+    `rows`: how many examples the model takes at a time, to which batches are filled up; 0: any number.
     """
 
     buckets: tuple[int, ...]
     tokens: float
     padded_tokens: float
+    rows: int = 0
 
     @property
     def cost(self) -> float:

@@ -249,7 +249,8 @@ def token_lengths() -> dict[str, list[int]]:
 def random_inputs(lengths: list[int], *, vocab_size: int | None, seed: int = 0) -> EncodedInputs:
     """Return inputs of these lengths with seeded random ids, framed by XLM-R's <s> (0) and </s> (2).
 
-    `vocab_size` None (unknown, of an existing file): ids stay below 1,000, which any vocabulary has.
+    `vocab_size` None (unknown, of an existing file): ids stay below 1,000. A smaller vocabulary than the frame's ids
+    has its last id instead.
     """
     import numpy as np
 
@@ -257,6 +258,6 @@ def random_inputs(lengths: list[int], *, vocab_size: int | None, seed: int = 0) 
     high = vocab_size if vocab_size is not None else 1000
     ids = np.random.default_rng(seed).integers(min(4, high - 1), high, int(sizes.sum()), dtype=np.int32)
     ends = np.cumsum(sizes)
-    ids[ends - 1] = 2
+    ids[ends - 1] = min(2, high - 1)
     ids[ends - sizes] = 0
     return EncodedInputs(ids, sizes)

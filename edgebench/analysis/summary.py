@@ -162,6 +162,7 @@ def _padding(runs: Sequence[Run]) -> PaddingCost | None:
                 buckets=run.facts.lengths or (),
                 tokens=sum(tokens) / len(sizes),
                 padded_tokens=sum(padded) / len(sizes),
+                rows=run.facts.rows or 0,
             )
     return None
 

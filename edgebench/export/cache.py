@@ -170,6 +170,7 @@ def copy_artifact(artifact: Artifact, folder: Path, *, extra: Mapping[str, Any])
         folder.mkdir(parents=True, exist_ok=True)
         for file in artifact.files:
             temporary = folder / f"{file.name}.part"
+            temporary.parent.mkdir(parents=True, exist_ok=True)
             try:
                 shutil.copyfile(artifact.path / file.name, temporary)
                 temporary.replace(folder / file.name)

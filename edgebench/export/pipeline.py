@@ -15,7 +15,7 @@ from edgebench.errors import CheckpointError, ConfigError, ExportError, ParityEr
 from edgebench.export import cache as artifacts
 from edgebench.export import reference
 from edgebench.export.checkpoint import TOKENIZER_FILES, Checkpoint, read_lineage
-from edgebench.export.existing import existing_file, existing_onnx, existing_tflite, exported_before
+from edgebench.export.existing import existing_file, exported_before, take_existing
 from edgebench.export.isolation import Job, run_job
 from edgebench.export.recipes import RECIPES, versions
 from edgebench.export.sources import Say, Shapes, checked_length, find_checkpoint, shapes_of
@@ -78,7 +78,7 @@ def export_model(
     cache = cache or artifacts.cache_folder()
     source = str(source)
     if (existing := existing_file(source)) is not None:
-        exported = _take_existing(existing, name=name, cache=cache, say=say)
+        exported = _take_existing(existing, name=name or _name_of_folder(source), cache=cache, say=say)
     else:
         chosen = parse_format(str(format))
         checkpoint = find_checkpoint(source, task=task, say=say)
@@ -101,16 +101,25 @@ def _take_existing(path: Path, *, name: str | None, cache: Path, say: Say) -> Ex
         artifact, recorded = kept
         known = replace(recorded, name=name or recorded.name) if recorded is not None else variant
         return Exported(variant=known, artifact=artifact, cached=True)
-    take = existing_onnx if path.suffix == ".onnx" else existing_tflite
-    return Exported(variant=variant, artifact=take(path, cache=cache, on_progress=say), cached=True)
+    return Exported(variant=variant, artifact=take_existing(path, cache=cache, on_progress=say), cached=True)
+
+
+def _name_of_folder(source: str) -> str | None:
+    """Return a variant name for a folder that an exporter wrote; None for a file, or a folder of edgebench's own."""
+    folder = Path(source)
+    if not folder.is_dir() or (folder / artifacts.RECORD).is_file():
+        return None
+    folder = folder.resolve()
+    return folder.parent.name if folder.name == "onnx" else folder.name
 
 
 def _name_of_file(path: Path) -> str:
-    """Return a variant name for a file: its stem, or <name> for OUT/<name>/<format>/model.onnx."""
+    """Return a variant name for a file: its stem, or <name> for <name>/model.onnx, OUT/<name>/<format>/model.onnx and
+    <name>/onnx/model.onnx."""
     if path.stem != "model":
         return path.stem
     folder = path.parent.resolve()
-    return folder.parent.name if folder.name in {str(format) for format in Format} else folder.name
+    return folder.parent.name if folder.name in {"onnx", *(str(format) for format in Format)} else folder.name
 
 
 def _export(

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from edgebench.artifact import EXISTING_FORMATS, EXPORT_FORMATS, Format, parse_format
+from edgebench.artifact import EXPORT_FORMATS, Format, format_of_file, parse_format
 from edgebench.device import LOCAL, Device, find_device
 from edgebench.errors import ConfigError, NotValid, UnknownName
 from edgebench.events import OnEvent, ignore
@@ -147,7 +147,9 @@ def _format_of_file(file: Path) -> Format:
     from edgebench.export import cache_folder, exported_before
 
     kept = exported_before(file, cache=cache_folder(), on_progress=lambda _: None) if file.is_file() else None
-    return kept[0].format if kept is not None else EXISTING_FORMATS[file.suffix]
+    found = kept[0].format if kept is not None else format_of_file(file)
+    assert found is not None  # noqa: S101 - existing_file names files by their suffix
+    return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -138,6 +138,7 @@ class RunCollector:
         self.log: list[str] = []
         self.failed: protocol.Failed | None = None
         self._agent_sha256 = agent_sha256 or agent_archive()[1]
+        self._choices = spec.choices
         sequences = spec.batch * spec.choices
         batches = [spec.lengths[at : at + sequences] for at in range(0, len(spec.lengths), sequences)]
         self._batch_longest = [max(batch) for batch in batches]
@@ -193,7 +194,8 @@ class RunCollector:
                 self._load_ns = message.load_ns
                 loaded = asdict(message)
                 del loaded["load_ns"], loaded["model"]
-                self._facts |= loaded | {"batch_padded_tokens": self._padded(sorted(message.lengths))}
+                padded = self._padded(sorted(message.lengths), message.rows)
+                self._facts |= loaded | {"batch_padded_tokens": padded}
             case protocol.First():
                 self._first_ns = message.first_ns
             case protocol.WarmedUp():
@@ -256,10 +258,13 @@ class RunCollector:
             raise AgentError(f"run {self.run_id}: it was run by another version of the agent")
         self._facts |= {key: value for key, value in asdict(hello).items() if key != "run_id"}
 
-    def _padded(self, buckets: list[int]) -> list[int]:
-        """Return the tokens of each batch after padding, to its longest input or to a bucket of the model."""
+    def _padded(self, buckets: list[int], rows: int) -> list[int]:
+        """Return the tokens of each batch after padding, to its longest input or to a bucket of the model.
+
+        A model that takes only so many `rows` (0: any number) works on rows that fill the batch up, too.
+        """
         return [
-            count * next((bucket for bucket in buckets if bucket >= longest), longest)
+            max(count, rows * self._choices) * next((bucket for bucket in buckets if bucket >= longest), longest)
             for longest, count in zip(self._batch_longest, self._batch_sequences, strict=True)
         ]
 

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, replace
 
-from edgebench.artifact import EXISTING_FORMATS, Artifact, Format
+from edgebench.artifact import Artifact, Format, format_of_file
 from edgebench.device import Device
 from edgebench.errors import ConfigError, UnknownName, UsageError
 from edgebench.events import LogMessage, OnEvent
@@ -64,8 +64,9 @@ def _runtime(model: str, format: Format | None) -> str:
     if format is not None:
         return format.runtime
     file = existing_file(model)
-    assert file is not None  # noqa: S101 - only files have no requested format
-    return EXISTING_FORMATS[file.suffix].runtime
+    found = format_of_file(file) if file is not None else None
+    assert found is not None  # noqa: S101 - only files have no requested format
+    return found.runtime
 
 
 def _refuse_contradictions(request: Request) -> None:

@@ -65,6 +65,7 @@ def run_spec(
         batch=workload.batch,
         choices=workload.choices or 1,
         pad_token_id=artifact.pad_token_id,
+        first_position=artifact.first_position,
         threads=workload.threads or 0,
         providers=list(providers),
         min_count=plan.min_count if plan else 1,

@@ -158,7 +158,8 @@ def _padding_text(padding: PaddingCost | None) -> str:
         return ""
     to = f" (to {', '.join(map(str, padding.buckets))})" if padding.buckets else ""
     padded = f"{padding.padded_tokens:.1f}{to}, {padding.cost:.2f} times as many"
-    return f"{padding.tokens:.1f} tokens an inference padded to {padded}"
+    rows = f"; the file takes {padding.rows} inputs at a time" if padding.rows > 1 else ""
+    return f"{padding.tokens:.1f} tokens an inference padded to {padded}{rows}"
 
 
 def _with_interval(value: float | None, interval: tuple[float, float] | None) -> str:

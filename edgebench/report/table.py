@@ -196,6 +196,7 @@ def _notes(measurements: Sequence[Measurement]) -> Iterable[str]:
             yield (
                 f"padding: {row}: {padding.tokens:.0f} tokens an inference become {padding.padded_tokens:.0f} "
                 f"({padding.cost:.2f} times as many)"
+                + (f"; the file takes {padding.rows} inputs at a time" if padding.rows > 1 else "")
             )
     if any(each.subject.alternates_with for each in measurements):
         yield (

@@ -79,6 +79,11 @@ def is_file_name(value: Any) -> bool:
     return fits and "/" not in value and value not in ("", ".", "..")
 
 
+def is_file_path(value: Any) -> bool:
+    """Accept relative paths of a file, which lead nowhere out of their folder."""
+    return type(value) is str and len(value) <= 1024 and all(is_file_name(part) for part in value.split("/"))
+
+
 #: A fact about the board: a scalar, a list of scalars, or a table of scalars.
 is_board_facts = is_table(lambda value: is_scalar(value) or is_list(is_scalar)(value) or is_table(is_scalar)(value))
 is_sha256 = is_matching("[0-9a-f]{64}")

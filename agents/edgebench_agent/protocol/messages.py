@@ -56,6 +56,7 @@ class Loaded:
     """The model is loaded. `nodes` counts graph nodes by the provider that runs them (empty: unknown).
 
     `lengths`: the input lengths in tokens that the model accepts; inputs are padded to the smallest that holds them.
+    `rows`: how many examples the model takes at a time, to which batches are filled up; 0: any number.
     """
 
     load_ns: int = checked(is_integer())
@@ -65,6 +66,7 @@ class Loaded:
     outputs: List[str] = checked(is_list(is_text(256)))
     notes: List[str] = checked(is_list(is_text(1024)), default_factory=list)
     lengths: List[int] = checked(is_list(is_integer(1, 1 << 20)), default_factory=list)
+    rows: int = checked(is_integer(0, 1 << 16), default=0)
     model: int = checked(is_model_number, default=0)
 
 

@@ -6,6 +6,10 @@ from .checks import (
     ProtocolError as ProtocolError,
     decode_object as decode_object,
 )
+from .input_names import (
+    INPUT_NAMES as INPUT_NAMES,
+    plain_input_name as plain_input_name,
+)
 from .installation import (
     Adoption as Adoption,
     InstallSpec as InstallSpec,

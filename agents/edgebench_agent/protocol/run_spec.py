@@ -12,7 +12,7 @@ from .checks import (
     checked,
     from_mapping,
     is_boolean,
-    is_file_name,
+    is_file_path,
     is_identifier,
     is_integer,
     is_list,
@@ -29,7 +29,7 @@ from .wire import MAX_SPEC_BYTES, PROTOCOL_VERSION
 class ModelFile:
     """One file of the model: a blob on the board by its hash, or (on this machine) a path."""
 
-    name: str = checked(is_file_name)
+    name: str = checked(is_file_path)  # with folders where the model refers to its data by them
     sha256: str = checked(is_sha256)
     path: Optional[str] = checked(is_none_or(is_text(4096)), default=None)
 
@@ -42,6 +42,7 @@ class AlternateModel:
     inputs_sha256: str = checked(is_sha256)
     lengths: List[int] = checked(is_list(is_integer(1, 1 << 20), 1 << 20))
     pad_token_id: int = checked(is_integer())
+    first_position: Optional[int] = checked(is_none_or(is_integer(0, 1 << 20)), default=None)
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,8 @@ class RunSpec:
     #: Warm-up goes on until latencies fall by at most so many millionths of themselves in a second, as far as can be
     #: seen in the time; 0: only until neighbouring parts of it agree.
     most_fall_ppm_per_s: int = checked(is_integer(0, 1_000_000), default=0)
+    #: What `position_ids` begin with; None: they are numbered as XLM-R does, from the padding's id + 1 on.
+    first_position: Optional[int] = checked(is_none_or(is_integer(0, 1 << 20)), default=None)
     protocol: int = checked(is_integer(1, 1 << 16), default=PROTOCOL_VERSION)
 
     def model_files(self) -> List[ModelFile]:

@@ -13,7 +13,7 @@ _AFTERWARDS, _LONGEST_NS = 0.02, 5_000_000_000
 
 
 def refuse_not_finite(names: Sequence[str], outputs: Sequence[Any], batches: Batches, index: int) -> None:
-    """Raise Failure (outputs_rejected) if an output of a batch is not finite; what stands for padding does not count."""
+    """Raise Failure (outputs_rejected) if an output of a batch is not finite; padding does not count."""
     for name, output in zip(names, outputs):
         if not is_finite(output) and not all(is_finite(part) for part in _real_parts(output, batches, index)):
             raise Failure(
@@ -57,12 +57,16 @@ def run_each_shape(loop: TimedLoop, model: Model, batches: Batches, number: int)
         Failure: outputs_rejected, by model `number`.
     """
     infer = loop.infer
+    outputs: List[Any] = []
+
+    def infer_and_keep(arrays: Any) -> None:
+        outputs[:] = [infer(arrays)]
+
+    loop.infer = infer_and_keep
     try:
         for index in batches.shapes():
-            kept: List[Any] = []
-            loop.infer = lambda arrays, kept=kept: kept.append(infer(arrays))
             loop.run([index], 1, 0)
-            check_model(model, kept[0], batches, index, number)
+            check_model(model, outputs.pop(), batches, index, number)
     finally:
         loop.infer = infer
 

@@ -4,22 +4,32 @@ from itertools import accumulate
 from typing import Any, Callable, Dict, List, Sequence
 
 from ..protocol.failure import Failure
+from ..protocol.input_names import plain_input_name
 from ..protocol.run_spec import RunSpec
 from ..runtimes.interface import Tensor
 
-_DTYPES = ("int64", "int32")
+#: numpy's names for the types in which inputs can be made.
+_DTYPES = (
+    *("int64", "int32", "int16", "int8", "uint64", "uint32", "uint16", "uint8"),
+    *("float64", "float32", "float16", "bool"),
+)
 
 
-def _position_ids(ids: Any, mask: Any, pad: int) -> Any:
-    """Number the real tokens from pad id + 1 on, as XLM-R does; padding gets the pad id."""
-    return mask.cumsum(axis=1) * mask + pad
+def _position_ids(ids: Any, mask: Any, spec: RunSpec) -> Any:
+    """Number tokens from the specification's first position on; without one as XLM-R does.
+
+    XLM-R numbers the real tokens from pad id + 1 on, and padding gets the pad id. BERT numbers all of them from 0 on.
+    """
+    if spec.first_position is None:
+        return mask.cumsum(axis=1) * mask + spec.pad_token_id
+    return (mask * 0 + 1).cumsum(axis=1) - 1 + spec.first_position
 
 
-#: The inputs that can be made, by name, from ids and mask (int64, shape (rows, tokens)) and the pad id.
-_MAKERS: Dict[str, Callable[[Any, Any, int], Any]] = {
-    "input_ids": lambda ids, mask, pad: ids,
-    "attention_mask": lambda ids, mask, pad: mask,
-    "token_type_ids": lambda ids, mask, pad: ids * 0,
+#: The inputs that can be made, by name, from ids and mask (int64, shape (rows, tokens)) and the specification.
+_MAKERS: Dict[str, Callable[[Any, Any, RunSpec], Any]] = {
+    "input_ids": lambda ids, mask, spec: ids,
+    "attention_mask": lambda ids, mask, spec: mask,
+    "token_type_ids": lambda ids, mask, spec: ids * 0,
     "position_ids": _position_ids,
 }
 
@@ -38,7 +48,8 @@ class Batches:
         """
         self._spec = spec
         self._tensors = list(tensors)
-        self._has_choices = any(len(tensor.shape) > 2 for tensor in tensors)
+        self._kinds = {tensor.name: plain_input_name(tensor.name) for tensor in tensors}
+        self._has_choices = any(len(tensor.shape) > 2 for tensor in tensors if self._kinds[tensor.name] == "input_ids")
         self._rows = _fixed_size(tensors, 0)
         self._tokens = _fixed_size(tensors, -1)
         self._buckets = list(buckets)
@@ -47,6 +58,7 @@ class Batches:
         self._check()
         self._starts = [0, *accumulate(spec.lengths)]
         self._ids: Any = _read_ids(path, self._starts[-1]) if tensors else ()
+        self._check_types()
 
     def __len__(self) -> int:
         return len(self.sizes)
@@ -88,28 +100,50 @@ class Batches:
             ids[row, :length] = self._ids[self._starts[position] : self._starts[position] + length]
             mask[row, :length] = 1
         shape = (rows, choices, -1) if self._has_choices else (rows, -1)
-        made = {
-            tensor.name: _MAKERS[tensor.name](ids, mask, self._spec.pad_token_id).reshape(shape)
-            for tensor in self._tensors
-        }
+        made = {name: _MAKERS[kind](ids, mask, self._spec).reshape(shape) for name, kind in self._kinds.items()}
         return {tensor.name: np.ascontiguousarray(made[tensor.name], tensor.dtype) for tensor in self._tensors}
 
     def _check(self) -> None:
-        unknown = [tensor.name for tensor in self._tensors if tensor.name not in _MAKERS]
+        unknown = [name for name, kind in self._kinds.items() if kind not in _MAKERS]
         if unknown:
             raise Failure(
                 "inputs_rejected",
                 f"the model wants {', '.join(unknown)}, this agent makes {', '.join(_MAKERS)}",
             )
-        odd = [f"{tensor.name} as {tensor.dtype}" for tensor in self._tensors if tensor.dtype not in _DTYPES]
-        if odd:
-            raise Failure("inputs_rejected", f"the model wants {', '.join(odd)}; this agent makes {', '.join(_DTYPES)}")
+        kinds = list(self._kinds.values())
+        if len(set(kinds)) < len(kinds):
+            twice = ", ".join(self._kinds)
+            raise Failure("inputs_rejected", f"the model takes one input twice (it takes {twice}), this agent once")
+        self._check_shapes()
         self._check_lengths()
         if self._rows and self._spec.batch > self._rows:
             raise Failure("inputs_rejected", f"the model takes batches of {self._rows}, not {self._spec.batch}")
         fixed = _fixed_size(self._tensors, 1) if self._has_choices else 1
         if self._tensors and fixed and fixed != self._spec.choices:
             raise Failure("inputs_rejected", f"the model takes {fixed} sequences an example, not {self._spec.choices}")
+
+    def _check_shapes(self) -> None:
+        rank = 3 if self._has_choices else 2
+        for tensor in self._tensors:
+            if len(tensor.shape) not in (0, rank):  # 0: the file does not say
+                shape = " x ".join(str(size or "?") for size in tensor.shape)
+                raise Failure(
+                    "inputs_rejected",
+                    f"the model wants {tensor.name} of shape {shape}; this agent makes rows x tokens, or with choices "
+                    f"rows x choices x tokens for all inputs",
+                )
+
+    def _check_types(self) -> None:
+        """Refuse types that the inputs can't be made in, or that do not hold the largest token id."""
+        odd = [f"{tensor.name} as {tensor.dtype}" for tensor in self._tensors if tensor.dtype not in _DTYPES]
+        if odd:
+            raise Failure("inputs_rejected", f"the model wants {', '.join(odd)}; this agent makes {', '.join(_DTYPES)}")
+        for tensor in self._tensors:
+            largest = max(int(self._ids.max()), self._spec.pad_token_id)
+            if self._kinds[tensor.name] == "input_ids" and largest > _largest_exact(tensor.dtype):
+                raise Failure(
+                    "inputs_rejected", f"the model wants {tensor.name} as {tensor.dtype}, which can't hold id {largest}"
+                )
 
     def _check_lengths(self) -> None:
         most = self._buckets[-1] if self._buckets else self._tokens
@@ -122,10 +156,25 @@ class Batches:
             )
 
 
+def _largest_exact(dtype: str) -> int:
+    """Return up to where a type holds every whole number."""
+    import numpy as np
+
+    kind = np.dtype(dtype)
+    if kind.kind == "b":
+        return 1
+    return int(2 ** (np.finfo(kind).nmant + 1)) if kind.kind == "f" else int(np.iinfo(kind).max)
+
+
 def lengths_taken(tensors: Sequence[Tensor], buckets: Sequence[int]) -> List[int]:
     """Return the lengths in tokens that inputs are padded to; empty: to the longest of their batch."""
     fixed = _fixed_size(tensors, -1)
     return list(buckets) or ([fixed] if fixed else [])
+
+
+def rows_taken(tensors: Sequence[Tensor]) -> int:
+    """Return how many examples the model takes at a time; 0: any number."""
+    return _fixed_size(tensors, 0)
 
 
 def _fixed_size(tensors: Sequence[Tensor], axis: int) -> int:

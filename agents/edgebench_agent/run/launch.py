@@ -126,8 +126,8 @@ def _check_files(home: Home, spec: RunSpec, files: List[ModelFile]) -> int:
         if not path.is_file():
             where = f"blob {file.sha256[:12]}... of the model's file {file.name}" if file.path is None else file.path
             raise Failure("not_found", f"{where} is not on the board; push it first")
-        if file.path is not None and (path.name != file.name or path.parent != Path(files[0].path or "").parent):
-            # A model refers to its other files by name, in its own folder.
+        if file.path is not None and path != Path(files[0].path or "").parent / file.name:
+            # A model refers to its other files by their paths from its own folder.
             raise Failure("bad_request", f"{file.path} must be named {file.name} and be in the folder of the model")
         size += path.stat().st_size
     inputs = home.blob(spec.inputs_sha256)
@@ -164,6 +164,7 @@ def _make_folder(home: Home, folder: RunFolder, spec: RunSpec, parts: List[RunSp
             folder.model(number).mkdir()
             for file in part.model_files():
                 if file.path is None:
+                    (folder.model(number) / file.name).parent.mkdir(parents=True, exist_ok=True)
                     _link(home.blob(file.sha256), folder.model(number) / file.name)
             _link(home.blob(part.inputs_sha256), folder.inputs(number))
         RunLease(folder.renewed).renew()

@@ -16,7 +16,7 @@ from ..protocol.wire import one_line
 from ..runtimes.interface import Model
 from ..runtimes.registry import describe, open_runtime
 from .infer import infer_all
-from .inputs import Batches, lengths_taken
+from .inputs import Batches, lengths_taken, rows_taken
 from .measure import infer_first, measure
 from .operators import open_profiler, profile_operators
 from .supervisor_channel import Stopped, SupervisorChannel
@@ -140,6 +140,6 @@ def _load(spec: RunSpec, number: int, run: RunFolder, channel: SupervisorChannel
     load_ns = time.monotonic_ns() - began
     names = [tensor.name for tensor in model.inputs]
     notes = [one_line(note) for note in model.notes]
-    lengths = lengths_taken(model.inputs, model.lengths)
-    channel.send(Loaded(load_ns, model.providers, model.nodes, names, model.outputs, notes, lengths, number))
+    lengths, rows = lengths_taken(model.inputs, model.lengths), rows_taken(model.inputs)
+    channel.send(Loaded(load_ns, model.providers, model.nodes, names, model.outputs, notes, lengths, rows, number))
     return model, Batches(spec, str(run.inputs(number)), model.inputs, model.lengths)

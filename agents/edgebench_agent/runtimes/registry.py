@@ -26,6 +26,8 @@ RUNTIMES = {
 }
 
 
+#: The loader's words for a library that wants its stack to be executable, where the system does not allow it.
+_STACK = "cannot enable executable stack"
 #: The loader's words for a missing system library, anywhere in a message.
 _LIBRARY = re.compile(r"(lib[\w+.-]+\.so[\w.]*): cannot open shared object file")
 
@@ -54,6 +56,14 @@ def describe(name: str) -> Description:
     except ModuleNotFoundError as error:
         raise Failure("runtime_missing", f"{sys.executable} lacks {error.name}; {fix}") from error
     except Exception as error:
+        if _STACK in str(error):
+            library = str(error).split(":")[0]
+            raise Failure(
+                "runtime_broken",
+                f"{name} can't be loaded: {library} was built to need an executable stack, which this system refuses "
+                f"(glibc 2.41 and later, hardened kernels, SELinux); {fix}, because newer builds do not need it, or "
+                f"clear the mark: patchelf --clear-execstack {library}",
+            ) from error
         lacking = _LIBRARY.search(str(error))
         if lacking:
             library = lacking.group(1)

@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from ..protocol.failure import Failure
+from ..protocol.input_names import plain_input_name
 from ..protocol.wire import one_line
 from .interface import Model, Tensor
 
@@ -95,7 +96,7 @@ def by_length(interpreter: Any) -> Dict[Optional[int], Signature]:
     found: Dict[Optional[int], Signature] = {}
     for signature in signatures:
         for tensor in signature.inputs:
-            if tensor.name == _IDS:
+            if plain_input_name(tensor.name) == _IDS:
                 found.setdefault(tensor.shape[-1] if tensor.shape else None, signature)
     if not found:
         takes = ", ".join(sorted({tensor.name for signature in signatures for tensor in signature.inputs})) or "nothing"
@@ -108,9 +109,11 @@ def by_length(interpreter: Any) -> Dict[Optional[int], Signature]:
 
 def _by_tokens(signatures: Dict[Optional[int], Signature]) -> Callable[[Dict[str, Any]], List[Any]]:
     runs = {length: signature.run for length, signature in signatures.items()}
+    some = next(iter(signatures.values()))
+    ids = next(tensor.name for tensor in some.inputs if plain_input_name(tensor.name) == _IDS)
 
     def infer(arrays: Dict[str, Any]) -> List[Any]:
-        return runs[arrays[_IDS].shape[-1]](arrays)
+        return runs[arrays[ids].shape[-1]](arrays)
 
     return infer
 
