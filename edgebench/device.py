@@ -294,7 +294,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         ConfigError: it can't be read or is not TOML.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))  # editors of Windows write a byte-order mark
     except OSError as error:
         raise ConfigError(f"can't read {path}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -8,11 +8,13 @@ from typing import Any
 
 from edgebench._version import __version__
 from edgebench.artifact import Artifact
+from edgebench.errors import StoreError
 from edgebench.facts import DeviceFacts
 from edgebench.figures import ColdStart, Energy, LatencySummary, MlperfLatency, PaddingCost, Score, Sustained
 from edgebench.operators import OperatorProfile
 from edgebench.reason import Reason, ReasonCode, State, texts_of
 from edgebench.run import Memory, Overhead, Run
+from edgebench.serialisation import from_plain
 from edgebench.stats import RateSearch
 from edgebench.variant import Variant
 
@@ -24,6 +26,24 @@ _NOT_JUDGED = Reason(
     ReasonCode.NOT_JUDGED,
     "its runs are too short to be judged; a run needs a second, 20 inferences and 3 passes over its inputs",
 )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Truncation:
+    """How many of a measurement's inputs were longer than the model allows, and were cut to `to_tokens`."""
+
+    inputs: int
+    of: int
+    to_tokens: int
+
+    @classmethod
+    def from_json(cls, values: Any) -> Truncation:
+        """Return what plain values describe.
+
+        Raises:
+            StoreError: the values are not valid.
+        """
+        return from_plain(cls, values, where="truncated", error=StoreError, allow_unknown=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +61,7 @@ class Subject:
     looks: int = 1  # how often the data were planned to be looked at before the last run
     overhead_us: Overhead | None = None  # None: it could not be measured, or by an older edgebench
     seed: int | None = None  # of the order in which the session's runs were made
+    truncated: Truncation | None = None  # None: no input was cut
 
     @property
     def alternates_with(self) -> tuple[str, ...]:
@@ -115,6 +136,7 @@ class Measurement:
             "artifact": subject.artifact.to_result(),
             "device": subject.device.to_json(),
             "workload": dict(subject.workload),
+            "truncated": asdict(subject.truncated) if subject.truncated is not None else None,
             "schedule": {"planned_runs": subject.planned_runs, "looks": subject.looks, "seed": subject.seed},
             "runs": [_run_to_json(run, of_run) for run, of_run in zip(self.runs, self.run_latency_ms, strict=True)],
             "latency_ms": asdict(self.latency_ms),

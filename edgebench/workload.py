@@ -60,10 +60,11 @@ class Workload:
         seq_len: random tokens, so many in each input.
         lang: random tokens, in the lengths that parallel text has in this language.
         texts: texts, tokenised with the model's own tokenizer.
+        texts_lang: the language of the texts, where they are parallel texts of several.
         batch: inputs in one inference.
         threads: of the runtime; None: the device profile's number.
         choices: sequences of one multiple-choice example; texts are taken so many in a row. None: what the model takes.
-        truncate: cut texts that are longer than the model allows, instead of refusing them.
+        truncate: cut inputs (of `texts` or `lang`) that are longer than the model allows, instead of refusing them.
         queries_per_s: rate of a server's queries, of one input each.
         latency_bound_ms: search the highest rate of a server whose p99 stays below this; then `queries_per_s` is None.
         affinity: numbers of the cores that the measuring process keeps to; None: all.
@@ -85,6 +86,7 @@ class Workload:
     queries_per_s: float | None = None
     latency_bound_ms: float | None = None
     affinity: tuple[int, ...] | None = None
+    texts_lang: str | None = None
 
     def __post_init__(self) -> None:
         self._check_server()
@@ -99,6 +101,8 @@ class Workload:
             _check_count("seq_len", self.seq_len, MAX_SEQ_LEN)
         if self.lang is not None and self.lang not in token_lengths():
             raise UnknownName("language", self.lang, token_lengths())
+        if self.texts_lang is not None and self.texts is None:
+            raise ConfigError("texts_lang is the language of texts, and there are none; for token lengths use lang")
         if self.texts is not None and not self.texts:
             raise ConfigError("texts is empty; give at least one text")
         if self.texts is not None and len(self.texts) > MAX_TEXTS:
@@ -128,8 +132,10 @@ class Workload:
 
     @property
     def label(self) -> str:
-        """A few characters for a table: `128 tok`, `sw`, `texts`."""
+        """A few characters for a table: `128 tok`, `sw`, `texts`, `sw texts`."""
         inputs = f"{self.seq_len} tok" if self.seq_len is not None else self.lang or "texts"
+        if self.texts_lang is not None:
+            inputs = f"{self.texts_lang} texts"
         if self.scenario is Scenario.SINGLE_STREAM:
             return inputs
         rate = f" {self.queries_per_s:g}/s" if self.queries_per_s is not None else ""
@@ -159,6 +165,7 @@ class Workload:
             "latency_bound_ms": self.latency_bound_ms,
             "truncate": self.truncate or None,
             "affinity": list(self.affinity) if self.affinity is not None else None,
+            "texts_lang": self.texts_lang,
         }
         return values | {name: value for name, value in special.items() if value is not None}
 
@@ -220,10 +227,12 @@ class EncodedInputs:
     """Token ids of every input, end to end.
 
     ids: shape (total tokens,), int32. lengths: shape (inputs,), int32, tokens of each, special ones included.
+    truncated: how many inputs were longer than the model allows, and were cut.
     """
 
     ids: NDArray[np.int32]
     lengths: NDArray[np.int32]
+    truncated: int = 0
 
     def to_bytes(self) -> bytes:
         """Return the ids as the agent reads them: int32, little-endian."""

@@ -74,7 +74,7 @@ def write_device(path: Path, name: str, settings: Mapping[str, str | int | None]
     """
     table = {key: value for key, value in settings.items() if value is not None}
     device = device_from_table(name, table, path=path)
-    present, text = ({}, "") if not path.exists() else (read_toml(path), path.read_bytes().decode())
+    present, text = ({}, "") if not path.exists() else (read_toml(path), path.read_bytes().decode("utf-8-sig"))
     if name in (read_devices(path) if present else {}) and not replace:
         raise ConfigError(f"device {name!r} is already in {path}", hint="try `replace=True`, or another name")
     wanted = present | {"device": present.get("device", {}) | {name: table}}

@@ -9,6 +9,7 @@ import click
 import cloup
 
 from edgebench._version import __version__
+from edgebench.cli.encoding import tolerate_encodings
 from edgebench.errors import EdgebenchError, RunFailed, nearest
 from edgebench.text import printable
 
@@ -66,6 +67,7 @@ def command() -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with one of the codes of docs/reference/exit-codes.md."""
     settings: dict[str, int] = {"verbosity": 0}
+    tolerate_encodings()
     try:
         result = command.main(arguments, prog_name="edgebench", standalone_mode=False, obj=settings)
         code = result if isinstance(result, int) else 0

@@ -54,7 +54,7 @@ if TYPE_CHECKING:
         "--texts",
         type=click.Path(path_type=Path, dir_okay=False),
         metavar="FILE",
-        help='With --compare-formats: retrieval accuracy on parallel texts {"en": [...], "sw": [...]}.',
+        help="With --compare-formats: retrieval accuracy on parallel texts (JSON or CSV by language), as for profile.",
     ),
     option("--text-prefix", default="", metavar="TEXT", help='Text before each of them, e.g. "query: ".'),
     option("--truncate", is_flag=True, help="Cut texts that are longer than the model allows."),

@@ -19,6 +19,8 @@ from edgebench.cli.options import (
     min_duration_option,
     output_options,
     scores_option,
+    texts_option,
+    truncate_option,
     wait_option,
 )
 from edgebench.cli.output import check_json_target, console, progress_console, to_stdout, write_json
@@ -54,9 +56,9 @@ _OF_WORKLOAD = ("lang", "texts", "seq_len", "truncate", "scenario", "batch", "ch
 @option_group(
     "Inputs (default: the baseline's)",
     option("--lang", metavar="L[,L...]", help="Use the token lengths of parallel text in these languages."),
-    option("--texts", type=click.Path(path_type=Path), metavar="FILE", help="Use these texts, one a line, tokenised."),
+    texts_option,
     option("--seq-len", type=int, metavar="N", help="Use inputs of N tokens."),
-    option("--truncate", is_flag=True, help="Cut texts that are longer than the model allows."),
+    truncate_option,
     option(
         "--scenario",
         type=click.Choice([str(kind) for kind in Scenario]),

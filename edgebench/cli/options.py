@@ -85,6 +85,24 @@ def scores_option(function: Decorated) -> Decorated:
     )(function)
 
 
+def texts_option(function: Decorated) -> Decorated:
+    """Add `--texts FILE`, passed as `texts: Path | None`."""
+    return cloup.option(
+        "--texts",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="Use these texts, tokenised: one a line, or parallel texts (JSON or CSV by language), a row for each "
+        "language or those of --lang.",
+    )(function)
+
+
+def truncate_option(function: Decorated) -> Decorated:
+    """Add `--truncate`, passed as `truncate: bool`."""
+    return cloup.option(
+        "--truncate", is_flag=True, help="Cut inputs of --texts and --lang that are longer than the model allows."
+    )(function)
+
+
 def verbosity_options(function: Decorated) -> Decorated:
     """Add `-v` (more; -vv also tracebacks) and `-q` (only the result); read them with `verbosity()`."""
 

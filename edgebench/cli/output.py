@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from edgebench.cli.encoding import can_encode
 from edgebench.errors import StoreError
 
 if TYPE_CHECKING:
@@ -71,6 +72,8 @@ def write_json(target: str | None, document: dict[str, Any]) -> None:
     if target is None:
         return
     text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    if not can_encode(text, None if target == "-" else "utf-8"):
+        text = json.dumps(document, indent=2, allow_nan=False) + "\n"  # JSON has its own escape sequences
     if target == "-":
         click.echo(text, nl=False)
         return

@@ -21,9 +21,12 @@ from edgebench.cli.options import (
     min_duration_option,
     output_options,
     scores_option,
+    texts_option,
+    truncate_option,
     wait_option,
 )
-from edgebench.errors import ConfigError, UsageError
+from edgebench.errors import UnknownName, UsageError
+from edgebench.input_texts import read_input_texts
 from edgebench.request import PARAMETERS
 from edgebench.stats import MINIMUM_COUNTS, QUERIES
 from edgebench.workload import RunPlan, Scenario, Workload
@@ -60,9 +63,9 @@ _FOR_P99 = -(-MINIMUM_COUNTS[0.99] // DEFAULTS.runs)
         help=f"Formats: {', '.join(EXPORT_FORMATS)}. [default: the device profile's]",
     ),
     option("--lang", metavar="L[,L...]", help="Use the token lengths of parallel text in these languages."),
-    option("--texts", type=click.Path(path_type=Path), metavar="FILE", help="Use these texts, one a line, tokenised."),
+    texts_option,
     option("--seq-len", type=int, metavar="N", help="Use inputs of N tokens. [default: 128]"),
-    option("--truncate", is_flag=True, help="Cut texts that are longer than the model allows."),
+    truncate_option,
     option(
         "--scenario",
         type=click.Choice([str(kind) for kind in Scenario]),
@@ -357,30 +360,41 @@ def _bound(kind: Scenario, qps: float | None, find_qps: bool, latency_bound_ms: 
 def requested_workloads(
     shape: Workload, seq_len: int | None, lang: str | None, texts: Path | None, batch: int | None, threads: str | None
 ) -> list[Workload]:
-    """Return one workload for each language and number of threads."""
-    if sum(option is not None for option in (seq_len, lang, texts)) > 1:
-        raise UsageError("--seq-len, --lang and --texts exclude each other")
-    lines = _read_texts(texts) if texts is not None else None
-    languages: list[str | None] = [*parts(lang)] or [None]
+    """Return one workload for each language and number of threads.
+
+    Of parallel texts, `lang` chooses the languages; without it, each is a workload.
+    """
+    found = read_input_texts(texts) if texts is not None else None
+    of_languages = found.parallel if found is not None else None
+    if sum(option is not None for option in (seq_len, lang if of_languages is None else None, texts)) > 1:
+        raise UsageError("--seq-len, --lang and --texts exclude each other (--lang chooses among parallel texts)")
+    inputs: list[Workload] = []
+    if of_languages is not None:
+        for language in parts(lang) or of_languages:
+            if language not in of_languages:
+                raise UnknownName("language", language, of_languages, hint=str(texts))
+            inputs.append(Workload(texts=of_languages[language], texts_lang=language))
+    elif found is not None:
+        inputs.append(Workload(texts=found.lines))
+    else:
+        inputs += [Workload(seq_len=seq_len, lang=language) for language in parts(lang) or [None]]
     sweep: list[int | None] = [*whole_numbers(threads, "--threads")] or [None]
     samples = batch if batch is not None else _SAMPLES.get(shape.scenario, 1)
-    if batch is None and lines is not None:
-        samples = min(samples, len(lines) // (shape.choices or 1) or 1)
     return [
-        replace(shape, seq_len=seq_len, lang=language, texts=lines, batch=samples, threads=number)
-        for language in languages
+        replace(
+            shape,
+            seq_len=each.seq_len,
+            lang=each.lang,
+            texts=each.texts,
+            texts_lang=each.texts_lang,
+            batch=samples if batch is not None else _at_most(samples, each, shape),
+            threads=number,
+        )
+        for each in inputs
         for number in sweep
     ]
 
 
-def _read_texts(path: Path) -> tuple[str, ...]:
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise ConfigError(f"can't read {path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path} is not UTF-8 text: {error}") from error
-    texts = tuple(line for line in lines if line.strip())
-    if not texts:
-        raise ConfigError(f"{path} has no text in it")
-    return texts
+def _at_most(samples: int, inputs: Workload, shape: Workload) -> int:
+    """Return the default batch, which few texts do not fill."""
+    return samples if inputs.texts is None else min(samples, len(inputs.texts) // (shape.choices or 1) or 1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from edgebench.device import Device, find_device
 from edgebench.errors import ConfigError, EdgebenchError, UsageError
 from edgebench.evaluation.inference import sentence_vectors
 from edgebench.events import LogMessage, OnEvent, ignore
-from edgebench.export import Exported, existing_file, export_model
+from edgebench.export import Exported, encode_texts, existing_file, export_model
 from edgebench.xtreme_r import Retrieval, retrieve
 
 
@@ -107,7 +107,8 @@ def compare_formats(
                 if lines:
                     on_event(LogMessage(f"{format}: {len(lines)} texts on {board.name}"))
                     vectors = sentence_vectors(exported.artifact, lines, device=board, truncate=truncate)
-                    found = retrieve(vectors, langs)
+                    cut = encode_texts(exported.artifact, lines, truncate=True).truncated if truncate else 0
+                    found = replace(retrieve(vectors, langs), truncated=cut)
                 yield FormatResult(format=format, exported=exported, retrieval=found)
             except UsageError:
                 raise  # it would fail for every format

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 #: The largest file of outputs that is taken back from a board.
 MAX_OUTPUT_BYTES = 4 << 30
 _ENCODER, _STATES = "XLMRobertaModel", "last_hidden_state"
+_PER_TOKEN = ("start_logits", "end_logits")  # outputs of shape (rows, tokens)
 _KINDS = "biufc"  # numpy's letters for booleans, integers and floating-point numbers
 
 Outputs: TypeAlias = "dict[str, NDArray[np.generic]]"
@@ -219,7 +220,7 @@ def _refuse_not_finite(batches: Sequence[Outputs], spec: protocol.RunSpec, sourc
         for name, output in batch.items():
             if output.dtype.kind not in "fc" or np.isfinite(output).all():
                 continue
-            per_token = spec.choices == 1 and output.ndim > 1 and output.shape[1] >= max(lengths)
+            per_token = output.ndim > 2 or name in _PER_TOKEN
             parts = [row[:length] for row, length in zip(output, lengths, strict=True)] if per_token else [output]
             if not all(np.isfinite(part).all() for part in parts):
                 raise AgentError(f"{source}: the output {name} is not finite (NaN or infinity): it answers nothing")

@@ -37,12 +37,21 @@ def encode_texts(
     encoded = encode_with(artifact.tokenizer, [prefix + text for text in texts])
     lengths = [len(ids) for ids in encoded]
     limit = artifact.max_seq_len
+    truncated = 0
     if truncate and limit is not None:
+        truncated = sum(length > limit for length in lengths)
         encoded = [ids if len(ids) <= limit else [*ids[: limit - 1], ids[-1]] for ids in encoded]
         lengths = [len(ids) for ids in encoded]
     if limit is not None:
         refuse_long(lengths, limit, buckets=artifact.buckets)
-    return EncodedInputs(np.concatenate([np.array(ids, np.int32) for ids in encoded]), np.array(lengths, np.int32))
+    ids = np.concatenate([np.array(ids, np.int32) for ids in encoded])
+    highest = int(ids.max(initial=0))
+    if artifact.vocab_size is not None and highest >= artifact.vocab_size:
+        raise ConfigError(
+            f"the tokenizer in {artifact.tokenizer} gives the id {highest} and {artifact.model_path} has "
+            f"{artifact.vocab_size} embeddings: it belongs to another checkpoint; put the model's own there"
+        )
+    return EncodedInputs(ids, np.array(lengths, np.int32), truncated)
 
 
 def refuse_long(lengths: Sequence[int], limit: int, *, buckets: Sequence[int] = ()) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from edgebench.board import AS_FOUND, PowerState, runtime_of
 from edgebench.measure.preparation import Prepared
 from edgebench.measure.sweep import Condition, settings_of
-from edgebench.measurement import Subject
+from edgebench.measurement import Subject, Truncation
 from edgebench.request import Request
 from edgebench.workload import EncodedInputs, RunPlan, Workload
 
@@ -53,9 +53,18 @@ def cells_of(
             planned_runs=request.looks[0],
             looks=len(request.looks),
             seed=request.seed,
+            truncated=_truncated(row),
         )
         cells.append(Cell(subject, workload, row.inputs, condition.power))
     return cells
+
+
+def _truncated(row: Prepared) -> Truncation | None:
+    if not row.inputs.truncated:
+        return None
+    return Truncation(
+        inputs=row.inputs.truncated, of=len(row.inputs.lengths), to_tokens=int(row.inputs.lengths.max(initial=0))
+    )
 
 
 def _sustained(plan: RunPlan) -> dict[str, Any]:

@@ -23,11 +23,31 @@ def resolve_workload(artifact: Artifact, workload: Workload) -> Workload:
     if artifact.format.runtime == "tflite":
         refuse_batch(str(artifact.format), workload)
         workload = replace(workload, padding=Padding.BUCKET)
-    longest, needed = artifact.max_seq_len, max(workload.token_counts(), default=0)
-    if longest is not None and needed > longest:
-        what = "the longest that it is made for" if artifact.buckets else "what the model takes"
-        raise ConfigError(f"{artifact.model_path}: an input of {needed} tokens is longer than {longest}, {what}")
+    refuse_length(workload, artifact.max_seq_len, where=str(artifact.model_path))
     return replace(workload, choices=_choices(artifact, workload))
+
+
+def refuse_length(workload: Workload, longest: int | None, *, where: str) -> None:
+    """Raise ConfigError if an input of a workload has more tokens than a model takes, and is not to be cut.
+
+    Args:
+        longest: what the model takes; None: that is not known here.
+        where: the model, for the message.
+    """
+    lengths = workload.token_counts()
+    long = sum(length > longest for length in lengths) if longest is not None else 0
+    if not long or (workload.truncate and workload.lang is not None):
+        return
+    if workload.lang is None:
+        raise ConfigError(
+            f"{workload.label}: an input of {max(lengths)} tokens, but {where} takes at most {longest}",
+            hint=f"try `seq_len={longest}`",
+        )
+    raise ConfigError(
+        f"{workload.lang}: {long} of {len(lengths)} inputs are longer than {longest} tokens, what {where} takes "
+        f"(longest: {max(lengths)} tokens)",
+        hint="cut them with `truncate=True`",
+    )
 
 
 def refuse_batch(format: str, workload: Workload) -> None:
@@ -69,7 +89,9 @@ def encode(artifact: Artifact, workload: Workload) -> EncodedInputs:
         encoded = encode_texts(artifact, workload.texts, truncate=workload.truncate)
     else:
         counts = [count for count in workload.token_counts() for _ in range(choices)]
-        encoded = random_inputs(counts, vocab_size=artifact.vocab_size)
+        longest = artifact.max_seq_len if workload.truncate and artifact.max_seq_len is not None else max(counts)
+        drawn = random_inputs([min(count, longest) for count in counts], vocab_size=artifact.vocab_size)
+        encoded = replace(drawn, truncated=sum(count > longest for count in counts))
     match workload.scenario:
         case Scenario.OFFLINE:
             return _sort_by_length(encoded, choices)
@@ -85,7 +107,8 @@ def _fill_up(inputs: EncodedInputs, sequences: int) -> EncodedInputs:
 
     missing = -len(inputs.lengths) % sequences
     ids = inputs.ids[: int(inputs.lengths[:missing].sum())]
-    return EncodedInputs(np.concatenate([inputs.ids, ids]), np.concatenate([inputs.lengths, inputs.lengths[:missing]]))
+    lengths = np.concatenate([inputs.lengths, inputs.lengths[:missing]])
+    return replace(inputs, ids=np.concatenate([inputs.ids, ids]), lengths=lengths)
 
 
 def _sort_by_length(inputs: EncodedInputs, choices: int) -> EncodedInputs:
@@ -96,7 +119,8 @@ def _sort_by_length(inputs: EncodedInputs, choices: int) -> EncodedInputs:
     examples = [sequences[at : at + choices] for at in range(0, len(sequences), choices)]
     examples.sort(key=lambda example: max(len(sequence) for sequence in example))
     ordered = [sequence for example in examples for sequence in example]
-    return EncodedInputs(np.concatenate(ordered), np.array([len(sequence) for sequence in ordered], np.int32))
+    lengths = np.array([len(sequence) for sequence in ordered], np.int32)
+    return replace(inputs, ids=np.concatenate(ordered), lengths=lengths)
 
 
 def _check_examples(texts: Sequence[str], choices: int) -> None:

@@ -11,7 +11,7 @@ from edgebench.device import Device
 from edgebench.errors import ConfigError, UnknownName, UsageError
 from edgebench.events import LogMessage, OnEvent
 from edgebench.export import existing_file, export_model, longest_input, refuse_texts, unique_names
-from edgebench.measure.inputs import encode, refuse_batch, resolve_workload
+from edgebench.measure.inputs import encode, refuse_batch, refuse_length, resolve_workload
 from edgebench.request import Request
 from edgebench.runtimes import TFLITE_RUNTIMES
 from edgebench.variant import Variant
@@ -94,12 +94,7 @@ def _refuse_misfits(model: str, format: Format | None, workloads: Sequence[Workl
     for workload in workloads:
         if _runtime(model, format) == "tflite":
             refuse_batch(str(format or model), workload)
-        needed = max(workload.token_counts(), default=0)
-        if longest is not None and needed > longest:
-            raise ConfigError(
-                f"{workload.label}: an input of {needed} tokens, but {model} takes at most {longest} in {format}",
-                hint=f"try `seq_len={longest}`",
-            )
+        refuse_length(workload, longest, where=f"{model} in {format}" if format is not None else model)
         if format is not None and workload.texts and not workload.truncate:
             refuse_texts(model, format, workload.texts)
 

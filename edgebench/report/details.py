@@ -113,6 +113,8 @@ def _facts(measurement: Measurement) -> Iterator[tuple[str, Any]]:
     yield "PSS", "the highest at the borders of phases: what loading needs for a moment shows in peak RSS only"
     yield "temperature °C", measurement.temperature_c
     yield "padding", _padding_text(measurement.padding)
+    if (cut := subject.truncated) is not None:
+        yield "truncated", f"{cut.inputs} of {cut.of} inputs, to {cut.to_tokens} tokens"
     yield "covers", measurement.covers
     yield "source", subject.variant.source
     yield "artifact", f"{subject.artifact.sha256} in {subject.artifact.path}"

@@ -63,6 +63,8 @@ def formats_table(rows: Sequence[Row]) -> Iterator[Table | str]:
                 f"retrieval: accuracy in finding the aligned English text, mean of {len(retrieval.accuracy)} languages "
                 f"with {retrieval.n} texts each: one text is {step:.1f} points"
             )
+            if retrieval.truncated:
+                yield f"{retrieval.truncated} texts were longer than the model allows, and were cut"
             break
     for format, _, _, error in rows:
         if error is not None:

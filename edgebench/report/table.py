@@ -168,7 +168,8 @@ def _score_columns(measurements: Sequence[Measurement]) -> list[Column]:
 
 def _scores_of_row(measurement: Measurement) -> dict[str, TaskScore]:
     """Return the scores that belong to a row: of its own language, where it is about one; else the tasks' means."""
-    lang = measurement.subject.workload.get("lang")
+    workload = measurement.subject.workload
+    lang = workload.get("lang") or workload.get("texts_lang")
     return task_scores([score for score in measurement.scores if lang is None or score.lang == lang])
 
 
@@ -198,6 +199,9 @@ def _notes(measurements: Sequence[Measurement]) -> Iterable[str]:
                 f"({padding.cost:.2f} times as many)"
                 + (f"; the file takes {padding.rows} inputs at a time" if padding.rows > 1 else "")
             )
+    for each in measurements:
+        if (cut := each.subject.truncated) is not None:
+            yield f"truncated: {_row_name(each)}: {cut.inputs} of {cut.of} inputs, to {cut.to_tokens} tokens"
     if any(each.subject.alternates_with for each in measurements):
         yield (
             "alternating: memory and energy are not reported, because the models share one process; loading and the "

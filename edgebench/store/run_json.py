@@ -10,7 +10,7 @@ from edgebench._version import __version__
 from edgebench.analysis import figures_of, summarise_run
 from edgebench.artifact import Artifact
 from edgebench.facts import DeviceFacts, RunFacts
-from edgebench.measurement import FORMAT_VERSION, Subject
+from edgebench.measurement import FORMAT_VERSION, Subject, Truncation
 from edgebench.reason import reasons_from_json, texts_of
 from edgebench.run import Memory, Overhead, Run, RunFigures, Trace
 from edgebench.variant import Variant
@@ -25,6 +25,7 @@ def run_to_json(subject: Subject, run: Run) -> dict[str, Any]:
         "looks": subject.looks,
         "overhead_us": asdict(subject.overhead_us) if subject.overhead_us is not None else None,
         "seed": subject.seed,
+        **({"truncated": asdict(subject.truncated)} if subject.truncated is not None else {}),
         "subject": {
             "id": subject.id,
             "session": subject.session,
@@ -63,7 +64,7 @@ def subject_from_json(document: Mapping[str, Any]) -> Subject:
         KeyError, TypeError, ValueError, AttributeError, EdgebenchError: the document is none.
     """
     values = document["subject"]
-    overhead = document.get("overhead_us")
+    overhead, truncated = document.get("overhead_us"), document.get("truncated")
     return Subject(
         id=values["id"],
         session=values["session"],
@@ -76,6 +77,7 @@ def subject_from_json(document: Mapping[str, Any]) -> Subject:
         looks=document.get("looks", 1),
         overhead_us=Overhead.from_json(overhead) if overhead else None,
         seed=document.get("seed"),
+        truncated=Truncation.from_json(truncated) if truncated is not None else None,
     )
 
 

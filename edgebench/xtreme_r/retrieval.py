@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from edgebench.errors import ScoresError
+from edgebench.errors import ConfigError, ScoresError
+from edgebench.input_texts import read_input_texts
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 #: The language that the others are searched in.
 PIVOT = "en"
-_MOST_BYTES = 1 << 30
 _FIRST_BLOCK = 1024  # candidates
 
 Vectors: TypeAlias = "NDArray[np.float64]"
@@ -25,10 +24,11 @@ _Ranked: TypeAlias = "tuple[NDArray[np.float32], NDArray[np.int64]]"  # cosines 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retrieval:
-    """Accuracy of each language but the pivot, 0..100, over `n` texts each."""
+    """Accuracy of each language but the pivot, 0..100, over `n` texts each, of which `truncated` in all were cut."""
 
     accuracy: dict[str, float]
     n: int
+    truncated: int = 0
 
     @property
     def mean(self) -> float:
@@ -42,48 +42,34 @@ class Retrieval:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""
-        return {"metric": "accuracy", "pivot": PIVOT, "n": self.n, "mean": self.mean, "accuracy": self.accuracy}
+        figures = {"n": self.n, "mean": self.mean, "accuracy": self.accuracy, "truncated": self.truncated}
+        return {"metric": "accuracy", "pivot": PIVOT, **figures}
 
 
 def read_parallel(path: Path) -> dict[str, list[str]]:
     """Return the texts of each language, aligned by position, the pivot first.
 
-    The file is JSON: {"en": ["...", ...], "sw": [...]}, or that under one key beside keys that begin with `_`.
+    The file is JSON: {"en": ["...", ...], "sw": [...]}, or that under one key beside keys that begin with `_`; or CSV
+    with a column for each language.
 
     Raises:
         ScoresError: it can't be read, is something else, or the languages have different numbers of texts.
     """
     try:
-        if path.stat().st_size > _MOST_BYTES:
-            raise ScoresError(f"{path}: larger than {_MOST_BYTES >> 20} MiB")
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ScoresError(f"can't read {path}: {error.strerror}") from error
-    except ValueError as error:
-        raise ScoresError(f"{path}: not JSON: {error}") from error
-    texts = _languages(document)
-    if texts is None:
+        found = read_input_texts(path)
+    except ConfigError as error:
+        raise ScoresError(error.args[0], hint=error.hint) from error
+    if found.parallel is None:
         raise ScoresError(
-            f'{path}: not parallel texts; they look like {{"en": ["one", "two"], "sw": ["moja", "mbili"]}}'
+            f"{path}: not parallel texts: it has {len(found.lines or ())} texts of one language, one a line, and "
+            f'retrieval needs {PIVOT} and one more; they look like {{"en": ["one", "two"], "sw": ["moja", "mbili"]}}'
         )
+    texts = {lang: list(lines) for lang, lines in found.parallel.items()}
     if PIVOT not in texts or len(texts) < 2:
         raise ScoresError(f"{path}: has {', '.join(texts) or 'no language'}; retrieval needs {PIVOT} and one more")
-    count = len(texts[PIVOT])
-    for lang, lines in texts.items():
-        if len(lines) != count or count < 2:
-            raise ScoresError(f"{path}: {lang} has {len(lines)} texts and {PIVOT} has {count}; they must be aligned")
+    if len(texts[PIVOT]) < 2:
+        raise ScoresError(f"{path}: has {len(texts[PIVOT])} texts in each language; retrieval needs two or more")
     return {PIVOT: texts[PIVOT]} | texts
-
-
-def _languages(document: Any) -> dict[str, list[str]] | None:
-    if not isinstance(document, dict):
-        return None
-    values = {key: value for key, value in document.items() if not key.startswith("_")}
-    if len(values) == 1 and isinstance(only := next(iter(values.values())), dict):
-        return _languages(only)
-    if not all(isinstance(lines, list) and all(isinstance(line, str) for line in lines) for lines in values.values()):
-        return None
-    return values
 
 
 def pooled(states: NDArray[np.generic], tokens: int) -> Vectors:

@@ -38,8 +38,8 @@ def test_the_pivot_comes_first(tmp_path: Path, document: Any) -> None:
         ({"sw": ["moja", "mbili"]}, "retrieval needs en and one more"),
         ({"en": ["one", "two"]}, "retrieval needs en and one more"),
         ({"en": ["one", "two"], "sw": ["moja"]}, "sw has 1 texts and en has 2"),
-        ({"en": ["one"], "sw": ["moja"]}, "must be aligned"),
-        ({}, "retrieval needs en"),
+        ({"en": ["one"], "sw": ["moja"]}, "needs two or more"),
+        ({}, "has no text in it"),
     ],
 )
 def test_another_file_is_one_clear_line(tmp_path: Path, document: Any, problem: str) -> None:
