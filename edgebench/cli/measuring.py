@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING
 import click
 
 from edgebench.analysis import tuned
+from edgebench.cli.hints import as_options
 from edgebench.cli.live import LiveDisplay
 from edgebench.cli.output import check_json_target, console, progress_console, to_stdout, write_json
 from edgebench.errors import EdgebenchError, gravest_error
 from edgebench.measure import BoardResult, Measure, run_sessions
 from edgebench.measurement import Measurement, measurements_to_json
+from edgebench.reason import ReasonCode
 from edgebench.report import measurement_table, tables_below
 from edgebench.stats import MARGIN
 from edgebench.text import printable
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from edgebench.store import Store
 
 NOT_VALID = 4
+_TOO_SHORT = (ReasonCode.TOO_FEW_OBSERVATIONS, ReasonCode.NO_COMPLETE_PASS)
 
 
 def measure_and_show(
@@ -110,7 +113,7 @@ def _show(measurements: list[Measurement], json_target: str | None, margin: floa
         for measurement in measurements:
             for part in tables_below(measurement):
                 console().print(part, markup=False)
-        for line in (*_decided(measurements, margin), *tuned_lines(measurements, margin)):
+        for line in (*_advice(measurements), *_decided(measurements, margin), *tuned_lines(measurements, margin)):
             console().print(line, markup=False)
     else:
         for measurement in measurements:
@@ -121,6 +124,12 @@ def _show(measurements: list[Measurement], json_target: str | None, margin: floa
     found = tuned(measurements, margin=margin)
     document = measurements_to_json(measurements, failures=failures)
     write_json(json_target, document if found is None else document | {"tune": found.to_json()})
+
+
+def _advice(measurements: Sequence[Measurement]) -> Iterator[str]:
+    """Yield which options help runs that ended too early."""
+    if any(reason.code in _TOO_SHORT for each in measurements for run in each.runs for reason in run.reasons):
+        yield as_options("runs that ended too early: raise `max_duration_s`, or lower `min_count`")
 
 
 def _decided(measurements: Sequence[Measurement], margin: float) -> Iterator[str]:

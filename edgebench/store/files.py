@@ -54,7 +54,12 @@ def writing(store: Path) -> Iterator[None]:
 
 def to_text(values: Mapping[str, Any]) -> str:
     """Return a document as a store has it."""
-    return json.dumps(values, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    text = json.dumps(values, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:  # half a surrogate pair, in the name of a file that is not UTF-8
+        text = json.dumps(values, indent=1, allow_nan=False) + "\n"
+    return text
 
 
 def replace_file(target: Path, text: str) -> None:
