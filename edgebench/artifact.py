@@ -119,6 +119,7 @@ class Artifact:
         parity_elsewhere: with other runtimes that boards have.
         refused_by: runtimes that can't read the file, with their messages.
         first_position: what the input `position_ids` begins with; None: numbered as XLM-R does.
+        separator: the token after which the input `token_type_ids` is 1; None: it is 0 everywhere.
     """
 
     format: Format
@@ -137,6 +138,7 @@ class Artifact:
     peak_rss_bytes: int | None = None  # the export's
     tokenizer: str | None = None  # folder or hub id that holds the tokenizer
     first_position: int | None = None
+    separator: int | None = None
 
     @property
     def sha256(self) -> str:

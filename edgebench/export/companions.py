@@ -11,6 +11,7 @@ from typing import Any
 from edgebench.errors import CheckpointError
 from edgebench.export.checkpoint import TOKENIZER_FILES
 from edgebench.export.geometry import architectures
+from edgebench.export.segments import find_separator
 
 #: Folders of a repository that hold its model files; tokenizer and config are then one folder above.
 _FOLDERS_OF_FILES = ("onnx", "tflite")
@@ -46,6 +47,13 @@ class Companions:
     def positions(self) -> int | None:
         """Rows of the table of positions."""
         return self._size("max_position_embeddings")
+
+    @property
+    def separator(self) -> int | None:
+        """The token that ends the first text of a pair, where the model tells the second text by its token types."""
+        if self.tokenizer is None or self.config.get("type_vocab_size") == 1:
+            return None
+        return find_separator(Path(self.tokenizer))
 
     def first_position(self, positions: int | None) -> int:
         """Return the position of an input's first token; without a config, by the rows of the table of positions.

@@ -14,6 +14,7 @@ from edgebench.export.existing_inputs import refuse_inputs
 from edgebench.export.heads import HEADS
 from edgebench.export.onnx_graph import OnnxGraph, read_graph
 from edgebench.export.placeholders import refuse_placeholder
+from edgebench_agent.protocol import plain_input_name
 
 if TYPE_CHECKING:
     import onnx
@@ -53,6 +54,7 @@ def existing_onnx(path: Path, *, cache: Path, on_progress: Callable[[str], None]
         head=_head(graph, beside),
         tokenizer=beside.tokenizer,
         first_position=None if first_position else 0,
+        separator=beside.separator if "token_type_ids" in map(plain_input_name, graph.inputs) else None,
     )
 
 

@@ -66,6 +66,7 @@ def run_spec(
         choices=workload.choices or 1,
         pad_token_id=artifact.pad_token_id,
         first_position=artifact.first_position,
+        separator=artifact.separator,
         threads=workload.threads or 0,
         providers=list(providers),
         min_count=plan.min_count if plan else 1,

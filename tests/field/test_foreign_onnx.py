@@ -236,3 +236,13 @@ def test_external_data_that_is_a_pointer_or_cut_off_is_named(tmp_path: Path) -> 
 def test_other_inputs_are_refused_by_name(tmp_path: Path, changes: dict[str, Any], says: str) -> None:
     with pytest.raises(EdgebenchError, match=says):
         export_model(save(encoder(**changes), tmp_path / "model.onnx"))
+
+
+def test_the_vocabulary_of_a_tflite_file_is_found(cache: Path, tmp_path: Path) -> None:
+    """An export to TFLite: some seconds, if no test has made it before."""
+    need("torch", "ai_edge_litert", "litert_torch")
+    made = export_model("reference:tiny", "tflite-int8", cache=cache).artifact
+    path = tmp_path / "foreign.TFLITE"
+    path.write_bytes(made.model_path.read_bytes())
+    artifact = export_model(path).artifact
+    assert (artifact.vocab_size, artifact.buckets) == (made.vocab_size, made.buckets)

@@ -142,3 +142,30 @@ def test_a_file_alone_has_no_tokenizer_and_a_damaged_config_is_named(tmp_path: P
     (path.parent / "config.json").write_text("{")
     with pytest.raises(CheckpointError, match=r"config\.json is not valid JSON"):
         export_model(path)
+
+
+@pytest.mark.parametrize(("types", "expected"), [(2, [0, 0, 0, 1, 1, 1]), (1, [0, 0, 0, 0, 0, 0])])
+def test_the_second_text_of_a_pair_has_its_token_type(tmp_path: Path, types: int, expected: list[int]) -> None:
+    """The tokenizer writes <s> a </s> </s> b </s>; its second separator is after the first one."""
+    same = helper.make_node("Cast", ["token_type_ids"], ["same"], to=1)
+    model = encoder(nodes=[same, helper.make_node("Identity", ["same"], ["types"])], output="types")
+    entry = model.graph.input.add()
+    entry.CopyFrom(helper.make_tensor_value_info("token_type_ids", 7, ["batch", "tokens"]))
+    folder = optimum_folder(tmp_path / "m", "model.onnx", model=model, type_vocab_size=types, model_type="bert")
+    artifact = export_model(folder).artifact
+    assert artifact.separator == (2 if types > 1 else None)
+    from edgebench.measure import resolve_workload
+    from edgebench.workload import EncodedInputs
+
+    pair = EncodedInputs(np.array([0, 4, 2, 2, 5, 2], np.int32), np.array([6], np.int32))
+    (answer,) = infer_encoded(artifact, resolve_workload(artifact, Workload(seq_len=6)), pair)
+    assert answer["types"][0].tolist() == expected
+
+
+def infer_encoded(artifact: Any, workload: Workload, inputs: Any) -> Any:
+    """Run token ids through a file on this machine."""
+    from edgebench.evaluation import inference
+
+    return inference._answers(
+        artifact, workload, inputs, device=find_device("local"), runtime=None, python=None, on_event=lambda _: None
+    )

@@ -43,6 +43,7 @@ class AlternateModel:
     lengths: List[int] = checked(is_list(is_integer(1, 1 << 20), 1 << 20))
     pad_token_id: int = checked(is_integer())
     first_position: Optional[int] = checked(is_none_or(is_integer(0, 1 << 20)), default=None)
+    separator: Optional[int] = checked(is_none_or(is_integer()), default=None)
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,8 @@ class RunSpec:
     most_fall_ppm_per_s: int = checked(is_integer(0, 1_000_000), default=0)
     #: What `position_ids` begin with; None: they are numbered as XLM-R does, from the padding's id + 1 on.
     first_position: Optional[int] = checked(is_none_or(is_integer(0, 1 << 20)), default=None)
+    #: The token that ends the first text of a pair, for `token_type_ids`: 0 up to it, 1 after it; None: all are 0.
+    separator: Optional[int] = checked(is_none_or(is_integer()), default=None)
     protocol: int = checked(is_integer(1, 1 << 16), default=PROTOCOL_VERSION)
 
     def model_files(self) -> List[ModelFile]:

@@ -25,11 +25,19 @@ def _position_ids(ids: Any, mask: Any, spec: RunSpec) -> Any:
     return (mask * 0 + 1).cumsum(axis=1) - 1 + spec.first_position
 
 
+def _token_types(ids: Any, mask: Any, spec: RunSpec) -> Any:
+    """Return 1 for the tokens after the first separator, as BERT marks the second text of a pair; else 0."""
+    if spec.separator is None:
+        return ids * 0
+    ends = (ids == spec.separator) * mask
+    return ((ends.cumsum(axis=1) - ends) > 0) * mask
+
+
 #: The inputs that can be made, by name, from ids and mask (int64, shape (rows, tokens)) and the specification.
 _MAKERS: Dict[str, Callable[[Any, Any, RunSpec], Any]] = {
     "input_ids": lambda ids, mask, spec: ids,
     "attention_mask": lambda ids, mask, spec: mask,
-    "token_type_ids": lambda ids, mask, spec: ids * 0,
+    "token_type_ids": _token_types,
     "position_ids": _position_ids,
 }
 

@@ -1,0 +1,78 @@
+"""What a .tflite file says about its inputs: their names and shapes, and the size of its vocabulary."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from edgebench.errors import CheckpointError
+from edgebench_agent.protocol import plain_input_name
+
+#: Operators whose output holds the same ids as their first input.
+_PASS_ON = ("CAST", "RESHAPE", "EXPAND_DIMS", "SQUEEZE", "MAXIMUM", "MINIMUM", "QUANTIZE")
+#: Operators that look ids up, with their inputs that are the table and the ids.
+_LOOK_UPS = {"EMBEDDING_LOOKUP": (1, 0), "GATHER": (0, 1)}
+
+
+class TFLiteGraph:
+    """A .tflite file, read by the schema of ai-edge-litert.
+
+    Raises:
+        ImportError: ai-edge-litert is not installed.
+        CheckpointError: it is not a TFLite model.
+    """
+
+    def __init__(self, path: Path) -> None:
+        import numpy as np
+        from ai_edge_litert import schema_py_generated as schema
+
+        self._names = {value: name for name, value in vars(schema.BuiltinOperator).items() if isinstance(value, int)}
+        try:
+            self._model = schema.Model.GetRootAs(np.memmap(path, np.uint8, mode="r"))
+            self._entries = list(self._inputs())
+            self.inputs = [(name, _shape(graph.Tensors(at))) for name, graph, at in self._entries]
+            self.vocab_size = min(self._vocabularies(), default=None)
+        except Exception as error:  # a corrupt table can raise anything
+            raise CheckpointError(f"{path} is not a TFLite model, or is truncated") from error
+
+    def _inputs(self) -> Iterator[tuple[str, Any, int]]:
+        """Yield the name, graph and number of the tensor of each input of each signature, or of the first graph."""
+        model = self._model
+        for position in range(model.SignatureDefsLength()):
+            signature = model.SignatureDefs(position)
+            graph = model.Subgraphs(signature.SubgraphIndex())
+            for at in range(signature.InputsLength()):
+                entry = signature.Inputs(at)
+                yield entry.Name().decode(), graph, entry.TensorIndex()
+        if not model.SignatureDefsLength():
+            graph = model.Subgraphs(0)
+            for at in range(graph.InputsLength()):
+                yield graph.Tensors(graph.Inputs(at)).Name().decode(), graph, graph.Inputs(at)
+
+    def _vocabularies(self) -> Iterator[int]:
+        """Yield the rows of each table in which `input_ids` are looked up."""
+        for name, graph, at in self._entries:
+            if plain_input_name(name) != "input_ids":
+                continue
+            held = {at}
+            for number in range(graph.OperatorsLength()):  # in the order of their execution
+                operator = graph.Operators(number)
+                inputs = [operator.Inputs(i) for i in range(operator.InputsLength())]
+                kind = self._kind(operator)
+                if kind in _PASS_ON and inputs and inputs[0] in held:
+                    held.add(operator.Outputs(0))
+                elif kind in _LOOK_UPS and inputs[_LOOK_UPS[kind][1]] in held:
+                    shape = _shape(graph.Tensors(inputs[_LOOK_UPS[kind][0]]))
+                    if len(shape) > 1 and shape[0] > 0:
+                        yield shape[0]
+
+    def _kind(self, operator: Any) -> str:
+        code = self._model.OperatorCodes(operator.OpcodeIndex())
+        return self._names.get(max(code.BuiltinCode(), code.DeprecatedBuiltinCode()), "")
+
+
+def _shape(tensor: Any) -> list[int]:
+    """Return a tensor's shape; -1 is a dynamic dimension."""
+    dynamic = [tensor.ShapeSignature(i) for i in range(tensor.ShapeSignatureLength())]
+    return dynamic or [tensor.Shape(i) for i in range(tensor.ShapeLength())]
