@@ -377,7 +377,8 @@ def requested_workloads(
     elif found is not None:
         inputs.append(Workload(texts=found.lines))
     else:
-        inputs += [Workload(seq_len=seq_len, lang=language) for language in parts(lang) or [None]]
+        languages: list[str | None] = [*parts(lang)] or [None]
+        inputs += [Workload(seq_len=seq_len, lang=language) for language in languages]
     sweep: list[int | None] = [*whole_numbers(threads, "--threads")] or [None]
     samples = batch if batch is not None else _SAMPLES.get(shape.scenario, 1)
     return [

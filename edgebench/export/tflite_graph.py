@@ -27,7 +27,9 @@ class TFLiteGraph:
         import numpy as np
         from ai_edge_litert import schema_py_generated as schema
 
-        self._names = {value: name for name, value in vars(schema.BuiltinOperator).items() if isinstance(value, int)}
+        self._names: dict[int, str] = {
+            value: name for name, value in vars(schema.BuiltinOperator).items() if isinstance(value, int)
+        }
         try:
             self._model = schema.Model.GetRootAs(np.memmap(path, np.uint8, mode="r"))
             self._entries = list(self._inputs())
