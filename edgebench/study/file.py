@@ -156,7 +156,7 @@ class _Tables:
 _STUDY_KEYS = field_names(Study, without=("path", "variants", "workloads", "tasks", "contrasts", "plan"))
 _TASK_KEYS = ("lang", *field_names(StudyTask, without=("langs",)))
 #: Texts are long, a study searches for no rate, and the session chooses the padding.
-_NOT_IN_WORKLOADS = ("texts", "truncate", "latency_bound_ms", "padding")
+_NOT_IN_WORKLOADS = ("texts", "texts_lang", "latency_bound_ms", "padding")
 
 
 def _numbered(name: str, tables: Sequence[Mapping[str, Any]], where: str) -> list[tuple[str, Mapping[str, Any]]]:

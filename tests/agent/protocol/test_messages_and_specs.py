@@ -156,8 +156,33 @@ def test_every_type_of_message_has_its_own_name() -> None:
     assert len(set(MESSAGE_TYPES.values())) == len(MESSAGE_TYPES)
 
 
-FILE_NAMES = ["modèle.onnx", "xnli(1).onnx", "模型.onnx", "-m.onnx", ".hidden", "a b'c\"d$e;f.onnx", "...", "é" * 127]
-NO_FILE_NAMES = ["", ".", "..", "a/b", "/", "a\0b", "a\nb", "a\x1b[2Jb", "a\u202eb", "é" * 128, "\ud83d"]
+FILE_NAMES = [
+    "modèle.onnx",
+    "weights/deep/m.data",
+    "xnli(1).onnx",
+    "模型.onnx",
+    "-m.onnx",
+    ".hidden",
+    "a b'c\"d$e;f.onnx",
+    "...",
+    "é" * 127,
+]
+NO_FILE_NAMES = [
+    "",
+    ".",
+    "..",
+    "a//b",
+    "../b",
+    "a/../b",
+    "/b",
+    "/",
+    "a\0b",
+    "a\nb",
+    "a\x1b[2Jb",
+    "a\u202eb",
+    "é" * 128,
+    "\ud83d",
+]
 
 SPEC = RunSpec(
     run_id="run-1",

@@ -121,7 +121,13 @@ def test_a_model_without_inputs_needs_neither_ids_nor_numpy() -> None:
     ("tensors", "kind"),
     [
         ([IDS, Tensor("pixel_values", "float32", [None, 3])], "inputs_rejected"),
-        ([IDS, Tensor("attention_mask", "float32", [None, None])], "inputs_rejected"),
+        ([IDS, Tensor("attention_mask", "string", [None, None])], "inputs_rejected"),
+        ([IDS, Tensor("attention_mask", "float32", [None, 1, None, None])], "inputs_rejected"),
+        ([IDS, MASK, Tensor("input_mask", "int64", [None, None])], "inputs_rejected"),
+        (
+            [Tensor("input_ids", "int8", [None, None]), Tensor("position_ids", "bfloat16", [None, None])],
+            "inputs_rejected",
+        ),
         ([Tensor("input_ids", "int64", [None, 2])], "inputs_rejected"),
         ([Tensor("input_ids", "int64", [1, None])], "inputs_rejected"),
     ],
