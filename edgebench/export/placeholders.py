@@ -1,4 +1,4 @@
-"""Files that are not yet the model: empty ones, pointers of Git LFS, pages that a server sent instead."""
+"""Files that are not yet the model: empty ones, pointers of Git LFS or Xet, pages that a server sent instead."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from pathlib import Path
 from edgebench.errors import CheckpointError
 
 _POINTER = b"version https://git-lfs.github.com"
+_XET_POINTER = b"# xet version"
 _PAGES = (b"<!doctype", b"<html", b"<?xml")
 
 
 def refuse_placeholder(path: Path, *, what: str = "the model") -> None:
-    """Raise CheckpointError if a file can't be read, or is empty, a pointer of Git LFS or a page of HTML."""
+    """Raise CheckpointError if a file can't be read, or is empty, a pointer of Git LFS or Xet, or HTML."""
     try:
         with path.open("rb") as file:
             head = file.read(256)
@@ -21,5 +22,7 @@ def refuse_placeholder(path: Path, *, what: str = "the model") -> None:
         raise CheckpointError(f"{path} is empty (0 bytes); copy or download it again")
     if head.startswith(_POINTER):
         raise CheckpointError(f"{path} is a pointer of Git LFS, not {what}; try: git lfs pull")
+    if head.startswith(_XET_POINTER):
+        raise CheckpointError(f"{path} is a pointer of Xet, not {what}; try: huggingface-cli download")
     if head.lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith(_PAGES):
         raise CheckpointError(f"{path} is a page of HTML, not {what}; download the file itself")

@@ -201,9 +201,10 @@ def test_a_fixed_batch_that_is_filled_up_costs_its_rows(tmp_path: Path) -> None:
     [
         (b"", "is empty (0 bytes)"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 132\n", "git lfs pull"),
+        (b"# xet version 0\nfilesize = 12\n", "a pointer of Xet"),
         (b"<!DOCTYPE html><html><body>Not found</body></html>", "a page of HTML"),
     ],
-    ids=["empty", "pointer", "page"],
+    ids=["empty", "pointer", "xet", "page"],
 )
 def test_a_file_that_is_not_yet_the_model_is_named(tmp_path: Path, suffix: str, content: bytes, says: str) -> None:
     path = tmp_path / f"model{suffix}"
