@@ -50,9 +50,9 @@ def board_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def shared_imports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Exports of these processes import torch once, all of them together: see export_server.py."""
+    """Exports of these processes import torch once, all of them together: see fork_server.py."""
     from edgebench.export import isolation
-    from tests.export_server import client_command
+    from tests.fork_server import client_command
 
     in_xdist = "PYTEST_XDIST_WORKER" in os.environ
     with pytest.MonkeyPatch.context() as patch:
@@ -65,7 +65,7 @@ def shared_imports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 def own_imports(monkeypatch: pytest.MonkeyPatch) -> None:
     """Exports of this test start as a user's do, with this test's environment and imports of their own."""
     from edgebench.export import isolation
-    from tests.export_server import WORKER
+    from tests.fork_server import WORKER
 
     monkeypatch.setattr(isolation, "WORKER", (sys.executable, "-P", "-m", WORKER))
 

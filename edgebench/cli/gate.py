@@ -16,6 +16,7 @@ from cloup import option, option_group
 from edgebench.cli.options import (
     cool_below_option,
     max_duration_option,
+    max_warmup_option,
     min_duration_option,
     output_options,
     scores_option,
@@ -84,6 +85,7 @@ _OF_WORKLOAD = ("lang", "texts", "seq_len", "truncate", "scenario", "batch", "ch
     ),
     min_duration_option,
     max_duration_option,
+    max_warmup_option,
     cool_below_option,
 )
 @option_group(
@@ -131,6 +133,7 @@ def command(
     min_count: int,
     min_duration: float,
     max_duration: float,
+    max_warmup: float,
     cool_below: float | None,
     margin: float | None,
     fail_on: str | None,
@@ -184,7 +187,12 @@ def command(
                 device=named_device(device, host, host_key) if device is not None or host is not None else None,
                 format=format,
                 workloads=workloads,
-                plan=RunPlan(min_count=min_count, min_duration_s=min_duration, max_duration_s=max_duration),
+                plan=RunPlan(
+                    min_count=min_count,
+                    min_duration_s=min_duration,
+                    max_duration_s=max_duration,
+                    max_warmup_s=max_warmup,
+                ),
                 margin=margin,
                 allow=allow,
                 store=store,
@@ -204,7 +212,7 @@ def command(
 
         for part in gate_parts(result):
             console().print(part, markup=False)
-    _write_for_ci(result, junit, markdown, gitlab, gitlab_metrics, summary)
+    _write_for_ci(result, junit, markdown, gitlab, gitlab_metrics, summary, file=_committed_file(baseline))
     is_bad = result.failed or (fail_on is not None and result.result is GateVerdict.UNDECIDED)
     return FAILED if is_bad else 0
 
@@ -217,6 +225,12 @@ def requested_shape(
 
     affinity = tuple(whole_numbers(cores, "--cores")) or None
     return Workload(scenario=kind, queries_per_s=qps, choices=choices, truncate=truncate, affinity=affinity)
+
+
+def _committed_file(baseline: str) -> str:
+    """Return the file of the repository that says what the gate is: the baseline's, else the budgets'."""
+    path = Path(os.path.relpath(baseline)) if baseline.endswith(".json") else Path("edgebench.toml")
+    return path.as_posix() if path.parts[0] != ".." else "edgebench.toml"
 
 
 def _step_summary() -> Path:
@@ -233,7 +247,10 @@ def _write_for_ci(
     gitlab: Path | None,
     gitlab_metrics: Path | None,
     summary: Path | None,
+    *,
+    file: str,
 ) -> None:
+    """Write what CI systems read; `file` is what an annotation of a change is attached to."""
     from edgebench.report import code_quality, gate_markdown, github_annotations, junit_xml, openmetrics
 
     if junit is not None:
@@ -241,7 +258,7 @@ def _write_for_ci(
     if markdown is not None:
         _write(markdown, gate_markdown(result))
     if gitlab is not None:
-        _write(gitlab, code_quality(result, path="edgebench.toml"))
+        _write(gitlab, code_quality(result, path=file))
     if gitlab_metrics is not None:
         _write(gitlab_metrics, openmetrics(result))
     if summary is not None:

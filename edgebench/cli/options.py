@@ -68,6 +68,13 @@ def max_duration_option(function: Decorated) -> Decorated:
     )(function)
 
 
+def max_warmup_option(function: Decorated) -> Decorated:
+    """Add `--max-warmup S`, passed as `max_warmup: float`."""
+    return cloup.option(
+        "--max-warmup", type=float, default=_DEFAULTS.max_warmup_s, show_default=True, help="Longest warm-up, seconds."
+    )(function)
+
+
 def cool_below_option(function: Decorated) -> Decorated:
     """Add `--cool-below C`, passed as `cool_below: float | None`."""
     return cloup.option(

@@ -18,6 +18,7 @@ from edgebench.cli.numbers import parts, time_span, whole_numbers
 from edgebench.cli.options import (
     cool_below_option,
     max_duration_option,
+    max_warmup_option,
     min_duration_option,
     output_options,
     scores_option,
@@ -119,9 +120,7 @@ _FOR_P99 = -(-MINIMUM_COUNTS[0.99] // DEFAULTS.runs)
     ),
     min_duration_option,
     max_duration_option,
-    option(
-        "--max-warmup", type=float, default=DEFAULTS.max_warmup_s, show_default=True, help="Longest warm-up, seconds."
-    ),
+    max_warmup_option,
     option(
         "--budget",
         "budget_s",

@@ -20,7 +20,7 @@ from edgebench import errors
 from edgebench.errors import ExportError
 
 #: Command of the child. -P: don't import modules such as a torch.py from the working folder.
-WORKER = (sys.executable, "-P", "-m", "edgebench.export.worker")
+WORKER: tuple[str, ...] = (sys.executable, "-P", "-m", "edgebench.export.worker")
 _LOG_TAIL = 4000
 #: How a process ends without memory: the kernel kills it, or a native library aborts when an allocation fails.
 _MEMORY_SIGNALS = (signal.SIGKILL, signal.SIGABRT)

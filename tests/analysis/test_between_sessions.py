@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import subprocess
-import sys
 from collections.abc import Iterable
 from dataclasses import replace
 from itertools import pairwise
@@ -32,6 +31,7 @@ from edgebench.report import comparison_parts
 from edgebench.run import Memory
 from edgebench.store import Store, compare_stored
 from edgebench.testing.simulated_sessions import KNOWN_BOARD, session_effects, simulated_sessions
+from tests.fork_server import edgebench_command
 
 #: Of a steady board: sessions differ by some 0.3 %, and none is far from the others.
 STEADY = [float(each) for each in np.random.default_rng(5).permutation(0.003 * np.linspace(-1.5, 1.5, 14))]
@@ -262,7 +262,7 @@ def test_the_history_of_a_store_decides(tmp_path: Path) -> None:
 
 
 def edgebench_compare(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "edgebench", "compare", *arguments]
+    command = [*edgebench_command(), "compare", *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
 

@@ -6,7 +6,6 @@ import io
 import json
 import math
 import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -33,6 +32,7 @@ from edgebench.store import Store
 from edgebench.store.lookup import find_pairs
 from edgebench.testing import SimulatedBoard
 from edgebench.testing.simulated_board import simulated_subject
+from tests.fork_server import edgebench_command
 
 NAMES = ("english", "multilingual", "translated")
 
@@ -551,7 +551,7 @@ def test_a_name_with_a_colon_is_found_with_a_format_and_without(tmp_path: Path) 
 
 def edgebench_compare(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "edgebench", "compare", *arguments],
+        [*edgebench_command(), "compare", *arguments],
         capture_output=True,
         text=True,
         timeout=120,

@@ -29,6 +29,7 @@ from edgebench_agent.lease.board_lease import BoardLease
 from edgebench_agent.protocol import LeaseRequest
 from tests.agent.agent_board import DEADLINE_S, SECOND, wait_until
 from tests.board.ssh_board import SshBoard
+from tests.fork_server import edgebench_command
 
 PLAN = edgebench.RunPlan(runs=1, min_count=5, min_duration_s=0.0)
 FREE = SeenLease(holder=None, token=0, waiting=())
@@ -208,7 +209,7 @@ def command_line(device: Device, folder: Path, *arguments: str) -> subprocess.Co
         f'[device.board]\nprofile = "local"\nhost = "127.0.0.1"\nport = {device.port}\nuser = "{device.user}"\n'
         f'identity_file = "{device.identity_file}"\nhost_key = "{device.host_key}"\n'
     )
-    command = [sys.executable, "-m", "edgebench", "device", *arguments]
+    command = [*edgebench_command(), "device", *arguments]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
 
 

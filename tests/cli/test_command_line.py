@@ -1,15 +1,14 @@
 """The command line's frame: names, exit codes, one line of error."""
 
 import subprocess
-import sys
 
 import pytest
 
+from tests.fork_server import edgebench_command
+
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "edgebench", *arguments], capture_output=True, text=True, check=False, timeout=120
-    )
+    return subprocess.run([*edgebench_command(), *arguments], capture_output=True, text=True, check=False, timeout=120)
 
 
 def test_without_a_command_the_help_is_shown_and_the_exit_code_is_2() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 import pytest
 
 from edgebench.board.transport import HostKey
+from tests.fork_server import edgebench_command
 
 KEY = str(HostKey("ssh-ed25519", b"\0\0\0\x0bssh-ed25519\0\0\0\x20" + bytes(range(32))))
 
@@ -28,7 +28,7 @@ class Shell:
         """Run `edgebench device ...` without a terminal."""
         environment = {"HOME": str(self.home), "PATH": "/usr/bin:/bin", "COLUMNS": "200"}
         return subprocess.run(
-            [sys.executable, "-m", "edgebench", "device", *arguments],
+            [*edgebench_command(), "device", *arguments],
             cwd=self.folder,
             env=environment,
             input=input,

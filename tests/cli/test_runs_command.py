@@ -6,12 +6,12 @@ import csv
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from edgebench.store import Store
+from tests.fork_server import edgebench_command
 from tests.sample_runs import MS, run, subject, trace
 
 
@@ -20,7 +20,7 @@ def edgebench(*arguments: str, columns: int | None = None) -> subprocess.Complet
     if columns is not None:
         environment["COLUMNS"] = str(columns)
     return subprocess.run(
-        [sys.executable, "-m", "edgebench", *arguments],
+        [*edgebench_command(), *arguments],
         capture_output=True,
         text=True,
         timeout=120,

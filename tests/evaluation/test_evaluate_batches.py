@@ -15,7 +15,7 @@ import pytest
 from edgebench.store import Store
 from tests.evaluation.conftest import NLI, NewCheckpoint, answer, encode, texts, write, write_xnli
 from tests.evaluation.test_evaluate import CLASSIFIER, ENCODER, nli_data, run
-from tests.export_server import edgebench_command
+from tests.fork_server import edgebench_command
 from tests.needed import need
 
 need("torch", "onnxruntime")

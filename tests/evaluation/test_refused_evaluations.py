@@ -13,7 +13,7 @@ import pytest
 import edgebench
 from edgebench.errors import ConfigError, EdgebenchError, ScoresError, UnknownName
 from tests.evaluation.conftest import NLI, NewCheckpoint, write, write_tatoeba, write_tokenizer, write_xnli
-from tests.export_server import edgebench_command
+from tests.fork_server import edgebench_command
 from tests.needed import need
 
 need("torch", "onnxruntime")

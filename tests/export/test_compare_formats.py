@@ -13,7 +13,7 @@ import edgebench
 from edgebench.artifact import Format
 from edgebench.errors import ConfigError
 from edgebench.events import Event, LogMessage
-from tests.export_server import edgebench_command
+from tests.fork_server import edgebench_command
 from tests.needed import need
 from tests.schemas import check_schema
 

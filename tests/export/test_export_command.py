@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.export_server import edgebench_command
+from tests.fork_server import edgebench_command
 from tests.needed import need
 from tests.schemas import check_schema
 

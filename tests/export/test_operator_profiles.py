@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from edgebench.events import Event, LogMessage
 from edgebench.export import export_model
 from edgebench.export.tflite_runtimes import tflite_runtime_python
 from tests.export.conftest import BUCKETS
+from tests.fork_server import edgebench_command
 from tests.needed import need
 
 need("torch")
@@ -72,7 +72,7 @@ def test_onnx_operators_are_in_the_result_and_the_store(
 def test_runs_show_prints_them(classifier: Path, cache: Path, tmp_path: Path) -> None:
     measured = profiled(export_model(classifier, "onnx-int8", cache=cache).artifact.model_path, tmp_path)
     done = subprocess.run(
-        [sys.executable, "-m", "edgebench", "runs", "show", measured.id, "--store", str(tmp_path / "store")],
+        [*edgebench_command(), "runs", "show", measured.id, "--store", str(tmp_path / "store")],
         capture_output=True,
         text=True,
         timeout=120,

@@ -19,6 +19,7 @@ import edgebench
 from edgebench import Budget, RunPlan, Store, Workload
 from edgebench.board import open_leased_agent
 from edgebench.cli import main
+from edgebench.cli.gate import _committed_file
 from edgebench.errors import BoardBusy
 from edgebench.gating import run as gate_run
 from edgebench.gating.accept import FOLDER, keep_files
@@ -119,6 +120,8 @@ def test_a_model_against_itself_from_the_command_line(
     assert document["id"] == sessions[0]
     assert {each.subject.session for each in store.measurements()} >= set(sessions)
     assert json.loads((work / "store" / "gates" / f"{sessions[0]}.json").read_text(encoding="utf-8")) == document
+    assert _committed_file("./ci/main.json") == "ci/main.json"
+    assert [_committed_file(each) for each in ("last", "../main.json")] == ["edgebench.toml"] * 2
     for name in ("junit.out", "markdown.out", "gitlab.out", "gitlab-metrics.out", "summary.md"):
         assert (work / name).read_text(encoding="utf-8").strip()
     assert f"::{'error' if document['result'] == 'fail' else ''}" in shown.err

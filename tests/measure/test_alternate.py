@@ -26,6 +26,7 @@ from edgebench.measurement import Measurement, measurements_to_json
 from edgebench.reason import ReasonCode, texts_of
 from edgebench.request import Request
 from edgebench.workload import RunPlan, Workload
+from tests.fork_server import edgebench_command
 from tests.schemas import check_schema
 
 PLAN = RunPlan(runs=2, min_count=20, min_duration_s=0)
@@ -124,7 +125,7 @@ def test_one_model_of_each_runtime_has_no_model_to_alternate_with(tmp_path: Path
 
 def command(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     plan = ("--runs", "2", "--min-count", "20", "--min-duration", "0", "--no-own-cost", "--no-cold")
-    words = [sys.executable, "-m", "edgebench", *arguments, *plan, "--store", str(folder / "store")]
+    words = [*edgebench_command(), *arguments, *plan, "--store", str(folder / "store")]
     return subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False)
 
 
@@ -212,7 +213,7 @@ def test_a_study_lets_its_variants_alternate(files: list[str], tmp_path: Path) -
 
 
 def run_study(what: str, study: Path, folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    words = [sys.executable, "-m", "edgebench", "study", what, str(study), "--store", str(folder / "store"), *options]
+    words = [*edgebench_command(), "study", what, str(study), "--store", str(folder / "store"), *options]
     return subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False)
 
 

@@ -17,6 +17,7 @@ from edgebench.errors import BoardError
 from edgebench.export import export_model
 from tests.board.ssh_board import SshBoard, write_key
 from tests.conftest import NewBoard
+from tests.fork_server import edgebench_command
 
 
 def profile(device: Device, model: Path, home: Path) -> subprocess.CompletedProcess[str]:
@@ -31,7 +32,7 @@ def profile(device: Device, model: Path, home: Path) -> subprocess.CompletedProc
     folder.mkdir()
     environment = {name: value for name, value in os.environ.items() if name != "XDG_CONFIG_HOME"}
     return subprocess.run(
-        [sys.executable, "-m", "edgebench", "profile", "--device", "bench", "--model", str(model), "--runs", "1"],
+        [*edgebench_command(), "profile", "--device", "bench", "--model", str(model), "--runs", "1"],
         cwd=folder,
         env=environment,
         stdin=subprocess.DEVNULL,

@@ -7,12 +7,12 @@ import os
 import shutil
 import socket
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from edgebench.store import Store
+from tests.fork_server import edgebench_command
 
 SHORT = ["--runs", "2", "--min-count", "5", "--min-duration", "0", "--no-own-cost", "--no-cold", "--store", "store"]
 
@@ -21,7 +21,7 @@ def edgebench(folder: Path, *arguments: str | Path) -> subprocess.CompletedProce
     environment = os.environ | {"EDGEBENCH_HOME": str(folder / "board")}
     environment.pop("COLUMNS", None)
     return subprocess.run(
-        [sys.executable, "-m", "edgebench", *map(str, arguments)],
+        [*edgebench_command(), *map(str, arguments)],
         cwd=folder,
         env=environment,
         capture_output=True,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from edgebench.measure.session import resume
 from edgebench.stats import RateSearch
 from edgebench.store import Store
 from edgebench.workload import RunPlan, Scenario, Workload
+from tests.fork_server import edgebench_command
 from tests.schemas import check_schema
 
 PLAN = RunPlan(runs=1, min_count=20, min_duration_s=0)
@@ -40,7 +40,7 @@ def profiled(model: Path, folder: Path, **changes: Any) -> edgebench.Measurement
 
 def command(*arguments: object) -> subprocess.CompletedProcess[str]:
     words = [str(argument) for argument in arguments]
-    return subprocess.run([sys.executable, "-m", "edgebench", *words], capture_output=True, text=True, check=False)
+    return subprocess.run([*edgebench_command(), *words], capture_output=True, text=True, check=False)
 
 
 def test_a_servers_latencies_begin_when_its_queries_arrive(tiny_onnx: Path, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import pytest
 
 from tests.agent.power_trees import CPU, NVPMODEL, PI4_GOVERNORS, governors, mode
 from tests.agent.trees import JETSON_NANO_POWER, PI4, plant, plant_command
+from tests.fork_server import edgebench_command
 from tests.schemas import check_schema
 
 QUICK = ["--seq-len", "16", "--min-count", "5", "--min-duration", "0.05", "--no-own-cost", "--no-cold"]
@@ -44,7 +45,7 @@ def settings(result: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def edgebench(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "edgebench", *arguments]
+    command = [*edgebench_command(), *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
 
 

@@ -21,6 +21,7 @@ import pytest
 from edgebench.board.transport import HostKey, lookup_name
 from tests.board.ssh_board import SshBoard, write_key
 from tests.board.test_lease import somebody_else
+from tests.fork_server import edgebench_command
 from tests.schemas import check_schema
 
 
@@ -51,9 +52,8 @@ class Shell:
 
     def run(self, *arguments: str, input: str = "") -> subprocess.CompletedProcess[str]:
         """Run `edgebench device ...` without a terminal."""
-        return subprocess.run(
-            **self.command(*arguments), input=input, capture_output=True, text=True, timeout=200, check=False
-        )
+        command = {**self.command(*arguments), "args": [*edgebench_command(), "device", *arguments]}
+        return subprocess.run(**command, input=input, capture_output=True, text=True, timeout=200, check=False)
 
     def answer(self, reply: str, *arguments: str) -> tuple[int, str]:
         """Run `edgebench device ...` at a terminal and type a line; return the exit code and what was shown."""

@@ -23,7 +23,7 @@ from edgebench.testing import SimulatedBoard
 from edgebench.testing.simulated_board import simulated_subject
 from edgebench.variant import TrainingKind
 from edgebench.xtreme_r.scores import ScoreRow
-from tests.export_server import edgebench_command
+from tests.fork_server import edgebench_command
 from tests.schemas import check_schema
 
 HEAD = 'devices = ["local"]\n[study]\nname = "s"\n'

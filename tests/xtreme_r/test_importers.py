@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import pytest
 from edgebench.errors import ScoresError, UnknownName
 from edgebench.xtreme_r.importers import ImportedScores, Provenance, import_scores
 from edgebench.xtreme_r.scores import read_scores, write_scores
+from tests.fork_server import edgebench_command
 
 EVALUATE_PY = {
     "classification": 77.0,
@@ -205,7 +205,7 @@ def test_unknown_names_are_refused(tmp_path: Path) -> None:
 
 
 def edgebench(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "edgebench", *map(str, arguments)]
+    command = [*edgebench_command(), *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
 

@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import pytest
 from edgebench.errors import ConfigError, ScoresError, UnknownName
 from edgebench.xtreme_r.scoring import FolderScores, score_predictions
 from edgebench.xtreme_r.tasks import XTREME, all_tasks, tasks_of
+from tests.fork_server import edgebench_command
 
 
 def squad(**answers: list[str]) -> str:
@@ -292,7 +292,7 @@ def edgebench(tmp_path: Path) -> Command:
     def run(*arguments: object) -> subprocess.CompletedProcess[str]:
         environment = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
         return subprocess.run(
-            [sys.executable, "-m", "edgebench", *map(str, arguments)],
+            [*edgebench_command(), *map(str, arguments)],
             capture_output=True, text=True, timeout=120, env=environment, check=False,
         )  # fmt: skip
 

@@ -7,7 +7,6 @@ measured.
 import time
 from array import array
 from random import Random
-from statistics import median
 from typing import Any, Callable, Iterator, List, Sequence, Tuple
 
 from .supervisor_channel import SupervisorChannel, send_latencies
@@ -50,11 +49,11 @@ class TimedLoop:
         self._warmup = False
         self.count = 0
 
-    def run(self, items: Sequence[int], limit: int, until_ns: int) -> Tuple[int, int]:
+    def run(self, items: Sequence[int], limit: int, until_ns: int) -> List[List[int]]:
         """Cycle through the batches `items` until `limit` inferences are done or one ends after `until_ns`.
 
         Returns:
-            The number of inferences, and the median of their latencies in nanoseconds.
+            The latencies of the only model, in nanoseconds.
 
         Raises:
             Stopped: this process was requested to end; the latencies so far have been sent.
@@ -69,7 +68,7 @@ class TimedLoop:
         ran = [items[at % len(items)] for at in range(count)]
         send_latencies(self._channel, starts, latencies, ran, self._warmup, self._number)
         self._channel.check()
-        return count, int(median(latencies))
+        return [latencies]
 
     def _block(self, arrays: Sequence[Any], limit: int, until_ns: int) -> int:
         infer, starts, ends, clock = self.infer, self._starts, self._ends, _clock
@@ -165,6 +164,7 @@ class Rotation:
     def __init__(self, loops: Sequence[TimedLoop], channel: SupervisorChannel) -> None:
         self._loops = loops
         self._channel = channel
+        self._warmup = True
         self._max_count = _BUFFER // len(loops)
         self._starts = array("q", bytes(8 * _BUFFER))
         self._ends = array("q", bytes(8 * _BUFFER))
@@ -173,11 +173,15 @@ class Rotation:
         self.last_ns = 0
 
     def start_over(self) -> None:
-        """Count from zero."""
+        """End the warm-up: count from zero."""
+        self._warmup = False
         self.count = 0
 
-    def run(self, items: Sequence[int], limit: int, until_ns: int) -> None:
+    def run(self, items: Sequence[int], limit: int, until_ns: int) -> List[List[int]]:
         """Cycle through the batches `items` until `limit` of them are done or a rotation ends after `until_ns`.
+
+        Returns:
+            The latencies of each model, in nanoseconds.
 
         Raises:
             Stopped: this process was requested to end; the latencies so far have been sent.
@@ -190,11 +194,14 @@ class Rotation:
         self.last_ns = self._ends[done - 1]
         self.count += done // models
         ran = [items[at % len(items)] for at in range(done // models)]
+        of_models = []
         for number in range(models):
             starts = self._starts[number:done:models].tolist()
             latencies = [ended - began for began, ended in zip(starts, self._ends[number:done:models])]
-            send_latencies(self._channel, starts, latencies, ran, False, number)
+            send_latencies(self._channel, starts, latencies, ran, self._warmup, number)
+            of_models.append(latencies)
         self._channel.check()
+        return of_models
 
     def _block(self, calls: Sequence[Sequence[Tuple[Callable[[Any], Any], Any]]], limit: int, until_ns: int) -> int:
         starts, ends, clock = self._starts, self._ends, _clock

@@ -13,11 +13,13 @@ from .finite import check_afterwards, check_model, run_each_shape
 from .inputs import Batches
 from .loops import Rotation, ServerLoop, TimedLoop
 from .supervisor_channel import SupervisorChannel
-from .warm_up import WINDOWS, WarmUp
+from .warm_up import WINDOWS, RotationWarmUp, WarmUp
 
 _SEND_EVERY_NS = 500_000_000
 
 _WINDOW_NS = 50_000_000
+#: Ratios of latencies are noisier than latencies, and noise should have few chances to look like a drift.
+_ROTATION_WINDOW_NS = 250_000_000
 _WINDOW_COUNT = 4096
 _WARMUP_COUNT = 100_000
 
@@ -49,10 +51,12 @@ def measure(spec: RunSpec, loaded: Sequence[Tuple[Model, Batches]], channel: Sup
     channel.enter("warmup")
     for number, (loop, (model, batches)) in enumerate(zip(loops, loaded)):
         run_each_shape(loop, model, batches, number)
-        steady = _warm_up(loop, batches, spec)
-        channel.send(WarmedUp(steady, loop.count, number))
-    channel.enter("measuring")
     timed, distinct = Rotation(loops, channel) if len(loops) > 1 else loops[0], len(loaded[0][1])
+    timed.count = loops[0].count  # of the shapes
+    steady = _warm_up(timed, loaded[0][1], spec)
+    for number in range(len(loops)):
+        channel.send(WarmedUp(steady, timed.count, number))
+    channel.enter("measuring")
     shared = replace(
         spec,
         min_duration_ns=len(loops) * spec.min_duration_ns,
@@ -79,24 +83,27 @@ def _loop_for(spec: RunSpec, number: int, model: Model, batches: Batches, channe
     return ServerLoop(model.infer, arrays, channel, spec.rate_mhz, spec.seed)
 
 
-def _warm_up(loop: TimedLoop, batches: Batches, spec: RunSpec) -> bool:
+def _warm_up(timed: Union[TimedLoop, Rotation], batches: Batches, spec: RunSpec) -> bool:
     """Run until latencies no longer drift; return whether nothing showed within the bounds that they still do.
 
     One batch of each shape has run before. One of medium size runs repeatedly: only latencies of the same work can be
-    compared.
+    compared. Models that alternate warm up in rotation, and their ratios are watched as well: what slows all of them
+    does not hold up their comparison.
     """
     began = _clock()
     items = batches.shapes()
     typical = [items[len(items) // 2]]
-    warm_up = WarmUp(spec.most_fall_ppm_per_s)
+    rotates = isinstance(timed, Rotation)
+    warm_up = RotationWarmUp(spec.most_fall_ppm_per_s) if rotates else WarmUp(spec.most_fall_ppm_per_s)
+    window_ns = _ROTATION_WINDOW_NS if rotates and spec.most_fall_ppm_per_s else _WINDOW_NS
     windows = 0
     while not warm_up.has_ended():
         now = _clock()
-        is_over = windows >= WINDOWS and (now - began > spec.warmup_ns or loop.count > _WARMUP_COUNT)
+        is_over = windows >= WINDOWS and (now - began > spec.warmup_ns or timed.count > _WARMUP_COUNT)
         if is_over or now - began > spec.max_duration_ns:
             return spec.most_fall_ppm_per_s > 0 and warm_up.is_steady()
-        found = loop.run(typical, _WINDOW_COUNT, now + _WINDOW_NS)[1]
-        warm_up.add(_clock() - began, found)
+        latencies = timed.run(typical, _WINDOW_COUNT, now + window_ns)
+        warm_up.add(_clock() - began, latencies)
         windows += 1
     return True
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from edgebench_agent.protocol import RunSpec
 from edgebench_agent.protocol.failure import Failure
 from edgebench_agent.run.inputs import Batches
-from edgebench_agent.run.warm_up import WarmUp, has_settled
+from edgebench_agent.run.warm_up import RotationWarmUp, WarmUp, has_settled
 from edgebench_agent.runtimes.interface import Tensor
 from edgebench_agent.runtimes.registry import RUNTIMES, install_command, open_runtime
 
@@ -45,7 +45,7 @@ def ended_s(excess: float, time_constant_s: float, *, noise: float = 0.01, ppm: 
     while not warm_up.has_ended() and now_s < 30:
         now_s += 0.05
         latency = 1 + excess * np.exp(-now_s / time_constant_s) + random.normal(0, noise)
-        warm_up.add(round(1e9 * now_s), round(1e7 * latency))
+        warm_up.add(round(1e9 * now_s), [[1e7 * latency]])
     return now_s if now_s < 30 else float("inf") if not warm_up.is_steady() else 30.0
 
 
@@ -63,6 +63,28 @@ def test_of_a_run_that_is_not_judged_warm_up_ends_when_its_parts_agree() -> None
 
 def test_a_fast_fall_at_the_beginning_holds_up_nothing() -> None:
     assert ended_s(0.5, 0.3) <= 10
+
+
+def rotation_ended_s(excess: float, neighbours: float) -> float:
+    """Return after how many seconds, at most 30, two models' warm-up ends; the second begins too slow by `excess`.
+
+    What slows both of them changes every 5 seconds by some `neighbours`.
+    """
+    random = np.random.default_rng(3)
+    warm_up, now_s = RotationWarmUp(1000), 0.0
+    while not warm_up.has_ended() and now_s < 30:
+        now_s += 0.1
+        board = 1 + neighbours * np.sin(now_s / 5 * np.pi) * np.exp(-now_s / 20)
+        second = 1 + excess * np.exp(-now_s / 10)
+        spread = random.normal(1, 0.005, (2, 20))
+        warm_up.add(round(1e9 * now_s), (1e7 * board * spread * [[1], [second]]).tolist())
+    return now_s if now_s < 30 else float("inf") if not warm_up.is_steady() else 30.0
+
+
+def test_models_that_alternate_warm_up_until_their_ratio_is_steady() -> None:
+    assert rotation_ended_s(0, 0.2) < 10
+    assert rotation_ended_s(0.15, 0.2) == float("inf")
+    assert rotation_ended_s(-0.15, 0.2) == float("inf")
 
 
 def spec(lengths: list[int], **changes: object) -> RunSpec:

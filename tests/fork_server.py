@@ -1,13 +1,14 @@
-"""Exports that share their imports: a process that has imported torch and the converters, and forks for each export.
+"""Processes that share their imports: servers that have imported much, and fork for each process that tests start.
 
-An export runs in a process of its own, and most of that process's time goes into imports (torch, transformers,
-litert-torch: 10 to 20 s of CPU). In tests `edgebench.export` starts this file instead of the
-worker: a client that hands its standard streams, environment and working folder to the server, waits for the fork that
-runs the worker's own `main`, and ends as the fork ended, with its status or by its signal. The first client starts the
-server; it serves all processes of pytest-xdist, and ends with their parent.
+Most of the time of a short process goes into imports: 10 to 20 s of CPU for an export (torch, transformers,
+litert-torch), 1 s for a command of edgebench. In tests `edgebench.export` starts this file instead of the worker, and
+`edgebench_command()` is this file instead of `python -m edgebench`: a client that hands its standard streams,
+environment and working folder to a server, passes signals on, waits for the fork that runs the real `main`, and ends as
+the fork ended, with its status or by its signal. The first client starts the server; it serves all processes of
+pytest-xdist, and ends with their parent.
 
-Tests start a command that exports with `edgebench_command()`; a plain `python -m edgebench` does not know the server
-and starts the worker as ever. A test takes the fixture `own_imports` where that matters inside this process.
+A test takes the fixture `own_imports` where an export's own start matters, and starts `python -m edgebench` where a
+command's does: its encoding, its imports, a terminal.
 """
 
 from __future__ import annotations
@@ -43,7 +44,30 @@ _PRELOADED = (
     "litert_torch",
     "ai_edge_quantizer.quantizer",
 )
+#: What commands import, most of them later than at their start.
+_OF_COMMANDS = (
+    "edgebench.cli",
+    "edgebench.analysis",
+    "edgebench.evaluation",
+    "edgebench.export",
+    "edgebench.gating",
+    "edgebench.measure",
+    "edgebench.provision",
+    "edgebench.report",
+    "edgebench.study",
+    "edgebench.xtreme_r",
+    "duckdb",
+    "fabric",
+    "numpy",
+    "onnx",
+    "rich.live",
+    "rich.table",
+    "scipy.stats",
+    "tomlkit",
+)
+COMMAND = "edgebench"
 _STREAMS = 3
+_PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _SERVER_LOST = 70  # the client's exit status
 
 
@@ -63,36 +87,42 @@ def client_command(path: Path, session: int) -> tuple[str, ...]:
 
 
 def edgebench_command() -> list[str]:
-    """Return what starts `edgebench` in a process of its own whose exports are those of this process."""
+    """Return what starts `edgebench` in a process of its own, whose exports are those of this process."""
     from edgebench.export import isolation
 
-    code = (
-        "import sys; from edgebench.export import isolation; from edgebench.cli import main; "
-        f"isolation.WORKER = {isolation.WORKER!r}; main(sys.argv[1:])"
-    )
-    return [sys.executable, "-c", code]
+    if isolation.WORKER[-1] != WORKER or __file__ not in isolation.WORKER:
+        return [sys.executable, "-m", "edgebench"]
+    *start, path, session, _ = isolation.WORKER
+    return [*start, str(Path(path).with_name("commands")), session, COMMAND]
 
 
 # --- the client -------------------------------------------------------------------------------------------------
 
 
-def run_client(path: Path, session: int) -> None:
+def run_client(path: Path, session: int, kind: str, arguments: list[str]) -> None:
     """Have the server fork for this process, and end as the fork ends."""
-    request = json.dumps({"environment": dict(os.environ), "folder": str(Path.cwd())}).encode()
-    with _connect_or_start(path, session) as connection:
+    request = json.dumps({"environment": dict(os.environ), "folder": str(Path.cwd()), "arguments": arguments}).encode()
+    signal.pthread_sigmask(signal.SIG_BLOCK, _PASSED_ON)  # until it is known whom to pass them on to
+    with _connect_or_start(path, session, kind) as connection:
         streams = array.array("i", range(_STREAMS))
         connection.sendmsg([len(request).to_bytes(4, "big")], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, streams)])
         connection.sendall(request)
         for stream in range(_STREAMS):  # whoever reads our output waits for the fork's end of it
             os.close(stream)
+        pid = int.from_bytes(connection.recv(4), "big")
+        for each in _PASSED_ON:
+            if pid and signal.getsignal(each) is not signal.SIG_IGN:
+                signal.signal(each, lambda number, _: os.kill(pid, number))
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _PASSED_ON)
         answer = connection.recv(4)
     status = int.from_bytes(answer, "big", signed=True) if answer else _SERVER_LOST
     if status < 0:
+        signal.signal(-status, signal.SIG_DFL) if -status != signal.SIGKILL else None
         os.kill(os.getpid(), -status)
     os._exit(status)
 
 
-def _connect_or_start(path: Path, session: int) -> socket.socket:
+def _connect_or_start(path: Path, session: int, kind: str) -> socket.socket:
     with contextlib.suppress(OSError):
         return _connect(path)
     with path.with_suffix(".lock").open("w") as lock:
@@ -103,7 +133,7 @@ def _connect_or_start(path: Path, session: int) -> socket.socket:
         log = path.with_suffix(".log")
         with log.open("wb") as output:
             process = subprocess.Popen(
-                [sys.executable, "-P", __file__, str(path), str(session)],
+                [sys.executable, "-P", __file__, str(path), str(session), kind, "serve"],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -114,7 +144,7 @@ def _connect_or_start(path: Path, session: int) -> socket.socket:
                 return _connect(path)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(0.05)
-    sys.exit(f"the export server ended with {process.returncode}: {log.read_text()[-2000:]}")
+    sys.exit(f"the server of {kind} ended with {process.returncode}: {log.read_text()[-2000:]}")
 
 
 def _connect(path: Path) -> socket.socket:
@@ -139,9 +169,10 @@ class _Fork:
 class Server:
     """Forks for each client; ends when the session does."""
 
-    def __init__(self, path: Path, session: int) -> None:
+    def __init__(self, path: Path, session: int, kind: str) -> None:
+        self._kind, self._path, self._session_process = kind, path, session
         self._session = os.pidfd_open(session)
-        for name in _PRELOADED:
+        for name in _PRELOADED if kind == WORKER else _OF_COMMANDS:
             with contextlib.suppress(ImportError):
                 importlib.import_module(name)
         gc.freeze()  # collecting garbage in a fork would copy what it only reads
@@ -192,6 +223,8 @@ class Server:
             for stream in streams:
                 os.close(stream)
             self._forks.append(_Fork(pid, connection))
+            with contextlib.suppress(OSError):
+                connection.sendall(pid.to_bytes(4, "big"))
             return
         for fork in self._forks:
             if fork.client is connection:
@@ -229,8 +262,12 @@ class Server:
             os.environ.clear()
             os.environ.update(request["environment"])
             os.chdir(request["folder"])
-            sys.argv = [WORKER]
-            importlib.import_module(WORKER).main()
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _PASSED_ON)
+            sys.argv = [self._kind, *request["arguments"]]
+            if self._kind == WORKER:
+                importlib.import_module(WORKER).main()
+            else:
+                self._run_command(request["arguments"])
             status = 0
         except SystemExit as error:
             status = error.code if isinstance(error.code, int) else 1
@@ -241,6 +278,13 @@ class Server:
                 sys.stdout.flush()
                 sys.stderr.flush()
             os._exit(status)
+
+    def _run_command(self, arguments: list[str]) -> None:
+        from edgebench.cli import main
+        from edgebench.export import isolation
+
+        isolation.WORKER = client_command(self._path.with_name("exports"), self._session_process)
+        main(arguments)
 
 
 def _read(connection: socket.socket, size: int) -> bytes:
@@ -254,8 +298,8 @@ def _read(connection: socket.socket, size: int) -> bytes:
 
 
 if __name__ == "__main__":
-    socket_path, session_process, *rest = sys.argv[1:]
-    if rest == [WORKER]:
-        run_client(Path(socket_path), int(session_process))
+    socket_path, session_process, kind, *rest = sys.argv[1:]
+    if rest == ["serve"]:
+        Server(Path(socket_path), int(session_process), kind).serve()
     else:
-        Server(Path(socket_path), int(session_process)).serve()
+        run_client(Path(socket_path), int(session_process), kind, rest)
