@@ -19,7 +19,7 @@ _FOLDER = click.Path(path_type=Path)
 @cloup.command("evaluate")
 @option_group(
     "What to evaluate",
-    option("--model", required=True, metavar="MODEL", help="Hugging Face folder or hub id, or an exported file."),
+    option("--model", required=True, metavar="MODEL", help="Hugging Face folder, hub id, exported file or its folder."),
     option(
         "--format",
         "format_name",

@@ -54,7 +54,7 @@ _FOR_P99 = -(-MINIMUM_COUNTS[0.99] // DEFAULTS.runs)
         "models",
         multiple=True,
         metavar="MODEL",
-        help="Hugging Face folder or hub id, .onnx or .tflite file, folder written by export --out, or "
+        help="Hugging Face folder or hub id, .onnx or .tflite file, folder written by export --out or Optimum, or "
         "reference:tiny|minilm|base|large. Repeatable. [default: reference:minilm]",
     ),
     option(

@@ -54,7 +54,8 @@ def evaluate(
     """Answer tasks' examples with an artifact on a device, score the answers, and return the Evaluation.
 
     Args:
-        model: a Hugging Face folder or hub id, or an .onnx or .tflite file beside its tokenizer.
+        model: a Hugging Face folder or hub id, or an .onnx or .tflite file (or the folder with it) beside its tokenizer
+            and config.json.
         tasks: names of XTREME-R's tasks, for example `xnli`.
         data: the folder `download/` that XTREME's scripts make.
         langs: default: all languages whose files are in `data`.
