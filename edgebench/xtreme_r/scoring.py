@@ -223,7 +223,13 @@ def _sha256(path: Path) -> str:
 
 
 def _labels(files: _Files, _: str) -> _Scored:
-    return _accuracy(files, *(answer_files.read_labels(path, files.task) for path in (files.labels, files.predictions)))
+    labels, found = (answer_files.read_labels(path, files.task) for path in (files.labels, files.predictions))
+    if files.task.name == "tatoeba":
+        bases = [answer_files.counts_from_one(each, len(labels)) for each in (labels, found)]
+        if bases[0] != bases[1] and "0" in (found if bases[0] else labels):
+            one, other = (files.labels, files.predictions) if bases[0] else (files.predictions, files.labels)
+            raise ScoresError(f"{one}: counts the lines from 1, and {other} from 0; both must count from 0")
+    return _accuracy(files, labels, found)
 
 
 def _choices(files: _Files, _: str) -> _Scored:
