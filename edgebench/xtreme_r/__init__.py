@@ -26,7 +26,7 @@ from edgebench.xtreme_r.importers import import_scores
 from edgebench.xtreme_r.metrics import SEQEVAL_VERSIONS
 from edgebench.xtreme_r.retrieval import Retrieval, pooled, read_parallel, retrieve
 from edgebench.xtreme_r.score_files import read_scores, refuse_duplicates, write_scores
-from edgebench.xtreme_r.scores import ScoreRow, TaskScore, scores_of, task_scores
+from edgebench.xtreme_r.scores import ScoreRow, TaskScore, scores_of, task_scores, task_values
 from edgebench.xtreme_r.scoring import FolderScores, convention_of, score_predictions
 from edgebench.xtreme_r.subsets import limited
 from edgebench.xtreme_r.tasks import XTREME_R, Task, all_tasks, find_task, tasks_of
@@ -77,6 +77,7 @@ __all__ = [
     "score_predictions",
     "scores_of",
     "task_scores",
+    "task_values",
     "tasks_of",
     "write_scores",
 ]

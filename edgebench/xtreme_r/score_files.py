@@ -26,6 +26,8 @@ REQUIRED = ("variant", "task", "lang", "metric", "value")
 
 _TEXTS = ("source", "runtime", "padding", "protocol", "conventions", "encoder")
 _BETWEEN = " | "  # caveats in a cell of CSV
+#: As spreadsheets write it where the columns are separated by semicolons.
+_DECIMAL_COMMA = re.compile(r"[0-9]+,[0-9]+")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -121,7 +123,8 @@ def _json_list(path: Path, text: str, _: Mapping[str, Any]) -> Iterator[tuple[in
 
 
 def _csv_lines(path: Path, text: str, defaults: Mapping[str, Any]) -> Iterator[tuple[int, dict[str, Any]]]:
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    delimiter = _delimiter(text)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
         header = [name.strip() for name in next(reader, [])]
         missing = [name for name in REQUIRED if name not in header and name not in defaults]
@@ -134,12 +137,18 @@ def _csv_lines(path: Path, text: str, defaults: Mapping[str, Any]) -> Iterator[t
                 continue
             if len(cells) != len(header):
                 raise ScoresError(f"{path}:{reader.line_num}: {len(cells)} cells under {len(header)} columns")
-            yield (
-                reader.line_num,
-                {name: cell.strip() for name, cell in zip(header, cells, strict=True) if cell.strip()},
-            )
+            values = {name: cell.strip() for name, cell in zip(header, cells, strict=True) if cell.strip()}
+            if delimiter == ";" and _DECIMAL_COMMA.fullmatch(values.get("value", "")):
+                values["value"] = values["value"].replace(",", ".")
+            yield reader.line_num, values
     except csv.Error as error:
         raise ScoresError(f"{path}:{reader.line_num}: not valid CSV: {error}") from error
+
+
+def _delimiter(text: str) -> str:
+    """Return what stands between the columns: a comma, or the semicolon or tab that the header has instead."""
+    header = text.lstrip().partition("\n")[0]
+    return next((each for each in (",", ";", "\t") if len(set(header.split(each)) & set(REQUIRED)) > 1), ",")
 
 
 def _line(where: str, number: int, values: Mapping[str, Any], defaults: Mapping[str, Any]) -> _Line:

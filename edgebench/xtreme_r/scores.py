@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from edgebench.figures import Score
 from edgebench.xtreme_r.caveats import caveats_of
-from edgebench.xtreme_r.tasks import all_tasks
+from edgebench.xtreme_r.tasks import Task, all_tasks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +123,23 @@ def task_scores(scores: Sequence[Score]) -> dict[str, TaskScore]:
                 ),
             )
     return result
+
+
+def task_values(task: Task, values: Iterable[tuple[str, str, float]]) -> dict[str, float]:
+    """Return a task's value in each language that has all of its metrics: their mean (of QA: F1 and EM).
+
+    Args:
+        values: language, metric and value; other metrics than the task's are passed over.
+    """
+    by_lang: dict[str, dict[str, float]] = {}
+    for lang, metric, value in values:
+        if metric in task.metrics:
+            by_lang.setdefault(lang, {})[metric] = value
+    return {
+        lang: math.fsum(found.values()) / len(found)
+        for lang, found in by_lang.items()
+        if len(found) == len(task.metrics)
+    }
 
 
 def _specificity(row: ScoreRow) -> tuple[bool, bool]:
