@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 #: Whose a score is: of the timed file, of its variant (any file), or of another file of the variant.
 OF_FILE, OF_VARIANT, OF_OTHER_FILE = "of this file", "of the variant", "of another file"
 
+_Key = tuple[str, str, str]  # task, language, metric
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExampleScores:
@@ -112,7 +114,7 @@ def join_scores(
         (score.task, score.lang, score.metric): OF_FILE if score.artifact_sha256 is not None else OF_VARIANT
         for score in ours
     }
-    values = {(score.task, score.lang, score.metric): score for score in ours}
+    values: dict[_Key, Score | ScoreRow] = {(score.task, score.lang, score.metric): score for score in ours}
     others = [row for row in mine if not _belongs(row, format, sha256)]
     if others and not ours and not allow_variant_scores:
         raise NotComparable(_refusal(measurement, others))
@@ -162,9 +164,6 @@ def _of_other_files(measurement: Measurement, others: Sequence[ScoreRow]) -> dic
             )
         chosen[task, lang, metric] = nearest[0]
     return chosen
-
-
-_Key = tuple[str, str, str]
 
 
 def _by_language(

@@ -24,16 +24,17 @@ def folder_parts(scores: FolderScores) -> Iterator[Table | str]:
     for name, value in scores.tasks.items():
         task = all_tasks()[name]
         mine = [score for score in scores.scores if score.task == name]
+        caveats = [caveat for score in mine for caveat in score.caveats]
         of = len(task.langs_in(scores.benchmark))
         there = of - len(scores.missing.get(name, ()))
         add_plain_row(
             table,
             task.title,
-            marked(f"{value:.2f}", [caveat for score in mine for caveat in score.caveats]),
+            f"{value:.2f}",
             " and ".join(task.metrics),
             f"{there} of {of} (partial)" if there < of else str(of),
             _worst(task_values(task, [(score.lang, score.metric, score.value) for score in mine])),
-            str(sum(score.n for score in mine if score.metric == task.metrics[0])),
+            marked(str(sum(score.n for score in mine if score.metric == task.metrics[0])), caveats),
         )
     yield table
     yield from caveat_lines((each.task, each.lang, each.caveats) for each in scores.scores)

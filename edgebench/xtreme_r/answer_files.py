@@ -164,6 +164,8 @@ def read_questions(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
         for article in articles:
             for paragraph in article["paragraphs"]:
                 for question in paragraph["qas"]:
+                    if question["id"] is None:
+                        raise ScoresError(f"{path}: a question has no id")
                     if question["id"] in seen:
                         raise ScoresError(f"{path}: the id {question['id']} is there twice")
                     seen.add(question["id"])

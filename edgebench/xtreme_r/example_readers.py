@@ -25,6 +25,8 @@ def read_choices_task(task: Task, lang: str, files: Sequence[Path]) -> Examples:
             inputs.append(Choice(values["premise"], question, (values["choice1"], values["choice2"])))
         except KeyError as error:
             raise ScoresError(f"{where}: not an example of XCOPA: it lacks {error}") from error
+        if not all(isinstance(text, str) and text.strip() for text in (inputs[-1].premise, *inputs[-1].choices)):
+            raise ScoresError(f"{where}: the premise or a choice is no text, or empty")
         if question not in _ASKED:
             raise ScoresError(
                 f"{where}: the question is {values['question']!r:.40}, and XCOPA asks for cause or effect"

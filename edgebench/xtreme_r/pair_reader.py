@@ -31,8 +31,8 @@ def read_pairs_task(task: Task, lang: str, files: Sequence[Path]) -> Examples:
     _refuse_header(path, rows[0])
     for number, cells in enumerate(rows, start=1):
         if len(cells) not in (2, 3):
-            blank = ", a blank line" if cells == [""] else ""
-            raise ScoresError(f"{path}:{number}: {len(cells)} cells; it takes two texts (and a label){blank}")
+            what = "a blank line" if cells == [""] else f"{len(cells)} cells"
+            raise ScoresError(f"{path}:{number}: {what}; it takes two texts (and a label), with tabs between")
     _refuse_columns(path, rows, set(known))
     labels = [cells[2] for cells in rows if len(cells) == 3]
     if labels and len(labels) < len(rows):
@@ -52,7 +52,7 @@ def _refuse_header(path: Path, first: Sequence[str]) -> None:
     if len(names & _HEADER) >= 2:
         raise ScoresError(
             f"{path}:1: a header with {len(first)} columns ({', '.join(first)[:_SHOWN]} ...), the data set's layout",
-            hint="XTREME's scripts make files of premise, hypothesis and label without a header",
+            hint="XTREME's scripts make files of two texts and a label, without a header",
         )
 
 

@@ -147,8 +147,12 @@ def _csv_lines(path: Path, text: str, defaults: Mapping[str, Any]) -> Iterator[t
 
 def _delimiter(text: str) -> str:
     """Return what stands between the columns: a comma, or the semicolon or tab that the header has instead."""
-    header = text.lstrip().partition("\n")[0]
-    return next((each for each in (",", ";", "\t") if len(set(header.split(each)) & set(REQUIRED)) > 1), ",")
+    header = text.lstrip().partition("\n")[0].replace('"', "")
+
+    def columns(delimiter: str) -> set[str]:
+        return {name.strip() for name in header.split(delimiter)} & set(REQUIRED)
+
+    return next((each for each in (",", ";", "\t") if len(columns(each)) > 1), ",")
 
 
 def _line(where: str, number: int, values: Mapping[str, Any], defaults: Mapping[str, Any]) -> _Line:

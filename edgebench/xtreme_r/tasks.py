@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -35,7 +35,7 @@ class Task:
     labels: tuple[str, ...]
     suffix: str
     aliases: tuple[str, ...]
-    sizes: Mapping[str, Mapping[str, int]]
+    sizes: Mapping[str, Mapping[str, int]] = field(hash=False)
 
     def size(self, lang: str, split: str = "test") -> int | None:
         """Return how many examples the published set of a split has in a language; None: not known."""

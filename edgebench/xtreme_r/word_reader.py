@@ -15,6 +15,7 @@ from edgebench.xtreme_r.tasks import Task
 #: What is around a cell. NBSP and U+3000 are not: they are words of UD.
 _AROUND = " \r\ufeff"
 _PREFIX = re.compile(r"([a-z]{2,3}(?:-[a-z]+)*):")
+_OTHER_SEPARATORS = re.compile(r"[ ,;]+")
 _CONLLU_COLUMNS = 10
 _MIXED = 0.1  # share of words with a language before them above which a file is refused
 _Sentence = list[list[str]]
@@ -72,9 +73,9 @@ def _refuse_layout(path: Path, lines: Sequence[Sequence[str]], widths: set[int],
         if others:
             raise ScoresError(f"{path}: the tags are in the first column; it takes a word, a tab and its tag")
     if widths == {1}:
-        parts = [line[0].split() for line in lines]
+        parts = [_OTHER_SEPARATORS.split(line[0]) for line in lines]
         if all(len(each) > 1 and each[-1].lower() in labels for each in parts):
-            raise ScoresError(f"{path}: a space between word and tag; it takes a tab")
+            raise ScoresError(f"{path}: no tab between word and tag, but a space, comma or semicolon; it takes a tab")
 
 
 def _without_language(path: Path, sentences: list[_Sentence], lang: str) -> list[_Sentence]:
