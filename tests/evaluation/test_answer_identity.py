@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import edgebench
-from edgebench.artifact import Artifact, Format
+from edgebench.artifact import Artifact, ArtifactFile, Format
 from edgebench.errors import ConfigError
 from edgebench.evaluation import checkpoint_protocol
 from edgebench.report import evaluation_parts
@@ -71,16 +71,8 @@ def test_corrected_labels_are_another_question(new_checkpoint: NewCheckpoint, tm
 
 
 def artifact(folder: Path) -> Artifact:
-    return Artifact.from_json(
-        {
-            "format": str(Format.ONNX_FP32),
-            "files": [{"name": "model.onnx", "sha256": "a" * 64, "bytes": 1}],
-            "inputs": ["input_ids", "attention_mask"],
-            "outputs": ["logits"],
-            "tokenizer": str(folder),
-        },
-        path=folder,
-    )
+    files = (ArtifactFile(name="model.onnx", sha256="a" * 64, bytes=1),)
+    return Artifact(format=Format.ONNX_FP32, files=files, path=folder, tokenizer=str(folder))
 
 
 def test_each_small_file_of_a_checkpoint_is_part_of_the_protocol(tmp_path: Path) -> None:
