@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
+from edgebench.device import find_device
 from edgebench.errors import ScoresError
+from edgebench.evaluation import EvaluationRequest, questions_of
 from edgebench.xtreme_r import mewslix_candidates, read_task
 from edgebench.xtreme_r.example_types import Examples, Pair, Words
 from edgebench.xtreme_r.tasks import all_tasks
@@ -223,6 +225,15 @@ def test_mentions_that_are_there_twice_or_elsewhere_are_refused(tmp_path: Path) 
     (tmp_path / "mewslix" / "candidate_set_entities.jsonl").write_text(f"{entity}\n{entity}\n")
     with pytest.raises(ScoresError, match="2: the entity Q1 is there twice"):
         list(mewslix_candidates(tmp_path))
+
+
+def test_right_answers_that_are_no_candidates_are_refused(tmp_path: Path) -> None:
+    read(tmp_path, "mewslix", "de", {"mewslix/wikinews_mentions-test.jsonl": mention() + "\n"})
+    entity = json.dumps({"entity_id": "Q2", "description": "Bob", "sentence_spans": [{"start": 0, "end": 3}]})
+    (tmp_path / "mewslix" / "candidate_set_entities.jsonl").write_text(entity + "\n")
+    request = EvaluationRequest(device=find_device("local"), model="m", tasks=("mewslix",), data=tmp_path)
+    with pytest.raises(ScoresError, match="no right answer to 1 of 1 queries is among the candidates"):
+        questions_of(request)
 
 
 def test_a_question_of_lareqa_that_is_there_twice_is_refused(tmp_path: Path) -> None:
