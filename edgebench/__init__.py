@@ -76,9 +76,11 @@ if TYPE_CHECKING:
     from edgebench.study import Study, StudyReport, StudyStatus, read_study, run_study, study_report, study_status
     from edgebench.variant import IntermediateTask, Lineage, TrainingKind, Variant
     from edgebench.workload import Padding, RunPlan, Scenario, Workload
-    from edgebench.xtreme_r.importers import ImportedScores, Provenance, import_scores
+    from edgebench.xtreme_r.importer_formats import Provenance
+    from edgebench.xtreme_r.importers import ImportedScores, import_scores
     from edgebench.xtreme_r.retrieval import read_parallel
-    from edgebench.xtreme_r.scores import ScoreRow, read_scores, write_scores
+    from edgebench.xtreme_r.score_files import read_scores, write_scores
+    from edgebench.xtreme_r.scores import ScoreRow
     from edgebench.xtreme_r.scoring import FolderScores, score_predictions
 
 #: Module -> its public names.
@@ -152,9 +154,11 @@ _HOMES = {
     "study": ("Study", "StudyReport", "StudyStatus", "read_study", "run_study", "study_report", "study_status"),
     "variant": ("IntermediateTask", "Lineage", "TrainingKind", "Variant"),
     "workload": ("Padding", "RunPlan", "Scenario", "Workload"),
-    "xtreme_r.importers": ("ImportedScores", "Provenance", "import_scores"),
+    "xtreme_r.importer_formats": ("Provenance",),
+    "xtreme_r.importers": ("ImportedScores", "import_scores"),
     "xtreme_r.retrieval": ("read_parallel",),
-    "xtreme_r.scores": ("ScoreRow", "read_scores", "write_scores"),
+    "xtreme_r.score_files": ("read_scores", "write_scores"),
+    "xtreme_r.scores": ("ScoreRow",),
     "xtreme_r.scoring": ("FolderScores", "score_predictions"),
 }
 _MODULES = {name: module for module, names in _HOMES.items() for name in names}

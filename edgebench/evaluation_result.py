@@ -25,6 +25,8 @@ class TaskEvaluation:
     correct, predicted and expected ones of each example, whose sums `value` (F1, precision or recall) is made of.
     `ci`: a two-sided 95 % percentile bootstrap interval over the examples; None where all examples are alike, which
     leaves nothing to resample. protocol: all that decides the value apart from the artifact.
+    caveats: why the value may not mean what it seems to mean, a sentence each (see `xtreme_r.caveats`); empty where an
+    earlier edgebench stored the evaluation, because only the figures are judged then.
     clusters: of each example, which text it is about; None where each is about its own, or where an earlier edgebench
     stored the evaluation. Texts are drawn in the place of examples, wherever these are resampled.
     """
@@ -44,6 +46,7 @@ class TaskEvaluation:
     counts: NDArray[np.int64] | None = None
     ci: tuple[float, float] | None = None
     clusters: tuple[int, ...] | None = None
+    caveats: tuple[str, ...] = ()
 
     def resampled(self, draws: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return the metric's value over each draw of texts, or of examples where each is by itself; shape (draws,).
@@ -98,6 +101,7 @@ class TaskEvaluation:
             n=self.n,
             artifact_sha256=self.artifact_sha256,
             source=f"edgebench evaluate on {self.device}",
+            caveats=self.caveats,
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -110,6 +114,7 @@ class TaskEvaluation:
             "counts": None if self.counts is None else self.counts.tolist(),
             "ci": None if self.ci is None else list(self.ci),
             "clusters": None if self.clusters is None else list(self.clusters),
+            "caveats": list(self.caveats),
         }
 
     @classmethod
@@ -123,7 +128,8 @@ class TaskEvaluation:
 
         try:
             clusters = values.get("clusters")
-            known = cls(**{name: values[name] for name in cls.__slots__ if name != "clusters"})
+            late = {"clusters", "caveats"}  # an earlier edgebench did not write them
+            known = cls(**{name: values[name] for name in cls.__slots__ if name not in late})
             made = replace(
                 known,
                 ids=tuple(values["ids"]),
@@ -131,6 +137,7 @@ class TaskEvaluation:
                 counts=None if values["counts"] is None else np.asarray(values["counts"], np.int64).reshape(-1, 3),
                 ci=None if values["ci"] is None else (float(values["ci"][0]), float(values["ci"][1])),
                 clusters=None if clusters is None else tuple(int(each) for each in clusters),
+                caveats=tuple(str(each) for each in values.get("caveats", ())),
             )
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise StoreError(f"this is no stored evaluation: {type(error).__name__}: {error}") from error

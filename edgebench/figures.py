@@ -57,7 +57,10 @@ class MlperfLatency:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Score:
-    """One metric of one task in one language, 0..100. `artifact_sha256` None: of the variant, not of this file."""
+    """One metric of one task in one language, 0..100. `artifact_sha256` None: of the variant, not of this file.
+
+    `caveats`: why the figure may not mean what it seems to mean, a sentence each (see `xtreme_r.caveats`).
+    """
 
     task: str
     lang: str
@@ -66,6 +69,7 @@ class Score:
     n: int | None = None
     artifact_sha256: str | None = None
     source: str | None = None
+    caveats: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from edgebench.analysis.comparison import Comparison, compare_pairs, compare_row
 from edgebench.analysis.conditions import CPU_ZONES, FREQUENCY, OTHERS_CPU, THROTTLED, cpu_temperatures
 from edgebench.analysis.contrast import Contrast
 from edgebench.analysis.energy import LEAST_READINGS, averaging_time_ns, energy_of, has_power, idle_power_uw, rails_of
-from edgebench.analysis.evaluation import Difference, Evaluation
+from edgebench.analysis.evaluation import Difference, Evaluation, with_caveats
 from edgebench.analysis.exclusion import LEAST_JUDGED_NS
 from edgebench.analysis.limits import MOST_OF_MARGIN
 from edgebench.analysis.log_ratios import with_ratios
@@ -119,5 +119,6 @@ __all__ = [
     "utilisation",
     "validate_group",
     "why_not_comparable",
+    "with_caveats",
     "with_ratios",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from edgebench._version import __version__
@@ -14,7 +14,7 @@ from edgebench.facts import DeviceFacts
 from edgebench.measurement import FORMAT_VERSION
 from edgebench.stats import LEVEL, bootstrap_interval, estimate_difference, estimate_f1_difference
 from edgebench.variant import Variant
-from edgebench.xtreme_r import XTREME_R, all_tasks, task_scores, tasks_of
+from edgebench.xtreme_r import XTREME_R, all_tasks, caveats_of, kinds_of, task_scores, tasks_of
 
 #: Tasks whose test sets are translations of one another, example by example.
 _PARALLEL = ("xnli", "pawsx", "xquad", "lareqa")
@@ -57,8 +57,8 @@ class Evaluation:
 
     @property
     def scores(self) -> tuple[TaskEvaluation, ...]:
-        """Every metric of every task and language."""
-        return tuple(score for each in self.languages for score in each.scores)
+        """Every metric of every task and language, with its caveats."""
+        return tuple(with_caveats(score) for each in self.languages for score in each.scores)
 
     @property
     def tasks(self) -> dict[str, float]:
@@ -69,7 +69,8 @@ class Evaluation:
     def overall(self) -> float | None:
         """The mean over XTREME-R's ten tasks; None unless all test sets are complete, in all languages."""
         values, names = self.tasks, [task.name for task in tasks_of(XTREME_R)]
-        if self.is_limited or not set(names) <= set(values) or set(names) & set(self.missing):
+        is_partial = self.is_limited or "partial" in kinds_of(each for score in self.scores for each in score.caveats)
+        if is_partial or not set(names) <= set(values) or set(names) & set(self.missing):
             return None
         return sum(values[name] for name in names) / len(names)
 
@@ -113,7 +114,7 @@ class Evaluation:
             "overall": self.overall,
             "partial": {task: list(langs) for task, langs in self.missing.items()},
             "languages": [self._language_to_json(each) for each in self.languages],
-            "reference": [_score_to_json(score) for each in self.reference for score in each.scores],
+            "reference": [_score_to_json(with_caveats(score)) for each in self.reference for score in each.scores],
             "differences": [asdict(difference) for difference in self.differences()],
         }
 
@@ -127,6 +128,22 @@ class Evaluation:
             **cost,
             "token_premium": self.premium(each),
         }
+
+
+def with_caveats(score: TaskEvaluation) -> TaskEvaluation:
+    """Return the score with the caveats that its figures show; an earlier edgebench did not store them."""
+    split, limit = score.protocol.get("split", "test"), score.protocol.get("limit")
+    known = caveats_of(
+        score.task,
+        score.lang,
+        score.metric,
+        score.value,
+        score.n,
+        split=split,
+        limit=limit,
+        known=score.caveats,
+    )
+    return replace(score, caveats=known)
 
 
 def differences(each: LanguageEvaluation, other: LanguageEvaluation) -> list[Difference]:
@@ -188,4 +205,5 @@ def _score_to_json(score: TaskEvaluation) -> dict[str, Any]:
         "format": score.format,
         "device": score.device,
         "protocol": dict(score.protocol),
+        "caveats": list(score.caveats),
     }

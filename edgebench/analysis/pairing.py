@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from edgebench.errors import NotComparable
+from edgebench.figures import Score
 from edgebench.measurement import Measurement
 from edgebench.stats import align
 from edgebench.text import printable
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 #: Whose a score is: of the timed file, of its variant (any file), or of another file of the variant.
 OF_FILE, OF_VARIANT, OF_OTHER_FILE = "of this file", "of the variant", "of another file"
 
+_Key = tuple[str, str, str]  # task, language, metric
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExampleScores:
@@ -31,7 +34,8 @@ class ExampleScores:
     counts: shape (n, 3), of each example how many are correct, predicted and expected, where the metric is the F1 of
     their sums. protocol: what decides the score apart from the artifact, as far as both sides must have it alike.
     clusters: shape (n,), of each example which text it is about (the paragraph of a question), numbered in the order of
-    the examples; None: not known, or each is about its own.
+    the examples; None: not known, or each is about its own. variant: whose the scores are, where one file is that of
+    several variants; None: of any.
     """
 
     artifact_sha256: str
@@ -43,11 +47,15 @@ class ExampleScores:
     counts: NDArray[np.int64] | None = None
     protocol: Mapping[str, Any] = field(default_factory=dict)
     clusters: Sequence[int] | None = None
+    variant: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LanguageScore:
-    """A task's score in one language, 0..100: the mean of its metrics. `whose`: this file's, the variant's ..."""
+    """A task's score in one language, 0..100: the mean of its metrics. `whose`: this file's, the variant's ...
+
+    `caveats`: of any of the metrics.
+    """
 
     task: str
     lang: str
@@ -55,6 +63,7 @@ class LanguageScore:
     whose: str
     n: int | None
     examples: ExampleScores | None = None
+    caveats: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,15 +114,19 @@ def join_scores(
         (score.task, score.lang, score.metric): OF_FILE if score.artifact_sha256 is not None else OF_VARIANT
         for score in ours
     }
-    values = {(score.task, score.lang, score.metric): (score.value, score.n) for score in ours}
+    values: dict[_Key, Score | ScoreRow] = {(score.task, score.lang, score.metric): score for score in ours}
     others = [row for row in mine if not _belongs(row, format, sha256)]
     if others and not ours and not allow_variant_scores:
         raise NotComparable(_refusal(measurement, others))
     if allow_variant_scores:
         for key, row in _of_other_files(measurement, others).items():
             if key not in values:
-                values[key], whose[key] = (row.value, row.n), OF_OTHER_FILE
-    per_example = {(each.task, each.lang, each.metric): each for each in examples if each.artifact_sha256 == sha256}
+                values[key], whose[key] = row, OF_OTHER_FILE
+    per_example = {
+        (each.task, each.lang, each.metric): each
+        for each in examples
+        if each.artifact_sha256 == sha256 and each.variant in (None, subject.variant.name)
+    }
     return ScoredMeasurement(
         measurement=measurement,
         scores=tuple(_by_language(values, whose, per_example)),
@@ -153,11 +166,8 @@ def _of_other_files(measurement: Measurement, others: Sequence[ScoreRow]) -> dic
     return chosen
 
 
-_Key = tuple[str, str, str]
-
-
 def _by_language(
-    values: Mapping[_Key, tuple[float, int | None]],
+    values: Mapping[_Key, Score | ScoreRow],
     whose: Mapping[_Key, str],
     per_example: Mapping[_Key, ExampleScores],
 ) -> Iterable[LanguageScore]:
@@ -167,14 +177,15 @@ def _by_language(
             if not all(key in values for key in keys):
                 continue
             labels = {whose[key] for key in keys}
-            value = sum(values[key][0] for key in keys) / len(keys)
+            value = sum(values[key].value for key in keys) / len(keys)
             parts = [per_example[key] for key in keys if key in per_example]
             yield LanguageScore(
                 task=task.name,
                 lang=lang,
                 value=value,
                 whose=weakest(labels),
-                n=values[keys[0]][1],
+                n=values[keys[0]].n,
+                caveats=tuple(dict.fromkeys(caveat for key in keys for caveat in values[key].caveats)),
                 examples=_mean_of_metrics(parts) if len(parts) == len(keys) and labels == {OF_FILE} else None,
             )
 

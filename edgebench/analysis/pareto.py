@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from edgebench.analysis.pairing import LanguageScore, ScoredMeasurement
 from edgebench.analysis.quantities import QUANTITIES, Quantity, run_figures
 from edgebench.stats import t_interval
+from edgebench.xtreme_r import all_tasks, kinds_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -86,7 +87,8 @@ def fronts(rows: Mapping[str, ScoredMeasurement]) -> list[Front]:
     if not common:
         return []
     names = sorted({task for task, _ in common})
-    scored_on = f"{', '.join(names)}, mean of {len(common)} languages"
+    kinds = kinds_of(caveat for row in scored.values() for score in row.scores for caveat in score.caveats)
+    scored_on = f"{', '.join(names)}, {_mean_of(common)}" + (f" ({', '.join(kinds)})" if kinds else "")
     result = []
     for cost, find in _COSTS.items():
         found = [{name: figure for name, row in scored.items() if (figure := one(row)) is not None} for one in find]
@@ -103,6 +105,15 @@ def fronts(rows: Mapping[str, ScoredMeasurement]) -> list[Front]:
                 )
             )
     return result
+
+
+def _mean_of(common: set[tuple[str, str]]) -> str:
+    """Return over what quality is the mean; of which tasks some languages are missing is said."""
+    langs = {task: sum(name == task for name, _ in common) for task, _ in common}
+    some = [f"{count} of {len(all_tasks()[task].langs)} of {task}" for task, count in sorted(langs.items())]
+    is_partial = any(count < len(all_tasks()[task].langs) for task, count in langs.items())
+    of = f"mean of {len(common)} languages"
+    return f"{of}: {', '.join(some)}" if is_partial else of
 
 
 def _choices(points: Mapping[str, tuple[Figure, Figure]], rows: Mapping[str, ScoredMeasurement]) -> list[Choice]:

@@ -30,7 +30,7 @@ from edgebench.stats import (
     judge_all,
 )
 from edgebench.text import printable
-from edgebench.xtreme_r import ScoreRow
+from edgebench.xtreme_r import ScoreRow, kinds_of
 
 SCORE_MARGIN = 1.0  # points
 #: How far the mean over the examples may be off the score: rounding. Further off, the metric is no mean over examples.
@@ -44,7 +44,8 @@ class ScoreContrast:
     """What is said of a task's score in one language: candidate less baseline, points.
 
     `ci` is at `level`, the corrected one where several were compared; None where nothing stands behind an interval, and
-    `without_interval` says why. `not_worse`: it was shown that it is not worse by more than the margin.
+    `without_interval` says why. `not_worse`: it was shown that it is not worse by more than the margin. `caveats`: why
+    the scores may not mean what they seem to mean, of either side.
     """
 
     task: str
@@ -61,10 +62,12 @@ class ScoreContrast:
     n: int | None = None
     method: str | None = None
     without_interval: str | None = None
+    caveats: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""
-        return {name: getattr(self, name) for name in self.__slots__} | {"ci": list(self.ci) if self.ci else None}
+        values = {name: getattr(self, name) for name in self.__slots__}
+        return values | {"ci": list(self.ci) if self.ci else None, "caveats": list(self.caveats)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -220,7 +223,20 @@ def _without_interval(baseline: LanguageScore, candidate: LanguageScore, margin:
         margin=margin,
         verdict=str(Verdict.INCONCLUSIVE),
         whose=weakest(labels),
+        caveats=_caveats(baseline, candidate),
     )
+
+
+def _caveats(baseline: LanguageScore, candidate: LanguageScore) -> tuple[str, ...]:
+    """Return the caveats of two scores; one that only one side has says whose it is."""
+    both = [caveat for caveat in baseline.caveats if caveat in candidate.caveats]
+    of_one = [
+        f"{caveat} (only {name})"
+        for name, side, other in (("the baseline", baseline, candidate), ("the candidate", candidate, baseline))
+        for caveat in side.caveats
+        if caveat not in other.caveats
+    ]
+    return (*both, *of_one)
 
 
 def _with_interval(
@@ -250,6 +266,7 @@ def scores_sentence(scores: Sequence[ScoreContrast], *, units: str = "languages"
     if len(names) > 1:
         where = f"{worst.task} {where}"
     labels = [label for label in (OF_OTHER_FILE, OF_VARIANT) if any(each.whose == label for each in scores)]
+    labels += kinds_of(caveat for each in scores for caveat in each.caveats)
     label = f" ({', '.join(labels)})" if labels else ""
     its = f"its {names[0] + ' ' if len(names) == 1 else ''}scores{label}"
     of = f"{len(scores)} {units if len(scores) > 1 else units.replace('languages', 'language')}" + (

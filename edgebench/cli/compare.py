@@ -50,7 +50,8 @@ def command(
     """Say whether B is faster, slower or the same as A, and whether it still scores as well.
 
     A and B are measurements by id, or variants by name, NAME or NAME:FORMAT. Scores are those that `edgebench evaluate`
-    stored for the timed files; scores from --scores take precedence.
+    stored for the timed files. What --scores has of a variant, task and language is used instead; such a file has no
+    results per example, so there is a difference without an interval. Scores with caveats are marked with !.
 
     \b
     Example:

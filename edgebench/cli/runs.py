@@ -55,12 +55,17 @@ def show(id: str, store: Path, json_target: str | None) -> None:
     Example:
       edgebench runs show 20250101T120000-1a2b3c-000
     """
+    from dataclasses import replace
+
     from edgebench.analysis import tuned
+    from edgebench.measure import scores_for
     from edgebench.measurement import measurements_to_json
-    from edgebench.store import Store
+    from edgebench.store import Store, stored_scores
 
     kept = Store(store)
     measurement = kept.measurement(id)
+    rows, _ = stored_scores(kept, [measurement])
+    measurement = replace(measurement, scores=tuple(scores_for(measurement.subject, rows)))
     found = None
     if measurement.subject.device.tune is not None:
         found = tuned(kept.measurements(session=measurement.subject.session))

@@ -90,8 +90,9 @@ def import_files(files: tuple[Path, ...], out: Path, kind: str | None, json_targ
     """Convert scores of other tools to a scores file, for the option --scores.
 
     Supported: the output of XTREME's evaluate.py, lm-evaluation-harness results, MTEB's TaskResult, the Trainer's
-    all_results.json and eval_results.json, nlu-evals' all_results.json, `scores eval --json`, and CSV, JSON lines or
-    JSON with variant, task, lang, metric and value.
+    all_results.json and eval_results.json, nlu-evals' all_results.json, SQuAD's evaluate.py, `scores eval --json`, and
+    CSV (with commas, semicolons or tabs), JSON lines or JSON with variant, task, lang, metric and value. Entries
+    without a number are left out and named; partial and suspicious scores are marked with !.
 
     \b
     Example:
@@ -115,7 +116,11 @@ def import_files(files: tuple[Path, ...], out: Path, kind: str | None, json_targ
         progress_console().print(f"{path}: {len(each.rows)} scores ({each.kind})", markup=False)
         for skipped in each.skipped:
             progress_console().print(f"  left out: {skipped}", markup=False)
-    _show(rows, json_target)
+    _show(
+        rows,
+        json_target,
+        left_out=[f"{path}: {each}" for path, of in zip(files, imported, strict=True) for each in of.skipped],
+    )
 
 
 @command.command("show")
@@ -134,10 +139,11 @@ def show(file: Path, json_target: str | None) -> None:
     _show(read_scores(file), json_target)
 
 
-def _show(rows: list[Any], json_target: str | None) -> None:
+def _show(rows: list[Any], json_target: str | None, *, left_out: list[str] | None = None) -> None:
     from dataclasses import asdict
 
-    write_json(json_target, {"scores": [asdict(row) for row in rows]})
+    document: dict[str, Any] = {"scores": [asdict(row) | {"caveats": list(row.caveats)} for row in rows]}
+    write_json(json_target, document if left_out is None else document | {"left_out": left_out})
     if to_stdout(json_target):
         from edgebench.report import rows_parts
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from edgebench.evaluation.evaluator import evaluate, evaluate_all
 from edgebench.evaluation.examples import questions_of
 from edgebench.evaluation.format_comparison import compare_formats
+from edgebench.evaluation.identity import checkpoint_protocol
 from edgebench.evaluation.inference import BoardModel, Outputs
 from edgebench.evaluation.request import EvaluationRequest
 
@@ -15,6 +16,7 @@ __all__ = [
     "BoardModel",
     "EvaluationRequest",
     "Outputs",
+    "checkpoint_protocol",
     "compare_formats",
     "evaluate",
     "evaluate_all",

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from edgebench.analysis import with_caveats
 from edgebench.artifact import Artifact
 from edgebench.errors import ConfigError
 from edgebench.evaluation.costs import cost_of_answers
@@ -25,6 +26,7 @@ from edgebench.xtreme_r import (
     Row,
     Task,
     TaskInputs,
+    answer_caveats,
     decode,
     encode_candidates,
     encode_examples,
@@ -70,17 +72,18 @@ class Answerer:
         count = len(examples.examples)
         self._log(f"{examples.name}: {count} examples, {len(inputs.owners)} inferences")
         inferred = self._infer(inputs, reduce=task.group == "retrieval", name=examples.name)
+        labels = model.labels.get(task.name, ())
         english_tokens: float | None = None
         if task.group == "retrieval":
             predictions, english_tokens = self._retrieve(examples, inferred)
         else:
-            labels = model.labels.get(task.name, ())
             predictions = decode(task, examples.examples, inputs, list(_rows(inferred)), labels)
+        caveats = answer_caveats(task, examples.examples, predictions, labels)
         scores = score_answers(task, examples.examples, predictions, seqeval=request.seqeval)
         return LanguageEvaluation(
             id=id,
             started_at=inferred.run.started_at,
-            scores=tuple(self._task_evaluation(examples, protocol, score) for score in scores),
+            scores=tuple(self._task_evaluation(examples, protocol, score, caveats) for score in scores),
             predictions=tuple(predictions),
             tokens=_int_array(inputs.tokens_of_examples(count)),
             cost=cost_of_answers(
@@ -156,7 +159,9 @@ class Answerer:
         self.vectors[key] = _vectors(inferred, artifact), [len(sequence) for sequence in inputs.sequences]
         return self.vectors[key]
 
-    def _task_evaluation(self, examples: TaskExamples, protocol: dict[str, Any], score: MetricScore) -> TaskEvaluation:
+    def _task_evaluation(
+        self, examples: TaskExamples, protocol: dict[str, Any], score: MetricScore, caveats: Sequence[str]
+    ) -> TaskEvaluation:
         model = self.target.model
         evaluation = TaskEvaluation(
             task=examples.task.name,
@@ -173,7 +178,9 @@ class Answerer:
             variant=model.variant.name,
             format=str(model.artifact.format),
             device=self.target.device.name,
+            caveats=tuple(caveats),
         )
+        evaluation = with_caveats(evaluation)
         ci = bootstrap_interval(evaluation.units, evaluation.resampled, seed=self.request.seed)
         return replace(evaluation, ci=ci)
 

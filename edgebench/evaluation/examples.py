@@ -122,7 +122,24 @@ def _read_language(request: EvaluationRequest, task: Task, lang: str) -> Example
         examples = replace(examples, candidates=tuple(mewslix_candidates(request.data)))
     if examples.labels is None:
         raise _no_labels(request, task, lang)
+    if task.group == "retrieval":
+        _refuse_absent_candidates(task, examples)
     return limited(examples, request.limit, seed=request.seed)
+
+
+def _refuse_absent_candidates(task: Task, examples: Examples) -> None:
+    """Refuse right answers that are not among the candidates, and could never be found."""
+    known = {candidate.id for candidate in examples.candidates}
+    lost = [
+        id
+        for id, rights in zip(examples.ids, examples.labels or (), strict=True)
+        if isinstance(rights, tuple) and not known & set(rights)
+    ]
+    if lost:
+        raise ScoresError(
+            f"{task.title} in {examples.lang}: no right answer to {len(lost)} of {len(examples)} queries is among the "
+            f"candidates (the first: {lost[0]}); are labels and candidates of one release?"
+        )
 
 
 def _no_labels(request: EvaluationRequest, task: Task, lang: str) -> ScoresError:

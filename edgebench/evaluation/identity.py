@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
+from pathlib import Path
 from typing import Any
 
+from edgebench.artifact import Artifact, hash_file
+from edgebench.errors import ConfigError
 from edgebench.evaluation.examples import TaskExamples, question_of
-from edgebench.evaluation.model import EvaluationTarget
+from edgebench.evaluation.model import EvaluationTarget, has_named_labels
 from edgebench.evaluation.request import EvaluationRequest
-from edgebench.xtreme_r import MAX_ANSWER_LEN, N_BEST, lengths_of
+from edgebench.export import TOKENIZER_FILES
+from edgebench.xtreme_r import MAX_ANSWER_LEN, N_BEST, Task, labels_of_checkpoint, lengths_of
+
+#: Beside a sentencepiece model, these decide what its tokenizer does; a tokenizer.json has it all.
+_SLOW_TOKENIZER = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
+#: Of a sentence encoder: pooling, layers behind the encoder, and prompts.
+_SENTENCE_FILES = ("modules.json", "config_sentence_transformers.json", "sentence_bert_config.json")
+#: Keys of config.json that say where a checkpoint is from, and change no answer.
+_ORIGIN = ("_name_or_path", "transformers_version")
 
 
 def identity_of(
@@ -21,15 +32,64 @@ def identity_of(
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:40], protocol
 
 
+def checkpoint_protocol(artifact: Artifact, task: Task) -> dict[str, Any]:
+    """Return what a checkpoint's small files decide of its answers: tokenizer, labels, configuration.
+
+    The artifact's hash does not cover them: a corrected `id2label` leaves the weights as they are.
+
+    Raises:
+        ConfigError: the artifact has no tokenizer, or its config.json does not name the task's labels.
+    """
+    if artifact.tokenizer is None or not Path(artifact.tokenizer).is_dir():
+        raise ConfigError(f"{artifact.model_path} has no tokenizer")
+    folder = Path(artifact.tokenizer)
+    values: dict[str, Any] = {"tokenizer_sha256": _tokenizer_sha256(folder), "config_sha256": _config_sha256(folder)}
+    if has_named_labels(task):
+        values["labels"] = list(labels_of_checkpoint(folder, task))
+    return values
+
+
+def _tokenizer_sha256(folder: Path) -> str:
+    """Return the hash of the tokenizer's file; of a tokenizer of several files, a hash of their hashes."""
+    first = next((folder / name for name in TOKENIZER_FILES if (folder / name).is_file()), None)
+    if first is None:
+        raise ConfigError(f"{folder} has no tokenizer: none of {', '.join(TOKENIZER_FILES)}")
+    more = [folder / name for name in _SLOW_TOKENIZER if (folder / name).is_file()]
+    if first.name == TOKENIZER_FILES[0] or not more:
+        return hash_file(first)
+    return _hash_of([hash_file(path) for path in (first, *more)])
+
+
+def _config_sha256(folder: Path) -> str | None:
+    """Return the hash of config.json and of a sentence encoder's modules; None where there are none."""
+    paths = [folder / name for name in ("config.json", *_SENTENCE_FILES)]
+    if (folder / _SENTENCE_FILES[0]).is_file():
+        paths += sorted(folder.glob("*/config.json"))
+    found = {str(path.relative_to(folder)): _settings(path) for path in paths if path.is_file()}
+    return _hash_of(found) if found else None
+
+
+def _settings(path: Path) -> Any:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path} can't be read: {error}") from error
+    return {key: values[key] for key in values if key not in _ORIGIN} if isinstance(values, dict) else values
+
+
+def _hash_of(values: Any) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
 def _protocol(request: EvaluationRequest, target: EvaluationTarget, examples: TaskExamples) -> dict[str, Any]:
     artifact, task, facts = target.artifact, examples.task, target.facts
     values: dict[str, Any] = {
         **question_of(request, examples),
         **lengths_of(task, artifact.max_seq_len),
+        **checkpoint_protocol(artifact, task),
         "batch": request.batch,
         "padding": "bucket" if artifact.format.runtime == "tflite" else "longest",
         "threads": target.threads(request),
-        "tokenizer_sha256": target.model.tokenizer_sha256,
         "format": str(artifact.format),
         "runtime": facts.runtime,
         "runtime_version": facts.runtime_version,

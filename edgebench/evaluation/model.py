@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgebench.artifact import Artifact, Format, hash_file
+from edgebench.artifact import Artifact, Format
 from edgebench.device import Device
 from edgebench.errors import ConfigError
 from edgebench.evaluation.examples import TaskExamples
 from edgebench.evaluation.inference import BoardModel
 from edgebench.evaluation.request import EvaluationRequest
 from edgebench.events import LogMessage, OnEvent
-from edgebench.export import TOKENIZER_FILES, export_model, open_tokenizer
+from edgebench.export import export_model, open_tokenizer
 from edgebench.facts import DeviceFacts
 from edgebench.variant import Variant
 from edgebench.xtreme_r import Task, head_for, labels_of_checkpoint
@@ -31,12 +31,6 @@ class EvaluatedModel:
     artifact: Artifact
     tokenizer: Tokenizer
     labels: Mapping[str, tuple[str, ...]]
-
-    @property
-    def tokenizer_sha256(self) -> str:
-        """The hash of the tokenizer's file."""
-        paths = [_tokenizer_folder(self.artifact) / name for name in TOKENIZER_FILES]
-        return hash_file(next(path for path in paths if path.is_file()))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,8 +68,13 @@ def load_model(
         _refuse_head(artifact, task)
     tokenizer = open_tokenizer(artifact)
     folder = _tokenizer_folder(artifact)
-    labels = {task.name: labels_of_checkpoint(folder, task) for task in tasks if task.labels and task.name != "xcopa"}
+    labels = {task.name: labels_of_checkpoint(folder, task) for task in tasks if has_named_labels(task)}
     return EvaluatedModel(variant=exported.variant, artifact=artifact, tokenizer=tokenizer, labels=labels)
+
+
+def has_named_labels(task: Task) -> bool:
+    """Return whether a model's outputs are labels of the task, which its config.json names (XCOPA has choices)."""
+    return bool(task.labels) and task.name != "xcopa"
 
 
 def _tokenizer_folder(artifact: Artifact) -> Path:

@@ -28,7 +28,7 @@ from edgebench.gating.sentences import gate_sentence
 from edgebench.measure import profile_all
 from edgebench.measurement import Measurement
 from edgebench.request import DEFAULT_MODEL, WAIT_S, Request
-from edgebench.store import Store, stored_scores, with_stored
+from edgebench.store import Store, merged_scores, stored_scores, with_stored
 from edgebench.workload import RunPlan, Workload
 from edgebench.xtreme_r import ScoreRow, read_scores
 
@@ -260,7 +260,7 @@ class _Task:
         variant = replace(subject.variant, name=self.baseline.variant.name)
         named = replace(baseline, subject=replace(subject, variant=variant))
         stored, examples = stored_scores(self.store, [named, candidate])
-        rows = with_stored(self.rows, with_stored(stored, self.baseline.score_rows()))
+        rows, examples = merged_scores(self.rows, with_stored(stored, self.baseline.score_rows()), examples)
         for budget in scored:
             found += judge_scores(budget, named, candidate, rows, examples, against=against)
         return found

@@ -11,6 +11,7 @@ from edgebench.measure.parallel import BoardResult, Measure, run_sessions
 from edgebench.measure.preparation import prepare
 from edgebench.measure.probes import measure_overhead
 from edgebench.measure.runs import run_spec
+from edgebench.measure.scores import scores_for
 from edgebench.measure.session import profile, profile_all, resume
 
 __all__ = [
@@ -27,4 +28,5 @@ __all__ = [
     "resume",
     "run_sessions",
     "run_spec",
+    "scores_for",
 ]

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from edgebench.analysis import NOT_DECIDED, NOT_JUDGED, OF_FILE, Comparison, Contrast, PairedComparison, ScoreContrast
+from edgebench.report.caveats import caveat_lines, marked
 from edgebench.report.layout import add_plain_row, plain_table
 from edgebench.report.overhead import cost_lines
 from edgebench.stats import MINIMUM_COUNTS, PAIRS
@@ -53,6 +54,7 @@ def comparison_parts(answers: Sequence[PairedComparison]) -> Iterator[Table | st
         yield ""
         if answer.scores:
             yield score_table(answer.scores)
+            yield from caveat_lines((each.task, each.lang, each.caveats) for each in answer.scores)
             yield ""
         yield from answer.notes
     drifts = {each.latency.drift for each in comparisons if each.latency.decided_by == "session"}
@@ -83,7 +85,8 @@ def score_table(scores: Sequence[ScoreContrast]) -> Table:
     """Return a row per task and language, the greatest loss first."""
     table = plain_table("task", "lang", "baseline", "candidate", "points", "interval", "level", "verdict", "whose")
     for each in sorted(scores, key=lambda each: each.difference):
-        figures = (f"{each.baseline:.1f}", f"{each.candidate:.1f}", f"{each.difference:+.2f}")
+        points = marked(f"{each.difference:+.2f}", each.caveats)
+        figures = (f"{each.baseline:.1f}", f"{each.candidate:.1f}", points)
         interval = f"{each.ci[0]:+.2f} to {each.ci[1]:+.2f}" if each.ci else each.without_interval or ""
         level = f"{100 * each.level:.4g} %" if each.level is not None else ""
         whose = "" if each.whose == OF_FILE else each.whose

@@ -13,6 +13,7 @@ from rich.text import Text
 from edgebench.figures import LatencySummary, PaddingCost
 from edgebench.measurement import Measurement
 from edgebench.reason import joined
+from edgebench.report.caveats import marked
 from edgebench.report.figures import latency_text, megabytes, rounded, with_half_width
 from edgebench.report.layout import Column, FittingTable
 from edgebench.report.table import VALID_CELLS, excluded_text, measurement_table, mlperf_text, variant_name
@@ -128,7 +129,8 @@ def _facts(measurement: Measurement) -> Iterator[tuple[str, Any]]:
     yield from (("run " + name, value) for name, value in facts.items() if name not in _NOT_SHOWN)
     for score in measurement.scores:
         whose = "" if score.artifact_sha256 else " (of the variant)"
-        yield f"{score.task} {score.lang}", f"{score.metric} {score.value:.1f}{whose}"
+        figure = marked(f"{score.metric} {score.value:.1f}{whose}", score.caveats)
+        yield f"{score.task} {score.lang}", " ".join((figure, *score.caveats))
 
 
 def _cool_down_text(run: Run) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from edgebench.report.caveats import caveat_lines, marked
 from edgebench.report.layout import add_plain_row, plain_table
-from edgebench.xtreme_r import all_tasks
+from edgebench.xtreme_r import all_tasks, task_values
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -17,13 +18,15 @@ if TYPE_CHECKING:
 
 def evaluation_parts(evaluation: Evaluation) -> Iterator[Table | str]:
     """Yield what to print of an evaluation: a table a task, then what must be known of it."""
+    caveats = {(score.task, score.lang, score.metric): score.caveats for score in evaluation.scores}
     differences = {(each.task, each.lang, each.metric): each for each in evaluation.differences()}
     for name in dict.fromkeys(each.task for each in evaluation.languages):
         mine = [each for each in evaluation.languages if each.task == name]
         title = all_tasks()[name].title
         yield f"{title}: {evaluation.variant.name}, {evaluation.artifact.format}, {_where(evaluation)}"
-        yield _table(evaluation, mine, differences)
+        yield _table(evaluation, mine, differences, caveats)
         yield from _below(evaluation, name, mine)
+        yield from caveat_lines((task, lang, each) for (task, lang, _), each in caveats.items() if task == name)
     if evaluation.overall is not None:
         yield f"overall (XTREME-R, mean of ten tasks): {evaluation.overall:.2f}"
 
@@ -34,7 +37,10 @@ def _where(evaluation: Evaluation) -> str:
 
 
 def _table(
-    evaluation: Evaluation, mine: list[LanguageEvaluation], differences: dict[tuple[str, str, str], Difference]
+    evaluation: Evaluation,
+    mine: list[LanguageEvaluation],
+    differences: dict[tuple[str, str, str], Difference],
+    caveats: Mapping[tuple[str, str, str], Sequence[str]],
 ) -> Table:
     task = all_tasks()[mine[0].task]
     metrics = [score.metric for score in mine[0].scores if score.metric in task.metrics]
@@ -47,7 +53,8 @@ def _table(
     for each in mine:
         scores = {score.metric: score for score in each.scores}
         cost = each.cost
-        cells = [each.lang, *(_score(scores[metric]) for metric in metrics), str(scores[metrics[0]].n)]
+        figures = [marked(_score(scores[name]), caveats[each.task, each.lang, name]) for name in metrics]
+        cells = [each.lang, *figures, str(scores[metrics[0]].n)]
         if evaluation.reference:
             difference = differences.get((each.task, each.lang, metrics[0]))
             cells += [_share(difference.agreement), _difference(difference)] if difference else ["-", "-"]
@@ -71,10 +78,11 @@ def _below(evaluation: Evaluation, name: str, mine: list[LanguageEvaluation]) ->
     absent = evaluation.missing.get(name, ())
     of = f"{len(mine)} of {len(task.langs)} languages{' (partial)' if absent else ''}"
     metric = " and ".join(task.metrics)
-    worst = min(mine, key=lambda each: each.scores[0].value)
+    by_lang = task_values(task, [(each.lang, score.metric, score.value) for each in mine for score in each.scores])
+    worst = min(by_lang, key=lambda lang: by_lang[lang])
     yield (
         f"mean over {of}: {evaluation.tasks[name]:.2f} ({metric}; {protocol['convention']}); "
-        f"worst: {worst.lang} {worst.scores[0].value:.1f}"
+        f"worst: {worst} {by_lang[worst]:.1f}"
     )
     batch = mine[0].cost.batch
     yield (

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from edgebench.figures import Score
+from edgebench.report.caveats import caveat_lines, marked
 from edgebench.report.layout import add_plain_row, plain_table
-from edgebench.xtreme_r import ScoreRow, all_tasks, task_scores, tasks_of
+from edgebench.xtreme_r import ScoreRow, all_tasks, task_scores, task_values, tasks_of
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -23,6 +24,7 @@ def folder_parts(scores: FolderScores) -> Iterator[Table | str]:
     for name, value in scores.tasks.items():
         task = all_tasks()[name]
         mine = [score for score in scores.scores if score.task == name]
+        caveats = [caveat for score in mine for caveat in score.caveats]
         of = len(task.langs_in(scores.benchmark))
         there = of - len(scores.missing.get(name, ()))
         add_plain_row(
@@ -31,10 +33,11 @@ def folder_parts(scores: FolderScores) -> Iterator[Table | str]:
             f"{value:.2f}",
             " and ".join(task.metrics),
             f"{there} of {of} (partial)" if there < of else str(of),
-            _worst({score.lang: score.value for score in mine if score.metric == task.metrics[0]}),
-            str(sum(score.n for score in mine if score.metric == task.metrics[0])),
+            _worst(task_values(task, [(score.lang, score.metric, score.value) for score in mine])),
+            marked(str(sum(score.n for score in mine if score.metric == task.metrics[0])), caveats),
         )
     yield table
+    yield from caveat_lines((each.task, each.lang, each.caveats) for each in scores.scores)
     for name in scores.tasks:
         for metric in (*all_tasks()[name].metrics, *all_tasks()[name].more_metrics):
             values = {
@@ -66,7 +69,7 @@ def rows_parts(rows: Sequence[ScoreRow]) -> Iterator[Table | str]:
         means = task_scores([_score(row) for row in mine])
         for name in dict.fromkeys(row.task for row in mine):
             task = all_tasks()[name]
-            values = {row.lang: row.value for row in mine if (row.task, row.metric) == (name, task.metrics[0])}
+            values = task_values(task, [(row.lang, row.metric, row.value) for row in mine if row.task == name])
             mean = means.get(name)
             langs = len(mean.langs) if mean else 0
             add_plain_row(
@@ -74,17 +77,27 @@ def rows_parts(rows: Sequence[ScoreRow]) -> Iterator[Table | str]:
                 variant,
                 " ".join(part for part in (format, sha256 and sha256[:12]) if part) or "-",
                 task.title,
-                f"{mean.value:.2f}" if mean else "-",
+                marked(f"{mean.value:.2f}", mean.caveats) if mean else "-",
                 f"{langs} of {len(task.langs)}" + (" (partial)" if langs < len(task.langs) else ""),
                 _worst(values),
                 _by_language(values),
             )
     yield table
+    for variant, mine in _by_variant(rows).items():
+        for line in caveat_lines((row.task, row.lang, row.caveats) for row in mine):
+            yield line if len({row.variant for row in rows}) == 1 else f"{line} ({variant})"
     yield "a task's score is the mean over its languages; of QA, over those with both F1 and EM, which are averaged"
 
 
 def _score(row: ScoreRow) -> Score:
-    return Score(task=row.task, lang=row.lang, metric=row.metric, value=row.value, n=row.n)
+    return Score(task=row.task, lang=row.lang, metric=row.metric, value=row.value, n=row.n, caveats=row.caveats)
+
+
+def _by_variant(rows: Sequence[ScoreRow]) -> dict[str, list[ScoreRow]]:
+    found: dict[str, list[ScoreRow]] = {}
+    for row in rows:
+        found.setdefault(row.variant, []).append(row)
+    return found
 
 
 def _by_language(values: Mapping[str, float]) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from edgebench.analysis import Contrast, Figure, Front
+from edgebench.report.caveats import caveat_lines, marked
 from edgebench.report.comparison import score_verdict
 from edgebench.report.layout import add_plain_row, plain_table
 from edgebench.study import Answer, StudyReport, StudyStatus
@@ -89,6 +90,9 @@ def _of_answer(answer: Answer) -> Iterator[str | Rows]:
     scored = _score_rows(answer)
     if scored[1]:
         yield scored
+    yield from caveat_lines(
+        (score.task, score.lang, score.caveats) for each in answer.comparisons for score in each.scores
+    )
     yield answer.about_training
     if answer.training:
         yield (
@@ -156,7 +160,7 @@ def _score_rows(answer: Answer) -> Rows:
                 format,
                 score.task,
                 score.lang,
-                f"{score.difference:+.2f}",
+                marked(f"{score.difference:+.2f}", score.caveats),
                 interval,
                 score_verdict(score),
                 score.whose,

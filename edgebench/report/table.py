@@ -9,8 +9,10 @@ from rich.table import Table
 
 from edgebench.analysis import cores_text, has_power
 from edgebench.facts import DeviceFacts
+from edgebench.figures import Score
 from edgebench.measurement import Measurement
 from edgebench.reason import State, joined
+from edgebench.report.caveats import caveat_lines, marked
 from edgebench.report.figures import latency_text, megabytes, rounded, with_half_width
 from edgebench.report.layout import Column, FittingTable
 from edgebench.report.overhead import cost_lines
@@ -168,9 +170,13 @@ def _score_columns(measurements: Sequence[Measurement]) -> list[Column]:
 
 def _scores_of_row(measurement: Measurement) -> dict[str, TaskScore]:
     """Return the scores that belong to a row: of its own language, where it is about one; else the tasks' means."""
+    return task_scores(_shown_scores(measurement))
+
+
+def _shown_scores(measurement: Measurement) -> list[Score]:
     workload = measurement.subject.workload
     lang = workload.get("lang") or workload.get("texts_lang")
-    return task_scores([score for score in measurement.scores if lang is None or score.lang == lang])
+    return [score for score in measurement.scores if lang is None or score.lang == lang]
 
 
 def _score(score: TaskScore | None) -> str:
@@ -178,7 +184,7 @@ def _score(score: TaskScore | None) -> str:
         return ""
     some = score.langs[0] if len(score.langs) == 1 else f"{len(score.langs)} langs"
     languages = "" if score.complete else f" ({some})"
-    return f"{score.value:.1f}{'' if score.of_artifact else _OF_VARIANT}{languages}"
+    return marked(f"{score.value:.1f}{'' if score.of_artifact else _OF_VARIANT}{languages}", score.caveats)
 
 
 def _notes(measurements: Sequence[Measurement]) -> Iterable[str]:
@@ -212,6 +218,9 @@ def _notes(measurements: Sequence[Measurement]) -> Iterable[str]:
         if excluded := excluded_text(each):
             yield f"excluded: {_row_name(each)}: {excluded}"
     scores = [score for each in measurements for score in _scores_of_row(each).values()]
+    yield from caveat_lines(
+        (score.task, score.lang, score.caveats) for each in measurements for score in _shown_scores(each)
+    )
     if any(not score.of_artifact for score in scores):
         yield f"{_OF_VARIANT} score of the variant, not of this very file"
     yield from cost_lines(measurements)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from edgebench.store.comparison import compare_stored
 from edgebench.store.files import checked_id, read_document, replace_file, to_text, writing
 from edgebench.store.kept_artifacts import find_artifact_files, keep_artifact
-from edgebench.store.scores import stored_scores, with_stored
+from edgebench.store.scores import merged_scores, stored_scores, with_stored
 from edgebench.store.store import Store
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "compare_stored",
     "find_artifact_files",
     "keep_artifact",
+    "merged_scores",
     "read_document",
     "replace_file",
     "stored_scores",

@@ -8,7 +8,7 @@ from pathlib import Path
 from edgebench.analysis import SCORE_MARGIN, PairedComparison, compare_pairs, compare_with_scores
 from edgebench.stats import LEVEL, MARGIN
 from edgebench.store.lookup import find_pairs
-from edgebench.store.scores import stored_scores, with_stored
+from edgebench.store.scores import merged_scores, stored_scores
 from edgebench.store.session_histories import session_histories
 from edgebench.store.store import Store
 from edgebench.xtreme_r import read_scores
@@ -33,7 +33,8 @@ def compare_stored(
     Args:
         baseline, candidate: a measurement's id or its beginning, or a variant: NAME or NAME:FORMAT. Two variants are
             compared in the latest session that has both.
-        scores: a file of XTREME-R scores. They take precedence over those of `evaluate` that the store has.
+        scores: a file of XTREME-R scores. Of a variant's task and language that it has, the scores of `evaluate` in the
+            store are not used: the file has no results per example, so there is a difference without an interval.
         margin: latencies within 1 ± margin are equivalent.
         level: of the intervals.
         score_margin: scores within ± so many points are comparable.
@@ -50,9 +51,10 @@ def compare_stored(
     rows = read_scores(Path(scores)) if scores is not None else []
     pairs = find_pairs(store, baseline, candidate)
     stored, examples = stored_scores(store, [side for sides in pairs for side in sides])
+    merged, examples = merged_scores(rows, stored, examples)
     return compare_with_scores(
         compare_pairs(pairs, margin=margin, level=level, allow=allow, histories=session_histories(store, pairs)),
-        with_stored(rows, stored),
+        merged,
         examples=examples,
         margin=score_margin,
         level=level,

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from edgebench.analysis import SCORE_PROTOCOL, ExampleScores
+from edgebench.analysis import SCORE_PROTOCOL, ExampleScores, with_caveats
+from edgebench.errors import ScoresError
 from edgebench.evaluation_result import LanguageEvaluation, TaskEvaluation
 from edgebench.measurement import Measurement
 from edgebench.store.store import Store
-from edgebench.xtreme_r import ScoreRow
+from edgebench.xtreme_r import ScoreRow, all_tasks, kinds_of
 
 
 def stored_scores(store: Store, measurements: Iterable[Measurement]) -> tuple[list[ScoreRow], list[ExampleScores]]:
     """Return the scores of the very files that were timed, and what each example scored.
 
-    Of several evaluations of a file on a task in a language, those of complete test sets come first, then the latest.
+    Of several evaluations of a file on a task in a language, those of complete test sets come first, then those under
+    the variant's own name, then the latest.
 
     Raises:
         StoreError: an evaluation can't be read.
@@ -22,25 +24,67 @@ def stored_scores(store: Store, measurements: Iterable[Measurement]) -> tuple[li
     names: dict[str, set[str]] = {}
     for each in measurements:
         names.setdefault(each.subject.artifact.sha256, set()).add(each.subject.variant.name)
-    chosen: dict[tuple[str, str, str], LanguageEvaluation] = {}
-    for evaluation in sorted(store.evaluations(), key=_rank):
-        sha256 = evaluation.scores[0].artifact_sha256
-        if sha256 in names:
-            chosen[sha256, evaluation.task, evaluation.lang] = evaluation
-    scores = [score for evaluation in chosen.values() for score in evaluation.scores]
-    rows = [_row(score, name) for score in scores for name in sorted(names[score.artifact_sha256])]
-    return rows, [_examples(score) for score in scores]
+    chosen: dict[tuple[str, str, str, str], LanguageEvaluation] = {}
+    for evaluation in sorted(store.evaluations(), key=lambda each: (_is_complete(each), each.started_at)):
+        score = evaluation.scores[0]
+        for name in sorted(names.get(score.artifact_sha256, ())):
+            key = (score.artifact_sha256, name, evaluation.task, evaluation.lang)
+            other = chosen.get(key)
+            # One file may be that of two checkpoints, whose labels differ: a variant's own evaluation is nearer.
+            is_nearer = other is not None and other.scores[0].variant == name != score.variant
+            if other is None or not is_nearer or _is_complete(other) < _is_complete(evaluation):
+                chosen[key] = evaluation
+    scores = [(name, score) for (_, name, _, _), each in chosen.items() for score in each.scores]
+    return [_row(score, name) for name, score in scores], [_examples(score, name) for name, score in scores]
+
+
+def merged_scores(
+    rows: Sequence[ScoreRow], stored: Sequence[ScoreRow], examples: Sequence[ExampleScores]
+) -> tuple[list[ScoreRow], list[ExampleScores]]:
+    """Return the rows of a file of scores, with those of the store for what the file lacks; and the examples to them.
+
+    The file takes precedence: of a variant's task and language that the file has, nothing of the store is left.
+
+    Raises:
+        ScoresError: the file has only some of the metrics of a task in a language that the store has: of question
+            answering, F1 without exact match.
+    """
+    kept = with_stored(rows, stored)
+    gone = {_key(row) for row in stored} - {_key(row) for row in kept[len(rows) :]}
+    for variant, _, task, lang in sorted(gone, key=str):
+        has = {row.metric for row in rows if (row.variant, row.task, row.lang) == (variant, task, lang)}
+        if lacking := [metric for metric in all_tasks()[task].metrics if metric not in has]:
+            raise ScoresError(
+                f"the file of scores has {', '.join(sorted(has))} of {variant} on {task} in {lang}, and no "
+                f"{', '.join(lacking)}; add it, or take the row out to use the scores that `evaluate` stored"
+            )
+    return kept, [each for each in examples if _key(each) not in gone]
+
+
+def _key(of: ScoreRow | ExampleScores) -> tuple[str | None, str | None, str, str]:
+    return of.variant, of.artifact_sha256, of.task, of.lang
 
 
 def with_stored(rows: Sequence[ScoreRow], stored: Sequence[ScoreRow]) -> list[ScoreRow]:
-    """Return the rows of a file of scores, and from the store those of tasks and languages that the file lacks."""
-    known = {(row.variant, row.artifact_sha256, row.task, row.lang) for row in rows}
-    return [*rows, *(row for row in stored if (row.variant, row.artifact_sha256, row.task, row.lang) not in known)]
+    """Return the rows of a file of scores, and from the store those of tasks and languages that the file lacks.
+
+    A row of the file that names no format or artifact is about every file of its variant.
+    """
+    by_task: dict[tuple[str, str, str], list[ScoreRow]] = {}
+    for row in rows:
+        by_task.setdefault((row.variant, row.task, row.lang), []).append(row)
+
+    def is_in_file(row: ScoreRow) -> bool:
+        return any(
+            other.format in (None, row.format) and other.artifact_sha256 in (None, row.artifact_sha256)
+            for other in by_task.get((row.variant, row.task, row.lang), ())
+        )
+
+    return [*rows, *(row for row in stored if not is_in_file(row))]
 
 
-def _rank(evaluation: LanguageEvaluation) -> tuple[bool, str]:
-    protocol = evaluation.scores[0].protocol
-    return protocol.get("limit") is None and protocol.get("split") == "test", evaluation.started_at
+def _is_complete(evaluation: LanguageEvaluation) -> bool:
+    return "partial" not in kinds_of(with_caveats(evaluation.scores[0]).caveats)
 
 
 def _row(score: TaskEvaluation, variant: str) -> ScoreRow:
@@ -58,12 +102,14 @@ def _row(score: TaskEvaluation, variant: str) -> ScoreRow:
         runtime=protocol.get("runtime"),
         batch=protocol.get("batch"),
         padding=protocol.get("padding"),
+        caveats=with_caveats(score).caveats,
     )
 
 
-def _examples(score: TaskEvaluation) -> ExampleScores:
+def _examples(score: TaskEvaluation, variant: str) -> ExampleScores:
     return ExampleScores(
         artifact_sha256=score.artifact_sha256,
+        variant=variant,
         task=score.task,
         lang=score.lang,
         metric=score.metric,

@@ -19,7 +19,7 @@ from edgebench.analysis import (
     scores_sentence,
     why_not_comparable,
 )
-from edgebench.store import Store, stored_scores, with_stored
+from edgebench.store import Store, merged_scores, stored_scores
 from edgebench.study.cells import StudyCell, study_cells
 from edgebench.study.contrasts import StudyContrast
 from edgebench.study.file import Study
@@ -140,10 +140,11 @@ def study_report(study: Study, store: Store, *, allow_variant_scores: bool = Fal
     rows = read_scores(study.scores) if study.scores is not None else []
     cells = study_cells(study, store)
     stored, examples = stored_scores(store, [each for cell in cells for each in cell.measurements])
+    merged, examples = merged_scores(rows, stored, examples)
     return answer_study(
         study,
         cells,
-        with_stored(rows, stored),
+        merged,
         examples=examples,
         missing=[str(each) for each in pending_evaluations(study, cells, store)],
         allow_variant_scores=allow_variant_scores,

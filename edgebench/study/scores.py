@@ -9,13 +9,14 @@ from typing import Any
 from edgebench.artifact import Artifact
 from edgebench.device import Device
 from edgebench.errors import EdgebenchError
-from edgebench.evaluation import EvaluationRequest, evaluate_all, questions_of
+from edgebench.evaluation import EvaluationRequest, checkpoint_protocol, evaluate_all, questions_of
 from edgebench.evaluation_result import LanguageEvaluation
 from edgebench.events import LogMessage, OnEvent
 from edgebench.store import Store
 from edgebench.study.cells import StudyCell
 from edgebench.study.file import Study, StudyTask
 from edgebench.variant import Variant
+from edgebench.xtreme_r import find_task
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,8 +50,11 @@ def pending_evaluations(study: Study, cells: Sequence[StudyCell], store: Store) 
         questions = questions_of(_request(task, task.devices[0], "", None))
         for device, variant, artifact in _files(task, cells):
             evaluations = stored.get((artifact.sha256, device.name), [])
+            checkpoint = _checkpoint_protocol(artifact, task.name)
             langs = [
-                lang for (_, lang), question in questions.items() if not _has(evaluations, task.name, lang, question)
+                lang
+                for (name, lang), question in questions.items()
+                if not _has(evaluations, name, lang, {**question, **checkpoint})
             ]
             if langs:
                 found.append(
@@ -88,6 +92,14 @@ def _request(task: StudyTask, device: Device, model: str, pending: PendingEvalua
         prefix=task.prefix,
         batch=task.batch,
     )
+
+
+def _checkpoint_protocol(artifact: Artifact, task: str) -> dict[str, Any]:
+    """Return what the checkpoint's files say today; nothing where they are gone, or do not fit the task."""
+    try:
+        return checkpoint_protocol(artifact, find_task(task))
+    except EdgebenchError:
+        return {}
 
 
 def _files(task: StudyTask, cells: Sequence[StudyCell]) -> list[tuple[Device, Variant, Artifact]]:

@@ -5,6 +5,7 @@ In: a folder of data, of predictions or of scores. Out: Examples, and scores wit
 
 from __future__ import annotations
 
+from edgebench.xtreme_r.caveats import answer_caveats, caveats_of, kinds_of
 from edgebench.xtreme_r.decoding import (
     MAX_ANSWER_LEN,
     N_BEST,
@@ -20,18 +21,12 @@ from edgebench.xtreme_r.encoding import TaskInputs, encode_candidates, encode_ex
 from edgebench.xtreme_r.example_readers import mewslix_candidates
 from edgebench.xtreme_r.example_types import Candidate, Examples
 from edgebench.xtreme_r.examples import SPLITS, NoExamples, find_data, read_task
-from edgebench.xtreme_r.importers import Provenance, import_scores
+from edgebench.xtreme_r.importer_formats import Provenance
+from edgebench.xtreme_r.importers import import_scores
 from edgebench.xtreme_r.metrics import SEQEVAL_VERSIONS
 from edgebench.xtreme_r.retrieval import Retrieval, pooled, read_parallel, retrieve
-from edgebench.xtreme_r.scores import (
-    ScoreRow,
-    TaskScore,
-    read_scores,
-    refuse_duplicates,
-    scores_of,
-    task_scores,
-    write_scores,
-)
+from edgebench.xtreme_r.score_files import read_scores, refuse_duplicates, write_scores
+from edgebench.xtreme_r.scores import ScoreRow, TaskScore, scores_of, task_scores, task_values
 from edgebench.xtreme_r.scoring import FolderScores, convention_of, score_predictions
 from edgebench.xtreme_r.subsets import limited
 from edgebench.xtreme_r.tasks import XTREME_R, Task, all_tasks, find_task, tasks_of
@@ -55,6 +50,8 @@ __all__ = [
     "TaskInputs",
     "TaskScore",
     "all_tasks",
+    "answer_caveats",
+    "caveats_of",
     "convention_of",
     "decode",
     "encode_candidates",
@@ -64,6 +61,7 @@ __all__ = [
     "find_task",
     "head_for",
     "import_scores",
+    "kinds_of",
     "labels_of_checkpoint",
     "lengths_of",
     "limited",
@@ -79,6 +77,7 @@ __all__ = [
     "score_predictions",
     "scores_of",
     "task_scores",
+    "task_values",
     "tasks_of",
     "write_scores",
 ]

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from edgebench.errors import ScoresError, UnknownName
+from edgebench.xtreme_r.layouts import first_value, has_unanswerable, layout_of
 from edgebench.xtreme_r.tasks import Task
 
 _SHOWN = 40  # characters of a wrong value in a message
@@ -154,13 +155,17 @@ def read_questions(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
     Raises:
         ScoresError: it has another layout, or an id occurs twice.
     """
-    document = parsed(path)
+    document = _parsed_questions(path)
     articles = document.get("data", document) if isinstance(document, dict) else document
+    if isinstance(articles, list) and has_unanswerable(articles):
+        raise ScoresError(f"{path}: SQuAD 2.0 with questions that have no answer (is_impossible); the tasks have none")
     seen = set()
     try:
         for article in articles:
             for paragraph in article["paragraphs"]:
                 for question in paragraph["qas"]:
+                    if question["id"] is None:
+                        raise ScoresError(f"{path}: a question has no id")
                     if question["id"] in seen:
                         raise ScoresError(f"{path}: the id {question['id']} is there twice")
                     seen.add(question["id"])
@@ -170,6 +175,21 @@ def read_questions(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
             f"{path}: not in SQuAD's layout (data, paragraphs, qas with id and answers): "
             f"{type(error).__name__}: {error}"
         ) from error
+
+
+def _parsed_questions(path: Path) -> Any:
+    """Return the document of a file in SQuAD's layout; a known other layout is named."""
+    text = read_text(path)
+    try:
+        document = _json(str(path), text)
+    except ScoresError:
+        document = first_value(text)  # of JSON lines
+        if layout_of(document) is None:
+            raise
+    layout = layout_of(document)
+    if layout is not None and "rows" in layout:
+        raise ScoresError(f"{path}: {layout}; it takes SQuAD's layout (data, paragraphs, qas with id and answers)")
+    return document
 
 
 def read_right_answers(path: Path) -> dict[str, list[str]]:
@@ -202,6 +222,25 @@ def check_ids(path: Path, known: Mapping[str, object], found: Mapping[str, objec
             f"{path}: {len(unknown)} of {len(found)} ids are not among the labels (the first: {unknown[0]}); "
             f"are they of another language or release?"
         )
+
+
+def counts_from_one(numbers: Sequence[str], count: int) -> bool:
+    """Return whether numbers of `count` lines count them from 1; they should count from 0."""
+    values = {int(number) for number in numbers}
+    return bool(values) and min(values) == 1 and max(values) == count
+
+
+def check_line_numbers(path: Path, numbers: Sequence[str], count: int) -> None:
+    """Check that Tatoeba's labels are numbers of lines, 0 to `count` - 1.
+
+    Raises:
+        ScoresError: they count from 1, or some are out of bounds.
+    """
+    if counts_from_one(numbers, count):
+        raise ScoresError(f"{path}: counts the lines from 1 (1 to {count}); it takes numbers from 0 (0 to {count - 1})")
+    for at, number in enumerate(numbers, start=1):
+        if not 0 <= int(number) < count:
+            raise ScoresError(f"{path}:{at}: there is no line {number}; the lines are 0 to {count - 1}")
 
 
 def check_lengths(path: Path, found: Sequence[object], labels_path: Path, labels: Sequence[object], what: str) -> None:

@@ -64,9 +64,12 @@ def labels_of_checkpoint(folder: Path, task: Task) -> tuple[str, ...]:
     path = folder / "config.json"
     try:
         named = json.loads(path.read_text(encoding="utf-8")).get("id2label") or {}
+        keys = sorted(map(int, named))
         names = [str(named[key]) for key in sorted(named, key=int)]
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise ConfigError(f"{path}: can't read which label is which (id2label): {error}") from error
+    if keys != list(range(len(keys))):
+        raise ConfigError(f"{path}: id2label has the outputs {', '.join(map(str, keys))}; they count from 0")
     known = {label.lower(): label for label in task.labels}
     if names and all(_GENERIC.fullmatch(name) for name in names) and not set(names) <= set(task.labels):
         names = [match[1] for name in names if (match := _GENERIC.fullmatch(name))]

@@ -1,4 +1,4 @@
-"""One reader for each layout of a task's files: lines, JSON lines, SQuAD-like JSON."""
+"""Readers of JSON lines, SQuAD-like JSON and lines of sentences; the others are `pair_reader` and `word_reader`."""
 
 from __future__ import annotations
 
@@ -9,80 +9,88 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from edgebench.errors import ScoresError, UnknownName
+from edgebench.errors import ScoresError
 from edgebench.xtreme_r import answer_files
-from edgebench.xtreme_r.answer_files import read_lines, read_questions, read_text
-from edgebench.xtreme_r.example_types import Candidate, Choice, Examples, Input, Label, Pair, Question, Words
+from edgebench.xtreme_r.answer_files import read_lines, read_questions
+from edgebench.xtreme_r.example_types import Candidate, Choice, Examples, Question, new_examples
 from edgebench.xtreme_r.tasks import Task
 
 
-def read_pairs_task(task: Task, lang: str, files: Sequence[Path]) -> Examples:
-    pairs = []
-    labels = []
-    for number, line in enumerate(_raw_lines(files[0]), start=1):
-        cells = [_unquoted(cell) for cell in line.split("\t")]
-        if len(cells) not in (2, 3):
-            raise ScoresError(f"{files[0]}:{number}: {len(cells)} cells; it takes two texts (and a label)")
-        pairs.append(Pair(cells[0], cells[1]))
-        labels += cells[2:]
-    if labels and len(labels) < len(pairs):
-        raise ScoresError(f"{files[0]}: {len(pairs) - len(labels)} of {len(pairs)} lines lack a label")
-    unknown = set(labels) - set(task.labels)
-    if unknown:
-        raise ScoresError(f"{files[0]}: {UnknownName(f'label of {task.name}', min(unknown), task.labels)}")
-    return _examples(task, lang, pairs, labels)
-
-
 def read_choices_task(task: Task, lang: str, files: Sequence[Path]) -> Examples:
-    inputs = []
-    labels = []
+    inputs, labels = [], []
+    seen: set[Any] = set()
     for where, values in _json_lines(files[0]):
         try:
-            inputs.append(Choice(values["premise"], values["question"], (values["choice1"], values["choice2"])))
+            question = str(values["question"]).strip().lower()
+            inputs.append(Choice(values["premise"], question, (values["choice1"], values["choice2"])))
         except KeyError as error:
             raise ScoresError(f"{where}: not an example of XCOPA: it lacks {error}") from error
-        if "label" in values:
-            if type(values["label"]) is not int or values["label"] not in (0, 1):
-                raise ScoresError(f"{where}: unknown label {values['label']!r} of xcopa; known: 0, 1")
-            labels.append(values["label"])
-    return _examples(task, lang, inputs, labels)
-
-
-def read_words_task(task: Task, lang: str, files: Sequence[Path]) -> Examples:
-    sentences: list[list[list[str]]] = [[]]
-    for line in read_lines(files[0]):
-        if line:
-            sentences[-1].append(line.split("\t"))
-        elif sentences[-1]:
-            sentences.append([])
-    sentences = [sentence for sentence in sentences if sentence]
-    widths = {len(cells) for sentence in sentences for cells in sentence}
-    if not widths <= {1} and not widths <= {2}:
-        raise ScoresError(f"{files[0]}: some words have a tag and some have none, or lines have more than two cells")
-    labels = [tuple(cells[1] for cells in sentence) for sentence in sentences] if widths == {2} else []
-    unknown = {tag for tags in labels for tag in tags} - set(task.labels)
-    if unknown:
-        raise ScoresError(f"{files[0]}: {UnknownName(f'label of {task.name}', min(unknown), task.labels)}")
-    return _examples(task, lang, [Words(tuple(cells[0] for cells in sentence)) for sentence in sentences], labels)
+        if not all(isinstance(text, str) and text.strip() for text in (inputs[-1].premise, *inputs[-1].choices)):
+            raise ScoresError(f"{where}: the premise or a choice is no text, or empty")
+        if question not in _ASKED:
+            raise ScoresError(
+                f"{where}: the question is {values['question']!r:.40}, and XCOPA asks for cause or effect"
+            )
+        if (idx := values.get("idx")) is not None and str(idx) in seen:
+            raise ScoresError(f"{where}: the idx {idx} is there twice")
+        seen.add(str(idx))
+        label = values.get("label")
+        if label is not None:
+            if type(label) not in (int, str) or str(label) not in (*task.labels, _HIDDEN):
+                raise ScoresError(f"{where}: unknown label {label!r} of xcopa; known: 0, 1")
+            labels.append(int(label))
+    if set(labels) == {int(_HIDDEN)}:
+        labels = []
+    lacking = len(inputs) - sum(label in (0, 1) for label in labels)
+    if labels and lacking:
+        raise ScoresError(f"{files[0]}: {lacking} of {len(inputs)} lines lack a label")
+    return new_examples(task, lang, inputs, labels)
 
 
 def read_questions_task(task: Task, lang: str, files: Sequence[Path]) -> Examples:
     ids, inputs, labels = [], [], []
+    astray = 0
     for context, question in read_questions(files[0]):
+        if not context.strip() or not str(question.get("question", "")).strip():
+            raise ScoresError(f"{files[0]}: the question {question['id']} has no text, or no context to answer from")
         ids.append(str(question["id"]))
-        inputs.append(Question(context, question.get("question", "")))
-        labels.append(tuple(answer["text"] for answer in question.get("answers", ()) if answer.get("text")))
-    return replace(_examples(task, lang, inputs, labels if all(labels) else []), ids=tuple(ids))
+        inputs.append(Question(context, question["question"]))
+        try:
+            rights = tuple(answer["text"] for answer in question.get("answers", ()) if answer.get("text"))
+        except (AttributeError, KeyError, TypeError) as error:
+            raise ScoresError(f"{files[0]}: the answers to {question['id']} are no list of texts") from error
+        labels.append(rights)
+        astray += bool(rights) and not any(right in context for right in rights)
+    without = sum(not rights for rights in labels)
+    if 0 < without < len(labels):
+        raise ScoresError(f"{files[0]}: {without} of {len(labels)} questions have no answer, the others have one")
+    if astray > len(labels) / 2:
+        raise ScoresError(f"{files[0]}: the answers to {astray} of {len(labels)} questions are not in their contexts")
+    return replace(new_examples(task, lang, inputs, labels if not without else []), ids=tuple(ids))
 
 
 def read_tatoeba(task: Task, lang: str, files: Sequence[Path]) -> Examples:
-    candidates = tuple(Candidate(str(number), text) for number, text in enumerate(read_lines(files[1])))
-    return replace(_examples(task, lang, read_lines(files[0]), []), candidates=candidates)
+    queries, english = (_sentences(path) for path in files)
+    if len(queries) != len(english):
+        raise ScoresError(
+            f"{files[0]} has {len(queries)} sentences and {files[1]} has {len(english)}; each has one translation"
+        )
+    candidates = tuple(Candidate(str(number), text) for number, text in enumerate(english))
+    return replace(new_examples(task, lang, queries, []), candidates=candidates)
+
+
+def _sentences(path: Path) -> list[str]:
+    """Return one sentence a line; a blank line would shift what belongs together, or be a sentence of its own."""
+    lines = read_lines(path)
+    if "" in lines:
+        at = lines.index("") + 1
+        raise ScoresError(f"{path}:{at}: a blank line{' at the end' if at == len(lines) else ''}; remove it")
+    return lines
 
 
 def read_bucc(task: Task, lang: str, files: Sequence[Path]) -> Examples:
     queries, candidates = (tuple(_identified(path)) for path in files)
-    examples = _examples(task, lang, [query.text for query in queries], [])
+    examples = new_examples(task, lang, [query.text for query in queries], [])
     return replace(examples, ids=tuple(query.id for query in queries), candidates=candidates)
 
 
@@ -99,34 +107,42 @@ def _identified(path: Path) -> Iterator[Candidate]:
 
 def read_mewslix(task: Task, lang: str, files: Sequence[Path]) -> Examples:
     ids, texts, labels, about = [], [], [], []
+    seen: set[str] = set()
     for where, values in _json_lines(files[0]):
         try:
             context = values["context"]
             if context["language"] != lang:
                 continue
             for mention in values["mentions"]:
+                if mention["example_id"] in seen:
+                    raise ScoresError(f"{where}: the example {mention['example_id']} is there twice")
+                seen.add(mention["example_id"])
                 ids.append(mention["example_id"])
-                texts.append(_mention_text(context, mention["mention_span"]))
+                texts.append(_mention_text(where, context, mention["mention_span"]))
                 labels.append((mention["entity_id"],))
                 about.append(where)
         except (KeyError, TypeError) as error:
             raise ScoresError(f"{where}: not mentions of Mewsli-X: {type(error).__name__}: {error}") from error
-    return replace(_examples(task, lang, texts, labels), ids=tuple(ids), texts=tuple(about))
+    return replace(new_examples(task, lang, texts, labels), ids=tuple(ids), texts=tuple(about))
 
 
+_ASKED = ("cause", "effect")
+_HIDDEN = "-1"  # the label of test sets whose labels are kept secret, in Hugging Face's datasets
 _BRACES = re.compile(r"\{(.*?)\}")
 
 
-def _mention_text(context: Mapping[str, Any], span: Mapping[str, Any]) -> str:
+def _mention_text(where: str, context: Mapping[str, Any], span: Mapping[str, Any]) -> str:
     """Return a mention as Mewsli-X's baseline gives it to a model: "Smith: The verdict for { Smith } came".
 
     Its context is the sentence that it stands in; braces that are there already become parentheses.
     """
     start, end = span["start"], span["end"]
+    mention = context["text"][start:end]
+    if not mention or start < 0 or mention != span.get("text", mention):
+        raise ScoresError(f"{where}: characters {start} to {end} are {mention!r:.40}, not {span.get('text')!r:.40}")
     around = [s for s in context["sentence_spans"] if s["start"] <= start and end <= s["end"]]
     first, last = (around[0]["start"], around[0]["end"]) if around else (0, len(context["text"]))
     before, after = (_BRACES.sub(r"(\1)", part) for part in (context["text"][first:start], context["text"][end:last]))
-    mention = context["text"][start:end]
     return _plain(f"{mention}: {before} {{ {mention} }} {after}")
 
 
@@ -140,9 +156,13 @@ def read_lareqa(task: Task, lang: str, files: Sequence[Path]) -> Examples:
     rights: dict[str, list[str]] = {}
     ids, inputs, about = [], [], []
     for path, of in zip(files, task.langs, strict=True):
+        asked: set[str] = set()
         for candidate, question, is_right in _lareqa_sentences(path, of):
             candidates[candidate.id] = candidate
             if is_right:
+                if question["id"] in asked:
+                    raise ScoresError(f"{path}: the question {question['id']} is there twice")
+                asked.add(question["id"])
                 rights.setdefault(question["id"], []).append(candidate.id)
                 if of == lang:
                     ids.append(question["id"])
@@ -150,7 +170,7 @@ def read_lareqa(task: Task, lang: str, files: Sequence[Path]) -> Examples:
                     about.append(candidate.context)
     labels = [tuple(rights[id]) for id in ids]
     return replace(
-        _examples(task, lang, inputs, labels),
+        new_examples(task, lang, inputs, labels),
         ids=tuple(ids),
         candidates=tuple(candidates.values()),
         texts=tuple(about),
@@ -178,33 +198,12 @@ def _lareqa_sentences(path: Path, lang: str) -> Iterator[tuple[Candidate, Mappin
         raise ScoresError(f"{path}: not XQuAD-R with sentence_breaks: {type(error).__name__}: {error}") from error
 
 
-def _examples(task: Task, lang: str, inputs: Sequence[Input], labels: Sequence[Label]) -> Examples:
-    return Examples(
-        task=task.name,
-        lang=lang,
-        ids=tuple(str(number) for number in range(len(inputs))),
-        inputs=tuple(inputs),
-        labels=tuple(labels) if labels else None,
-    )
-
-
-def _raw_lines(path: Path) -> list[str]:
-    return read_text(path).rstrip("\n").split("\n")
-
-
-def _unquoted(cell: str) -> str:
-    """Return a cell without the quotes that Python's csv writer puts around one with a quote in it."""
-    cell = cell.strip()
-    inner = cell[1:-1]
-    if len(cell) > 1 and cell[0] == cell[-1] == '"' and '"' not in inner.replace('""', ""):
-        return inner.replace('""', '"')
-    return cell
-
-
 def _json_lines(path: Path) -> Iterator[tuple[str, Any]]:
     try:
-        with path.open(encoding="utf-8") as file:
+        with path.open(encoding="utf-8-sig") as file:
             for number, line in enumerate(file, start=1):
+                if not line.strip():
+                    continue
                 where = f"{path}:{number}"
                 try:
                     values = json.loads(line)
@@ -215,6 +214,8 @@ def _json_lines(path: Path) -> Iterator[tuple[str, Any]]:
                 yield where, values
     except OSError as error:
         raise ScoresError(f"can't read {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ScoresError(f"{path} is not UTF-8 text") from error
 
 
 def mewslix_candidates(data: Path) -> Iterator[Candidate]:
@@ -224,8 +225,12 @@ def mewslix_candidates(data: Path) -> Iterator[Candidate]:
         ScoresError: the file is missing or not what it should be.
     """
     path = data / "mewslix" / "candidate_set_entities.jsonl"
+    seen: set[str] = set()
     for where, entity in _json_lines(path):
         try:
+            if entity["entity_id"] in seen:
+                raise ScoresError(f"{where}: the entity {entity['entity_id']} is there twice")
+            seen.add(entity["entity_id"])
             spans = [entity["description"][span["start"] : span["end"]] for span in entity["sentence_spans"]]
             yield Candidate(entity["entity_id"], _plain(" ".join(spans)))
         except (KeyError, TypeError) as error:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
+
+from edgebench.xtreme_r.tasks import Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +86,17 @@ class Examples:
             numbers.setdefault(text if text is not None else f"\0{at}", len(numbers)) for at, text in enumerate(texts)
         )
         return found if len(numbers) < len(found) else None
+
+
+def new_examples(task: Task, lang: str, inputs: Sequence[Input], labels: Sequence[Label]) -> Examples:
+    """Return examples that are numbered from 0; without labels: `labels` is None."""
+    return Examples(
+        task=task.name,
+        lang=lang,
+        ids=tuple(str(number) for number in range(len(inputs))),
+        inputs=tuple(inputs),
+        labels=tuple(labels) if labels else None,
+    )
 
 
 def _text_of(example: Input) -> str | None:

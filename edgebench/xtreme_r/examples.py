@@ -17,13 +17,13 @@ from edgebench.xtreme_r.example_readers import (
     read_choices_task,
     read_lareqa,
     read_mewslix,
-    read_pairs_task,
     read_questions_task,
     read_tatoeba,
-    read_words_task,
 )
 from edgebench.xtreme_r.example_types import Examples, Label, Words
+from edgebench.xtreme_r.pair_reader import read_pairs_task
 from edgebench.xtreme_r.tasks import Task, all_tasks, find_task
+from edgebench.xtreme_r.word_reader import read_words_task
 
 #: The splits that the scripts write; `dev` has its labels, and not every task has one.
 SPLITS = ("test", "dev")
@@ -112,7 +112,8 @@ def _aligned_labels(examples: Examples, task: Task, path: Path) -> tuple[Label, 
     else:
         labels = answer_files.read_labels(path, task)
     if task.name == "tatoeba":
-        labels = [(str(label),) for label in labels]
+        answer_files.check_line_numbers(path, [str(label) for label in labels], len(examples.candidates))
+        labels = [(str(int(str(label))),) for label in labels]
     if len(labels) != len(examples):
         raise ScoresError(f"{path} has {len(labels)} labels for {len(examples)} examples; they must be aligned")
     for id, example, label in zip(examples.ids, examples.inputs, labels, strict=True):

@@ -1,6 +1,7 @@
-"""Importers: read scores that other tools wrote. Each format is one function and one row in FORMATS.
+"""Importers: read scores that other tools wrote, in one of `importer_formats`, and check them.
 
-Each format has a scale by convention. A figure outside that scale is an error; the scale is never guessed.
+A figure outside its format's scale is an error; the scale is never guessed. An entry without a number ("N/A", null) is
+left out and named. NaN and infinity are refused: what made them is broken.
 """
 
 from __future__ import annotations
@@ -8,77 +9,30 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from edgebench.errors import ScoresError, UnknownName
 from edgebench.xtreme_r.answer_files import read_text
-from edgebench.xtreme_r.scores import ScoreRow, read_scores
-from edgebench.xtreme_r.tasks import Task, all_tasks, find_metric, find_task
+from edgebench.xtreme_r.importer_formats import FORMATS, Figure, Format, Provenance
+from edgebench.xtreme_r.layouts import first_value, layout_of
+from edgebench.xtreme_r.score_files import read_scores
+from edgebench.xtreme_r.scores import ScoreRow
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Provenance:
-    """Facts about scores that their file doesn't contain.
-
-    Attributes:
-        task, lang: for a file that names none (Hugging Face's Trainer).
-        scale: 1 or 100; overrides the format's convention.
-
-    The others are those of ScoreRow.
-    """
-
-    variant: str | None = None
-    task: str | None = None
-    lang: str | None = None
-    scale: int | None = None
-    format: str | None = None
-    artifact_sha256: str | None = None
-    runtime: str | None = None
-    batch: int | None = None
-    padding: str | None = None
-    encoder: str | None = None
+TABLE = "table"
+KINDS = (*FORMATS, TABLE)
+_NOT_FINITE = ("nan", "inf", "-inf", "+inf", "infinity", "-infinity")
 
 
 @dataclass(frozen=True, slots=True)
 class ImportedScores:
-    """Rows of a file, its format, and the entries left out because they are not scores of XTREME-R."""
+    """Rows of a file, its format, and the entries left out: no scores of XTREME-R, or without a number."""
 
     rows: list[ScoreRow]
     kind: str
     skipped: list[str]
-
-
-@dataclass(frozen=True, slots=True)
-class _Figure:
-    """One figure of a file; `scale`: 1 or 100, by the format's convention.
-
-    conventions, artifact_sha256: from the file, if it contains them.
-    """
-
-    task: Task
-    lang: str
-    metric: str
-    value: Any
-    scale: int
-    n: int | None = None
-    conventions: str | None = None
-    artifact_sha256: str | None = None
-
-
-_Found = Iterator[_Figure | str]  # a text names an entry that is left out
-
-
-@dataclass(frozen=True, slots=True)
-class _Format:
-    """A format of results: how to recognise a document, read its figures, and describe their origin."""
-
-    knows: Callable[[Any], bool]
-    figures: Callable[[Any, Path, Provenance], _Found]
-    protocol: str
-    conventions: str
 
 
 def import_scores(path: Path, given: Provenance, *, kind: str | None = None) -> ImportedScores:
@@ -89,7 +43,7 @@ def import_scores(path: Path, given: Provenance, *, kind: str | None = None) -> 
 
     Raises:
         ScoresError: it can't be read; it is in no known format; it needs something that `given` lacks; a figure is
-            not a number, or not on the scale of its format; or it contains no score of XTREME-R.
+            not finite, or not on the scale of its format; or it contains no score of XTREME-R.
         UnknownName: kind, or a task, language or metric in `given`.
     """
     if kind is not None and kind not in KINDS:
@@ -97,6 +51,7 @@ def import_scores(path: Path, given: Provenance, *, kind: str | None = None) -> 
     text = read_text(path)
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     document = _document(path, text) if kind != TABLE else None
+    _refuse_data(path, text, document, kind)
     if document is None:
         rows = read_scores(path, scale=given.scale, variant=given.variant)
         rows = [replace(row, source_sha256=row.source_sha256 or sha256) for row in rows]
@@ -104,14 +59,29 @@ def import_scores(path: Path, given: Provenance, *, kind: str | None = None) -> 
     kind = kind or _kind_of(path, document)
     if given.variant is None:
         raise ScoresError(f"{path} doesn't say whose scores they are; try: `variant=NAME`")
-    found = _figures(path, FORMATS[kind], document, given)
-    figures = [each for each in found if isinstance(each, _Figure)]
+    found = [_checked(path, each) for each in _figures(path, FORMATS[kind], document, given)]
+    figures = [each for each in found if isinstance(each, Figure)]
     skipped = [each for each in found if isinstance(each, str)]
     if not figures:
         raise ScoresError(f"{path}: no score of XTREME-R in it{f' (left out: {skipped[0]})' if skipped else ''}")
     _refuse_doubtful_scales(path, figures, given)
-    rows = list(_rows(path, figures, FORMATS[kind], given))
+    rows = [row.with_caveats() for row in _rows(path, figures, FORMATS[kind], given)]
     return ImportedScores([_filled(replace(row, source_sha256=sha256), given, path) for row in rows], kind, skipped)
+
+
+def _checked(path: Path, found: Figure | str) -> Figure | str:
+    """Return the figure, or what to say of one without a number.
+
+    Raises:
+        ScoresError: it is not finite.
+    """
+    if isinstance(found, str):
+        return found
+    value, where = found.value, f"{found.metric} of {found.task.name} in {found.lang}"
+    is_number = type(value) in (int, float)
+    if (is_number and not math.isfinite(value)) or str(value).strip().lower() in _NOT_FINITE:
+        raise ScoresError(f"{path}: {where}: value must be a number, got {value}; what made it is broken")
+    return found if is_number else f"{where}: value must be a number, got {value!r:.40}"
 
 
 def _filled(row: ScoreRow, provenance: Provenance, path: Path) -> ScoreRow:
@@ -140,14 +110,23 @@ def _kind_of(path: Path, document: Any) -> str:
     raise ScoresError(f"{path}: no format of scores that is known; try: `kind`, one of {', '.join(KINDS)}")
 
 
-def _figures(path: Path, format: _Format, document: Any, provenance: Provenance) -> list[_Figure | str]:
+def _refuse_data(path: Path, text: str, document: Any, kind: str | None) -> None:
+    """Refuse a task's data or answers, which are no scores."""
+    if kind is None and (layout := layout_of(document if document is not None else first_value(text))) is not None:
+        raise ScoresError(
+            f"{path}: {layout}, and no scores",
+            hint="score answers with: edgebench scores eval --predictions DIR --labels DIR",
+        )
+
+
+def _figures(path: Path, format: Format, document: Any, provenance: Provenance) -> list[Figure | str]:
     try:
         return list(format.figures(document, path, provenance))
     except (KeyError, TypeError, AttributeError, IndexError) as error:
         raise ScoresError(f"{path}: not what {format.protocol} writes: {type(error).__name__}: {error}") from error
 
 
-def _refuse_doubtful_scales(path: Path, figures: Sequence[_Figure], provenance: Provenance) -> None:
+def _refuse_doubtful_scales(path: Path, figures: Sequence[Figure], provenance: Provenance) -> None:
     """Refuse figures on 0..100 if all of a task and metric are at most 1 (and some are above 0)."""
     highest: dict[tuple[str, str], float] = {}
     for figure in figures:
@@ -162,7 +141,7 @@ def _refuse_doubtful_scales(path: Path, figures: Sequence[_Figure], provenance: 
             )
 
 
-def _rows(path: Path, figures: Sequence[_Figure], format: _Format, provenance: Provenance) -> Iterator[ScoreRow]:
+def _rows(path: Path, figures: Sequence[Figure], format: Format, provenance: Provenance) -> Iterator[ScoreRow]:
     assert provenance.variant is not None  # noqa: S101 - import_scores checks it
     seen = set()
     for figure in figures:
@@ -172,8 +151,6 @@ def _rows(path: Path, figures: Sequence[_Figure], format: _Format, provenance: P
         seen.add((figure.task.name, figure.lang, figure.metric))
         scale = provenance.scale or figure.scale
         value = figure.value
-        if type(value) not in (int, float) or math.isnan(value):
-            raise ScoresError(f"{where}: value must be a number, got {value!r}")
         if not 0 <= value <= scale:
             raise ScoresError(
                 f"{where} is {value:g}, and {format.protocol} gives it on 0..{figure.scale}"
@@ -190,202 +167,5 @@ def _rows(path: Path, figures: Sequence[_Figure], format: _Format, provenance: P
             protocol=format.protocol,
             conventions=figure.conventions or format.conventions,
             artifact_sha256=figure.artifact_sha256,
+            caveats=figure.caveats,
         )
-
-
-# --- the formats ------------------------------------------------------------------------------------------------
-
-
-def _known_metric(task: Task, name: str) -> str | None:
-    try:
-        return find_metric(task, name)
-    except UnknownName:
-        return None
-
-
-def _known_task(name: str) -> Task | None:
-    try:
-        return find_task(name)
-    except UnknownName:
-        return None
-
-
-def _evaluate_py(document: Any, _: Path, provenance: Provenance) -> _Found:
-    """{task: {metric: {lang: value}, "avg_...": value}}, and means of groups beside."""
-    for name, metrics in document.items():
-        task = _known_task(name)
-        if task is None or not isinstance(metrics, dict):
-            continue  # the mean of a group
-        for metric, by_lang in metrics.items():
-            known = _known_metric(task, metric)
-            if known is None or not isinstance(by_lang, dict):
-                continue  # a mean over languages
-            for lang, value in by_lang.items():
-                yield (
-                    _Figure(task, lang, known, value, 100) if lang in task.langs else f"{name}: no language {lang!r}"
-                )
-
-
-def _edgebench(document: Any, _: Path, provenance: Provenance) -> _Found:
-    """`scores eval --json` and `evaluate --json`."""
-    for score in document["scores"]:
-        task = find_task(score["task"])
-        yield _Figure(
-            task,
-            score["lang"],
-            find_metric(task, score["metric"]),
-            score["value"],
-            100,
-            score["n"],
-            score["protocol"].get("convention"),
-            score["artifact_sha256"],
-        )
-
-
-def _lm_eval(document: Any, _: Path, provenance: Provenance) -> _Found:
-    """{"results": {"xnli_sw": {"acc,none": value}}, "n-samples": {"xnli_sw": {"effective": n}}}."""
-    counts = document.get("n-samples", {})
-    for name, metrics in document["results"].items():
-        task, lang = _task_and_lang(name)
-        if task is None or lang is None:
-            yield f"{name}: no task of XTREME-R in one language"
-            continue
-        n = counts.get(name, {}).get("effective")
-        for key, value in metrics.items():
-            metric, _, filter = key.partition(",")
-            known = _known_metric(task, metric)
-            if known is not None and filter in ("none", ""):
-                yield _Figure(task, lang, known, value, 1, n)
-
-
-def _task_and_lang(name: str) -> tuple[Task | None, str | None]:
-    """Return the task and the language of a name such as xnli_sw, paws_de or mlqa_ar_ar (context and question)."""
-    first, *langs = name.split("_")
-    task = _known_task(first)
-    same = len(set(langs)) == 1
-    return task, langs[0] if task is not None and same and langs[0] in task.langs else None
-
-
-_MTEB_TASKS = {"Tatoeba": ("tatoeba", "accuracy")}
-
-
-def _mteb(document: Any, _: Path, provenance: Provenance) -> _Found:
-    """{"task_name": "Tatoeba", "scores": {"test": [{"hf_subset": "swh-eng", "accuracy": value, ...}]}}."""
-    name = document["task_name"]
-    if name not in _MTEB_TASKS:
-        yield f"{name}: MTEB scores it otherwise than XTREME-R, or XTREME-R doesn't have it"
-        return
-    task, metric = all_tasks()[_MTEB_TASKS[name][0]], _MTEB_TASKS[name][1]
-    for score in document["scores"]["test"]:
-        lang = _TATOEBA_CODES.get(score["hf_subset"].removesuffix("-eng"))
-        yield (
-            _Figure(task, lang, metric, score[metric], 1)
-            if lang in task.langs
-            else f"{name}: {score['hf_subset']} is not in XTREME-R"
-        )
-
-
-_TRAINER_PREFIXES = ("predict_", "test_", "eval_")  # the best for a test set first
-
-
-def _trainer(document: Any, path: Path, provenance: Provenance) -> _Found:
-    """{"eval_accuracy": value, "eval_samples": n} of one task in one language; QA's are on 0..100, others on 0..1."""
-    if provenance.task is None or provenance.lang is None:
-        raise ScoresError(f"{path} doesn't say which task and language it is of; try: `task='xnli'` `lang='sw'`")
-    task = find_task(provenance.task)
-    if provenance.lang not in task.langs:
-        raise UnknownName(f"language of {task.name}", provenance.lang, task.langs)
-    found = {prefix: {} for prefix in _TRAINER_PREFIXES}  # type: dict[str, dict[str, Any]]
-    for key, value in document.items():
-        for prefix in _TRAINER_PREFIXES:
-            if key.startswith(prefix) and (metric := _known_metric(task, key.removeprefix(prefix))) is not None:
-                found[prefix][metric] = value
-    prefix = next((prefix for prefix in _TRAINER_PREFIXES if found[prefix]), "")
-    for metric, value in found.get(prefix, {}).items():
-        yield _Figure(task, provenance.lang, metric, value, _trainer_scale(task), document.get(f"{prefix}samples"))
-
-
-def _trainer_scale(task: Task) -> int:
-    return 100 if task.group == "qa" else 1
-
-
-_NLU_EVALS_NAMES = {
-    "udpos_v27": "udpos",
-    "wikiann-47": "panx",
-    "tatoeba-xtreme-r": "tatoeba",
-    "tatoeba_first_token": "tatoeba",
-    "bucc18_first_token": "bucc2018",
-}
-
-
-def _nlu_evals(document: Any, path: Path, provenance: Provenance) -> _Found:
-    """{"all_metrics": {lang: {"predict_accuracy": value}}}; the task is the name of the file or of its folder.
-
-    QA's are on 0..100, the others on 0..1. Languages are also called xquad.ar, mlqa.ar.ar and swh-eng.
-    """
-    name = provenance.task or (path.stem if path.stem != "all_results" else path.absolute().parent.name)
-    task = _known_task(_NLU_EVALS_NAMES.get(name, name))
-    if task is None:
-        raise ScoresError(f"{path}: its name says no task of XTREME-R ({name!r}); try: `task='xnli'`")
-    for key, values in document["all_metrics"].items():
-        lang = _nlu_evals_lang(task, key)
-        if lang is None:
-            yield f"{name}: no language {key!r}"
-            continue
-        for metric_key, value in values.items():
-            prefix, _, metric = metric_key.partition("_")
-            known = _known_metric(task, metric if prefix in ("predict", "test") else metric_key)
-            if known is not None:
-                yield _Figure(task, lang, known, value, _trainer_scale(task), values.get(f"{prefix}_samples"))
-
-
-def _nlu_evals_lang(task: Task, key: str) -> str | None:
-    if key.endswith("-eng"):
-        lang = _TATOEBA_CODES.get(key.removesuffix("-eng"))
-    else:
-        parts = key.split(".")
-        lang = parts[-1] if len(parts) < 3 or parts[-1] == parts[-2] else None
-    return lang if lang in task.langs else None
-
-
-#: Tatoeba's languages as ISO 639-3, as XTREME's utils_preprocess.py names them.
-_TATOEBA_CODES = {
-    "afr": "af", "ara": "ar", "aze": "az", "ben": "bn", "bul": "bg", "cmn": "zh", "deu": "de", "ell": "el",
-    "est": "et", "eus": "eu", "fin": "fi", "fra": "fr", "heb": "he", "hin": "hi", "hun": "hu", "ind": "id",
-    "ita": "it", "jav": "jv", "jpn": "ja", "kat": "ka", "kaz": "kk", "kor": "ko", "lit": "lt", "mal": "ml",
-    "mar": "mr", "nld": "nl", "pes": "fa", "pol": "pl", "por": "pt", "ron": "ro", "rus": "ru", "spa": "es",
-    "swh": "sw", "tam": "ta", "tel": "te", "tgl": "tl", "tha": "th", "tur": "tr", "ukr": "uk", "urd": "ur",
-    "vie": "vi",
-}  # fmt: skip
-
-
-def _has(*names: str) -> Callable[[Any], bool]:
-    return lambda document: isinstance(document, dict) and all(name in document for name in names)
-
-
-def _is_evaluate_py(document: Any) -> bool:
-    return isinstance(document, dict) and any(
-        isinstance(value, dict) and any(key.startswith("avg_") for key in value) for value in document.values()
-    )
-
-
-def _is_trainer(document: Any) -> bool:
-    return isinstance(document, dict) and any(key.startswith(_TRAINER_PREFIXES) for key in document)
-
-
-TABLE = "table"
-#: name -> format; a document is of the first that knows it.
-FORMATS: Mapping[str, _Format] = {
-    "edgebench": _Format(_has("scores", "tasks", "overall"), _edgebench, "edgebench", "as evaluate.py"),
-    "nlu-evals": _Format(
-        _has("all_metrics"),
-        _nlu_evals,
-        "nlu-evals",
-        "its own task scores of QA are F1 alone",
-    ),
-    "lm-eval": _Format(_has("results", "versions"), _lm_eval, "lm-evaluation-harness", "prompted, no head is trained"),
-    "mteb": _Format(_has("task_name", "scores", "mteb_version"), _mteb, "MTEB", "sentence vectors, no head is trained"),
-    "evaluate.py": _Format(_is_evaluate_py, _evaluate_py, "XTREME's evaluate.py", "of the seqeval it ran with"),
-    "trainer": _Format(_is_trainer, _trainer, "Hugging Face Trainer", "of the script's own metrics"),
-}
-KINDS = (*FORMATS, TABLE)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from edgebench._version import __version__
 from edgebench.errors import ConfigError, ScoresError, UnknownName
 from edgebench.figures import Score
 from edgebench.xtreme_r import answer_files, metrics
+from edgebench.xtreme_r.caveats import caveats_of, renaming_caveat
 from edgebench.xtreme_r.metrics import SEQEVAL_VERSIONS
 from edgebench.xtreme_r.scores import task_scores
 from edgebench.xtreme_r.tasks import XTREME, XTREME_R, Task, all_tasks, tasks_of
@@ -27,7 +28,8 @@ REFERENCE = "google-research/xtreme 838c13b6"
 class LanguageScore:
     """One metric of one task in one language, 0..100, over `n` examples (BUCC: right pairs; tagging: sentences).
 
-    `unanswered`: questions or queries without an answer, which count 0; None if every line is an answer.
+    `unanswered`: questions or queries without an answer, which count 0; None if every line is an answer. `caveats`: why
+    the value may not mean what it seems to mean.
     """
 
     task: str
@@ -37,6 +39,7 @@ class LanguageScore:
     n: int
     unanswered: int | None
     protocol: Mapping[str, str]
+    caveats: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return one entry of `scores` in `scores eval --json`."""
@@ -49,6 +52,7 @@ class LanguageScore:
             "n": self.n,
             "artifact_sha256": None,
             "protocol": protocol,
+            "caveats": list(self.caveats),
         }
 
 
@@ -186,6 +190,7 @@ class _Scored:
     values: Mapping[str, float]
     n: int
     unanswered: int | None = None
+    caveats: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +219,7 @@ def _score_language(task: Task, lang: str, predictions: Path, labels: Path, *, s
             n=scored.n,
             unanswered=scored.unanswered,
             protocol=protocol,
+            caveats=caveats_of(task.name, lang, metric, scored.values[metric], scored.n, known=scored.caveats),
         )
 
 
@@ -223,7 +229,13 @@ def _sha256(path: Path) -> str:
 
 
 def _labels(files: _Files, _: str) -> _Scored:
-    return _accuracy(files, *(answer_files.read_labels(path, files.task) for path in (files.labels, files.predictions)))
+    labels, found = (answer_files.read_labels(path, files.task) for path in (files.labels, files.predictions))
+    if files.task.name == "tatoeba":
+        bases = [answer_files.counts_from_one(each, len(labels)) for each in (labels, found)]
+        if bases[0] != bases[1] and "0" in (found if bases[0] else labels):
+            one, other = (files.labels, files.predictions) if bases[0] else (files.predictions, files.labels)
+            raise ScoresError(f"{one}: counts the lines from 1, and {other} from 0; both must count from 0")
+    return _accuracy(files, labels, found)
 
 
 def _choices(files: _Files, _: str) -> _Scored:
@@ -239,7 +251,12 @@ def _choices(files: _Files, _: str) -> _Scored:
 def _accuracy(files: _Files, labels: list[Any], found: list[Any]) -> _Scored:
     answer_files.check_lengths(files.predictions, found, files.labels, labels, "lines")
     _refuse_empty(files, labels)
-    return _Scored({"accuracy": metrics.accuracy(labels, found)}, len(labels))
+    return _Scored({"accuracy": metrics.accuracy(labels, found)}, len(labels), caveats=_renamed(files, labels, found))
+
+
+def _renamed(files: _Files, labels: list[Any], found: list[Any]) -> tuple[str, ...]:
+    caveat = renaming_caveat(files.task, labels, found) if files.task.labels else None
+    return (caveat,) if caveat is not None else ()
 
 
 def _tagging(files: _Files, seqeval: str) -> _Scored:
@@ -254,7 +271,8 @@ def _tagging(files: _Files, seqeval: str) -> _Scored:
                 f"and in {files.labels} it has {len(right)}; they must be aligned, word by word"
             )
         line += len(right) + 1
-    return _with_precision(metrics.tagging(labels, found, seqeval=seqeval), len(labels))
+    scored = _with_precision(metrics.tagging(labels, found, seqeval=seqeval), len(labels))
+    return replace(scored, caveats=_renamed(files, labels, found))
 
 
 def _pairs(files: _Files, _: str) -> _Scored:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -20,6 +21,7 @@ class Task:
 
     `more_metrics` are reported, but are not part of the score. `labels`: all possible answers, for a task with a fixed
     set of them; `_` is what UD writes for a word without a tag. `suffix`: of the files test-LANG.SUFFIX of answers.
+    `sizes`: by split and language, how many examples the published set has; empty where releases differ (UDPOS).
     """
 
     name: str
@@ -33,6 +35,11 @@ class Task:
     labels: tuple[str, ...]
     suffix: str
     aliases: tuple[str, ...]
+    sizes: Mapping[str, Mapping[str, int]] = field(hash=False)
+
+    def size(self, lang: str, split: str = "test") -> int | None:
+        """Return how many examples the published set of a split has in a language; None: not known."""
+        return self.sizes.get(split, {}).get(lang)
 
     def langs_in(self, benchmark: str) -> tuple[str, ...]:
         """Return the languages that the benchmark's score of the task is the mean of."""
@@ -57,6 +64,11 @@ def all_tasks() -> dict[str, Task]:
             labels=tuple(values.get("labels", ())),
             suffix=values["suffix"],
             aliases=tuple(values["aliases"]),
+            sizes={
+                split: _by_language(values[f"{split}_size"], values["langs"])
+                for split in ("test", "dev")
+                if f"{split}_size" in values
+            },
         )
         for name, values in _data()["tasks"].items()
     }
@@ -89,6 +101,10 @@ def find_metric(task: Task, name: str) -> str:
         if _plain(name) in {_plain(other) for other in (metric, *_data()["metrics"][metric])}:
             return metric
     raise UnknownName(f"metric of {task.name}", name, task.metrics)
+
+
+def _by_language(size: int | dict[str, int], langs: list[str]) -> dict[str, int]:
+    return dict.fromkeys(langs, size) if isinstance(size, int) else size
 
 
 @cache

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from edgebench.errors import ScoresError, UnknownName
-from edgebench.xtreme_r.importers import ImportedScores, Provenance, import_scores
-from edgebench.xtreme_r.scores import read_scores, write_scores
+from edgebench.xtreme_r.importer_formats import Provenance
+from edgebench.xtreme_r.importers import ImportedScores, import_scores
+from edgebench.xtreme_r.score_files import read_scores, write_scores
 from tests.fork_server import edgebench_command
 
 EVALUATE_PY = {

@@ -10,7 +10,8 @@ import pytest
 
 from edgebench.errors import ScoresError, UnknownName
 from edgebench.figures import Score
-from edgebench.xtreme_r.scores import ScoreRow, read_scores, scores_of, task_scores
+from edgebench.xtreme_r.score_files import read_scores
+from edgebench.xtreme_r.scores import ScoreRow, scores_of, task_scores
 from edgebench.xtreme_r.tasks import XTREME, XTREME_R, all_tasks, find_metric, find_task, tasks_of
 
 HEADER = "variant,task,lang,metric,value\n"

@@ -1,0 +1,49 @@
+"""Layouts that are taken for another one: data and answers of question answering as other tools write them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+
+def layout_of(document: Any) -> str | None:
+    """Return what a JSON document of question answering is, in words; None for anything else."""
+    if isinstance(document, dict) and isinstance(document.get("data"), list):
+        return "a data set in the layout of SQuAD 2.0" if has_unanswerable(document["data"]) else _squad(document)
+    first = document[0] if isinstance(document, list) and document else document
+    if isinstance(first, dict) and {"context", "question"} <= first.keys():
+        return "flat rows of questions, as Hugging Face's datasets have them"
+    if isinstance(first, dict) and "prediction_text" in first:
+        return "flat rows of answers, as Hugging Face's metrics take them"
+    if isinstance(document, dict) and document and all(isinstance(value, str) for value in document.values()):
+        return "answers by the question's id"
+    return None
+
+
+def first_value(text: str) -> Any:
+    """Return the JSON value that a text is, or that is in its first line; None where there is none."""
+    for part in (text, text.lstrip().partition("\n")[0]):
+        try:
+            return json.loads(part)
+        except ValueError:
+            continue
+    return None
+
+
+def _squad(document: Any) -> str | None:
+    data = document["data"]
+    if any(isinstance(article, dict) and "paragraphs" in article for article in data):
+        return "a data set in SQuAD's layout"
+    return layout_of(data) if data else None
+
+
+def has_unanswerable(articles: Any) -> bool:
+    """Return whether articles in SQuAD's layout have questions without an answer (`is_impossible`)."""
+    return any(
+        isinstance(question, dict) and bool(question.get("is_impossible"))
+        for article in articles
+        if isinstance(article, dict)
+        for paragraph in article.get("paragraphs") or ()
+        if isinstance(paragraph, dict)
+        for question in paragraph.get("qas") or ()
+    )
