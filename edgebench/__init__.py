@@ -112,7 +112,6 @@ _HOMES = {
         "NotComparable",
         "NotValid",
         "ParityError",
-    "PasswordRefused",
         "PasswordRefused",
         "RunFailed",
         "ScoresError",

@@ -29,6 +29,7 @@ from edgebench.analysis.quantities import (
     estimate,
     run_figures,
 )
+from edgebench.analysis.quiet import disturbance, disturbers
 from edgebench.analysis.run_rules import utilisation
 from edgebench.analysis.score_comparison import (
     SCORE_MARGIN,
@@ -94,6 +95,8 @@ __all__ = [
     "complete_passes",
     "cores_text",
     "cpu_temperatures",
+    "disturbance",
+    "disturbers",
     "duration_ns",
     "energy_of",
     "estimate",
