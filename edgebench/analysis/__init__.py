@@ -46,7 +46,7 @@ from edgebench.analysis.throttling import STICKY_SHIFT, throttle_names
 from edgebench.analysis.timeline import mean_service_s
 from edgebench.analysis.tuning import Tuned, again_id, cores_text, setting_text, tuned
 from edgebench.analysis.undecided import NOT_DECIDED, is_one_session
-from edgebench.analysis.validity import reasons_against, validate_group
+from edgebench.analysis.validity import reasons_against, reasons_against_one_pass, validate_group
 from edgebench.analysis.verdict_family import NOT_JUDGED
 
 __all__ = [
@@ -110,6 +110,7 @@ __all__ = [
     "mean_service_s",
     "rails_of",
     "reasons_against",
+    "reasons_against_one_pass",
     "row_key",
     "run_figures",
     "scores_sentence",

@@ -19,6 +19,7 @@ from edgebench.cli.options import (
     min_duration_option,
     output_options,
     scores_option,
+    wait_idle_option,
     wait_option,
 )
 from edgebench.cli.output import check_json_target, console, progress_console, to_stdout, write_json
@@ -77,6 +78,7 @@ _OF_WORKLOAD = ("lang", "texts", "seq_len", "truncate", "scenario", "batch", "ch
     option("--host-key", metavar="KEY", help='Only host key to accept there: "ssh-ed25519 AAAA...".'),
     option("--runtime", metavar="NAME", help="ai-edge-litert or tflite-runtime. [default: the one on the board]"),
     wait_option,
+    wait_idle_option,
     option(
         "--min-count", type=int, default=DEFAULTS.min_count, show_default=True, help="Fewest inferences of each run."
     ),
@@ -126,6 +128,7 @@ def command(
     host_key: str | None,
     runtime: str | None,
     wait_s: int,
+    wait_idle_s: int | None,
     min_count: int,
     min_duration: float,
     max_duration: float,
@@ -189,6 +192,7 @@ def command(
                 scores=scores,
                 runtime=runtime,
                 wait_s=wait_s,
+                wait_idle_s=wait_idle_s,
                 cool_below_c=cool_below,
                 on_event=partial(display, ""),
             )

@@ -21,6 +21,7 @@ from edgebench.cli.options import (
     min_duration_option,
     output_options,
     scores_option,
+    wait_idle_option,
     wait_option,
 )
 from edgebench.errors import ConfigError, UsageError
@@ -96,6 +97,7 @@ _FOR_P99 = -(-MINIMUM_COUNTS[0.99] // DEFAULTS.runs)
     option("--host-key", metavar="KEY", help='Only host key to accept there: "ssh-ed25519 AAAA...".'),
     option("--setup", is_flag=True, help="First set the board up for these formats, as `device setup` does."),
     wait_option,
+    wait_idle_option,
     option("--runtime", metavar="NAME", help="ai-edge-litert or tflite-runtime. [default: the one on the board]"),
     option("--threads", metavar="N[,N...]", help="Threads of the runtime; several values make a sweep."),
     option("--cores", metavar="N[,N...]", help="Cores that the worker process may use. [default: all]"),
@@ -197,6 +199,7 @@ def command(
     alternate: bool,
     setup: bool,
     wait_s: int,
+    wait_idle_s: int | None,
     margin: float,
     budget_s: int | None,
     cool_below: float | None,
@@ -254,6 +257,7 @@ def command(
             overhead=overhead if own_cost is None else own_cost,
             until_decided=until_decided,
             wait_s=wait_s,
+            wait_idle_s=wait_idle_s,
             tune=tuple(parts(tune)),
             margin=margin,
             budget_s=budget_s,
