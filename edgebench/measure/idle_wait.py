@@ -12,6 +12,7 @@ from edgebench.errors import BoardBusy
 from edgebench.events import LogMessage, OnEvent, Waiting, ignore
 from edgebench.facts import OtherLoad
 from edgebench.stats import MARGIN
+from edgebench.text import duration_text
 
 _WATCH_S = 1.0
 _POLL_S = 2.0
@@ -76,15 +77,13 @@ class IdleWait:
                 return busy if found is not None else None
             if found is not None and (reported_s is None or waited - reported_s >= _REPORT_EVERY_S):
                 left = self.most_s - waited
-                self.on_event(LogMessage(f"{self.name} is busy: {found}; waiting at most {_span(left)} for quiet"))
+                self.on_event(
+                    LogMessage(f"{self.name} is busy: {found}; waiting at most {duration_text(left)} for quiet")
+                )
                 reported_s = waited
             if found is not None:
                 self.on_event(Waiting(self.most_s - waited))
                 self.sleep(min(_POLL_S, max(0.0, self.most_s - waited)))
-
-
-def _span(seconds: float) -> str:
-    return f"{seconds / 60:.0f} minutes" if seconds >= 90 else f"{seconds:.0f} s"
 
 
 def idle_wait_of(

@@ -65,7 +65,9 @@ def busiest(
         if number in ours:
             continue
         then = before.get(number, Used("", 0.0, 0.0))
-        used = (now.own_s - then.own_s) + (now.children_s - then.children_s)
+        used = now.own_s - then.own_s
+        if number != 1:  # init is given the orphans of all
+            used += now.children_s - then.children_s
         millicores = round(1000 * used / seconds) if seconds > 0 else 0
         if millicores >= least_millicores:
             found.append((millicores, number, now.name))

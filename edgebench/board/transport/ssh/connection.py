@@ -6,6 +6,7 @@ run on exec channels of the connection, never through Fabric's `run`, which reco
 
 from __future__ import annotations
 
+import secrets
 import shlex
 import threading
 from collections.abc import Sequence
@@ -63,10 +64,11 @@ class SshTransport(Transport):
             raise
 
     def start(self, argv: Sequence[str]) -> Stream:
-        command = "exec " + shlex.join(argv)
+        marker = f"edgebench-{secrets.token_hex(8)}"
+        command = f"echo {marker}; exec {shlex.join(argv)}"
         if "\0" in command:
             raise ValueError("an argument can't hold a NUL")
-        stream = SshStream(self._exec(command), name=self.name)
+        stream = SshStream(self._exec(command), name=self.name, marker=f"{marker}\n".encode())
         self._streams = [other for other in self._streams if not other.closed] + [stream]
         return stream
 
