@@ -13,6 +13,7 @@ import cloup
 from click.core import ParameterSource
 from cloup import option, option_group
 
+from edgebench.cli.groups import Group
 from edgebench.cli.options import (
     cool_below_option,
     max_duration_option,
@@ -36,7 +37,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 _OF_WORKLOAD = ("lang", "texts", "seq_len", "truncate", "scenario", "batch", "choices", "qps", "threads", "cores")
 
 
-@cloup.group("gate", invoke_without_command=True)
+@cloup.group("gate", invoke_without_command=True, cls=Group)
 @option_group(
     "What to hold against what",
     option(

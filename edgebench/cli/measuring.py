@@ -15,7 +15,7 @@ import click
 from edgebench.analysis import tuned
 from edgebench.cli.live import LiveDisplay
 from edgebench.cli.output import check_json_target, console, progress_console, to_stdout, write_json
-from edgebench.errors import EdgebenchError, gravest_error
+from edgebench.errors import EdgebenchError, ExportError, RunFailed, UsageError, gravest_error
 from edgebench.measure import BoardResult, Measure, run_sessions
 from edgebench.measurement import Measurement, measurements_to_json
 from edgebench.report import measurement_table, tables_below
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from edgebench.store import Store
 
 NOT_VALID = 4
+#: Kinds of failures of a run that come back however often it is tried.
+PERMANENT = ("model_rejected", "inputs_rejected", "runtime_missing", "runtime_broken", "refused", "bad_request")
 
 
 def measure_and_show(
@@ -72,6 +74,11 @@ def measure_and_show(
 
 def _show_resume_command(result: BoardResult, store: Store) -> None:
     if result.session is None or not (result.measurements or isinstance(result.error, KeyboardInterrupt)):
+        return
+    if isinstance(result.error, UsageError | ExportError) or (
+        isinstance(result.error, RunFailed) and result.error.kind in PERMANENT
+    ):
+        click.echo(f"edgebench: what was measured is in {store.folder}", err=True)
         return
     folder = shlex.quote(str(store.folder))
     click.echo(

@@ -290,13 +290,15 @@ def _set_up_and_profile(
 
 def _named(devices: tuple[str, ...]) -> list[str]:
     """Return the distinct names of boards; `all` stands for those of edgebench.toml."""
-    from edgebench.device import configured_devices
+    from edgebench.device import configured_devices, looked_in
 
     if "all" not in devices:
         return list(dict.fromkeys(devices))
     known = sorted(configured_devices())
     if not known:
-        raise UsageError("--device all: no edgebench.toml names a board; try: edgebench device add NAME --host ...")
+        raise UsageError(
+            f"--device all: no edgebench.toml names a board ({looked_in()}); try: edgebench device add NAME --host ..."
+        )
     return list(dict.fromkeys([*(name for name in devices if name != "all"), *known]))
 
 

@@ -8,13 +8,14 @@ from pathlib import Path
 import click
 import cloup
 
+from edgebench.cli.groups import Group
 from edgebench.cli.options import output_options, wait_idle_option
 from edgebench.cli.output import check_json_target, console, progress_console, to_stdout, write_json
 
 _FILE = click.Path(path_type=Path)
 
 
-@cloup.group("study")
+@cloup.group("study", cls=Group)
 def command() -> None:
     """A study: variants x formats x devices x workloads, and the contrasts to judge.
 

@@ -26,6 +26,7 @@ from ..protocol.failure import Failure
 from ..protocol.messages import Busiest, Failed, Hello, Log, Message, Readings
 from ..protocol.run_spec import RunSpec
 from ..protocol.wire import PROTOCOL_VERSION, one_line
+from ..runtimes.registry import install_command
 from ..storage.cleaning import release_blobs
 from ..storage.journal_place import find_place
 from . import page_cache
@@ -302,11 +303,13 @@ class _Supervision:
             kind, message = "out_of_memory", f"the kernel killed the measuring process for memory {where}"
             message += f"; {memory_available()} bytes are free without it"
         elif -status in (signal.SIGILL, signal.SIGSEGV, signal.SIGBUS) and self._phase == "starting":
-            kind, message = (
-                "runtime_broken",
-                f"importing {self._spec.runtime} died of {name}: another processor's build?",
-            )
+            kind, message = "runtime_broken", f"importing {self._spec.runtime} died of {name}: {self._another_build()}"
+        elif -status == signal.SIGILL:
+            kind, message = "runtime_broken", f"{self._spec.runtime} died of {name} {where}: {self._another_build()}"
         return Failed(kind, message, self._log_tail())
+
+    def _another_build(self) -> str:
+        return f"it is built for another processor; try: {install_command(self._spec.runtime)}"
 
     def _log_tail(self) -> str:
         return self._folder.log.read_bytes()[-_LOG_TAIL_BYTES:].decode("utf-8", "replace")
