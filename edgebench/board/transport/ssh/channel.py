@@ -57,15 +57,13 @@ class SshStream(Stream):
         """
         limit_s = self._began_s + limits.LOGIN_SHELL_S
         if not self._starting.acquire(timeout=max(0.0, min(deadline_s, limit_s) - time.monotonic())):
-            raise TimeoutError("the command has not begun")
+            raise self._not_begun(limit_s)
         try:
             while not self._login.is_over and not self.closed:
                 try:
                     data = self._receive(CHUNK_BYTES, timeout_s=min(deadline_s, limit_s) - time.monotonic())
                 except TimeoutError:
-                    if time.monotonic() >= limit_s:
-                        raise BoardError(f"{self._name}: {self._login.why_no_command(ended=False)}") from None
-                    raise
+                    raise self._not_begun(limit_s) from None
                 if not data:
                     self._tail.join(limits.ANSWER_S)
                     said = self._tail.bytes()
@@ -74,6 +72,12 @@ class SshStream(Stream):
                     raise BoardError(f"{self._name}: {self._login.why_no_command(ended=False)}")
         finally:
             self._starting.release()
+
+    def _not_begun(self, limit_s: float) -> Exception:
+        """Return the error for a command that has not begun: it may still, up to `limit_s`."""
+        if time.monotonic() < limit_s:
+            return TimeoutError("the command has not begun")
+        return BoardError(f"{self._name}: {self._login.why_no_command(ended=False)}")
 
     def _receive(self, limit: int, *, timeout_s: float) -> bytes:
         if not self._readable.wait(max(0.0, timeout_s)):
