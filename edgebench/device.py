@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 import tomllib
 from dataclasses import dataclass
 from functools import cache
@@ -16,6 +17,7 @@ from edgebench.serialisation import field_names, from_plain, refuse_unknown_keys
 
 CONFIG_NAME = "edgebench.toml"
 LOCAL = "local"
+ALL = "all"  # in place of a name: every board
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,9 +184,44 @@ def read_profile(path: Path) -> DeviceProfile:
 
 
 def config_paths(*, folder: Path | None = None) -> list[Path]:
-    """Return the settings files, by precedence: the project's, then the user's."""
-    home = os.environ.get("XDG_CONFIG_HOME") or str(Path.home() / ".config")
-    return [(folder or Path.cwd()) / CONFIG_NAME, Path(home) / "edgebench" / CONFIG_NAME]
+    """Return the settings files, by precedence: the project's, then the user's.
+
+    The project's is the nearest one in `folder` (default: the working folder) or above it, up to the home or the root
+    of a repository; where there is none, the one that `folder` would have.
+    """
+    start = folder or Path.cwd()
+    return [_project_config(start) or start / CONFIG_NAME, user_config_folder() / CONFIG_NAME]
+
+
+def _project_config(start: Path) -> Path | None:
+    start = start.absolute()
+    home = Path.home()
+    for folder in (start, *start.parents):
+        path = folder / CONFIG_NAME
+        # Anybody can put a file into a folder such as /tmp, and its boards would be used.
+        if path.is_file() and (folder == start or not folder.stat().st_mode & stat.S_IWOTH):
+            return path
+        if folder == home or (folder / ".git").exists():
+            return None
+    return None
+
+
+def user_config_folder() -> Path:
+    """Return the folder of the user's settings, by the platform's convention; `XDG_CONFIG_HOME` comes first."""
+    if home := os.environ.get("XDG_CONFIG_HOME"):
+        return Path(home) / "edgebench"
+    if os.name == "nt" and (roaming := os.environ.get("APPDATA")):
+        return Path(roaming) / "edgebench"
+    library = Path.home() / "Library" / "Application Support" / "edgebench"
+    return library if (library / CONFIG_NAME).is_file() else Path.home() / ".config" / "edgebench"
+
+
+def looked_in(*, folder: Path | None = None) -> str:
+    """Return where settings files are looked for, for a message."""
+    return (
+        f"looked for {CONFIG_NAME} in {(folder or Path.cwd()).absolute()} and the folders above, "
+        f"and in {user_config_folder()}"
+    )
 
 
 def configured_devices(*, folder: Path | None = None) -> dict[str, Device]:
@@ -249,6 +286,8 @@ def device_from_table(name: str, table: Any, *, path: Path) -> Device:
         raise ConfigError(f"{where}: a device's name has letters, digits, '_', '-' and '.' only")
     if name == LOCAL:
         raise ConfigError(f"{where}: {LOCAL!r} is this machine without SSH; give the board another name")
+    if name == ALL:
+        raise ConfigError(f"{where}: {ALL!r} stands for all boards; give the board another name")
     if not isinstance(table, dict):
         raise ConfigError(f"{where} is not a table")
     refuse_unknown_keys(table, DEVICE_KEYS, where=where)
@@ -282,9 +321,9 @@ def find_device(name: str, *, folder: Path | None = None) -> Device:
     if name in profile_names():
         raise ConfigError(
             f"device {name!r} has no address; try: edgebench device add {name} --host USER@HOST"
-            f" (or once: edgebench profile --host USER@HOST)"
+            f" (or once: edgebench profile --host USER@HOST); {looked_in(folder=folder)}"
         )
-    raise UnknownName("device", name, {*boards, *profile_names(), LOCAL})
+    raise UnknownName("device", name, {*boards, *profile_names(), LOCAL}, hint=looked_in(folder=folder))
 
 
 def read_toml(path: Path) -> dict[str, Any]:

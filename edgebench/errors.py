@@ -13,6 +13,7 @@
     |   |-- ConnectionFailed       no session with the board could be opened
     |   |   |-- HostKeyError       ... because its host key is unknown or changed
     |   |   `-- AuthenticationError
+    |   |       `-- PasswordRefused
     |   |-- ConnectionLost         an open session ended or fell silent; may be tried again
     |   |-- BoardError             the board lacks something: Python, runtime, memory, disk
     |   |   |-- BoardBusy          ... for now: another run is measuring there, or somebody else holds it
@@ -121,6 +122,10 @@ class HostKeyError(ConnectionFailed):
 
 class AuthenticationError(ConnectionFailed):
     """The board refused the login."""
+
+
+class PasswordRefused(AuthenticationError):
+    """The board takes passwords, and not this one."""
 
 
 class ConnectionLost(DeviceError):

@@ -156,7 +156,8 @@ class LanguageCost:
     p95 (None for fewer than 130) and max; each shape ran once before. tokens: of an example, mean. fertility,
     continued_words, words: as Rust et al. (2021) define them. padded_tokens: that the model works on, of an example.
     energy_j: of an example. english_tokens: of the English text that stands for an example, where the task comes
-    with it (Tatoeba).
+    with it (Tatoeba). latency_reasons: why the latencies do not count, although the scores do; empty: nothing is known
+    against them; None: stored by an edgebench that did not judge them.
     """
 
     examples: int
@@ -173,11 +174,23 @@ class LanguageCost:
     energy_j: float | None
     energy_absent: str | None
     english_tokens: float | None = None
+    latency_reasons: tuple[str, ...] | None = None
 
     @property
     def padding_cost(self) -> float | None:
         """How many times as many tokens the model works on as there are."""
         return None if self.padded_tokens is None else self.padded_tokens / self.tokens
+
+
+def _cost_from_json(values: Mapping[str, Any]) -> LanguageCost:
+    reasons = values.get("latency_reasons")
+    return LanguageCost(
+        **{
+            **values,
+            "buckets": tuple(values["buckets"]),
+            "latency_reasons": tuple(reasons) if reasons is not None else None,
+        }
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -238,7 +251,7 @@ class LanguageEvaluation:
                 scores=tuple(TaskEvaluation.from_json(score) for score in values["scores"]),
                 predictions=tuple(values["predictions"]),
                 tokens=np.asarray(values["tokens"], np.int64),
-                cost=LanguageCost(**values["cost"] | {"buckets": tuple(values["cost"]["buckets"])}),
+                cost=_cost_from_json(values["cost"]),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise StoreError(f"this is no stored evaluation: {type(error).__name__}: {error}") from error

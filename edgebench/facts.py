@@ -21,6 +21,53 @@ class Alternating:
     models: int
 
 
+@dataclass(frozen=True, slots=True)
+class BusyProcess:
+    """A process that keeps a board busy, and how much of a core it takes, in thousandths; `pid` None: not reported."""
+
+    name: str
+    cpu_millicores: int
+    pid: int | None = None
+
+    def __str__(self) -> str:
+        return self.name if self.pid is None else f"{self.name}, PID {self.pid}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OtherLoad:
+    """What others take of a board just now, by the sensors that a run has; None: not reported.
+
+    Args:
+        others_millicores: of other processes than ours; `stolen_millicores`: of other machines on the same hypervisor.
+            Both in thousandths of a core.
+        watched_ms: over what time.
+        cores: that we may use.
+        own_pids: we are in a container that shows its own processes alone.
+        busiest: the visible processes that take most, those first; None: not reported.
+    """
+
+    others_millicores: int | None = None
+    stolen_millicores: int | None = None
+    watched_ms: int = 0
+    cores: int | None = None
+    own_pids: bool = False
+    busiest: tuple[BusyProcess, ...] | None = None
+
+    @property
+    def processes(self) -> str:
+        """Who takes it, with numbers: `stress-ng (PID 812) 1.00 cores, make (PIDs 90, 91) 0.52 cores`."""
+        groups: dict[str, list[BusyProcess]] = {}
+        for process in self.busiest or ():
+            groups.setdefault(process.name, []).append(process)
+        return ", ".join(_group(name, processes) for name, processes in groups.items())
+
+
+def _group(name: str, processes: list[BusyProcess]) -> str:
+    numbers = [str(process.pid) for process in processes if process.pid is not None]
+    pids = f" (PID{'s' if len(numbers) > 1 else ''} {', '.join(numbers)})" if numbers else ""
+    return f"{name}{pids} {sum(process.cpu_millicores for process in processes) / 1000:.2f} cores"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CooledDown:
     """How a board cooled down before a run, thousandths of a degree Celsius."""
@@ -168,6 +215,7 @@ class RunFacts(_Facts):
     warmup_steady: bool | None = None
     warmup_count: int | None = None
     done_count: int | None = None
+    busiest: tuple[BusyProcess, ...] | None = None  # other processes while it was timed, those that used most first
     log: tuple[str, ...] | None = None
     idle_power_uw: Mapping[str, float] | None = None
     cool_down: CooledDown | None = None
@@ -191,4 +239,6 @@ def _plain(value: Any) -> Any:
         return value.to_json()
     if isinstance(value, Alternating | CooledDown | Tuning):
         value = {name: _plain(part) for name, part in asdict(value).items()}
+    if isinstance(value, tuple) and value and isinstance(value[0], BusyProcess):
+        return [asdict(process) for process in value]
     return list(value) if isinstance(value, tuple) else dict(value) if isinstance(value, Mapping) else value

@@ -40,6 +40,8 @@ class Request:
         cool_below_c: temperature to cool down to before each run, degrees Celsius; None: the device profile's.
         cool_wait_s: longest wait for that, seconds.
         seed: of the order of runs; None: drawn when the session begins, and kept with it.
+        wait_idle_s: longest wait until nothing else keeps the board busy, before the first run and after a run that was
+            disturbed, seconds; None: no wait.
         cold: also start each cell once with its files out of the page cache.
         alternate: measure the models in one process, one inference of each in turn.
         planned_looks: after how many runs of each cell the data are examined, ascending; None: after `plan.runs`, or as
@@ -66,6 +68,7 @@ class Request:
     most_runs: int | None = None
     cool_below_c: float | None = None
     cool_wait_s: float = 600.0
+    wait_idle_s: float | None = None
     seed: int | None = None
     cold: bool = True
     alternate: bool = False

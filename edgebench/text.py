@@ -9,6 +9,11 @@ from typing import Any
 _UNSAFE = {"Cc", "Cf", "Cs", "Co", "Cn"}
 
 
+def duration_text(seconds: float) -> str:
+    """Return a time for a message: `5 s`, `90 s`, `10 minutes`."""
+    return f"{seconds / 60:.0f} minutes" if seconds >= 120 else f"{max(0.0, seconds):.0f} s"
+
+
 def printable(text: Any, limit: int = 500) -> str:
     """Return `text` as one line of at most `limit` characters that does nothing to a terminal, a table or a log.
 

@@ -81,6 +81,13 @@ def _probe(options: Any, home: Home, wire: int) -> None:
     _reply(wire, **probe(home, options.runtime))
 
 
+def _load(options: Any, home: Home, wire: int) -> None:
+    from .board.watch import watch_load
+    from .home import board_root
+
+    _reply(wire, **watch_load(board_root(), options.seconds))
+
+
 def _temperatures(options: Any, home: Home, wire: int) -> None:
     from pathlib import Path
 
@@ -229,6 +236,7 @@ def _parser() -> argparse.ArgumentParser:
         return added
 
     add("probe", _probe).add_argument("--runtime", action="append", default=[])
+    add("load", _load).add_argument("--seconds", type=float, default=1.0)
     add("temperatures", _temperatures)
     receive = add("receive", _receive, sha256=_sha256, bytes=_count)
     add("launch", _launch)

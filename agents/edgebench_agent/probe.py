@@ -3,21 +3,21 @@
 from typing import Any, Dict, List
 
 from .board.facts import board_facts
-from .board.processes import busiest_processes
 from .board.sensors.reading import read_board
+from .board.watch import watch_load
 from .home import Home, board_root
 from .lease.lock import current_run
 
 
 def probe(home: Home, runtimes: List[str]) -> Dict[str, Any]:
     """Return the board's facts, whether each of `runtimes` can be imported, the run that measures now or None,
-    the busiest processes, and what the sensors read.
+    what else keeps the board busy (see `watch_load`), and what the sensors read.
     """
     return {
         "board": board_facts(home, board_root()),
         "runtimes": _probe_runtimes(runtimes),
         "running": current_run(home),
-        "busiest": busiest_processes(),
+        **watch_load(board_root()),
         "sensors": read_board(),
     }
 

@@ -29,6 +29,7 @@ from edgebench.analysis.quantities import (
     estimate,
     run_figures,
 )
+from edgebench.analysis.quiet import disturbance, disturbers
 from edgebench.analysis.run_rules import utilisation
 from edgebench.analysis.score_comparison import (
     SCORE_MARGIN,
@@ -45,7 +46,7 @@ from edgebench.analysis.throttling import STICKY_SHIFT, throttle_names
 from edgebench.analysis.timeline import mean_service_s
 from edgebench.analysis.tuning import Tuned, again_id, cores_text, setting_text, tuned
 from edgebench.analysis.undecided import NOT_DECIDED, is_one_session
-from edgebench.analysis.validity import reasons_against, validate_group
+from edgebench.analysis.validity import reasons_against, reasons_against_one_pass, validate_group
 from edgebench.analysis.verdict_family import NOT_JUDGED
 
 __all__ = [
@@ -94,6 +95,8 @@ __all__ = [
     "complete_passes",
     "cores_text",
     "cpu_temperatures",
+    "disturbance",
+    "disturbers",
     "duration_ns",
     "energy_of",
     "estimate",
@@ -107,6 +110,7 @@ __all__ = [
     "mean_service_s",
     "rails_of",
     "reasons_against",
+    "reasons_against_one_pass",
     "row_key",
     "run_figures",
     "scores_sentence",

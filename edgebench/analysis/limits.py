@@ -59,6 +59,18 @@ class Limits:
             burst=min(0.5, _BURST * effect),
         )
 
+    @staticmethod
+    def of_quiet_board(cores: int | None, *, watched_ms: int, margin: float = MARGIN) -> Limits:
+        """Return the limits that a run on so many cores will have, for what was seen in a time before it."""
+        effect = MOST_OF_MARGIN * margin
+        return Limits(
+            effect=effect,
+            drift=2 * effect,
+            cores=max(1, cores or 1),
+            timed_ns=max(1, watched_ms * 1_000_000),
+            burst=min(0.5, _BURST * effect),
+        )
+
     @property
     def load_cores(self) -> float:
         """The processor time that others may take on average, in cores.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from edgebench.analysis.conditions import cpu_temperatures
 from edgebench.analysis.energy import energy_of, mean_energy
 from edgebench.analysis.passes import batch_contents, complete_passes, duration_ns
+from edgebench.analysis.quiet import disturbers
 from edgebench.analysis.timeline import inputs_done, sustained_of
 from edgebench.figures import Energy, LatencySummary, MlperfLatency, PaddingCost, Score, Sustained
 from edgebench.measurement import Measurement, Subject
@@ -224,11 +225,13 @@ def _reasons(subject: Subject, runs: Sequence[Run]) -> tuple[Reason, ...]:
     why = Counter(reason for run in runs for reason in run.reasons)
     return (
         Reason(ReasonCode.TOO_FEW_RUNS, f"{valid} of {subject.planned_runs} planned runs are valid"),
-        *(
-            Reason(reason.code, f"{reason.text} ({count} {'run' if count == 1 else 'runs'})")
-            for reason, count in why.items()
-        ),
+        *(Reason(reason.code, _with_count(reason, count, runs)) for reason, count in why.items()),
     )
+
+
+def _with_count(reason: Reason, count: int, runs: Sequence[Run]) -> str:
+    who = disturbers(runs) if reason.code is ReasonCode.OTHERS_WORKED else ""
+    return f"{reason.text} ({count} {'run' if count == 1 else 'runs'}{'; most: ' + who if who else ''})"
 
 
 def _differences(valid: Sequence[Run]) -> Iterator[Reason]:

@@ -63,6 +63,28 @@ def reasons_against(run: Run, plan: RunPlan, *, margin: float = MARGIN) -> tuple
     return tuple(Reason(code, text) for code, text in found if text is not None)
 
 
+#: What the board went through; the other rules are about runs that repeat their inputs.
+_OF_THE_BOARD = (
+    ReasonCode.THROTTLED,
+    ReasonCode.CLOCK_TOO_LOW,
+    ReasonCode.OTHERS_WORKED,
+    ReasonCode.STOLEN,
+    ReasonCode.FAULTED,
+    ReasonCode.SWAPPED,
+    ReasonCode.CLOCKSOURCE_CHANGED,
+)
+
+
+def reasons_against_one_pass(run: Run, *, margin: float = MARGIN) -> tuple[Reason, ...]:
+    """Return why the latencies of a run that makes one pass over its inputs do not count; empty where they do.
+
+    Nothing of it is excluded: bursts of others count where they are more than a fifth of some minute.
+    """
+    plan, limits = RunPlan(sustained_min=1), Limits.of(run, margin)
+    found = ((code, RULES[code](run, plan, limits)) for code in _OF_THE_BOARD)
+    return tuple(Reason(code, text) for code, text in found if text is not None)
+
+
 def judged(run: Run, plan: RunPlan, *, margin: float = MARGIN) -> Run:
     """Return the run with what is to be excluded of it, and the reasons why it does not count all the same."""
     return validate_group([run], plan, margin=margin)[0]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from edgebench.board.agent import RemoteAgent, connect_agent
 from edgebench.board.archive import agent_archive
 from edgebench.board.busy_retry import BusyRetry
-from edgebench.board.device_config import add_device, write_device
+from edgebench.board.device_config import add_device, remove_device, write_device
 from edgebench.board.facts import BoardFacts, BoardProbe, RuntimeProbe, SensorReading, SystemFacts
 from edgebench.board.installed_runtimes import InstalledRuntime
 from edgebench.board.journal import Position, run_failure
@@ -49,6 +49,7 @@ __all__ = [
     "preflight",
     "providers_for",
     "push_artifact",
+    "remove_device",
     "require_new_enough",
     "run_failure",
     "runtime_of",

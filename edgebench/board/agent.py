@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from edgebench.board.bootstrap import InstalledAgent, put_agent
 from edgebench.board.busy_retry import NO_RETRY, BusyRetry
 from edgebench.board.commands import AgentCommands, HeldLease
-from edgebench.board.facts import BoardProbe, is_path, sanitize_tail
+from edgebench.board.facts import BoardProbe, is_path, other_load, sanitize_tail
 from edgebench.board.installed_runtimes import InstalledRuntime
 from edgebench.board.journal import Follower, Position
 from edgebench.board.lease_reply import LeaseReply
@@ -25,6 +25,7 @@ from edgebench.board.transport import open_transport
 from edgebench.board.transport.base import Transport
 from edgebench.device import Device
 from edgebench.errors import AgentError
+from edgebench.facts import OtherLoad
 from edgebench.runtimes import TFLITE_RUNTIMES
 from edgebench_agent import protocol
 
@@ -115,6 +116,10 @@ class RemoteAgent(AgentCommands):
         arguments = [argument for name in runtimes for argument in ("--runtime", name)]
         reply = self.command(["probe", *arguments], timeout_s=300, python=python)
         return BoardProbe.from_reply(reply, runtimes, name=self.name)
+
+    def load(self, *, seconds: float) -> OtherLoad:
+        """Return what others take of the board, read over so many seconds."""
+        return other_load(self.command(["load", "--seconds", f"{seconds:g}"], timeout_s=60 + seconds))
 
     def temperatures(self) -> dict[str, int]:
         """Return the temperature of each thermal zone, millidegrees, named as readings are; a light command."""

@@ -9,6 +9,7 @@ from typing import TypeVar
 from edgebench.board.retry import Retry
 from edgebench.errors import BoardBusy
 from edgebench.events import LogMessage, OnEvent, Waiting, ignore
+from edgebench.text import duration_text
 
 _T = TypeVar("_T")
 
@@ -34,7 +35,7 @@ class BusyRetry:
 
         def wait(failed: int, busy: Exception) -> None:
             if failed == 1:
-                self._on_event(LogMessage(f"{busy}; waiting for at most {self._limit_s / 60:.0f} minutes"))
+                self._on_event(LogMessage(f"{busy}; waiting for at most {duration_text(self._limit_s)}"))
             wait_for_board(_BUSY_POLL_S, until_s=deadline_s, on_event=self._on_event)
 
         return Retry(BoardBusy, limit_s=self._limit_s, before_retry=wait).call(begin)

@@ -9,8 +9,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from edgebench.device import Device, config_paths, device_from_table, parse_address, read_devices, read_toml
-from edgebench.errors import ConfigError
+from edgebench.device import (
+    Device,
+    config_paths,
+    configured_devices,
+    device_from_table,
+    looked_in,
+    parse_address,
+    read_devices,
+    read_toml,
+)
+from edgebench.errors import ConfigError, UnknownName
 
 
 def add_device(
@@ -83,6 +92,36 @@ def write_device(path: Path, name: str, settings: Mapping[str, str | int | None]
         raise ConfigError(f"can't change {path} in its present form; add a table [device.{name}] by hand")
     _write_by_rename(path, text)
     return device
+
+
+def remove_device(name: str, *, folder: Path | None = None) -> Path:
+    """Remove a board from the settings file that names it; return that file. The board is not contacted.
+
+    Args:
+        folder: the project's folder; default: the working folder.
+
+    Raises:
+        UnknownName: no settings file names it.
+        ConfigError: the file is not valid, or can't be written.
+    """
+    import tomlkit
+
+    boards = configured_devices(folder=folder)
+    if name not in boards:
+        raise UnknownName("board", name, boards, hint=looked_in(folder=folder))
+    path = Path(str(boards[name].origin))
+    document = tomlkit.parse(path.read_bytes().decode("utf-8-sig"))
+    wanted = read_toml(path)
+    del wanted["device"][name]
+    document["device"].remove(name)  # type: ignore[union-attr]
+    if not wanted["device"]:
+        del wanted["device"]
+        document.remove("device")
+    text = tomlkit.dumps(document)
+    if tomllib.loads(text) != wanted:
+        raise ConfigError(f"can't change {path} in its present form; remove the table [device.{name}] by hand")
+    _write_by_rename(path, text)
+    return path
 
 
 def _with_entry(text: str, name: str, table: Mapping[str, Any]) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeGuard
 
 from edgebench.errors import AgentError
+from edgebench.facts import BusyProcess, OtherLoad
 from edgebench.text import printable
 from edgebench_agent import protocol
 
@@ -116,14 +117,6 @@ class RuntimeProbe:
 
 
 @dataclass(frozen=True, slots=True)
-class BusyProcess:
-    """A process that keeps a board busy, and how much of a core it takes, in thousandths."""
-
-    name: str
-    cpu_millicores: int
-
-
-@dataclass(frozen=True, slots=True)
 class SensorReading:
     """What a sensor reads now, by the name of each series; None: not just now. It is read every `every_ms`."""
 
@@ -139,14 +132,14 @@ class BoardProbe:
         board: the facts that the first Python reports.
         runtimes: of the runtimes that were named.
         running: the run that is measured there now; None: none.
-        busiest: the processes that take most of the board, those first; None: psutil is not there.
+        load: what else keeps it busy.
         sensors: by name; None: not reported.
     """
 
     board: BoardFacts
     runtimes: Mapping[str, RuntimeProbe] = field(default_factory=dict)
     running: str | None = None
-    busiest: tuple[BusyProcess, ...] | None = None
+    load: OtherLoad = field(default_factory=OtherLoad)
     sensors: Mapping[str, SensorReading] | None = None
 
     @staticmethod
@@ -165,9 +158,22 @@ class BoardProbe:
             board=board,
             runtimes={runtime: RuntimeProbe.from_report(entry, board) for runtime, entry in found.items()},
             running=_text(reply.get("running")),
-            busiest=_busy_processes(reply.get("busiest")),
+            load=other_load(reply),
             sensors=_sensor_readings(reply.get("sensors")),
         )
+
+
+def other_load(reply: Mapping[str, Any]) -> OtherLoad:
+    """Return the load of others in a board's answer; one that has none reports nothing."""
+    load = _mapping(reply.get("load"))
+    return OtherLoad(
+        others_millicores=_number(load.get("others_cpu_millicores")),
+        stolen_millicores=_number(load.get("steal_cpu_millicores")),
+        watched_ms=_number(load.get("watched_ms")) or 0,
+        cores=_number(load.get("usable_cores")),
+        own_pids=load.get("own_pids") is True,
+        busiest=_busy_processes(reply.get("busiest")),
+    )
 
 
 def _busy_processes(report: Any) -> tuple[BusyProcess, ...] | None:
@@ -175,7 +181,7 @@ def _busy_processes(report: Any) -> tuple[BusyProcess, ...] | None:
         return None
     entries = [entry for entry in report[:_MAX_PROCESSES] if type(entry) is dict]
     return tuple(
-        BusyProcess(sanitize_tail(entry.get("name"), 40), entry["cpu_millicores"])
+        BusyProcess(sanitize_tail(entry.get("name"), 40), entry["cpu_millicores"], _number(entry.get("pid")))
         for entry in entries
         if type(entry.get("cpu_millicores")) is int
     )

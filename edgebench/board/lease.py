@@ -20,7 +20,7 @@ from edgebench.device import Device
 from edgebench.errors import BoardBusy, DeviceError, LeaseLost
 from edgebench.events import LogMessage, OnEvent, ignore
 from edgebench.request import WAIT_S
-from edgebench.text import printable
+from edgebench.text import duration_text, printable
 from edgebench_agent import protocol
 
 #: Without renewal for so long, the board is free: a host that was killed does not block it.
@@ -168,7 +168,7 @@ def _acquire(agent: RemoteAgent, *, purpose: str, wait_s: float, advice: str, tt
         if queued.text != announced:
             announced = queued.text
             left_s = max(0.0, deadline_s - time.monotonic())
-            on_event(LogMessage(f"{announced}; waiting for at most {left_s / 60:.0f} minutes"))
+            on_event(LogMessage(f"{announced}; waiting for at most {duration_text(left_s)}"))
         wait_for_board(queued.poll_s, until_s=deadline_s, on_event=on_event)
 
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from edgebench.artifact import Artifact, Format
@@ -68,9 +68,15 @@ def _require_provider(device: Device, artifact: Artifact, found: RuntimeProbe) -
 
 
 def _report_load(device: Device, probe: BoardProbe, on_event: OnEvent) -> None:
-    busy = [process for process in probe.busiest or () if process.cpu_millicores >= _BUSY_MILLICORES]
-    if busy:
-        listed = ", ".join(f"{process.name} {process.cpu_millicores / 1000:.1f} cores" for process in busy)
+    load = probe.load
+    busy = tuple(process for process in load.busiest or () if process.cpu_millicores >= _BUSY_MILLICORES)
+    listed = replace(load, busiest=busy).processes
+    if not listed and (load.others_millicores or 0) >= _BUSY_MILLICORES:
+        listed = f"{(load.others_millicores or 0) / 1000:.2f} cores of processes that are not visible there"
+    if (load.stolen_millicores or 0) >= _BUSY_MILLICORES:
+        stolen = f"{(load.stolen_millicores or 0) / 1000:.2f} cores of other machines (steal)"
+        listed = f"{listed}, {stolen}" if listed else stolen
+    if listed:
         on_event(LogMessage(f"{device.name} is busy, which disturbs measurements: {listed}"))
 
 

@@ -23,7 +23,7 @@ COMMANDS = {
     "gate": ("edgebench.cli.gate", "Hold a candidate against a baseline that is measured again, for CI."),
     "history": ("edgebench.cli.history", "Ratios to the anchor over time, with change points."),
     "study": ("edgebench.cli.study", "A matrix of variants, devices and workloads: run, status, report."),
-    "device": ("edgebench.cli.device", "Boards: list, add, set up, check, clean."),
+    "device": ("edgebench.cli.device", "Boards: list, add, set up, check, release, clean, remove."),
     "runs": ("edgebench.cli.runs", "What is stored: list, show, export, resume."),
 }
 

@@ -10,7 +10,7 @@ from cloup import option, option_group
 
 from edgebench.artifact import EXPORT_FORMATS, parse_format
 from edgebench.cli.numbers import parts
-from edgebench.cli.options import output_options, wait_option
+from edgebench.cli.options import output_options, wait_idle_option, wait_option
 from edgebench.cli.output import check_json_target, console, progress_console, to_stdout, write_json
 
 _FOLDER = click.Path(path_type=Path)
@@ -44,6 +44,7 @@ _FOLDER = click.Path(path_type=Path)
     option("--host", metavar="[USER@]HOST[:PORT]", help="Address of a board that is not in edgebench.toml."),
     option("--host-key", metavar="KEY", help='Only host key to accept there: "ssh-ed25519 AAAA...".'),
     wait_option,
+    wait_idle_option,
     option("--runtime", metavar="NAME", help="ai-edge-litert or tflite-runtime. [default: the one on the board]"),
     option("--threads", type=int, metavar="N", help="Threads of the runtime. [default: the device profile's]"),
     option("--batch", type=int, default=1, show_default=True, metavar="N", help="Examples per inference."),
@@ -85,6 +86,7 @@ def command(
     seqeval: str,
     again: bool,
     wait_s: int,
+    wait_idle_s: int | None,
     store: Path,
     json_target: str | None,
 ) -> None:
@@ -124,6 +126,7 @@ def command(
         also_host=also is not None,
         again=again,
         wait_s=wait_s,
+        wait_idle_s=wait_idle_s,
     )
     progress = progress_console()
 

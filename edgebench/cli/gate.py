@@ -13,6 +13,7 @@ import cloup
 from click.core import ParameterSource
 from cloup import option, option_group
 
+from edgebench.cli.groups import Group
 from edgebench.cli.options import (
     cool_below_option,
     max_duration_option,
@@ -22,6 +23,7 @@ from edgebench.cli.options import (
     scores_option,
     texts_option,
     truncate_option,
+    wait_idle_option,
     wait_option,
 )
 from edgebench.cli.output import check_json_target, console, progress_console, to_stdout, write_json
@@ -38,7 +40,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 _OF_WORKLOAD = ("lang", "texts", "seq_len", "truncate", "scenario", "batch", "choices", "qps", "threads", "cores")
 
 
-@cloup.group("gate", invoke_without_command=True)
+@cloup.group("gate", invoke_without_command=True, cls=Group)
 @option_group(
     "What to hold against what",
     option(
@@ -80,6 +82,7 @@ _OF_WORKLOAD = ("lang", "texts", "seq_len", "truncate", "scenario", "batch", "ch
     option("--host-key", metavar="KEY", help='Only host key to accept there: "ssh-ed25519 AAAA...".'),
     option("--runtime", metavar="NAME", help="ai-edge-litert or tflite-runtime. [default: the one on the board]"),
     wait_option,
+    wait_idle_option,
     option(
         "--min-count", type=int, default=DEFAULTS.min_count, show_default=True, help="Fewest inferences of each run."
     ),
@@ -130,6 +133,7 @@ def command(
     host_key: str | None,
     runtime: str | None,
     wait_s: int,
+    wait_idle_s: int | None,
     min_count: int,
     min_duration: float,
     max_duration: float,
@@ -199,6 +203,7 @@ def command(
                 scores=scores,
                 runtime=runtime,
                 wait_s=wait_s,
+                wait_idle_s=wait_idle_s,
                 cool_below_c=cool_below,
                 on_event=partial(display, ""),
             )

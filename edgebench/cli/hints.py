@@ -27,7 +27,7 @@ _OPTIONS = {
     "folder": "--download",
 }
 #: Arguments in seconds whose option takes a duration with a unit.
-_TIMES = {"wait_s": "--wait", "budget_s": "--budget", "cool_wait_s": "--cool-wait"}
+_TIMES = {"wait_s": "--wait", "budget_s": "--budget", "cool_wait_s": "--cool-wait", "wait_idle_s": "--wait-idle"}
 #: Arguments that messages of the library name; other words in backticks, such as a foreign library's, stay.
 _ARGUMENTS = frozenset(
     [

@@ -16,7 +16,7 @@ from edgebench.analysis import tuned
 from edgebench.cli.hints import as_options
 from edgebench.cli.live import LiveDisplay
 from edgebench.cli.output import check_json_target, console, progress_console, to_stdout, write_json
-from edgebench.errors import EdgebenchError, gravest_error
+from edgebench.errors import EdgebenchError, ExportError, RunFailed, UsageError, gravest_error
 from edgebench.measure import BoardResult, Measure, run_sessions
 from edgebench.measurement import Measurement, measurements_to_json
 from edgebench.reason import ReasonCode
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 NOT_VALID = 4
 _TOO_SHORT = (ReasonCode.TOO_FEW_OBSERVATIONS, ReasonCode.NO_COMPLETE_PASS)
+#: Kinds of failures of a run that come back however often it is tried.
+PERMANENT = ("model_rejected", "inputs_rejected", "outputs_rejected", "runtime_missing", "runtime_broken", "refused", "bad_request")
 
 
 def measure_and_show(
@@ -75,6 +77,11 @@ def measure_and_show(
 
 def _show_resume_command(result: BoardResult, store: Store) -> None:
     if result.session is None or not (result.measurements or isinstance(result.error, KeyboardInterrupt)):
+        return
+    if isinstance(result.error, UsageError | ExportError) or (
+        isinstance(result.error, RunFailed) and result.error.kind in PERMANENT
+    ):
+        click.echo(f"edgebench: what was measured is in {store.folder}", err=True)
         return
     folder = shlex.quote(str(store.folder))
     click.echo(

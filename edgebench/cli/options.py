@@ -15,6 +15,7 @@ from edgebench.cli.output import settings_of
 from edgebench.workload import RunPlan
 
 _DEFAULTS = RunPlan()
+WAIT_IDLE = "10m"
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
@@ -51,6 +52,20 @@ def wait_option(function: Decorated) -> Decorated:
         show_default=True,
         metavar="TIME",
         help="Longest wait for a board that is in use: 90s, 30m, 0.",
+    )(function)
+
+
+def wait_idle_option(function: Decorated) -> Decorated:
+    """Add `--wait-idle[=TIME]`, passed as `wait_idle_s: int | None`."""
+    return cloup.option(
+        "--wait-idle",
+        "wait_idle_s",
+        is_flag=False,
+        flag_value=WAIT_IDLE,
+        callback=time_span,
+        metavar="[=TIME]",
+        help="First wait until nothing else keeps the board busy, and again after a run that was disturbed; "
+        f"TIME: at most so long each time. [without TIME: {WAIT_IDLE}]",
     )(function)
 
 

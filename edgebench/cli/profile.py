@@ -24,6 +24,7 @@ from edgebench.cli.options import (
     scores_option,
     texts_option,
     truncate_option,
+    wait_idle_option,
     wait_option,
 )
 from edgebench.errors import UnknownName, UsageError
@@ -100,6 +101,7 @@ _FOR_P99 = -(-MINIMUM_COUNTS[0.99] // DEFAULTS.runs)
     option("--host-key", metavar="KEY", help='Only host key to accept there: "ssh-ed25519 AAAA...".'),
     option("--setup", is_flag=True, help="First set the board up for these formats, as `device setup` does."),
     wait_option,
+    wait_idle_option,
     option("--runtime", metavar="NAME", help="ai-edge-litert or tflite-runtime. [default: the one on the board]"),
     option("--threads", metavar="N[,N...]", help="Threads of the runtime; several values make a sweep."),
     option("--cores", metavar="N[,N...]", help="Cores that the worker process may use. [default: all]"),
@@ -199,6 +201,7 @@ def command(
     alternate: bool,
     setup: bool,
     wait_s: int,
+    wait_idle_s: int | None,
     margin: float,
     budget_s: int | None,
     cool_below: float | None,
@@ -256,6 +259,7 @@ def command(
             overhead=overhead if own_cost is None else own_cost,
             until_decided=until_decided,
             wait_s=wait_s,
+            wait_idle_s=wait_idle_s,
             tune=tuple(parts(tune)),
             margin=margin,
             budget_s=budget_s,
@@ -288,13 +292,15 @@ def _set_up_and_profile(
 
 def _named(devices: tuple[str, ...]) -> list[str]:
     """Return the distinct names of boards; `all` stands for those of edgebench.toml."""
-    from edgebench.device import configured_devices
+    from edgebench.device import configured_devices, looked_in
 
     if "all" not in devices:
         return list(dict.fromkeys(devices))
     known = sorted(configured_devices())
     if not known:
-        raise UsageError("--device all: no edgebench.toml names a board; try: edgebench device add NAME --host ...")
+        raise UsageError(
+            f"--device all: no edgebench.toml names a board ({looked_in()}); try: edgebench device add NAME --host ..."
+        )
     return list(dict.fromkeys([*(name for name in devices if name != "all"), *known]))
 
 

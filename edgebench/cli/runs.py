@@ -8,12 +8,13 @@ from pathlib import Path
 import click
 import cloup
 
+from edgebench.cli.groups import Group
 from edgebench.cli.options import output_options, scores_option, store_option, verbosity_options
 from edgebench.cli.output import console, to_stdout, write_json
 from edgebench.errors import StoreError
 
 
-@cloup.group("runs")
+@cloup.group("runs", cls=Group)
 def command() -> None:
     """List, show, export and resume what is stored.
 

@@ -8,13 +8,14 @@ from typing import Any
 import click
 import cloup
 
+from edgebench.cli.groups import Group
 from edgebench.cli.options import json_option, result_options, verbosity_options
 from edgebench.cli.output import check_json_target, console, progress_console, to_stdout, write_json
 
 _FOLDER = click.Path(path_type=Path)
 
 
-@cloup.group("scores")
+@cloup.group("scores", cls=Group)
 def command() -> None:
     """Scores of XTREME-R: score predictions, import other tools' scores, show.
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import click
 import cloup
 
-from edgebench.cli.options import output_options
+from edgebench.cli.groups import Group
+from edgebench.cli.options import output_options, wait_idle_option
 from edgebench.cli.output import check_json_target, console, progress_console, to_stdout, write_json
 
 _FILE = click.Path(path_type=Path)
 
 
-@cloup.group("study")
+@cloup.group("study", cls=Group)
 def command() -> None:
     """A study: variants x formats x devices x workloads, and the contrasts to judge.
 
@@ -25,8 +27,9 @@ def command() -> None:
 
 @command.command("run")
 @click.argument("file", type=_FILE, metavar="STUDY.toml")
+@wait_idle_option
 @output_options
-def run(file: Path, store: Path, json_target: str | None) -> int:
+def run(file: Path, wait_idle_s: int | None, store: Path, json_target: str | None) -> int:
     """Measure the missing cells of a study, then evaluate its tasks with the timed files.
 
     Variants alternate on each device, and devices are measured in parallel. The same command continues an interrupted
@@ -50,6 +53,8 @@ def run(file: Path, store: Path, json_target: str | None) -> int:
 
     check_json_target(json_target)
     study, keep = read_study(file), Store(store)
+    if wait_idle_s is not None:
+        study = replace(study, wait_idle_s=wait_idle_s)
     sessions = missing_sessions(study, keep, on_event=show_message)
     code = 0
     if sessions:
@@ -58,7 +63,7 @@ def run(file: Path, store: Path, json_target: str | None) -> int:
         write_json(json_target, measurements_to_json([], failures={}))
     pending = pending_evaluations(study, study_cells(study, keep), keep)
     with terminated_like_interrupted():
-        errors = evaluate_pending(pending, keep, show_message)
+        errors = evaluate_pending(pending, keep, show_message, wait_idle_s=study.wait_idle_s)
     if errors:
         raise gravest_error(errors)
     if not sessions and not pending:

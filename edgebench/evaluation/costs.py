@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from edgebench.analysis import energy_of
+from edgebench.analysis import disturbers, energy_of, reasons_against_one_pass
 from edgebench.evaluation_result import LanguageCost
+from edgebench.reason import ReasonCode
 from edgebench.run import Run
 from edgebench.stats import quantiles
 from edgebench.xtreme_r import Examples, TaskInputs, fertility_of
@@ -50,6 +52,17 @@ def cost_of_answers(
         energy_j=None if isinstance(energy, str) else energy.per_inference * len(inputs.owners) / count,
         energy_absent=energy if isinstance(energy, str) else None,
         english_tokens=english_tokens,
+        latency_reasons=_latency_reasons(run),
+    )
+
+
+def _latency_reasons(run: Run) -> tuple[str, ...]:
+    """Return why the latencies do not count, with the processes that worked meanwhile."""
+    reasons = reasons_against_one_pass(run)
+    who = disturbers([replace(run, reasons=reasons)])
+    return tuple(
+        f"{reason.text} (most: {who})" if who and reason.code is ReasonCode.OTHERS_WORKED else reason.text
+        for reason in reasons
     )
 
 

@@ -21,6 +21,7 @@ from edgebench.evaluation_result import LanguageEvaluation
 from edgebench.events import LogMessage, OnEvent, ignore
 from edgebench.export import existing_file
 from edgebench.facts import DeviceFacts
+from edgebench.measure import idle_wait_of
 from edgebench.request import WAIT_S
 from edgebench.store import Store
 from edgebench.xtreme_r import SEQEVAL_VERSIONS
@@ -48,6 +49,7 @@ def evaluate(
     runtime: str | None = None,
     again: bool = False,
     wait_s: float = WAIT_S,
+    wait_idle_s: float | None = None,
     store: Store | str | Path = ".edgebench",
     on_event: OnEvent = ignore,
 ) -> Evaluation:
@@ -73,6 +75,7 @@ def evaluate(
         runtime: of .tflite files: `ai-edge-litert` or `tflite-runtime`; default: whichever the board has.
         again: answer again what the store has already.
         wait_s: how long to wait for a board that another user has leased, in seconds.
+        wait_idle_s: longest wait until nothing else keeps the board busy, in seconds; None: no wait.
         store: a Store, or its folder. Each language is stored as soon as it is answered.
         on_event: receives progress, see `edgebench.events`.
 
@@ -104,6 +107,7 @@ def evaluate(
         also_host=HOST_FP32 in also,
         again=again,
         wait_s=wait_s,
+        wait_idle_s=wait_idle_s,
     )
     return evaluate_all(request, store=store if isinstance(store, Store) else Store(store), on_event=on_event)
 
@@ -149,11 +153,14 @@ def _evaluate_on(
         target = EvaluationTarget(device=device, model=model, board=board, facts=facts)
         answerer = Answerer(request, target, on_event)
         evaluations = []
+        idle_wait = idle_wait_of(agent, request.wait_idle_s, on_event)
         for part in examples:
             id, protocol = identity_of(request, target, part)
             stored = None if request.again else store.evaluation(id)
             if stored is None:
                 agent.keep_lease()
+                if idle_wait is not None:
+                    idle_wait.require()
                 stored = answerer.answer(part, id=id, protocol=protocol)
                 store.write_evaluation(stored)
             else:

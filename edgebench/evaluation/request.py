@@ -34,6 +34,7 @@ class EvaluationRequest:
         also_host: also let the fp32 artifact answer on this machine, to see what the format changed.
         again: answer again what the store has already.
         wait_s: how long to wait for a board that another user has leased, in seconds.
+        wait_idle_s: longest wait until nothing else keeps the board busy, in seconds; None: no wait.
 
     Raises:
         UsageError: a value is out of bounds or unknown, or the model has random weights.
@@ -57,6 +58,7 @@ class EvaluationRequest:
     also_host: bool = False
     again: bool = False
     wait_s: float = WAIT_S
+    wait_idle_s: float | None = None
 
     def __post_init__(self) -> None:
         if self.split not in SPLITS:

@@ -53,6 +53,7 @@ def gate(
     scores: str | Path | None = None,
     runtime: str | None = None,
     wait_s: float = WAIT_S,
+    wait_idle_s: float | None = None,
     cool_below_c: float | None = None,
     on_event: OnEvent = ignore,
 ) -> GateResult:
@@ -75,6 +76,7 @@ def gate(
         scores: a file of XTREME-R scores of the two files, for budgets on scores; what `evaluate` stored counts, too.
         runtime: of .tflite files: `ai-edge-litert` or `tflite-runtime`.
         wait_s: longest wait for a board that somebody else uses, seconds.
+        wait_idle_s: longest wait until nothing else keeps the board busy, seconds; None: no wait.
         cool_below_c: temperature to cool down to before each run, degrees Celsius.
         on_event: receives progress, see `edgebench.events`.
 
@@ -117,6 +119,7 @@ def gate(
             runtime=runtime,
             overhead=False,
             wait_s=wait_s,
+            wait_idle_s=wait_idle_s,
             cool_below_c=cool_below_c,
         ),
         rows=tuple(rows),

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from edgebench.measure.collect import RunCollector, collect_run
+from edgebench.measure.idle_wait import IdleWait, idle_wait_of
 from edgebench.measure.inputs import encode, resolve_workload
 from edgebench.measure.parallel import BoardResult, Measure, run_sessions
 from edgebench.measure.preparation import prepare
@@ -16,10 +17,12 @@ from edgebench.measure.session import profile, profile_all, resume
 
 __all__ = [
     "BoardResult",
+    "IdleWait",
     "Measure",
     "RunCollector",
     "collect_run",
     "encode",
+    "idle_wait_of",
     "measure_overhead",
     "prepare",
     "profile",

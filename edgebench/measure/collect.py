@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgebench.board import Position, RemoteAgent, agent_archive, run_failure
 from edgebench.errors import AgentError, BoardBusy
-from edgebench.facts import RunFacts
+from edgebench.facts import BusyProcess, RunFacts
 from edgebench.run import Memory, Run, Series, Trace
 from edgebench.text import printable
 from edgebench_agent import protocol
@@ -203,6 +203,11 @@ class RunCollector:
             case protocol.Log():
                 if len(self.log) < _MOST_LOG_LINES:
                     self.log.append(printable(message.text))
+            case protocol.Busiest():
+                columns = zip(message.names, message.cpu_millicores, message.pids, strict=True)
+                self._facts["busiest"] = [
+                    asdict(BusyProcess(printable(name, 40), amount, pid)) for name, amount, pid in columns
+                ]
             case protocol.Failed():
                 self.failed = message
             case protocol.Done():

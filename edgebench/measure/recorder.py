@@ -12,11 +12,14 @@ from edgebench.board import PowerState
 from edgebench.measure.alternation import rotation_order
 from edgebench.measure.cells import Cell
 from edgebench.measure.context import Session
+from edgebench.measure.idle_wait import IdleWait
 from edgebench.measure.probes.rate_finder import plan_at
 from edgebench.measure.progress import progress_reporter
 from edgebench.measure.runs import RunEnded, measure_runs
+from edgebench.reason import ReasonCode
 from edgebench.run import Run
 
+_DISTURBED = (ReasonCode.OTHERS_WORKED, ReasonCode.STOLEN)
 #: The cells whose models alternate in one process; of most sessions, one.
 Row = tuple[Cell, ...]
 
@@ -27,12 +30,19 @@ class RunRecorder:
     Args:
         idle: facts about the board's idle power that each run keeps, by power state.
         done: the runs that the store has already, by the id of their subject.
+        idle_wait: waits for a quiet board after a run that was disturbed; None: nobody asked for it.
     """
 
     def __init__(
-        self, session: Session, idle: Mapping[PowerState, Mapping[str, Any]], done: Mapping[str, Sequence[Run]]
+        self,
+        session: Session,
+        idle: Mapping[PowerState, Mapping[str, Any]],
+        done: Mapping[str, Sequence[Run]],
+        idle_wait: IdleWait | None = None,
     ) -> None:
         self.session = session
+        self._idle_wait = idle_wait
+        self._was_disturbed = False
         self._idle = idle
         self.done: dict[str, list[Run]] = {id: list(runs) for id, runs in done.items()}
 
@@ -61,6 +71,8 @@ class RunRecorder:
             EdgebenchError: as `measure_runs`.
         """
         session = self.session
+        if self._idle_wait is not None and self._was_disturbed and (busy := self._idle_wait.wait()) is not None:
+            session.log(f"{session.agent.name} is still busy, and a run begins all the same: {busy}")
         session.power.apply(row[0].power)
         plan = plan_at(row[0], session.request.plan)
         done = self.runs_of(row[0])
@@ -81,6 +93,7 @@ class RunRecorder:
         validated = validate_group(
             [replace(run, facts=run.facts.adding(conditions)) for run in runs], plan, margin=session.request.margin
         )
+        self._was_disturbed = any(reason.code in _DISTURBED for run in validated for reason in run.reasons)
         by_id = dict(zip((cell.subject.id for cell in order), with_ratios(validated), strict=True))
         session.store.add_runs([(cell.subject, by_id[cell.subject.id]) for cell in row])
         for cell in row:

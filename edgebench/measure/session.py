@@ -16,6 +16,7 @@ from edgebench.events import OnEvent, ignore
 from edgebench.measure.context import IsDecided, open_session
 from edgebench.measure.deploy import deploy
 from edgebench.measure.gain import measure_gain
+from edgebench.measure.idle_wait import idle_wait_of
 from edgebench.measure.preparation import prepare
 from edgebench.measure.probes.cold_start import measure_cold_start
 from edgebench.measure.probes.idle import measure_idle_power
@@ -156,9 +157,12 @@ def _measure_session(
         cells = deploy(session, prepared)
         done = stored_runs(store, id, cells) if is_resumed else {}
         session.begin()
+        idle_wait = idle_wait_of(session.agent, request.wait_idle_s, on_event, margin=request.margin)
+        if idle_wait is not None:
+            idle_wait.require()
         idle = measure_idle_power(session, cells)
         cells = with_overhead(session, cells)
-        recorder = RunRecorder(session, idle, done)
+        recorder = RunRecorder(session, idle, done, idle_wait)
         cells, errors = measure_at_confirmed_rates(recorder, cells)
         again = measure_gain(recorder, cells) if request.tune else []
         for cell in cells:

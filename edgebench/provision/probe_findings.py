@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator, Mapping
 
-from edgebench.analysis import STICKY_SHIFT, throttle_names
+from edgebench.analysis import STICKY_SHIFT, disturbance, throttle_names
 from edgebench.board import DEFAULT_PYTHON, BoardFacts, BoardProbe, RuntimeProbe, SensorReading
 from edgebench.device import Device
 from edgebench.provision.findings import UNKNOWN, Finding, State
@@ -31,7 +31,7 @@ def probe_findings(device: Device, runtime: str, probe: BoardProbe) -> Iterator[
         yield _throttle_flags(board.throttled)
     yield from _sensor_findings(device, probe.sensors)
     yield _other_run(probe.running)
-    yield _other_load(device, probe)
+    yield _other_load(probe)
 
 
 # --- the board --------------------------------------------------------------------------------------------------
@@ -141,15 +141,22 @@ def _other_run(running: str | None) -> Finding:
     return Finding("other runs", f"{running} is measuring now", State.FAIL, "wait until it has ended")
 
 
-def _other_load(device: Device, probe: BoardProbe) -> Finding:
-    if probe.busiest is None:
-        pip = f"on the board: {shlex.quote(device.python)} -m pip install psutil"
-        fix = _setup_or(device, device.profile.default_format.runtime, pip)
-        return Finding("other load", "unknown, because psutil is not installed", State.WARN, fix)
-    if not probe.busiest:
-        return Finding("other load", "none")
-    seen = ", ".join(f"{process.name} {process.cpu_millicores / 1000:.2f} cores" for process in probe.busiest)
-    return Finding("other load", seen, State.WARN, "stop what need not run there")
+def _other_load(probe: BoardProbe) -> Finding:
+    load = probe.load
+    found = disturbance(load)
+    if found is not None:
+        fix = "stop what need not run there, or wait for quiet: edgebench profile --wait-idle ..."
+        if load.own_pids and not load.busiest:
+            fix = "stop it outside of this container, or wait for quiet: edgebench profile --wait-idle ..."
+        if load.stolen_millicores and "steal" in found:
+            fix = "measure on a machine of its own, or wait for quiet: edgebench profile --wait-idle ..."
+        return Finding("other load", f"{found}; runs would not be valid", State.WARN, fix)
+    if load.others_millicores is None:
+        fix = "watch it by other means (top): runs are judged without it"
+        seen = load.processes or "unknown: the board does not report it (/proc/stat)"
+        return Finding("other load", seen, State.WARN, "stop what need not run there" if load.processes else fix)
+    rest = load.processes
+    return Finding("other load", f"little: {rest}" if rest else "none")
 
 
 # --- the runtime ------------------------------------------------------------------------------------------------

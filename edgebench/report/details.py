@@ -102,7 +102,7 @@ def _facts(measurement: Measurement) -> Iterator[tuple[str, Any]]:
     for name in ("geomean", "p50", "p90", "p95", "p99"):
         yield f"{name} ms", _with_interval(getattr(latency, name), getattr(latency, f"{name}_ci"))
     yield "MLPerf ms", _mlperf(measurement)
-    yield "min, mean, max ms", ", ".join(latency_text(value) for value in (latency.min, latency.mean, latency.max))
+    yield "min, mean, max ms", _joined([latency_text(value) for value in (latency.min, latency.mean, latency.max)])
     yield (
         "RSS MB",
         ", ".join(
@@ -131,6 +131,11 @@ def _facts(measurement: Measurement) -> Iterator[tuple[str, Any]]:
         whose = "" if score.artifact_sha256 else " (of the variant)"
         figure = marked(f"{score.metric} {score.value:.1f}{whose}", score.caveats)
         yield f"{score.task} {score.lang}", " ".join((figure, *score.caveats))
+
+
+def _joined(texts: Sequence[str]) -> str:
+    """Return figures as one text; nothing where none was measured."""
+    return ", ".join(text or "-" for text in texts) if any(texts) else ""
 
 
 def _cool_down_text(run: Run) -> str:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from edgebench.analysis import Difference, Evaluation
-    from edgebench.evaluation_result import LanguageEvaluation, TaskEvaluation
+    from edgebench.evaluation_result import LanguageCost, LanguageEvaluation, TaskEvaluation
 
 
 def evaluation_parts(evaluation: Evaluation) -> Iterator[Table | str]:
@@ -59,8 +59,8 @@ def _table(
             difference = differences.get((each.task, each.lang, metrics[0]))
             cells += [_share(difference.agreement), _difference(difference)] if difference else ["-", "-"]
         cells += [
-            _number(cost.latency_ms["p50"], ".2f"),
-            _number(cost.latency_ms["p95"], ".2f"),
+            _latency(cost, "p50"),
+            _latency(cost, "p95"),
             _number(cost.tokens, ".1f"),
             _number(evaluation.premium(each), ".2f"),
             _number(cost.fertility, ".2f"),
@@ -89,10 +89,19 @@ def _below(evaluation: Evaluation, name: str, mine: list[LanguageEvaluation]) ->
         f"latency: {'of an example' if batch == 1 else f'of a batch of {batch}'}, model only, each shape run once "
         f"before; p95 from 130 on; max length {protocol['max_len']} tokens; padding: tokens worked on per token"
     )
+    for each in mine:
+        if each.cost.latency_reasons:
+            yield f"(latency) not valid: {each.lang}: {'; '.join(each.cost.latency_reasons)}"
     if (truncated := sum(each.cost.truncated for each in mine)) > 0:
         yield f"{truncated} sequences were longer and were truncated"
     if any(score.ci is None for each in mine for score in each.scores):
         yield "no interval: all examples are alike, which leaves nothing to resample"
+
+
+def _latency(cost: LanguageCost, name: str) -> str:
+    """Return a latency, in parentheses where it is not valid."""
+    text = _number(cost.latency_ms[name], ".2f")
+    return f"({text})" if cost.latency_reasons and text != "-" else text
 
 
 def _score(score: TaskEvaluation) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
@@ -42,6 +42,7 @@ class Column:
     names_row: bool = False
     text: bool = False
     folds: bool = False
+    dim: Collection[int] = ()  # positions of cells that are greyed
 
     def __post_init__(self) -> None:
         # A store may come from anywhere: what it says must not move the cursor.
@@ -84,8 +85,13 @@ class FittingTable(Table):
                 no_wrap=not column.folds,
                 width=folded if column.folds else None,
             )
-        for row in zip(*(column.cells for column in columns), strict=True):
-            self.add_row(*(Text(cell) for cell in row))
+        for position, row in enumerate(zip(*(column.cells for column in columns), strict=True)):
+            self.add_row(
+                *(
+                    Text(cell, style="dim" if position in column.dim else "")
+                    for cell, column in zip(row, columns, strict=True)
+                )
+            )
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         if self._heading:

@@ -16,6 +16,7 @@ from edgebench.report.caveats import caveat_lines, marked
 from edgebench.report.figures import latency_text, megabytes, rounded, with_half_width
 from edgebench.report.layout import Column, FittingTable
 from edgebench.report.overhead import cost_lines
+from edgebench.report.provisional import PROVISIONAL_NOTE, figure_column, has_provisional_figures
 from edgebench.text import printable
 from edgebench.variant import Variant
 from edgebench.xtreme_r import TaskScore, task_scores
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     pass
 
 _OF_VARIANT = "*"
+_SIZE = "size\nMB"  # of the file, whatever was measured
 _NOTED_PADDING = 1.05  # times as many tokens as there are, from which on it is said
 _LONG = 4000  # characters of a heading or a note
 VALID_CELLS = {State.VALID: "yes", State.NOT_JUDGED: "not judged", State.NOT_VALID: "no"}
@@ -40,7 +42,12 @@ def measurement_table(measurements: Sequence[Measurement]) -> Table:
         Column("variant", [variant_name(each.subject.variant) for each in measurements], names_row=True, folds=True),
         Column("format", [str(each.subject.artifact.format) for each in measurements], names_row=True),
         *differing,
-        *(Column(header, [cell(each) for each in measurements]) for header, cell in _figures(measurements)),
+        *(
+            figure_column(header, measurements, cell)
+            if header != _SIZE
+            else Column(header, [cell(each) for each in measurements])
+            for header, cell in _figures(measurements)
+        ),
         *_mlperf_column(measurements),
         *_energy_column(measurements),
         Column("valid", [VALID_CELLS[each.state] for each in measurements], text=True),
@@ -105,7 +112,7 @@ _CIRCUMSTANCES: tuple[tuple[str, str, Callable[[Measurement], Any]], ...] = (
 
 #: Header and cell of every figure.
 _FIGURES: tuple[tuple[str, Callable[[Measurement], str]], ...] = (
-    ("size\nMB", lambda each: rounded(megabytes(each.subject.artifact.bytes))),
+    (_SIZE, lambda each: rounded(megabytes(each.subject.artifact.bytes))),
     ("load\nms", lambda each: rounded(each.load_ms)),
     ("first\nms", lambda each: rounded(each.first_ms)),
     ("p50\nms", lambda each: with_half_width(each.latency_ms.p50, each.latency_ms.p50_ci)),
@@ -189,6 +196,8 @@ def _score(score: TaskScore | None) -> str:
 
 def _notes(measurements: Sequence[Measurement]) -> Iterable[str]:
     """Say below the table what a cell has no room for."""
+    if has_provisional_figures(measurements):
+        yield PROVISIONAL_NOTE
     if any(each.latency_ms.p50_ci for each in measurements):
         yield "±: half of the 95 % interval, from one figure of each run, within this session: another may differ more"
     if any(header == _GEOMEAN[0] for header, _ in _figures(measurements)):

@@ -82,13 +82,14 @@ def _request(study: Study, device: Device, workloads: tuple[Workload, ...]) -> R
         overhead=study.overhead,
         cold=study.cold,
         alternate=study.alternate,
+        wait_idle_s=study.wait_idle_s,
     )
 
 
 def _measure(request: Request, store: Store, *, on_event: OnEvent) -> list[Measurement]:
     """Resume the latest session with the same request; start one where there is none, or it can't be resumed."""
     for session in reversed(store.sessions()):
-        if _stored_request(store, session) == replace(request, seed=None):
+        if _stored_request(store, session) == replace(request, seed=None, wait_idle_s=None):
             on_event(LogMessage(f"resuming session {session}"))
             try:
                 return resume(session, store=store, on_event=on_event)
@@ -100,6 +101,6 @@ def _measure(request: Request, store: Store, *, on_event: OnEvent) -> list[Measu
 
 def _stored_request(store: Store, session: str) -> Request | None:
     try:
-        return replace(request_from_json(store.read_session(session)), seed=None)
+        return replace(request_from_json(store.read_session(session)), seed=None, wait_idle_s=None)
     except (StoreError, ConfigError):
         return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from edgebench.artifact import Artifact
@@ -63,12 +63,17 @@ def pending_evaluations(study: Study, cells: Sequence[StudyCell], store: Store) 
     return found
 
 
-def evaluate_pending(pending: Sequence[PendingEvaluation], store: Store, on_event: OnEvent) -> list[EdgebenchError]:
-    """Evaluate one after another; return the errors of those that failed. A failure does not end the others."""
+def evaluate_pending(
+    pending: Sequence[PendingEvaluation], store: Store, on_event: OnEvent, *, wait_idle_s: float | None = None
+) -> list[EdgebenchError]:
+    """Evaluate one after another; return the errors of those that failed. A failure does not end the others.
+
+    `wait_idle_s`: as in an EvaluationRequest.
+    """
     errors = []
     for each in pending:
         on_event(LogMessage(str(each)))
-        request = _request(each.task, each.device, each.variant.source, each)
+        request = replace(_request(each.task, each.device, each.variant.source, each), wait_idle_s=wait_idle_s)
         try:
             evaluate_all(request, store=store, on_event=on_event)
         except EdgebenchError as error:

@@ -72,7 +72,15 @@ def test_temperatures_are_told_without_a_probe(board: AgentBoard) -> None:
 def test_probe_names_a_process_that_keeps_the_board_busy(board: AgentBoard) -> None:
     spinning = subprocess.Popen([sys.executable, "-c", "while True: pass"])
     try:
-        wait_until(lambda: any(entry["cpu_millicores"] >= 50 for entry in board.reply("probe")["busiest"]))
+
+        def is_named() -> bool:
+            found = board.reply("probe")
+            return found["load"]["others_cpu_millicores"] >= 50 and any(
+                entry["pid"] == spinning.pid and entry["cpu_millicores"] >= 50 for entry in found["busiest"]
+            )
+
+        wait_until(is_named)
+        assert board.reply("load", "--seconds", "0.2")["load"]["watched_ms"] >= 200
     finally:
         spinning.kill()
         spinning.wait()

@@ -36,6 +36,7 @@ class OpenSshServer:
         self._authorized.touch()
         self.address = address
         self._prefix = prefix
+        self._certificate: Path | None = None
         self.host_key = write_key(self._key)
         self.port = _free_port()
         if os.geteuid() == 0:
@@ -58,6 +59,8 @@ class OpenSshServer:
             "MaxStartups 100",
             "Subsystem sftp internal-sftp",
         ]
+        if self._certificate is not None:
+            settings.append(f"HostCertificate {self._certificate}")
         config = self._folder / "sshd_config"
         config.write_text("\n".join(settings) + "\n")
         self._log = self._folder / "log"
@@ -78,6 +81,13 @@ class OpenSshServer:
         """Start anew with another host key, on the same port."""
         self.close()
         self.host_key = write_key(self._key)
+        self._start()
+
+    def use_certificate(self, key: Path) -> None:
+        """Start anew with the host key in a file and the certificate beside it, KEY-cert.pub."""
+        self.close()
+        self._key, self._certificate = key, key.with_name(f"{key.name}-cert.pub")
+        self.host_key = key.with_name(f"{key.name}.pub").read_text().strip()
         self._start()
 
     def close(self) -> None:

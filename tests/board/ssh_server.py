@@ -7,6 +7,7 @@ import os
 import signal
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import asyncssh
 
@@ -29,13 +30,15 @@ class AsyncSshServer:
         self.connections: set[asyncssh.SSHServerConnection] = set()
         home.mkdir(parents=True, exist_ok=True)
         self.port = 0
-        self._keys = [asyncssh.generate_private_key("ssh-ed25519")]
+        self._keys: list[Any] = [asyncssh.generate_private_key("ssh-ed25519")]
         self._thread = LoopThread("test-ssh-server")
         self._thread.run(self._listen())
 
     @property
     def host_key(self) -> str:
-        return self._keys[0].export_public_key().decode().strip()
+        key = self._keys[0][0] if isinstance(self._keys[0], tuple) else self._keys[0]
+        line: str = key.export_public_key().decode().strip()
+        return line
 
     def authorize(self, public_key: str) -> None:
         """Add a key to the board's ~/.ssh/authorized_keys."""
@@ -53,6 +56,12 @@ class AsyncSshServer:
         self._keys = [asyncssh.generate_private_key(kind) for kind in kinds]
         self._thread.run(self._relisten())
         return [key.export_public_key().decode().strip() for key in self._keys]
+
+    def use_certificate(self, key: Path) -> None:
+        """Show the host key in a file with the certificate beside it, KEY-cert.pub."""
+        certificate = key.with_name(f"{key.name}-cert.pub")
+        self._keys = [(asyncssh.read_private_key(key), asyncssh.read_certificate(certificate))]
+        self._thread.run(self._relisten())
 
     def cut(self) -> None:
         """Drop every connection from this end, without a word."""

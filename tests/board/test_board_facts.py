@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from edgebench.board.facts import BoardFacts, BoardProbe, BusyProcess, SensorReading
+from edgebench.board.facts import BoardFacts, BoardProbe, SensorReading
 from edgebench.board.lease_reply import LeaseReply
 from edgebench.board.preflight import power_rails_ms
 from edgebench.errors import AgentError
+from edgebench.facts import BusyProcess
 
 REPLY: dict[str, Any] = {
     "board": {
@@ -46,7 +47,7 @@ def test_a_probe_is_typed() -> None:
     assert (runtime.works, runtime.version, runtime.providers) == (True, "1.20.0", ("CPU",))
     assert runtime.libraries == {"numpy": "2"}
     assert found.running is None
-    assert found.busiest == (BusyProcess("chromium", 940),)
+    assert found.load.busiest == (BusyProcess("chromium", 940),)
     assert found.sensors == {"pmic": SensorReading(1000, {"power_uw/core": 1, "temperature_mc/pmic": None})}
     assert power_rails_ms(found.sensors) == {"core": 1000}
 

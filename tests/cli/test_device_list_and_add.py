@@ -156,3 +156,80 @@ def test_check_and_clean_refuse_what_they_cannot_do(shell: Shell, arguments: lis
     assert result.returncode == 2
     assert message in result.stderr
     assert len(result.stderr.splitlines()) == 1
+
+
+# --- where settings are found, and removing boards ----------------------------------------------------------------
+
+
+def test_the_settings_of_a_folder_above_count(shell: Shell) -> None:
+    assert shell.run("add", "pi4", "--host", "pi@10.0.0.4", "--host-key", KEY).returncode == 0
+    below = shell.folder / "experiments" / "today"
+    below.mkdir(parents=True)
+    inside = Shell(below, shell.home)
+    listed = json.loads(inside.run("list", "--json", "-").stdout)
+    assert [board["name"] for board in listed["devices"]] == ["local", "pi4"]
+    assert inside.run("add", "pi5", "--host", "pi@10.0.0.5", "--host-key", KEY).returncode == 0
+    assert set(shell.devices()) == {"pi4", "pi5"}  # the file that is there, not a second one
+
+
+def test_the_search_ends_at_the_root_of_a_repository(shell: Shell) -> None:
+    assert shell.run("add", "pi4", "--host", "pi@10.0.0.4", "--host-key", KEY).returncode == 0
+    repository = shell.folder / "another"
+    (repository / ".git").mkdir(parents=True)
+    listed = json.loads(Shell(repository, shell.home).run("list", "--json", "-").stdout)
+    assert [board["name"] for board in listed["devices"]] == ["local"]
+
+
+def test_an_unknown_board_says_where_was_looked(shell: Shell) -> None:
+    unknown = shell.run("check", "garage")
+    assert unknown.returncode == 2
+    assert f"looked for edgebench.toml in {shell.folder} and the folders above" in unknown.stderr
+    assert str(shell.home / ".config" / "edgebench") in unknown.stderr
+
+
+def test_a_byte_order_mark_in_the_settings_is_no_error(shell: Shell) -> None:
+    (shell.folder / "edgebench.toml").write_bytes(b'\xef\xbb\xbf[device.pi4]\nhost = "10.0.0.4"\n')
+    assert shell.run("add", "pi5", "--host", "10.0.0.5", "--host-key", KEY).returncode == 0
+    assert set(shell.devices()) == {"pi4", "pi5"}
+
+
+@pytest.mark.parametrize("name", ["all", "local"])
+def test_names_with_a_meaning_of_their_own_are_reserved(shell: Shell, name: str) -> None:
+    refused = shell.run("add", name, "--host", "10.0.0.4", "--host-key", KEY)
+    assert refused.returncode == 2
+    assert f"{name!r}" in refused.stderr
+    assert not (shell.folder / "edgebench.toml").exists()
+
+
+def test_a_board_is_removed_and_the_rest_of_the_file_stays(shell: Shell) -> None:
+    before = (
+        '# boards of the lab\n\n[device.pi4]  # the old one\nhost = "10.0.0.4"\n\n[device.pi5]\nhost = "10.0.0.5"\n'
+    )
+    (shell.folder / "edgebench.toml").write_text(before)
+    unconfirmed = shell.run("remove", "pi4")
+    assert unconfirmed.returncode == 2
+    assert "--yes" in unconfirmed.stderr
+    assert (shell.folder / "edgebench.toml").read_text() == before
+
+    removed = shell.run("remove", "pi4", "--yes")
+    assert removed.returncode == 0, removed.stderr
+    assert "files of edgebench on 10.0.0.4 stay" in removed.stdout
+    assert set(shell.devices()) == {"pi5"}
+    assert "# boards of the lab" in (shell.folder / "edgebench.toml").read_text()
+    assert shell.run("remove", "pi5", "--yes").returncode == 0
+    assert shell.run("list").returncode == 0
+
+
+@pytest.mark.parametrize(("name", "message"), [("local", "built in"), ("pi9", "looked for edgebench.toml")])
+def test_what_no_settings_name_can_not_be_removed(shell: Shell, name: str, message: str) -> None:
+    refused = shell.run("remove", name, "--yes")
+    assert refused.returncode == 2
+    assert message in refused.stderr
+
+
+def test_the_group_alone_prints_its_help_without_cut_sentences(shell: Shell) -> None:
+    shown = shell.run()
+    text = " ".join((shown.stdout + shown.stderr).split())
+    assert "edgebench: Usage" not in text
+    assert "..." not in text.replace("[ARGS]...", "")
+    assert "it needs no internet, root or pip." in text

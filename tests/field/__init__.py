@@ -1,0 +1,1 @@
+"""Inputs from public bug reports, by theme: each is a case of a kind."""

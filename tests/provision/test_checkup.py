@@ -33,6 +33,9 @@ RUNTIME: dict[str, Any] = {
 }
 
 
+QUIET = {"load": {"others_cpu_millicores": 10, "watched_ms": 500, "usable_cores": 4}, "busiest": []}
+
+
 def found_by(device: Device, **reply: Any) -> list[Finding]:
     """Return the findings about a board that answers so to `probe`."""
     return list(probe_findings(device, "onnxruntime", BoardProbe.from_reply(reply, ["onnxruntime"], name="board")))
@@ -43,7 +46,7 @@ def findings(
 ) -> dict[str, Finding]:
     """Return the findings about a healthy board on which these facts differ, by what they are about."""
     device = Device(name="board", profile=load_profile(profile), host="10.0.0.4", python=python)
-    found = found_by(device, board=HEALTHY | facts, runtimes={"onnxruntime": runtime or RUNTIME}, busiest=[])
+    found = found_by(device, board=HEALTHY | facts, runtimes={"onnxruntime": runtime or RUNTIME}, **QUIET)
     return {finding.what: finding for finding in found}
 
 
@@ -64,7 +67,48 @@ def test_what_keeps_the_board_busy_is_named() -> None:
     (load,) = [f for f in found_by(device, **reply, busiest=busy) if f.what == "other load"]
     assert (load.state, load.seen) == (State.WARN, "chromium [2J 0.94 cores")
     (load,) = [f for f in found_by(device, **reply, busiest=None) if f.what == "other load"]
-    assert load.fix == "edgebench device setup board --runtime onnxruntime"
+    assert (load.state, load.seen) == (State.WARN, "unknown: the board does not report it (/proc/stat)")
+
+
+def other_load(load: dict[str, Any], *busy: dict[str, Any]) -> Finding:
+    device = Device(name="board", profile=load_profile("pi4"), host="10.0.0.4")
+    reply = {"board": HEALTHY, "runtimes": {"onnxruntime": RUNTIME}, "busiest": list(busy)}
+    load = {"watched_ms": 500, "usable_cores": 4, **load}
+    (found,) = [each for each in found_by(device, **reply, load=load) if each.what == "other load"]
+    return found
+
+
+def test_processes_of_one_name_are_listed_once_with_their_numbers() -> None:
+    busy = [{"name": "python train.py", "pid": pid, "cpu_millicores": 510} for pid in (12, 13, 14, 15)]
+    found = other_load({"others_cpu_millicores": 2040}, *busy)
+    assert found.state is State.WARN
+    assert "use 2.04 cores: python train.py (PIDs 12, 13, 14, 15) 2.04 cores; runs would not be valid" in found.seen
+    assert "--wait-idle" in str(found.fix)
+
+
+@pytest.mark.parametrize(
+    ("load", "seen"),
+    [
+        ({"others_cpu_millicores": 3000, "own_pids": True}, "3.00 cores: no process that is visible there"),
+        ({"others_cpu_millicores": 5, "steal_cpu_millicores": 800}, "0.80 cores to other machines (steal)"),
+        ({"others_cpu_millicores": 130}, "0.13 cores"),  # little, and more than a run stands
+    ],
+)
+def test_what_would_make_runs_fail_is_never_no_load(load: dict[str, Any], seen: str) -> None:
+    found = other_load(load)
+    assert found.state is State.WARN
+    assert seen in found.seen
+
+
+def test_a_container_says_how_much_of_the_load_it_can_not_see() -> None:
+    busy = {"name": "sleeper", "pid": 7, "cpu_millicores": 100}
+    found = other_load({"others_cpu_millicores": 2100, "own_pids": True}, busy)
+    assert "sleeper (PID 7) 0.10 cores, 2.00 cores outside of the container" in found.seen
+
+
+def test_a_quiet_board_is_ok_though_something_runs() -> None:
+    found = other_load({"others_cpu_millicores": 60}, {"name": "sshd", "pid": 7, "cpu_millicores": 55})
+    assert (found.state, found.seen) == (State.OK, "little: sshd (PID 7) 0.06 cores")
 
 
 def test_a_board_that_tells_nothing_can_still_measure() -> None:
@@ -121,7 +165,7 @@ def test_the_systems_python_is_left_alone_where_a_runtime_is_missing() -> None:
 
 def test_another_run_stands_in_the_way() -> None:
     device = Device(name="board", profile=load_profile("pi4"), host="10.0.0.4")
-    reply = {"board": HEALTHY, "runtimes": {"onnxruntime": RUNTIME}, "running": "20261122T2200-001", "busiest": []}
+    reply = {"board": HEALTHY, "runtimes": {"onnxruntime": RUNTIME}, "running": "20261122T2200-001", **QUIET}
     (finding,) = [one for one in found_by(device, **reply) if one.state is not State.OK]
     assert (finding.what, finding.state) == ("other runs", State.FAIL)
     assert "20261122T2200-001 is measuring now" in finding.seen
@@ -173,7 +217,7 @@ def test_nonsense_from_a_board_is_no_crash(nonsense: Any) -> None:
 def sensors(profile: str, told: Any) -> dict[str, Finding]:
     """Return the findings about sensors, by the sensor's name."""
     device = Device(name="board", profile=load_profile(profile), host="10.0.0.4")
-    found = found_by(device, board=HEALTHY, runtimes={"onnxruntime": RUNTIME}, busiest=[], sensors=told)
+    found = found_by(device, board=HEALTHY, runtimes={"onnxruntime": RUNTIME}, **QUIET, sensors=told)
     return {one.what.removeprefix("sensor "): one for one in found if one.what.startswith("sensor")}
 
 

@@ -7,11 +7,14 @@ import json
 import os
 import pty
 import re
+import shutil
 import socket
 import subprocess
 import sys
+import threading
 import time
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,6 +67,22 @@ class Shell:
             shown = b""
             while chunk := _read(ours):
                 shown += chunk
+            os.close(ours)
+            return process.wait(timeout=200), shown.decode()
+
+    def answer_each(self, replies: Sequence[tuple[str, str]], *arguments: str) -> tuple[int, str]:
+        """Run `edgebench device ...` at a terminal; type each reply once its prompt is shown."""
+        ours, theirs = pty.openpty()
+        with subprocess.Popen(**self.command(*arguments), stdin=theirs, stdout=theirs, stderr=theirs) as process:
+            os.close(theirs)
+            shown, seen = b"", 0
+            waiting = list(replies)
+            while chunk := _read(ours):
+                shown += chunk
+                if waiting and waiting[0][0].encode() in shown[seen:]:
+                    seen = len(shown)
+                    time.sleep(0.2)  # a prompt for a password discards what was typed before
+                    os.write(ours, waiting.pop(0)[1].encode() + b"\n")
             os.close(ours)
             return process.wait(timeout=200), shown.decode()
 
@@ -180,6 +199,66 @@ def test_copy_id_with_a_wrong_password_writes_nothing(shell: Shell) -> None:
     assert refused.returncode == 1
     assert "refuses this password" in refused.stderr
     assert shell.devices() == {}
+
+
+def own_key(shell: Shell) -> str:
+    public = write_key(shell.home / ".ssh" / "id_ed25519")
+    (shell.home / ".ssh" / "id_ed25519.pub").write_text(public + " me@here\n", encoding="utf-8")
+    return public
+
+
+def test_a_mistyped_password_is_asked_for_again_and_the_host_key_is_not(shell: Shell) -> None:
+    shell.board.server.password = "raspberry"  # type: ignore[attr-defined]
+    own_key(shell)
+    replies = [("from now on?", "y"), ("Password of", "gues"), ("Password of", "guess"), ("Password of", "raspberry")]
+    code, shown = shell.answer_each(replies, "add", "pi4", "--host", shell.address, "--copy-id")
+    assert code == 0, shown
+    assert shown.count("from now on?") == 1
+    assert shown.count("refuses this password") == 2
+    assert shell.devices()["pi4"]["host_key"] == " ".join(shell.board.server.host_key.split()[:2])
+
+
+def test_three_wrong_passwords_end_it_with_the_option_that_saves_the_question(shell: Shell) -> None:
+    shell.board.server.password = "raspberry"  # type: ignore[attr-defined]
+    own_key(shell)
+    replies = [("from now on?", "y"), *[("Password of", "guess")] * 3]
+    code, shown = shell.answer_each(replies, "add", "pi4", "--host", shell.address, "--copy-id")
+    assert code == 1
+    assert shown.count("refuses this password") == 3
+    assert f"--host-key '{' '.join(shell.board.server.host_key.split()[:2])}'" in shown
+    assert shell.devices() == {}
+
+
+def test_a_board_that_an_authority_certifies_needs_no_question_and_no_pin(shell: Shell) -> None:
+    if shutil.which("ssh-keygen") is None:
+        pytest.skip("ssh-keygen is not installed")
+    authority, host = shell.home / "ca", shell.home / "host"
+    for key in (authority, host):
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
+    subprocess.run(["ssh-keygen", "-q", "-s", authority, "-I", "b", "-h", "-n", "127.0.0.1", f"{host}.pub"], check=True)
+    shell.board.server.use_certificate(host)
+    (shell.home / ".ssh").mkdir()
+    line = f"@cert-authority * {authority.with_suffix('.pub').read_text()}"
+    (shell.home / ".ssh" / "known_hosts").write_text(line, encoding="utf-8")
+    added = shell.run("add", "pi4", "--host", shell.address, "--identity-file", str(shell.board.identity_file))
+    assert added.returncode == 0, added.stderr
+    assert "as an authority of known_hosts certifies" in added.stderr
+    assert "host_key" not in shell.devices()["pi4"]
+
+
+def test_a_server_that_is_not_ssh_is_tried_with_the_user_that_was_given(shell: Shell) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def answer() -> None:
+            peer = listener.accept()[0]
+            peer.sendall(b"220 this is mail\r\n" * 200)
+            peer.close()
+
+        threading.Thread(target=answer, daemon=True).start()
+        port = listener.getsockname()[1]
+        refused = shell.run("add", "pi4", "--host", f"hpi@127.0.0.1:{port}")
+    assert refused.returncode == 1
+    assert f"try: ssh -p {port} hpi@127.0.0.1" in refused.stderr
 
 
 # --- check ------------------------------------------------------------------------------------------------------

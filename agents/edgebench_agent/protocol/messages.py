@@ -145,6 +145,15 @@ class Operators:
 
 
 @dataclass(frozen=True)
+class Busiest:
+    """The processes that used most of the board while the run was timed, as columns, without those of the run."""
+
+    pids: List[int] = checked(is_list(is_integer(1)))
+    names: List[str] = checked(is_list(is_text(256)))
+    cpu_millicores: List[int] = checked(is_list(is_integer()))
+
+
+@dataclass(frozen=True)
 class Log:
     """A note for a person, e.g. about a sensor that stopped answering."""
 
@@ -180,6 +189,7 @@ MESSAGE_TYPES: Dict[str, Type[Any]] = {
     "latencies": Latencies,
     "warmed_up": WarmedUp,
     "readings": Readings,
+    "busiest": Busiest,
     "outputs": Outputs,
     "operators": Operators,
     "log": Log,
@@ -234,6 +244,8 @@ def decode_message(line: bytes) -> Entry:
         raise ProtocolError("message 'latencies' has columns of different lengths")
     if isinstance(message, Operators) and len({len(column) for column in _columns(message)}) > 1:
         raise ProtocolError("message 'operators' has columns of different lengths")
+    if isinstance(message, Busiest) and not len(message.pids) == len(message.names) == len(message.cpu_millicores):
+        raise ProtocolError("message 'busiest' has columns of different lengths")
     return Entry(values["seq"], values["t_ns"], message)
 
 

@@ -20,6 +20,7 @@ from .messages import (
     MAX_BLOCK as MAX_BLOCK,
     MAX_TEXT as MAX_TEXT,
     MESSAGE_TYPES as MESSAGE_TYPES,
+    Busiest as Busiest,
     Done as Done,
     Entry as Entry,
     Failed as Failed,

@@ -16,15 +16,17 @@ from types import FrameType
 from typing import Dict, List, Optional
 
 from ..board.facts import board_facts, memory_available, oom_kills
+from ..board.processes import Used, busiest, processor_times
 from ..board.sensors.reading import SensorSet
 from ..home import Home, board_root, own_command, own_sha256
 from ..lease.board_lease import BoardLease
 from ..lease.run_lease import RunLease
 from ..protocol.checks import decode_object
 from ..protocol.failure import Failure
-from ..protocol.messages import Failed, Hello, Log, Message, Readings
+from ..protocol.messages import Busiest, Failed, Hello, Log, Message, Readings
 from ..protocol.run_spec import RunSpec
 from ..protocol.wire import PROTOCOL_VERSION, one_line
+from ..runtimes.registry import install_command
 from ..storage.cleaning import release_blobs
 from ..storage.journal_place import find_place
 from . import page_cache
@@ -117,6 +119,8 @@ class _Supervision:
         self._last_message: Optional[bytes] = None  # of the worker
         self._phase = "starting"
         self._has_said_hello = False  # hello comes first
+        self._used_before: Optional[Dict[int, Used]] = None  # by each process, when timing began
+        self._timed_from = 0.0
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._note_signal)
 
@@ -181,7 +185,21 @@ class _Supervision:
             cached = self._page_cache() if self._phase == "loading" else {}
             if self._sensors is not None:
                 self._write_readings({**self._sensors.read_border(), **cached})
+                self._note_processes()
             self._worker.go_ahead()
+
+    def _note_processes(self) -> None:
+        """Read what each process used where timing begins, and write who used most where it ends."""
+        if self._phase == "measuring":
+            self._used_before = processor_times(board_root())
+            self._timed_from = time.monotonic()
+        elif self._phase == "finishing" and self._used_before is not None:
+            seconds, ours = time.monotonic() - self._timed_from, (os.getpid(), self._worker.process.pid)
+            found = busiest(board_root(), self._used_before, seconds, without=ours, least_millicores=10)
+            self._used_before = None
+            if found:
+                columns = [list(column) for column in zip(*found)]
+                self._write(Busiest(pids=columns[0], names=columns[1], cpu_millicores=columns[2]))
 
     def _page_cache(self) -> Dict[str, Optional[int]]:
         """Return how much of the model is in the page cache before it is loaded; a cold start drops it first."""
@@ -285,11 +303,13 @@ class _Supervision:
             kind, message = "out_of_memory", f"the kernel killed the measuring process for memory {where}"
             message += f"; {memory_available()} bytes are free without it"
         elif -status in (signal.SIGILL, signal.SIGSEGV, signal.SIGBUS) and self._phase == "starting":
-            kind, message = (
-                "runtime_broken",
-                f"importing {self._spec.runtime} died of {name}: another processor's build?",
-            )
+            kind, message = "runtime_broken", f"importing {self._spec.runtime} died of {name}: {self._another_build()}"
+        elif -status == signal.SIGILL:
+            kind, message = "runtime_broken", f"{self._spec.runtime} died of {name} {where}: {self._another_build()}"
         return Failed(kind, message, self._log_tail())
+
+    def _another_build(self) -> str:
+        return f"it is built for another processor; try: {install_command(self._spec.runtime)}"
 
     def _log_tail(self) -> str:
         return self._folder.log.read_bytes()[-_LOG_TAIL_BYTES:].decode("utf-8", "replace")

@@ -1,6 +1,8 @@
 """ONNX Runtime, with the options that a user's own loop would set."""
 
+import base64
 import json
+import re
 from collections import Counter
 from functools import partial
 from pathlib import Path
@@ -13,6 +15,16 @@ from .interface import Description, Model, Operator, Profiler, Tensor
 _CPU = "CPUExecutionProvider"
 #: Names in the profiler's trace: an inference, and the work of a node in it.
 _RUN, _KERNEL = "model_run", "_kernel_time"
+_NO_MEMORY = re.compile(r"bad_alloc|Failed to allocate memory")
+#: Of Jetsons (NvMap) and of CUDA, cuDNN, cuBLAS and TensorRT.
+_NO_GPU_MEMORY = re.compile(
+    r"NvMap(MemAlloc|MemHandleAlloc|.*error)|CUDA.*out of memory|out of memory.*CUDA|cudaErrorMemoryAllocation"
+    r"|CUBLAS_STATUS_ALLOC_FAILED|CUDNN_STATUS_ALLOC_FAILED|CUDA (error|failure) 2\b|OutOfMemory|out of memory",
+    re.IGNORECASE,
+)
+
+#: A model that multiplies a matrix of 4 x 4 floats by itself: IR 4, opset 9.
+_SMALLEST = b"CAQSADpAChEKAXgKAXgSAXkiBk1hdE11bBIBZ1oTCgF4Eg4KDAgBEggKAggECgIIBGITCgF5Eg4KDAgBEggKAggECgIIBEIECgAQCQ=="
 _RECORD_NODES = "session.record_ep_graph_assignment_info"
 
 
@@ -22,6 +34,22 @@ def describe() -> Description:
     import onnxruntime
 
     return Description(str(onnxruntime.__version__), {"numpy": np.__version__}, onnxruntime.get_available_providers())
+
+
+def start_session() -> None:
+    """Run the smallest model once: a build for another processor may import and die here of an illegal instruction.
+
+    Raises:
+        Failure: runtime_broken: it can't run the model.
+    """
+    import numpy
+    import onnxruntime
+
+    try:
+        session = onnxruntime.InferenceSession(base64.b64decode(_SMALLEST), _options(1), providers=[_CPU])
+        session.run(None, {"x": numpy.ones((4, 4), numpy.float32)})
+    except Exception as error:
+        raise Failure("runtime_broken", f"ONNX Runtime can't run a model: {one_line(str(error))}") from error
 
 
 def load(path: str, *, threads: int, providers: Sequence[str]) -> Model:
@@ -124,8 +152,14 @@ def _explain(error: Exception) -> Optional[Failure]:
 
 def _failure(kind: str, what: str, error: Exception) -> Failure:
     message = one_line(str(error))
-    if isinstance(error, MemoryError) or "bad_alloc" in message or "Failed to allocate memory" in message:
+    if isinstance(error, MemoryError) or _NO_MEMORY.search(message):
         return Failure("out_of_memory", f"there is not enough memory: {message}")
+    if _NO_GPU_MEMORY.search(message):
+        return Failure(
+            "out_of_memory",
+            f"the GPU got no memory, which it may share with the processor; try: free memory on the board, a smaller "
+            f"model or batch, or reboot it, because an earlier process may still hold some: {message}",
+        )
     return Failure(kind, f"{what}: {message}")
 
 

@@ -2,21 +2,28 @@
 
 import signal
 import subprocess
+import sys
 from typing import Any, Dict, Optional
 
 from ..home import own_command
 from ..protocol.checks import ProtocolError, decode_object
 from ..protocol.failure import Failure
 from ..protocol.wire import one_line
-from .registry import RUNTIMES, describe, install_command
+from .registry import RUNTIMES, describe, install_command, open_runtime
 
 _IMPORT_TIMEOUT_S = 120
+_IMPORTED = "edgebench: imported\n"  # how far a process came that died
 
 
 def try_runtime(name: str) -> Dict[str, Any]:
     """Import a runtime in this process and return what it is: the agent's command `try`."""
     try:
         found = describe(name)
+        sys.stderr.write(_IMPORTED)
+        sys.stderr.flush()
+        start = getattr(open_runtime(name), "start_session", None)
+        if start is not None:
+            start()
     except Failure as failure:
         return {**_not_usable(str(failure)), "kind": failure.kind}
     return {**_not_usable(None), "ok": True, **found._asdict()}
@@ -41,9 +48,8 @@ def probe_runtime(name: str) -> Dict[str, Any]:
         return _not_usable(f"importing {name} took longer than {_IMPORT_TIMEOUT_S} s; {fix}")
     if done.returncode < 0:
         died = signal.Signals(-done.returncode).name
-        return _not_usable(
-            f"importing {name} died of signal {died}: it is built for another processor or system; {fix}"
-        )
+        what = "starting a session of" if _IMPORTED.encode() in done.stderr else "importing"
+        return _not_usable(f"{what} {name} died of signal {died}: it is built for another processor or system; {fix}")
     try:
         return {**_not_usable("no answer"), **decode_object(done.stdout)}
     except ProtocolError:

@@ -149,7 +149,7 @@ class Transport(Protocol):
 
 def _feed(stream: Stream, data: bytes) -> None:
     # The reading side meets the same errors, and reports them.
-    with suppress(ConnectionLost, BrokenPipeError):
+    with suppress(ConnectionLost, BoardError, BrokenPipeError):
         if data:
             stream.write(data)
         stream.end_input()

@@ -56,6 +56,7 @@ class KnownKeys:
 
     accepted: list[HostKey] = field(default_factory=list)
     revoked: list[HostKey] = field(default_factory=list)
+    authorities: list[HostKey] = field(default_factory=list)  # whose certificates for the host are accepted
 
 
 def lookup_name(host: str, port: int) -> str:
@@ -76,16 +77,22 @@ def known_keys(name: str, paths: Iterable[Path]) -> KnownKeys:
     return known
 
 
+def listed_keys(text: str) -> list[HostKey]:
+    """Return the keys of a text with one public key a line, as RevokedHostKeys has them."""
+    return [key for line in text.splitlines() if (key := HostKey.parse(line)) is not None]
+
+
 def _add_line(known: KnownKeys, name: str, line: str) -> None:
     marker = ""
     if line.startswith("@"):
-        marker, _, line = line.partition(" ")
-    names, _, rest = line.strip().partition(" ")
-    if names.startswith("#") or marker not in ("", "@revoked") or not _matches(names, name):
+        marker, _, line = line.replace("\t", " ").partition(" ")
+    lists = {"": known.accepted, "@revoked": known.revoked, "@cert-authority": known.authorities}
+    names, _, rest = line.strip().replace("\t", " ").partition(" ")
+    if names.startswith("#") or marker not in lists or not _matches(names, name):
         return
     key = HostKey.parse(rest)
     if key is not None:
-        (known.revoked if marker else known.accepted).append(key)
+        lists[marker].append(key)
 
 
 def _matches(patterns: str, name: str) -> bool:

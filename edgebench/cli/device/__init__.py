@@ -1,15 +1,16 @@
-"""edgebench device: list, add, set up, check, release and clean boards."""
+"""edgebench device: list, add, set up, check, release, clean and remove boards."""
 
 from __future__ import annotations
 
 import cloup
 
-from edgebench.cli.device import add, check, clean, listing, release, setup
+from edgebench.cli.device import add, check, clean, listing, release, remove, setup
+from edgebench.cli.groups import Group
 
 
-@cloup.group("device")
+@cloup.group("device", cls=Group)
 def command() -> None:
-    """List, add, set up, check, release and clean boards.
+    """List, add, set up, check, release, clean and remove boards.
 
     \b
     Example:
@@ -17,5 +18,5 @@ def command() -> None:
     """
 
 
-for each in (listing, add, setup, check, release, clean):
+for each in (listing, add, setup, check, release, clean, remove):
     command.add_command(each.command)

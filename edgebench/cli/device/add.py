@@ -14,12 +14,13 @@ import cloup
 from cloup import option, option_group
 
 from edgebench.cli.options import verbosity_options
-from edgebench.errors import ConfigError, HostKeyError, UsageError
+from edgebench.errors import AuthenticationError, ConfigError, HostKeyError, PasswordRefused, UsageError
 
 if TYPE_CHECKING:
-    from edgebench.board.transport import HostKey
     from edgebench.device import Device
 
+#: As `ssh` does.
+PASSWORD_ATTEMPTS = 3
 DEFAULT_PUBLIC_KEY = "~/.ssh/id_ed25519.pub"
 
 
@@ -124,22 +125,27 @@ def _normal_key(text: str) -> str:
     raise ConfigError(f"--host-key must look like 'ssh-ed25519 AAAA...', got {text[:60]!r}")
 
 
-def _confirmed_key(device: Device) -> str:
-    """Return the board's host key after checking it against known_hosts or by confirmation at the terminal."""
-    from edgebench.board.transport import HostKey
-    from edgebench.board.transport.ssh import fetch_host_key
+def _confirmed_key(device: Device) -> str | None:
+    """Return the board's host key to pin, after checking it against known_hosts or by confirmation at the terminal.
+
+    None: an authority of known_hosts certifies it, and will certify the board's next key as well.
+    """
+    from edgebench.board.transport.ssh import show_host_key
 
     assert device.host is not None  # noqa: S101 - a board of edgebench.toml has one
-    text, fingerprint = fetch_host_key(device.host, device.port)
-    shown = f"{device.name}: {device.address} shows the host key {text.split()[0]} {fingerprint}"
-    known = _known_keys(device)
-    if HostKey.parse(text) in known:
-        click.echo(f"{shown}, as known_hosts says", err=True)
-        return text
-    if any(text.split()[0] == key.kind for key in known):
+    found = show_host_key(device.host, device.user, device.port)
+    text = str(found.key)
+    shown = f"{device.name}: {device.address} shows the host key {found.key.kind} {found.key.fingerprint}"
+    if found.distrust is None:
+        by = "an authority of known_hosts certifies" if found.is_certified else "known_hosts says"
+        click.echo(f"{shown}, as {by}", err=True)
+        return None if found.is_certified else text
+    if found.is_changed:
         raise HostKeyError(
             f"{shown}, but known_hosts has another; if the board was set up anew, remove the old one with ssh-keygen -R"
         )
+    if found.is_revoked:
+        raise HostKeyError(found.distrust)
     compare = "compare it with what the board says: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub"
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise HostKeyError(f"{shown}, which nobody has confirmed; {compare}; then pass --host-key '{text}'")
@@ -147,14 +153,6 @@ def _confirmed_key(device: Device) -> str:
     if not click.confirm("Is it the same, and should only this key be accepted from now on?", err=True):
         raise HostKeyError(f"{device.name}: the host key was not confirmed; nothing was written")
     return text
-
-
-def _known_keys(device: Device) -> list[HostKey]:
-    """Return the keys that the user's and the system's known_hosts list for a board."""
-    from edgebench.board.transport import SSH_PORT, known_keys, lookup_name
-
-    paths = [Path.home() / ".ssh" / "known_hosts", Path("/etc/ssh/ssh_known_hosts")]
-    return known_keys(lookup_name(device.host or "", device.port or SSH_PORT), paths).accepted
 
 
 def _public_key(path_option: str | None, identity_file: str | None) -> str:
@@ -179,14 +177,26 @@ def _public_key(path_option: str | None, identity_file: str | None) -> str:
 
 
 def _install_key(device: Device, public_key: str, *, from_stdin: bool) -> None:
-    """Prompt for the password once and install the public key on the board."""
+    """Prompt for the password and install the public key on the board; a mistyped password is asked for again."""
     from edgebench.board.transport.ssh import install_public_key
 
-    if from_stdin:
-        password = sys.stdin.readline().rstrip("\r\n")
-    elif sys.stdin.isatty():
-        password = click.prompt(f"Password of {device.address}", hide_input=True, err=True)
-    else:
+    if not from_stdin and not sys.stdin.isatty():
         raise UsageError("--copy-id asks for a password, and there is no terminal; try: --password-stdin")
-    new = install_public_key(device, public_key, password)
-    click.echo(f"{device.name}: the key {'is installed' if new else 'was there already'}", err=True)
+    for left in reversed(range(1 if from_stdin else PASSWORD_ATTEMPTS)):
+        if from_stdin:
+            password = sys.stdin.readline().rstrip("\r\n")
+        else:
+            password = click.prompt(f"Password of {device.address}", hide_input=True, err=True)
+        try:
+            new = install_public_key(device, public_key, password)
+        except PasswordRefused as error:
+            if left:
+                click.echo(f"{error}", err=True)
+                continue
+            if device.host_key is None:
+                raise
+            raise AuthenticationError(
+                str(error), hint=f"next time without the question about its key: --host-key '{device.host_key}'"
+            ) from error
+        click.echo(f"{device.name}: the key {'is installed' if new else 'was there already'}", err=True)
+        return

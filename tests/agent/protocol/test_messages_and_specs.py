@@ -16,6 +16,7 @@ from edgebench_agent.protocol import (
     MAX_INT,
     MAX_LINE_BYTES,
     MESSAGE_TYPES,
+    Busiest,
     Done,
     Failed,
     Hello,
@@ -56,8 +57,13 @@ latencies = st.builds(
     columns.filter(bool),
 )
 readings = st.builds(Readings, st.dictionaries(names, st.none() | st.integers(-MAX_INT, MAX_INT)))
+busiest = st.builds(
+    lambda rows: Busiest(*(list(column) for column in zip(*rows, strict=True))),
+    st.lists(st.tuples(st.integers(1, 1 << 22), names, naturals), min_size=1),
+)
 messages = st.one_of(
     hellos,
+    busiest,
     latencies,
     readings,
     st.builds(Done, naturals, naturals),

@@ -10,14 +10,16 @@ from ..kernel_files import read_text
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
-def find(root: Path, pid: int) -> Optional[Callable[[], Dict[str, Optional[int]]]]:
+def find(root: Path, pid: Optional[int]) -> Optional[Callable[[], Dict[str, Optional[int]]]]:
     """Return the reader of the mean load since the last reading: of other programs, and of the agent's own process.
+
+    `pid`: the worker's; None: there is none.
 
     Of other programs: all work but that of the worker and of the agent. The kernel counts all work in ticks and that of
     a process by the clock, so the difference of a short time may be negative; that is taken off the next readings, or
     the mean of many would be too high.
     """
-    stat, own = root / "proc/stat", root / "proc" / str(pid) / "stat"
+    stat, own = root / "proc/stat", None if pid is None else root / "proc" / str(pid) / "stat"
     if _busy_seconds(stat) is None:
         return None
     before = _Times(stat, own)
@@ -48,10 +50,10 @@ def find(root: Path, pid: int) -> Optional[Callable[[], Dict[str, Optional[int]]
 class _Times:
     """Processor time used so far, in seconds: by all processes, by the worker, by this process."""
 
-    def __init__(self, stat: Path, own: Path) -> None:
+    def __init__(self, stat: Path, own: Optional[Path]) -> None:
         self.at_ns = time.monotonic_ns()
         self.all = _busy_seconds(stat)
-        self.measured = process_seconds(own)
+        self.measured = 0.0 if own is None else process_seconds(own)
         self.agent = _agent_seconds()
 
 

@@ -4,6 +4,6 @@ A Device goes in; a Transport, the host key of a board or an installed public ke
 """
 
 from edgebench.board.transport.ssh.connection import SshTransport
-from edgebench.board.transport.ssh.enrolment import fetch_host_key, install_public_key
+from edgebench.board.transport.ssh.enrolment import ShownKey, fetch_host_key, install_public_key, show_host_key
 
-__all__ = ["SshTransport", "fetch_host_key", "install_public_key"]
+__all__ = ["ShownKey", "SshTransport", "fetch_host_key", "install_public_key", "show_host_key"]

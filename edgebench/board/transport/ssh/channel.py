@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -12,16 +14,21 @@ import paramiko  # type: ignore[import-untyped]
 
 from edgebench.board.transport.base import CHUNK_BYTES, StderrTail, Stream
 from edgebench.board.transport.ssh import limits
-from edgebench.errors import ConnectionLost
+from edgebench.board.transport.ssh.login_output import LoginOutput
+from edgebench.errors import BoardError, ConnectionLost
 
 #: What paramiko raises where a connection is gone.
 BROKEN = (paramiko.SSHException, EOFError, OSError)
 
 
 class SshStream(Stream):
-    """A command on an exec channel."""
+    """A command on an exec channel.
 
-    def __init__(self, channel: Any, *, name: str) -> None:
+    `marker`: a line that the login shell prints right before the command. What comes before it is of the shell's own
+    files (an `echo` in ~/.bashrc) and is dropped, and no input is sent before it, which such a file would read.
+    """
+
+    def __init__(self, channel: Any, *, name: str, marker: bytes) -> None:
         self._channel = channel
         self._name = name
         channel.settimeout(limits.WRITE_STALL_S)
@@ -29,8 +36,50 @@ class SshStream(Stream):
         channel.in_buffer.set_event(self._readable)
         self._tail = StderrTail(self._read_stderr, name=name)
         self.closed = False
+        self._login = LoginOutput(marker)
+        self._starting = threading.Lock()
+        self._began_s = time.monotonic()
 
     def read(self, limit: int, *, timeout_s: float) -> bytes:
+        deadline_s = time.monotonic() + max(0.0, timeout_s)
+        if not self._login.is_over:
+            self._await_command(deadline_s)
+        if self._login.rest:
+            return self._login.take(limit)
+        return self._receive(limit, timeout_s=deadline_s - time.monotonic())
+
+    def _await_command(self, deadline_s: float) -> None:
+        """Read what the login shell prints before the command.
+
+        Raises:
+            TimeoutError: it did not end by then; it can be awaited again.
+            BoardError: the shell waits for input, prints without end, or ended without running the command.
+        """
+        limit_s = self._began_s + limits.LOGIN_SHELL_S
+        if not self._starting.acquire(timeout=max(0.0, min(deadline_s, limit_s) - time.monotonic())):
+            raise self._not_begun(limit_s)
+        try:
+            while not self._login.is_over and not self.closed:
+                try:
+                    data = self._receive(CHUNK_BYTES, timeout_s=min(deadline_s, limit_s) - time.monotonic())
+                except TimeoutError:
+                    raise self._not_begun(limit_s) from None
+                if not data:
+                    self._tail.join(limits.ANSWER_S)
+                    said = self._tail.bytes()
+                    raise BoardError(f"{self._name}: {self._login.why_no_command(ended=True, stderr=said)}")
+                if not self._login.add(data):
+                    raise BoardError(f"{self._name}: {self._login.why_no_command(ended=False)}")
+        finally:
+            self._starting.release()
+
+    def _not_begun(self, limit_s: float) -> Exception:
+        """Return the error for a command that has not begun: it may still, up to `limit_s`."""
+        if time.monotonic() < limit_s:
+            return TimeoutError("the command has not begun")
+        return BoardError(f"{self._name}: {self._login.why_no_command(ended=False)}")
+
+    def _receive(self, limit: int, *, timeout_s: float) -> bytes:
         if not self._readable.wait(max(0.0, timeout_s)):
             raise TimeoutError(f"no output for {timeout_s:g} s")
         try:
@@ -57,6 +106,7 @@ class SshStream(Stream):
             return data
 
     def write(self, data: bytes | memoryview) -> None:
+        self._await_command(math.inf)
         with memoryview(data) as view:
             sent = 0
             while sent < len(view):
@@ -77,6 +127,7 @@ class SshStream(Stream):
         return count
 
     def end_input(self) -> None:
+        self._await_command(math.inf)
         self._request(self._channel.shutdown_write)
 
     def wait(self, *, timeout_s: float) -> int | None:

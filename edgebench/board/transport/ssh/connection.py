@@ -1,18 +1,18 @@
 """Commands on a board through one SSH connection.
 
-Fabric finds the route (host, user, port, jump hosts) and opens the connections; commands run on exec channels of the
-connection, never through Fabric's `run`, which reconnects without saying so.
+The configuration of OpenSSH says the route (host, user, port, jump hosts) and Fabric opens the connections. Commands
+run on exec channels of the connection, never through Fabric's `run`, which reconnects without saying so.
 """
 
 from __future__ import annotations
 
+import secrets
 import shlex
 import threading
 from collections.abc import Sequence
 from typing import Any
 
 import paramiko  # type: ignore[import-untyped]
-from fabric import Connection
 
 from edgebench.board.transport.base import Stream, Transport
 from edgebench.board.transport.known_hosts import HostKey
@@ -20,7 +20,7 @@ from edgebench.board.transport.ssh import limits
 from edgebench.board.transport.ssh.channel import BROKEN, SshStream
 from edgebench.board.transport.ssh.hop import close_hop, open_hop
 from edgebench.board.transport.ssh.login import Login
-from edgebench.board.transport.ssh.route import find_route
+from edgebench.board.transport.ssh.route import Hop, find_route
 from edgebench.device import Device
 from edgebench.errors import BoardError, ConfigError, ConnectionLost
 
@@ -48,31 +48,32 @@ class SshTransport(Transport):
         self._device = device
         self._host = device.host
         self._password = password
-        self._hops: list[Connection] = []
+        self._hops: list[Hop] = []
         self._streams: list[SshStream] = []
 
     def connect(self) -> None:
-        if self._hops and self._hops[-1].is_connected:
+        if self._hops and self._hops[-1].connection.is_connected:
             return
         self.close()
         self._hops = find_route(self._host, self._device.user, self._device.port)
         try:
             for hop in self._hops:
-                open_hop(hop, Login.of(self._device, hop, password=self._password, last=hop is self._hops[-1]))
+                open_hop(hop, Login.of(self._device, hop.settings, password=self._password, last=hop is self._hops[-1]))
         except BaseException:
             self.close()
             raise
 
     def start(self, argv: Sequence[str]) -> Stream:
-        command = "exec " + shlex.join(argv)
+        marker = f"edgebench-{secrets.token_hex(8)}"
+        command = f"echo {marker}; exec {shlex.join(argv)}"
         if "\0" in command:
             raise ValueError("an argument can't hold a NUL")
-        stream = SshStream(self._exec(command), name=self.name)
+        stream = SshStream(self._exec(command), name=self.name, marker=f"{marker}\n".encode())
         self._streams = [other for other in self._streams if not other.closed] + [stream]
         return stream
 
     def _exec(self, command: str) -> Any:
-        session = self._hops[-1].transport if self._hops else None
+        session = self._hops[-1].connection.transport if self._hops else None
         if session is None or not session.is_active():
             raise ConnectionLost(f"{self.name}: there is no connection to the board")
         try:

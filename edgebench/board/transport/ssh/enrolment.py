@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from edgebench.board.transport.known_hosts import HostKey
 from edgebench.board.transport.ssh import limits
 from edgebench.board.transport.ssh.connection import SshTransport
 from edgebench.board.transport.ssh.hop import close_hop, open_hop
 from edgebench.board.transport.ssh.host_keys import HostKeyShown
 from edgebench.board.transport.ssh.login import Login
-from edgebench.board.transport.ssh.route import find_route, ssh_command
+from edgebench.board.transport.ssh.route import find_route
 from edgebench.device import Device
 from edgebench.errors import BoardError, ConfigError
+
+
+@dataclass(frozen=True)
+class ShownKey:
+    """The host key that a server shows; `distrust`: why nothing here vouches for it (None: known_hosts does)."""
+
+    key: HostKey
+    distrust: str | None
+    is_changed: bool = False  # known_hosts has another one
+    is_revoked: bool = False
+    is_certified: bool = False  # an authority of known_hosts vouches for it
 
 
 def fetch_host_key(host: str, port: int | None = None) -> tuple[str, str]:
@@ -21,13 +34,31 @@ def fetch_host_key(host: str, port: int | None = None) -> tuple[str, str]:
     Raises:
         ConnectionFailed: the server can't be reached.
     """
-    hops = find_route(host, None, port)
+    key = show_host_key(host, None, port).key
+    return str(key), key.fingerprint
+
+
+def show_host_key(host: str, user: str | None, port: int | None) -> ShownKey:
+    """Return the host key of a server and whether known_hosts vouches for it, without logging in.
+
+    `user`: for messages, which name the `ssh` command to try.
+
+    Raises:
+        ConnectionFailed: the server can't be reached.
+    """
+    hops = find_route(host, user, port)
     try:
         for hop in hops:
             last = hop is hops[-1]
-            open_hop(hop, Login(host if last else f"{host}: jump host", command=ssh_command(hop)), verify=not last)
+            open_hop(hop, Login(host if last else f"{host}: jump host", hop.settings), verify=not last)
     except HostKeyShown as shown:
-        return str(shown.key), shown.key.fingerprint
+        return ShownKey(
+            shown.key,
+            str(shown.distrust) if shown.distrust else None,
+            is_changed=shown.is_changed,
+            is_revoked=shown.is_revoked,
+            is_certified=shown.is_certified,
+        )
     finally:
         for hop in reversed(hops):
             close_hop(hop)

@@ -2,50 +2,65 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from typing import Any
 
 import paramiko  # type: ignore[import-untyped]
-from fabric import Connection
 
 from edgebench.board.transport.ssh import limits
 from edgebench.board.transport.ssh.host_keys import HostKeyCheck, ShowHostKey
 from edgebench.board.transport.ssh.login import Login
-from edgebench.board.transport.ssh.route import ssh_command
+from edgebench.board.transport.ssh.route import Hop
 from edgebench.board.transport.ssh.session import Session
+from edgebench.board.transport.ssh.settings import HostSettings
 from edgebench.errors import ConnectionFailed, DeviceError
 
 
-def open_hop(hop: Connection, login: Login, *, verify: bool = True) -> None:
+def open_hop(hop: Hop, login: Login, *, verify: bool = True) -> None:
     """Open one connection of a route; not `verify`: only as far as to raise HostKeyShown.
 
     Raises:
         ConnectionFailed, HostKeyError, AuthenticationError.
     """
-    host_keys = HostKeyCheck.of(hop, login)
-    hop.client.set_missing_host_key_policy(host_keys if verify else ShowHostKey())
-    hop.config.authentication.strategy_class = login.strategy
+    host_keys = HostKeyCheck.of(hop.settings, login)
+    connection = hop.connection
+    connection.client.set_missing_host_key_policy(host_keys if verify else ShowHostKey(host_keys))
+    connection.config.authentication.strategy_class = login.strategy
     with _translated_errors(hop, login):
-        hop.connect_kwargs = {
+        connection.connect_kwargs = {
             "timeout": limits.CONNECT_S,
             "banner_timeout": limits.CONNECT_S,
             "auth_timeout": limits.ANSWER_S,
             "channel_timeout": limits.ANSWER_S,
-            "transport_factory": partial(Session, key_kinds=host_keys.kinds()),
+            "transport_factory": partial(
+                Session, key_kinds=host_keys.kinds(), certificates_first=bool(host_keys.authorities)
+            ),
         }
-        if not hop.gateway:
-            hop.connect_kwargs["sock"] = _tcp_socket(hop.host, hop.port)
-        hop.connect_timeout = None
-        hop.open()
-        hop.transport.set_keepalive(limits.KEEPALIVE_S)
+        if not connection.gateway:
+            connection.connect_kwargs["sock"] = _socket(hop.settings)
+        connection.connect_timeout = None
+        connection.open()
+        connection.transport.set_keepalive(limits.KEEPALIVE_S)
 
 
-def close_hop(hop: Connection) -> None:
+def _socket(settings: HostSettings) -> Any:
+    if settings.proxy_command is None:
+        return _tcp_socket(settings.hostname, settings.port)
+    # As OpenSSH: by the user's shell, which is replaced by the command.
+    shell = os.environ.get("SHELL") or "/bin/sh"
+    return paramiko.ProxyCommand(shlex.join([shell, "-c", f"exec {settings.proxy_command}"]))
+
+
+def close_hop(hop: Hop) -> None:
     """Close one connection of a route, and end its threads."""
-    session = hop.client.get_transport()
-    hop.client.close()
+    client = hop.connection.client
+    session = client.get_transport()
+    client.close()
     if session is not None:
         session.packetizer.complete_handshake()  # ends the timer of a handshake that failed
         session.close()
@@ -55,15 +70,16 @@ def close_hop(hop: Connection) -> None:
 
 
 @contextmanager
-def _translated_errors(hop: Connection, login: Login) -> Iterator[None]:
-    where = f"{login.device}: can't reach {hop.host}:{hop.port}"
+def _translated_errors(hop: Hop, login: Login) -> Iterator[None]:
+    where = f"{login.device}: can't reach {hop.settings.hostname}:{hop.settings.port}"
     try:
         yield
     except DeviceError:
         raise
     except socket.gaierror as error:
         raise ConnectionFailed(
-            f"{login.device}: no such host: {hop.host!r} ({error.strerror}); check the name, or give the IP address"
+            f"{login.device}: no such host: {hop.settings.hostname!r} ({error.strerror}); "
+            f"check the name, or give the IP address"
         ) from error
     except TimeoutError as error:
         raise ConnectionFailed(
@@ -77,7 +93,7 @@ def _translated_errors(hop: Connection, login: Login) -> Iterator[None]:
         raise ConnectionFailed(f"{where}: {error.strerror or error}; check the network and the address") from error
     except (paramiko.SSHException, EOFError) as error:
         reason = str(error) or "the connection was closed"
-        raise ConnectionFailed(f"{where}: {reason}; try: {ssh_command(hop)}") from error
+        raise ConnectionFailed(f"{where}: {reason}; try: {login.command}") from error
 
 
 def _tcp_socket(host: str, port: int) -> socket.socket:

@@ -2,65 +2,66 @@
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from dataclasses import dataclass
 
-import paramiko  # type: ignore[import-untyped]
 from fabric import Config, Connection
+from paramiko import SSHConfig  # type: ignore[import-untyped]
 
-from edgebench.board.transport.known_hosts import SSH_PORT
-from edgebench.board.transport.ssh.config import ssh_config_text
+from edgebench.board.transport.ssh.config import read_config
+from edgebench.board.transport.ssh.openssh import ask_openssh
+from edgebench.board.transport.ssh.settings import HostSettings
+from edgebench.device import parse_address
 from edgebench.errors import ConfigError
 
 
-def find_route(host: str, user: str | None, port: int | None) -> list[Connection]:
+@dataclass(frozen=True)
+class Hop:
+    """One connection of a route, and what the configuration says of its host."""
+
+    settings: HostSettings
+    connection: Connection
+
+
+def find_route(host: str, user: str | None, port: int | None) -> list[Hop]:
     """Return the connections to open, one after another, each through the one before; the last is the board's.
 
     Raises:
         ConfigError: not a host's name, or ~/.ssh/config can't be read.
     """
-    try:
-        if any(character.isspace() or character in "*?!," for character in host):
-            raise ValueError("not a host's name")
-        # In the first rule, so that %p in a ProxyCommand is the device's port.
-        first = f"Host {host}\n  Port {port}\n" if port is not None else ""
-        rules = paramiko.SSHConfig.from_text(first + ssh_config_text())
-        return _chain(rules, host, user, port, frozenset())
-    except (paramiko.ConfigParseError, ValueError) as error:
-        raise ConfigError(f"can't find a route to {host!r} with ~/.ssh/config: {error}") from error
+    if any(character.isspace() or character in "*?!," for character in host):
+        raise ConfigError(f"can't find a route to {host!r}: not a host's name")
+    hops: list[Hop] = []
+    for settings in _chain(host, user, port, frozenset()):
+        gateway = hops[-1].connection if hops else None
+        hops.append(Hop(settings, _connection(settings, gateway)))
+    return hops
 
 
-def _chain(rules: Any, host: str, user: str | None, port: int | None, through: frozenset[str]) -> list[Connection]:
+def find_settings(host: str, user: str | None, port: int | None) -> HostSettings:
+    """Return how a host is reached: by OpenSSH's own reading of its configuration, else by paramiko's."""
+    return ask_openssh(host, user, port) or read_config(host, user, port)
+
+
+def _chain(host: str, user: str | None, port: int | None, through: frozenset[str]) -> list[HostSettings]:
     # Fabric visits several jump hosts in the reverse of OpenSSH's order, and does not check their host keys.
-    settings = rules.lookup(host)
-    jumps = settings.get("proxyjump", "none")
-    hops: list[Connection] = []
-    for jump in [] if _says_none(jumps) else jumps.split(","):
-        way = Connection(jump.strip().removeprefix("ssh://"), config=_fabric_config(rules), gateway=False)
-        if way.original_host in through or way.original_host == host:
+    settings = find_settings(host, user, port)
+    chain: list[HostSettings] = []
+    for jump in settings.proxy_jump:
+        jump_user, jump_host, jump_port = parse_address(re.sub(r"^ssh://|/$", "", jump))
+        if jump_host in through or jump_host == host:
             continue  # a rule for all hosts also matches the jump host itself
-        if hops:
-            hops.append(_connection(rules, way.original_host, way.user, way.port, gateway=hops[-1]))
+        if chain:
+            chain.append(find_settings(jump_host, jump_user, jump_port))
         else:
-            hops = _chain(rules, way.original_host, way.user, way.port, through | {host})
-    gateway = hops[-1] if hops else settings.get("proxycommand", False)
-    return [*hops, _connection(rules, host, user, port, gateway=gateway)]
+            chain = _chain(jump_host, jump_user, jump_port, through | {host})
+    return [*chain, settings]
 
 
-def _says_none(value: str) -> bool:
-    """Return whether a ProxyJump means: no jump host."""
-    return value.strip().lower() in ("", "none")
-
-
-def _connection(rules: Any, host: str, user: str | None, port: int | None, *, gateway: Any) -> Connection:
-    return Connection(host, user=user, port=port, config=_fabric_config(rules), gateway=gateway)
-
-
-def _fabric_config(rules: Any) -> Config:
-    # lazy: a fabric.yml or fabric.py of the user must not change how boards are reached.
-    return Config(ssh_config=rules, lazy=True)
-
-
-def ssh_command(hop: Connection) -> str:
-    """Return the command line that opens the same connection by hand."""
-    port = f"-p {hop.port} " if hop.port != SSH_PORT else ""
-    return f"ssh {port}{hop.user}@{hop.original_host}"
+def _connection(settings: HostSettings, gateway: Connection | None) -> Connection:
+    # lazy: a fabric.yml or fabric.py of the user must not change how boards are reached. The configuration of OpenSSH
+    # is empty here: `settings` has what it says.
+    config = Config(ssh_config=SSHConfig(), lazy=True)
+    return Connection(
+        settings.hostname, user=settings.user, port=settings.port, config=config, gateway=gateway or False
+    )

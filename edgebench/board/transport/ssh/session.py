@@ -65,7 +65,10 @@ class Packetizer(paramiko.packet.Packetizer):  # type: ignore[misc]
 class Session(paramiko.Transport):  # type: ignore[misc]
     """paramiko's session with our preferred host keys and ciphers, and with exit-signal, which paramiko ignores."""
 
-    def __init__(self, sock: Any, *, key_kinds: Sequence[str], disabled_algorithms: Any = None) -> None:
+    def __init__(
+        self, sock: Any, *, key_kinds: Sequence[str], certificates_first: bool = False, disabled_algorithms: Any = None
+    ) -> None:
+        self._certificates_first = certificates_first
         super().__init__(sock, disabled_algorithms=disabled_algorithms, packetizer_class=Packetizer)
         options = self.get_security_options()
         options.ciphers = preferred_ciphers(options.ciphers)
@@ -74,6 +77,12 @@ class Session(paramiko.Transport):  # type: ignore[misc]
         options.key_types = sorted(options.key_types, key=lambda kind: kind not in wanted)
         self.banner_timeout = self.handshake_timeout = limits.CONNECT_S
         self.auth_timeout = self.channel_timeout = limits.ANSWER_S
+
+    @property
+    def preferred_keys(self) -> tuple[str, ...]:
+        """The host keys to ask for: certificates come first where an authority is known, else last."""
+        names: tuple[str, ...] = super().preferred_keys
+        return tuple(sorted(names, key=lambda name: "-cert-" not in name)) if self._certificates_first else names
 
     def _channel_request(channel: Any, message: Any) -> None:  # noqa: N805 - called as paramiko's table calls it
         position = message.packet.tell()

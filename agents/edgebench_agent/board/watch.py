@@ -1,0 +1,48 @@
+"""What else keeps the board busy just now: the same sensors by which a run is judged, read over a short time."""
+
+import os
+import time
+from pathlib import Path
+from typing import Any, Dict
+
+from .kernel_files import read_text
+from .processes import busiest, processor_times, with_ancestors
+from .sensors import load, steal
+
+_WATCH_S = 0.5
+
+
+def watch_load(root: Path, seconds: float = _WATCH_S) -> Dict[str, Any]:
+    """Return the load of others over some seconds: `load` and `busiest`.
+
+    `load`: `others_cpu_millicores` and `steal_cpu_millicores` as in a run, None where the board does not report it;
+    `watched_ms`; `usable_cores`; `own_pids`: whether this is a container that sees only its own processes.
+    `busiest`: the processes that use most of it (`pid`, `name`, `cpu_millicores`); None: /proc names none.
+    """
+    read_others, read_steal = load.find(root, None), steal.find(root, 0)
+    began = time.monotonic()
+    before = processor_times(root)
+    time.sleep(seconds)
+    watched = time.monotonic() - began
+    values: Dict[str, Any] = {"others_cpu_millicores": None, "steal_cpu_millicores": None}
+    for read in (read_others, read_steal):
+        if read is not None:
+            values.update(read())
+    values.pop("agent_cpu_millicores", None)
+    values["watched_ms"] = round(1000 * watched)
+    values["usable_cores"] = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    values["own_pids"] = sees_own_pids_only(root)
+    found = None
+    if before is not None:
+        own = with_ancestors(root, os.getpid())
+        found = [process._asdict() for process in busiest(root, before, watched, without=own)]
+    return {"load": values, "busiest": found}
+
+
+def sees_own_pids_only(root: Path) -> bool:
+    """Return whether this process is in a container whose process numbers are its own.
+
+    The number 2 is the kernel's thread of threads outside of them; a kernel that shows none says the same.
+    """
+    name = (read_text(root / "proc/2/stat") or "").partition("(")[2].rpartition(")")[0]
+    return name != "kthreadd"

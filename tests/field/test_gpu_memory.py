@@ -1,0 +1,34 @@
+"""Errors of ONNX Runtime that are about memory say so, whatever library they come from."""
+
+from __future__ import annotations
+
+import pytest
+
+from edgebench_agent.runtimes import onnxruntime
+
+
+@pytest.mark.parametrize(
+    ("message", "kind"),
+    [
+        ("NvMapMemAllocInternalTagged: 1075072515 error 12", "out_of_memory"),
+        ("NvMapMemHandleAlloc: error 0", "out_of_memory"),
+        ("CUDA failure 2: out of memory ; GPU=0 ; hostname=orin ; expr=cudaMalloc((void**)&p, size);", "out_of_memory"),
+        ("CUBLAS failure 3: CUBLAS_STATUS_ALLOC_FAILED ; GPU=0", "out_of_memory"),
+        ("[6] Cuda Runtime (out of memory)", "out_of_memory"),
+        ("std::bad_alloc", "out_of_memory"),
+        ("Failed to allocate memory for requested buffer of size 786432000", "out_of_memory"),
+        ("CUDA failure 100: no CUDA-capable device is detected", "model_rejected"),
+        ("Load model failed:Protobuf parsing failed.", "model_rejected"),
+    ],
+)
+def test_memory_is_named_as_the_cause(message: str, kind: str) -> None:
+    failure = onnxruntime._failure("model_rejected", "ONNX Runtime refuses the model", RuntimeError(message))
+    assert failure.kind == kind
+    assert message in str(failure)
+    if "cuda" in message.lower() and kind == "out_of_memory":
+        assert "reboot" in str(failure)
+
+
+def test_the_smallest_model_runs_here() -> None:
+    pytest.importorskip("onnxruntime")
+    onnxruntime.start_session()
