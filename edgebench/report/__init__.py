@@ -21,12 +21,13 @@ from edgebench.report.gate import (
     junit_xml,
     openmetrics,
 )
-from edgebench.report.layout import add_plain_row, plain_table
+from edgebench.report.layout import PlainTable, add_plain_row, plain_table
 from edgebench.report.scores import folder_parts, rows_parts
 from edgebench.report.study import status_parts, study_markdown, study_parts
 from edgebench.report.table import measurement_table
 
 __all__ = [
+    "PlainTable",
     "add_plain_row",
     "code_quality",
     "comparison_parts",

@@ -7,19 +7,20 @@ from typing import TYPE_CHECKING
 
 from edgebench.analysis import Contrast, Figure, Front
 from edgebench.report.comparison import score_verdict
-from edgebench.report.layout import add_plain_row, plain_table
+from edgebench.report.layout import PlainTable, add_plain_row, coloured_sentence, plain_table
 from edgebench.study import Answer, StudyReport, StudyStatus
 from edgebench.text import printable
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.text import Text
 
     from edgebench.study import Answer, StudyReport, StudyStatus
 
-Rows = tuple[tuple[str, ...], list[tuple[str, ...]]]  # the headers, and the rows under them
+#: The headers, and the rows under them.
+Rows = tuple[tuple[str, ...], list[tuple[str, ...]]]
 
 
-def status_parts(status: StudyStatus) -> Iterator[Table | str]:
+def status_parts(status: StudyStatus) -> Iterator[PlainTable | str]:
     """Yield what to print: a row per device and workload, how long what is missing takes, and what is not scored."""
     table = plain_table("device", "workload", "variants", "missing", "session", "took")
     variants, left_s = status.study.variants, status.estimated_remaining_s
@@ -49,13 +50,13 @@ def _span(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
 
 
-def study_parts(report: StudyReport) -> Iterator[Table | str]:
+def study_parts(report: StudyReport) -> Iterator[PlainTable | Text | str]:
     """Yield what to print of a report."""
     for title, content in _sections(report):
         yield ""
         yield title
         for part in content:
-            yield part if isinstance(part, str) else _table(part)
+            yield coloured_sentence(part) if isinstance(part, str) else _table(part)
 
 
 def study_markdown(report: StudyReport) -> str:
@@ -180,8 +181,10 @@ def _figure(figure: Figure, digits: int, scale: float = 1.0) -> str:
     return shown(figure.value) + (f" ({shown(figure.ci[0])} to {shown(figure.ci[1])})" if figure.ci else "")
 
 
-def _table(rows: Rows) -> Table:
-    table = plain_table(*rows[0])
+def _table(rows: Rows) -> PlainTable:
+    # Where there are two names in a row, both say which row it is.
+    names = 2 if rows[0][:2] == ("candidate", "baseline") else 1
+    table = plain_table(*rows[0], names=names, verdict="verdict")
     for row in rows[1]:
         add_plain_row(table, *row)
     return table

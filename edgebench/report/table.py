@@ -41,7 +41,7 @@ def measurement_table(measurements: Sequence[Measurement]) -> Table:
         *(Column(header, [cell(each) for each in measurements]) for header, cell in _figures(measurements)),
         *_mlperf_column(measurements),
         *_energy_column(measurements),
-        Column("valid", [VALID_CELLS[each.state] for each in measurements], text=True),
+        Column("valid", [VALID_CELLS[each.state] for each in measurements], text=True, verdict=True),
         *_score_columns(measurements),
     ]
     return FittingTable(columns, heading=" · ".join(shared), notes=list(_notes(measurements)))

@@ -117,6 +117,10 @@ class Store:
         kept = [each for each in self._runs.each(on_unreadable) if wanted(each.subject)]
         return measurements_by_figures(kept, on_unreadable)
 
+    def subjects(self) -> list[Subject]:
+        """Return what was measured, one for each measurement; runs that can't be read are left out."""
+        return list({each.subject.id: each.subject for each in self._runs.each(lambda _: None)}.values())
+
     def measurement(self, id: str) -> Measurement:
         """Return the measurement with this id, or the one whose id begins so.
 
