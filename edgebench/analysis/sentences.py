@@ -61,7 +61,7 @@ def sides_lines(baseline: Measurement, candidate: Measurement) -> Iterator[str]:
     for role, side in (("baseline", baseline), ("candidate", candidate)):
         began = min((run.started_at for run in side.runs), default="")
         when = f", measured {began[:10]} {began[11:16]} UTC" if began else ""
-        yield "  " + printable(f"{role + ':':10} {name_of(side)}, {side.id}{when}", _LONG)
+        yield f"  {role + ':':10} " + printable(f"{name_of(side)}, {side.id}{when}", _LONG)
 
 
 def _ratios(comparison: Comparison) -> Iterator[str]:
