@@ -53,6 +53,7 @@ def cells_of(
             planned_runs=request.looks[0],
             looks=len(request.looks),
             seed=request.seed,
+            extends=f"{request.extends}-{number:03d}" if request.extends is not None else None,
         )
         cells.append(Cell(subject, workload, row.inputs, condition.power))
     return cells

@@ -9,6 +9,7 @@ from edgebench.report.checkup import overhead_findings
 from edgebench.report.comparison import comparison_parts
 from edgebench.report.details import details_of, list_of_measurements
 from edgebench.report.evaluation import evaluation_parts
+from edgebench.report.extension import extension_lines
 from edgebench.report.extra_tables import tables_below
 from edgebench.report.formats import formats_table
 from edgebench.report.gate import (
@@ -33,6 +34,7 @@ __all__ = [
     "comparison_parts",
     "details_of",
     "evaluation_parts",
+    "extension_lines",
     "folder_parts",
     "formats_table",
     "gate_markdown",

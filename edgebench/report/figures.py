@@ -23,10 +23,15 @@ def _decimals(value: float, digits: int) -> int:
     return min(4, max(0, digits - 1 - magnitude))
 
 
-def with_half_width(value: float | None, interval: tuple[float, float] | None) -> str:
+def with_interval(value: float | None, interval: tuple[float, float] | None) -> str:
+    """Return a latency with its interval: `10.25 ±0.12` where it is symmetric as shown, else `194 (73.8 to 559.5)`."""
     if value is None or interval is None:
         return latency_text(value)
-    return f"{latency_text(value)} ±{(interval[1] - interval[0]) / 2:.{_decimals(value, 4)}f}"
+    decimals = _decimals(value, 4)
+    below, above = (f"{abs(end - value):.{decimals}f}" for end in interval)
+    if below == above:
+        return f"{latency_text(value)} ±{above}"
+    return f"{latency_text(value)} ({interval[0]:.{decimals}f} to {interval[1]:.{decimals}f})"
 
 
 def megabytes(value: int | None) -> float | None:

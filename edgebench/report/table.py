@@ -11,7 +11,7 @@ from edgebench.analysis import cores_text, has_power
 from edgebench.facts import DeviceFacts
 from edgebench.measurement import Measurement
 from edgebench.reason import State, joined
-from edgebench.report.figures import latency_text, megabytes, rounded, with_half_width
+from edgebench.report.figures import latency_text, megabytes, rounded, with_interval
 from edgebench.report.layout import Column, FittingTable
 from edgebench.report.overhead import cost_lines
 from edgebench.text import printable
@@ -106,7 +106,7 @@ _FIGURES: tuple[tuple[str, Callable[[Measurement], str]], ...] = (
     ("size\nMB", lambda each: rounded(megabytes(each.subject.artifact.bytes))),
     ("load\nms", lambda each: rounded(each.load_ms)),
     ("first\nms", lambda each: rounded(each.first_ms)),
-    ("p50\nms", lambda each: with_half_width(each.latency_ms.p50, each.latency_ms.p50_ci)),
+    ("p50\nms", lambda each: with_interval(each.latency_ms.p50, each.latency_ms.p50_ci)),
     ("p95\nms", lambda each: latency_text(each.latency_ms.p95)),
     ("p99\nms", lambda each: latency_text(each.latency_ms.p99)),
     ("inputs\n/s", lambda each: rounded(each.throughput_per_s)),
@@ -127,7 +127,7 @@ def _figures(measurements: Sequence[Measurement]) -> Iterator[tuple[str, Callabl
 
 _GEOMEAN: tuple[str, Callable[[Measurement], str]] = (
     "geomean\nms",
-    lambda each: with_half_width(each.latency_ms.geomean, each.latency_ms.geomean_ci),
+    lambda each: with_interval(each.latency_ms.geomean, each.latency_ms.geomean_ci),
 )
 
 
@@ -183,7 +183,10 @@ def _score(score: TaskScore | None) -> str:
 def _notes(measurements: Sequence[Measurement]) -> Iterable[str]:
     """Say below the table what a cell has no room for."""
     if any(each.latency_ms.p50_ci for each in measurements):
-        yield "±: half of the 95 % interval, from one figure of each run, within this session: another may differ more"
+        yield (
+            "± or low to high: the 95 % interval, from one figure of each run, within this session: another may differ "
+            "more"
+        )
     if any(header == _GEOMEAN[0] for header, _ in _figures(measurements)):
         yield "geomean: over inputs of mixed length, of each input's median; what comparisons judge"
     if any(each.mlperf for each in measurements):

@@ -25,6 +25,7 @@ def run_to_json(subject: Subject, run: Run) -> dict[str, Any]:
         "looks": subject.looks,
         "overhead_us": asdict(subject.overhead_us) if subject.overhead_us is not None else None,
         "seed": subject.seed,
+        "extends": subject.extends,
         "subject": {
             "id": subject.id,
             "session": subject.session,
@@ -76,6 +77,7 @@ def subject_from_json(document: Mapping[str, Any]) -> Subject:
         looks=document.get("looks", 1),
         overhead_us=Overhead.from_json(overhead) if overhead else None,
         seed=document.get("seed"),
+        extends=document.get("extends"),
     )
 
 
