@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from edgebench.evaluation.evaluator import evaluate, evaluate_all
-from edgebench.evaluation.examples import questions_of
+from edgebench.evaluation.examples import questions_and_counts, questions_of
 from edgebench.evaluation.format_comparison import compare_formats
 from edgebench.evaluation.inference import BoardModel, Outputs
 from edgebench.evaluation.request import EvaluationRequest
@@ -18,5 +18,6 @@ __all__ = [
     "compare_formats",
     "evaluate",
     "evaluate_all",
+    "questions_and_counts",
     "questions_of",
 ]

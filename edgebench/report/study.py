@@ -37,11 +37,13 @@ def status_parts(status: StudyStatus) -> Iterator[PlainTable | str]:
     yield table
     yield from (f"not evaluated yet: {each}" for each in status.pending)
     missing = sum(not cell.done for cell in status.cells)
+    scoring_s = status.estimated_scoring_s
+    of_it = f", {_span(scoring_s)} of it scoring" if missing and scoring_s else ""
+    about = f", about {_span(left_s)}{of_it}" if left_s is not None else "; the run says how long that takes"
     if missing:
-        about = f", about {_span(left_s)}" if left_s is not None else "; the run says how long that takes"
         yield f"{missing} of {len(status.cells)} missing{about}: edgebench study run {status.study.path}"
     elif status.pending:
-        yield f"all is measured, not all evaluated: edgebench study run {status.study.path}"
+        yield f"all is measured, not all evaluated{about}: edgebench study run {status.study.path}"
     else:
         yield "nothing is missing; `study run` also checks that the models have not changed since"
 
@@ -78,6 +80,8 @@ def _sections(report: StudyReport) -> Iterator[tuple[str, list[str | Rows]]]:
             if front.without:
                 content.append(f"not measured: {', '.join(front.without)}")
             yield f"quality against {front.cost} on {where}", content
+    if report.notes:
+        yield "scores", list(report.notes)
     if report.missing:
         yield "missing", list(report.missing)
 
@@ -134,6 +138,8 @@ def _cost_rows(answer: Answer) -> Rows:
 
 
 def _ratio(contrast: Contrast) -> str:
+    if contrast.ratio is None:
+        return "not measured"
     if contrast.ci is None:
         return f"{contrast.ratio:.3f}"
     low, high = contrast.ci

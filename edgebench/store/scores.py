@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from edgebench.analysis import SCORE_PROTOCOL, ExampleScores
 from edgebench.evaluation_result import LanguageEvaluation, TaskEvaluation
@@ -11,10 +11,18 @@ from edgebench.store.store import Store
 from edgebench.xtreme_r import ScoreRow
 
 
-def stored_scores(store: Store, measurements: Iterable[Measurement]) -> tuple[list[ScoreRow], list[ExampleScores]]:
+def stored_scores(
+    store: Store,
+    measurements: Iterable[Measurement],
+    *,
+    wanted: Callable[[LanguageEvaluation], bool] = lambda _: True,
+) -> tuple[list[ScoreRow], list[ExampleScores]]:
     """Return the scores of the very files that were timed, and what each example scored.
 
     Of several evaluations of a file on a task in a language, those of complete test sets come first, then the latest.
+
+    Args:
+        wanted: which evaluations of these files are taken.
 
     Raises:
         StoreError: an evaluation can't be read.
@@ -25,7 +33,7 @@ def stored_scores(store: Store, measurements: Iterable[Measurement]) -> tuple[li
     chosen: dict[tuple[str, str, str], LanguageEvaluation] = {}
     for evaluation in sorted(store.evaluations(), key=_rank):
         sha256 = evaluation.scores[0].artifact_sha256
-        if sha256 in names:
+        if sha256 in names and wanted(evaluation):
             chosen[sha256, evaluation.task, evaluation.lang] = evaluation
     scores = [score for evaluation in chosen.values() for score in evaluation.scores]
     rows = [_row(score, name) for score in scores for name in sorted(names[score.artifact_sha256])]
