@@ -60,6 +60,7 @@ if TYPE_CHECKING:
         gate_history,
         read_budgets,
     )
+    from edgebench.measure.extension import extend
     from edgebench.measure.parallel import BoardResult, run_sessions
     from edgebench.measure.session import profile, profile_all, resume
     from edgebench.measure.tune import tune
@@ -139,6 +140,7 @@ _HOMES = {
         "gate_history",
         "read_budgets",
     ),
+    "measure.extension": ("extend",),
     "measure.parallel": ("BoardResult", "run_sessions"),
     "measure.session": ("profile", "profile_all", "resume"),
     "measure.tune": ("tune",),
@@ -249,6 +251,7 @@ __all__ = [
     "compare_stored",
     "evaluate",
     "export_model",
+    "extend",
     "fetch_host_key",
     "find_device",
     "gate",

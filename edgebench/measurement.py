@@ -62,6 +62,7 @@ class Subject:
     overhead_us: Overhead | None = None  # None: it could not be measured, or by an older edgebench
     seed: int | None = None  # of the order in which the session's runs were made
     truncated: Truncation | None = None  # None: no input was cut
+    extends: str | None = None  # the measurement of an earlier session that this one repeats with other runs
 
     @property
     def alternates_with(self) -> tuple[str, ...]:
@@ -98,6 +99,7 @@ class Measurement:
     mlperf: MlperfLatency | None = None  # where the scenario is MLPerf's and its result a latency
     energy_j: Energy | None = None
     energy_absent: str | None = None  # why there is no energy
+    tags: tuple[str, ...] = ()  # what a user gave it, sorted
 
     @property
     def id(self) -> str:
@@ -137,7 +139,12 @@ class Measurement:
             "device": subject.device.to_json(),
             "workload": dict(subject.workload),
             "truncated": asdict(subject.truncated) if subject.truncated is not None else None,
-            "schedule": {"planned_runs": subject.planned_runs, "looks": subject.looks, "seed": subject.seed},
+            "schedule": {
+                "planned_runs": subject.planned_runs,
+                "looks": subject.looks,
+                "seed": subject.seed,
+                "extends": subject.extends,
+            },
             "runs": [_run_to_json(run, of_run) for run, of_run in zip(self.runs, self.run_latency_ms, strict=True)],
             "latency_ms": asdict(self.latency_ms),
             "interval_of": "session",  # no interval here says how far another session may lie
@@ -164,6 +171,7 @@ class Measurement:
             "sustained": self.sustained.to_json() if self.sustained is not None else None,
             "find_qps": self.find_qps.to_json() if self.find_qps is not None else None,
             "scores": [asdict(score) for score in self.scores],
+            "tags": list(self.tags),
         }
 
 

@@ -46,6 +46,7 @@ class Request:
         alternate: measure the models in one process, one inference of each in turn.
         planned_looks: after how many runs of each cell the data are examined, ascending; None: after `plan.runs`, or as
             `until_decided` says.
+        extends: the session that this one repeats with other runs; None: none.
 
     Raises:
         ConfigError: fields contradict each other.
@@ -73,6 +74,7 @@ class Request:
     cold: bool = True
     alternate: bool = False
     planned_looks: tuple[int, ...] | None = None
+    extends: str | None = None
 
     def __post_init__(self) -> None:
         for format in self.formats:

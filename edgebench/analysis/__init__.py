@@ -6,9 +6,10 @@ Runs and Measurements come in; Measurements, Comparisons, verdicts and Evaluatio
 from __future__ import annotations
 
 from edgebench.analysis.comparability import SCORE_PROTOCOL, changed_on_board, is_same_workload, row_key
-from edgebench.analysis.comparison import Comparison, compare_pairs, compare_rows, why_not_comparable
+from edgebench.analysis.comparison import Comparison, compare_pairs, why_not_comparable
+from edgebench.analysis.comparison_document import comparison_document
 from edgebench.analysis.conditions import CPU_ZONES, FREQUENCY, OTHERS_CPU, THROTTLED, cpu_temperatures
-from edgebench.analysis.contrast import Contrast
+from edgebench.analysis.contrast import BY_SESSION, Contrast
 from edgebench.analysis.energy import LEAST_READINGS, averaging_time_ns, energy_of, has_power, idle_power_uw, rails_of
 from edgebench.analysis.evaluation import Difference, Evaluation, with_caveats
 from edgebench.analysis.exclusion import LEAST_JUDGED_NS
@@ -40,8 +41,10 @@ from edgebench.analysis.score_comparison import (
     compare_with_scores,
     scores_sentence,
 )
+from edgebench.analysis.sentences import sides_lines
 from edgebench.analysis.session_history import SessionHistory, session_history
 from edgebench.analysis.summary import figures_of, summarise, summarise_run
+from edgebench.analysis.table_rows import compare_rows
 from edgebench.analysis.throttling import STICKY_SHIFT, throttle_names
 from edgebench.analysis.timeline import mean_service_s
 from edgebench.analysis.tuning import Tuned, again_id, cores_text, setting_text, tuned
@@ -50,6 +53,7 @@ from edgebench.analysis.validity import reasons_against, reasons_against_one_pas
 from edgebench.analysis.verdict_family import NOT_JUDGED
 
 __all__ = [
+    "BY_SESSION",
     "CPU_ZONES",
     "ENERGY",
     "FREQUENCY",
@@ -92,6 +96,7 @@ __all__ = [
     "compare_rows",
     "compare_scores",
     "compare_with_scores",
+    "comparison_document",
     "complete_passes",
     "cores_text",
     "cpu_temperatures",
@@ -116,6 +121,7 @@ __all__ = [
     "scores_sentence",
     "session_history",
     "setting_text",
+    "sides_lines",
     "summarise",
     "summarise_run",
     "throttle_names",

@@ -58,6 +58,25 @@ def by_history(
     )
 
 
+def without_ratio(quantity: Quantity, why: str, runs: tuple[int, int], *, margin: float, level: float) -> Contrast:
+    """Return that nothing is known of the ratio, because a side has too few runs for one."""
+    return Contrast(
+        quantity=quantity.name,
+        ratio=None,
+        ci=None,
+        level=level,
+        margin=margin,
+        verdict=NOT_DECIDED,
+        significant=False,
+        beyond_margin=False,
+        runs=runs,
+        more_runs=None,
+        drift="none",
+        decided_by=None,
+        reason=why,
+    )
+
+
 def undecided(quantity: Quantity, estimated: RatioEstimate, why: str, *, margin: float, level: float) -> Contrast:
     """Return the ratio without a verdict."""
     return Contrast(

@@ -13,9 +13,9 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
-from edgebench.analysis.between_sessions import by_history, undecided, why_not_judged
-from edgebench.analysis.comparability import ALLOWABLE, differences, row_key, unknown_conditions
-from edgebench.analysis.contrast import BY_HISTORY, BY_SESSION, Contrast
+from edgebench.analysis.between_sessions import by_history, undecided, why_not_judged, without_ratio
+from edgebench.analysis.comparability import ALLOWABLE, differences, unknown_conditions
+from edgebench.analysis.contrast import BY_SESSION, Contrast
 from edgebench.analysis.quantities import (
     LATENCY,
     QUANTITIES,
@@ -25,6 +25,7 @@ from edgebench.analysis.quantities import (
     log_ratio_of_pairs,
     run_figures,
 )
+from edgebench.analysis.sentences import comparison_text, verdict_sentence
 from edgebench.analysis.session_history import SessionHistory, estimate_from_history
 from edgebench.analysis.undecided import (
     BETWEEN_SESSIONS,
@@ -33,16 +34,16 @@ from edgebench.analysis.undecided import (
     command_to_decide,
     is_one_session,
     name_of,
+    too_few_runs,
 )
 from edgebench.analysis.verdict_family import NOT_JUDGED, deciding_quantities, outcome_of
 from edgebench.errors import ConfigError, NotComparable, TooFewRuns, UnknownName
 from edgebench.measurement import Measurement
 from edgebench.reason import texts_of
-from edgebench.stats import LEVEL, MARGIN, PAIRS, Judgement, RatioEstimate, Verdict, is_beyond, judge_groups, more_runs
-from edgebench.text import printable
+from edgebench.stats import LEVEL, MARGIN, Judgement, RatioEstimate, Verdict, is_beyond, judge_groups, more_runs
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Comparison:
     """Two measurements and what may be said of them. A quantity that was not measured on both sides is None.
 
@@ -84,35 +85,10 @@ class Comparison:
     @property
     def verdict(self) -> str:
         """The answer in one sentence, to be pasted."""
-        contrasts = self.decisive
-        names = [name_of(each) for each in (self.candidate, self.baseline)]
-        if names[0] == names[1]:
-            names = [f"{name} ({each.id})" for name, each in zip(names, (self.candidate, self.baseline), strict=True)]
-        words = _SENTENCES[self.outcome].format(*names)
-        where = f"on {self.candidate.subject.device.name}, {self.candidate.subject.label}"
-        if self.outcome == NOT_DECIDED:
-            return printable(f"{words} {where}: {self._why_not_decided()}", 4000)
-        alike = len({contrast.verdict for contrast in contrasts}) == 1
-        ratios = ", ".join(_ratio_text(each, with_verdict=not alike) for each in contrasts)
-        contrast = contrasts[0]
-        how = ", alternating" if contrast.drift == PAIRS else ""
-        history = f", {contrast.reason}" if contrast.decided_by == BY_HISTORY else ""
-        return printable(
-            f"{words} {where}: {ratios}; margin ±{100 * contrast.margin:g} %, "
-            f"{contrast.runs[0]} + {contrast.runs[1]} runs{how}{history}",
-            4000,
-        )
+        return verdict_sentence(self)
 
-    def _why_not_decided(self) -> str:
-        why = next((each.reason for each in self.decisive if each.verdict == NOT_DECIDED and each.reason), "")
-        if why.startswith(OTHER_SESSION):
-            details = [text for text in (self._p50_ratio_text(), *why.split("; ")[1:]) if text]
-            why = f"{OTHER_SESSION} ({'; '.join(details)})" if details else OTHER_SESSION
-        return why + (f". To decide: {self.to_decide}" if self.to_decide else "")
-
-    def _p50_ratio_text(self) -> str:
-        p50s = self.candidate.latency_ms.p50, self.baseline.latency_ms.p50
-        return f"p50 ratio {p50s[0] / p50s[1]:.3f}" if p50s[0] and p50s[1] else ""
+    def __repr__(self) -> str:
+        return comparison_text(self)
 
     def to_json(self) -> dict[str, Any]:
         """Return one comparison of `compare --json`, without scores."""
@@ -131,15 +107,6 @@ class Comparison:
             "scores": [],
             "verdict": self.verdict,
         }
-
-
-_SENTENCES = {
-    "equivalent": "{} is equivalent to {}",
-    "faster": "{} is faster than {}",
-    "slower": "{} is slower than {}",
-    "inconclusive": "{} against {} is inconclusive",
-    NOT_DECIDED: "{} against {} is not decided",
-}
 
 
 def compare(
@@ -171,6 +138,7 @@ def compare_pairs(
     level: float = LEVEL,
     allow: Collection[str] = (),
     histories: Sequence[SessionHistory | None] = (),
+    keep_unmeasured: bool = False,
 ) -> list[Comparison]:
     """Return what may be said of each (baseline, candidate), all judged together (Holm): say, languages or formats.
 
@@ -179,13 +147,14 @@ def compare_pairs(
 
     Args:
         histories: what a store knows of the board's sessions, for each pair; None: the sessions are not looked at.
+        keep_unmeasured: a pair with too few valid runs is not decided, instead of an error: its scores are still there.
 
     Raises:
         As `compare`.
     """
     _check(margin, level, allow)
     differing = [_differing(*pair, allow=allow) for pair in pairs]
-    prepared = [_prepared(*pair) for pair in pairs]
+    prepared = [_prepared(*pair, keep_unmeasured=keep_unmeasured) for pair in pairs]
     looks = [max(each.subject.looks for each in pair) for pair in pairs]
     groups = [[pair.ratios[name] for name in pair.deciding if pair.is_judged] for pair in prepared]
     judged = judge_groups(groups, margin=margin, level=level, looks=max(looks, default=1))
@@ -197,6 +166,9 @@ def compare_pairs(
         history = histories[at] if histories else None
         contrasts = dict(_contrasts(pair, judged[at], margin, level))
         contrasts |= dict(_undecided(pair, history, margin, level, level_by_history))
+        if pair.too_few is not None:
+            runs = _valid_runs(pair)
+            contrasts[LATENCY.name] = without_ratio(LATENCY, pair.too_few, runs, margin=margin, level=level)
         compared.append(
             Comparison(
                 baseline=pair.baseline,
@@ -231,15 +203,22 @@ def _differing(baseline: Measurement, candidate: Measurement, *, allow: Collecti
         raise NotComparable(
             f"{name_of(candidate)} ({candidate.id}) can't be compared with {name_of(baseline)} ({baseline.id}): "
             f"{'; '.join(refused.values())}",
-            hint=f"measure both in one session, or accept the difference: `allow={list(refused)}`",
+            hint=f"{_how_to_make_alike(baseline, candidate)}accept the difference: `allow={list(refused)}`",
         )
     return tuple(found.values())
+
+
+def _how_to_make_alike(baseline: Measurement, candidate: Measurement) -> str:
+    """Return what to try instead of allowing a difference; nothing helps where one session measured both so."""
+    if is_one_session(baseline, candidate):
+        return "one session measured them so; "
+    return "measure both in one session, or "
 
 
 class _Pair(NamedTuple):
     """Two measurements, the ratios that both have runs for, and which of them decide.
 
-    `is_judged`: their runs allow a verdict.
+    `is_judged`: their runs allow a verdict. `too_few`: why there is no ratio of their latencies.
     """
 
     baseline: Measurement
@@ -247,26 +226,56 @@ class _Pair(NamedTuple):
     ratios: dict[str, RatioEstimate]
     deciding: tuple[str, ...]
     is_judged: bool
+    too_few: str | None = None
 
 
-def _prepared(baseline: Measurement, candidate: Measurement) -> _Pair:
+def _prepared(baseline: Measurement, candidate: Measurement, *, keep_unmeasured: bool) -> _Pair:
     pair = (baseline, candidate)
     between = {} if is_one_session(*pair) else BETWEEN_SESSIONS
     found = {name: estimate(between.get(name, of), *pair) for name, of in QUANTITIES.items()}
     ratios = {name: ratio for name, ratio in found.items() if ratio is not None}
     if LATENCY.name not in ratios:
-        raise _too_few_runs(*pair)
+        error = _too_few_runs(*pair)
+        if not keep_unmeasured:
+            raise error
+        return _Pair(*pair, {}, (LATENCY.name,), False, too_few_runs(*pair) or str(error))
     scenarios = [each.subject.workload.get("scenario") for each in pair]
     return _Pair(*pair, ratios, deciding_quantities(scenarios, list(ratios)), why_not_judged(LATENCY, *pair) is None)
+
+
+def _valid_runs(pair: _Pair) -> tuple[int, int]:
+    one, other = (sum(run.valid for run in each.runs) for each in (pair.baseline, pair.candidate))
+    return one, other
 
 
 def _contrasts(pair: _Pair, judged: Sequence[Judgement], margin: float, level: float) -> Iterator[tuple[str, Contrast]]:
     """Yield what runs say of quantities that they may speak of."""
     said = dict(zip(pair.deciding, judged, strict=True)) if pair.is_judged else {}
+    level = max((_two_sided(each) for each in said.values()), default=level)
     for name, ratio in pair.ratios.items():
         quantity = QUANTITIES[name][0]
         if why_not_judged(quantity, pair.baseline, pair.candidate) is None:
             yield name, _contrast(quantity, ratio, said.get(name), margin, level)
+
+
+def _two_sided(judged: Judgement) -> float:
+    """Return the level of the two-sided test; the interval of an equivalence leaves out alpha on each side."""
+    return 1 - (1 - judged.level) / 2 if judged.verdict is Verdict.EQUIVALENT else judged.level
+
+
+def _shown_level(estimate: RatioEstimate, judged: Judgement, level: float) -> float:
+    """Return the level of a judged interval: that of the other rows, unless only its own bears the verdict out.
+
+    Holm's procedure judges the second of two quantities at a lower level than the first.
+    """
+    low, high = estimate.interval(level)
+    holds = {
+        Verdict.LOWER: high < 1,
+        Verdict.HIGHER: low > 1,
+        Verdict.INCONCLUSIVE: True,
+        Verdict.EQUIVALENT: False,
+    }
+    return level if holds[judged.verdict] else judged.level
 
 
 def _undecided(
@@ -288,10 +297,12 @@ def _undecided(
 def _contrast(
     quantity: Quantity, estimate: RatioEstimate, judged: Judgement | None, margin: float, level: float
 ) -> Contrast:
-    """Return what is said of a quantity; where it was not judged, at `level`."""
+    """Return what is said of a quantity. `level`: of all rows; a judged one may need its own."""
     words = {Verdict.LOWER: quantity.lower, Verdict.HIGHER: quantity.higher}
     is_open = judged is not None and judged.verdict is Verdict.INCONCLUSIVE
-    level = judged.level if judged is not None else level
+    decided_at = judged.level if judged is not None else level
+    if judged is not None:
+        level = _shown_level(estimate, judged, level)
     return Contrast(
         quantity=quantity.name,
         ratio=estimate.ratio,
@@ -302,7 +313,7 @@ def _contrast(
         significant=judged.significant if judged is not None else None,
         beyond_margin=is_beyond(estimate, margin=margin, level=level),
         runs=estimate.runs,
-        more_runs=more_runs(estimate, margin=margin, level=level) if is_open else 0,
+        more_runs=more_runs(estimate, margin=margin, level=decided_at) if is_open else 0,
         drift=estimate.drift,
         decided_by=BY_SESSION if judged is not None else None,
     )
@@ -318,20 +329,12 @@ def _too_few_runs(baseline: Measurement, candidate: Measurement) -> TooFewRuns:
     )
 
 
-def _ratio_text(contrast: Contrast, *, with_verdict: bool) -> str:
-    verdict = f", {contrast.verdict}" if with_verdict else ""
-    if contrast.ci is None:
-        return f"{contrast.quantity} ratio {contrast.ratio:.3f} ({contrast.verdict})"
-    low, high = contrast.ci
-    decimals = _decimals(high - low)
-    interval = f"{100 * contrast.level:.4g} % {low:.{decimals}f} to {high:.{decimals}f}"
-    return f"{contrast.quantity} ratio {contrast.ratio:.{decimals}f} ({interval}{verdict})"
-
-
 def _described(measurement: Measurement) -> dict[str, Any]:
     subject = measurement.subject
     return {
         "id": measurement.id,
+        "session": subject.session,
+        "started_at": min((run.started_at for run in measurement.runs), default=None),
         "variant": subject.variant.name,
         "format": str(subject.artifact.format),
         "artifact_sha256": subject.artifact.sha256,
@@ -343,38 +346,7 @@ def _described(measurement: Measurement) -> dict[str, Any]:
     }
 
 
-def _decimals(width: float) -> int:
-    """Return how many decimals a ratio is worth whose interval is so wide: two digits of its width, at least 3."""
-    import math
-
-    return max(3, min(6, 1 - math.floor(math.log10(width)))) if width > 0 else 3
-
-
 def why_not_comparable(baseline: Measurement, candidate: Measurement) -> str | None:
     """Return why two measurements can't be compared; None where they can."""
     differs = differences(baseline, candidate)
-    counts = [sum(run.valid for run in each.runs) for each in (baseline, candidate)]
-    if min(counts) < 2:
-        return f"{counts[0]} and {counts[1]} valid runs; a comparison needs two of each"
     return "; ".join(differs.values()) or None
-
-
-def compare_rows(measurements: Sequence[Measurement], *, margin: float = MARGIN) -> list[Comparison]:
-    """Return what may be said of each row against the first of its workload, judged together.
-
-    Rows with fewer than two valid runs are left out, for they must not keep the others from being decided. Rows that
-    differ in what must be the same are compared, and the comparison says so: it was the request to measure them.
-    """
-    pairs = [pair for pair in pairs_with_the_first(measurements) if estimate((LATENCY,), *pair) is not None]
-    return compare_pairs(pairs, margin=margin, allow=ALLOWABLE) if pairs else []
-
-
-def pairs_with_the_first(measurements: Sequence[Measurement]) -> list[tuple[Measurement, Measurement]]:
-    """Return (baseline, candidate) pairs: the first row of each workload, threads and batch, and each other of it."""
-    first: dict[tuple[object, ...], Measurement] = {}
-    pairs = []
-    for each in measurements:
-        baseline = first.setdefault(row_key(each, formats_differ=True), each)
-        if baseline is not each:
-            pairs.append((baseline, each))
-    return pairs

@@ -16,6 +16,7 @@ class Contrast:
     not enter the verdict on speed is "not judged", and `significant` is None.
 
     `significant`: it was shown that the ratio is not 1. `beyond_margin`: all of the interval lies outside 1 ± margin.
+    `ratio` is None where a side has too few valid runs for one.
     `more_runs` of each side would decide if nothing else changed: 0 where it is decided or not judged, None where no
     sensible number does. `decided_by`: "session", the runs of one; "history", the board's, and the ratio is then to the
     mean of its sessions; None: nothing. Where the verdict is NOT_DECIDED, `reason` says why, and there is no interval:
@@ -23,7 +24,7 @@ class Contrast:
     """
 
     quantity: str
-    ratio: float
+    ratio: float | None
     ci: tuple[float, float] | None
     level: float
     margin: float
@@ -37,6 +38,11 @@ class Contrast:
     drift: str
     decided_by: str | None = BY_SESSION
     reason: str | None = None
+
+    def __repr__(self) -> str:
+        ratio = f" {self.ratio:.4f}" if self.ratio is not None else ""
+        interval = f" ({100 * self.level:.4g} % {self.ci[0]:.4f} to {self.ci[1]:.4f})" if self.ci is not None else ""
+        return f"<Contrast {self.quantity}{ratio}{interval}: {self.verdict}>"
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""

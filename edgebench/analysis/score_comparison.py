@@ -70,9 +70,12 @@ class ScoreContrast:
         return values | {"ci": list(self.ci) if self.ci else None, "caveats": list(self.caveats)}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class PairedComparison:
-    """A comparison of two measurements, and of their scores, which may be none."""
+    """A comparison of two measurements, and of their scores, which may be none.
+
+    `notes`: which scores are left out, and how the measurements were chosen where the names left that open.
+    """
 
     comparison: Comparison
     scores: tuple[ScoreContrast, ...] = ()
@@ -83,6 +86,11 @@ class PairedComparison:
         """The answer in one sentence, to be pasted."""
         about_scores = scores_sentence(self.scores)
         return self.comparison.verdict + (f", and {about_scores}" if about_scores else "")
+
+    def __repr__(self) -> str:
+        first, *rest = repr(self.comparison).split("\n")
+        about_scores = scores_sentence(self.scores)
+        return "\n".join([first, *rest, *([f"  {about_scores}"] if about_scores else [])])
 
     def verdicts(self) -> set[str]:
         """Return the verdicts on speed and on the scores; what is not decided counts as inconclusive, too."""

@@ -70,7 +70,7 @@ class Tuned:
             return f"as found ({setting_text(self.found)}) it is not valid"
         source = "" if self.again is not None else " (of the runs that chose it: rather too good)"
         latency = self.vs_baseline.latency
-        ratio = f"{latency.ratio:.3f}"
+        ratio = f"{latency.ratio:.3f}" if latency.ratio is not None else ""
         if latency.ci is not None:
             ratio += f" ({100 * latency.level:.4g} % {latency.ci[0]:.3f} to {latency.ci[1]:.3f})"
         joules = f", J/inference ratio {self.energy_ratio:.3f}" if self.energy_ratio is not None else ""

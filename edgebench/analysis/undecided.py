@@ -11,6 +11,7 @@ from __future__ import annotations
 import shlex
 
 from edgebench.analysis.quantities import PEAK_RSS
+from edgebench.artifact import Format
 from edgebench.measurement import Measurement
 from edgebench.reason import joined
 
@@ -18,6 +19,7 @@ NOT_DECIDED = "not decided"
 #: What has an interval between sessions, by the quantity's name in the result.
 BETWEEN_SESSIONS = {PEAK_RSS.name: (PEAK_RSS,)}
 OTHER_SESSION = "measured in different sessions"
+LEAST_RUNS = 2  # of each side
 
 
 def name_of(measurement: Measurement) -> str:
@@ -37,6 +39,14 @@ def invalid_sides(baseline: Measurement, candidate: Measurement) -> str | None:
     return "; ".join(f"{name_of(each)} is not valid: {joined(each.reasons)}" for each in sides) or None
 
 
+def too_few_runs(baseline: Measurement, candidate: Measurement) -> str | None:
+    """Return how many valid runs the two have, where that is too few for a ratio; None where it is enough."""
+    counts = [sum(run.valid for run in each.runs) for each in (baseline, candidate)]
+    if min(counts) >= LEAST_RUNS:
+        return None
+    return f"{counts[0]} and {counts[1]} valid runs; a comparison needs two of each"
+
+
 def sessions_text(deviation: tuple[float, int] | None, silent: str | None) -> str:
     """Return what the store knows of the board's sessions, to be added to why there is no verdict.
 
@@ -53,6 +63,11 @@ def sessions_text(deviation: tuple[float, int] | None, silent: str | None) -> st
     return "; ".join(parts)
 
 
+def _may_differ_in_a_gate(one: Format, other: Format) -> tuple[tuple[str, str, str], ...]:
+    """Return what a gate refuses in another format unless it is allowed: its name there, and what both sides have."""
+    return (("format", str(one), str(other)), ("runtime", one.runtime, other.runtime))
+
+
 def command_to_decide(baseline: Measurement, candidate: Measurement) -> str | None:
     """Return the command that decides by measuring both in one session; None where they were."""
     if is_one_session(baseline, candidate):
@@ -62,4 +77,7 @@ def command_to_decide(baseline: Measurement, candidate: Measurement) -> str | No
     if subject.device.name is not None:
         words += ["--device", subject.device.name]
     words += ["--model", subject.variant.source, "--format", str(subject.artifact.format)]
+    for condition, one, other in _may_differ_in_a_gate(baseline.subject.artifact.format, subject.artifact.format):
+        if one != other:
+            words += ["--allow", condition]
     return shlex.join(words)

@@ -10,7 +10,7 @@ from cloup import option, option_group
 
 from edgebench.cli.options import output_options, scores_option
 from edgebench.cli.output import check_json_target, console, to_stdout, write_json
-from edgebench.errors import ConfigError
+from edgebench.errors import ConfigError, TooFewRuns
 
 GATE_FAILED = 3
 _FAILING = ("slower", "worse", "inconclusive")
@@ -20,7 +20,13 @@ _FAILING = ("slower", "worse", "inconclusive")
 @click.argument("baseline", metavar="A")
 @click.argument("candidate", metavar="B")
 @option_group(
-    "How to judge",
+    "What to compare, and how to judge",
+    option(
+        "--session",
+        multiple=True,
+        metavar="ID",
+        help="Session of both, or given twice of A and of B: an ID, latest or previous. [default: the latest of both]",
+    ),
     option("--margin", type=float, default=0.03, show_default=True, help="Latencies within ±margin are equivalent."),
     option("--level", type=float, default=0.95, show_default=True, help="Confidence level of the intervals."),
     option("--score-margin", type=float, default=1.0, show_default=True, help="Scores within ±points are comparable."),
@@ -37,6 +43,7 @@ _FAILING = ("slower", "worse", "inconclusive")
 def command(
     baseline: str,
     candidate: str,
+    session: tuple[str, ...],
     margin: float,
     level: float,
     score_margin: float,
@@ -49,14 +56,18 @@ def command(
 ) -> int:
     """Say whether B is faster, slower or the same as A, and whether it still scores as well.
 
-    A and B are measurements by id, or variants by name, NAME or NAME:FORMAT. Scores are those that `edgebench evaluate`
-    stored for the timed files. What --scores has of a variant, task and language is used instead; such a file has no
-    results per example, so there is a difference without an interval. Scores with caveats are marked with !.
+    A and B are measurements by id, variants by name, NAME or NAME:FORMAT, or result files of `profile --json`. Scores
+    are those that `edgebench evaluate` stored for the timed files. What --scores has of a variant, task and language is
+    used instead; such a file has no results per example, so there is a difference without an interval. Scores with
+    caveats are marked with !.
 
     \b
     Example:
       edgebench compare xnli-english xnli-multilingual --scores scores.csv
     """
+    from edgebench.analysis import comparison_document
+    from edgebench.cli.hints import as_options
+    from edgebench.report import PlainTable, comparison_parts
     from edgebench.store import Store, compare_stored
 
     check_json_target(json_target)
@@ -74,13 +85,15 @@ def command(
         score_margin=score_margin,
         allow=allow,
         allow_variant_scores=allow_variant_scores,
+        session=session,
     )
-    documents = [comparison.to_json() for comparison in comparisons]
-    write_json(json_target, documents[0] if len(documents) == 1 else {"comparisons": documents})
+    write_json(json_target, comparison_document(comparisons))
     if to_stdout(json_target):
-        from edgebench.report import comparison_parts
-
         for part in comparison_parts(comparisons):
             # A sentence may end with a command, which no line break may cut.
-            console().print(part, markup=False, soft_wrap=isinstance(part, str))
+            shown = as_options(part) if isinstance(part, str) else part
+            console().print(shown, markup=False, soft_wrap=not isinstance(part, PlainTable))
+    unmeasured = [each.comparison for each in comparisons if each.comparison.latency.ratio is None]
+    if unmeasured:
+        raise TooFewRuns(unmeasured[0].verdict)
     return GATE_FAILED if any(each.verdicts() & set(failing) for each in comparisons) else 0

@@ -55,6 +55,7 @@ _ARGUMENTS = frozenset(
         "scenario",
         "scores",
         "seq_len",
+        "session",
         "split",
         "store",
         "system_python",

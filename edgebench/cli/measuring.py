@@ -144,7 +144,12 @@ def _decided(measurements: Sequence[Measurement], margin: float) -> Iterator[str
     from edgebench.analysis import compare_rows
 
     compared = compare_rows(
-        [each for each in measurements if each.subject.looks > 1 or each.subject.alternates_with], margin=margin
+        [
+            each
+            for each in measurements
+            if each.subject.looks > 1 or each.subject.alternates_with or each.subject.extends
+        ],
+        margin=margin,
     )
     if compared:
         yield ""

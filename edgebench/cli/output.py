@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, cast
 
 import click
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 #: Width, in columns, of output to a file or pipe.
 _WIDE = 200
+_PADDING = re.compile(r" +(?=\n)")
 
 
 def verbosity() -> int:
@@ -36,7 +38,22 @@ def console() -> Console:
     """Return the console of results: standard output; _WIDE columns if it is not a terminal."""
     from rich.console import Console
 
-    return Console(highlight=False, width=None if sys.stdout.isatty() else _WIDE, soft_wrap=False)
+    if sys.stdout.isatty():
+        return Console(highlight=False, soft_wrap=False)
+    return Console(file=cast(IO[str], _Trimmed(sys.stdout)), highlight=False, width=_WIDE, soft_wrap=False)
+
+
+class _Trimmed:
+    """Writes text without the spaces that end its lines: a table pads its cells, which no file or pipe needs."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        return self._stream.write(_PADDING.sub("", text))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 def progress_console() -> Console:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from edgebench.evaluation.evaluator import evaluate, evaluate_all
-from edgebench.evaluation.examples import questions_of
+from edgebench.evaluation.examples import questions_and_counts, questions_of
 from edgebench.evaluation.format_comparison import compare_formats
 from edgebench.evaluation.identity import checkpoint_protocol
 from edgebench.evaluation.inference import BoardModel, Outputs
@@ -20,5 +20,6 @@ __all__ = [
     "compare_formats",
     "evaluate",
     "evaluate_all",
+    "questions_and_counts",
     "questions_of",
 ]

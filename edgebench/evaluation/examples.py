@@ -76,8 +76,17 @@ def questions_of(request: EvaluationRequest) -> dict[tuple[str, str], dict[str, 
     Raises:
         EdgebenchError: as `read_examples`.
     """
+    return {key: question for key, (question, _) in questions_and_counts(request).items()}
+
+
+def questions_and_counts(request: EvaluationRequest) -> dict[tuple[str, str], tuple[dict[str, Any], int]]:
+    """Return the questions, each with its number of examples, by task and language.
+
+    Raises:
+        EdgebenchError: as `read_examples`.
+    """
     found, _ = read_examples(request)
-    return {(each.task.name, each.lang): question_of(request, each) for each in found}
+    return {(each.task.name, each.lang): (question_of(request, each), len(each.examples) + len(each.examples.candidates)) for each in found}
 
 
 def question_of(request: EvaluationRequest, examples: TaskExamples) -> dict[str, Any]:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from edgebench.measure.collect import RunCollector, collect_run
+from edgebench.measure.extension import extend, request_to_extend
 from edgebench.measure.idle_wait import IdleWait, idle_wait_of
 from edgebench.measure.inputs import encode, resolve_workload
 from edgebench.measure.parallel import BoardResult, Measure, run_sessions
@@ -22,11 +23,13 @@ __all__ = [
     "RunCollector",
     "collect_run",
     "encode",
+    "extend",
     "idle_wait_of",
     "measure_overhead",
     "prepare",
     "profile",
     "profile_all",
+    "request_to_extend",
     "resolve_workload",
     "resume",
     "run_sessions",

@@ -54,6 +54,7 @@ def cells_of(
             looks=len(request.looks),
             seed=request.seed,
             truncated=_truncated(row),
+            extends=f"{request.extends}-{number:03d}" if request.extends is not None else None,
         )
         cells.append(Cell(subject, workload, row.inputs, condition.power))
     return cells

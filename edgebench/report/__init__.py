@@ -9,6 +9,7 @@ from edgebench.report.checkup import overhead_findings
 from edgebench.report.comparison import comparison_parts
 from edgebench.report.details import details_of, list_of_measurements
 from edgebench.report.evaluation import evaluation_parts
+from edgebench.report.extension import extension_lines
 from edgebench.report.extra_tables import tables_below
 from edgebench.report.formats import formats_table
 from edgebench.report.gate import (
@@ -21,17 +22,19 @@ from edgebench.report.gate import (
     junit_xml,
     openmetrics,
 )
-from edgebench.report.layout import add_plain_row, plain_table
+from edgebench.report.layout import PlainTable, add_plain_row, plain_table
 from edgebench.report.scores import folder_parts, rows_parts
 from edgebench.report.study import status_parts, study_markdown, study_parts
 from edgebench.report.table import measurement_table
 
 __all__ = [
+    "PlainTable",
     "add_plain_row",
     "code_quality",
     "comparison_parts",
     "details_of",
     "evaluation_parts",
+    "extension_lines",
     "folder_parts",
     "formats_table",
     "gate_markdown",

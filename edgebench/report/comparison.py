@@ -5,14 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from edgebench.analysis import NOT_DECIDED, NOT_JUDGED, OF_FILE, Comparison, Contrast, PairedComparison, ScoreContrast
+from edgebench.analysis import (
+    BY_SESSION,
+    NOT_DECIDED,
+    NOT_JUDGED,
+    OF_FILE,
+    Comparison,
+    Contrast,
+    PairedComparison,
+    ScoreContrast,
+    sides_lines,
+)
 from edgebench.report.caveats import caveat_lines, marked
-from edgebench.report.layout import add_plain_row, plain_table
+from edgebench.report.layout import add_plain_row, coloured_sentence, plain_table
 from edgebench.report.overhead import cost_lines
 from edgebench.stats import MINIMUM_COUNTS, PAIRS
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.text import Text
+
+    from edgebench.report.layout import PlainTable
 
 _UNMEASURED = "not measured on both sides"
 #: Title, name, and what is said where it can't be compared; nothing where a board without a sensor is the rule.
@@ -26,37 +38,25 @@ _QUANTITIES = (
 )
 
 
-def comparison_parts(answers: Sequence[PairedComparison]) -> Iterator[Table | str]:
+def comparison_parts(answers: Sequence[PairedComparison]) -> Iterator[PlainTable | Text | str]:
     """Yield what to print: a sentence and tables of quantities and scores for each, then what holds for all."""
     comparisons = [answer.comparison for answer in answers]
     for answer in answers:
         comparison = answer.comparison
-        yield answer.verdict
+        yield coloured_sentence(answer.verdict)
+        yield from sides_lines(comparison.baseline, comparison.candidate)
         yield from (f"  although: {text}" for text in comparison.differs)
         if comparison.unchecked:
             yield f"  not reported by a side, and not checked: {', '.join(comparison.unchecked)}"
         yield ""
-        table = plain_table("", "ratio", "interval", "level", "verdict", "more runs")
-        for title, name, absent in _QUANTITIES:
-            contrast: Contrast | None = getattr(comparison, name)
-            if contrast is None or (name == "p99" and name not in comparison.deciding):
-                if absent:
-                    add_plain_row(table, title, "", "", "", absent, "")
-                continue
-            figures = [f"{contrast.ratio:.4f}", "", ""]
-            if contrast.ci is not None:
-                low, high = contrast.ci
-                figures[1:] = [f"{low:.4f} to {high:.4f}", f"{100 * contrast.level:.4g} %"]
-            add_plain_row(table, title, *figures, _verdict(contrast), _more(contrast))
-        for column in table.columns[1:4]:
-            column.justify = "right"
-        yield table
+        yield _quantity_table(comparison)
         yield ""
         if answer.scores:
             yield score_table(answer.scores)
             yield from caveat_lines((each.task, each.lang, each.caveats) for each in answer.scores)
             yield ""
         yield from answer.notes
+        yield from _how_to_decide(comparison)
     drifts = {each.latency.drift for each in comparisons if each.latency.decided_by == "session"}
     yield "ratio: candidate / baseline, from one figure a run"
     yield "latency: the geometric mean over inputs of each input's median"
@@ -74,16 +74,51 @@ def comparison_parts(answers: Sequence[PairedComparison]) -> Iterator[Table | st
         yield "measured until decided: the intervals are those of one of several planned looks, which keep the level"
 
 
+def _quantity_table(comparison: Comparison) -> PlainTable:
+    table = plain_table("", "ratio", "interval", "level", "verdict", "more runs", verdict="verdict")
+    for title, name, absent in _QUANTITIES:
+        contrast: Contrast | None = getattr(comparison, name)
+        if contrast is None or (name == "p99" and name not in comparison.deciding):
+            if absent:
+                add_plain_row(table, title, "", "", "", absent, "")
+            continue
+        figures = [f"{contrast.ratio:.4f}" if contrast.ratio is not None else "", "", ""]
+        if contrast.ci is not None:
+            low, high = contrast.ci
+            figures[1:] = [f"{low:.4f} to {high:.4f}", f"{100 * contrast.level:.4g} %"]
+        add_plain_row(table, title, *figures, _verdict(contrast), _more(contrast))
+    for column in table.columns[1:4]:
+        column.justify = "right"
+    return table
+
+
+def _how_to_decide(comparison: Comparison) -> Iterator[str]:
+    """Yield the command that measures as many runs as would decide, where that is left open."""
+    is_open = [each for each in comparison.decisive if each.verdict == "inconclusive" and each.decided_by == BY_SESSION]
+    if not is_open:
+        return
+    counts = [min(each.runs) + each.more_runs for each in is_open if each.more_runs is not None]
+    if len(counts) < len(is_open):
+        yield "to decide: more than 200 runs of each would be needed; a wider margin needs fewer"
+        return
+    yield (
+        f"to decide: edgebench runs extend {comparison.candidate.id} --runs {max(counts)} (a further session, judged "
+        f"by itself; so many runs of each decide if the difference and the spread stay as they are)"
+    )
+
+
 def _about_verdict(comparisons: Sequence[Comparison]) -> Iterator[str]:
     """Yield what the verdicts are about, and what the intervals of the other quantities are."""
-    for names in dict.fromkeys(comparison.deciding for comparison in comparisons):
+    judged = [comparison for comparison in comparisons if comparison.outcome != NOT_DECIDED]
+    for names in dict.fromkeys(comparison.deciding for comparison in judged):
         together = ", judged together (Holm)" if len(names) > 1 else ""
-        yield f"the verdict is about {' and '.join(names)}{together}; the other intervals are each by itself"
+        yield f"the verdict is about {' and '.join(names)}{together}; the other rows are described, not judged"
 
 
-def score_table(scores: Sequence[ScoreContrast]) -> Table:
+def score_table(scores: Sequence[ScoreContrast]) -> PlainTable:
     """Return a row per task and language, the greatest loss first."""
-    table = plain_table("task", "lang", "baseline", "candidate", "points", "interval", "level", "verdict", "whose")
+    headers = ("task", "lang", "baseline", "candidate", "points", "interval", "level", "verdict", "whose")
+    table = plain_table(*headers, names=2, verdict="verdict")
     for each in sorted(scores, key=lambda each: each.difference):
         points = marked(f"{each.difference:+.2f}", each.caveats)
         figures = (f"{each.baseline:.1f}", f"{each.candidate:.1f}", points)

@@ -14,7 +14,7 @@ from edgebench.figures import LatencySummary, PaddingCost
 from edgebench.measurement import Measurement
 from edgebench.reason import joined
 from edgebench.report.caveats import marked
-from edgebench.report.figures import latency_text, megabytes, rounded, with_half_width
+from edgebench.report.figures import latency_text, megabytes, rounded, with_interval
 from edgebench.report.layout import Column, FittingTable
 from edgebench.report.table import VALID_CELLS, excluded_text, measurement_table, mlperf_text, variant_name
 from edgebench.run import Run
@@ -23,12 +23,19 @@ from edgebench.text import printable
 
 def list_of_measurements(measurements: Sequence[Measurement]) -> Table:
     """Return one row per measurement: enough to choose one."""
-    return FittingTable(
-        [
-            Column(header, [cell(each) for each in measurements], names_row=header == "id", text=header in _WORDS)
-            for header, cell in _LISTED
-        ]
-    )
+    columns = [
+        Column(
+            header,
+            [cell(each) for each in measurements],
+            names_row=header == "id",
+            text=header in _WORDS,
+            verdict=header == "valid",
+        )
+        for header, cell in _LISTED
+    ]
+    if any(each.tags for each in measurements):
+        columns.append(Column("tags", [", ".join(each.tags) for each in measurements], text=True))
+    return FittingTable(columns)
 
 
 def details_of(measurement: Measurement) -> RenderableType:
@@ -46,6 +53,7 @@ def details_of(measurement: Measurement) -> RenderableType:
                     ],
                     names_row=header == "run",
                     text=header in _WORDS,
+                    verdict=header == "valid",
                 )
                 for header, cell in _RUNS
             ]
@@ -68,8 +76,8 @@ _LISTED: tuple[tuple[str, Callable[[Measurement], str]], ...] = (
     ("device", lambda each: each.subject.device.name or ""),
     ("workload", lambda each: each.subject.label),
     ("threads", lambda each: str(each.subject.workload.get("threads") or "")),
-    ("runs", lambda each: f"{sum(run.valid for run in each.runs)} of {each.subject.planned_runs}"),
-    ("p50\nms", lambda each: with_half_width(each.latency_ms.p50, each.latency_ms.p50_ci)),
+    ("runs", lambda each: _runs_text(sum(run.valid for run in each.runs), each.subject.planned_runs)),
+    ("p50\nms", lambda each: with_interval(each.latency_ms.p50, each.latency_ms.p50_ci)),
     ("valid", lambda each: VALID_CELLS[each.state]),
 )
 
@@ -95,12 +103,14 @@ def _facts(measurement: Measurement) -> Iterator[tuple[str, Any]]:
     """Yield what stands behind the figures, name and value; what is not known is left out by the caller."""
     subject, latency, memory = measurement.subject, measurement.latency_ms, measurement.memory_bytes
     yield "id", measurement.id
+    yield "tags", ", ".join(measurement.tags)
+    yield "extends", subject.extends or ""
     yield from ((f"not valid: {run.id}", joined(run.reasons)) for run in measurement.runs)
     yield from ((f"log: {run.id}", "; ".join(run.facts.log or ())) for run in measurement.runs)
     yield "excluded", excluded_text(measurement)
     yield from ((f"cool-down: {run.id}", _cool_down_text(run)) for run in measurement.runs)
     for name in ("geomean", "p50", "p90", "p95", "p99"):
-        yield f"{name} ms", _with_interval(getattr(latency, name), getattr(latency, f"{name}_ci"))
+        yield f"{name} ms", _in_full(getattr(latency, name), getattr(latency, f"{name}_ci"))
     yield "MLPerf ms", _mlperf(measurement)
     yield "min, mean, max ms", _joined([latency_text(value) for value in (latency.min, latency.mean, latency.max)])
     yield (
@@ -138,6 +148,11 @@ def _joined(texts: Sequence[str]) -> str:
     return ", ".join(text or "-" for text in texts) if any(texts) else ""
 
 
+def _runs_text(valid: int, planned: int) -> str:
+    """Return how many runs count, of how many that were planned; of a session that went on, only how many count."""
+    return f"{valid} of {planned}" if valid <= planned else str(valid)
+
+
 def _cool_down_text(run: Run) -> str:
     cooled = run.facts.cool_down
     if cooled is None:
@@ -171,7 +186,7 @@ def _padding_text(padding: PaddingCost | None) -> str:
     return f"{padding.tokens:.1f} tokens an inference padded to {padded}{rows}"
 
 
-def _with_interval(value: float | None, interval: tuple[float, float] | None) -> str:
+def _in_full(value: float | None, interval: tuple[float, float] | None) -> str:
     if interval is None:
         return latency_text(value)
     return f"{latency_text(value)} (95 % {latency_text(interval[0])} to {latency_text(interval[1])} by runs)"

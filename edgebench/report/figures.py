@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 _MB = 1e6
+_ALIKE = 0.05  # by how much the halves of an interval may differ that is shown as symmetric
 
 
 def rounded(value: float | None, *, digits: int = 3) -> str:
@@ -23,10 +24,15 @@ def _decimals(value: float, digits: int) -> int:
     return min(4, max(0, digits - 1 - magnitude))
 
 
-def with_half_width(value: float | None, interval: tuple[float, float] | None) -> str:
+def with_interval(value: float | None, interval: tuple[float, float] | None) -> str:
+    """Return a latency with its interval: `10.25 ±0.12`, or `194.2 (73.8 to 559.5)` where it is not symmetric."""
     if value is None or interval is None:
         return latency_text(value)
-    return f"{latency_text(value)} ±{(interval[1] - interval[0]) / 2:.{_decimals(value, 4)}f}"
+    decimals = _decimals(value, 4)
+    below, above = value - interval[0], interval[1] - value
+    if abs(above - below) <= _ALIKE * max(above, below):
+        return f"{latency_text(value)} ±{(above + below) / 2:.{decimals}f}"
+    return f"{latency_text(value)} ({interval[0]:.{decimals}f} to {interval[1]:.{decimals}f})"
 
 
 def megabytes(value: int | None) -> float | None:

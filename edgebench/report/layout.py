@@ -1,7 +1,8 @@
-"""How tables look: columns, tables that fit a terminal, and plain tables of text."""
+"""How tables look: columns, tables that fit a terminal, plain tables of text, and colours of verdicts."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -27,6 +28,15 @@ _LOOK: dict[str, Any] = {
     "padding": (0, _GAP - 1, 0, 0),  # the box itself has one between columns
 }
 _LONG = 4000  # characters of a heading or a note
+#: The first word of a verdict or of a validity -> its colour. A terminal without colours, or NO_COLOR, shows none.
+_COLOURS = {
+    **dict.fromkeys(("faster", "better", "equivalent", "comparable", "yes", "higher", "less", "pass", "ok"), "green"),
+    **dict.fromkeys(("slower", "worse", "no", "lower", "more", "fail"), "red"),
+    **dict.fromkeys(("inconclusive", "not", "undecided"), "yellow"),
+}
+_VERDICTS = re.compile(
+    r"\b(?:is (faster|slower) than|is (equivalent) to|is (inconclusive|not decided)|are (better|worse))\b"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +44,8 @@ class Column:
     """A column: its cells from top to bottom.
 
     `names_row`: it says which row it is, in every part of the table. `text`: it has words, not figures, in it.
-    `folds`: its cells may go on in the next line where space is short; one column of a table may.
+    `folds`: its cells may go on in the next line where space is short; one column of a table may. `verdict`: its cells
+    are coloured by what they say.
     """
 
     header: str
@@ -43,6 +54,7 @@ class Column:
     text: bool = False
     folds: bool = False
     dim: Collection[int] = ()  # positions of cells that are greyed
+    verdict: bool = False
 
     def __post_init__(self) -> None:
         # A store may come from anywhere: what it says must not move the cursor.
@@ -54,17 +66,107 @@ class Column:
         return max(cell_len(line) for cell in (self.header, *self.cells) for line in cell.split("\n"))
 
 
-def plain_table(*headers: str, title: str | None = None) -> Table:
-    """Return an empty table that looks like those of results; add rows with `add_plain_row`."""
-    table = Table(title=title, title_justify="left", **_LOOK)
-    for header in headers:
-        table.add_column(Text(header), overflow="fold")
-    return table
+def coloured(cell: str) -> Text:
+    """Return a verdict or a validity in its colour."""
+    word = cell.partition(" ")[0].rstrip(",;:")
+    return Text(cell, style=_COLOURS.get(word, ""), overflow="fold")
 
 
-def add_plain_row(table: Table, *cells: str) -> None:
+def coloured_sentence(sentence: str) -> Text:
+    """Return a verdict's sentence whose verdict has its colour."""
+    text = Text(sentence)
+    for found in _VERDICTS.finditer(sentence):
+        number = found.lastindex or 0
+        text.stylize(_COLOURS[found[number].partition(" ")[0]], *found.span(number))
+    return text
+
+
+class PlainTable(Table):
+    """A table of texts. Its lines break between words only; columns that find no room go on below.
+
+    `names`: how many columns, from the left, say which row it is. `verdict`: the column of verdicts.
+    """
+
+    def __init__(
+        self, *headers: str, title: str | None = None, names: int = 1, verdict: str | None = None, **look: Any
+    ) -> None:
+        super().__init__(title=title, title_justify="left", **_LOOK, **look)
+        self._names, self._verdict, self._headers = names, verdict, headers
+        for header in headers:
+            self.add_column(Text(header), overflow="fold")
+
+    def add_texts(self, *cells: str) -> None:
+        """Add a row of plain text: what a board says may have brackets in it, which are markup to rich."""
+        shown = [printable(cell, _LONG) for cell in cells]
+        self.add_row(
+            *(
+                coloured(cell) if header == self._verdict else Text(cell, overflow="fold")
+                for header, cell in zip(self._headers, shown, strict=True)
+            )
+        )
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        columns = [[self._headers[at], *(str(cell) for cell in column.cells)] for at, column in enumerate(self.columns)]
+        needed = [max(cell_len(word) for cell in cells for word in (cell.split() or [""])) for cells in columns]
+        wanted = [max(cell_len(cell) for cell in cells) for cells in columns]
+        room = options.max_width
+        for number, part in enumerate(_parts(needed, room, names=self._names)):
+            if number:
+                yield ""
+            table = self if len(part) == len(columns) else self._of_columns(part, with_title=number == 0)
+            widths = _widths([needed[at] for at in part], [wanted[at] for at in part], room)
+            for column, width in zip(table.columns, widths, strict=True):
+                column.width = width
+            yield from Table.__rich_console__(table, console, options)
+
+    def _of_columns(self, part: Sequence[int], *, with_title: bool) -> PlainTable:
+        headers = [self._headers[at] for at in part]
+        table = PlainTable(*headers, title=str(self.title) if self.title and with_title else None)
+        for column, at in zip(table.columns, part, strict=True):
+            column.justify = self.columns[at].justify
+            column._cells = list(self.columns[at]._cells)
+        table.rows = list(self.rows)
+        return table
+
+
+def _parts(needed: Sequence[int], room: int, *, names: int) -> Iterator[list[int]]:
+    """Yield which columns stand beside each other: those that name the row, and as many others as find room."""
+    first, rest = list(range(min(names, len(needed)))), list(range(min(names, len(needed)), len(needed)))
+    while True:
+        left = room - sum(needed[at] + _GAP for at in first) + _GAP
+        count = sum(width <= left for width in accumulate(needed[at] + _GAP for at in rest))
+        taken, rest = rest[: max(1, count)], rest[max(1, count) :]
+        yield [*first, *taken]
+        if not rest:
+            return
+
+
+def _widths(needed: Sequence[int], wanted: Sequence[int], room: int) -> list[int | None]:
+    """Return the widths of columns that share the room: each as wide as its longest word, what is left by need."""
+    left = room - _GAP * (len(needed) - 1) - sum(needed)
+    if left < 0:
+        return [None for _ in needed]  # not even the words find room: they are folded
+    widths = list(needed)
+    for at in sorted(range(len(needed)), key=lambda at: wanted[at] - needed[at]):
+        more = min(wanted[at] - needed[at], left)
+        widths[at] += more
+        left -= more
+    return list(widths)
+
+
+def plain_table(*headers: str, title: str | None = None, names: int = 1, verdict: str | None = None) -> PlainTable:
+    """Return an empty table that looks like those of results; add rows with `add_plain_row`.
+
+    Args:
+        names: how many columns, from the left, name the row where the table goes on below.
+        verdict: the header of the column whose cells are coloured by what they say.
+    """
+    return PlainTable(*headers, title=title, names=names, verdict=verdict)
+
+
+def add_plain_row(table: PlainTable, *cells: str) -> None:
     """Add a row of plain text: an address or what a board says may have brackets in it, which are markup to rich."""
-    table.add_row(*(Text(printable(cell, _LONG), overflow="fold") for cell in cells))
+    table.add_texts(*cells)
 
 
 class FittingTable(Table):
@@ -86,12 +188,8 @@ class FittingTable(Table):
                 width=folded if column.folds else None,
             )
         for position, row in enumerate(zip(*(column.cells for column in columns), strict=True)):
-            self.add_row(
-                *(
-                    Text(cell, style="dim" if position in column.dim else "")
-                    for cell, column in zip(row, columns, strict=True)
-                )
-            )
+            cells = zip(columns, row, strict=True)
+            self.add_row(*(_cell(column, cell, is_dim=position in column.dim) for column, cell in cells))
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         if self._heading:
@@ -120,3 +218,9 @@ class FittingTable(Table):
             count = max(1, sum(width <= left for width in widths))
             taken, figures = figures[:count], figures[count:]
             yield FittingTable([*names, *taken], folded=folded)
+
+
+def _cell(column: Column, text: str, *, is_dim: bool) -> Text:
+    if column.verdict and not is_dim:
+        return coloured(text)
+    return Text(text, style="dim" if is_dim else "")

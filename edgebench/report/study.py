@@ -8,19 +8,20 @@ from typing import TYPE_CHECKING
 from edgebench.analysis import Contrast, Figure, Front
 from edgebench.report.caveats import caveat_lines, marked
 from edgebench.report.comparison import score_verdict
-from edgebench.report.layout import add_plain_row, plain_table
+from edgebench.report.layout import PlainTable, add_plain_row, coloured_sentence, plain_table
 from edgebench.study import Answer, StudyReport, StudyStatus
 from edgebench.text import printable
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.text import Text
 
     from edgebench.study import Answer, StudyReport, StudyStatus
 
-Rows = tuple[tuple[str, ...], list[tuple[str, ...]]]  # the headers, and the rows under them
+#: The headers, and the rows under them.
+Rows = tuple[tuple[str, ...], list[tuple[str, ...]]]
 
 
-def status_parts(status: StudyStatus) -> Iterator[Table | str]:
+def status_parts(status: StudyStatus) -> Iterator[PlainTable | str]:
     """Yield what to print: a row per device and workload, how long what is missing takes, and what is not scored."""
     table = plain_table("device", "workload", "variants", "missing", "session", "took")
     variants, left_s = status.study.variants, status.estimated_remaining_s
@@ -37,11 +38,13 @@ def status_parts(status: StudyStatus) -> Iterator[Table | str]:
     yield table
     yield from (f"not evaluated yet: {each}" for each in status.pending)
     missing = sum(not cell.done for cell in status.cells)
+    scoring_s = status.estimated_scoring_s
+    of_it = f", {_span(scoring_s)} of it scoring" if missing and scoring_s else ""
+    about = f", about {_span(left_s)}{of_it}" if left_s is not None else "; the run says how long that takes"
     if missing:
-        about = f", about {_span(left_s)}" if left_s is not None else "; the run says how long that takes"
         yield f"{missing} of {len(status.cells)} missing{about}: edgebench study run {status.study.path}"
     elif status.pending:
-        yield f"all is measured, not all evaluated: edgebench study run {status.study.path}"
+        yield f"all is measured, not all evaluated{about}: edgebench study run {status.study.path}"
     else:
         yield "nothing is missing; `study run` also checks that the models have not changed since"
 
@@ -50,13 +53,13 @@ def _span(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
 
 
-def study_parts(report: StudyReport) -> Iterator[Table | str]:
+def study_parts(report: StudyReport) -> Iterator[PlainTable | Text | str]:
     """Yield what to print of a report."""
     for title, content in _sections(report):
         yield ""
         yield title
         for part in content:
-            yield part if isinstance(part, str) else _table(part)
+            yield coloured_sentence(part) if isinstance(part, str) else _table(part)
 
 
 def study_markdown(report: StudyReport) -> str:
@@ -78,6 +81,8 @@ def _sections(report: StudyReport) -> Iterator[tuple[str, list[str | Rows]]]:
             if front.without:
                 content.append(f"not measured: {', '.join(front.without)}")
             yield f"quality against {front.cost} on {where}", content
+    if report.notes:
+        yield "scores", list(report.notes)
     if report.missing:
         yield "missing", list(report.missing)
 
@@ -137,6 +142,8 @@ def _cost_rows(answer: Answer) -> Rows:
 
 
 def _ratio(contrast: Contrast) -> str:
+    if contrast.ratio is None:
+        return "not measured"
     if contrast.ci is None:
         return f"{contrast.ratio:.3f}"
     low, high = contrast.ci
@@ -184,8 +191,10 @@ def _figure(figure: Figure, digits: int, scale: float = 1.0) -> str:
     return shown(figure.value) + (f" ({shown(figure.ci[0])} to {shown(figure.ci[1])})" if figure.ci else "")
 
 
-def _table(rows: Rows) -> Table:
-    table = plain_table(*rows[0])
+def _table(rows: Rows) -> PlainTable:
+    # Where there are two names in a row, both say which row it is.
+    names = 2 if rows[0][:2] == ("candidate", "baseline") else 1
+    table = plain_table(*rows[0], names=names, verdict="verdict")
     for row in rows[1]:
         add_plain_row(table, *row)
     return table

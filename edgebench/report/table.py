@@ -13,7 +13,7 @@ from edgebench.figures import Score
 from edgebench.measurement import Measurement
 from edgebench.reason import State, joined
 from edgebench.report.caveats import caveat_lines, marked
-from edgebench.report.figures import latency_text, megabytes, rounded, with_half_width
+from edgebench.report.figures import latency_text, megabytes, rounded, with_interval
 from edgebench.report.layout import Column, FittingTable
 from edgebench.report.overhead import cost_lines
 from edgebench.report.provisional import PROVISIONAL_NOTE, figure_column, has_provisional_figures
@@ -50,7 +50,7 @@ def measurement_table(measurements: Sequence[Measurement]) -> Table:
         ),
         *_mlperf_column(measurements),
         *_energy_column(measurements),
-        Column("valid", [VALID_CELLS[each.state] for each in measurements], text=True),
+        Column("valid", [VALID_CELLS[each.state] for each in measurements], text=True, verdict=True),
         *_score_columns(measurements),
     ]
     return FittingTable(columns, heading=" · ".join(shared), notes=list(_notes(measurements)))
@@ -115,7 +115,7 @@ _FIGURES: tuple[tuple[str, Callable[[Measurement], str]], ...] = (
     (_SIZE, lambda each: rounded(megabytes(each.subject.artifact.bytes))),
     ("load\nms", lambda each: rounded(each.load_ms)),
     ("first\nms", lambda each: rounded(each.first_ms)),
-    ("p50\nms", lambda each: with_half_width(each.latency_ms.p50, each.latency_ms.p50_ci)),
+    ("p50\nms", lambda each: with_interval(each.latency_ms.p50, each.latency_ms.p50_ci)),
     ("p95\nms", lambda each: latency_text(each.latency_ms.p95)),
     ("p99\nms", lambda each: latency_text(each.latency_ms.p99)),
     ("inputs\n/s", lambda each: rounded(each.throughput_per_s)),
@@ -136,7 +136,7 @@ def _figures(measurements: Sequence[Measurement]) -> Iterator[tuple[str, Callabl
 
 _GEOMEAN: tuple[str, Callable[[Measurement], str]] = (
     "geomean\nms",
-    lambda each: with_half_width(each.latency_ms.geomean, each.latency_ms.geomean_ci),
+    lambda each: with_interval(each.latency_ms.geomean, each.latency_ms.geomean_ci),
 )
 
 
@@ -199,7 +199,10 @@ def _notes(measurements: Sequence[Measurement]) -> Iterable[str]:
     if has_provisional_figures(measurements):
         yield PROVISIONAL_NOTE
     if any(each.latency_ms.p50_ci for each in measurements):
-        yield "±: half of the 95 % interval, from one figure of each run, within this session: another may differ more"
+        yield (
+            "± or low to high: the 95 % interval, from one figure of each run, within this session: another may differ "
+            "more"
+        )
     if any(header == _GEOMEAN[0] for header, _ in _figures(measurements)):
         yield "geomean: over inputs of mixed length, of each input's median; what comparisons judge"
     if any(each.mlperf for each in measurements):

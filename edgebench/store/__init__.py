@@ -9,15 +9,18 @@ from edgebench.store.comparison import compare_stored
 from edgebench.store.files import checked_id, read_document, replace_file, to_text, writing
 from edgebench.store.kept_artifacts import find_artifact_files, keep_artifact
 from edgebench.store.scores import merged_scores, stored_scores, with_stored
+from edgebench.store.selection import Selection, moment
 from edgebench.store.store import Store
 
 __all__ = [
+    "Selection",
     "Store",
     "checked_id",
     "compare_stored",
     "find_artifact_files",
     "keep_artifact",
     "merged_scores",
+    "moment",
     "read_document",
     "replace_file",
     "stored_scores",

@@ -62,6 +62,15 @@ class Documents(Generic[T]):
         except (KeyError, TypeError, ValueError, StoreError) as error:
             raise StoreError(f"{path} is damaged: {error}; remove it to go on without it") from error
 
+    def remove(self, id: str) -> None:
+        """Remove the document of that id, if there is one.
+
+        Raises:
+            StoreError: the store can't be written.
+        """
+        with writing(self._store):
+            (self.folder / f"{checked_id(id)}.json").unlink(missing_ok=True)
+
     def ids(self) -> list[str]:
         """Return the ids of what is there, sorted."""
         return sorted(path.stem for path in self.folder.glob("[!.]*.json"))

@@ -107,9 +107,12 @@ _RUN_COLUMNS = {
     "peak_pss_bytes": ("run.memory.peak_pss", "BIGINT"),
     "before_load_bytes": ("run.memory.before_load", "BIGINT"),
     "after_load_bytes": ("run.memory.after_load", "BIGINT"),
+    "batch_tokens": ("run.facts.batch_tokens", "BIGINT[]"),
+    "batch_padded_tokens": ("run.facts.batch_padded_tokens", "BIGINT[]"),
 }
 
-_LISTS = ("run.reasons", "run.reason_codes", "run.cut")
+#: Columns whose value is a list.
+_LISTS = ("run.reasons", "run.reason_codes", "run.cut", "run.facts.batch_tokens", "run.facts.batch_padded_tokens")
 
 #: Columns of `runs` that each exported inference carries.
 _EXPORTED = (
@@ -149,9 +152,11 @@ _INFERENCES = f"""
     )
     SELECT {", ".join("r." + name for name in _EXPORTED if name != "reasons")},
         array_to_string(r.reasons, '; ') AS reasons,
-        t.item, t.t_ns AS start_ns, t.value AS latency_ns, {", ".join("t." + name for name in _CONDITIONS)},
+        t.item, r.batch_tokens[t.item + 1] AS tokens, r.batch_padded_tokens[t.item + 1] AS padded_tokens,
+        t.t_ns AS start_ns, t.value AS latency_ns, {", ".join("t." + name for name in _CONDITIONS)},
         EXISTS (FROM cuts WHERE cuts.run = t.run AND t.t_ns >= span[1] AND t.t_ns < span[2]) AS cut
     FROM joined t JOIN runs r USING (run)
+    ORDER BY r.started_at, run, t.t_ns, t.item
 """  # noqa: S608 - built from constants
 
 

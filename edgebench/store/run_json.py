@@ -26,6 +26,7 @@ def run_to_json(subject: Subject, run: Run) -> dict[str, Any]:
         "overhead_us": asdict(subject.overhead_us) if subject.overhead_us is not None else None,
         "seed": subject.seed,
         **({"truncated": asdict(subject.truncated)} if subject.truncated is not None else {}),
+        "extends": subject.extends,
         "subject": {
             "id": subject.id,
             "session": subject.session,
@@ -78,6 +79,7 @@ def subject_from_json(document: Mapping[str, Any]) -> Subject:
         overhead_us=Overhead.from_json(overhead) if overhead else None,
         seed=document.get("seed"),
         truncated=Truncation.from_json(truncated) if truncated is not None else None,
+        extends=document.get("extends"),
     )
 
 

@@ -118,6 +118,18 @@ class RunFolder:
             kept += [stored for stored in everything if stored.subject.id == matches[0]]
         return kept
 
+    def remove(self, stored: Sequence[StoredRun]) -> None:
+        """Delete runs: each disappears at once, by rename.
+
+        Raises:
+            StoreError: the store can't be written.
+        """
+        with writing(self._store):
+            for each in stored:
+                gone = each.folder.with_name(f".{each.folder.name}.{secrets.token_hex(4)}")
+                each.folder.rename(gone)
+                shutil.rmtree(gone)
+
     def _with_partners(self, stored: StoredRun) -> StoredRun:
         """Return a run as it is; one of a model whose partners' runs are missing does not count."""
         if all((self.folder / other).is_dir() for other in stored.run.log_ratios if is_id(other)):

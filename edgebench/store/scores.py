@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from edgebench.analysis import SCORE_PROTOCOL, ExampleScores, with_caveats
 from edgebench.errors import ScoresError
@@ -12,11 +12,19 @@ from edgebench.store.store import Store
 from edgebench.xtreme_r import ScoreRow, all_tasks, kinds_of
 
 
-def stored_scores(store: Store, measurements: Iterable[Measurement]) -> tuple[list[ScoreRow], list[ExampleScores]]:
+def stored_scores(
+    store: Store,
+    measurements: Iterable[Measurement],
+    *,
+    wanted: Callable[[LanguageEvaluation], bool] = lambda _: True,
+) -> tuple[list[ScoreRow], list[ExampleScores]]:
     """Return the scores of the very files that were timed, and what each example scored.
 
     Of several evaluations of a file on a task in a language, those of complete test sets come first, then those under
     the variant's own name, then the latest.
+
+    Args:
+        wanted: which evaluations of these files are taken.
 
     Raises:
         StoreError: an evaluation can't be read.
@@ -27,7 +35,9 @@ def stored_scores(store: Store, measurements: Iterable[Measurement]) -> tuple[li
     chosen: dict[tuple[str, str, str, str], LanguageEvaluation] = {}
     for evaluation in sorted(store.evaluations(), key=lambda each: (_is_complete(each), each.started_at)):
         score = evaluation.scores[0]
-        for name in sorted(names.get(score.artifact_sha256, ())):
+        if score.artifact_sha256 not in names or not wanted(evaluation):
+            continue
+        for name in sorted(names[score.artifact_sha256]):
             key = (score.artifact_sha256, name, evaluation.task, evaluation.lang)
             other = chosen.get(key)
             # One file may be that of two checkpoints, whose labels differ: a variant's own evaluation is nearer.

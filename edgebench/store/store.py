@@ -3,6 +3,7 @@
     runs/<run_id>/                      immutable runs (see runs.py)
     sessions/<id>.json                  what a session planned, for resuming
     operators/, cold_starts/, searches/ what belongs to a measurement but not to one of its runs
+    tags/<id>.json                      words that a user gave to a measurement
     evaluations/<id>.json               what an artifact answered to a task's examples in one language, and its scores
 
 All appear by rename, complete or not at all; names that begin with a dot are unfinished and ignored. There is no
@@ -17,7 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-from edgebench.errors import StoreError
+from edgebench.errors import StoreError, UsageError
 from edgebench.evaluation_result import LanguageEvaluation
 from edgebench.figures import ColdStart
 from edgebench.measurement import Measurement, Subject
@@ -25,6 +26,7 @@ from edgebench.operators import OperatorProfile
 from edgebench.run import Run
 from edgebench.stats import RateSearch
 from edgebench.store import documents, queries
+from edgebench.store.deletion import runs_left
 from edgebench.store.files import writing
 from edgebench.store.runs import (
     OnUnreadable,
@@ -34,6 +36,10 @@ from edgebench.store.runs import (
     measurements_of,
     unknown_name,
 )
+from edgebench.store.selection import Moment, Selection, moment
+from edgebench.store.tags import checked_tag, tags_of
+
+EVERYTHING = Selection()
 
 
 class Store:
@@ -47,6 +53,7 @@ class Store:
         self._cold_starts = documents.cold_starts(self.folder)
         self._searches = documents.searches(self.folder)
         self._evaluations = documents.evaluations(self.folder)
+        self._tags = tags_of(self.folder)
 
     def check_writable(self) -> None:
         """Make sure that results can be kept, before anything is measured.
@@ -86,22 +93,46 @@ class Store:
         variant: str | None = None,
         format: str | None = None,
         session: str | None = None,
+        tag: str | None = None,
+        since: Moment | None = None,
+        until: Moment | None = None,
         on_unreadable: OnUnreadable | None = None,
     ) -> list[Measurement]:
         """Return the measurements that fit, the oldest session first; each is put together from its runs.
 
         Of a session, only its own runs are read: unreadable runs of others don't matter.
 
+        Args:
+            since, until: when the first run of a measurement began: a date (both days included) or a time, as Python's
+                or in ISO 8601; UTC unless it says otherwise.
+
         Raises:
             StoreError: a run can't be read; with `on_unreadable`, that is called instead and the run left out.
+            UsageError: a date is none.
         """
-        wanted = {"device": device, "variant": variant, "format": format, "session": session}
-        kept = [
-            stored
-            for stored in self._runs.each(on_unreadable, prefix=f"{session}-" if session is not None else "")
-            if all(value is None or _property(stored.subject, name) == value for name, value in wanted.items())
-        ]
-        return [self.complete(each, on_unreadable) for each in measurements_of(kept, on_unreadable)]
+        where = Selection(
+            device=device,
+            variant=variant,
+            format=format,
+            session=session,
+            tag=tag,
+            since=moment(since) if since is not None else None,
+            until=moment(until, is_end=True) if until is not None else None,
+        )
+        return self.select(where, on_unreadable=on_unreadable)
+
+    def select(self, where: Selection, *, on_unreadable: OnUnreadable | None = None) -> list[Measurement]:
+        """Return the measurements that fit, as `measurements` does.
+
+        Raises:
+            StoreError: as `measurements`.
+        """
+        found = measurements_of(self._selected(where, on_unreadable), on_unreadable)
+        return [self.complete(each, on_unreadable) for each in found]
+
+    def _selected(self, where: Selection, on_unreadable: OnUnreadable | None = None) -> list[StoredRun]:
+        prefix = f"{where.session}-" if where.session is not None else ""
+        return where.of(list(self._runs.each(on_unreadable, prefix=prefix)), self.tags)
 
     def measurements_by_figures(
         self, wanted: Callable[[Subject], bool], *, on_unreadable: OnUnreadable | None = None
@@ -116,6 +147,10 @@ class Store:
         """
         kept = [each for each in self._runs.each(on_unreadable) if wanted(each.subject)]
         return measurements_by_figures(kept, on_unreadable)
+
+    def subjects(self) -> list[Subject]:
+        """Return what was measured, one for each measurement; runs that can't be read are left out."""
+        return list({each.subject.id: each.subject for each in self._runs.each(lambda _: None)}.values())
 
     def measurement(self, id: str) -> Measurement:
         """Return the measurement with this id, or the one whose id begins so.
@@ -135,7 +170,12 @@ class Store:
             StoreError: one can't be read; with `on_unreadable`, that is called instead and the part left out.
         """
         parts: dict[str, Any] = {}
-        read = {"operators": self.operators, "cold_start": self.cold_start, "find_qps": self.search}
+        read = {
+            "operators": self.operators,
+            "cold_start": self.cold_start,
+            "find_qps": self.search,
+            "tags": self.tags,
+        }
         for name, find in read.items():
             try:
                 parts[name] = find(measurement.id)
@@ -144,6 +184,70 @@ class Store:
                     raise
                 on_unreadable(error)
         return replace(measurement, **parts)
+
+    def ids(self, name: str) -> list[str]:
+        """Return the measurements that a name stands for: all of a session, or one by its id or how that begins.
+
+        Raises:
+            UnknownName: nothing has it.
+            UsageError: several begin so.
+        """
+        known = sorted({each.id: each for each in self.subjects()}.values(), key=lambda each: each.id)
+        of_session = [each.id for each in known if each.session == name]
+        return of_session or [self._runs.of_measurements([name])[0].subject.id]
+
+    def delete(self, ids: Sequence[str]) -> int:
+        """Delete measurements with all that belongs to them; return how many runs are gone.
+
+        The request of a session goes with its last measurement. Evaluations stay: they belong to files.
+
+        Args:
+            ids: of measurements, or how they begin.
+
+        Raises:
+            UnknownName: nothing has an id.
+            UsageError: several begin so, or a measurement alternated in its runs with one that would be left.
+            StoreError: the store can't be written.
+        """
+        doomed = self._runs.of_measurements(ids)
+        left = runs_left(doomed, self._runs.each(lambda _: None))
+        self._runs.remove(doomed)
+        for id in {each.subject.id for each in doomed}:
+            for kind in (self._operators, self._cold_starts, self._searches, self._tags):
+                kind.remove(id)
+        for session in {each.subject.session for each in doomed} - {each.subject.session for each in left}:
+            self._sessions.remove(session)
+        return len(doomed)
+
+    def tags(self, id: str) -> tuple[str, ...]:
+        """Return the tags of a measurement, sorted.
+
+        Raises:
+            StoreError: they can't be read.
+        """
+        return tuple(self._tags.read(id) or ())
+
+    def tag(self, id: str, *tags: str, remove: bool = False) -> tuple[str, ...]:
+        """Add tags to a measurement, or remove them; return those that it has then.
+
+        Args:
+            id: of the measurement, or how it begins.
+            remove: remove them; one that it does not have is left as it is.
+
+        Raises:
+            UnknownName: nothing has the id.
+            UsageError: several begin so, or a tag is no word.
+            StoreError: the store can't be written.
+        """
+        (full,) = {each.subject.id for each in self._runs.of_measurements([id])}
+        new = {checked_tag(tag) for tag in tags}
+        before = set(self.tags(full))
+        after = sorted(before - new if remove else before | new)
+        if after:
+            self._tags.write(full, after)
+        else:
+            self._tags.remove(full)
+        return tuple(after)
 
     # --- documents ----------------------------------------------------------------------------------------------
 
@@ -255,8 +359,17 @@ class Store:
         """
         return queries.query(_folders(self._runs.each()), sql)
 
-    def export(self, target: Path, *, ids: Sequence[str] = (), kind: Literal["csv", "parquet"]) -> int:
+    def export(
+        self,
+        target: Path,
+        *,
+        ids: Sequence[str] = (),
+        kind: Literal["csv", "parquet"],
+        where: Selection = EVERYTHING,
+    ) -> int:
         """Write one row per timed inference, with its run, variant, format, device and workload; return how many.
+
+        Sorted by measurement, run and time.
 
         Each row has the last readings of the sensors before the inference began (see `conditions_of`), null where there
         were none. Runs that are not valid are included, and so are excluded inferences: see the columns `valid`,
@@ -265,25 +378,21 @@ class Store:
         Args:
             target: the file; what was there is replaced once the new one is complete.
             ids: of measurements, or how they begin; none: all.
+            where: which of these.
 
         Raises:
-            UnknownName, UsageError: an id that nothing has, or that several begin with.
+            UnknownName, UsageError: an id that nothing has, or that several begin with; or nothing fits `where`.
             StoreError: a run can't be read, or the file not written.
         """
-        return queries.export(_folders(self._runs.of_measurements(ids) if ids else self._runs.each()), target, kind)
+        stored = where.of(self._runs.of_measurements(ids), self.tags) if ids else self._selected(where)
+        if not stored and where != EVERYTHING:
+            raise UsageError(self.why_nothing_fits(where))
+        return queries.export(_folders(stored), target, kind)
+
+    def why_nothing_fits(self, where: Selection) -> str:
+        """Return in one line that no measurement fits, and the nearest of what there is."""
+        return where.nothing_fits([(each, self.tags(each.id)) for each in self.subjects()])
 
 
 def _folders(stored: Iterable[StoredRun]) -> list[Path]:
     return [each.folder for each in stored]
-
-
-def _property(subject: Subject, name: str) -> Any:
-    match name:
-        case "device":
-            return subject.device.name
-        case "variant":
-            return subject.variant.name
-        case "format":
-            return str(subject.artifact.format)
-        case _:
-            return subject.session

@@ -19,14 +19,15 @@ from edgebench.analysis import (
     scores_sentence,
     why_not_comparable,
 )
-from edgebench.store import Store, merged_scores, stored_scores
+from edgebench.store import Store
 from edgebench.study.cells import StudyCell, study_cells
 from edgebench.study.contrasts import StudyContrast
 from edgebench.study.file import Study
-from edgebench.study.scores import pending_evaluations
+from edgebench.study.score_sources import scores_of_study
+from edgebench.study.scores import pending_evaluations, questions_of_study
 from edgebench.study.training import TrainingContrast, training_contrasts
 from edgebench.variant import Variant, lineage_of
-from edgebench.xtreme_r import ScoreRow, read_scores
+from edgebench.xtreme_r import ScoreRow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,12 +72,16 @@ class Answer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudyReport:
-    """The result of each contrast, the fronts of each device and workload, and what is missing."""
+    """The result of each contrast, the fronts of each device and workload, and what is missing.
+
+    `notes`: where scores come from, where that is mixed, and which are left out.
+    """
 
     study: Study
     answers: tuple[Answer, ...]
     fronts: Mapping[str, Sequence[Front]]
     missing: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""
@@ -85,6 +90,7 @@ class StudyReport:
             "contrasts": [each.to_json() for each in self.answers],
             "fronts": {where: [front.to_json() for front in each] for where, each in self.fronts.items()},
             "missing": list(self.missing),
+            "notes": list(self.notes),
         }
 
 
@@ -95,6 +101,7 @@ def answer_study(
     *,
     examples: Sequence[ExampleScores] = (),
     missing: Sequence[str] = (),
+    notes: Sequence[str] = (),
     allow_variant_scores: bool = False,
 ) -> StudyReport:
     """Return the report of a study, from the cells that are measured.
@@ -103,6 +110,7 @@ def answer_study(
         rows: scores, with the study's names of variants.
         examples: scores of single examples, from the timed files.
         missing: evaluations that are missing, in words.
+        notes: where the scores come from, in words.
         allow_variant_scores: accept scores of other files of a variant, and label them so.
 
     Raises:
@@ -123,6 +131,7 @@ def answer_study(
         answers=tuple(_answer(study, contrast, by_cell) for contrast in study.contrasts),
         fronts={where: each for where, each in shown.items() if each},
         missing=(*(_missing(study, cell) for cell in cells if not cell.done), *missing),
+        notes=tuple(notes),
     )
 
 
@@ -137,16 +146,15 @@ def study_report(study: Study, store: Store, *, allow_variant_scores: bool = Fal
         NotComparable: a variant's scores are all of other files.
         EdgebenchError: the data of a task can't be read.
     """
-    rows = read_scores(study.scores) if study.scores is not None else []
-    cells = study_cells(study, store)
-    stored, examples = stored_scores(store, [each for cell in cells for each in cell.measurements])
-    merged, examples = merged_scores(rows, stored, examples)
+    cells, questions = study_cells(study, store), questions_of_study(study)
+    scores = scores_of_study(study, cells, store, questions)
     return answer_study(
         study,
         cells,
-        merged,
-        examples=examples,
-        missing=[str(each) for each in pending_evaluations(study, cells, store)],
+        scores.rows,
+        examples=scores.examples,
+        missing=[str(each) for each in pending_evaluations(study, cells, store, questions)],
+        notes=scores.notes,
         allow_variant_scores=allow_variant_scores,
     )
 
@@ -168,7 +176,10 @@ def _answer(study: Study, contrast: StudyContrast, by_cell: Sequence[Sequence[Sc
         for mine in by_cell:
             pairs += _pairs_of_cell(one, other, mine, notes)
     compared = compare_pairs(
-        [(one.measurement, other.measurement) for one, other in pairs], margin=study.margin, level=study.level
+        [(one.measurement, other.measurement) for one, other in pairs],
+        margin=study.margin,
+        level=study.level,
+        keep_unmeasured=True,  # scores are compared whether or not the runs count
     )
     scores = _scores_once(study, pairs)
     everything = [each for mine in by_cell for each in mine]

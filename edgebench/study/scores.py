@@ -9,7 +9,7 @@ from typing import Any
 from edgebench.artifact import Artifact
 from edgebench.device import Device
 from edgebench.errors import EdgebenchError
-from edgebench.evaluation import EvaluationRequest, checkpoint_protocol, evaluate_all, questions_of
+from edgebench.evaluation import EvaluationRequest, checkpoint_protocol, evaluate_all, questions_and_counts
 from edgebench.evaluation_result import LanguageEvaluation
 from edgebench.events import LogMessage, OnEvent
 from edgebench.store import Store
@@ -17,6 +17,18 @@ from edgebench.study.cells import StudyCell
 from edgebench.study.file import Study, StudyTask
 from edgebench.variant import Variant
 from edgebench.xtreme_r import find_task
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a task asks in one language: the protocol that every answer must have, and how many examples there are."""
+
+    protocol: Mapping[str, Any]
+    examples: int
+
+
+#: (name of the study's task, the task's name in an evaluation, language) -> question.
+Questions = Mapping[tuple[str, str, str], Question]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,26 +46,49 @@ class PendingEvaluation:
         return f"{self.task.name} in {', '.join(self.langs)}: {who}"
 
 
-def pending_evaluations(study: Study, cells: Sequence[StudyCell], store: Store) -> list[PendingEvaluation]:
+def questions_of_study(study: Study) -> Questions:
+    """Return what the tasks of a study ask, in each of their languages.
+
+    Raises:
+        EdgebenchError: a task's data can't be read.
+    """
+    return {
+        (task.name, name, lang): Question(protocol, count)
+        for task in study.tasks
+        for (name, lang), (protocol, count) in questions_and_counts(_request(task, task.devices[0], "", None)).items()
+    }
+
+
+def pending_evaluations(
+    study: Study, cells: Sequence[StudyCell], store: Store, questions: Questions | None = None
+) -> list[PendingEvaluation]:
     """Return the evaluations that measured files lack. Files that are not measured yet are not counted.
+
+    Args:
+        questions: of `questions_of_study`; None: they are read.
 
     Raises:
         EdgebenchError: a task's data can't be read, or the store not.
     """
     if not study.tasks:
         return []
+    asked = questions_of_study(study) if questions is None else questions
     stored: dict[tuple[str, str], list[LanguageEvaluation]] = {}
     for each in store.evaluations():
         stored.setdefault((each.scores[0].artifact_sha256, each.scores[0].device), []).append(each)
     found = []
     for task in study.tasks:
-        questions = questions_of(_request(task, task.devices[0], "", None))
+        of_task = {
+            (name, lang): question.protocol
+            for (of, name, lang), question in asked.items()
+            if of == task.name
+        }
         for device, variant, artifact in _files(task, cells):
             evaluations = stored.get((artifact.sha256, device.name), [])
             checkpoint = _checkpoint_protocol(artifact, task.name)
             langs = [
                 lang
-                for (name, lang), question in questions.items()
+                for (name, lang), question in of_task.items()
                 if not _has(evaluations, name, lang, {**question, **checkpoint})
             ]
             if langs:

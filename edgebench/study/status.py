@@ -7,21 +7,24 @@ from typing import Any
 
 from edgebench.store import Store
 from edgebench.study.cells import StudyCell, estimated_remaining_s, study_cells
+from edgebench.study.estimate import estimated_scoring_s
 from edgebench.study.file import Study
-from edgebench.study.scores import PendingEvaluation, pending_evaluations
+from edgebench.study.scores import PendingEvaluation, pending_evaluations, questions_of_study
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudyStatus:
     """What the store has of a study, and what is missing.
 
-    estimated_remaining_s: how long the missing cells take, seconds; None where nothing like them was measured.
+    estimated_remaining_s: how long the rest takes, seconds, measuring and scoring together; None where nothing like it
+    was measured. estimated_scoring_s: the part of it that is scoring.
     """
 
     study: Study
     cells: tuple[StudyCell, ...]
     pending: tuple[PendingEvaluation, ...]
     estimated_remaining_s: float | None
+    estimated_scoring_s: float | None = 0.0
 
     @property
     def done(self) -> bool:
@@ -44,6 +47,7 @@ class StudyStatus:
                 for cell in self.cells
             ],
             "about_s": self.estimated_remaining_s,
+            "about_scoring_s": self.estimated_scoring_s,
             "unanswered": [
                 {
                     "device": each.device.name,
@@ -64,10 +68,14 @@ def study_status(study: Study, store: Store) -> StudyStatus:
         StoreError: the store can't be read.
         EdgebenchError: the data of a task can't be read.
     """
-    cells = study_cells(study, store)
+    cells, questions = study_cells(study, store), questions_of_study(study)
+    pending = pending_evaluations(study, cells, store, questions)
+    measuring_s = estimated_remaining_s(study, cells)
+    scoring_s = estimated_scoring_s(study, cells, pending, questions, store)
     return StudyStatus(
         study=study,
         cells=tuple(cells),
-        pending=tuple(pending_evaluations(study, cells, store)),
-        estimated_remaining_s=estimated_remaining_s(study, cells),
+        pending=tuple(pending),
+        estimated_remaining_s=None if measuring_s is None or scoring_s is None else measuring_s + scoring_s,
+        estimated_scoring_s=scoring_s,
     )

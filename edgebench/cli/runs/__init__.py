@@ -1,0 +1,30 @@
+"""edgebench runs: what is stored."""
+
+from __future__ import annotations
+
+import cloup
+
+from edgebench.cli.groups import Group
+from edgebench.cli.runs import changes, export, listing, measuring
+
+
+@cloup.group("runs", cls=Group)
+def command() -> None:
+    """List, show, export, resume, extend, tag and delete what is stored.
+
+    \b
+    Example:
+      edgebench runs list
+    """
+
+
+for each in (
+    listing.list_runs,
+    listing.show,
+    export.command,
+    measuring.resume_session,
+    measuring.extend_session,
+    changes.tag,
+    changes.delete,
+):
+    command.add_command(each)

@@ -1,0 +1,98 @@
+"""edgebench runs resume, extend: what is missing of a session, and more runs of one."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import cloup
+
+from edgebench.cli.options import output_options, scores_option
+from edgebench.cli.output import to_stdout
+from edgebench.errors import StoreError
+
+if TYPE_CHECKING:
+    from edgebench.store import Store
+
+
+@cloup.command("resume")
+@click.argument("session", required=False)
+@scores_option
+@output_options
+def resume_session(session: str | None, scores: Path | None, store: Path, json_target: str | None) -> int:
+    """Resume an interrupted session: measure its missing runs. Default: the latest session.
+
+    \b
+    Example:
+      edgebench runs resume 20250101T120000-1a2b3c
+    """
+    from edgebench.cli.measuring import measure_and_show
+    from edgebench.measure import resume
+    from edgebench.request import request_from_json
+    from edgebench.store import Store
+    from edgebench.xtreme_r import read_scores
+
+    rows = read_scores(scores) if scores is not None else []
+    keep = Store(store)
+    sessions = keep.sessions()
+    if not sessions:
+        raise StoreError(f"{store} holds no session to resume; try: edgebench profile")
+    if session is None:
+        click.echo(f"edgebench: going on with {max(sessions)}", err=True)
+    chosen = session or max(sessions)
+    return measure_and_show(
+        {chosen: partial(resume, chosen, store=keep, scores=rows)},
+        store=keep,
+        json_target=json_target,
+        scores=rows,
+        margin=request_from_json(keep.read_session(chosen)).margin,
+    )
+
+
+@cloup.command("extend")
+@click.argument("id")
+@cloup.option("--runs", type=click.IntRange(min=1), required=True, metavar="N", help="Runs of each row.")
+@scores_option
+@output_options
+def extend_session(id: str, runs: int, scores: Path | None, store: Path, json_target: str | None) -> int:
+    """Measure more runs of a measurement: a further session of its session's request, with all rows of it.
+
+    The further session is judged by itself, and `compare` takes it as the latest. Runs of two sessions are not pooled,
+    because sessions of one board differ by more than the runs of one session do.
+
+    \b
+    Example:
+      edgebench runs extend 20250101T120000-1a2b3c-000 --runs 20
+    """
+    from edgebench.cli.measuring import measure_and_show
+    from edgebench.measure import extend, request_to_extend
+    from edgebench.store import Store
+    from edgebench.xtreme_r import read_scores
+
+    rows = read_scores(scores) if scores is not None else []
+    keep = Store(store)
+    request = request_to_extend(keep, id, runs=runs)
+    began = set(keep.sessions())
+    code = measure_and_show(
+        {request.device.name: partial(extend, id, runs=runs, store=keep, scores=rows)},
+        store=keep,
+        json_target=json_target,
+        scores=rows,
+        margin=request.margin,
+    )
+    if to_stdout(json_target):
+        for line in _beside_before(keep, began):
+            click.echo(line)
+    return code
+
+
+def _beside_before(store: Store, before: set[str]) -> list[str]:
+    """Return what was measured now beside what was measured in the session of before."""
+    from edgebench.report import extension_lines
+
+    new = [session for session in store.sessions() if session not in before]
+    measured = [each for session in new for each in store.measurements(session=session)]
+    pairs = [(store.measurement(each.subject.extends), each) for each in measured if each.subject.extends]
+    return list(extension_lines(pairs))
