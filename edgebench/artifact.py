@@ -131,6 +131,9 @@ class Artifact:
     peak_rss_bytes: int | None = None  # the export's
     tokenizer: str | None = None  # folder or hub id that holds the tokenizer
 
+    def __repr__(self) -> str:
+        return f"<Artifact {self.format} {self.sha256[:12]}: {self.bytes / 1e6:.4g} MB, {self.model_path}>"
+
     @property
     def sha256(self) -> str:
         """The content's identity: the file's own hash, or the hash of the list of hashes and names."""

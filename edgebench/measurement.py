@@ -11,9 +11,10 @@ from edgebench.artifact import Artifact
 from edgebench.facts import DeviceFacts
 from edgebench.figures import ColdStart, Energy, LatencySummary, MlperfLatency, PaddingCost, Score, Sustained
 from edgebench.operators import OperatorProfile
-from edgebench.reason import Reason, ReasonCode, State, texts_of
+from edgebench.reason import Reason, ReasonCode, State, joined, texts_of
 from edgebench.run import Memory, Overhead, Run
 from edgebench.stats import RateSearch
+from edgebench.text import counted, printable
 from edgebench.variant import Variant
 
 #: Version of run.json and of the JSON results. Older ones stay readable.
@@ -41,6 +42,14 @@ class Subject:
     looks: int = 1  # how often the data were planned to be looked at before the last run
     overhead_us: Overhead | None = None  # None: it could not be measured, or by an older edgebench
     seed: int | None = None  # of the order in which the session's runs were made
+
+    def __repr__(self) -> str:
+        return printable(f"<Subject {self.id}: {self.text}>")
+
+    @property
+    def text(self) -> str:
+        """What was measured, in a few words."""
+        return f"{self.variant.name} {self.artifact.format} on {self.device.name}, {self.label}"
 
     @property
     def alternates_with(self) -> tuple[str, ...]:
@@ -77,6 +86,15 @@ class Measurement:
     mlperf: MlperfLatency | None = None  # where the scenario is MLPerf's and its result a latency
     energy_j: Energy | None = None
     energy_absent: str | None = None  # why there is no energy
+
+    def __repr__(self) -> str:
+        latency, subject = self.latency_ms, self.subject
+        p50 = "no p50" if latency.p50 is None else f"p50 {latency.p50:.4g} ms"
+        if latency.p50 is not None and latency.p50_ci is not None:
+            p50 += f" ({latency.p50_ci[0]:.4g} to {latency.p50_ci[1]:.4g})"
+        reasons = f" ({joined(self.doubts)})" if self.doubts else ""
+        what = f"{p50}, {counted(len(self.runs), 'run')}, {self.state}{reasons}"
+        return printable(f"<Measurement {self.id}: {subject.text}: {what}>")
 
     @property
     def id(self) -> str:

@@ -72,6 +72,8 @@ class Request:
     planned_looks: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
+        if not self.models or not self.workloads:
+            raise ConfigError(f"nothing to measure: there is no {'workload' if self.models else '`model`'}")
         for format in self.formats:
             if format not in EXPORT_FORMATS:
                 raise UnknownName("format", str(format), EXPORT_FORMATS)

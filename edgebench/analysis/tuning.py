@@ -40,6 +40,9 @@ class Tuned:
     margin: float = MARGIN
     why: str = ""
 
+    def __repr__(self) -> str:
+        return printable(f"<Tuned: {self.sentence}>")
+
     @property
     def sentence(self) -> str:
         """The answer in one sentence, to be pasted."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from edgebench.analysis import SCORE_MARGIN, PairedComparison, compare_pairs, compare_with_scores
 from edgebench.stats import LEVEL, MARGIN
 from edgebench.store.lookup import find_pairs
+from edgebench.store.opening import open_store
 from edgebench.store.scores import stored_scores, with_stored
 from edgebench.store.session_histories import session_histories
 from edgebench.store.store import Store
@@ -18,7 +19,7 @@ def compare_stored(
     baseline: str,
     candidate: str,
     *,
-    store: Store,
+    store: Store | str | Path | None = None,
     scores: str | Path | None = None,
     margin: float = MARGIN,
     level: float = LEVEL,
@@ -33,6 +34,7 @@ def compare_stored(
     Args:
         baseline, candidate: a measurement's id or its beginning, or a variant: NAME or NAME:FORMAT. Two variants are
             compared in the latest session that has both.
+        store: a Store or its folder, as for `profile`.
         scores: a file of XTREME-R scores. They take precedence over those of `evaluate` that the store has.
         margin: latencies within 1 ± margin are equivalent.
         level: of the intervals.
@@ -48,10 +50,11 @@ def compare_stored(
         ScoresError, StoreError: the scores, or the store, can't be read.
     """
     rows = read_scores(Path(scores)) if scores is not None else []
-    pairs = find_pairs(store, baseline, candidate)
-    stored, examples = stored_scores(store, [side for sides in pairs for side in sides])
+    keep = open_store(store)
+    pairs = find_pairs(keep, baseline, candidate)
+    stored, examples = stored_scores(keep, [side for sides in pairs for side in sides])
     return compare_with_scores(
-        compare_pairs(pairs, margin=margin, level=level, allow=allow, histories=session_histories(store, pairs)),
+        compare_pairs(pairs, margin=margin, level=level, allow=allow, histories=session_histories(keep, pairs)),
         with_stored(rows, stored),
         examples=examples,
         margin=score_margin,

@@ -25,6 +25,7 @@ from edgebench.study.contrasts import StudyContrast
 from edgebench.study.file import Study
 from edgebench.study.scores import pending_evaluations
 from edgebench.study.training import TrainingContrast, training_contrasts
+from edgebench.text import counted, printable
 from edgebench.variant import Variant, lineage_of
 from edgebench.xtreme_r import ScoreRow, read_scores
 
@@ -77,6 +78,11 @@ class StudyReport:
     answers: tuple[Answer, ...]
     fronts: Mapping[str, Sequence[Front]]
     missing: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        parts = [counted(len(self.answers), "contrast"), counted(len(self.fronts), "front")]
+        missing = f", {counted(len(self.missing), 'part')} missing" if self.missing else ""
+        return printable(f"<StudyReport {self.study.name}: {', '.join(parts)}{missing}>")
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""

@@ -9,6 +9,7 @@ from edgebench.store import Store
 from edgebench.study.cells import StudyCell, estimated_remaining_s, study_cells
 from edgebench.study.file import Study
 from edgebench.study.scores import PendingEvaluation, pending_evaluations
+from edgebench.text import counted, printable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +23,13 @@ class StudyStatus:
     cells: tuple[StudyCell, ...]
     pending: tuple[PendingEvaluation, ...]
     estimated_remaining_s: float | None
+
+    def __repr__(self) -> str:
+        done = sum(cell.done for cell in self.cells)
+        cells = f"{done} of {counted(len(self.cells), 'cell')} measured"
+        return printable(
+            f"<StudyStatus {self.study.name}: {cells}, {counted(len(self.pending), 'evaluation')} missing>"
+        )
 
     @property
     def done(self) -> bool:
