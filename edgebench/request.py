@@ -11,6 +11,7 @@ from edgebench.device import Device, load_profile
 from edgebench.errors import ConfigError, StoreError, UnknownName
 from edgebench.serialisation import formerly, from_plain, to_plain
 from edgebench.stats import LOOKS, MARGIN, MINIMUM_COUNTS
+from edgebench.text import counted
 from edgebench.workload import RunPlan, Scenario, Workload
 
 DEFAULT_MODEL = "reference:minilm"
@@ -86,7 +87,7 @@ class Request:
         for rate in (workload.queries_per_s for workload in self.workloads):
             if rate is not None and count / rate > longest_s:
                 raise ConfigError(
-                    f"{count} queries at {rate:g} a second take {count / rate:.0f} s, longer than a run may, "
+                    f"{counted(count, 'query')} at {rate:g} a second take {count / rate:.0f} s, longer than a run may, "
                     f"{longest_s:g} s",
                     hint="raise `max_duration_s` or `queries_per_s`, or lower `min_count`",
                 )
@@ -124,8 +125,8 @@ class Request:
         needed, queries = MINIMUM_COUNTS[0.99], self.plan.runs * self.plan.min_count
         if queries < needed:
             raise ConfigError(
-                f"p99 needs {needed} queries, {self.plan.runs} runs of {self.plan.min_count} have {queries}; "
-                f"raise `min_count` or `runs`"
+                f"p99 needs {needed} queries, {counted(self.plan.runs, 'run')} of {self.plan.min_count} have {queries}",
+                hint="raise `min_count` or `runs`",
             )
         if self.budget_s is not None:
             raise ConfigError("how long the search for a rate takes is not known in advance; leave the budget out")

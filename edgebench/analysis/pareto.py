@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from edgebench.analysis.pairing import LanguageScore, ScoredMeasurement
 from edgebench.analysis.quantities import QUANTITIES, Quantity, run_figures
 from edgebench.stats import t_interval
+from edgebench.text import counted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -86,7 +87,7 @@ def fronts(rows: Mapping[str, ScoredMeasurement]) -> list[Front]:
     if not common:
         return []
     names = sorted({task for task, _ in common})
-    scored_on = f"{', '.join(names)}, mean of {len(common)} languages"
+    scored_on = f"{', '.join(names)}, mean of {counted(len(common), 'language')}"
     result = []
     for cost, find in _COSTS.items():
         found = [{name: figure for name, row in scored.items() if (figure := one(row)) is not None} for one in find]

@@ -11,6 +11,7 @@ import cloup
 from edgebench.cli.options import output_options, scores_option, store_option, verbosity_options
 from edgebench.cli.output import console, to_stdout, write_json
 from edgebench.errors import StoreError
+from edgebench.text import counted
 
 
 @cloup.group("runs")
@@ -96,7 +97,7 @@ def export(ids: tuple[str, ...], kind: str, out: Path, store: Path) -> None:
     from edgebench.store import Store
 
     count = Store(store).export(out, ids=ids, kind="csv" if kind == "csv" else "parquet")
-    click.echo(f"{count} inferences written to {out}", err=True)
+    click.echo(f"{counted(count, 'inference')} written to {out}", err=True)
 
 
 @command.command("resume")

@@ -81,7 +81,7 @@ def _about_verdict(comparisons: Sequence[Comparison]) -> Iterator[str]:
 
 def score_table(scores: Sequence[ScoreContrast]) -> Table:
     """Return a row per task and language, the greatest loss first."""
-    table = plain_table("task", "lang", "baseline", "candidate", "points", "interval", "level", "verdict", "whose")
+    table = plain_table("task", "lang", "baseline", "candidate", "points", "interval", "level", "verdict", "scores")
     for each in sorted(scores, key=lambda each: each.difference):
         figures = (f"{each.baseline:.1f}", f"{each.candidate:.1f}", f"{each.difference:+.2f}")
         interval = f"{each.ci[0]:+.2f} to {each.ci[1]:+.2f}" if each.ci else each.without_interval or ""

@@ -34,7 +34,8 @@ class Column:
     """A column: its cells from top to bottom.
 
     `names_row`: it says which row it is, in every part of the table. `text`: it has words, not figures, in it.
-    `folds`: its cells may go on in the next line where space is short; one column of a table may.
+    `folds`: its cells may go on in the next line where space is short; one column of a table may. `styles`: how each
+    cell looks, in rich's words; empty: plain.
     """
 
     header: str
@@ -42,10 +43,18 @@ class Column:
     names_row: bool = False
     text: bool = False
     folds: bool = False
+    styles: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         # A store may come from anywhere: what it says must not move the cursor.
         object.__setattr__(self, "cells", tuple(printable(cell) for cell in self.cells))
+
+    @property
+    def texts(self) -> list[Text]:
+        """The cells, in their styles."""
+        return [
+            Text(cell, style) for cell, style in zip(self.cells, self.styles or [""] * len(self.cells), strict=True)
+        ]
 
     @property
     def width(self) -> int:
@@ -84,8 +93,8 @@ class FittingTable(Table):
                 no_wrap=not column.folds,
                 width=folded if column.folds else None,
             )
-        for row in zip(*(column.cells for column in columns), strict=True):
-            self.add_row(*(Text(cell) for cell in row))
+        for row in zip(*(column.texts for column in columns), strict=True):
+            self.add_row(*row)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         if self._heading:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from edgebench.errors import ScoresError
+from edgebench.text import counted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -71,7 +72,9 @@ def read_parallel(path: Path) -> dict[str, list[str]]:
     count = len(texts[PIVOT])
     for lang, lines in texts.items():
         if len(lines) != count or count < 2:
-            raise ScoresError(f"{path}: {lang} has {len(lines)} texts and {PIVOT} has {count}; they must be aligned")
+            raise ScoresError(
+                f"{path}: {lang} has {counted(len(lines), 'text')} and {PIVOT} has {count}; they must be aligned"
+            )
     return {PIVOT: texts[PIVOT]} | texts
 
 

@@ -111,7 +111,7 @@ def test_a_cold_start_is_distinguished_from_a_warm_one(tiny_onnx: Path, tmp_path
 def test_runs_show_reports_the_cold_start(tiny_onnx: Path, tmp_path: Path) -> None:
     found = profiled(tiny_onnx, tmp_path, cold=True)
     shown = command("runs", "show", found.id, "--store", tmp_path / "store")
-    assert "load and first: warm" in shown.stdout
+    assert "load, first: of a warm start" in shown.stdout
 
 
 def test_a_cold_start_can_be_left_out(tiny_onnx: Path, tmp_path: Path) -> None:
