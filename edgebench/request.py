@@ -36,7 +36,8 @@ class Request:
         wait_s: longest wait for a board that somebody else uses, seconds.
         margin: latencies within 1 ± margin are equivalent.
         tune: which of PARAMETERS to find the fastest valid setting of.
-        budget_s: longest duration of the session, seconds; runs and inferences are planned to fit.
+        budget_s: longest duration of the session, seconds; runs and inferences are planned to fit. The search of a rate
+            ends then, with what it has found.
         most_runs: most runs of each cell that fit into the budget.
         cool_below_c: temperature to cool down to before each run, degrees Celsius; None: the device profile's.
         cool_wait_s: longest wait for that, seconds.
@@ -81,7 +82,7 @@ class Request:
         self._check_tune()
         if self.alternate:
             self._check_alternate()
-        if any(workload.latency_bound_ms is not None for workload in self.workloads):
+        if self.searches_rate:
             self._check_search()
         count, longest_s = self.plan.min_count, self.plan.max_duration_s
         for rate in (workload.queries_per_s for workload in self.workloads):
@@ -128,10 +129,13 @@ class Request:
                 f"p99 needs {needed} queries, {counted(self.plan.runs, 'run')} of {self.plan.min_count} have {queries}",
                 hint="raise `min_count` or `runs`",
             )
-        if self.budget_s is not None:
-            raise ConfigError("how long the search for a rate takes is not known in advance; leave the budget out")
         if self.until_decided:
             raise ConfigError("a session searches a rate or measures until it is decided, not both")
+
+    @property
+    def searches_rate(self) -> bool:
+        """Whether a server's rate is searched."""
+        return any(workload.latency_bound_ms is not None for workload in self.workloads)
 
     @property
     def looks(self) -> tuple[int, ...]:

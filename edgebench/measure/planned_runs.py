@@ -42,8 +42,8 @@ def measure_planned_runs(recorder: RunRecorder, cells: Sequence[Cell]) -> list[C
 def _fit_into_budget(session: Session, costs: Sequence[Cost | None]) -> None:
     """Reduce the session's plan so that it fits into the budget, if it has one."""
     requested = session.request
-    if requested.budget_s is None:
-        return
+    if requested.budget_s is None or requested.searches_rate:
+        return  # the search of a rate keeps the budget by itself: fewer queries would confirm none
     session.request = fit_into(
         requested, [*costs, *_costs_of_gain(requested, costs)], spent_s=time.monotonic() - session.started_s
     )

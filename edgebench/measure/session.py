@@ -108,6 +108,8 @@ def _measure_session(
         cells, errors = measure_at_confirmed_rates(recorder, cells)
         again = measure_gain(recorder, cells) if request.tune else []
         for cell in cells:
+            if cell.workload.latency_bound_ms is not None and cell.workload.queries_per_s is None:
+                continue  # the budget ended the search of its rate
             session.power.apply(cell.power)
             measure_cold_start(session, cell)
             profile_operators(session, cell, recorder.runs_of(cell))

@@ -38,7 +38,11 @@ def answer(search: RateSearch) -> str:
     """Return in words what the search has found so far."""
     bound = f"p99 within {search.latency_bound_ms:g} ms of a query's arrival"
     if search.qps is None:
-        return f"no rate is confirmed that keeps {bound}"
+        low, high = search.bracket
+        held = "no rate held in a probe" if low is None else f"{rounded(low)}/s held in a probe"
+        lower = f", {rounded(high)}/s did not" if any(not each.holds for each in search.probes) else ""
+        why = ", because the budget ended" if search.out_of_time else ""
+        return f"no rate is confirmed that keeps {bound}{why}; {held}{lower}"
     found = next(probe for probe in search.probes if probe.runs and probe.holds)
     return (
         f"highest rate confirmed with {bound}: {rounded(found.queries_per_s)}/s; confirmed at 99 % confidence by "
