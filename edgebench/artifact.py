@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
@@ -38,6 +38,9 @@ EXISTING_FORMATS = {".onnx": Format.ONNX, ".tflite": Format.TFLITE}
 #: Formats that edgebench can export to.
 EXPORT_FORMATS = tuple(format for format in Format if format not in EXISTING_FORMATS.values())
 
+#: Stands for all of them where several formats can be named.
+ALL_FORMATS = "all"
+
 
 def parse_format(name: str) -> Format:
     """Return the export format of that name.
@@ -48,6 +51,16 @@ def parse_format(name: str) -> Format:
     if name not in {str(known) for known in EXPORT_FORMATS}:
         raise UnknownName("format", name, EXPORT_FORMATS)
     return Format(name)
+
+
+def parse_formats(names: Iterable[str]) -> tuple[Format, ...]:
+    """Return the distinct export formats of these names, in order; `all` stands for every one.
+
+    Raises:
+        UnknownName: there is none of a name.
+    """
+    found = [EXPORT_FORMATS if name == ALL_FORMATS else (parse_format(name),) for name in names]
+    return tuple(dict.fromkeys(format for formats in found for format in formats))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

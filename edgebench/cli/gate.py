@@ -13,6 +13,7 @@ import cloup
 from click.core import ParameterSource
 from cloup import option, option_group
 
+from edgebench.cli.groups import CommandGroup
 from edgebench.cli.options import (
     cool_below_option,
     max_duration_option,
@@ -35,7 +36,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 _OF_WORKLOAD = ("lang", "texts", "seq_len", "truncate", "scenario", "batch", "choices", "qps", "threads", "cores")
 
 
-@cloup.group("gate", invoke_without_command=True)
+@cloup.group("gate", cls=CommandGroup, invoke_without_command=True)
 @option_group(
     "What to hold against what",
     option(
@@ -46,7 +47,11 @@ _OF_WORKLOAD = ("lang", "texts", "seq_len", "truncate", "scenario", "batch", "ch
         help="A measurement's id, a variant (NAME or NAME:FORMAT), a FILE.json written by gate accept --out, the name "
         "of an accepted baseline, or last.",
     ),
-    option("--anchor", metavar="REF", help="Also hold it against this one. [default: the pinned anchor, if any]"),
+    option(
+        "--anchor",
+        metavar="REF",
+        help="Also hold the candidate against this baseline. [default: the pinned anchor, if any]",
+    ),
     option("--model", metavar="MODEL", help="The candidate, as for profile. [default: reference:minilm]"),
     option("--format", metavar="F", help="Format of the candidate. [default: the baseline's]"),
     option("--allow", multiple=True, metavar="NAME", help="Accept another format or runtime than the baseline's."),

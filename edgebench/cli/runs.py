@@ -8,13 +8,14 @@ from pathlib import Path
 import click
 import cloup
 
+from edgebench.cli.groups import CommandGroup
 from edgebench.cli.options import output_options, scores_option, store_option, verbosity_options
 from edgebench.cli.output import console, to_stdout, write_json
 from edgebench.errors import StoreError
 from edgebench.text import counted
 
 
-@cloup.group("runs")
+@cloup.group("runs", cls=CommandGroup)
 def command() -> None:
     """List, show, export and resume what is stored.
 

@@ -8,6 +8,7 @@ from typing import Any
 import click
 import cloup
 
+from edgebench.cli.groups import CommandGroup
 from edgebench.cli.options import json_option, result_options, verbosity_options
 from edgebench.cli.output import check_json_target, console, progress_console, to_stdout, write_json
 from edgebench.text import counted
@@ -15,7 +16,7 @@ from edgebench.text import counted
 _FOLDER = click.Path(path_type=Path)
 
 
-@cloup.group("scores")
+@cloup.group("scores", cls=CommandGroup)
 def command() -> None:
     """Scores of XTREME-R: score predictions, import other tools' scores, show.
 

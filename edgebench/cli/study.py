@@ -7,13 +7,14 @@ from pathlib import Path
 import click
 import cloup
 
+from edgebench.cli.groups import CommandGroup
 from edgebench.cli.options import output_options
 from edgebench.cli.output import check_json_target, console, progress_console, to_stdout, write_json
 
 _FILE = click.Path(path_type=Path)
 
 
-@cloup.group("study")
+@cloup.group("study", cls=CommandGroup)
 def command() -> None:
     """A study: variants x formats x devices x workloads, and the contrasts to judge.
 

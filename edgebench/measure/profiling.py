@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TypedDict, Unpack, overload
 
-from edgebench.artifact import Format, parse_format
+from edgebench.artifact import ALL_FORMATS, Format, parse_formats
 from edgebench.device import Device, find_device
+from edgebench.errors import ConfigError
 from edgebench.events import OnEvent, ignore
 from edgebench.measure.session import profile_all
 from edgebench.measurement import Measurement
@@ -89,7 +90,7 @@ def profile(
     Args:
         model: a Hugging Face folder or hub id, an .onnx or .tflite file, the folder of an earlier export, or
             `reference:tiny|minilm|base|large`; or a list of these. The runs of several models are interleaved.
-        format: an export format or a list of them; default: the device profile's. For a file or an exported folder,
+        format: an export format or a list of them, `["all"]` for every one; default: the device profile's. For a file or an exported folder,
             leave it out, or name the format that it has.
         workload: scenario, inputs, batch and threads, or a list; default: single-stream, one input of 128 tokens.
         tune: what to find the fastest valid setting of: `threads`, `power` or both. `edgebench.tune` returns the answer
@@ -126,10 +127,12 @@ def profile(
     formats = () if format is None else (format,) if isinstance(format, str) else tuple(format)
     workloads = (workload,) if isinstance(workload, Workload) else tuple(workload or (Workload(),))
     parameters = () if tune is None else (tune,) if isinstance(tune, str) else tuple(tune)
+    if format == ALL_FORMATS:
+        raise ConfigError("several formats give a list of measurements", hint="try `format=['all']`")
     request = Request(
         device=find_device(device) if isinstance(device, str) else device,
         models=tuple(dict.fromkeys(map(str, models))),
-        formats=tuple(dict.fromkeys(parse_format(str(each)) for each in formats)),
+        formats=parse_formats(map(str, formats)),
         workloads=workloads,
         plan=plan or RunPlan(),
         runtime=runtime,

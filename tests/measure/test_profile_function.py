@@ -9,7 +9,7 @@ import pytest
 
 import edgebench
 from edgebench.analysis import summarise
-from edgebench.artifact import Format
+from edgebench.artifact import EXPORT_FORMATS, Format, parse_formats
 from edgebench.errors import ConfigError, UnknownName
 from edgebench.evaluation_result import LanguageCost, LanguageEvaluation, TaskEvaluation
 from edgebench.gating import GateResult, GateVerdict
@@ -86,6 +86,15 @@ def test_a_file_that_changed_since_its_export_has_no_format_to_name(exported: Pa
     model.write_bytes(model.read_bytes() + b"\0" * 8)
     with pytest.raises(ConfigError, match="the file's is onnx"):
         edgebench.profile(changed, format="onnx-int8", **QUICK)
+
+
+def test_all_stands_for_every_export_format() -> None:
+    assert parse_formats(["onnx-int8", "all"])[0] is Format.ONNX_INT8
+    assert set(parse_formats(["all"])) == set(EXPORT_FORMATS) == set(Format) - {Format.ONNX, Format.TFLITE}
+    with pytest.raises(UnknownName, match="'al'"):
+        parse_formats(["al"])
+    with pytest.raises(ConfigError, match=r"try `format=\['all'\]`"):
+        edgebench.profile("reference:tiny", format="all", **QUICK)
 
 
 def test_arguments_that_mean_nothing_are_refused() -> None:

@@ -14,7 +14,7 @@ import pytest
 import edgebench
 from edgebench.analysis import complete_passes
 from edgebench.errors import NotValid, UsageError
-from edgebench.events import Event, LogMessage
+from edgebench.events import Ended, Event, LogMessage
 from edgebench.measure.session import resume
 from edgebench.measurement import measurements_to_json
 from edgebench.stats import RateSearch
@@ -51,6 +51,25 @@ def test_a_servers_latencies_begin_when_its_queries_arrive(tiny_onnx: Path, tmp_
     assert len(run.latencies_ns) == 20
     assert found.subject.label == "128 tok server 50/s"
     assert found.to_json()["workload"]["queries_per_s"] == 50
+
+
+@pytest.mark.parametrize("scenario", [Scenario.OFFLINE, Scenario.SINGLE_STREAM])
+def test_a_run_that_has_no_time_for_its_inferences_is_refused_after_the_pilot(
+    scenario: Scenario, tiny_onnx: Path, tmp_path: Path
+) -> None:
+    plan = RunPlan(runs=2, min_count=1_000_000, min_duration_s=0.5, max_duration_s=1)
+    told: list[Event] = []
+    batch = 8 if scenario is Scenario.OFFLINE else 1
+    with pytest.raises(
+        UsageError, match=r"a run of at most 1 s has time for about \d+ inferences of .* fewer than the"
+    ) as caught:
+        profiled(
+            tiny_onnx, tmp_path, workload=Workload(scenario=scenario, seq_len=8, batch=batch), plan=plan,
+            on_event=told.append,
+        )  # fmt: skip
+    assert "`max_duration_s=" in str(caught.value) and "`min_count=" in str(caught.value)
+    assert not any(isinstance(event, Ended) for event in told)
+    assert Store(tmp_path / "store").measurements() == []
 
 
 def test_every_query_of_a_multi_stream_has_its_samples(tiny_onnx: Path, tmp_path: Path) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import cloup
 
 from edgebench.cli.device import add, check, clean, listing, release, setup
+from edgebench.cli.groups import CommandGroup
 
 
-@cloup.group("device")
+@cloup.group("device", cls=CommandGroup)
 def command() -> None:
     """List, add, set up, check, release and clean boards.
 
