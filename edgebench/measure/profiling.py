@@ -90,8 +90,8 @@ def profile(
     Args:
         model: a Hugging Face folder or hub id, an .onnx or .tflite file, the folder of an earlier export, or
             `reference:tiny|minilm|base|large`; or a list of these. The runs of several models are interleaved.
-        format: an export format or a list of them, `["all"]` for every one; default: the device profile's. For a file or an exported folder,
-            leave it out, or name the format that it has.
+        format: an export format or a list of them, `["all"]` for every one; default: the device profile's. For a file
+            or an exported folder, leave it out, or name the format that it has.
         workload: scenario, inputs, batch and threads, or a list; default: single-stream, one input of 128 tokens.
         tune: what to find the fastest valid setting of: `threads`, `power` or both. `edgebench.tune` returns the answer
             itself.
