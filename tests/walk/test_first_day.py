@@ -60,8 +60,8 @@ lang = ["sw"]
 
 [[contrast]]
 name = "multilingual against English"
-baseline = "xnli-english"
-candidate = "xnli-multi"
+baseline = { name = "xnli-english" }
+candidate = { name = "xnli-multi" }
 """
 
 
@@ -105,9 +105,9 @@ def test_a_new_users_first_day(
     user.sees("profile", "evaluate", "compare", "device", "Example:")
 
     # --- Add the board: the password once, then the key ---------------------------------------------------------------
+    key = ssh_board.server.host_key
     user.types(
-        f'edgebench device add pi4 --host pi@pi.local --copy-id --password-stdin --host-key "{ssh_board.server.host_key}"',
-        password=PASSWORD,
+        f'edgebench device add pi4 --host pi@pi.local --copy-id --password-stdin --host-key "{key}"', password=PASSWORD
     )
     assert "[device.pi4]" in Path("edgebench.toml").read_text()
     assert PASSWORD not in Path("edgebench.toml").read_text()
