@@ -62,7 +62,8 @@ if TYPE_CHECKING:
     )
     from edgebench.measure.extension import extend
     from edgebench.measure.parallel import BoardResult, run_sessions
-    from edgebench.measure.session import profile, profile_all, resume
+    from edgebench.measure.profiling import profile
+    from edgebench.measure.session import profile_all, resume
     from edgebench.measure.tune import tune
     from edgebench.measurement import Measurement
     from edgebench.provision.checkup import Checkup, check_device
@@ -74,6 +75,7 @@ if TYPE_CHECKING:
     from edgebench.request import Request
     from edgebench.run import Run
     from edgebench.store.comparison import compare_stored
+    from edgebench.store.opening import open_store
     from edgebench.store.store import Store
     from edgebench.study import Study, StudyReport, StudyStatus, read_study, run_study, study_report, study_status
     from edgebench.variant import IntermediateTask, Lineage, TrainingKind, Variant
@@ -142,7 +144,8 @@ _HOMES = {
     ),
     "measure.extension": ("extend",),
     "measure.parallel": ("BoardResult", "run_sessions"),
-    "measure.session": ("profile", "profile_all", "resume"),
+    "measure.profiling": ("profile",),
+    "measure.session": ("profile_all", "resume"),
     "measure.tune": ("tune",),
     "measurement": ("Measurement",),
     "provision.checkup": ("Checkup", "check_device"),
@@ -154,6 +157,7 @@ _HOMES = {
     "request": ("Request",),
     "run": ("Run",),
     "store.comparison": ("compare_stored",),
+    "store.opening": ("open_store",),
     "store.store": ("Store",),
     "study": ("Study", "StudyReport", "StudyStatus", "read_study", "run_study", "study_report", "study_status"),
     "variant": ("IntermediateTask", "Lineage", "TrainingKind", "Variant"),
@@ -260,6 +264,7 @@ __all__ = [
     "install_public_key",
     "list_devices",
     "list_profiles",
+    "open_store",
     "profile",
     "profile_all",
     "read_budgets",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
@@ -38,6 +38,9 @@ EXISTING_FORMATS = {".onnx": Format.ONNX, ".tflite": Format.TFLITE}
 #: Formats that edgebench can export to.
 EXPORT_FORMATS = tuple(format for format in Format if format not in EXISTING_FORMATS.values())
 
+#: Stands for all of them where several formats can be named.
+ALL_FORMATS = "all"
+
 
 def format_of_file(path: Path) -> Format | None:
     """Return the format of a model file by its suffix, in whatever case; None: it is no model file."""
@@ -53,6 +56,16 @@ def parse_format(name: str) -> Format:
     if name not in {str(known) for known in EXPORT_FORMATS}:
         raise UnknownName("format", name, EXPORT_FORMATS)
     return Format(name)
+
+
+def parse_formats(names: Iterable[str]) -> tuple[Format, ...]:
+    """Return the distinct export formats of these names, in order; `all` stands for every one.
+
+    Raises:
+        UnknownName: there is none of a name.
+    """
+    found = [EXPORT_FORMATS if name == ALL_FORMATS else (parse_format(name),) for name in names]
+    return tuple(dict.fromkeys(format for formats in found for format in formats))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,6 +152,9 @@ class Artifact:
     tokenizer: str | None = None  # folder or hub id that holds the tokenizer
     first_position: int | None = None
     separator: int | None = None
+
+    def __repr__(self) -> str:
+        return f"<Artifact {self.format} {self.sha256[:12]}: {self.bytes / 1e6:.4g} MB, {self.model_path}>"
 
     @property
     def sha256(self) -> str:

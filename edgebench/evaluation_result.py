@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgebench.errors import StoreError
 from edgebench.figures import Score
+from edgebench.text import counted, printable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,6 +48,11 @@ class TaskEvaluation:
     ci: tuple[float, float] | None = None
     clusters: tuple[int, ...] | None = None
     caveats: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        interval = f" ({self.ci[0]:.2f} to {self.ci[1]:.2f})" if self.ci is not None else ""
+        figure = f"{self.task} {self.lang}: {self.metric} {self.value:.2f}{interval}"
+        return printable(f"<TaskEvaluation {figure}, {counted(self.n, 'example')}>")
 
     def resampled(self, draws: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return the metric's value over each draw of texts, or of examples where each is by itself; shape (draws,).
@@ -207,6 +213,12 @@ class LanguageEvaluation:
     predictions: tuple[Any, ...]
     tokens: NDArray[np.int64]
     cost: LanguageCost
+
+    def __repr__(self) -> str:
+        figures = ", ".join(f"{score.metric} {score.value:.2f}" for score in self.scores)
+        return printable(
+            f"<LanguageEvaluation {self.task} {self.lang}: {figures}, {counted(self.cost.examples, 'example')}>"
+        )
 
     @property
     def task(self) -> str:

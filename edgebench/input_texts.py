@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from edgebench.errors import ConfigError
+from edgebench.text import counted
 
 _MOST_BYTES = 1 << 30
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*")
@@ -124,7 +125,7 @@ def _check_aligned(path: Path, languages: Mapping[str, Sequence[str]]) -> None:
         (first, texts), *others = languages.items()
         lang, other = next((lang, other) for lang, other in others if len(other) != len(texts))
         raise ConfigError(
-            f"{path}: {lang} has {len(other)} texts and {first} has {len(texts)}; parallel texts must be aligned"
+            f"{path}: {lang} has {counted(len(other), 'text')} and {first} has {len(texts)}; parallel texts must be aligned"
         )
     for lang, texts in languages.items():
         for position, text in enumerate(texts):

@@ -12,10 +12,11 @@ from edgebench.errors import StoreError
 from edgebench.facts import DeviceFacts
 from edgebench.figures import ColdStart, Energy, LatencySummary, MlperfLatency, PaddingCost, Score, Sustained
 from edgebench.operators import OperatorProfile
-from edgebench.reason import Reason, ReasonCode, State, texts_of
+from edgebench.reason import Reason, ReasonCode, State, joined, texts_of
 from edgebench.run import Memory, Overhead, Run
 from edgebench.serialisation import from_plain
 from edgebench.stats import RateSearch
+from edgebench.text import counted, printable
 from edgebench.variant import Variant
 
 #: Version of run.json and of the JSON results. Older ones stay readable.
@@ -64,6 +65,14 @@ class Subject:
     truncated: Truncation | None = None  # None: no input was cut
     extends: str | None = None  # the measurement of an earlier session that this one repeats with other runs
 
+    def __repr__(self) -> str:
+        return printable(f"<Subject {self.id}: {self.text}>")
+
+    @property
+    def text(self) -> str:
+        """What was measured, in a few words."""
+        return f"{self.variant.name} {self.artifact.format} on {self.device.name}, {self.label}"
+
     @property
     def alternates_with(self) -> tuple[str, ...]:
         """The hashes of the model files that alternated in each of its runs, its own included; else empty."""
@@ -100,6 +109,15 @@ class Measurement:
     energy_j: Energy | None = None
     energy_absent: str | None = None  # why there is no energy
     tags: tuple[str, ...] = ()  # what a user gave it, sorted
+
+    def __repr__(self) -> str:
+        latency, subject = self.latency_ms, self.subject
+        p50 = "no p50" if latency.p50 is None else f"p50 {latency.p50:.4g} ms"
+        if latency.p50 is not None and latency.p50_ci is not None:
+            p50 += f" ({latency.p50_ci[0]:.4g} to {latency.p50_ci[1]:.4g})"
+        reasons = f" ({joined(self.doubts)})" if self.doubts else ""
+        what = f"{p50}, {counted(len(self.runs), 'run')}, {self.state}{reasons}"
+        return printable(f"<Measurement {self.id}: {subject.text}: {what}>")
 
     @property
     def id(self) -> str:

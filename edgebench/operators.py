@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from edgebench.text import counted
+
 _LAYER = re.compile(r"encoder\.(?:layer\.)?(\d+)")
 _PARTS = {"embeddings": "embeddings", "classifier": "head", "lm_head": "head", "qa_outputs": "head", "pooler": "head"}
 _ON_CPU = ("CPUExecutionProvider", "CPU")
@@ -39,6 +41,10 @@ class OperatorProfile:
     inferences: int
     wall_ns: int
     operators: tuple[Operator, ...]  # the slowest first
+
+    def __repr__(self) -> str:
+        inferences = counted(self.inferences, "inference")
+        return f"<OperatorProfile: {counted(len(self.operators), 'operator')}, {inferences}>"
 
     @property
     def total_ns(self) -> int:

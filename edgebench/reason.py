@@ -34,6 +34,7 @@ class ReasonCode(StrEnum):
     RUNS_DIFFER = "runs_differ"  # of a measurement: its runs had different clocks or power modes
     NOT_JUDGED = "not_judged"  # too short for the rules; no reason against a run
     TOO_FEW_RUNS = "too_few_runs"  # of a measurement: fewer valid runs than planned
+    RATE_NOT_CONFIRMED = "rate_not_confirmed"  # of a measurement: the search of its rate has not ended
     OTHER = "other"  # stored by an edgebench that wrote no codes, or knows more of them
 
 

@@ -11,6 +11,7 @@ from edgebench.device import Device, load_profile
 from edgebench.errors import ConfigError, StoreError, UnknownName
 from edgebench.serialisation import formerly, from_plain, to_plain
 from edgebench.stats import LOOKS, MARGIN, MINIMUM_COUNTS
+from edgebench.text import counted
 from edgebench.workload import RunPlan, Scenario, Workload
 
 DEFAULT_MODEL = "reference:minilm"
@@ -35,7 +36,8 @@ class Request:
         wait_s: longest wait for a board that somebody else uses, seconds.
         margin: latencies within 1 ± margin are equivalent.
         tune: which of PARAMETERS to find the fastest valid setting of.
-        budget_s: longest duration of the session, seconds; runs and inferences are planned to fit.
+        budget_s: longest duration of the session, seconds; runs and inferences are planned to fit. The search of a rate
+            ends then, with what it has found.
         most_runs: most runs of each cell that fit into the budget.
         cool_below_c: temperature to cool down to before each run, degrees Celsius; None: the device profile's.
         cool_wait_s: longest wait for that, seconds.
@@ -77,19 +79,21 @@ class Request:
     extends: str | None = None
 
     def __post_init__(self) -> None:
+        if not self.models or not self.workloads:
+            raise ConfigError(f"nothing to measure: there is no {'workload' if self.models else '`model`'}")
         for format in self.formats:
             if format not in EXPORT_FORMATS:
                 raise UnknownName("format", str(format), EXPORT_FORMATS)
         self._check_tune()
         if self.alternate:
             self._check_alternate()
-        if any(workload.latency_bound_ms is not None for workload in self.workloads):
+        if self.searches_rate:
             self._check_search()
         count, longest_s = self.plan.min_count, self.plan.max_duration_s
         for rate in (workload.queries_per_s for workload in self.workloads):
             if rate is not None and count / rate > longest_s:
                 raise ConfigError(
-                    f"{count} queries at {rate:g} a second take {count / rate:.0f} s, longer than a run may, "
+                    f"{counted(count, 'query')} at {rate:g} a second take {count / rate:.0f} s, longer than a run may, "
                     f"{longest_s:g} s",
                     hint="raise `max_duration_s` or `queries_per_s`, or lower `min_count`",
                 )
@@ -127,13 +131,16 @@ class Request:
         needed, queries = MINIMUM_COUNTS[0.99], self.plan.runs * self.plan.min_count
         if queries < needed:
             raise ConfigError(
-                f"p99 needs {needed} queries, {self.plan.runs} runs of {self.plan.min_count} have {queries}; "
-                f"raise `min_count` or `runs`"
+                f"p99 needs {needed} queries, {counted(self.plan.runs, 'run')} of {self.plan.min_count} have {queries}",
+                hint="raise `min_count` or `runs`",
             )
-        if self.budget_s is not None:
-            raise ConfigError("how long the search for a rate takes is not known in advance; leave the budget out")
         if self.until_decided:
             raise ConfigError("a session searches a rate or measures until it is decided, not both")
+
+    @property
+    def searches_rate(self) -> bool:
+        """Whether a server's rate is searched."""
+        return any(workload.latency_bound_ms is not None for workload in self.workloads)
 
     @property
     def looks(self) -> tuple[int, ...]:

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from edgebench.facts import RunFacts
-from edgebench.reason import Reason, State
+from edgebench.reason import Reason, State, joined
+from edgebench.text import counted, printable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -40,6 +41,10 @@ class Trace:
     warmup_latencies_ns: NDArray[np.int64]
     warmup_items: NDArray[np.int64]
     readings: Mapping[str, Series] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        sensors = counted(len(self.readings), "sensor")
+        return f"<Trace: {counted(len(self.latencies_ns), 'inference')}, readings of {sensors}>"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +115,10 @@ class Run:
     excluded_spans: tuple[tuple[int, int], ...] = ()
     figures: RunFigures | None = None  # of a run that was read without its trace; see `figures_of`
     log_ratios: Mapping[str, float] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        reasons = f" ({joined(self.reasons)})" if self.reasons else ""
+        return printable(f"<Run {self.id}: {counted(len(self.latencies_ns), 'inference')}, {self.state}{reasons}>")
 
     @property
     def valid(self) -> bool:

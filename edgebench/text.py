@@ -1,4 +1,4 @@
-"""Text from elsewhere (a board, a store that others wrote) as one harmless line."""
+"""Text for people: what comes from elsewhere (a board, a store that others wrote) as one harmless line; counts."""
 
 from __future__ import annotations
 
@@ -22,3 +22,9 @@ def printable(text: Any, limit: int = 500) -> str:
     clean = "".join(" " if unicodedata.category(c) in _UNSAFE else c for c in str(text))
     line = " ".join(clean.split())
     return line if len(line) <= limit else line[: max(0, limit - 3)] + "..."
+
+
+def counted(number: int, noun: str, nouns: str | None = None) -> str:
+    """Return a number with its noun: `1 run`, `1,200 runs`, `1 query`; `nouns`: a plural that does not end in s."""
+    plural = nouns or (f"{noun[:-1]}ies" if noun.endswith("y") and noun[-2] not in "aeiou" else f"{noun}s")
+    return f"{number:,} {noun if number == 1 else plural}"

@@ -106,6 +106,7 @@ PUBLIC = [
     "install_public_key",
     "list_devices",
     "list_profiles",
+    "open_store",
     "profile",
     "profile_all",
     "read_budgets",

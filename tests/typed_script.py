@@ -79,6 +79,12 @@ def profiles(device: edgebench.Device, store: edgebench.Store) -> list[edgebench
         store=".edgebench",
         on_event=listen,
     )
+    several: list[edgebench.Measurement] = edgebench.profile(
+        ["runs/xnli-english", Path("runs/xnli-multi")], workload=edgebench.Workload(seq_len=64), alternate=True
+    )
+    formats: list[edgebench.Measurement] = edgebench.profile(format=["onnx-fp32", edgebench.Format.ONNX_INT8])
+    settings: list[edgebench.Measurement] = edgebench.profile("runs/xnli-multi", tune=["threads"], wait_s=60)
+    print(len(several), len(formats), len(settings), edgebench.open_store().folder)
     p95: float | None = measurement.latency_ms.p95
     first: edgebench.Run = measurement.runs[0]
     scores: tuple[edgebench.Score, ...] = tuple(measurement.scores)

@@ -144,15 +144,24 @@ CONDITIONS = (
     Condition(allow="alternation", text="way of measuring", read=_way),
     Condition(
         allow="inputs",
-        text="inputs",
+        text="set of inputs",
         workload=("seq_len", "lang", "texts_sha256", "choices"),
         settled=("choices",),
     ),
     Condition(allow="batch", text="batch", workload=("batch",)),
     Condition(
-        allow="threads", text="threads or cores", workload=("threads", "affinity"), optional=("threads", "affinity")
+        allow="threads",
+        text="number of threads or set of cores",
+        workload=("threads", "affinity"),
+        optional=("threads", "affinity"),
     ),
-    Condition(allow="padding", text="tokens after padding", workload=("padding",), read=_padded, settled=("padding",)),
+    Condition(
+        allow="padding",
+        text="number of tokens after padding",
+        workload=("padding",),
+        read=_padded,
+        settled=("padding",),
+    ),
 )
 _BY_NAME = {condition.allow: condition for condition in CONDITIONS}
 #: Names of what a comparison refuses, unless they are allowed.

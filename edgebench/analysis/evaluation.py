@@ -13,6 +13,7 @@ from edgebench.evaluation_result import LanguageEvaluation, TaskEvaluation
 from edgebench.facts import DeviceFacts
 from edgebench.measurement import FORMAT_VERSION
 from edgebench.stats import LEVEL, bootstrap_interval, estimate_difference, estimate_f1_difference
+from edgebench.text import counted, printable
 from edgebench.variant import Variant
 from edgebench.xtreme_r import XTREME_R, all_tasks, caveats_of, kinds_of, task_scores, tasks_of
 
@@ -54,6 +55,13 @@ class Evaluation:
     reference: tuple[LanguageEvaluation, ...]
     missing: Mapping[str, tuple[str, ...]]
     is_limited: bool
+
+    def __repr__(self) -> str:
+        tasks = ", ".join(f"{name} {value:.2f}" for name, value in self.tasks.items()) or "no task"
+        parts = counted(len(self.languages), "task and language", "tasks and languages")
+        marks = ", partial" if self.is_limited or any(self.missing.values()) else ""
+        who = f"{self.variant.name} {self.artifact.format} on {self.device.name}"
+        return printable(f"<Evaluation of {who}: {tasks} ({parts}{marks})>")
 
     @property
     def scores(self) -> tuple[TaskEvaluation, ...]:

@@ -29,7 +29,7 @@ from edgebench.stats import (
     holm_alphas,
     judge_all,
 )
-from edgebench.text import printable
+from edgebench.text import counted, printable
 from edgebench.xtreme_r import ScoreRow, kinds_of
 
 SCORE_MARGIN = 1.0  # points
@@ -179,7 +179,7 @@ def _notes(sides: tuple[ScoredMeasurement, ScoredMeasurement], scores: Sequence[
         elif not side.scores:
             yield f"no scores of {name} are there"
         if side.left_out:
-            yield f"{side.left_out} scores of {name} are of other files, and left out"
+            yield f"{counted(side.left_out, 'score')} of {name} left out, because of another file"
     apart = {(each.task, each.lang) for side in sides for each in side.scores} - {(s.task, s.lang) for s in scores}
     if apart and all(side.scores for side in sides):
         yield f"scored on one side only, and left out: {', '.join(f'{task} {lang}' for task, lang in sorted(apart))}"

@@ -16,7 +16,7 @@ from edgebench.analysis.undecided import NOT_DECIDED
 from edgebench.errors import TooFewRuns
 from edgebench.measurement import Measurement
 from edgebench.stats import MARGIN
-from edgebench.text import printable
+from edgebench.text import counted, printable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +39,9 @@ class Tuned:
     again: tuple[Measurement, Measurement] | None = None
     margin: float = MARGIN
     why: str = ""
+
+    def __repr__(self) -> str:
+        return printable(f"<Tuned: {self.sentence}>")
 
     @property
     def sentence(self) -> str:
@@ -63,18 +66,18 @@ class Tuned:
 
     def _against_found(self) -> str:
         if self.best is self.found:
-            return "which is how the board was found"
+            return "which is the setting before tuning"
         if self.vs_baseline is None and self.again is not None:
             return f"what that gains is not known: {self.why}"
         if self.vs_baseline is None:
-            return f"as found ({setting_text(self.found)}) it is not valid"
-        source = "" if self.again is not None else " (of the runs that chose it: rather too good)"
+            return f"the setting before tuning ({setting_text(self.found)}) is not valid"
+        source = "" if self.again is not None else " (from the runs that chose it, so probably too good)"
         latency = self.vs_baseline.latency
         ratio = f"{latency.ratio:.3f}" if latency.ratio is not None else ""
         if latency.ci is not None:
             ratio += f" ({100 * latency.level:.4g} % {latency.ci[0]:.3f} to {latency.ci[1]:.3f})"
         joules = f", J/inference ratio {self.energy_ratio:.3f}" if self.energy_ratio is not None else ""
-        return f"latency ratio to how it was found ({setting_text(self.found)}) {ratio}{joules}{source}"
+        return f"latency ratio to the setting before tuning ({setting_text(self.found)}) {ratio}{joules}{source}"
 
     def _last(self, each: Measurement) -> Measurement:
         """Return a setting as it was measured last: that had no part in the choice."""
@@ -203,7 +206,7 @@ def setting_text(each: Measurement) -> str:
     """Return a setting in a few words: `4 threads on cores 4-7, governor performance`."""
     workload, device = each.subject.workload, each.subject.device
     threads, cores = workload.get("threads"), workload.get("affinity")
-    words = f"{threads} thread{'' if threads == 1 else 's'}" if threads else "the runtime's own threads"
+    words = counted(threads, "thread") if threads else "the runtime's own threads"
     if cores:
         words += f" on cores {cores_text(cores)}"
     power = (("governor", device.governor), ("power mode", device.power_mode))

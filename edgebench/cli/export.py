@@ -9,8 +9,8 @@ import click
 import cloup
 from cloup import option, option_group
 
-from edgebench.artifact import EXPORT_FORMATS, Format, parse_format
-from edgebench.cli.numbers import whole_numbers
+from edgebench.artifact import EXPORT_FORMATS, Format, parse_formats
+from edgebench.cli.numbers import parts, whole_numbers
 from edgebench.cli.options import json_option, verbosity_options
 from edgebench.cli.output import check_json_target, console, progress_console, to_stdout, verbosity, write_json
 from edgebench.errors import ConfigError
@@ -56,8 +56,8 @@ if TYPE_CHECKING:
         metavar="FILE",
         help="With --compare-formats: retrieval accuracy on parallel texts (JSON or CSV by language), as for profile.",
     ),
-    option("--text-prefix", default="", metavar="TEXT", help='Text before each of them, e.g. "query: ".'),
-    option("--truncate", is_flag=True, help="Cut texts that are longer than the model allows."),
+    option("--text-prefix", default="", metavar="TEXT", help='Text before each text of --texts, e.g. "query: ".'),
+    option("--truncate", is_flag=True, help="Cut texts of --texts that are longer than the model allows."),
 )
 @option_group(
     "Output",
@@ -91,8 +91,7 @@ def export_command(
     from edgebench.export import existing_file, export_model
 
     check_json_target(json_target)
-    named = [parse_format(name.strip()) for name in formats.split(",")] if formats is not None else []
-    chosen = list(dict.fromkeys(named))
+    chosen = list(parse_formats(parts(formats)))
     lengths = whole_numbers(buckets, "--buckets") if buckets is not None else None
     if compare_formats:
         settings = {"out": out, "task": task, "max_seq_len": max_seq_len, "buckets": lengths, "choices": choices}

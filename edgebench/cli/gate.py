@@ -51,7 +51,11 @@ _OF_WORKLOAD = ("lang", "texts", "seq_len", "truncate", "scenario", "batch", "ch
         help="A measurement's id, a variant (NAME or NAME:FORMAT), a FILE.json written by gate accept --out, the name "
         "of an accepted baseline, or last.",
     ),
-    option("--anchor", metavar="REF", help="Also hold it against this one. [default: the pinned anchor, if any]"),
+    option(
+        "--anchor",
+        metavar="REF",
+        help="Also hold the candidate against this baseline. [default: the pinned anchor, if any]",
+    ),
     option("--model", metavar="MODEL", help="The candidate, as for profile. [default: reference:minilm]"),
     option("--format", metavar="F", help="Format of the candidate. [default: the baseline's]"),
     option("--allow", multiple=True, metavar="NAME", help="Accept another format or runtime than the baseline's."),

@@ -14,7 +14,7 @@ from rich.text import Text
 from edgebench.cli.hints import as_options
 from edgebench.events import Cooling, Ended, Event, LogMessage, Planned, Pushing, Running, Waiting
 from edgebench.reason import State, joined
-from edgebench.text import printable
+from edgebench.text import counted, printable
 
 _MS = 1e6
 
@@ -97,9 +97,9 @@ class _Board:
 
     def _plan(self, event: Planned) -> None:
         cells = len(event.subjects)
-        rows = "1 row" if cells == 1 else f"{cells} rows"
+        rows = counted(cells, "row")
         time_left = _estimate(event)
-        runs = "1 run" if event.runs == 1 else f"{event.runs} runs"
+        runs = counted(event.runs, "run")
         self._say(f"measuring {rows}, {runs}: {time_left}")
         if self._task is not None:
             self._progress.remove_task(self._task)
@@ -131,14 +131,14 @@ class _Board:
 def _name(event: Running | Ended) -> str:
     subject = event.subject
     threads = subject.workload.get("threads")
-    setting = f" {threads} threads" if threads is not None else ""
+    setting = f" {counted(threads, 'thread')}" if threads is not None else ""
     return printable(f"{subject.variant.name} {subject.artifact.format} {subject.label}{setting}")
 
 
 def _running_line(event: Running) -> str:
     parts = [f"run {event.number} of {max(event.number, event.runs)}", _name(event), event.phase]
     if event.count:
-        parts.append(f"{event.count} inferences")
+        parts.append(counted(event.count, "inference"))
     if event.minutes is not None and event.count:
         parts.append(f"minute {int(event.minutes) + 1} of {event.subject.workload.get('sustained_min', 0):g}")
     if event.p50_ns is not None:
@@ -156,12 +156,12 @@ def _ended_line(event: Ended) -> str:
     middle = f"p50 {float(np.median(latencies)) / _MS:.2f} ms" if len(latencies) else "no latencies"
     why = f": {joined(run.reasons)}" if run.reasons else ""
     verdict = "" if run.state is State.VALID else f" · {run.state}{why}"
-    return f"{_name(event)}: {len(latencies)} inferences, {middle}{verdict}"
+    return f"{_name(event)}: {counted(len(latencies), 'inference')}, {middle}{verdict}"
 
 
 def _estimate(event: Planned) -> str:
     if event.estimated_remaining_s is None or event.most_s is None:
-        return "how long that takes can't be said"
+        return "how long that takes is not known"
     if event.most_s > event.estimated_remaining_s:
         most = _duration(event.most_s)
         return f"about {_duration(event.estimated_remaining_s)}, or {most} if that is what it takes to decide"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,7 +21,9 @@ Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 def default_store() -> str:
     """Return the folder of results: $EDGEBENCH_STORE, else `.edgebench` in the working folder."""
-    return os.environ.get("EDGEBENCH_STORE") or ".edgebench"
+    from edgebench.store import default_folder
+
+    return default_folder()
 
 
 def store_option(function: Decorated) -> Decorated:

@@ -13,7 +13,7 @@ import cloup
 from click.core import ParameterSource
 from cloup import option, option_group
 
-from edgebench.artifact import EXPORT_FORMATS, parse_format
+from edgebench.artifact import EXPORT_FORMATS, parse_formats
 from edgebench.cli.numbers import parts, time_span, whole_numbers
 from edgebench.cli.options import (
     cool_below_option,
@@ -62,7 +62,7 @@ _FOR_P99 = -(-MINIMUM_COUNTS[0.99] // DEFAULTS.runs)
         "--format",
         "formats",
         metavar="F[,F...]",
-        help=f"Formats: {', '.join(EXPORT_FORMATS)}. [default: the device profile's]",
+        help=f"Formats: {', '.join(EXPORT_FORMATS)}, or all. [default: the device profile's]",
     ),
     option("--lang", metavar="L[,L...]", help="Use the token lengths of parallel text in these languages."),
     texts_option,
@@ -128,7 +128,7 @@ _FOR_P99 = -(-MINIMUM_COUNTS[0.99] // DEFAULTS.runs)
         "budget_s",
         callback=time_span,
         metavar="TIME",
-        help="Plan runs and counts that fit into this time per board, e.g. 20m.",
+        help="Plan runs and counts that fit into this time per board, e.g. 20m; --find-qps ends then with what it has.",
     ),
     option("--sustained", type=float, metavar="MIN", help="One run of MIN minutes, reported minute by minute."),
     cool_below_option,
@@ -139,7 +139,7 @@ _FOR_P99 = -(-MINIMUM_COUNTS[0.99] // DEFAULTS.runs)
         default="10m",
         show_default=True,
         metavar="TIME",
-        help="Longest wait for that; then the run starts anyway.",
+        help="Longest wait for the temperature of --cool-below; then the run starts anyway.",
     ),
 )
 @option_group(
@@ -228,7 +228,7 @@ def command(
         affinity=tuple(whole_numbers(cores, "--cores")) or None,
     )
     workloads = requested_workloads(shape, seq_len, lang, texts, batch, threads)
-    wanted = tuple(parse_format(name) for name in parts(formats))
+    wanted = parse_formats(parts(formats))
     if host is not None and len(devices) > 1:
         raise UsageError("--host gives one address, but several --device were named")
     if host_key is not None and host is None:

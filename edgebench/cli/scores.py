@@ -11,6 +11,7 @@ import cloup
 from edgebench.cli.groups import Group
 from edgebench.cli.options import json_option, result_options, verbosity_options
 from edgebench.cli.output import check_json_target, console, progress_console, to_stdout, write_json
+from edgebench.text import counted
 
 _FOLDER = click.Path(path_type=Path)
 
@@ -114,7 +115,7 @@ def import_files(files: tuple[Path, ...], out: Path, kind: str | None, json_targ
     refuse_duplicates(rows)
     write_scores(out, rows)
     for path, each in zip(files, imported, strict=True):
-        progress_console().print(f"{path}: {len(each.rows)} scores ({each.kind})", markup=False)
+        progress_console().print(f"{path}: {counted(len(each.rows), 'score')} ({each.kind})", markup=False)
         for skipped in each.skipped:
             progress_console().print(f"  left out: {skipped}", markup=False)
     _show(

@@ -19,6 +19,7 @@ from edgebench.evaluation_result import LanguageEvaluation, TaskEvaluation
 from edgebench.events import LogMessage, OnEvent
 from edgebench.measure import RunCollector, resolve_workload
 from edgebench.stats import bootstrap_interval
+from edgebench.text import counted
 from edgebench.workload import EncodedInputs, Workload
 from edgebench.xtreme_r import (
     Candidate,
@@ -70,7 +71,7 @@ class Answerer:
             prefix=request.prefix,
         )
         count = len(examples.examples)
-        self._log(f"{examples.name}: {count} examples, {len(inputs.owners)} inferences")
+        self._log(f"{examples.name}: {counted(count, 'example')}, {counted(len(inputs.owners), 'inference')}")
         inferred = self._infer(inputs, reduce=task.group == "retrieval", name=examples.name)
         labels = model.labels.get(task.name, ())
         english_tokens: float | None = None

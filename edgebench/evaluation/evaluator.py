@@ -19,11 +19,11 @@ from edgebench.evaluation.model import EvaluatedModel, EvaluationTarget, load_mo
 from edgebench.evaluation.request import EvaluationRequest
 from edgebench.evaluation_result import LanguageEvaluation
 from edgebench.events import LogMessage, OnEvent, ignore
-from edgebench.export import existing_file
+from edgebench.export import existing_file, refuse_other_formats
 from edgebench.facts import DeviceFacts
 from edgebench.measure import idle_wait_of
 from edgebench.request import WAIT_S
-from edgebench.store import Store
+from edgebench.store import Store, open_store
 from edgebench.xtreme_r import SEQEVAL_VERSIONS
 
 HOST_FP32 = "host-fp32"
@@ -50,7 +50,7 @@ def evaluate(
     again: bool = False,
     wait_s: float = WAIT_S,
     wait_idle_s: float | None = None,
-    store: Store | str | Path = ".edgebench",
+    store: Store | str | Path | None = None,
     on_event: OnEvent = ignore,
 ) -> Evaluation:
     """Answer tasks' examples with an artifact on a device, score the answers, and return the Evaluation.
@@ -76,7 +76,7 @@ def evaluate(
         again: answer again what the store has already.
         wait_s: how long to wait for a board that another user has leased, in seconds.
         wait_idle_s: longest wait until nothing else keeps the board busy, in seconds; None: no wait.
-        store: a Store, or its folder. Each language is stored as soon as it is answered.
+        store: a Store or its folder, as for `profile`. Each language is stored as soon as it is answered.
         on_event: receives progress, see `edgebench.events`.
 
     Raises:
@@ -109,7 +109,7 @@ def evaluate(
         wait_s=wait_s,
         wait_idle_s=wait_idle_s,
     )
-    return evaluate_all(request, store=store if isinstance(store, Store) else Store(store), on_event=on_event)
+    return evaluate_all(request, store=open_store(store), on_event=on_event)
 
 
 def evaluate_all(request: EvaluationRequest, *, store: Store, on_event: OnEvent = ignore) -> Evaluation:
@@ -117,6 +117,7 @@ def evaluate_all(request: EvaluationRequest, *, store: Store, on_event: OnEvent 
     store.check_writable()
     if request.also_host and existing_file(request.model) is not None:
         raise ConfigError(f"{request.model} has no fp32 artifact to compare with; name the checkpoint's folder")
+    refuse_other_formats([request.model], [request.format] if request.format is not None else [])
     examples, missing = read_examples(request)
     model = load_model(request, request.format or request.device.profile.default_format, examples, on_event)
     fp32 = load_model(request, Format.ONNX_FP32, examples, on_event) if request.also_host else None

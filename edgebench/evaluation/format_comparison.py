@@ -14,6 +14,7 @@ from edgebench.errors import ConfigError, EdgebenchError, UsageError
 from edgebench.evaluation.inference import sentence_vectors
 from edgebench.events import LogMessage, OnEvent, ignore
 from edgebench.export import Exported, encode_texts, existing_file, export_model
+from edgebench.text import counted
 from edgebench.xtreme_r import Retrieval, retrieve
 
 
@@ -105,7 +106,7 @@ def compare_formats(
                 exported = export(format, on_progress=partial(_report, format, on_event))
                 found = None
                 if lines:
-                    on_event(LogMessage(f"{format}: {len(lines)} texts on {board.name}"))
+                    on_event(LogMessage(f"{format}: {counted(len(lines), 'text')} on {board.name}"))
                     vectors = sentence_vectors(exported.artifact, lines, device=board, truncate=truncate)
                     cut = encode_texts(exported.artifact, lines, truncate=True).truncated if truncate else 0
                     found = replace(retrieve(vectors, langs), truncated=cut)

@@ -21,7 +21,7 @@ from edgebench.gating.baseline import (
     write_baseline,
 )
 from edgebench.reason import joined
-from edgebench.store import Store, find_artifact_files, keep_artifact, stored_scores, writing
+from edgebench.store import Store, find_artifact_files, keep_artifact, open_store, stored_scores, writing
 
 #: Folder of the store.
 FOLDER = "baselines"
@@ -30,7 +30,7 @@ FOLDER = "baselines"
 def accept_baseline(
     id: str,
     *,
-    store: Store | str | Path = ".edgebench",
+    store: Store | str | Path | None = None,
     name: str | None = None,
     anchor: bool = False,
     out: str | Path | None = None,
@@ -39,7 +39,7 @@ def accept_baseline(
 
     Args:
         id: of the measurement, or how it begins.
-        store: a Store, or its folder.
+        store: a Store or its folder, as for `profile`.
         name: what the gate calls it, `main` say; default: the variant's name.
         anchor: pin it as the anchor instead: every later gate holds its candidate against this one, too, so that a
             series of small slowdowns does not pass.
@@ -51,7 +51,7 @@ def accept_baseline(
         NotValid: the measurement is not valid, or its file is gone.
         StoreError, ExportError: the store or the file can't be written.
     """
-    keep = store if isinstance(store, Store) else Store(store)
+    keep = open_store(store)
     measurement = keep.measurement(id)
     if not measurement.valid:
         raise NotValid(f"{measurement.id} is not valid and can be no baseline: {joined(measurement.reasons)}")

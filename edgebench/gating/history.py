@@ -17,7 +17,8 @@ from edgebench.errors import StoreError, UnknownName
 from edgebench.gating.records import kept_results
 from edgebench.serialisation import from_plain
 from edgebench.stats import change_points
-from edgebench.store import Store
+from edgebench.store import Store, open_store
+from edgebench.text import counted, printable
 
 #: What makes it the same board.
 _IDENTITY = ("model", "arch", "cpu", "cores", "memory_bytes", "serial_hash")
@@ -61,6 +62,10 @@ class GateHistory:
     levels: tuple[float, ...] | None
     notes: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        series = f"{self.device}, {self.workload}, against {self.anchor}"
+        return printable(f"<GateHistory {series}: {counted(len(self.points), 'gate')}>")
+
     def to_json(self) -> dict[str, Any]:
         """Return one entry of `histories` in `history --json`."""
         return {
@@ -75,13 +80,13 @@ class GateHistory:
 
 
 def gate_history(
-    name: str | None = None, *, store: Store | str | Path = ".edgebench", changes: bool = True
+    name: str | None = None, *, store: Store | str | Path | None = None, changes: bool = True
 ) -> list[GateHistory]:
     """Return the histories that a store has: one for each board, workload and anchor.
 
     Args:
         name: of a board, an anchor, a workload or a candidate's variant; None: all.
-        store: a Store, or its folder.
+        store: a Store or its folder, as for `profile`.
         changes: search for changes of the level.
 
     Raises:
@@ -91,7 +96,7 @@ def gate_history(
 
     Change points by PELT on normal scores of ranks; see `edgebench.stats.change_points`.
     """
-    keep = store if isinstance(store, Store) else Store(store)
+    keep = open_store(store)
     rows = [row for values in kept_results(keep) for row in _rows(values, where=str(keep.folder / "gates"))]
     if name is not None:
         known = {each for row in rows for each in row.names}

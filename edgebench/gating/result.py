@@ -10,6 +10,7 @@ from edgebench._version import __version__
 from edgebench.gating.metrics import Metric
 from edgebench.gating.rules import GateVerdict
 from edgebench.measurement import FORMAT_VERSION
+from edgebench.text import printable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +105,9 @@ class GateResult:
     anchor: GateSide | None = None
     anchor_budgets: tuple[BudgetResult, ...] = ()
     notes: tuple[str, ...] = field(default=())
+
+    def __repr__(self) -> str:
+        return printable(f"<GateResult {self.id}: {self.result}: {self.sentence}>")
 
     @property
     def passed(self) -> bool:

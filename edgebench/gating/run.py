@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from edgebench.artifact import EXPORT_FORMATS, Format, format_of_file, parse_format
+from edgebench.artifact import EXPORT_FORMATS, Format, parse_format
 from edgebench.device import LOCAL, Device, find_device
-from edgebench.errors import ConfigError, NotValid, UnknownName
+from edgebench.errors import NotValid, UnknownName
 from edgebench.events import OnEvent, ignore
-from edgebench.export import existing_file
+from edgebench.export import existing_file, format_of_file, refuse_other_formats
 from edgebench.gating.accept import keep_files
 from edgebench.gating.baseline import Baseline
 from edgebench.gating.budgets import DEFAULT_BUDGETS, NO_BUDGET, Budget, fitting_budgets, read_budgets
@@ -28,7 +28,7 @@ from edgebench.gating.sentences import gate_sentence
 from edgebench.measure import profile_all
 from edgebench.measurement import Measurement
 from edgebench.request import DEFAULT_MODEL, WAIT_S, Request
-from edgebench.store import Store, merged_scores, stored_scores, with_stored
+from edgebench.store import Store, merged_scores, open_store, stored_scores, with_stored
 from edgebench.workload import RunPlan, Workload
 from edgebench.xtreme_r import ScoreRow, read_scores
 
@@ -49,7 +49,7 @@ def gate(
     budgets: Sequence[Budget] | None = None,
     margin: float | None = None,
     allow: Collection[str] = (),
-    store: Store | str | Path = ".edgebench",
+    store: Store | str | Path | None = None,
     scores: str | Path | None = None,
     runtime: str | None = None,
     wait_s: float = WAIT_S,
@@ -72,7 +72,7 @@ def gate(
         budgets: default: those of edgebench.toml, else a latency of at most 3 % above the baseline's.
         margin: of the latency, instead of what the budgets say; 0.03: 3 %.
         allow: `format`, `runtime`: in these the candidate may differ from the baseline.
-        store: a Store, or its folder: it has the baselines, and keeps the result for `gate_history`.
+        store: a Store or its folder, as for `profile`: it has the baselines, and keeps the result for `gate_history`.
         scores: a file of XTREME-R scores of the two files, for budgets on scores; what `evaluate` stored counts, too.
         runtime: of .tflite files: `ai-edge-litert` or `tflite-runtime`.
         wait_s: longest wait for a board that somebody else uses, seconds.
@@ -92,7 +92,7 @@ def gate(
     for name in allow:
         if name not in ALLOWABLE:
             raise UnknownName("condition", name, ALLOWABLE)
-    keep = store if isinstance(store, Store) else Store(store)
+    keep = open_store(store)
     rows = read_scores(Path(scores)) if scores is not None else []
     board = find_device(device) if isinstance(device, str) else device
     known = find_baselines(str(baseline), store=keep, device=board.name if board is not None else _local(str(baseline)))
@@ -136,23 +136,12 @@ def _local(reference: str) -> str | None:
 def _candidate_format(model: str, format: str | Format | None, baseline: Baseline, device: Device) -> Format:
     file = existing_file(model)
     if file is not None:
-        if format is not None:
-            raise ConfigError(f"{file} is measured as it is: leave the format ({format}) out")
-        return _format_of_file(file)
+        refuse_other_formats([model], [parse_format(str(format))] if format is not None else [])
+        return format_of_file(file)
     if format is not None:
         return parse_format(str(format))
     known = baseline.artifact.format
     return known if known in EXPORT_FORMATS else device.profile.default_format
-
-
-def _format_of_file(file: Path) -> Format:
-    """Return the format of an existing file: that of its export where a record beside it tells."""
-    from edgebench.export import cache_folder, exported_before
-
-    kept = exported_before(file, cache=cache_folder(), on_progress=lambda _: None) if file.is_file() else None
-    found = kept[0].format if kept is not None else format_of_file(file)
-    assert found is not None  # noqa: S101 - existing_file names files by their suffix
-    return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

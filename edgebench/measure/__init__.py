@@ -12,9 +12,10 @@ from edgebench.measure.inputs import encode, resolve_workload
 from edgebench.measure.parallel import BoardResult, Measure, run_sessions
 from edgebench.measure.preparation import prepare
 from edgebench.measure.probes import measure_overhead
+from edgebench.measure.profiling import profile
 from edgebench.measure.runs import run_spec
 from edgebench.measure.scores import scores_for
-from edgebench.measure.session import profile, profile_all, resume
+from edgebench.measure.session import profile_all, resume
 
 __all__ = [
     "BoardResult",

@@ -13,6 +13,7 @@ from edgebench.errors import UsageError
 from edgebench.request import Request
 from edgebench.run import Run
 from edgebench.stats import LOOKS, MINIMUM_COUNTS
+from edgebench.text import counted
 from edgebench.workload import RunPlan
 
 #: The smallest plan that a budget may leave: two blocks of runs, 132 inferences over them, which is enough for a p95
@@ -214,10 +215,11 @@ def describe_budget(requested: Request, planned: Request, costs: Sequence[Cost |
     """Return the plan for a budget in words, and what it loses: wider intervals, missing percentiles."""
     was, now = requested.looks[-1], planned.looks[-1]
     plan = planned.plan
-    text = f"within the budget: {now} runs of each row, {plan.min_count} inferences or {plan.min_duration_s:.3g} s each"
+    of_a_run = f"{counted(plan.min_count, 'inference')} or {plan.min_duration_s:.3g} s each"
+    text = f"within the budget: {counted(now, 'run')} of each row, {of_a_run}"
     lost = []
     if now < was:
-        runs = f"at most {was} until decided" if requested.until_decided else f"{was} runs"
+        runs = f"at most {was} until decided" if requested.until_decided else counted(was, "run")
         lost.append(f"intervals about {_width(now) / _width(was):.1f} times as wide as with {runs}")
     known = [cost for cost in costs if cost is not None]
     have, had = (

@@ -30,7 +30,7 @@ def measure_gain(recorder: RunRecorder, cells: Sequence[Cell]) -> list[Cell]:
         return []
     wanted = [chosen.found.id, chosen.best.id]
     again = [_again(cell) for id in wanted for cell in in_order if cell.subject.id == id]
-    session.log(f"measuring {setting_text(chosen.best)} and the board as found again, for what tuning gains")
+    session.log(f"measuring {setting_text(chosen.best)} and the setting before tuning again, for the gain")
     return measure_planned_runs(recorder, again)
 
 

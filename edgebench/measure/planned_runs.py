@@ -13,6 +13,7 @@ from edgebench.measure.budget import Cost, Timetable, describe_budget, fit_into
 from edgebench.measure.cells import Cell
 from edgebench.measure.context import Session
 from edgebench.measure.cooling import cool_down_of
+from edgebench.measure.feasibility import refuse_unreachable
 from edgebench.measure.pilots import measure_pilots
 from edgebench.measure.recorder import RunRecorder
 from edgebench.measure.scheduler import RunScheduler
@@ -24,7 +25,7 @@ def measure_planned_runs(recorder: RunRecorder, cells: Sequence[Cell]) -> list[C
 
     Raises:
         RunFailed: of the first row whose own file or inputs are at fault, after all others were measured.
-        UsageError: not even the smallest plan fits into the budget.
+        UsageError: not even the smallest plan fits into the budget, or runs would end with too few inferences to count.
     """
     session = recorder.session
     is_resumed = any(recorder.done.values())
@@ -33,6 +34,7 @@ def measure_planned_runs(recorder: RunRecorder, cells: Sequence[Cell]) -> list[C
     costs = measure_pilots(session, rows, recorder.missing(rows, session.request.looks[-1]))
     if not is_resumed:  # the runs of a resumed session are planned already
         _fit_into_budget(session, costs)
+    refuse_unreachable(session.request.plan, rows, costs)
     looks = session.request.looks
     planned = [replace(cell, subject=replace(cell.subject, planned_runs=looks[0], looks=len(looks))) for cell in cells]
     _PlannedRuns(recorder, planned, costs).measure_all()
@@ -42,8 +44,8 @@ def measure_planned_runs(recorder: RunRecorder, cells: Sequence[Cell]) -> list[C
 def _fit_into_budget(session: Session, costs: Sequence[Cost | None]) -> None:
     """Reduce the session's plan so that it fits into the budget, if it has one."""
     requested = session.request
-    if requested.budget_s is None:
-        return
+    if requested.budget_s is None or requested.searches_rate:
+        return  # the search of a rate keeps the budget by itself: fewer queries would confirm none
     session.request = fit_into(
         requested, [*costs, *_costs_of_gain(requested, costs)], spent_s=time.monotonic() - session.started_s
     )

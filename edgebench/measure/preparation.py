@@ -10,7 +10,14 @@ from edgebench.artifact import Artifact, Format, format_of_file
 from edgebench.device import Device
 from edgebench.errors import ConfigError, UnknownName, UsageError
 from edgebench.events import LogMessage, OnEvent
-from edgebench.export import existing_file, export_model, longest_input, refuse_texts, unique_names
+from edgebench.export import (
+    existing_file,
+    export_model,
+    longest_input,
+    refuse_other_formats,
+    refuse_texts,
+    unique_names,
+)
 from edgebench.measure.inputs import encode, refuse_batch, refuse_length, resolve_workload
 from edgebench.request import Request
 from edgebench.runtimes import TFLITE_RUNTIMES
@@ -70,15 +77,15 @@ def _runtime(model: str, format: Format | None) -> str:
 
 
 def _refuse_contradictions(request: Request) -> None:
-    """Refuse options that contradict each other: a format for files only, a runtime for other files."""
+    """Refuse options that contradict each other: another format than files have, a runtime for other files."""
     files = [model for model in request.models if existing_file(model) is not None]
     if request.until_decided and len(list(_files(request))) < 2:
         raise UsageError(
             "`until_decided` compares rows with the first one, and there is only one",
             hint="name a second `model` or `format`",
         )
-    if request.formats and len(files) == len(request.models):
-        raise ConfigError(f"{files[0]} is profiled as it is: leave the format ({', '.join(request.formats)}) out")
+    if len(files) == len(request.models):
+        refuse_other_formats(files, request.formats)
     if request.runtime is None:
         return
     if request.runtime not in TFLITE_RUNTIMES:

@@ -13,13 +13,13 @@ from edgebench.events import OnEvent, ignore
 from edgebench.measure.session import profile_all
 from edgebench.request import DEFAULT_MODEL, PARAMETERS, Request
 from edgebench.stats import MARGIN
-from edgebench.store import Store
+from edgebench.store import Store, open_store
 from edgebench.workload import RunPlan, Workload
 
 
 def tune(
     model: str | Path = DEFAULT_MODEL,
-    parameters: Sequence[str] = PARAMETERS,
+    parameters: str | Sequence[str] = PARAMETERS,
     *,
     device: str | Device = "local",
     format: str | Format | None = None,
@@ -30,7 +30,7 @@ def tune(
     budget_s: float | None = None,
     overhead: bool = True,
     cold: bool = True,
-    store: Store | str | Path = ".edgebench",
+    store: Store | str | Path | None = None,
     on_event: OnEvent = ignore,
 ) -> Tuned:
     """Measure one model under each setting of a board, interleaved; return the fastest valid setting.
@@ -60,9 +60,9 @@ def tune(
         budget_s=budget_s,
         overhead=overhead,
         cold=cold,
-        tune=tuple(parameters),
+        tune=(parameters,) if isinstance(parameters, str) else tuple(parameters),
     )
-    measurements = profile_all(request, store=store if isinstance(store, Store) else Store(store), on_event=on_event)
+    measurements = profile_all(request, store=open_store(store), on_event=on_event)
     found = tuned(measurements, margin=margin)
     if found is None:
         raise NotValid(f"{request.device.name}: no setting could be measured")

@@ -20,6 +20,7 @@ from edgebench.measure import measure_overhead
 from edgebench.provision.findings import Finding, State
 from edgebench.provision.probe_findings import probe_findings
 from edgebench.run import Overhead
+from edgebench.text import counted, printable
 from edgebench_agent.protocol import LeaseRequest
 
 
@@ -38,6 +39,10 @@ class Checkup:
     board: Mapping[str, Any] = field(default_factory=dict)
     overhead_us: Overhead | None = None
     overhead_problems: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        outcome = "can measure" if self.can_measure else "can't measure"
+        return printable(f"<Checkup of {self.device}: {outcome}, {counted(len(self.findings), 'finding')}>")
 
     @property
     def can_measure(self) -> bool:

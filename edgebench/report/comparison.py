@@ -117,7 +117,7 @@ def _about_verdict(comparisons: Sequence[Comparison]) -> Iterator[str]:
 
 def score_table(scores: Sequence[ScoreContrast]) -> PlainTable:
     """Return a row per task and language, the greatest loss first."""
-    headers = ("task", "lang", "baseline", "candidate", "points", "interval", "level", "verdict", "whose")
+    headers = ("task", "lang", "baseline", "candidate", "points", "interval", "level", "verdict", "scores")
     table = plain_table(*headers, names=2, verdict="verdict")
     for each in sorted(scores, key=lambda each: each.difference):
         points = marked(f"{each.difference:+.2f}", each.caveats)

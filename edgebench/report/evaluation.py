@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from edgebench.report.caveats import caveat_lines, marked
 from edgebench.report.layout import add_plain_row, plain_table
+from edgebench.stats import MINIMUM_COUNTS
+from edgebench.text import counted
 from edgebench.xtreme_r import all_tasks, task_values
 
 if TYPE_CHECKING:
@@ -46,7 +48,7 @@ def _table(
     metrics = [score.metric for score in mine[0].scores if score.metric in task.metrics]
     of_fp32 = ["fp32 agrees", "minus fp32 [95 %]"] if evaluation.reference else []
     columns = ["lang", *(f"{metric} [95 %]" for metric in metrics), "n", *of_fp32]
-    columns += ["p50 ms", "p95 ms", "tokens", "premium", "pieces/word", "continued", "padding", "J"]
+    columns += ["p50 ms", "p95 ms", "tokens", "vs English", "tokens/word", "split words", "padding", "J"]
     table = plain_table(*columns)
     for position in range(1, len(columns)):
         table.columns[position].justify = "right"
@@ -76,7 +78,7 @@ def _below(evaluation: Evaluation, name: str, mine: list[LanguageEvaluation]) ->
     task = all_tasks()[name]
     protocol = mine[0].scores[0].protocol
     absent = evaluation.missing.get(name, ())
-    of = f"{len(mine)} of {len(task.langs)} languages{' (partial)' if absent else ''}"
+    of = f"{len(mine)} of {counted(len(task.langs), 'language')}{' (partial)' if absent else ''}"
     metric = " and ".join(task.metrics)
     by_lang = task_values(task, [(each.lang, score.metric, score.value) for each in mine for score in each.scores])
     worst = min(by_lang, key=lambda lang: by_lang[lang])
@@ -86,14 +88,19 @@ def _below(evaluation: Evaluation, name: str, mine: list[LanguageEvaluation]) ->
     )
     batch = mine[0].cost.batch
     yield (
-        f"latency: {'of an example' if batch == 1 else f'of a batch of {batch}'}, model only, each shape run once "
-        f"before; p95 from 130 on; max length {protocol['max_len']} tokens; padding: tokens worked on per token"
+        f"latency: {'of an example' if batch == 1 else f'of a batch of {batch}'}, model only; each input shape "
+        f"was run once before; p95 needs {MINIMUM_COUNTS[0.95]} inferences; inputs of at most "
+        f"{counted(protocol['max_len'], 'token')}"
+    )
+    yield (
+        "vs English: tokens, as a multiple of those of the English text; split words: share of words that become "
+        "several tokens; padding: tokens that the model works on, as a multiple of those of the text"
     )
     for each in mine:
         if each.cost.latency_reasons:
             yield f"(latency) not valid: {each.lang}: {'; '.join(each.cost.latency_reasons)}"
     if (truncated := sum(each.cost.truncated for each in mine)) > 0:
-        yield f"{truncated} sequences were longer and were truncated"
+        yield f"{counted(truncated, 'sequence')} of more tokens {'was' if truncated == 1 else 'were'} truncated"
     if any(score.ci is None for each in mine for score in each.scores):
         yield "no interval: all examples are alike, which leaves nothing to resample"
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from edgebench.artifact import Artifact, Format, Parity
 from edgebench.report.figures import rounded
 from edgebench.report.layout import add_plain_row, plain_table
+from edgebench.text import counted
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -60,8 +61,9 @@ def formats_table(rows: Sequence[Row]) -> Iterator[Table | str]:
         if retrieval is not None:
             step = 100 / retrieval.n
             yield (
-                f"retrieval: accuracy in finding the aligned English text, mean of {len(retrieval.accuracy)} languages "
-                f"with {retrieval.n} texts each: one text is {step:.1f} points"
+                f"retrieval: accuracy in finding the aligned English text, mean of "
+                f"{counted(len(retrieval.accuracy), 'language')} with "
+                f"{counted(retrieval.n, 'text')} each: one text is {step:.1f} points"
             )
             if retrieval.truncated:
                 yield f"{retrieval.truncated} texts were longer than the model allows, and were cut"

@@ -10,6 +10,7 @@ from edgebench.operators import OperatorProfile
 from edgebench.report.figures import rounded
 from edgebench.report.layout import add_plain_row, plain_table
 from edgebench.report.table import variant_name
+from edgebench.text import counted
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -28,7 +29,8 @@ def operator_tables(measurement: Measurement) -> Iterator[Table | str]:
     within, total = rounded(profile.ms(profile.total_ns)), rounded(profile.ms(profile.wall_ns))
     yield (
         f"operators: {variant_name(subject.variant)} {subject.artifact.format} · {subject.label}: {within} ms an "
-        f"inference in operators, of {total} ms with the profiler on; {profile.inferences} inferences that don't count"
+        f"inference in operators, of {total} ms with the profiler on; "
+        f"{counted(profile.inferences, 'inference')} that don't count"
     )
     yield from _fallback(profile)
     slowest = plain_table("operator", "type", "runs on", "ms", "share")
@@ -50,7 +52,7 @@ def _fallback(profile: OperatorProfile) -> Iterator[str]:
     if fallen:
         share = profile.share(sum(operator.total_ns for operator in fallen))
         names = ", ".join(operator.name for operator in fallen[:_FALLEN]) + (" ..." if len(fallen) > _FALLEN else "")
-        yield f"{len(fallen)} operators ran on the CPU, {100 * share:.1f} % of the time: {names}"
+        yield f"{counted(len(fallen), 'operator')} ran on the CPU, {100 * share:.1f} % of the time: {names}"
 
 
 def _cells(profile: OperatorProfile, total_ns: int) -> tuple[str, str]:

@@ -11,7 +11,7 @@ from edgebench.report.figures import latency_text, rounded
 from edgebench.report.layout import Column, FittingTable
 from edgebench.report.table import variant_name
 from edgebench.stats import Probe, RateSearch
-from edgebench.text import printable
+from edgebench.text import counted, printable
 
 
 def search_tables(measurement: Measurement) -> Iterator[RenderableType]:
@@ -38,18 +38,22 @@ def answer(search: RateSearch) -> str:
     """Return in words what the search has found so far."""
     bound = f"p99 within {search.latency_bound_ms:g} ms of a query's arrival"
     if search.qps is None:
-        return f"no rate is confirmed that keeps {bound}"
+        low, high = search.bracket
+        held = "no rate held in a probe" if low is None else f"{rounded(low)}/s held in a probe"
+        lower = f", {rounded(high)}/s did not" if any(not each.holds for each in search.probes) else ""
+        why = ", because the budget ended" if search.out_of_time else ""
+        return f"no rate is confirmed that keeps {bound}{why}; {held}{lower}"
     found = next(probe for probe in search.probes if probe.runs and probe.holds)
     return (
         f"highest rate confirmed with {bound}: {rounded(found.queries_per_s)}/s; confirmed at 99 % confidence by "
-        f"{found.runs} runs, of whose {found.queries} queries {found.over_bound} were over it"
+        f"{counted(found.runs, 'run')}, in which {found.over_bound} of {counted(found.queries, 'query')} took longer"
     )
 
 
 #: Header and cell.
 _COLUMNS: tuple[tuple[str, Callable[[Probe], str]], ...] = (
     ("queries\n/s", lambda probe: rounded(probe.queries_per_s)),
-    ("measured in", lambda probe: f"{probe.runs} runs" if probe.runs else "a probe"),
+    ("measured in", lambda probe: counted(probe.runs, "run") if probe.runs else "a probe"),
     ("queries", lambda probe: str(probe.queries)),
     ("over\nbound", lambda probe: str(probe.over_bound)),
     ("p99\nms", lambda probe: latency_text(probe.p99_ms)),

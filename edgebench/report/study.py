@@ -155,7 +155,7 @@ def _described(contrast: Contrast | None) -> str:
 
 
 def _score_rows(answer: Answer) -> Rows:
-    headers = ("candidate", "baseline", "format", "task", "lang", "points", "interval", "verdict", "whose")
+    headers = ("candidate", "baseline", "format", "task", "lang", "points", "interval", "verdict", "scores")
     rows = {}
     for each in answer.comparisons:
         names = [side.subject.variant.name for side in (each.comparison.candidate, each.comparison.baseline)]

@@ -17,7 +17,7 @@ from edgebench.report.figures import latency_text, megabytes, rounded, with_inte
 from edgebench.report.layout import Column, FittingTable
 from edgebench.report.overhead import cost_lines
 from edgebench.report.provisional import PROVISIONAL_NOTE, figure_column, has_provisional_figures
-from edgebench.text import printable
+from edgebench.text import counted, printable
 from edgebench.variant import Variant
 from edgebench.xtreme_r import TaskScore, task_scores
 
@@ -28,6 +28,7 @@ _OF_VARIANT = "*"
 _SIZE = "size\nMB"  # of the file, whatever was measured
 _NOTED_PADDING = 1.05  # times as many tokens as there are, from which on it is said
 _LONG = 4000  # characters of a heading or a note
+_NOT_COLD = "not known, because the board keeps the model's file in memory, or does not report it"
 VALID_CELLS = {State.VALID: "yes", State.NOT_JUDGED: "not judged", State.NOT_VALID: "no"}
 
 
@@ -50,7 +51,7 @@ def measurement_table(measurements: Sequence[Measurement]) -> Table:
         ),
         *_mlperf_column(measurements),
         *_energy_column(measurements),
-        Column("valid", [VALID_CELLS[each.state] for each in measurements], text=True, verdict=True),
+        valid_column(measurements),
         *_score_columns(measurements),
     ]
     return FittingTable(columns, heading=" · ".join(shared), notes=list(_notes(measurements)))
@@ -78,6 +79,16 @@ def summary_line(measurement: Measurement) -> str:
     return printable(f"{name}: " + ", ".join([*(said or ["nothing was measured"]), *state]), _LONG)
 
 
+def valid_column(measurements: Sequence[Measurement]) -> Column:
+    """Return the column of validity, in colour: green, yellow for what was not judged, red."""
+    return Column(
+        "valid",
+        [VALID_CELLS[each.state] for each in measurements],
+        text=True,
+        verdict=True,
+    )
+
+
 def variant_name(variant: Variant) -> str:
     """Return the name as a table shows it: a reference model is never taken for a trained one."""
     return f"{variant.name} (random weights)" if variant.is_reference else variant.name
@@ -94,7 +105,7 @@ def _circumstances(measurements: Sequence[Measurement]) -> tuple[list[str], list
         if len(set(values)) > 1:
             differing.append(Column(header, values, names_row=True))
         elif values and values[0] and above:
-            shared.append(above.format(values[0]))
+            shared.append(counted(int(values[0]), "thread") if header == "threads" else above.format(values[0]))
     return shared, differing
 
 
@@ -103,7 +114,7 @@ _CIRCUMSTANCES: tuple[tuple[str, str, Callable[[Measurement], Any]], ...] = (
     ("device", "{}", lambda each: each.subject.device.name),
     ("workload", "{}", lambda each: each.subject.label),
     ("batch", "batch {}", lambda each: each.subject.workload.get("batch")),
-    ("threads", "{} threads", lambda each: each.subject.workload.get("threads")),
+    ("threads", "{}", lambda each: each.subject.workload.get("threads")),
     ("cores", "cores {}", lambda each: cores_text(each.subject.workload.get("affinity") or ())),
     ("governor", "", lambda each: each.subject.device.governor),
     ("power\nmode", "", lambda each: each.subject.device.power_mode),
@@ -115,6 +126,8 @@ _FIGURES: tuple[tuple[str, Callable[[Measurement], str]], ...] = (
     (_SIZE, lambda each: rounded(megabytes(each.subject.artifact.bytes))),
     ("load\nms", lambda each: rounded(each.load_ms)),
     ("first\nms", lambda each: rounded(each.first_ms)),
+    ("cold load\nms", lambda each: _cold(each, "load_ms")),
+    ("cold first\nms", lambda each: _cold(each, "first_ms")),
     ("p50\nms", lambda each: with_interval(each.latency_ms.p50, each.latency_ms.p50_ci)),
     ("p95\nms", lambda each: latency_text(each.latency_ms.p95)),
     ("p99\nms", lambda each: latency_text(each.latency_ms.p99)),
@@ -128,7 +141,10 @@ _FIGURES: tuple[tuple[str, Callable[[Measurement], str]], ...] = (
 def _figures(measurements: Sequence[Measurement]) -> Iterator[tuple[str, Callable[[Measurement], str]]]:
     """Yield the figures; before the median, the mean over inputs that comparisons judge, where lengths are mixed."""
     mixed = any(len(set(run.facts.batch_tokens or ())) > 1 for each in measurements for run in each.runs)
+    is_cold = any(each.cold_start is not None and each.cold_start.is_cold for each in measurements)
     for header, cell in _FIGURES:
+        if header.startswith("cold") and not is_cold:
+            continue
         if mixed and header.startswith("p50"):
             yield _GEOMEAN
         yield header, cell
@@ -208,27 +224,16 @@ def _notes(measurements: Sequence[Measurement]) -> Iterable[str]:
     if any(each.mlperf for each in measurements):
         yield "MLPerf: the percentile that its scenario reports, by LoadGen's early stopping over the runs' queries"
     yield from _scenarios(measurements)
-    yield from (text for each in measurements if (text := _cold_start(each)))
-    for each in measurements:
-        if each.padding is not None and each.padding.cost >= _NOTED_PADDING:
-            padding, row = each.padding, f"{each.subject.artifact.format} {each.subject.label}"
-            yield (
-                f"padding: {row}: {padding.tokens:.0f} tokens an inference become {padding.padded_tokens:.0f} "
-                f"({padding.cost:.2f} times as many)"
-                + (f"; the file takes {padding.rows} inputs at a time" if padding.rows > 1 else "")
-            )
-    for each in measurements:
-        if (cut := each.subject.truncated) is not None:
-            yield f"truncated: {_row_name(each)}: {cut.inputs} of {cut.of} inputs, to {cut.to_tokens} tokens"
+    yield from _cold_notes(measurements)
+    yield from _of_rows("padding", measurements, _padding)
+    yield from _of_rows("truncated", measurements, _truncated)
     if any(each.subject.alternates_with for each in measurements):
         yield (
             "alternating: memory and energy are not reported, because the models share one process; loading and the "
             "first inference take longer for the model that comes first"
         )
     yield from dict.fromkeys(_energy_notes(measurements))
-    for each in measurements:
-        if excluded := excluded_text(each):
-            yield f"excluded: {_row_name(each)}: {excluded}"
+    yield from _of_rows("excluded", measurements, excluded_text)
     scores = [score for each in measurements for score in _scores_of_row(each).values()]
     yield from caveat_lines(
         (score.task, score.lang, score.caveats) for each in measurements for score in _shown_scores(each)
@@ -260,16 +265,51 @@ def mlperf_text(measurement: Measurement) -> str:
     return "" if found is None else f"p{found.percentile} <= {latency_text(found.at_most_ms)}"
 
 
-def _cold_start(measurement: Measurement) -> str | None:
-    """Return what starting took with the model's file out of memory; what the table has is of a warm start."""
+def _of_rows(title: str, measurements: Sequence[Measurement], text_of: Callable[[Measurement], str]) -> Iterator[str]:
+    """Yield each text once, with the rows that it is about; only with the title where it is about all of them."""
+    rows: dict[str, list[str]] = {}
+    for each in measurements:
+        if text := text_of(each):
+            rows.setdefault(text, []).append(_row_name(each))
+    for text, names in rows.items():
+        about = "" if len(names) == len(measurements) else f" {', '.join(dict.fromkeys(names))}:"
+        yield f"{title}:{about} {text}"
+
+
+def _padding(measurement: Measurement) -> str:
+    padding = measurement.padding
+    if padding is None or padding.cost < _NOTED_PADDING:
+        return ""
+    return (
+        f"the model works on {padding.padded_tokens:.0f} tokens an inference, {padding.cost:.2f} times the "
+        f"{padding.tokens:.0f} of its inputs"
+        + (f"; the file takes {padding.rows} inputs at a time" if padding.rows > 1 else "")
+    )
+
+
+def _truncated(measurement: Measurement) -> str:
+    cut = measurement.subject.truncated
+    return f"{cut.inputs} of {counted(cut.of, 'input')}, to {counted(cut.to_tokens, 'token')}" if cut is not None else ""
+
+
+def _cold(measurement: Measurement, figure: str) -> str:
+    """Return a figure of the start with the model's file out of memory; empty where there was no such start."""
     started = measurement.cold_start
-    if started is None:
-        return None
-    row = _row_name(measurement)
-    if not started.is_cold:
-        return f"load and first: warm, {row}: the board keeps the model's file in memory, or does not report it"
-    load, first = (rounded(value) for value in (started.to_json()["load_ms"], started.to_json()["first_ms"]))
-    return f"load and first: warm (the model's file in memory); cold, {row}: load {load} ms, first {first} ms"
+    return rounded(started.to_json()[figure]) if started is not None and started.is_cold else ""
+
+
+def _cold_notes(measurements: Sequence[Measurement]) -> Iterator[str]:
+    started = [each.cold_start for each in measurements]
+    if any(each is not None and each.is_cold for each in started):
+        yield "load, first: of a warm start, with the model's file in memory; cold: of one start with the file on disk"
+    elif any(each is not None for each in started):
+        yield "load, first: of a warm start, with the model's file in memory"
+    yield from _of_rows("cold", measurements, _why_not_cold)
+
+
+def _why_not_cold(measurement: Measurement) -> str:
+    started = measurement.cold_start
+    return _NOT_COLD if started is not None and not started.is_cold else ""
 
 
 def _row_name(measurement: Measurement) -> str:
@@ -286,7 +326,7 @@ def excluded_text(measurement: Measurement) -> str:
     runs = sum(bool(run.excluded_spans) for run in valid)
     return (
         f"{gone} of {count} inferences do not count, because other processes worked meanwhile "
-        f"(in {runs} {'run' if runs == 1 else 'runs'})"
+        f"(in {counted(runs, 'run')})"
     )
 
 

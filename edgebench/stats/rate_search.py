@@ -39,11 +39,17 @@ class Probe:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RateSearch:
-    """A bound, the time that a query takes where none waits (p50), and what was probed so far."""
+    """A bound, the time that a query takes where none waits (p50), and what was probed so far.
+
+    `settled`: no rate is probed any more, because the time that is left is needed to confirm one. `out_of_time`: the
+    budget ended before a rate was confirmed.
+    """
 
     latency_bound_ms: float
     service_ms: float
     probes: tuple[Probe, ...] = ()
+    settled: bool = False
+    out_of_time: bool = False
 
     @property
     def limit_qps(self) -> float:
@@ -57,6 +63,8 @@ class RateSearch:
 
     def next_rate(self) -> float | None:
         """Return the rate to probe next; None once the search has ended, or has found that no rate holds."""
+        if self.settled:
+            return None
         low, high = self._bracket()
         if low is None:
             return _sayable(high / 2) if high / 2 >= self.limit_qps * _LOWEST else None
@@ -73,6 +81,20 @@ class RateSearch:
     def times_lowered(self) -> int:
         """How often the planned runs did not confirm a rate."""
         return sum(probe.runs > 0 and not probe.holds for probe in self.probes)
+
+    @property
+    def bracket(self) -> tuple[float | None, float]:
+        """The highest rate that held in a probe (None: none did), and the lowest that did not, or that can't hold."""
+        return self._bracket()
+
+    @property
+    def probes_left(self) -> int:
+        """How many more probes the search takes if no rate below half of the highest must be tried; an estimate."""
+        if self.next_rate() is None:
+            return 0
+        low, high = self._bracket()
+        ratio = high / low if low is not None else 2.0
+        return max(1, math.ceil(math.log2(math.log(ratio) / math.log(1 + RESOLUTION)))) + (low is None)
 
     def _bracket(self) -> tuple[float | None, float]:
         """Return the highest rate that holds, and the lowest that does not.
@@ -98,6 +120,9 @@ class RateSearch:
             "resolution": RESOLUTION,
             "service_ms": self.service_ms,
             "limit_qps": self.limit_qps,
+            "bracket": list(self._bracket()),
+            "settled": self.settled,
+            "out_of_time": self.out_of_time,
             "probes": [asdict(probe) | {"reasons": list(probe.reasons)} for probe in self.probes],
         }
 
@@ -112,6 +137,8 @@ class RateSearch:
             latency_bound_ms=float(values["latency_bound_ms"]),
             service_ms=float(values["service_ms"]),
             probes=tuple(Probe(**probe | {"reasons": tuple(probe["reasons"])}) for probe in values["probes"]),
+            settled=bool(values.get("settled", False)),
+            out_of_time=bool(values.get("out_of_time", False)),
         )
 
 

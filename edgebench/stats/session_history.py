@@ -14,6 +14,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from edgebench.stats.verdicts import Verdict
+from edgebench.text import counted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -88,7 +89,7 @@ def history_problem(logs: Figures, times_s: Sequence[float], at_s: float) -> str
     import numpy as np
 
     if len(logs) < LEAST_SESSIONS:
-        return f"{len(logs)} sessions of this file, {LEAST_SESSIONS} are needed"
+        return f"{counted(len(logs), 'session')} of this file, {LEAST_SESSIONS} are needed"
     times = sorted(times_s)
     days = (times[-1] - times[0]) / _DAY_S
     if days < LEAST_DAYS:

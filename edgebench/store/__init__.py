@@ -8,6 +8,7 @@ from __future__ import annotations
 from edgebench.store.comparison import compare_stored
 from edgebench.store.files import checked_id, read_document, replace_file, to_text, writing
 from edgebench.store.kept_artifacts import find_artifact_files, keep_artifact
+from edgebench.store.opening import default_folder, open_store
 from edgebench.store.scores import merged_scores, stored_scores, with_stored
 from edgebench.store.selection import Selection, moment
 from edgebench.store.store import Store
@@ -17,10 +18,12 @@ __all__ = [
     "Store",
     "checked_id",
     "compare_stored",
+    "default_folder",
     "find_artifact_files",
     "keep_artifact",
     "merged_scores",
     "moment",
+    "open_store",
     "read_document",
     "replace_file",
     "stored_scores",

@@ -9,6 +9,7 @@ from pathlib import Path
 from edgebench.analysis import SCORE_MARGIN, PairedComparison, compare_pairs, compare_with_scores
 from edgebench.stats import LEVEL, MARGIN
 from edgebench.store.lookup import find_pairs
+from edgebench.store.opening import open_store
 from edgebench.store.scores import merged_scores, stored_scores
 from edgebench.store.session_histories import session_histories
 from edgebench.store.store import Store
@@ -19,7 +20,7 @@ def compare_stored(
     baseline: str,
     candidate: str,
     *,
-    store: Store,
+    store: Store | str | Path | None = None,
     scores: str | Path | None = None,
     margin: float = MARGIN,
     level: float = LEVEL,
@@ -35,6 +36,7 @@ def compare_stored(
     Args:
         baseline, candidate: a measurement's id or its beginning, a variant: NAME or NAME:FORMAT, or a file that
             `profile --json` wrote. Two variants are compared in the latest session that has both.
+        store: a Store or its folder, as for `profile`.
         scores: a file of XTREME-R scores. Of a variant's task and language that it has, the scores of `evaluate` in the
             store are not used: the file has no results per example, so there is a difference without an interval.
         margin: latencies within 1 ± margin are equivalent.
@@ -57,11 +59,12 @@ def compare_stored(
         ScoresError, StoreError: the scores, or the store, can't be read.
     """
     rows = read_scores(Path(scores)) if scores is not None else []
-    chosen = find_pairs(store, baseline, candidate, session=(session,) if isinstance(session, str) else session)
+    keep = open_store(store)
+    chosen = find_pairs(keep, baseline, candidate, session=(session,) if isinstance(session, str) else session)
     pairs = chosen.pairs
-    stored, examples = stored_scores(store, [side for sides in pairs for side in sides])
+    stored, examples = stored_scores(keep, [side for sides in pairs for side in sides])
     merged, examples = merged_scores(rows, stored, examples)
-    histories = session_histories(store, pairs)
+    histories = session_histories(keep, pairs)
 
     def compared(*, keep_unmeasured: bool) -> list[PairedComparison]:
         return compare_with_scores(

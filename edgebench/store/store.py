@@ -23,6 +23,7 @@ from edgebench.evaluation_result import LanguageEvaluation
 from edgebench.figures import ColdStart
 from edgebench.measurement import Measurement, Subject
 from edgebench.operators import OperatorProfile
+from edgebench.reason import Reason, ReasonCode
 from edgebench.run import Run
 from edgebench.stats import RateSearch
 from edgebench.store import documents, queries
@@ -183,6 +184,10 @@ class Store:
                 if on_unreadable is None:
                     raise
                 on_unreadable(error)
+        search = parts.get("find_qps")
+        if search is not None and search.qps is None:
+            doubt = Reason(ReasonCode.RATE_NOT_CONFIRMED, "no rate is confirmed yet")
+            parts["reasons"] = (*measurement.reasons, doubt)
         return replace(measurement, **parts)
 
     def ids(self, name: str) -> list[str]:

@@ -26,6 +26,7 @@ from edgebench.study.file import Study
 from edgebench.study.score_sources import scores_of_study
 from edgebench.study.scores import pending_evaluations, questions_of_study
 from edgebench.study.training import TrainingContrast, training_contrasts
+from edgebench.text import counted, printable
 from edgebench.variant import Variant, lineage_of
 from edgebench.xtreme_r import ScoreRow
 
@@ -82,6 +83,11 @@ class StudyReport:
     fronts: Mapping[str, Sequence[Front]]
     missing: tuple[str, ...]
     notes: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        parts = [counted(len(self.answers), "contrast"), counted(len(self.fronts), "front")]
+        missing = f", {counted(len(self.missing), 'part')} missing" if self.missing else ""
+        return printable(f"<StudyReport {self.study.name}: {', '.join(parts)}{missing}>")
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""

@@ -10,6 +10,7 @@ from edgebench.study.cells import StudyCell, estimated_remaining_s, study_cells
 from edgebench.study.estimate import estimated_scoring_s
 from edgebench.study.file import Study
 from edgebench.study.scores import PendingEvaluation, pending_evaluations, questions_of_study
+from edgebench.text import counted, printable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +26,13 @@ class StudyStatus:
     pending: tuple[PendingEvaluation, ...]
     estimated_remaining_s: float | None
     estimated_scoring_s: float | None = 0.0
+
+    def __repr__(self) -> str:
+        done = sum(cell.done for cell in self.cells)
+        cells = f"{done} of {counted(len(self.cells), 'cell')} measured"
+        return printable(
+            f"<StudyStatus {self.study.name}: {cells}, {counted(len(self.pending), 'evaluation')} missing>"
+        )
 
     @property
     def done(self) -> bool:

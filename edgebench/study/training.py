@@ -11,6 +11,7 @@ from edgebench.errors import NotComparable
 from edgebench.stats import SeedDifference, judge_all, seed_difference
 from edgebench.study.contrasts import StudyContrast
 from edgebench.study.file import Study
+from edgebench.text import counted
 from edgebench.variant import Variant, lineage_of
 
 #: Fewest seeds of each side for a statement about the training: with two, Student's interval reaches 12.7 standard
@@ -53,7 +54,7 @@ def training_contrasts(
         {seed for variant in side if (seed := lineage_of(variant).seed) is not None}
         for side in (contrast.baseline, contrast.candidate)
     ]
-    counts = f"{len(seeds[0])} seeds of the baseline and {len(seeds[1])} of the candidate"
+    counts = f"{counted(len(seeds[0]), 'seed')} of the baseline and {len(seeds[1])} of the candidate"
     if min(map(len, seeds)) < LEAST_SEEDS:
         return (), (
             f"{counts}: the result holds for these checkpoints, not for the training; that takes {LEAST_SEEDS} seeds "

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from edgebench.errors import ConfigError, UnknownName
+from edgebench.text import counted
 from edgebench.xtreme_r import metrics
 from edgebench.xtreme_r.encoding import TaskInputs
 from edgebench.xtreme_r.example_types import Examples, Question
@@ -109,7 +110,7 @@ def decode(task: Task, examples: Examples, inputs: TaskInputs, rows: Sequence[Ro
 def _check_width(rows: Sequence[Row], labels: Sequence[str]) -> None:
     width = rows[0]["logits"].shape[-1]
     if width != len(labels):
-        raise ConfigError(f"the model has {width} labels, and its config.json names {len(labels)}")
+        raise ConfigError(f"the model has {counted(width, 'label')}, and its config.json names {len(labels)}")
 
 
 def _tags(examples: Examples, inputs: TaskInputs, rows: Sequence[Row], labels: Sequence[str]) -> list[list[str]]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from edgebench.errors import ConfigError, ScoresError
 from edgebench.input_texts import read_input_texts
+from edgebench.text import counted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -68,7 +69,9 @@ def read_parallel(path: Path) -> dict[str, list[str]]:
     if PIVOT not in texts or len(texts) < 2:
         raise ScoresError(f"{path}: has {', '.join(texts) or 'no language'}; retrieval needs {PIVOT} and one more")
     if len(texts[PIVOT]) < 2:
-        raise ScoresError(f"{path}: has {len(texts[PIVOT])} texts in each language; retrieval needs two or more")
+        raise ScoresError(
+            f"{path}: has {counted(len(texts[PIVOT]), 'text')} in each language; retrieval needs two or more"
+        )
     return {PIVOT: texts[PIVOT]} | texts
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from edgebench._version import __version__
 from edgebench.errors import ConfigError, ScoresError, UnknownName
 from edgebench.figures import Score
+from edgebench.text import printable
 from edgebench.xtreme_r import answer_files, metrics
 from edgebench.xtreme_r.caveats import caveats_of, renaming_caveat
 from edgebench.xtreme_r.metrics import SEQEVAL_VERSIONS
@@ -70,6 +71,10 @@ class FolderScores:
     missing: Mapping[str, tuple[str, ...]]
     absent: tuple[str, ...]
     notes: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        tasks = ", ".join(f"{name} {value:.2f}" for name, value in self.tasks.items()) or "no task"
+        return printable(f"<FolderScores {self.benchmark}: {tasks}>")
 
     @property
     def tasks(self) -> dict[str, float]:

@@ -82,7 +82,10 @@ def test_the_fastest_setting_wins_and_says_what_it_costs() -> None:
         "energy_ratio": pytest.approx(1.25),
     }
     assert "is 4 threads, governor performance: p50 " in found.sentence
-    assert "0.5 J/inference; latency ratio to how it was found (4 threads, governor ondemand) 0.7" in found.sentence
+    assert (
+        "0.5 J/inference; latency ratio to the setting before tuning (4 threads, governor ondemand) 0.7"
+        in found.sentence
+    )
     assert "J/inference ratio 1.250" in found.sentence
 
 
@@ -115,7 +118,7 @@ def test_only_runs_that_had_no_part_in_the_choice_say_what_it_gains() -> None:
     alone = tuned(rows)
     assert alone is not None and alone.vs_baseline is not None
     assert alone.vs_baseline.latency.ci[1] < 0.95
-    assert "of the runs that chose it: rather too good" in alone.sentence
+    assert "from the runs that chose it, so probably too good" in alone.sentence
     assert alone.to_json()["measured_again"] is None
 
 
@@ -152,7 +155,7 @@ def test_of_equivalent_settings_without_energy_the_board_stays_as_it_was_found()
         rows = measured({"usual": (factors[0], 4, "ondemand"), "other": (factors[1], 4, "performance")})
         found = tuned(rows)
         assert found is not None and found.best is rows[0]
-        assert "which is how the board was found" in found.sentence
+        assert "which is the setting before tuning" in found.sentence
         assert "no energy known (" in found.sentence
         assert found.to_json()["cost"]["j_per_inference"] is None
 
@@ -201,7 +204,7 @@ def test_a_session_in_which_nothing_was_tuned_has_no_result() -> None:
 def test_other_cores_are_not_compared_unless_it_is_allowed() -> None:
     one, other = measured({"usual": (1.0, 4, "ondemand"), "other": (1.0, 4, "ondemand")})
     pinned = replace(other, subject=replace(other.subject, workload={**other.subject.workload, "affinity": [4, 5]}))
-    with pytest.raises(NotComparable, match="another threads or cores"):
+    with pytest.raises(NotComparable, match="another number of threads or set of cores"):
         compare(one, pinned)
     assert compare(one, pinned, allow=ALLOWABLE).differs
 

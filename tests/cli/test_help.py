@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import click
@@ -30,6 +31,19 @@ def test_help_fits_80_columns_and_shows_an_example(path: tuple[str, ...]) -> Non
     assert result.exit_code == 0
     assert [line for line in result.output.splitlines() if len(line) > 80] == []
     assert "Example:\n    edgebench" in result.output
+
+
+@pytest.mark.parametrize(
+    "path", [path for path, command in ALL.items() if isinstance(command, click.Group)], ids=" ".join
+)
+def test_a_group_lists_its_commands_with_whole_sentences(path: tuple[str, ...]) -> None:
+    output = CliRunner().invoke(root, [*path, "--help"], terminal_width=80).output
+    listed = " ".join(output.partition("Commands:\n")[2].split())
+    for below, command in ALL.items():
+        if below[:-1] == path:
+            sentence = " ".join((command.help or "").split("\n\n")[0].split()).partition(". ")[0].rstrip(".")
+            assert sentence in listed
+    assert not re.search(r"\w\.\.\.$", output, re.MULTILINE)
 
 
 def test_profile_groups_its_options() -> None:

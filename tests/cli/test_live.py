@@ -80,6 +80,6 @@ def test_of_several_boards_each_has_its_name_bar_and_line(out: io.StringIO) -> N
         display._live.refresh()
     shown = out.getvalue()
     assert set(bars(out)) == {(0, 2), (0, 3), (1, 3)}
-    assert "orin: xnli-multi onnx-int8 128 tok 4 threads: 1 inferences" in shown
+    assert "orin: xnli-multi onnx-int8 128 tok 4 threads: 1 inference," in shown
     assert "pi4: run 1 of 2" in shown
     assert "pi4: pi4" not in shown

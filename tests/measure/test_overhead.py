@@ -17,7 +17,7 @@ from edgebench.device import find_device
 from edgebench.errors import AgentError
 from edgebench.events import Event, LogMessage
 from edgebench.measure.probes.overhead import measure_overhead, overhead_of, with_sensors
-from edgebench.measure.session import profile
+from edgebench.measure.profiling import profile
 from edgebench.report import comparison_parts
 from edgebench.report.overhead import cost_lines, sensors_text
 from edgebench.run import Overhead, Run

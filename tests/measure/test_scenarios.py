@@ -12,9 +12,10 @@ import pytest
 
 import edgebench
 from edgebench.analysis import complete_passes
-from edgebench.errors import NotValid
-from edgebench.events import Event, LogMessage
+from edgebench.errors import NotValid, UsageError
+from edgebench.events import Ended, Event, LogMessage
 from edgebench.measure.session import resume
+from edgebench.measurement import measurements_to_json
 from edgebench.stats import RateSearch
 from edgebench.store import Store
 from edgebench.workload import RunPlan, Scenario, Workload
@@ -50,6 +51,25 @@ def test_a_servers_latencies_begin_when_its_queries_arrive(tiny_onnx: Path, tmp_
     assert len(run.latencies_ns) == 20
     assert found.subject.label == "128 tok server 50/s"
     assert found.to_json()["workload"]["queries_per_s"] == 50
+
+
+@pytest.mark.parametrize("scenario", [Scenario.OFFLINE, Scenario.SINGLE_STREAM])
+def test_a_run_that_has_no_time_for_its_inferences_is_refused_after_the_pilot(
+    scenario: Scenario, tiny_onnx: Path, tmp_path: Path
+) -> None:
+    plan = RunPlan(runs=2, min_count=1_000_000, min_duration_s=0.5, max_duration_s=1)
+    told: list[Event] = []
+    batch = 8 if scenario is Scenario.OFFLINE else 1
+    with pytest.raises(
+        UsageError, match=r"a run of at most 1 s has time for about \d+ inferences of .* fewer than the"
+    ) as caught:
+        profiled(
+            tiny_onnx, tmp_path, workload=Workload(scenario=scenario, seq_len=8, batch=batch), plan=plan,
+            on_event=told.append,
+        )  # fmt: skip
+    assert "`max_duration_s=" in str(caught.value) and "`min_count=" in str(caught.value)
+    assert not any(isinstance(event, Ended) for event in told)
+    assert Store(tmp_path / "store").measurements() == []
 
 
 def test_every_query_of_a_multi_stream_has_its_samples(tiny_onnx: Path, tmp_path: Path) -> None:
@@ -111,7 +131,7 @@ def test_a_cold_start_is_distinguished_from_a_warm_one(tiny_onnx: Path, tmp_path
 def test_runs_show_reports_the_cold_start(tiny_onnx: Path, tmp_path: Path) -> None:
     found = profiled(tiny_onnx, tmp_path, cold=True)
     shown = command("runs", "show", found.id, "--store", tmp_path / "store")
-    assert "load and first: warm" in shown.stdout
+    assert "load, first: of a warm start" in shown.stdout
 
 
 def test_a_cold_start_can_be_left_out(tiny_onnx: Path, tmp_path: Path) -> None:
@@ -183,6 +203,37 @@ def test_a_search_probes_and_then_measures_what_it_found(tiny_onnx: Path, tmp_pa
     assert [each.id for each in again] == [found.id]
     shown = command("runs", "show", found.id, "--store", tmp_path / "store")
     assert "searching queries/s" in shown.stdout
+
+
+# About 20 s: the estimate before the search is what is tested, and what is left when the budget ends.
+@pytest.mark.long
+def test_a_search_whose_budget_ends_keeps_what_it_found_and_goes_on(tiny_onnx: Path, tmp_path: Path) -> None:
+    told: list[Event] = []
+    confirm = replace(SEARCH_PLAN, min_count=1 << 17)  # takes far longer than the budget
+    found = profiled(tiny_onnx, tmp_path, workload=SEARCH, plan=confirm, budget_s=20, on_event=told.append)
+    texts = [event.text for event in told if isinstance(event, LogMessage)]
+    first_probe = next(at for at, text in enumerate(texts) if ": probe: " in text)
+    estimates = [at for at, text in enumerate(texts) if "the search takes about " in text]
+    assert estimates and estimates[0] < first_probe
+    assert "the budget leaves " in texts[estimates[0]]
+    assert " left" in texts[first_probe]
+    search = found.find_qps
+    assert search is not None
+    assert search.out_of_time and search.qps is None and search.probes
+    assert not found.valid
+    assert "no rate is confirmed yet" in [reason.text for reason in found.reasons]
+    assert any(f"edgebench runs resume {found.subject.session}" in text for text in texts)
+    check_schema(measurements_to_json([found]), "profile")
+
+    store = Store(tmp_path / "store")
+    (again,) = resume(found.subject.session, store=store)
+    assert again.find_qps is not None
+    assert again.find_qps.probes[: len(search.probes)] == search.probes
+
+
+def test_a_budget_that_does_not_hold_the_first_part_of_a_search_is_refused(tiny_onnx: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"662 queries one at a time, takes .*; all of it about .*; try `budget_s="):
+        profiled(tiny_onnx, tmp_path, workload=SEARCH, plan=SEARCH_PLAN, budget_s=1)
 
 
 def test_a_bound_below_what_a_query_takes_is_one_line(tiny_onnx: Path, tmp_path: Path) -> None:

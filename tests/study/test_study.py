@@ -173,7 +173,7 @@ def test_a_contrast_is_answered_on_every_workload_and_judged_together(tmp_path: 
         "multilingual or english: latency is slower in 2 of 2 comparisons, and its xnli scores (of the variant) differ "
         "by +3.0 points on the mean of 1 language, without an interval (worst: sw +3.0 points)"
     )
-    assert "1 seeds of the baseline and 1 of the candidate" in answer.about_training
+    assert "1 seed of the baseline and 1 of the candidate" in answer.about_training
     assert "not for the training" in answer.about_training
     assert answer.training == ()
     (choices,) = ([c.name for c in f.choices] for f in report.fronts["local, sw"] if f.cost == "latency")

@@ -37,7 +37,7 @@ def test_the_pivot_comes_first(tmp_path: Path, document: Any) -> None:
         ({"en": ["one", 2], "sw": ["moja", "mbili"]}, "not parallel texts"),
         ({"sw": ["moja", "mbili"]}, "retrieval needs en and one more"),
         ({"en": ["one", "two"]}, "retrieval needs en and one more"),
-        ({"en": ["one", "two"], "sw": ["moja"]}, "sw has 1 texts and en has 2"),
+        ({"en": ["one", "two"], "sw": ["moja"]}, "sw has 1 text and en has 2"),
         ({"en": ["one"], "sw": ["moja"]}, "needs two or more"),
         ({}, "has no text in it"),
     ],
