@@ -125,7 +125,8 @@ def _check_aligned(path: Path, languages: Mapping[str, Sequence[str]]) -> None:
         (first, texts), *others = languages.items()
         lang, other = next((lang, other) for lang, other in others if len(other) != len(texts))
         raise ConfigError(
-            f"{path}: {lang} has {counted(len(other), 'text')} and {first} has {len(texts)}; parallel texts must be aligned"
+            f"{path}: {lang} has {counted(len(other), 'text')} and {first} has {len(texts)}; "
+            f"parallel texts must be aligned"
         )
     for lang, texts in languages.items():
         for position, text in enumerate(texts):

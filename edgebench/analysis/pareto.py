@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from edgebench.analysis.pairing import LanguageScore, ScoredMeasurement
 from edgebench.analysis.quantities import QUANTITIES, Quantity, run_figures
 from edgebench.stats import t_interval
-from edgebench.text import counted
 from edgebench.xtreme_r import all_tasks, kinds_of
 
 if TYPE_CHECKING:

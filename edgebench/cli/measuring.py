@@ -31,7 +31,15 @@ if TYPE_CHECKING:
 NOT_VALID = 4
 _TOO_SHORT = (ReasonCode.TOO_FEW_OBSERVATIONS, ReasonCode.NO_COMPLETE_PASS)
 #: Kinds of failures of a run that come back however often it is tried.
-PERMANENT = ("model_rejected", "inputs_rejected", "outputs_rejected", "runtime_missing", "runtime_broken", "refused", "bad_request")
+PERMANENT = (
+    "model_rejected",
+    "inputs_rejected",
+    "outputs_rejected",
+    "runtime_missing",
+    "runtime_broken",
+    "refused",
+    "bad_request",
+)
 
 
 def measure_and_show(

@@ -289,7 +289,9 @@ def _padding(measurement: Measurement) -> str:
 
 def _truncated(measurement: Measurement) -> str:
     cut = measurement.subject.truncated
-    return f"{cut.inputs} of {counted(cut.of, 'input')}, to {counted(cut.to_tokens, 'token')}" if cut is not None else ""
+    return (
+        f"{cut.inputs} of {counted(cut.of, 'input')}, to {counted(cut.to_tokens, 'token')}" if cut is not None else ""
+    )
 
 
 def _cold(measurement: Measurement, figure: str) -> str:

@@ -78,11 +78,7 @@ def pending_evaluations(
         stored.setdefault((each.scores[0].artifact_sha256, each.scores[0].device), []).append(each)
     found = []
     for task in study.tasks:
-        of_task = {
-            (name, lang): question.protocol
-            for (of, name, lang), question in asked.items()
-            if of == task.name
-        }
+        of_task = {(name, lang): question.protocol for (of, name, lang), question in asked.items() if of == task.name}
         for device, variant, artifact in _files(task, cells):
             evaluations = stored.get((artifact.sha256, device.name), [])
             checkpoint = _checkpoint_protocol(artifact, task.name)

@@ -13,6 +13,7 @@ import cloup
 from edgebench.cli.options import store_option, verbosity_options
 from edgebench.cli.runs.selection import selection_of, selection_options
 from edgebench.errors import UsageError
+from edgebench.text import counted
 
 _STDOUT = Path("-")
 
@@ -44,7 +45,7 @@ def command(ids: tuple[str, ...], kind: str, out: Path, store: Path, **filters: 
     where, kept = selection_of(filters), Store(store)
     if out != _STDOUT:
         count = kept.export(out, ids=ids, kind="csv" if kind == "csv" else "parquet", where=where)
-        click.echo(f"{count} inferences written to {out}", err=True)
+        click.echo(f"{counted(count, 'inference')} written to {out}", err=True)
         return
     if kind != "csv":
         raise UsageError("--out -: Parquet is no text; write CSV, or name a file: --out latencies.parquet")
@@ -54,4 +55,4 @@ def command(ids: tuple[str, ...], kind: str, out: Path, store: Path, **filters: 
         with table.open("rb") as source:
             shutil.copyfileobj(source, sys.stdout.buffer)
         sys.stdout.flush()
-    click.echo(f"{count} inferences written to standard output", err=True)
+    click.echo(f"{counted(count, 'inference')} written to standard output", err=True)
