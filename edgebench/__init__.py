@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from edgebench.analysis.score_comparison import PairedComparison
     from edgebench.analysis.tuning import Tuned
     from edgebench.artifact import Artifact, Format
-    from edgebench.board.device_config import add_device
+    from edgebench.board.device_config import add_device, remove_device
     from edgebench.board.lease_reply import Holder
     from edgebench.board.transport.ssh import fetch_host_key, install_public_key
     from edgebench.device import Device, DeviceProfile, find_device, list_devices, list_profiles
@@ -94,7 +94,7 @@ _HOMES = {
     "analysis.score_comparison": ("PairedComparison",),
     "analysis.tuning": ("Tuned",),
     "artifact": ("Artifact", "Format"),
-    "board.device_config": ("add_device",),
+    "board.device_config": ("add_device", "remove_device"),
     "board.lease_reply": ("Holder",),
     "board.transport.ssh": ("fetch_host_key", "install_public_key"),
     "device": ("Device", "DeviceProfile", "find_device", "list_devices", "list_profiles"),
@@ -272,6 +272,7 @@ __all__ = [
     "read_scores",
     "read_study",
     "release_device",
+    "remove_device",
     "remove_setup",
     "resume",
     "run_sessions",

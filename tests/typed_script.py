@@ -36,6 +36,7 @@ ERRORS: tuple[type[edgebench.EdgebenchError], ...] = (
     edgebench.NotComparable,
     edgebench.NotValid,
     edgebench.ParityError,
+    edgebench.PasswordRefused,
     edgebench.RunFailed,
     edgebench.ScoresError,
     edgebench.StoreError,
@@ -52,9 +53,10 @@ def devices() -> edgebench.Device:
     print(fingerprint)
     added: edgebench.Device = edgebench.add_device("pi4", "pi@10.0.0.4", profile="pi4", host_key=key, replace=True)
     is_new: bool = edgebench.install_public_key(added, "ssh-ed25519 AAAA me", "password")
+    settings: Path = edgebench.remove_device("pi4")
     known: list[edgebench.Device] = edgebench.list_devices()
     profiles: list[edgebench.DeviceProfile] = edgebench.list_profiles()
-    print(is_new, [device.name for device in known], [profile.title for profile in profiles])
+    print(is_new, settings, [device.name for device in known], [profile.title for profile in profiles])
     plan = edgebench.SetupPlan(runtimes=("onnxruntime",), upgrade=True)
     setup: edgebench.Setup = edgebench.set_up_device(added, plan, listen)
     checkup: edgebench.Checkup = edgebench.check_device(added)

@@ -43,7 +43,9 @@ def test_a_bashrc_that_waits_for_input_is_named(bash_board: SshBoard, monkeypatc
     bashrc(bash_board, "echo 'Continue? [y/n]'\nread answer\n")
     with (
         open_transport(bash_board.device()) as transport,
-        pytest.raises(BoardError, match=r"does not get to the command \(it printed: Continue\? .*~/.bashrc.*`read`"),
+        pytest.raises(
+            BoardError, match=r"does not get to the command \(it printed: Continue\? .*~/.bashrc.*input \(read\)"
+        ),
     ):
         transport.run(["cat"], input=b"data")
 

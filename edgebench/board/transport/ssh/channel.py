@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import signal
 import threading
 import time
@@ -17,6 +16,7 @@ from edgebench.board.transport.ssh import limits
 from edgebench.board.transport.ssh.login_output import LoginOutput
 from edgebench.errors import BoardError, ConnectionLost
 
+_MOST_PENDING_BYTES = 64 << 10
 #: What paramiko raises where a connection is gone.
 BROKEN = (paramiko.SSHException, EOFError, OSError)
 
@@ -38,6 +38,9 @@ class SshStream(Stream):
         self.closed = False
         self._login = LoginOutput(marker)
         self._starting = threading.Lock()
+        self._pending = bytearray()  # input that waits for the command to begin
+        self._pending_lock = threading.Lock()
+        self._is_sent = False
         self._began_s = time.monotonic()
 
     def read(self, limit: int, *, timeout_s: float) -> bytes:
@@ -64,20 +67,40 @@ class SshStream(Stream):
                     data = self._receive(CHUNK_BYTES, timeout_s=min(deadline_s, limit_s) - time.monotonic())
                 except TimeoutError:
                     raise self._not_begun(limit_s) from None
+                if not data and self.closed:
+                    return
                 if not data:
                     self._tail.join(limits.ANSWER_S)
                     said = self._tail.bytes()
                     raise BoardError(f"{self._name}: {self._login.why_no_command(ended=True, stderr=said)}")
                 if not self._login.add(data):
                     raise BoardError(f"{self._name}: {self._login.why_no_command(ended=False)}")
+            if not self._is_sent and not self.closed:
+                with suppress(BrokenPipeError):  # a command that reads nothing
+                    self._send_pending()
         finally:
             self._starting.release()
 
     def _not_begun(self, limit_s: float) -> Exception:
         """Return the error for a command that has not begun: it may still, up to `limit_s`."""
-        if time.monotonic() < limit_s:
+        if time.monotonic() < limit_s - 0.01:
             return TimeoutError("the command has not begun")
+        if not self._answers():
+            return ConnectionLost(f"{self._name}: the board does not answer")
         return BoardError(f"{self._name}: {self._login.why_no_command(ended=False)}")
+
+    def _answers(self) -> bool:
+        """Return whether the SSH server is there: then it is the login shell that does not go on."""
+        session, answered = self._channel.get_transport(), threading.Event()
+
+        def ask() -> None:
+            with suppress(*BROKEN):
+                session.global_request("keepalive@openssh.com", wait=True)
+                if session.is_active():
+                    answered.set()
+
+        threading.Thread(target=ask, name=f"edgebench-alive-{self._name}", daemon=True).start()
+        return answered.wait(limits.ANSWER_S)
 
     def _receive(self, limit: int, *, timeout_s: float) -> bytes:
         if not self._readable.wait(max(0.0, timeout_s)):
@@ -106,7 +129,33 @@ class SshStream(Stream):
             return data
 
     def write(self, data: bytes | memoryview) -> None:
-        self._await_command(math.inf)
+        if not self._login.is_over and self._keep_for_later(data):
+            return
+        self._await_begin_of_input()
+        self._write_all(data)
+
+    def _keep_for_later(self, data: bytes | memoryview) -> bool:
+        """Keep a little input until the command has begun; return whether it was kept."""
+        with self._pending_lock:
+            if self._is_sent or len(self._pending) + len(data) > _MOST_PENDING_BYTES:
+                return False
+            self._pending += data
+            return True
+
+    def _send_pending(self) -> None:
+        with self._pending_lock:
+            self._is_sent, pending = True, bytes(self._pending)
+            self._pending.clear()
+            if pending:
+                self._write_all(pending)
+
+    def _await_begin_of_input(self) -> None:
+        try:
+            self._await_command(time.monotonic() + limits.WRITE_STALL_S)
+        except TimeoutError as error:
+            raise ConnectionLost(f"{self._name}: the board took no data for {limits.WRITE_STALL_S:g} s") from error
+
+    def _write_all(self, data: bytes | memoryview) -> None:
         with memoryview(data) as view:
             sent = 0
             while sent < len(view):
@@ -127,7 +176,7 @@ class SshStream(Stream):
         return count
 
     def end_input(self) -> None:
-        self._await_command(math.inf)
+        self._await_begin_of_input()
         self._request(self._channel.shutdown_write)
 
     def wait(self, *, timeout_s: float) -> int | None:

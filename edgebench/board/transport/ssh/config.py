@@ -129,7 +129,7 @@ def _judged_match(line: str, where: str) -> str:
         kind = name.removeprefix("!").lower()
         if kind not in _CONDITIONS:
             raise ConfigError(
-                f"{where}: only OpenSSH can judge `Match {kind}`, and no `ssh` is installed here",
+                f"{where}: only OpenSSH can judge `Match {kind}`, and no ssh is installed here",
                 hint="install OpenSSH's client (Debian: openssh-client), or remove the block",
             )
         conditions.append(name.lower())

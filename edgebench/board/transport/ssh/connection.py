@@ -65,7 +65,8 @@ class SshTransport(Transport):
 
     def start(self, argv: Sequence[str]) -> Stream:
         marker = f"edgebench-{secrets.token_hex(8)}"
-        command = f"echo {marker}; exec {shlex.join(argv)}"
+        # By a process of its own: if nobody reads any more, SIGPIPE must not end the shell before the command.
+        command = f"sh -c 'echo {marker}'; exec {shlex.join(argv)}"
         if "\0" in command:
             raise ValueError("an argument can't hold a NUL")
         stream = SshStream(self._exec(command), name=self.name, marker=f"{marker}\n".encode())

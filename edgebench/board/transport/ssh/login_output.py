@@ -40,12 +40,12 @@ class LoginOutput:
         said = f" (it printed: {printed})" if printed else ""
         if ended:
             return (
-                f"the login shell ended before the command began{said}; does {_FILES} end it (`exit`, `exec`), or may "
+                f"the login shell ended before the command began{said}; does {_FILES} end it (exit, exec), or may "
                 f"the user run no commands?"
             )
         if len(self._before) > _MOST_BYTES:
             return f"the login shell prints without end{said}; look at {_FILES}"
         return (
-            f"the login shell does not get to the command{said}; does {_FILES} wait for input (`read`) or for "
+            f"the login shell does not get to the command{said}; does {_FILES} wait for input (read) or for "
             f"something else? Let it do so only in interactive shells: [[ $- == *i* ]] || return"
         )
