@@ -86,10 +86,8 @@ def questions_and_counts(request: EvaluationRequest) -> dict[tuple[str, str], tu
         EdgebenchError: as `read_examples`.
     """
     found, _ = read_examples(request)
-    return {
-        (each.task.name, each.lang): (question_of(request, each), len(each.examples) + len(each.examples.candidates))
-        for each in found
-    }
+    counts = {each.name: len(each.examples) + len(each.examples.candidates) for each in found}
+    return {(each.task.name, each.lang): (question_of(request, each), counts[each.name]) for each in found}
 
 
 def question_of(request: EvaluationRequest, examples: TaskExamples) -> dict[str, Any]:

@@ -40,7 +40,7 @@ _QUANTITIES = (
 
 def comparison_parts(answers: Sequence[PairedComparison]) -> Iterator[PlainTable | Text | str]:
     """Yield what to print: a sentence and tables of quantities and scores for each, then what holds for all."""
-    comparisons = [answer.comparison for answer in answers]
+    comparisons, said = [answer.comparison for answer in answers], set[str]()
     for answer in answers:
         comparison = answer.comparison
         yield coloured_sentence(answer.verdict)
@@ -55,7 +55,8 @@ def comparison_parts(answers: Sequence[PairedComparison]) -> Iterator[PlainTable
             yield score_table(answer.scores)
             yield from caveat_lines((each.task, each.lang, each.caveats) for each in answer.scores)
             yield ""
-        yield from answer.notes
+        yield from (note for note in answer.notes if note not in said)
+        said.update(answer.notes)  # how the measurements were chosen is the same for all
         yield from _how_to_decide(comparison)
     drifts = {each.latency.drift for each in comparisons if each.latency.decided_by == "session"}
     yield "ratio: candidate / baseline, from one figure a run"
