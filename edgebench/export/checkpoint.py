@@ -55,7 +55,7 @@ def open_checkpoint(folder: Path, *, source: str, task: str | None) -> Checkpoin
     """Return the checkpoint in a local folder.
 
     Raises:
-        CheckpointError: its config or weights are missing, or it is not an XLM-R model with a supported head.
+        CheckpointError: its config or weights are missing, or its architecture or head is not supported.
         UnknownName: there is no such task.
     """
     path = folder / "config.json"
@@ -65,7 +65,7 @@ def open_checkpoint(folder: Path, *, source: str, task: str | None) -> Checkpoin
         raise CheckpointError(f"{folder} is not a checkpoint: it has no config.json{hint}")
     config = _read_json(path)
     geometry = geometry_from_config(config, where=str(folder))
-    head = find_head(task, architectures(config), where=str(folder))
+    head = find_head(task, architectures(config), family=geometry.family, where=str(folder))
     if head.labels_weight is not None and config.get("id2label") == {}:
         raise CheckpointError(
             f"{path} names no labels (its id2label is empty), and {head.architecture} has a row for each;"
