@@ -8,8 +8,8 @@ from __future__ import annotations
 from edgebench.export.cache import RECORD, cache_folder, copy_artifact, remembered_hash
 from edgebench.export.checkpoint import TOKENIZER_FILES
 from edgebench.export.existing import existing_file, exported_before
+from edgebench.export.floors import BOUNDS, Bound
 from edgebench.export.names import unique_names
-from edgebench.export.parity import BOUNDS, Bound
 from edgebench.export.pipeline import Exported, export_model
 from edgebench.export.sources import longest_input, refuse_texts
 from edgebench.export.tflite_runtimes import tflite_runtime_python

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from edgebench.artifact import hash_file
 from edgebench.errors import CheckpointError
 from edgebench.export.geometry import Geometry, architectures, geometry_from_config
 from edgebench.export.heads import Head, find_head
@@ -15,7 +18,10 @@ from edgebench.variant import Lineage
 
 #: Weight files, in order of preference; an index lists the shards.
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
-TOKENIZER_FILES = ("tokenizer.json", "sentencepiece.bpe.model")
+#: Files that a tokenizer is read from, in order of preference.
+TOKENIZER_FILES = ("tokenizer.json", "sentencepiece.bpe.model", "spm.model", "vocab.txt", "vocab.json")
+#: What else decides how a tokenizer without tokenizer.json encodes.
+_TOKENIZER_SETTINGS = ("merges.txt", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
 _SPANS, _VOCABULARY = "question-answering", "masked-lm"
 _REFERENCE_TASK = "sequence-classification"
 
@@ -29,6 +35,7 @@ class Checkpoint:
     weight_files: tuple[Path, ...]
     geometry: Geometry
     head: Head
+    problem_type: str | None = None  # as in config.json: what the labels of a classification mean
 
     @property
     def tokenizer(self) -> str | None:
@@ -79,7 +86,29 @@ def open_checkpoint(folder: Path, *, source: str, task: str | None) -> Checkpoin
         raise CheckpointError(
             f"{folder}: a masked language model whose decoder is not tied to its embeddings is not supported"
         )
-    return Checkpoint(source=source, folder=folder, weight_files=_weight_files(folder), geometry=geometry, head=head)
+    problem_type = config.get("problem_type")
+    return Checkpoint(
+        source=source,
+        folder=folder,
+        weight_files=_weight_files(folder),
+        geometry=geometry,
+        head=head,
+        problem_type=problem_type if isinstance(problem_type, str) else None,
+    )
+
+
+def hash_tokenizer(folder: Path, hash_one: Callable[[Path], str] = hash_file) -> str | None:
+    """Return the hash of all files that decide how the tokenizer in a folder encodes; None: there is no tokenizer.
+
+    Raises:
+        StoreError: a file can't be read.
+    """
+    found = [folder / name for name in TOKENIZER_FILES if (folder / name).is_file()]
+    if not found or found[0].name == TOKENIZER_FILES[0]:
+        return hash_one(found[0]) if found else None
+    found += [folder / name for name in _TOKENIZER_SETTINGS if (folder / name).is_file()]
+    listing = "".join(f"{hash_one(path)}  {path.name}\n" for path in found)
+    return hashlib.sha256(listing.encode()).hexdigest()
 
 
 def read_lineage(folder: Path) -> Lineage | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from edgebench.artifact import HEAD_CLASSES
 from edgebench.errors import CheckpointError, UnknownName
 from edgebench.export.families import XLM_R, Family
 
@@ -16,6 +17,20 @@ class Answer(StrEnum):
     TOKEN_LABELS = "token labels"  # noqa: S105 - (tokens, labels): one decision per token
     POSITIONS = "positions"  # (tokens,): one decision per example: which token
     STATES = "states"  # (tokens, hidden): no decision; compared after averaging over tokens
+
+
+class Meaning(StrEnum):
+    """What parity is judged by. It depends on the head, the number of labels and config.json's problem_type."""
+
+    CLASS = "class"  # one of several labels per example
+    LABELS = "labels"  # any number of labels per example (multi-label): the sign of each logit
+    SCORE = "score"  # one logit per example: it ranks them
+    REGRESSION = "regression"  # numbers
+    CHOICE = "choice"  # one of several sequences per example
+    TAGS = "tags"  # one label per token
+    VOCABULARY = "vocabulary"  # one of all tokens per token
+    POSITIONS = "positions"  # one token per example
+    STATES = "states"  # no decision: a direction
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +61,6 @@ class Head:
 
 
 _LOGITS = {"masked-lm": Answer.TOKEN_LABELS, "token-classification": Answer.TOKEN_LABELS}
-#: Suffix of the class in transformers, by task.
-_CLASSES = {
-    "sequence-classification": "ForSequenceClassification",
-    "token-classification": "ForTokenClassification",
-    "question-answering": "ForQuestionAnswering",
-    "multiple-choice": "ForMultipleChoice",
-    "masked-lm": "ForMaskedLM",
-    "encoder": "Model",
-}
 
 
 def heads_of(family: Family) -> dict[str, Head]:
@@ -75,7 +81,7 @@ def heads_of(family: Family) -> dict[str, Head]:
             has_choices=task == "multiple-choice",
             arguments=arguments if task == "encoder" else (),
         )
-        for task, suffix in _CLASSES.items()
+        for task, suffix in HEAD_CLASSES.items()
     }
 
 

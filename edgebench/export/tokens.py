@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from edgebench.artifact import Artifact
 from edgebench.errors import CheckpointError, ConfigError, MissingExtra
+from edgebench.export.checkpoint import hash_tokenizer
 from edgebench.workload import EncodedInputs
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ def encode_texts(
     if not texts:
         raise ConfigError("there are no texts to encode")
     encoded = encode_with(artifact.tokenizer, [prefix + text for text in texts])
+    refuse_changed_tokenizer(artifact)
     lengths = [len(ids) for ids in encoded]
     limit = artifact.max_seq_len
     if truncate and limit is not None:
@@ -126,7 +128,19 @@ def open_tokenizer(artifact: Artifact) -> Tokenizer:
             f"the tokenizer in {artifact.tokenizer} pads with {pad} and the model with {artifact.pad_token_id}: "
             f"it belongs to another checkpoint; put the model's own there"
         )
+    refuse_changed_tokenizer(artifact)
     return tokenizer
+
+
+def refuse_changed_tokenizer(artifact: Artifact) -> None:
+    """Raise ConfigError if the tokenizer is not the one that the artifact was made with."""
+    if artifact.tokenizer is None or artifact.tokenizer_sha256 is None:
+        return
+    if hash_tokenizer(Path(artifact.tokenizer)) != artifact.tokenizer_sha256:
+        raise ConfigError(
+            f"the tokenizer in {artifact.tokenizer} has changed since {artifact.model_path} was made with it",
+            hint="export the checkpoint again, or put the tokenizer of then back",
+        )
 
 
 def _open(folder: str) -> Tokenizer:
