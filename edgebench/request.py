@@ -42,6 +42,7 @@ class Request:
         seed: of the order of runs; None: drawn when the session begins, and kept with it.
         cold: also start each cell once with its files out of the page cache.
         alternate: measure the models in one process, one inference of each in turn.
+        accept_parity: also measure files whose parity is beyond the limit for their head and format.
         planned_looks: after how many runs of each cell the data are examined, ascending; None: after `plan.runs`, or as
             `until_decided` says.
 
@@ -70,6 +71,7 @@ class Request:
     cold: bool = True
     alternate: bool = False
     planned_looks: tuple[int, ...] | None = None
+    accept_parity: bool = False
 
     def __post_init__(self) -> None:
         for format in self.formats:

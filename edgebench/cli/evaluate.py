@@ -56,6 +56,11 @@ _FOLDER = click.Path(path_type=Path)
         help="host-fp32: also run the fp32 artifact on this machine, and report what the format changed.",
     ),
     option(
+        "--accept-parity",
+        is_flag=True,
+        help="Also score a file whose parity is below the floor for its head and format; it is marked.",
+    ),
+    option(
         "--seqeval",
         default="0.0.12",
         show_default=True,
@@ -84,6 +89,7 @@ def command(
     prefix: str,
     seqeval: str,
     again: bool,
+    accept_parity: bool,
     wait_s: int,
     store: Path,
     json_target: str | None,
@@ -123,6 +129,7 @@ def command(
         runtime=runtime,
         also_host=also is not None,
         again=again,
+        accept_parity=accept_parity,
         wait_s=wait_s,
     )
     progress = progress_console()

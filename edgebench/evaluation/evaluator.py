@@ -47,6 +47,7 @@ def evaluate(
     threads: int | None = None,
     runtime: str | None = None,
     again: bool = False,
+    accept_parity: bool = False,
     wait_s: float = WAIT_S,
     store: Store | str | Path = ".edgebench",
     on_event: OnEvent = ignore,
@@ -71,6 +72,7 @@ def evaluate(
         threads: default: the device profile's, else the runtime's.
         runtime: of .tflite files: `ai-edge-litert` or `tflite-runtime`; default: whichever the board has.
         again: answer again what the store has already.
+        accept_parity: as for `edgebench.export_model`.
         wait_s: how long to wait for a board that another user has leased, in seconds.
         store: a Store, or its folder. Each language is stored as soon as it is answered.
         on_event: receives progress, see `edgebench.events`.
@@ -102,6 +104,7 @@ def evaluate(
         runtime=runtime,
         also_host=HOST_FP32 in also,
         again=again,
+        accept_parity=accept_parity,
         wait_s=wait_s,
     )
     return evaluate_all(request, store=store if isinstance(store, Store) else Store(store), on_event=on_event)

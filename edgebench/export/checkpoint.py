@@ -14,6 +14,7 @@ from edgebench.errors import CheckpointError
 from edgebench.export.geometry import Geometry, architectures, geometry_from_config
 from edgebench.export.heads import Head, find_head
 from edgebench.export.reference import find_reference
+from edgebench.export.segments import find_separator
 from edgebench.variant import Lineage
 
 #: Weight files, in order of preference; an index lists the shards.
@@ -72,6 +73,8 @@ def open_checkpoint(folder: Path, *, source: str, task: str | None) -> Checkpoin
         raise CheckpointError(f"{folder} is not a checkpoint: it has no config.json{hint}")
     config = _read_json(path)
     geometry = geometry_from_config(config, where=str(folder))
+    if geometry.type_vocab_size > 1:
+        geometry = replace(geometry, separator=find_separator(folder))
     head = find_head(task, architectures(config), family=geometry.family, where=str(folder))
     if head.labels_weight is not None and config.get("id2label") == {}:
         raise CheckpointError(

@@ -33,6 +33,7 @@ class Geometry:
     Attributes:
         model_type: the family.
         further: other entries of config.json that can change the function, as (name, JSON), sorted.
+        separator: the token after which the second segment of a pair begins; None: all tokens are of one segment.
     """
 
     vocab_size: int = 30522
@@ -48,6 +49,7 @@ class Geometry:
     hidden_act: str = "gelu"
     model_type: str = XLM_R.model_type
     further: tuple[tuple[str, str], ...] = ()
+    separator: int | None = None
 
     @property
     def family(self) -> Family:
@@ -70,7 +72,8 @@ class Geometry:
         return made(**further, **sizes, num_labels=self.num_labels, attn_implementation="eager")
 
 
-_SIZES = tuple(field.name for field in fields(Geometry) if field.name not in ("num_labels", "model_type", "further"))
+_NO_SIZES = ("num_labels", "model_type", "further", "separator")
+_SIZES = tuple(field.name for field in fields(Geometry) if field.name not in _NO_SIZES)
 
 
 def geometry_from_config(config: Mapping[str, Any], *, where: str) -> Geometry:

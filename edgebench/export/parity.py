@@ -18,6 +18,7 @@ from edgebench.export.checkpoint import Checkpoint
 from edgebench.export.figures import compare_output, meaning_of
 from edgebench.export.floors import BOUNDS, judge, refuse, refuse_padded
 from edgebench.export.heads import Answer, Head, Output
+from edgebench.export.segments import segments_of
 from edgebench.export.skeleton import INPUTS
 from edgebench.export.tokens import encode_with
 from edgebench.export.weights import load_model
@@ -60,7 +61,16 @@ def parity_inputs(checkpoint: Checkpoint, *, longest: int, choices: int | None =
         low = min(checkpoint.geometry.pad_token_id + 1, checkpoint.geometry.vocab_size - 1)
         inputs = [stream.integers(low, checkpoint.geometry.vocab_size, length) for length in lengths]
     inputs.append(np.resize(np.concatenate(inputs), longest))
+    if checkpoint.geometry.separator is not None:
+        inputs[1::2] = [_pair(*both)[:longest] for both in zip(inputs[::2], inputs[1::2], strict=False)]
     return _with_choices(inputs, choices or _CHOICES) if checkpoint.head.has_choices else inputs
+
+
+def _pair(first: Ids, second: Ids) -> Ids:
+    """Return two framed texts as a pair, as BERT's tokenizer frames it: the second without its first token."""
+    import numpy as np
+
+    return np.concatenate([first, second[1:]])
 
 
 def _with_choices(inputs: Sequence[Ids], choices: int) -> list[Ids]:
@@ -126,11 +136,16 @@ def _torch_outputs(checkpoint: Checkpoint, inputs: Sequence[Ids]) -> list[Output
     import torch
 
     model = load_model(checkpoint)
+    separator = checkpoint.geometry.separator
     outputs = []
     with torch.inference_mode():
         for ids in inputs:
             batch = torch.from_numpy(ids)[None]
-            answers = model(input_ids=batch, attention_mask=torch.ones_like(batch))
+            separator = checkpoint.geometry.separator
+            types = (
+                {"token_type_ids": torch.from_numpy(segments_of(ids, separator))[None]} if separator is not None else {}
+            )
+            answers = model(input_ids=batch, attention_mask=torch.ones_like(batch), **types)
             named = {output.name: answers[output.name][0].numpy() for output in checkpoint.head.outputs}
             outputs.append(_sampled(named))
     return outputs

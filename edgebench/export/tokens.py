@@ -117,7 +117,7 @@ def open_tokenizer(artifact: Artifact) -> Tokenizer:
             f"try the checkpoint's folder as the model"
         )
     tokenizer = _open(artifact.tokenizer)
-    pieces, pad = tokenizer.get_vocab_size(with_added_tokens=True), tokenizer.token_to_id("<pad>")
+    pieces, pad = tokenizer.get_vocab_size(with_added_tokens=True), _pad_of(tokenizer)
     if artifact.vocab_size is not None and pieces > artifact.vocab_size:
         raise ConfigError(
             f"the tokenizer in {artifact.tokenizer} has {pieces} pieces and the model {artifact.vocab_size} embeddings:"
@@ -130,6 +130,12 @@ def open_tokenizer(artifact: Artifact) -> Tokenizer:
         )
     refuse_changed_tokenizer(artifact)
     return tokenizer
+
+
+def _pad_of(tokenizer: Tokenizer) -> int | None:
+    """Return the id of the padding token, by the names that it has in the supported families."""
+    found = (tokenizer.token_to_id(name) for name in ("<pad>", "[PAD]"))
+    return next((id for id in found if id is not None), None)
 
 
 def refuse_changed_tokenizer(artifact: Artifact) -> None:

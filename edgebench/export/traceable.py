@@ -43,6 +43,10 @@ def traceable(model: Any, geometry: Geometry, head: Head, *, masked: float, fixe
         return torch.cumsum(mask, dim=1).to(torch.int32) * mask + geometry.pad_token_id
 
     def token_types_of(ids: torch.Tensor) -> torch.Tensor:
+        if geometry.separator is not None:
+            is_separator = (ids == geometry.separator).to(ids.dtype)
+            before = torch.cumsum(is_separator, dim=1).to(ids.dtype) - is_separator
+            return torch.clamp(before, max=1)
         return torch.zeros_like(ids) if fixed_length else torch.zeros((1, 1), dtype=torch.int64, device=ids.device)
 
     def replace_arguments(encoder: Any, positional: Any, named: Any) -> tuple[tuple[()], dict[str, Any]]:

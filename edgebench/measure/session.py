@@ -45,6 +45,7 @@ def profile(
     operators: bool = False,
     overhead: bool = True,
     cold: bool = True,
+    accept_parity: bool = False,
     on_event: OnEvent = ignore,
 ) -> Measurement:
     """Measure one model on one device; return the Measurement, which is also in the store.
@@ -61,6 +62,7 @@ def profile(
         operators: also profile the model's operators, in an extra run that does not count.
         overhead: first measure the overhead of edgebench itself on the board, for some seconds.
         cold: also start the model once with its files out of the board's page cache.
+        accept_parity: as for `edgebench.export_model`.
         on_event: receives progress, see `edgebench.events`.
 
     Returns:
@@ -82,6 +84,7 @@ def profile(
         operators=operators,
         overhead=overhead,
         cold=cold,
+        accept_parity=accept_parity,
     )
     rows = read_scores(Path(scores)) if scores is not None else []
     target = store if isinstance(store, Store) else Store(store)

@@ -203,6 +203,11 @@ def _notes(measurements: Sequence[Measurement]) -> Iterable[str]:
             "first inference take longer for the model that comes first"
         )
     yield from dict.fromkeys(_energy_notes(measurements))
+    yield from dict.fromkeys(
+        f"parity: {_row_name(each)}: accepted beyond its limit: {shortfall}"
+        for each in measurements
+        for shortfall in each.subject.artifact.shortfalls
+    )
     for each in measurements:
         if excluded := excluded_text(each):
             yield f"excluded: {_row_name(each)}: {excluded}"

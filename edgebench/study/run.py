@@ -82,6 +82,7 @@ def _request(study: Study, device: Device, workloads: tuple[Workload, ...]) -> R
         overhead=study.overhead,
         cold=study.cold,
         alternate=study.alternate,
+        accept_parity=study.accept_parity,
     )
 
 
