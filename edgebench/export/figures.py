@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     Wide: TypeAlias = NDArray[np.float64]
 
 #: Logits that differ by less, relative to the largest, are equal: their order is rounding.
-_TIE = 1e-6
+_TIE = 1e-5
 #: A spread below this part of the values is rounding.
 _CONSTANT = 1e-6
 _MULTI_LABEL, _REGRESSION = "multi_label_classification", "regression"

@@ -147,11 +147,23 @@ def refuse(parity: Parity, format: Format, *, where: str, accept: bool, outcome:
     if accept:
         return
     for judgement in parity.shortfalls:
+        if judgement.measure == LARGEST_ACTIVATION:
+            refuse_range(judgement, where=where, outcome=outcome)
         side = "at most" if judgement.value > judgement.limit else "at least"
         raise ParityError(
             f"{where}: {format} {_in_words(judgement)} over {parity.examples} inputs in {parity.runtime}"
             f" ({side} {judgement.limit:,.4g}); {outcome}",
             hint=_hint(format, may_accept=True),
+        )
+
+
+def refuse_range(judgement: Judgement, *, where: str, outcome: str = "nothing was kept") -> None:
+    """Raise ParityError if a model's largest activation is beyond float16's largest number."""
+    if not judgement.is_met:
+        raise ParityError(
+            f"{where}: onnx-fp16 can't hold the activations of {judgement.output}, up to {judgement.value:,.0f}: beyond"
+            f" {judgement.limit:,.0f} a GPU answers infinity or NaN; {outcome}",
+            hint=_hint(Format.ONNX_FP16, may_accept=True),
         )
 
 
@@ -176,11 +188,6 @@ def refuse_padded(parity: Parity, format: Format, *, alone: float, largest: floa
 def _in_words(judgement: Judgement) -> str:
     if judgement.measure == _DIFFERENCE:
         return f"differs from torch by {judgement.value:.2g}"
-    if judgement.measure == LARGEST_ACTIVATION:
-        return (
-            f"has activations of {judgement.value:,.0f} ({judgement.output}), beyond float16's largest number: a GPU"
-            " would answer NaN,"
-        )
     article = "an" if judgement.measure[0] in "aeiou" else "a"
     output = f" ({judgement.output})" if judgement.output is not None else ""
     return f"has {article} {judgement.measure}{output} of {judgement.value:.3g} to torch"

@@ -22,6 +22,8 @@ IR_VERSION = 10
 INPUTS = ("input_ids", "attention_mask")
 #: Suffix of a weight that the graph takes transposed: [inputs, outputs], where torch stores [outputs, inputs].
 TRANSPOSED = ".transposed"
+#: Suffix of the node inside GELU whose value is twice that of GELU.
+GELU_PRODUCT = ".product"
 #: Metadata key under which the exporter stores the modules of a node.
 _SCOPES = "pkg.torch.onnx.name_scopes"
 
@@ -124,7 +126,7 @@ def _reorder_gelu(graph: ir.Graph) -> None:
         result = ir.node("Mul", [product.outputs[0], inner.inputs[0]])
         for made in (product, result):
             made.outputs[0].shape, made.outputs[0].type = node.outputs[0].shape, node.outputs[0].type
-        product.name, result.name = f"{inner.name}.product", f"{node.name}.half"
+        product.name, result.name = f"{inner.name}{GELU_PRODUCT}", f"{node.name}.half"
         for made in (product, result):
             made.metadata_props.update(node.metadata_props)
         product.outputs[0].name, result.outputs[0].name = f"{node.outputs[0].name}.erf", f"{node.outputs[0].name}.half"

@@ -17,13 +17,13 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from edgebench.artifact import Format, Parity
+from edgebench.artifact import Format, Judgement, Parity
 from edgebench.errors import EdgebenchError, ExportError, ParityError
 from edgebench.export import onnx_file, tflite_file
 from edgebench.export.activations import judge_activations
 from edgebench.export.cache import writing
 from edgebench.export.checkpoint import Checkpoint, open_checkpoint, reference_checkpoint
-from edgebench.export.floors import refuse
+from edgebench.export.floors import refuse_range
 from edgebench.export.isolation import Job, out_of_memory_message
 from edgebench.export.parity import Ids, Outputs, check, check_onnx, expected_outputs, parity_inputs
 from edgebench.export.skeleton import INPUTS, static_shape
@@ -74,9 +74,9 @@ def export(job: Job, say: Say) -> dict[str, Any]:
         )
     else:
         model = Path(job.folder) / onnx_file.MODEL_NAME
+        judgements = [_judge_range(job, checkpoint, inputs)] if format is Format.ONNX_FP16 else []
         parity = check_onnx(model, checkpoint, format, inputs, expected, accept=job.accept_parity)
-        if format is Format.ONNX_FP16:
-            parity = _check_range(job, checkpoint, parity, inputs)
+        parity = replace(parity, judgements=(*parity.judgements, *judgements))
     return {
         "parity": asdict(parity),
         **_elsewhere(job, checkpoint, inputs, expected, say),
@@ -110,20 +110,20 @@ def _write_onnx(job: Job, checkpoint: Checkpoint, say: Say) -> int:
     return parameters
 
 
-def _check_range(job: Job, checkpoint: Checkpoint, parity: Parity, inputs: Sequence[Ids]) -> Parity:
-    """Return the parity with a judgement on whether float16 holds the model's activations.
+def _judge_range(job: Job, checkpoint: Checkpoint, inputs: Sequence[Ids]) -> Judgement:
+    """Return the model's largest activation, held against float16's largest number.
 
     Raises:
-        ParityError: it does not.
+        ParityError: it is larger, and the job does not accept that.
     """
-    some = [*inputs[:-1:_ELSEWHERE_EACH], inputs[-1]]
     folder = Path(job.folder)
     with writing(folder):
         skeleton = load_skeleton(Path(job.skeleton), checkpoint.geometry, checkpoint.head, on_progress=lambda _: None)
+        some = [*inputs[:-1:_ELSEWHERE_EACH], inputs[-1]]
         judgement = judge_activations(skeleton, open_weights(checkpoint), some, folder)
-    judged = replace(parity, judgements=(*parity.judgements, judgement))
-    refuse(judged, Format.ONNX_FP16, where=job.source, accept=job.accept_parity)
-    return judged
+    if not job.accept_parity:
+        refuse_range(judgement, where=job.source)
+    return judgement
 
 
 def _write_tflite(job: Job, checkpoint: Checkpoint, say: Say) -> int | None:
