@@ -49,6 +49,11 @@ _OF_WORKLOAD = ("lang", "texts", "seq_len", "truncate", "scenario", "batch", "ch
     option("--anchor", metavar="REF", help="Also hold it against this one. [default: the pinned anchor, if any]"),
     option("--model", metavar="MODEL", help="The candidate, as for profile. [default: reference:minilm]"),
     option("--format", metavar="F", help="Format of the candidate. [default: the baseline's]"),
+    option(
+        "--accept-parity",
+        is_flag=True,
+        help="Also take a file whose parity is below the floor for its head and format.",
+    ),
     option("--allow", multiple=True, metavar="NAME", help="Accept another format or runtime than the baseline's."),
 )
 @option_group(
@@ -110,6 +115,7 @@ def command(
     anchor: str | None,
     model: str | None,
     format: str | None,
+    accept_parity: bool,
     allow: tuple[str, ...],
     lang: str | None,
     texts: Path | None,
@@ -188,6 +194,7 @@ def command(
                 store=store,
                 scores=scores,
                 runtime=runtime,
+                accept_parity=accept_parity,
                 wait_s=wait_s,
                 cool_below_c=cool_below,
                 on_event=partial(display, ""),

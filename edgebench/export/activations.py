@@ -65,7 +65,8 @@ def _probe(model: ir.Model) -> list[str]:
     graph = model.graph
     types = _float_values(model)
     depends = {str(value.name) for value in graph.inputs if value.name in INPUTS}
-    names, outputs = [], []
+    names: list[str] = []
+    outputs: list[ir.Value] = []
     for node in list(graph):
         if not any(value is not None and value.name in depends for value in node.inputs):
             continue

@@ -74,7 +74,8 @@ FLOORS: dict[Meaning, tuple[Floor, ...]] = {
     Meaning.REGRESSION: (
         Floor("relative_error", "relative error", fp32=0.02, fp16=0.05, int8=0.30, smaller_is_better=True),
     ),
-    Meaning.STATES: (_COSINE,),
+    # One large dimension makes every cosine 1; the order of the pairs shows what is left.
+    Meaning.STATES: (_COSINE, Floor("rank_correlation", "rank correlation", fp32=0.99, fp16=0.99, int8=0.85)),
 }
 
 #: With random weights, a head's few outputs are noise about a constant: no decision is worth judging. A broken file

@@ -152,8 +152,10 @@ def _export(
         lineage=lineage,
         parameters=record["parameters"],
     )
-    tokenizer = {"tokenizer": checkpoint.tokenizer, "tokenizer_sha256": _tokenizer_hash(checkpoint, cache, say)}
-    return Exported(variant=variant, artifact=replace(artifact, **tokenizer), cached=cached)
+    artifact = replace(
+        artifact, tokenizer=checkpoint.tokenizer, tokenizer_sha256=_tokenizer_hash(checkpoint, cache, say)
+    )
+    return Exported(variant=variant, artifact=artifact, cached=cached)
 
 
 def _identity(checkpoint: Checkpoint, format: Format, cache: Path, say: Say) -> dict[str, Any]:

@@ -52,6 +52,7 @@ def gate(
     store: Store | str | Path = ".edgebench",
     scores: str | Path | None = None,
     runtime: str | None = None,
+    accept_parity: bool = False,
     wait_s: float = WAIT_S,
     cool_below_c: float | None = None,
     on_event: OnEvent = ignore,
@@ -74,6 +75,7 @@ def gate(
         store: a Store, or its folder: it has the baselines, and keeps the result for `gate_history`.
         scores: a file of XTREME-R scores of the two files, for budgets on scores; what `evaluate` stored counts, too.
         runtime: of .tflite files: `ai-edge-litert` or `tflite-runtime`.
+        accept_parity: as for `edgebench.export_model`.
         wait_s: longest wait for a board that somebody else uses, seconds.
         cool_below_c: temperature to cool down to before each run, degrees Celsius.
         on_event: receives progress, see `edgebench.events`.
@@ -115,6 +117,7 @@ def gate(
             workloads=tuple(workload for _, workload in chosen),
             plan=replace(plan or RunPlan(), runs=LOOKS[0]),
             runtime=runtime,
+            accept_parity=accept_parity,
             overhead=False,
             wait_s=wait_s,
             cool_below_c=cool_below_c,

@@ -181,6 +181,23 @@ def test_a_constant_does_not_hide_the_order_of_single_logits() -> None:
     assert parity_of(expected, [[100.0]] * 40).rank_correlation == 0
 
 
+def test_a_large_dimension_does_not_hide_that_an_encoder_lost_the_rest() -> None:
+    from edgebench.artifact import Format
+    from edgebench.export.floors import judge
+    from edgebench.export.heads import HEADS, Meaning
+    from edgebench.export.parity import compare
+
+    random = np.random.default_rng(0)
+    states = random.normal(0, 1, (40, 1, 16)).astype(np.float32)
+    states[..., 3] += 1000
+    others = states[random.permutation(40)]
+    sides = [[{"last_hidden_state": each} for each in side] for side in (states, others)]
+    parity = compare(*sides, HEADS["encoder"], runtime=None)
+    assert parity.mean_cosine > 0.9999
+    judged = judge(parity, [Meaning.STATES], Format.ONNX_INT8, largest=1000, is_random=False)
+    assert [(each.measure, each.is_met) for each in judged] == [("mean cosine", True), ("rank correlation", False)]
+
+
 def test_one_label_that_always_flips_shows_among_many_that_do_not() -> None:
     expected = [[1.0] * 20 for _ in range(40)]
     flipped = [[1.0] * 19 + [-1.0] for _ in range(40)]
