@@ -217,3 +217,21 @@ def test_numbers_are_judged_against_their_spread_and_not_their_size() -> None:
     output = parity_of(expected, [[value + 5] for (value,) in expected], problem_type="regression")
     assert output.rank_correlation == pytest.approx(1)
     assert output.relative_error == pytest.approx(5 / np.arange(40).std(), rel=1e-3)
+
+
+def test_the_table_of_results_marks_a_file_whose_parity_was_accepted() -> None:
+    from dataclasses import replace
+
+    from edgebench.artifact import Judgement, Parity
+    from edgebench.report import measurement_table
+    from tests.report.test_table import measured, text_of
+
+    shortfall = Judgement(output=None, measure="rank correlation", value=0.26, limit=0.9, is_met=False)
+    parity = Parity(
+        max_abs_diff=1.0, cosine=1.0, mean_cosine=1.0, argmax_agreement=None, examples=41, judgements=(shortfall,)
+    )
+    row = measured()
+    artifact = replace(row.subject.artifact, parity=parity, parity_accepted=True)
+    marked = replace(row, subject=replace(row.subject, artifact=artifact))
+    assert "accepted beyond its limit: rank correlation 0.26 (limit: 0.9)" in text_of(measurement_table([marked]), 200)
+    assert "beyond its limit" not in text_of(measurement_table([row]), 200)
