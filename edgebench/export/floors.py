@@ -61,7 +61,7 @@ FLOORS: dict[Meaning, tuple[Floor, ...]] = {
     Meaning.CLASS: (_agreement(int8=0.85),),
     Meaning.CHOICE: (_agreement(int8=0.85),),
     Meaning.TAGS: (_agreement(int8=0.85),),
-    Meaning.POSITIONS: (_agreement(int8=0.80),),
+    Meaning.POSITIONS: (_agreement(int8=0.65),),
     Meaning.VOCABULARY: (_agreement(int8=0.60),),
     Meaning.LABELS: (
         Floor("label_agreement", "label agreement", fp32=0.99, fp16=0.97, int8=0.90),
