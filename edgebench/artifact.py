@@ -32,6 +32,16 @@ class Format(StrEnum):
         return "tflite" if self in (Format.TFLITE_FP32, Format.TFLITE_INT8, Format.TFLITE) else "onnxruntime"
 
 
+#: Ending of the class in transformers, by the kind of head.
+HEAD_CLASSES = {
+    "sequence-classification": "ForSequenceClassification",
+    "token-classification": "ForTokenClassification",
+    "question-answering": "ForQuestionAnswering",
+    "multiple-choice": "ForMultipleChoice",
+    "masked-lm": "ForMaskedLM",
+    "encoder": "Model",
+}
+
 #: Formats of files that edgebench did not make, by suffix.
 EXISTING_FORMATS = {".onnx": Format.ONNX, ".tflite": Format.TFLITE}
 
@@ -74,7 +84,13 @@ class OutputParity:
 
     `cosine` is the smallest over the examples (for a bare encoder: of mean-pooled states), `mean_cosine` their mean;
     `argmax_agreement` is the share of answers (labels, labels of tokens, positions) that are the same; None where the
-    output has none.
+    output has none. The others are None where they do not apply, or are not known:
+
+    rank_correlation: Spearman's, of the examples by a single logit; for a bare encoder: of the pairs of examples by
+        their similarity.
+    relative_error: root of the mean square error, relative to the standard deviation of torch's numbers.
+    label_agreement: multi-label: share of all decisions (the sign of each logit) that are the same;
+        worst_label_agreement: that of the worst label.
     """
 
     name: str
@@ -82,13 +98,40 @@ class OutputParity:
     cosine: float
     mean_cosine: float
     argmax_agreement: float | None
+    rank_correlation: float | None = None
+    relative_error: float | None = None
+    label_agreement: float | None = None
+    worst_label_agreement: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """A figure of parity, held against the limit for the head and the format.
+
+    Attributes:
+        output: the output's name; None: of the whole file.
+        measure: what the figure is, e.g. "rank correlation".
+        limit: the least value that is accepted, or the greatest where a smaller value is better.
+    """
+
+    output: str | None
+    measure: str
+    value: float
+    limit: float
+    is_met: bool
+
+    def __str__(self) -> str:
+        """Return the figure and its limit in words."""
+        output = f" of {self.output}" if self.output is not None else ""
+        return f"{self.measure}{output} {self.value:.3g} (limit: {self.limit:.3g})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parity:
     """Difference of the exported file's outputs from the checkpoint's in torch, over `examples` inputs.
 
-    Each figure is that of the worst of `outputs`. `runtime`: what ran the file, with its version.
+    Each figure is that of the worst of `outputs`. `runtime`: what ran the file, with its version. `judgements`: the
+    figures that decided whether the file was kept; empty: not known.
     """
 
     max_abs_diff: float
@@ -98,6 +141,12 @@ class Parity:
     examples: int
     runtime: str | None = None
     outputs: tuple[OutputParity, ...] = ()
+    judgements: tuple[Judgement, ...] = ()
+
+    @property
+    def shortfalls(self) -> tuple[Judgement, ...]:
+        """The figures beyond their limits; if there are any, somebody has accepted them."""
+        return tuple(judgement for judgement in self.judgements if not judgement.is_met)
 
     @classmethod
     def from_json(cls, values: Any) -> Parity:
@@ -133,6 +182,8 @@ class Artifact:
         refused_by: runtimes that can't read the file, with their messages.
         first_position: what the input `position_ids` begins with; None: numbered as XLM-R does.
         separator: the token after which the input `token_type_ids` is 1; None: it is 0 everywhere.
+        parity_accepted: a figure of parity is beyond its limit, and the user has accepted that.
+        tokenizer_sha256: hash of the tokenizer's files when the artifact was made; None: not known, or no tokenizer.
     """
 
     format: Format
@@ -152,9 +203,22 @@ class Artifact:
     tokenizer: str | None = None  # folder or hub id that holds the tokenizer
     first_position: int | None = None
     separator: int | None = None
+    tokenizer_sha256: str | None = None
+    parity_accepted: bool = False
 
     def __repr__(self) -> str:
         return f"<Artifact {self.format} {self.sha256[:12]}: {self.bytes / 1e6:.4g} MB, {self.model_path}>"
+
+    @property
+    def task(self) -> str | None:
+        """The kind of head, by its name for `--task`; None: not known."""
+        return next((task for task, ending in HEAD_CLASSES.items() if (self.head or "").endswith(ending)), None)
+
+    @property
+    def shortfalls(self) -> tuple[Judgement, ...]:
+        """The figures of parity beyond their limits, in all runtimes."""
+        checked = (self.parity, *self.parity_elsewhere)
+        return tuple(shortfall for parity in checked if parity is not None for shortfall in parity.shortfalls)
 
     @property
     def sha256(self) -> str:

@@ -46,6 +46,7 @@ class Request:
             disturbed, seconds; None: no wait.
         cold: also start each cell once with its files out of the page cache.
         alternate: measure the models in one process, one inference of each in turn.
+        accept_parity: also measure files whose parity is beyond the limit for their head and format.
         planned_looks: after how many runs of each cell the data are examined, ascending; None: after `plan.runs`, or as
             `until_decided` says.
         extends: the session that this one repeats with other runs; None: none.
@@ -77,6 +78,7 @@ class Request:
     alternate: bool = False
     planned_looks: tuple[int, ...] | None = None
     extends: str | None = None
+    accept_parity: bool = False
 
     def __post_init__(self) -> None:
         if not self.models or not self.workloads:
@@ -158,6 +160,8 @@ def request_to_json(request: Request) -> dict[str, Any]:
     """
     plain: dict[str, Any] = to_plain(request)
     plain["device"]["profile"] = request.device.profile.name
+    if not request.accept_parity:
+        del plain["accept_parity"]  # so that versions that do not know it read the document
     return plain
 
 

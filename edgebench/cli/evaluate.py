@@ -57,6 +57,11 @@ _FOLDER = click.Path(path_type=Path)
         help="host-fp32: also run the fp32 artifact on this machine, and report what the format changed.",
     ),
     option(
+        "--accept-parity",
+        is_flag=True,
+        help="Also score a file whose parity is below the floor for its head and format; it is marked.",
+    ),
+    option(
         "--seqeval",
         default="0.0.12",
         show_default=True,
@@ -85,6 +90,7 @@ def command(
     prefix: str,
     seqeval: str,
     again: bool,
+    accept_parity: bool,
     wait_s: int,
     wait_idle_s: int | None,
     store: Path,
@@ -125,6 +131,7 @@ def command(
         runtime=runtime,
         also_host=also is not None,
         again=again,
+        accept_parity=accept_parity,
         wait_s=wait_s,
         wait_idle_s=wait_idle_s,
     )

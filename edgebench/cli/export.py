@@ -49,6 +49,11 @@ if TYPE_CHECKING:
 )
 @option_group(
     "How to judge",
+    option(
+        "--accept-parity",
+        is_flag=True,
+        help="Keep a file whose parity is below the floor for its head and format; the file is marked.",
+    ),
     option("--compare-formats", is_flag=True, help="Show the formats of one checkpoint in one table."),
     option(
         "--texts",
@@ -75,6 +80,7 @@ def export_command(
     max_seq_len: int | None,
     buckets: str | None,
     choices: int | None,
+    accept_parity: bool,
     compare_formats: bool,
     texts: Path | None,
     text_prefix: str,
@@ -95,6 +101,7 @@ def export_command(
     lengths = whole_numbers(buckets, "--buckets") if buckets is not None else None
     if compare_formats:
         settings = {"out": out, "task": task, "max_seq_len": max_seq_len, "buckets": lengths, "choices": choices}
+        settings["accept_parity"] = accept_parity
         _compare(models, chosen, texts, text_prefix, truncate=truncate, json_target=json_target, **settings)
         return
     if texts is not None or text_prefix or truncate:
@@ -118,6 +125,7 @@ def export_command(
                 max_seq_len=max_seq_len,
                 buckets=lengths,
                 choices=choices,
+                accept_parity=accept_parity,
                 on_progress=say,
             )
             if one.cached and verbosity() > 0:
@@ -128,6 +136,12 @@ def export_command(
     write_json(json_target, {"artifacts": [_to_json(one) for one in exported]})
     if to_stdout(json_target):
         console().print(_table(exported))
+        for one in exported:
+            for shortfall in one.artifact.shortfalls:
+                console().print(
+                    f"{one.variant.name} {one.artifact.format}: parity accepted beyond its limit: {shortfall}",
+                    markup=False,
+                )
 
 
 command = export_command
@@ -180,22 +194,20 @@ def _to_json(exported: Exported) -> dict[str, Any]:
 
 
 def _table(exported: list[Exported]) -> Table:
-    from edgebench.report import add_plain_row, plain_table
+    from edgebench.report import add_plain_row, parity_text, plain_table
 
-    table = plain_table("variant", "format", "MB", "max diff", "cosine", "argmax", "seconds", "peak MB", "path")
+    table = plain_table("variant", "format", "MB", "max diff", "parity", "seconds", "peak MB", "path")
     for column in table.columns[2:-1]:
         column.justify = "right"
     for one in exported:
         artifact, parity = one.artifact, one.artifact.parity
-        agreement = parity.argmax_agreement if parity else None
         add_plain_row(
             table,
             one.variant.name,
             str(artifact.format),
             f"{artifact.bytes / 1e6:.1f}",
             f"{parity.max_abs_diff:.2g}" if parity else "-",
-            f"{parity.mean_cosine:.5f}" if parity else "-",
-            f"{100 * agreement:.1f} %" if agreement is not None else "-",
+            parity_text(parity),
             f"{artifact.seconds:.1f}" if artifact.seconds is not None else "-",
             f"{artifact.peak_rss_bytes / 1e6:.0f}" if artifact.peak_rss_bytes is not None else "-",
             str(artifact.model_path),

@@ -58,6 +58,11 @@ _OF_WORKLOAD = ("lang", "texts", "seq_len", "truncate", "scenario", "batch", "ch
     ),
     option("--model", metavar="MODEL", help="The candidate, as for profile. [default: reference:minilm]"),
     option("--format", metavar="F", help="Format of the candidate. [default: the baseline's]"),
+    option(
+        "--accept-parity",
+        is_flag=True,
+        help="Also take a file whose parity is below the floor for its head and format.",
+    ),
     option("--allow", multiple=True, metavar="NAME", help="Accept another format or runtime than the baseline's."),
 )
 @option_group(
@@ -121,6 +126,7 @@ def command(
     anchor: str | None,
     model: str | None,
     format: str | None,
+    accept_parity: bool,
     allow: tuple[str, ...],
     lang: str | None,
     texts: Path | None,
@@ -206,6 +212,7 @@ def command(
                 store=store,
                 scores=scores,
                 runtime=runtime,
+                accept_parity=accept_parity,
                 wait_s=wait_s,
                 wait_idle_s=wait_idle_s,
                 cool_below_c=cool_below,

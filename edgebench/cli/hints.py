@@ -31,6 +31,7 @@ _TIMES = {"wait_s": "--wait", "budget_s": "--budget", "cool_wait_s": "--cool-wai
 #: Arguments that messages of the library name; other words in backticks, such as a foreign library's, stay.
 _ARGUMENTS = frozenset(
     [
+        "accept_parity",
         "again",
         "allow",
         "allow_variant_scores",

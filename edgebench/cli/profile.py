@@ -152,6 +152,11 @@ _FOR_P99 = -(-MINIMUM_COUNTS[0.99] // DEFAULTS.runs)
     ),
     option("--margin", type=float, default=0.03, show_default=True, help="Latencies within ±margin are equivalent."),
     option(
+        "--accept-parity",
+        is_flag=True,
+        help="Also measure files whose parity is below the floor for their head and format; they are marked.",
+    ),
+    option(
         "--alternate",
         is_flag=True,
         help="Measure the models of a workload in one process, one inference each in rotation: for virtual machines "
@@ -198,6 +203,7 @@ def command(
     max_warmup: float,
     sustained: float | None,
     until_decided: bool,
+    accept_parity: bool,
     alternate: bool,
     setup: bool,
     wait_s: int,
@@ -266,6 +272,7 @@ def command(
             cool_below_c=cool_below,
             cool_wait_s=cool_wait_s,
             alternate=alternate,
+            accept_parity=accept_parity,
         )
         for board in boards
     ]

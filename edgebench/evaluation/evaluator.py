@@ -48,6 +48,7 @@ def evaluate(
     threads: int | None = None,
     runtime: str | None = None,
     again: bool = False,
+    accept_parity: bool = False,
     wait_s: float = WAIT_S,
     wait_idle_s: float | None = None,
     store: Store | str | Path | None = None,
@@ -74,6 +75,7 @@ def evaluate(
         threads: default: the device profile's, else the runtime's.
         runtime: of .tflite files: `ai-edge-litert` or `tflite-runtime`; default: whichever the board has.
         again: answer again what the store has already.
+        accept_parity: as for `edgebench.export_model`.
         wait_s: how long to wait for a board that another user has leased, in seconds.
         wait_idle_s: longest wait until nothing else keeps the board busy, in seconds; None: no wait.
         store: a Store or its folder, as for `profile`. Each language is stored as soon as it is answered.
@@ -106,6 +108,7 @@ def evaluate(
         runtime=runtime,
         also_host=HOST_FP32 in also,
         again=again,
+        accept_parity=accept_parity,
         wait_s=wait_s,
         wait_idle_s=wait_idle_s,
     )

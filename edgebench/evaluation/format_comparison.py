@@ -60,6 +60,7 @@ def compare_formats(
     buckets: Sequence[int] | None = None,
     choices: int | None = None,
     cache: Path | None = None,
+    accept_parity: bool = False,
     on_event: OnEvent = ignore,
 ) -> list[FormatResult]:
     """Export a checkpoint to several formats, and compare size, parity and, with `texts`, retrieval accuracy.
@@ -72,7 +73,7 @@ def compare_formats(
         prefix: put before each text, as some sentence encoders expect ("query: ").
         truncate: cut texts that are longer than the model allows.
         device: a name from edgebench.toml, `local`, or a Device; it answers the texts.
-        name, task, out, max_seq_len, buckets, choices, cache: as for `edgebench.export_model`.
+        name, task, out, max_seq_len, buckets, choices, cache, accept_parity: as for `edgebench.export_model`.
         on_event: receives progress, see `edgebench.events`.
 
     Returns:
@@ -97,6 +98,7 @@ def compare_formats(
         buckets=buckets,
         choices=choices,
         cache=cache,
+        accept_parity=accept_parity,
     )
 
     def results() -> Iterator[FormatResult]:

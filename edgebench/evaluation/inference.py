@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 #: The largest file of outputs that is taken back from a board.
 MAX_OUTPUT_BYTES = 4 << 30
-_ENCODER, _STATES = "XLMRobertaModel", "last_hidden_state"
+_ENCODER, _STATES = "encoder", "last_hidden_state"
 _PER_TOKEN = ("start_logits", "end_logits")  # outputs of shape (rows, tokens)
 _KINDS = "biufc"  # numpy's letters for booleans, integers and floating-point numbers
 
@@ -85,7 +85,7 @@ def sentence_vectors(
     """
     import numpy as np
 
-    if artifact.head not in (None, _ENCODER):
+    if artifact.head is not None and artifact.task != _ENCODER:
         raise ConfigError(
             f"{artifact.model_path}: {artifact.head} has no {_STATES}", hint="export it with `task='encoder'`"
         )

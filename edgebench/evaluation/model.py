@@ -61,7 +61,12 @@ def load_model(
         ConfigError: they do not fit.
         ExportError: the checkpoint can't be exported.
     """
-    exported = export_model(request.model, format, on_progress=lambda text: on_event(LogMessage(text)))
+    exported = export_model(
+        request.model,
+        format,
+        accept_parity=request.accept_parity,
+        on_progress=lambda text: on_event(LogMessage(text)),
+    )
     artifact = exported.artifact
     tasks = dict.fromkeys(each.task for each in examples)
     for task in tasks:
@@ -84,7 +89,7 @@ def _tokenizer_folder(artifact: Artifact) -> Path:
 
 def _refuse_head(artifact: Artifact, task: Task) -> None:
     wanted, name = head_for(task)
-    if artifact.head == wanted:
+    if artifact.task == name:
         return
     has = artifact.head or "a head that the file does not name"
     hint = f"try: edgebench export --task {name} --out DIR, and `model` with the folder that it writes"

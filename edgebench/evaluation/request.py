@@ -31,6 +31,7 @@ class EvaluationRequest:
         prefix: put before each text of a retrieval task, as some encoders expect.
         seqeval: whose rules score tagging tasks, one of SEQEVAL_VERSIONS.
         batch, threads, runtime: as for `edgebench.profile`.
+        accept_parity: as for `edgebench.export_model`.
         also_host: also let the fp32 artifact answer on this machine, to see what the format changed.
         again: answer again what the store has already.
         wait_s: how long to wait for a board that another user has leased, in seconds.
@@ -55,6 +56,7 @@ class EvaluationRequest:
     batch: int = 1
     threads: int | None = None
     runtime: str | None = None
+    accept_parity: bool = False
     also_host: bool = False
     again: bool = False
     wait_s: float = WAIT_S

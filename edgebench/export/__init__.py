@@ -9,8 +9,8 @@ from edgebench.export.cache import RECORD, cache_folder, copy_artifact, remember
 from edgebench.export.checkpoint import TOKENIZER_FILES
 from edgebench.export.existing import existing_file, exported_before
 from edgebench.export.file_formats import format_of_file, refuse_other_formats
+from edgebench.export.floors import BOUNDS, Bound
 from edgebench.export.names import unique_names
-from edgebench.export.parity import BOUNDS, Bound
 from edgebench.export.pipeline import Exported, export_model
 from edgebench.export.sources import longest_input, refuse_texts
 from edgebench.export.tflite_runtimes import tflite_runtime_python

@@ -19,7 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from edgebench.artifact import Artifact, hash_file
+from edgebench.artifact import Artifact, ArtifactFile, hash_file
 from edgebench.errors import ExportError, StoreError
 
 RECORD = "artifact.json"
@@ -50,16 +50,35 @@ def writing(target: Path) -> Iterator[None]:
         ) from error
 
 
-def find_artifact(cache: Path, key: str) -> tuple[Artifact, dict[str, Any]] | None:
-    """Return the artifact cached under this key and its record; None if it is missing or a file is incomplete."""
+def find_artifact(
+    cache: Path, key: str, *, on_progress: Callable[[str], None] = lambda _: None
+) -> tuple[Artifact, dict[str, Any]] | None:
+    """Return the artifact cached under this key and its record; None if it is missing or a file has changed.
+
+    A file is read on its first use, and again whenever its size, times or inode have changed.
+    """
     folder = cache / "artifacts" / key
     try:
         record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
         artifact = Artifact.from_json(record, path=folder)
-        intact = all((folder / file.name).stat().st_size == file.bytes for file in artifact.files)
+        changed = [file.name for file in artifact.files if not _is_intact(cache, folder, file)]
     except (OSError, ValueError, StoreError):
         return None
-    return (artifact, record) if intact else None
+    if changed:
+        on_progress(f"{folder / changed[0]} is not the file that was made: it is made again")
+        return None
+    return artifact, record
+
+
+def _is_intact(cache: Path, folder: Path, file: ArtifactFile) -> bool:
+    path = folder / file.name
+    if path.stat().st_size != file.bytes:
+        return False
+    try:
+        digest = remembered_hash(cache, path, on_progress=lambda _: None)
+    except ExportError:  # the cache is read-only
+        digest = hash_file(path)
+    return digest == file.sha256
 
 
 @contextmanager
@@ -116,7 +135,7 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def remembered_hash(cache: Path, path: Path, *, on_progress: Callable[[str], None]) -> str:
-    """Return a file's SHA-256. The file is read only if its path, size, modification time or inode has changed.
+    """Return a file's SHA-256. The file is read only if its path, size, times or inode have changed.
 
     Raises:
         StoreError: it can't be read.
@@ -141,7 +160,8 @@ def remembered_hash(cache: Path, path: Path, *, on_progress: Callable[[str], Non
 
 def _facts(path: Path) -> list[int]:
     status = path.stat()
-    return [status.st_size, status.st_mtime_ns, status.st_ino]
+    # The time of change can't be set back, as that of modification can.
+    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
 
 
 def _remove_abandoned(root: Path) -> None:

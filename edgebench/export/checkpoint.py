@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from edgebench.artifact import hash_file
 from edgebench.errors import CheckpointError
 from edgebench.export.geometry import Geometry, architectures, geometry_from_config
 from edgebench.export.heads import Head, find_head
 from edgebench.export.reference import find_reference
+from edgebench.export.segments import find_separator
 from edgebench.variant import Lineage
 
 #: Weight files, in order of preference; an index lists the shards.
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
-TOKENIZER_FILES = ("tokenizer.json", "sentencepiece.bpe.model")
+#: Files that a tokenizer is read from, in order of preference.
+TOKENIZER_FILES = ("tokenizer.json", "sentencepiece.bpe.model", "spm.model", "vocab.txt", "vocab.json")
+#: What else decides how a tokenizer without tokenizer.json encodes.
+_TOKENIZER_SETTINGS = ("merges.txt", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
 _SPANS, _VOCABULARY = "question-answering", "masked-lm"
 _REFERENCE_TASK = "sequence-classification"
 
@@ -29,6 +36,7 @@ class Checkpoint:
     weight_files: tuple[Path, ...]
     geometry: Geometry
     head: Head
+    problem_type: str | None = None  # as in config.json: what the labels of a classification mean
 
     @property
     def tokenizer(self) -> str | None:
@@ -55,7 +63,7 @@ def open_checkpoint(folder: Path, *, source: str, task: str | None) -> Checkpoin
     """Return the checkpoint in a local folder.
 
     Raises:
-        CheckpointError: its config or weights are missing, or it is not an XLM-R model with a supported head.
+        CheckpointError: its config or weights are missing, or its architecture or head is not supported.
         UnknownName: there is no such task.
     """
     path = folder / "config.json"
@@ -65,7 +73,9 @@ def open_checkpoint(folder: Path, *, source: str, task: str | None) -> Checkpoin
         raise CheckpointError(f"{folder} is not a checkpoint: it has no config.json{hint}")
     config = _read_json(path)
     geometry = geometry_from_config(config, where=str(folder))
-    head = find_head(task, architectures(config), where=str(folder))
+    if geometry.type_vocab_size > 1:
+        geometry = replace(geometry, separator=find_separator(folder))
+    head = find_head(task, architectures(config), family=geometry.family, where=str(folder))
     if head.labels_weight is not None and config.get("id2label") == {}:
         raise CheckpointError(
             f"{path} names no labels (its id2label is empty), and {head.architecture} has a row for each;"
@@ -79,7 +89,29 @@ def open_checkpoint(folder: Path, *, source: str, task: str | None) -> Checkpoin
         raise CheckpointError(
             f"{folder}: a masked language model whose decoder is not tied to its embeddings is not supported"
         )
-    return Checkpoint(source=source, folder=folder, weight_files=_weight_files(folder), geometry=geometry, head=head)
+    problem_type = config.get("problem_type")
+    return Checkpoint(
+        source=source,
+        folder=folder,
+        weight_files=_weight_files(folder),
+        geometry=geometry,
+        head=head,
+        problem_type=problem_type if isinstance(problem_type, str) else None,
+    )
+
+
+def hash_tokenizer(folder: Path, hash_one: Callable[[Path], str] = hash_file) -> str | None:
+    """Return the hash of all files that decide how the tokenizer in a folder encodes; None: there is no tokenizer.
+
+    Raises:
+        StoreError: a file can't be read.
+    """
+    found = [folder / name for name in TOKENIZER_FILES if (folder / name).is_file()]
+    if not found or found[0].name == TOKENIZER_FILES[0]:
+        return hash_one(found[0]) if found else None
+    found += [folder / name for name in _TOKENIZER_SETTINGS if (folder / name).is_file()]
+    listing = "".join(f"{hash_one(path)}  {path.name}\n" for path in found)
+    return hashlib.sha256(listing.encode()).hexdigest()
 
 
 def read_lineage(folder: Path) -> Lineage | None:

@@ -1,11 +1,13 @@
-"""The heads that can be exported."""
+"""The heads that can be exported. Every family has all of them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
 
+from edgebench.artifact import HEAD_CLASSES
 from edgebench.errors import CheckpointError, UnknownName
+from edgebench.export.families import XLM_R, Family
 
 
 class Answer(StrEnum):
@@ -15,6 +17,20 @@ class Answer(StrEnum):
     TOKEN_LABELS = "token labels"  # noqa: S105 - (tokens, labels): one decision per token
     POSITIONS = "positions"  # (tokens,): one decision per example: which token
     STATES = "states"  # (tokens, hidden): no decision; compared after averaging over tokens
+
+
+class Meaning(StrEnum):
+    """What parity is judged by. It depends on the head, the number of labels and config.json's problem_type."""
+
+    CLASS = "class"  # one of several labels per example
+    LABELS = "labels"  # any number of labels per example (multi-label): the sign of each logit
+    SCORE = "score"  # one logit per example: it ranks them
+    REGRESSION = "regression"  # numbers
+    CHOICE = "choice"  # one of several sequences per example
+    TAGS = "tags"  # one label per token
+    VOCABULARY = "vocabulary"  # one of all tokens per token
+    POSITIONS = "positions"  # one token per example
+    STATES = "states"  # no decision: a direction
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,64 +60,56 @@ class Head:
     arguments: tuple[tuple[str, object], ...] = ()
 
 
-HEADS = {
-    head.task: head
-    for head in (
-        Head(
-            task="sequence-classification",
-            architecture="XLMRobertaForSequenceClassification",
-            labels_weight="classifier.out_proj.weight",
-            outputs=(Output("logits", Answer.LABELS),),
-        ),
-        Head(
-            task="token-classification",
-            architecture="XLMRobertaForTokenClassification",
-            labels_weight="classifier.weight",
-            outputs=(Output("logits", Answer.TOKEN_LABELS),),
-        ),
-        Head(
-            task="question-answering",
-            architecture="XLMRobertaForQuestionAnswering",
-            labels_weight="qa_outputs.weight",
-            outputs=(Output("start_logits", Answer.POSITIONS), Output("end_logits", Answer.POSITIONS)),
-        ),
-        Head(
-            task="multiple-choice",
-            architecture="XLMRobertaForMultipleChoice",
-            outputs=(Output("logits", Answer.LABELS),),
-            has_choices=True,
-        ),
-        Head(
-            task="masked-lm",
-            architecture="XLMRobertaForMaskedLM",
-            outputs=(Output("logits", Answer.TOKEN_LABELS),),
-        ),
-        Head(
-            task="encoder",
-            architecture="XLMRobertaModel",
-            outputs=(Output("last_hidden_state", Answer.STATES),),
-            # the pooler does not feed the states; many checkpoints have none
-            arguments=(("add_pooling_layer", False),),
-        ),
-    )
+_LOGITS = {"masked-lm": Answer.TOKEN_LABELS, "token-classification": Answer.TOKEN_LABELS}
+
+
+def heads_of(family: Family) -> dict[str, Head]:
+    """Return the heads of a family, by task."""
+    labels = {
+        "sequence-classification": family.classifier,
+        "token-classification": "classifier.weight",
+        "question-answering": "qa_outputs.weight",
+    }
+    # The pooler does not feed the states; many checkpoints have none.
+    arguments = (("add_pooling_layer", False),) if family.has_pooler else ()
+    return {
+        task: Head(
+            task=task,
+            architecture=f"{family.classes}{suffix}",
+            outputs=_OUTPUTS.get(task, (Output("logits", _LOGITS.get(task, Answer.LABELS)),)),
+            labels_weight=labels.get(task),
+            has_choices=task == "multiple-choice",
+            arguments=arguments if task == "encoder" else (),
+        )
+        for task, suffix in HEAD_CLASSES.items()
+    }
+
+
+_OUTPUTS = {
+    "question-answering": (Output("start_logits", Answer.POSITIONS), Output("end_logits", Answer.POSITIONS)),
+    "encoder": (Output("last_hidden_state", Answer.STATES),),
 }
 
+#: XLM-R's heads.
+HEADS = heads_of(XLM_R)
 
-def find_head(task: str | None, architectures: list[str], *, where: str) -> Head:
-    """Return the head for a task; if task is None, the one that a checkpoint's config names.
+
+def find_head(task: str | None, architectures: list[str], *, family: Family = XLM_R, where: str) -> Head:
+    """Return a family's head for a task; if task is None, the one that a checkpoint's config names.
 
     Raises:
         UnknownName: there is no such task.
         CheckpointError: the config names no supported architecture.
     """
+    heads = heads_of(family)
     if task is not None:
-        if task not in HEADS:
-            raise UnknownName("task", task, HEADS)
-        return HEADS[task]
-    for head in HEADS.values():
+        if task not in heads:
+            raise UnknownName("task", task, heads)
+        return heads[task]
+    for head in heads.values():
         if head.architecture in architectures:
             return head
-    supported = ", ".join(head.architecture for head in HEADS.values())
+    supported = ", ".join(head.architecture for head in heads.values())
     named = ", ".join(architectures) or "no architecture"
     raise CheckpointError(
         f"{where}: its head is not supported ({named}; supported: {supported}); "

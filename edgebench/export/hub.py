@@ -8,7 +8,7 @@ from pathlib import Path
 from edgebench.errors import CheckpointError, MissingExtra
 
 _ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
-_DESCRIPTIONS = ["*.json", "sentencepiece.bpe.model"]
+_DESCRIPTIONS = ["*.json", "sentencepiece.bpe.model", "spm.model", "vocab.txt", "merges.txt"]
 _SAFETENSORS, _BIN = ["model*.safetensors"], ["pytorch_model*.bin"]
 
 

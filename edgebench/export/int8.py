@@ -27,18 +27,21 @@ if TYPE_CHECKING:
 _LARGEST = 127  # symmetric: -128 is not used
 _STEPS = 127  # levels of activations quantised per token: two products with int8 then fit into 16 bits
 _SMALLEST_SCALE = 1e-30  # for a token that is all zeros
-#: Name of the second matrix of a feed-forward layer.
-_DOWN_PROJECTION = re.compile(r"\.?layer\.\d+\.output\.dense\.")
 _BLOCK_ROWS = 8192
 
 
-def quantise(graph: ir.Graph, weight: ir.Value, values: NDArray[np.float32]) -> bool:
+def quantise(
+    graph: ir.Graph, weight: ir.Value, values: NDArray[np.float32], *, down_projection: str = "output.dense"
+) -> bool:
     """Rewrite the nodes that use this weight so that they take it as int8. Return whether that was possible.
 
     Args:
         values: the weight's values. Only weights of shape (rows, columns) can be quantised.
+        down_projection: name of the second matrix of a feed-forward layer, after the layer's number.
     """
     import numpy as np
+
+    is_down_projection = re.search(rf"\.?layer\.\d+\.{re.escape(down_projection)}\.", str(weight.name)) is not None
 
     uses = {(node.op_type, index) for node, index in weight.uses()}
     if values.ndim != 2 or not uses <= {("MatMul", 1), ("Gather", 0), ("Transpose", 0)} or not uses:
@@ -50,7 +53,7 @@ def quantise(graph: ir.Graph, weight: ir.Value, values: NDArray[np.float32]) -> 
     stored = _initializer(graph, f"{weight.name}.int8", quantised)
     scale = _initializer(graph, f"{weight.name}.scale", scales[0] if per_column else scales)
     for node, _ in list(weight.uses()):
-        if node.op_type == "MatMul" and _DOWN_PROJECTION.search(str(weight.name)):
+        if node.op_type == "MatMul" and is_down_projection:
             _quantise_matmul_by_token(graph, node, stored, scale, column_sums=quantised.sum(axis=0, dtype=np.int32))
         elif node.op_type == "MatMul":
             _quantise_matmul(graph, node, stored, scale, columns=scales.size)
@@ -86,7 +89,8 @@ def _quantise_matmul(graph: ir.Graph, node: ir.Node, stored: ir.Value, scale: ir
     import numpy as np
     import onnx_ir as ir
 
-    zeros = _initializer(graph, f"{stored.name}.zero_point", np.zeros(columns, np.int8))
+    name = f"{stored.name}.zero_point"  # of all products with this weight
+    zeros = graph.initializers.get(name) or _initializer(graph, name, np.zeros(columns, np.int8))
     x, x_scale, x_zero = _quantised_input(graph, node)
     product = ir.node("MatMulInteger", [x, stored, x_zero, zeros])
     number = ir.node("Cast", product.outputs, attributes={"to": ir.DataType.FLOAT})

@@ -38,6 +38,7 @@ class Job:
         made_from: TFLite: the float32 file to quantise.
         elsewhere: TFLite: further runtimes to check in, as (version of tflite-runtime, Python).
         only_elsewhere: the file is already in the folder; only check it in the further runtimes.
+        accept_parity: figures of parity beyond their limits are recorded and are no error.
     """
 
     source: str
@@ -52,6 +53,7 @@ class Job:
     choices: int | None = None
     elsewhere: tuple[tuple[str, str], ...] = ()
     only_elsewhere: bool = False
+    accept_parity: bool = False
 
 
 def out_of_memory_message(source: str, what: str) -> str:

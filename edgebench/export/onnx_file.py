@@ -48,11 +48,13 @@ def write_fp16(skeleton: ir.Model, weights: Weights, folder: Path) -> None:
 
 def write_int8(skeleton: ir.Model, weights: Weights, folder: Path) -> None:
     """Write the skeleton with int8 matrices and dynamically quantised activations."""
+    down_projection = weights.checkpoint.geometry.family.down_projection
     for value in take_weights(skeleton.graph, weights):
         tensor = _read_tensor(weights, value)
-        if not quantise(skeleton.graph, value, tensor.numpy()):
+        if not quantise(skeleton.graph, value, tensor.numpy(), down_projection=down_projection):
             value.const_value = tensor
             skeleton.graph.register_initializer(value)
+    skeleton.graph.sort()  # an input that several products share is quantised before the first of them
     save(skeleton, folder)
 
 

@@ -6,17 +6,20 @@ import hashlib
 import io
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from edgebench.artifact import Format, OutputParity, Parity
-from edgebench.errors import ExportError, ParityError
+from edgebench.errors import ExportError
 from edgebench.export.cache import write_atomically
 from edgebench.export.checkpoint import Checkpoint
+from edgebench.export.figures import compare_output, meaning_of
 from edgebench.export.finite import refuse_file_outputs, refuse_torch_outputs
+from edgebench.export.floors import BOUNDS, judge, refuse, refuse_padded
 from edgebench.export.heads import Answer, Head, Output
+from edgebench.export.segments import segments_of
 from edgebench.export.skeleton import INPUTS
 from edgebench.export.tokens import encode_with
 from edgebench.export.weights import load_model
@@ -31,29 +34,6 @@ Ids: TypeAlias = "NDArray[np.int64]"
 #: Outputs of a model for one example, by output name, without batch dimension.
 Outputs: TypeAlias = "dict[str, NDArray[np.float32]]"
 
-
-@dataclass(frozen=True, slots=True)
-class Bound:
-    """How far an artifact's outputs may differ from torch's before it is rejected."""
-
-    max_abs_diff: float = float("inf")
-    mean_cosine: float = -1.0
-    padding_neutral: bool = True  # an example's outputs don't depend on its batch
-
-
-_FLOAT32 = Bound(max_abs_diff=1e-3)
-#: Real checkpoints reach 0.98; a wrong scale gives far less. Activation scales depend on everything in the batch.
-_INT8 = Bound(mean_cosine=0.95, padding_neutral=False)
-BOUNDS = {
-    Format.ONNX_FP32: _FLOAT32,
-    Format.TFLITE_FP32: _FLOAT32,
-    Format.ONNX_FP16: Bound(mean_cosine=0.999),
-    Format.ONNX_INT8: _INT8,
-    Format.TFLITE_INT8: _INT8,
-}
-
-#: With random weights, a head's few outputs are noise about a constant; a broken file gives unrelated directions.
-_RANDOM_INT8 = Bound(mean_cosine=0.5, padding_neutral=False)
 
 _EXAMPLES = 40
 _CHOICES = 2  # for a file that takes any number
@@ -82,14 +62,32 @@ def parity_inputs(checkpoint: Checkpoint, *, longest: int, choices: int | None =
         low = min(checkpoint.geometry.pad_token_id + 1, checkpoint.geometry.vocab_size - 1)
         inputs = [stream.integers(low, checkpoint.geometry.vocab_size, length) for length in lengths]
     inputs.append(np.resize(np.concatenate(inputs), longest))
-    return [_with_choices(ids, choices or _CHOICES) for ids in inputs] if checkpoint.head.has_choices else inputs
+    if checkpoint.geometry.separator is not None:
+        inputs[1::2] = [_pair(*both)[:longest] for both in zip(inputs[::2], inputs[1::2], strict=False)]
+    return _with_choices(inputs, choices or _CHOICES) if checkpoint.head.has_choices else inputs
 
 
-def _with_choices(ids: Ids, choices: int) -> Ids:
-    """Return an example of several sequences: the ids, then the reversed ids, rotated."""
+def _pair(first: Ids, second: Ids) -> Ids:
+    """Return two framed texts as a pair, as BERT's tokenizer frames it: the second without its first token."""
     import numpy as np
 
-    return np.stack([np.roll(ids[::-1], shift) if shift else ids for shift in range(choices)])
+    return np.concatenate([first, second[1:]])
+
+
+def _with_choices(inputs: Sequence[Ids], choices: int) -> list[Ids]:
+    """Return examples of several sequences of one length: an input and, as long as it, the inputs that follow."""
+    import numpy as np
+
+    def as_long(other: Ids, ids: Ids) -> Ids:
+        resized = np.resize(other, len(ids))
+        resized[-1] = ids[-1]  # the token that ends a text
+        return resized
+
+    following = [[inputs[(at + step) % len(inputs)] for step in range(1, choices)] for at in range(len(inputs))]
+    return [
+        np.stack([ids, *(as_long(other, ids) for other in others)])
+        for ids, others in zip(inputs, following, strict=True)
+    ]
 
 
 def expected_outputs(checkpoint: Checkpoint, inputs: Sequence[Ids], folder: Path, key: str) -> list[Outputs]:
@@ -140,11 +138,16 @@ def _torch_outputs(checkpoint: Checkpoint, inputs: Sequence[Ids]) -> list[Output
     import torch
 
     model = load_model(checkpoint)
+    separator = checkpoint.geometry.separator
     outputs = []
     with torch.inference_mode():
         for ids in inputs:
             batch = torch.from_numpy(ids)[None]
-            answers = model(input_ids=batch, attention_mask=torch.ones_like(batch))
+            separator = checkpoint.geometry.separator
+            types = (
+                {"token_type_ids": torch.from_numpy(segments_of(ids, separator))[None]} if separator is not None else {}
+            )
+            answers = model(input_ids=batch, attention_mask=torch.ones_like(batch), **types)
             named = {output.name: answers[output.name][0].numpy() for output in checkpoint.head.outputs}
             outputs.append(_sampled(named))
     return outputs
@@ -169,6 +172,7 @@ def check(
     expected: Sequence[Outputs],
     *,
     runtime: Callable[[], str],
+    accept: bool = False,
 ) -> Parity:
     """Return how far the outputs of an exported file differ from torch's.
 
@@ -176,27 +180,61 @@ def check(
         answers: the file's outputs per example, without batch dimension and padding; consumed one at a time.
         expected: as `expected_outputs` returns them.
         runtime: returns the runtime and its version; called after all answers were consumed.
+        accept: figures beyond their limits are recorded and are no error.
 
     Raises:
-        ParityError: they are further apart than the format's bound allows.
+        ParityError: they are further apart than the limits for the head and format allow.
     """
     actual = [_sampled(answer) for answer in answers]
     ran = runtime()
     refuse_file_outputs(actual, format=str(format), runtime=ran, where=checkpoint.source)
-    parity = compare(expected, actual, checkpoint.head, runtime=ran)
-    refuse(parity, _bound(format, checkpoint), format, where=checkpoint.source)
+    parity = _judged(
+        compare(expected, actual, checkpoint.head, runtime=ran, problem_type=checkpoint.problem_type),
+        checkpoint,
+        format,
+        expected,
+    )
+    refuse(parity, format, where=checkpoint.source, accept=accept)
     return parity
 
 
+def _judged(parity: Parity, checkpoint: Checkpoint, format: Format, expected: Sequence[Outputs]) -> Parity:
+    meanings = [
+        meaning_of(
+            output,
+            checkpoint.head.task,
+            [answer[output.name] for answer in expected],
+            problem_type=checkpoint.problem_type,
+        )
+        for output in checkpoint.head.outputs
+    ]
+    largest = _largest(expected)
+    judgements = judge(parity, meanings, format, largest=largest, is_random=checkpoint.folder is None)
+    return replace(parity, judgements=judgements)
+
+
+def _largest(expected: Sequence[Outputs]) -> float:
+    return max(float(abs(values).max(initial=0)) for answer in expected for values in answer.values())
+
+
 def check_onnx(
-    path: Path, checkpoint: Checkpoint, format: Format, inputs: Sequence[Ids], expected: Sequence[Outputs]
+    path: Path,
+    checkpoint: Checkpoint,
+    format: Format,
+    inputs: Sequence[Ids],
+    expected: Sequence[Outputs],
+    *,
+    accept: bool = False,
 ) -> Parity:
     """Return how far an ONNX file's outputs differ from torch's, for each example alone.
 
-    If padding must not change the outputs, some examples are also checked in one padded batch, with the same bound.
+    If padding must not change the outputs, some examples are also checked in one padded batch.
+
+    Args:
+        accept: as for `check`.
 
     Raises:
-        ParityError: they are further apart than the format's bound allows.
+        ParityError: they are further apart than the limits for the head and format allow.
         ExportError: ONNX Runtime can't load or run the file.
     """
     import numpy as np
@@ -210,7 +248,7 @@ def check_onnx(
         answers = _run(session, ids[None], np.ones_like(ids)[None])
         return {name: values[0] for name, values in zip(names, answers, strict=True)}
 
-    parity = check(map(run, inputs), checkpoint, format, expected, runtime=lambda: runtime)
+    parity = check(map(run, inputs), checkpoint, format, expected, runtime=lambda: runtime, accept=accept)
     if BOUNDS[format].padding_neutral:
         some = sorted(range(len(inputs)), key=lambda i: inputs[i].shape[-1])[:: max(1, len(inputs) // _PADDED_BATCH)]
         answers = _run_padded(session, [inputs[i] for i in some], checkpoint.geometry.pad_token_id)
@@ -219,18 +257,31 @@ def check_onnx(
             for i, *rows in zip(some, *answers, strict=True)
         ]
         padded = compare([expected[i] for i in some], actual, checkpoint.head, runtime=runtime)
-        refuse(padded, BOUNDS[format], format, where=f"{checkpoint.source}: in a padded batch")
+        largest = _largest([expected[i] for i in some])
+        refuse_padded(padded, format, alone=parity.max_abs_diff, largest=largest, where=checkpoint.source)
     return parity
 
 
-def compare(expected: Sequence[Outputs], actual: Sequence[Outputs], head: Head, *, runtime: str | None) -> Parity:
-    """Return the distance between two lists of outputs, one entry per example."""
-    outputs = tuple(
-        _compare_output(
-            [answer[output.name] for answer in expected], [answer.get(output.name) for answer in actual], output
-        )
-        for output in head.outputs
-    )
+def compare(
+    expected: Sequence[Outputs],
+    actual: Sequence[Outputs],
+    head: Head,
+    *,
+    runtime: str | None,
+    problem_type: str | None = None,
+) -> Parity:
+    """Return the distance between two lists of outputs, one entry per example.
+
+    Args:
+        problem_type: as in config.json.
+    """
+
+    def compare_one(output: Output) -> OutputParity:
+        ours = [answer[output.name] for answer in expected]
+        meaning = meaning_of(output, head.task, ours, problem_type=problem_type)
+        return compare_output(ours, [answer.get(output.name) for answer in actual], output, meaning)
+
+    outputs = tuple(map(compare_one, head.outputs))
     agreements = [output.argmax_agreement for output in outputs if output.argmax_agreement is not None]
     return Parity(
         max_abs_diff=max(output.max_abs_diff for output in outputs),
@@ -241,65 +292,6 @@ def compare(expected: Sequence[Outputs], actual: Sequence[Outputs], head: Head, 
         runtime=runtime,
         outputs=outputs,
     )
-
-
-def _compare_output(
-    expected: Sequence[NDArray[np.float32]], actual: Sequence[NDArray[np.float32] | None], output: Output
-) -> OutputParity:
-    import numpy as np
-
-    def vector(values: NDArray[np.float32]) -> NDArray[np.float64]:
-        wide = values.astype(np.float64)
-        return wide.mean(axis=0) if output.answer is Answer.STATES else wide.ravel()
-
-    pairs = [(a, b) for a, b in zip(expected, actual, strict=True) if b is not None and a.shape == b.shape]
-    complete = len(pairs) == len(expected)
-    cosines = [_cosine(vector(a), vector(b)) for a, b in pairs] if complete else [0.0]
-    decides = output.answer is not Answer.STATES and any(answer.shape[-1] > 1 for answer in expected)
-    same = [np.atleast_1d(a.argmax(axis=-1) == b.argmax(axis=-1)) for a, b in pairs] if decides and complete else []
-    return OutputParity(
-        name=output.name,
-        max_abs_diff=max(_difference(a, b) for a, b in pairs) if complete else float("inf"),
-        cosine=min(cosines),
-        mean_cosine=float(np.mean(cosines)),
-        argmax_agreement=float(np.concatenate(same).mean()) if same else (0.0 if decides else None),
-    )
-
-
-def _bound(format: Format, checkpoint: Checkpoint) -> Bound:
-    return _RANDOM_INT8 if BOUNDS[format] is _INT8 and checkpoint.folder is None else BOUNDS[format]
-
-
-def refuse(parity: Parity, bound: Bound, format: Format, *, where: str) -> None:
-    """Raise ParityError if an artifact exceeds the bound."""
-    if not parity.max_abs_diff <= bound.max_abs_diff:
-        raise ParityError(
-            f"{where}: {format} differs from torch by {parity.max_abs_diff:.2g} in {parity.runtime}"
-            f" (allowed: {bound.max_abs_diff:g}); nothing was kept"
-        )
-    if not parity.mean_cosine >= bound.mean_cosine:
-        raise ParityError(
-            f"{where}: {format} has a mean cosine of {parity.mean_cosine:.3f} to torch over {parity.examples} inputs"
-            f" in {parity.runtime} (at least {bound.mean_cosine:g}); nothing was kept;"
-            f" try: `format='{format.runtime.replace('runtime', '')}-fp32'`"
-        )
-
-
-def _difference(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
-    """Return the largest absolute difference; infinity if a value is not finite."""
-    import numpy as np
-
-    if not (np.isfinite(a).all() and np.isfinite(b).all()):
-        return float("inf")
-    return float(np.abs(a - b).max())
-
-
-def _cosine(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
-    """Return the cosine of two vectors; 0 if one is zero or not finite."""
-    import numpy as np
-
-    norm = float(np.linalg.norm(a) * np.linalg.norm(b))
-    return min(1.0, float(a @ b) / norm) if norm > 0 and np.isfinite(norm) else 0.0
 
 
 def _unpadded(outputs: Outputs, head: Head, tokens: int) -> Outputs:

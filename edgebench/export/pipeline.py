@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -14,8 +15,9 @@ from edgebench.artifact import Artifact, ArtifactFile, Format, Parity, hash_file
 from edgebench.errors import CheckpointError, ConfigError, ExportError, ParityError
 from edgebench.export import cache as artifacts
 from edgebench.export import reference
-from edgebench.export.checkpoint import TOKENIZER_FILES, Checkpoint, read_lineage
+from edgebench.export.checkpoint import Checkpoint, hash_tokenizer, read_lineage
 from edgebench.export.existing import existing_file, exported_before, take_existing
+from edgebench.export.floors import refuse
 from edgebench.export.isolation import Job, run_job
 from edgebench.export.recipes import RECIPES, versions
 from edgebench.export.sources import Say, Shapes, checked_length, find_checkpoint, shapes_of
@@ -25,7 +27,7 @@ from edgebench.export.tflite_runtimes import TFLITE_RUNTIMES
 from edgebench.variant import Variant
 
 #: Part of every artifact's key. Raise it when the same checkpoint gives a different file than before.
-EXPORTER_VERSION = 4
+EXPORTER_VERSION = 5
 
 #: An artifact and its record.
 Found: TypeAlias = tuple[Artifact, dict[str, Any]]
@@ -51,6 +53,7 @@ def export_model(
     buckets: Sequence[int] | None = None,
     choices: int | None = None,
     cache: Path | None = None,
+    accept_parity: bool = False,
     on_progress: Say | None = None,
 ) -> Exported:
     """Return a checkpoint as an artifact. It is exported unless the cache has it.
@@ -66,11 +69,12 @@ def export_model(
             max_seq_len.
         choices: TFLite only: sequences per multiple-choice example; default: 2.
         cache: folder of artifacts; default: $EDGEBENCH_CACHE, else ~/.cache/edgebench.
+        accept_parity: keep a file whose parity is beyond the limit for its head and format. The artifact records it.
 
     Raises:
         UsageError: there is no such source, format or task; or max_seq_len or a bucket is out of range.
         CheckpointError: the checkpoint is invalid or not supported.
-        ParityError: the exported file's outputs differ from torch's; nothing is kept.
+        ParityError: the exported file's outputs differ from torch's by more than the limit; nothing is kept.
         ExportError: the file can't be written, or the export was killed.
         MissingExtra: torch or another package of the extra is not installed.
     """
@@ -86,7 +90,7 @@ def export_model(
         if buckets is None and max_seq_len is not None:
             buckets = default_buckets(longest, reach=longest)
         shapes = shapes_of(checkpoint, chosen, longest, buckets=buckets, choices=choices)
-        exported = _export(checkpoint, chosen, shapes, name=name, cache=cache, say=say)
+        exported = _export(checkpoint, chosen, shapes, name=name, cache=cache, accept_parity=accept_parity, say=say)
         longest = max(shapes.buckets, default=longest)
         exported = replace(exported, artifact=replace(exported.artifact, max_seq_len=longest))
     return exported if out is None else _copy_out(exported, out)
@@ -123,27 +127,44 @@ def _name_of_file(path: Path) -> str:
 
 
 def _export(
-    checkpoint: Checkpoint, format: Format, shapes: Shapes, *, name: str | None, cache: Path, say: Say
+    checkpoint: Checkpoint,
+    format: Format,
+    shapes: Shapes,
+    *,
+    name: str | None,
+    cache: Path,
+    accept_parity: bool,
+    say: Say,
 ) -> Exported:
     lineage = read_lineage(checkpoint.folder) if checkpoint.folder else None
     key = artifacts.key_of(_identity(checkpoint, format, cache, say) | asdict(shapes))
-    found = artifacts.find_artifact(cache, key)
+    found = artifacts.find_artifact(cache, key, on_progress=say)
     cached = found is not None
     if found is None:
-        _make(checkpoint, format, shapes, cache=cache, key=key, say=say)
+        _make(checkpoint, format, shapes, cache=cache, key=key, accept_parity=accept_parity, say=say)
         found = artifacts.find_artifact(cache, key)
     elif format.runtime == "tflite":
-        found = _check_in_more_runtimes(checkpoint, shapes, found, cache=cache, key=key, say=say)
+        found = _check_in_more_runtimes(
+            checkpoint, shapes, found, cache=cache, key=key, accept_parity=accept_parity, say=say
+        )
     if found is None:
         raise CheckpointError(f"{checkpoint.source}: the artifact in {cache} was removed while it was made; try again")
     artifact, record = found
+    for parity in (artifact.parity, *artifact.parity_elsewhere):
+        if parity is not None:
+            refuse(parity, format, where=checkpoint.source, accept=accept_parity, outcome="accepted before, not now")
+    for shortfall in artifact.shortfalls:
+        say(f"parity accepted beyond its limit: {shortfall}")
     variant = Variant(
         name=name or _default_name(checkpoint),
         source=checkpoint.source,
         lineage=lineage,
         parameters=record["parameters"],
     )
-    return Exported(variant=variant, artifact=replace(artifact, tokenizer=checkpoint.tokenizer), cached=cached)
+    artifact = replace(
+        artifact, tokenizer=checkpoint.tokenizer, tokenizer_sha256=_tokenizer_hash(checkpoint, cache, say)
+    )
+    return Exported(variant=variant, artifact=artifact, cached=cached)
 
 
 def _identity(checkpoint: Checkpoint, format: Format, cache: Path, say: Say) -> dict[str, Any]:
@@ -152,6 +173,8 @@ def _identity(checkpoint: Checkpoint, format: Format, cache: Path, say: Say) -> 
     return _graph_identity(checkpoint, format) | {
         "format": str(format),
         "content": _content(checkpoint, cache, say),
+        "problem_type": checkpoint.problem_type,
+        "tokenizer": _tokenizer_hash(checkpoint, cache, say),
         "written": versions(recipe.writers, extra=recipe.extra),
         "checked": versions(recipe.checkers, extra=recipe.extra),
     }
@@ -187,18 +210,26 @@ def _expected_key(checkpoint: Checkpoint, cache: Path, say: Say) -> str:
 
 
 def _tokenizer_hash(checkpoint: Checkpoint, cache: Path, say: Say) -> str | None:
-    """Return the hash of the tokenizer that encodes the parity check's inputs; None if they are random."""
+    """Return the hash of the tokenizer, which also encodes the parity check's inputs; None if they are random."""
     if checkpoint.tokenizer is None:
         return None
-    files = [Path(checkpoint.tokenizer) / name for name in TOKENIZER_FILES]
-    return artifacts.remembered_hash(cache, next(path for path in files if path.is_file()), on_progress=say)
+    return hash_tokenizer(Path(checkpoint.tokenizer), partial(artifacts.remembered_hash, cache, on_progress=say))
 
 
-def _make(checkpoint: Checkpoint, format: Format, shapes: Shapes, *, cache: Path, key: str, say: Say) -> None:
+def _make(
+    checkpoint: Checkpoint,
+    format: Format,
+    shapes: Shapes,
+    *,
+    cache: Path,
+    key: str,
+    accept_parity: bool,
+    say: Say,
+) -> None:
     """Export into the cache."""
     base = None
     if (source := RECIPES[format].made_from) is not None:
-        base = _export(checkpoint, source, shapes, name=None, cache=cache, say=say)
+        base = _export(checkpoint, source, shapes, name=None, cache=cache, accept_parity=accept_parity, say=say)
     elsewhere = other_runtimes(TFLITE_RUNTIMES, cache, say) if format.runtime == "tflite" else []
     start = time.perf_counter()
     with artifacts.temporary_folder(cache) as folder:
@@ -206,6 +237,7 @@ def _make(checkpoint: Checkpoint, format: Format, shapes: Shapes, *, cache: Path
             _job(checkpoint, format, shapes, folder, elsewhere, cache, say),
             skeleton=str(cache / "skeletons" / f"{artifacts.key_of(_graph_identity(checkpoint, format))}.onnx"),
             made_from=str(base.artifact.model_path) if base else None,
+            accept_parity=accept_parity,
         )
         result = run_job(job, on_progress=say)
         names = sorted(path.name for path in folder.iterdir())  # model.onnx sorts before model.onnx.data
@@ -230,6 +262,7 @@ def _make(checkpoint: Checkpoint, format: Format, shapes: Shapes, *, cache: Path
             seconds=round(time.perf_counter() - start + ((base.artifact.seconds or 0) if base else 0), 3),
             peak_rss_bytes=_highest(result["peak_rss_bytes"], base.artifact.peak_rss_bytes if base else None),
         )
+        artifact = replace(artifact, parity_accepted=bool(artifact.shortfalls))
         parameters = result["parameters"] if base is None else base.variant.parameters
         artifacts.keep_artifact(cache, key, folder, artifact.to_json() | {"parameters": parameters})
 
@@ -258,7 +291,14 @@ def _job(
 
 
 def _check_in_more_runtimes(
-    checkpoint: Checkpoint, shapes: Shapes, found: Found, *, cache: Path, key: str, say: Say
+    checkpoint: Checkpoint,
+    shapes: Shapes,
+    found: Found,
+    *,
+    cache: Path,
+    key: str,
+    accept_parity: bool,
+    say: Say,
 ) -> Found:
     """Return a cached .tflite file, also checked in the runtimes that were not available when it was made.
 
@@ -275,7 +315,7 @@ def _check_in_more_runtimes(
         return found
     job = _job(checkpoint, artifact.format, shapes, artifact.path, elsewhere, cache, say)
     try:
-        result = run_job(replace(job, only_elsewhere=True), on_progress=say)
+        result = run_job(replace(job, only_elsewhere=True, accept_parity=accept_parity), on_progress=say)
     except ParityError:
         artifacts.drop_artifact(cache, key)
         raise
@@ -288,6 +328,7 @@ def _check_in_more_runtimes(
         parity_elsewhere=(*artifact.parity_elsewhere, *further),
         refused_by={**artifact.refused_by, **result["refused_by"]},
     )
+    checked = replace(checked, parity_accepted=bool(checked.shortfalls))
     record = record | checked.to_json()
     with suppress(ExportError):  # the cache may be read-only
         artifacts.update_record(cache, key, record)

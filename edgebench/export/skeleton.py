@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from edgebench.export.geometry import Geometry
 from edgebench.export.heads import Head
+from edgebench.export.traceable import traceable
 
 if TYPE_CHECKING:
     import onnx_ir as ir
-    import torch
 
 #: Versions of the ONNX operators and of the file that the oldest supported runtime (onnxruntime 1.19) reads.
 OPSET = 18
@@ -22,6 +22,8 @@ IR_VERSION = 10
 INPUTS = ("input_ids", "attention_mask")
 #: Suffix of a weight that the graph takes transposed: [inputs, outputs], where torch stores [outputs, inputs].
 TRANSPOSED = ".transposed"
+#: Suffix of the node inside GELU whose value is twice that of GELU.
+GELU_PRODUCT = ".product"
 #: Metadata key under which the exporter stores the modules of a node.
 _SCOPES = "pkg.torch.onnx.name_scopes"
 
@@ -31,14 +33,17 @@ def trace(geometry: Geometry, head: Head) -> ir.Model:
     import onnxscript.optimizer
     import torch
 
-    model: ir.Model = _export(geometry, head, torch).model
+    program, weights = _export(geometry, head, torch)
+    model: ir.Model = program.model
     graph = model.graph
     # Weights have no data for constant folding; it leaves them alone if they are inputs of the graph.
     for name, value in list(graph.initializers.items()):
+        if name not in weights:
+            continue  # a constant of the code
+        del graph.initializers[name]
         value.const_value = None
         value.name = name.removeprefix("model.")
         graph.inputs.append(value)
-    graph.initializers.clear()
     onnxscript.optimizer.optimize(model)
     _fold_transposes(graph)
     _reorder_gelu(graph)
@@ -58,41 +63,22 @@ def static_shape(value: ir.Value) -> tuple[int, ...]:
     return tuple(dim for dim in dims if isinstance(dim, int))
 
 
-def _export(geometry: Geometry, head: Head, torch: Any) -> Any:
+def _export(geometry: Geometry, head: Head, torch: Any) -> tuple[Any, set[str]]:
+    """Return torch's ONNX program, and the names of those of its initializers that are weights."""
     import transformers
-
-    class Traced(torch.nn.Module):  # type: ignore[misc]
-        """The model with an additive mask and fixed token types, so that no shape depends on data."""
-
-        def __init__(self) -> None:
-            super().__init__()
-            architecture = getattr(transformers, head.architecture)
-            self.model = architecture(geometry.config(), **dict(head.arguments))
-
-        def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> tuple[torch.Tensor, ...]:
-            shape = input_ids.shape
-            if head.has_choices:
-                input_ids, attention_mask = input_ids.flatten(0, 1), attention_mask.flatten(0, 1)
-            hidden = (1.0 - attention_mask.to(torch.float32))[:, None, None, :]
-            arguments = {
-                "input_ids": input_ids,
-                "attention_mask": hidden * torch.finfo(torch.float32).min,
-                "token_type_ids": torch.zeros((1, 1), dtype=torch.int64, device=input_ids.device),
-            }
-            if head.has_choices:
-                # The class's own forward() would flatten the 4-D mask like token ids.
-                pooled = self.model.roberta(**arguments)[1]
-                return (self.model.classifier(pooled).reshape(shape[:-1]),)
-            outputs = self.model(**arguments)
-            return tuple(outputs[output.name] for output in head.outputs)
 
     sizes = (2, 3, 16) if head.has_choices else (2, 16)
     lengths = dict.fromkeys(range(len(sizes)), torch.export.Dim.DYNAMIC)
     with torch.device("meta"), torch.no_grad():
         # Two tensors, because the tracer would take the same tensor twice as one input.
         example = tuple(torch.ones(sizes, dtype=torch.int64) for _ in INPUTS)
-        program = torch.export.export(Traced().eval(), example, dynamic_shapes=(lengths, lengths), strict=False)
-    return torch.onnx.export(
+        model = getattr(transformers, head.architecture)(geometry.config(), **dict(head.arguments))
+    masked = torch.finfo(torch.float32).min
+    module = traceable(model, geometry, head, masked=masked, fixed_length=False)
+    # Not on the meta device: constants that the code makes keep their values.
+    with torch.no_grad():
+        program = torch.export.export(module, example, dynamic_shapes=(lengths, lengths), strict=False)
+    exported = torch.onnx.export(
         program,
         (),
         dynamo=True,
@@ -102,23 +88,27 @@ def _export(geometry: Geometry, head: Head, torch: Any) -> Any:
         input_names=list(INPUTS),
         output_names=[output.name for output in head.outputs],
     )
+    return exported, set(module.state_dict())
 
 
 def _fold_transposes(graph: ir.Graph) -> None:
     """Remove the transpositions of linear layers' weights: the graph takes these weights transposed."""
     import onnx_ir as ir
 
-    for node in list(graph):
-        weight = node.inputs[0] if node.op_type == "Transpose" else None
-        if weight is None or not weight.is_graph_input() or list(node.attributes["perm"].as_ints()) != [1, 0]:
-            continue
-        if len(weight.uses()) > 1:
-            continue  # tied to the embeddings: stored once; runtimes transpose it on loading
+    for weight in [value for value in graph.inputs if value.name not in INPUTS]:
+        nodes = [node for node, _ in weight.uses()]
+        if not nodes or not all(_swaps_two_axes(node) for node in nodes):
+            continue  # also looked up, as an embedding: stored once; runtimes transpose it on loading
         shape = ir.Shape(static_shape(weight)[::-1])
         transposed = ir.Value(name=f"{weight.name}{TRANSPOSED}", shape=shape, type=weight.type)
-        node.outputs[0].replace_all_uses_with(transposed)
-        graph.remove(node, safe=True)
+        for node in nodes:
+            node.outputs[0].replace_all_uses_with(transposed)
+            graph.remove(node, safe=True)
         graph.inputs.append(transposed)
+
+
+def _swaps_two_axes(node: ir.Node) -> bool:
+    return node.op_type == "Transpose" and list(node.attributes["perm"].as_ints()) == [1, 0]
 
 
 def _reorder_gelu(graph: ir.Graph) -> None:
@@ -136,7 +126,7 @@ def _reorder_gelu(graph: ir.Graph) -> None:
         result = ir.node("Mul", [product.outputs[0], inner.inputs[0]])
         for made in (product, result):
             made.outputs[0].shape, made.outputs[0].type = node.outputs[0].shape, node.outputs[0].type
-        product.name, result.name = f"{inner.name}.product", f"{node.name}.half"
+        product.name, result.name = f"{inner.name}{GELU_PRODUCT}", f"{node.name}.half"
         for made in (product, result):
             made.metadata_props.update(node.metadata_props)
         product.outputs[0].name, result.outputs[0].name = f"{node.outputs[0].name}.erf", f"{node.outputs[0].name}.half"

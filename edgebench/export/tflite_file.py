@@ -20,12 +20,11 @@ from typing import TYPE_CHECKING, Any
 
 from edgebench.errors import ConfigError, ExportError, MissingExtra
 from edgebench.export.checkpoint import Checkpoint
-from edgebench.export.heads import Head
+from edgebench.export.traceable import traceable
 from edgebench.export.weights import load_model
 
 if TYPE_CHECKING:
     import numpy as np
-    import torch
     from numpy.typing import NDArray
 
 MODEL_NAME = "model.tflite"
@@ -79,7 +78,7 @@ def convert(checkpoint: Checkpoint, buckets: Sequence[int], choices: int | None,
 
     model: Any = load_model(checkpoint)
     model.set_attn_implementation("eager")  # avoids a boolean mask, which old runtimes can't index
-    module = _wrapped(model, checkpoint.head, pad_token_id=checkpoint.geometry.pad_token_id)
+    module = traceable(model, checkpoint.geometry, checkpoint.head, masked=_MASKED, fixed_length=True)
     signatures: Any = litert_torch
     for bucket in buckets:
         shape = (1, bucket) if choices is None else (1, choices, bucket)
@@ -118,36 +117,6 @@ def quantise(source: Path, path: Path) -> None:
         _finish(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def _wrapped(model: Any, head: Head, *, pad_token_id: int) -> torch.nn.Module:
-    import torch
-
-    class Wrapped(torch.nn.Module):
-        """The model on int32 inputs, which computes positions, mask and token types without booleans."""
-
-        def __init__(self) -> None:
-            super().__init__()
-            self.model = model
-
-        def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> dict[str, torch.Tensor]:
-            length = input_ids.shape[-1]
-            ids, mask = input_ids.reshape(-1, length), attention_mask.reshape(-1, length)
-            hidden = ((1.0 - mask.to(torch.float32)) * _MASKED)[:, None, None, :]
-            arguments = {
-                "input_ids": ids,
-                "attention_mask": hidden.expand(ids.shape[0], 1, length, length),
-                "position_ids": torch.cumsum(mask, dim=1).to(torch.int32) * mask + pad_token_id,
-                "token_type_ids": torch.zeros_like(ids),
-            }
-            if head.has_choices:
-                # The class's own forward() would flatten the 4-D mask like token ids.
-                pooled = self.model.roberta(**arguments)[1]
-                return {head.outputs[0].name: self.model.classifier(pooled).reshape(-1, input_ids.shape[1])}
-            answers = self.model(**arguments)
-            return {output.name: answers[output.name] for output in head.outputs}
-
-    return Wrapped().eval()
 
 
 def _finish(source: Path, path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from edgebench.artifact import Artifact
 from edgebench.errors import CheckpointError, ConfigError, MissingExtra
+from edgebench.export.checkpoint import hash_tokenizer
 from edgebench.workload import EncodedInputs
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ def encode_texts(
     if not texts:
         raise ConfigError("there are no texts to encode")
     encoded = encode_with(artifact.tokenizer, [prefix + text for text in texts])
+    refuse_changed_tokenizer(artifact)
     lengths = [len(ids) for ids in encoded]
     limit = artifact.max_seq_len
     truncated = 0
@@ -124,7 +126,7 @@ def open_tokenizer(artifact: Artifact) -> Tokenizer:
             f"try the checkpoint's folder as the model"
         )
     tokenizer = _open(artifact.tokenizer)
-    pieces, pad = tokenizer.get_vocab_size(with_added_tokens=True), tokenizer.token_to_id("<pad>")
+    pieces, pad = tokenizer.get_vocab_size(with_added_tokens=True), _pad_of(tokenizer)
     if artifact.vocab_size is not None and pieces > artifact.vocab_size:
         raise ConfigError(
             f"the tokenizer in {artifact.tokenizer} has {pieces} pieces and the model {artifact.vocab_size} embeddings:"
@@ -135,7 +137,25 @@ def open_tokenizer(artifact: Artifact) -> Tokenizer:
             f"the tokenizer in {artifact.tokenizer} pads with {pad} and the model with {artifact.pad_token_id}: "
             f"it belongs to another checkpoint; put the model's own there"
         )
+    refuse_changed_tokenizer(artifact)
     return tokenizer
+
+
+def _pad_of(tokenizer: Tokenizer) -> int | None:
+    """Return the id of the padding token, by the names that it has in the supported families."""
+    found = (tokenizer.token_to_id(name) for name in ("<pad>", "[PAD]"))
+    return next((id for id in found if id is not None), None)
+
+
+def refuse_changed_tokenizer(artifact: Artifact) -> None:
+    """Raise ConfigError if the tokenizer is not the one that the artifact was made with."""
+    if artifact.tokenizer is None or artifact.tokenizer_sha256 is None:
+        return
+    if hash_tokenizer(Path(artifact.tokenizer)) != artifact.tokenizer_sha256:
+        raise ConfigError(
+            f"the tokenizer in {artifact.tokenizer} has changed since {artifact.model_path} was made with it",
+            hint="export the checkpoint again, or put the tokenizer of then back",
+        )
 
 
 def _open(folder: str) -> Tokenizer:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgebench.errors import CheckpointError
 from edgebench.export.checkpoint import Checkpoint
+from edgebench.export.families import Family
 from edgebench.export.reference import random_tensor
 
 if TYPE_CHECKING:
@@ -17,11 +18,8 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-_ENCODER_PREFIX = "roberta."
 #: Names of LayerNorm parameters in checkpoints from before 2020, and today's names.
 _OLD_NAMES = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"}
-#: Parameters with two names; files contain either or both.
-_TIED = {"lm_head.decoder.bias": "lm_head.bias", "lm_head.decoder.weight": "embeddings.word_embeddings.weight"}
 _LFS_POINTER = b"version https://git-lfs"
 
 
@@ -44,7 +42,7 @@ class Weights:
 
         where = self.checkpoint.folder
         with reading(where):
-            tensor = self.readers[canonical(name)]()
+            tensor = self.readers[canonical(name, self.checkpoint.geometry.family)]()
         if tuple(tensor.shape) != shape:
             raise CheckpointError(f"{where}: {name} has shape {list(tensor.shape)}, config.json says {list(shape)}")
         if not tensor.is_floating_point():
@@ -61,7 +59,7 @@ class Weights:
             return
         self.require([name])
         with reading(self.checkpoint.folder):
-            found = len(self.readers[canonical(name)]())
+            found = len(self.readers[canonical(name, self.checkpoint.geometry.family)]())
         expected = self.checkpoint.geometry.num_labels
         if found != expected:
             raise CheckpointError(
@@ -73,7 +71,7 @@ class Weights:
         """Raise CheckpointError unless the checkpoint contains all these parameters."""
         if self.checkpoint.folder is None:
             return
-        missing = [name for name in names if canonical(name) not in self.readers]
+        missing = [name for name in names if canonical(name, self.checkpoint.geometry.family) not in self.readers]
         if missing:
             shown = ", ".join(missing[:3]) + (" ..." if len(missing) > 3 else "")
             raise CheckpointError(
@@ -82,12 +80,12 @@ class Weights:
             )
 
 
-def canonical(name: str) -> str:
+def canonical(name: str, family: Family) -> str:
     """Return a name without the prefix and spelling that differ between ways to save the same encoder."""
     for old, new in _OLD_NAMES.items():
         name = name.replace(old, new)
-    name = name.removeprefix(_ENCODER_PREFIX)
-    return _TIED.get(name, name)
+    name = name.removeprefix(f"{family.encoder}.")
+    return family.tied.get(name, name)
 
 
 def open_weights(checkpoint: Checkpoint) -> Weights:
@@ -100,7 +98,7 @@ def open_weights(checkpoint: Checkpoint) -> Weights:
     for path in checkpoint.weight_files:
         with reading(path):
             opened = _open_safetensors(path) if path.suffix == ".safetensors" else _open_bin(path)
-        readers |= {canonical(name): reader for name, reader in opened.items()}
+        readers |= {canonical(name, checkpoint.geometry.family): reader for name, reader in opened.items()}
     return Weights(checkpoint, readers)
 
 
@@ -122,7 +120,7 @@ def load_model(checkpoint: Checkpoint) -> torch.nn.Module:
             state = {
                 name: torch.from_numpy(random_tensor(name, tuple(tensor.shape), checkpoint.geometry))
                 for name, tensor in shapes.items()
-                if name not in _TIED
+                if name not in checkpoint.geometry.family.tied
             }
             model = architecture.from_pretrained(
                 None, config=checkpoint.geometry.config(), state_dict=state, **arguments

@@ -13,18 +13,21 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from edgebench.artifact import Format, Parity
+from edgebench.artifact import Format, Judgement, Parity
 from edgebench.errors import EdgebenchError, ExportError, ParityError
 from edgebench.export import onnx_file, tflite_file
-from edgebench.export.cache import write_atomically, writing
+from edgebench.export.activations import judge_activations
+from edgebench.export.cache import writing
 from edgebench.export.checkpoint import Checkpoint, open_checkpoint, reference_checkpoint
+from edgebench.export.floors import refuse_range
 from edgebench.export.isolation import Job, out_of_memory_message
 from edgebench.export.parity import Ids, Outputs, check, check_onnx, expected_outputs, parity_inputs
-from edgebench.export.skeleton import INPUTS, static_shape, trace
+from edgebench.export.skeleton import INPUTS, static_shape
+from edgebench.export.skeleton_file import load_skeleton
 from edgebench.export.tflite_answers import Refused, TFLiteRuntime
 from edgebench.export.weights import open_weights
 
@@ -48,7 +51,7 @@ _NO_MEMORY = (
 
 #: Longest example, in tokens, for a file that takes any length: the memory for attention grows with its square.
 _LONGEST = 512
-#: In further runtimes, every n-th example and the longest are enough to detect a broken kernel.
+#: In further runtimes, and for the range of activations, every n-th example and the longest are enough.
 _ELSEWHERE_EACH = 4
 
 
@@ -67,10 +70,13 @@ def export(job: Job, say: Say) -> dict[str, Any]:
     if tflite:
         path = Path(job.folder) / tflite_file.MODEL_NAME
         parity = _check_tflite(
-            TFLiteRuntime("ai-edge-litert", Path(sys.executable)), path, checkpoint, format, inputs, expected
+            TFLiteRuntime("ai-edge-litert", Path(sys.executable)), path, checkpoint, job, inputs, expected
         )
     else:
-        parity = check_onnx(Path(job.folder) / onnx_file.MODEL_NAME, checkpoint, format, inputs, expected)
+        model = Path(job.folder) / onnx_file.MODEL_NAME
+        judgements = [_judge_range(job, checkpoint, inputs)] if format is Format.ONNX_FP16 else []
+        parity = check_onnx(model, checkpoint, format, inputs, expected, accept=job.accept_parity)
+        parity = replace(parity, judgements=(*parity.judgements, *judgements))
     return {
         "parity": asdict(parity),
         **_elsewhere(job, checkpoint, inputs, expected, say),
@@ -95,19 +101,29 @@ def _open(job: Job) -> Checkpoint:
 
 def _write_onnx(job: Job, checkpoint: Checkpoint, say: Say) -> int:
     """Write an ONNX file; return the number of parameters."""
-    import onnx_ir as ir
-
     weights = open_weights(checkpoint)
     weights.check_labels()
-    path = Path(job.skeleton)
-    if not path.is_file():
-        say("tracing the model")
-        write_atomically(path, ir.to_proto(trace(checkpoint.geometry, checkpoint.head)).SerializeToString())
-    skeleton = ir.load(path)
+    skeleton = load_skeleton(Path(job.skeleton), checkpoint.geometry, checkpoint.head, on_progress=say)
     parameters = sum(math.prod(static_shape(value)) for value in skeleton.graph.inputs if value.name not in INPUTS)
     say(f"writing {job.format}")
     WRITERS[Format(job.format)](skeleton, weights, Path(job.folder))
     return parameters
+
+
+def _judge_range(job: Job, checkpoint: Checkpoint, inputs: Sequence[Ids]) -> Judgement:
+    """Return the model's largest activation, held against float16's largest number.
+
+    Raises:
+        ParityError: it is larger, and the job does not accept that.
+    """
+    folder = Path(job.folder)
+    with writing(folder):
+        skeleton = load_skeleton(Path(job.skeleton), checkpoint.geometry, checkpoint.head, on_progress=lambda _: None)
+        some = [*inputs[:-1:_ELSEWHERE_EACH], inputs[-1]]
+        judgement = judge_activations(skeleton, open_weights(checkpoint), some, folder)
+    if not job.accept_parity:
+        refuse_range(judgement, where=job.source)
+    return judgement
 
 
 def _write_tflite(job: Job, checkpoint: Checkpoint, say: Say) -> int | None:
@@ -126,12 +142,13 @@ def _check_tflite(
     runtime: TFLiteRuntime,
     path: Path,
     checkpoint: Checkpoint,
-    format: Format,
+    job: Job,
     inputs: Sequence[Ids],
     expected: Sequence[Outputs],
 ) -> Parity:
     answers = runtime.answers(path, checkpoint.head, inputs, pad_token_id=checkpoint.geometry.pad_token_id)
-    return check(answers, checkpoint, format, expected, runtime=lambda: runtime.version or runtime.name)
+    version, format = lambda: runtime.version or runtime.name, Format(job.format)
+    return check(answers, checkpoint, format, expected, runtime=version, accept=job.accept_parity)
 
 
 def _elsewhere(
@@ -152,7 +169,10 @@ def _elsewhere(
         runtime = TFLiteRuntime("tflite-runtime", Path(python))
         some_inputs, some_expected = [inputs[i] for i in some], [expected[i] for i in some]
         try:
-            parity = _check_tflite(runtime, path, checkpoint, Format(job.format), some_inputs, some_expected)
+            try:
+                parity = _check_tflite(runtime, path, checkpoint, job, some_inputs, some_expected)
+            except ParityError:  # a share of few examples is coarse: all of them decide
+                parity = _check_tflite(runtime, path, checkpoint, job, inputs, expected)
             found.append(asdict(parity))
         except ParityError:
             raise

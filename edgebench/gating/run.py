@@ -52,6 +52,7 @@ def gate(
     store: Store | str | Path | None = None,
     scores: str | Path | None = None,
     runtime: str | None = None,
+    accept_parity: bool = False,
     wait_s: float = WAIT_S,
     wait_idle_s: float | None = None,
     cool_below_c: float | None = None,
@@ -75,6 +76,7 @@ def gate(
         store: a Store or its folder, as for `profile`: it has the baselines, and keeps the result for `gate_history`.
         scores: a file of XTREME-R scores of the two files, for budgets on scores; what `evaluate` stored counts, too.
         runtime: of .tflite files: `ai-edge-litert` or `tflite-runtime`.
+        accept_parity: as for `edgebench.export_model`.
         wait_s: longest wait for a board that somebody else uses, seconds.
         wait_idle_s: longest wait until nothing else keeps the board busy, seconds; None: no wait.
         cool_below_c: temperature to cool down to before each run, degrees Celsius.
@@ -117,6 +119,7 @@ def gate(
             workloads=tuple(workload for _, workload in chosen),
             plan=replace(plan or RunPlan(), runs=LOOKS[0]),
             runtime=runtime,
+            accept_parity=accept_parity,
             overhead=False,
             wait_s=wait_s,
             wait_idle_s=wait_idle_s,

@@ -10,7 +10,7 @@ from edgebench.errors import ConfigError
 from edgebench.export import encode_texts
 from edgebench.workload import EncodedInputs, Padding, Scenario, Workload, random_inputs
 
-_MULTIPLE_CHOICE = "XLMRobertaForMultipleChoice"
+_MULTIPLE_CHOICE = "multiple-choice"
 _CHOICES = 2  # XCOPA's
 
 
@@ -65,7 +65,7 @@ def _choices(artifact: Artifact, workload: Workload) -> int | None:
         raise ConfigError(f"{artifact.model_path} is made for {artifact.choices} choices, not {workload.choices}")
     if artifact.head is None:
         return workload.choices  # an existing file: the board says whether it fits
-    if artifact.head != _MULTIPLE_CHOICE:
+    if artifact.task != _MULTIPLE_CHOICE:
         if workload.choices not in (None, 1):
             raise ConfigError(
                 f"{artifact.head} takes one sequence an example", hint=f"leave `choices={workload.choices}` out"

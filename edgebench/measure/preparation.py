@@ -50,7 +50,9 @@ def prepare(request: Request, on_event: OnEvent) -> list[Prepared]:
         for model, format in _files(request):
             _refuse_misfits(model, format, request.workloads)
         choices = _common_choices(request)
-        exported = _with_unique_names([_export(model, format, choices, on_event) for model, format in _files(request)])
+        exported = _with_unique_names(
+            [_export(model, format, choices, request, on_event) for model, format in _files(request)]
+        )
         _report_fallbacks(request.device, {artifact.format for _, artifact in exported}, on_event)
         resolved = [(*pair, resolve_workload(pair[1], work)) for pair in exported for work in request.workloads]
         return [Prepared(variant, artifact, work, encode(artifact, work)) for variant, artifact, work in resolved]
@@ -128,9 +130,15 @@ def _report_fallbacks(device: Device, formats: Set[Format], on_event: OnEvent) -
         )
 
 
-def _export(model: str, format: Format | None, choices: int | None, on_event: OnEvent) -> tuple[Variant, Artifact]:
+def _export(
+    model: str, format: Format | None, choices: int | None, request: Request, on_event: OnEvent
+) -> tuple[Variant, Artifact]:
     exported = export_model(
-        model, format or Format.ONNX, choices=choices, on_progress=lambda text: on_event(LogMessage(text))
+        model,
+        format or Format.ONNX,
+        choices=choices,
+        accept_parity=request.accept_parity,
+        on_progress=lambda text: on_event(LogMessage(text)),
     )
     return exported.variant, exported.artifact
 

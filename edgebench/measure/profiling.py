@@ -30,6 +30,7 @@ class ProfileOptions(TypedDict, total=False):
     operators: bool
     overhead: bool
     cold: bool
+    accept_parity: bool
     alternate: bool
     until_decided: bool
     margin: float
@@ -76,6 +77,7 @@ def profile(
     operators: bool = False,
     overhead: bool = True,
     cold: bool = True,
+    accept_parity: bool = False,
     alternate: bool = False,
     until_decided: bool = False,
     margin: float = MARGIN,
@@ -103,6 +105,7 @@ def profile(
         operators: also profile the models' operators, in extra runs that do not count.
         overhead: first measure the overhead of edgebench itself on the board, for some seconds.
         cold: also start each model once with its files out of the board's page cache.
+        accept_parity: as for `edgebench.export_model`.
         alternate: measure the models in one process, one inference of each in turn.
         until_decided: add runs, at planned looks, until every comparison with the first row is decided.
         margin: latencies within 1 ± margin are equivalent.
@@ -139,6 +142,7 @@ def profile(
         operators=operators,
         overhead=overhead,
         cold=cold,
+        accept_parity=accept_parity,
         alternate=alternate,
         until_decided=until_decided,
         margin=margin,

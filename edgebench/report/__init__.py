@@ -11,7 +11,7 @@ from edgebench.report.details import details_of, list_of_measurements
 from edgebench.report.evaluation import evaluation_parts
 from edgebench.report.extension import extension_lines
 from edgebench.report.extra_tables import tables_below
-from edgebench.report.formats import formats_table
+from edgebench.report.formats import formats_table, parity_text
 from edgebench.report.gate import (
     code_quality,
     gate_markdown,
@@ -47,6 +47,7 @@ __all__ = [
     "measurement_table",
     "openmetrics",
     "overhead_findings",
+    "parity_text",
     "plain_table",
     "rows_parts",
     "status_parts",

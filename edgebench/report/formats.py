@@ -23,8 +23,8 @@ def formats_table(rows: Sequence[Row]) -> Iterator[Table | str]:
     """Yield what to print of (format, artifact, retrieval, error) rows."""
     with_retrieval = any(retrieval is not None for _, _, retrieval, _ in rows)
     elsewhere = any(artifact is not None and artifact.parity_elsewhere for _, artifact, _, _ in rows)
-    columns = ["format", "MB", "x fp32", "seconds", "peak MB", "max diff", "cosine", "argmax"]
-    columns += ["cosine in others"] * elsewhere + ["retrieval", "worst language"] * with_retrieval
+    columns = ["format", "MB", "x fp32", "seconds", "peak MB", "max diff", "parity"]
+    columns += ["parity in others"] * elsewhere + ["retrieval", "worst language"] * with_retrieval
     table = plain_table(*columns)
     for column in table.columns[1:]:
         column.justify = "right"
@@ -50,10 +50,13 @@ def formats_table(rows: Sequence[Row]) -> Iterator[Table | str]:
             cells += ["-", error or "-"]
         add_plain_row(table, *cells)
     yield table
-    yield "cosine: mean over examples, to torch's answers; max diff: of one number"
+    yield "parity: what decides for this head, to torch's answers; max diff: of one number"
     runtimes = sorted({parity.runtime or "?" for _, made, _, _ in rows if made for parity in made.parity_elsewhere})
     if runtimes:
-        yield f"others: {', '.join(runtimes)}; the lowest is shown"
+        yield f"others: {', '.join(runtimes)}; the worst is shown"
+    for format, made, _, _ in rows:
+        for shortfall in made.shortfalls if made is not None else ():
+            yield f"{format}: parity accepted beyond its limit: {shortfall}"
     for format, made, _, _ in rows:
         for runtime, reason in made.refused_by.items() if made is not None else ():
             yield f"{format}: {runtime} can't read it: {reason}"
@@ -73,15 +76,36 @@ def formats_table(rows: Sequence[Row]) -> Iterator[Table | str]:
             yield f"{format}: {error}"
 
 
-def _parity_cells(parity: Parity | None) -> tuple[str, str, str]:
+def parity_text(parity: Parity | None) -> str:
+    """Return the figure that decides whether a file is kept, the worst where there are several; "-": not known."""
     if parity is None:
-        return "-", "-", "-"
-    agreement = f"{100 * parity.argmax_agreement:.1f} %" if parity.argmax_agreement is not None else "-"
-    return f"{parity.max_abs_diff:.2g}", f"{parity.mean_cosine:.5f}", agreement
+        return "-"
+    judged = [judgement for judgement in parity.judgements if judgement.measure in _SHOWN]
+    if not judged:
+        return f"cosine {parity.mean_cosine:.5f}"
+    worst = min(judged, key=lambda judgement: (judgement.is_met, judgement.value))
+    value = f"{100 * worst.value:.1f} %" if worst.measure.startswith(_SHARES) else f"{worst.value:.5f}"
+    mark = "" if not parity.shortfalls else " (accepted)"
+    return f"{_SHOWN[worst.measure]} {value}{mark}"
+
+
+#: Measures of parity that are shown in a table, with short names.
+_SHOWN = {
+    "argmax agreement": "argmax",
+    "label agreement": "labels",
+    "rank correlation": "rank corr.",
+    "relative error": "error",
+    "mean cosine": "cosine",
+}
+_SHARES = ("argmax", "label")
+
+
+def _parity_cells(parity: Parity | None) -> tuple[str, str]:
+    return f"{parity.max_abs_diff:.2g}" if parity is not None else "-", parity_text(parity)
 
 
 def _worst(parities: Sequence[Parity]) -> str:
-    return f"{min(parity.mean_cosine for parity in parities):.5f}" if parities else "-"
+    return parity_text(min(parities, key=lambda parity: parity.mean_cosine)) if parities else "-"
 
 
 def _ratio(size: int, reference: int | None) -> str:

@@ -233,6 +233,11 @@ def _notes(measurements: Sequence[Measurement]) -> Iterable[str]:
             "first inference take longer for the model that comes first"
         )
     yield from dict.fromkeys(_energy_notes(measurements))
+    yield from dict.fromkeys(
+        f"parity: {_row_name(each)}: accepted beyond its limit: {shortfall}"
+        for each in measurements
+        for shortfall in each.subject.artifact.shortfalls
+    )
     yield from _of_rows("excluded", measurements, excluded_text)
     scores = [score for each in measurements for score in _scores_of_row(each).values()]
     yield from caveat_lines(

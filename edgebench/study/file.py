@@ -26,7 +26,8 @@
 
 The keys of [study] are those fields of Study that no table of their own describes: seed, margin, score_margin, level,
 overhead = false and cold = false to leave these measurements out, alternate = true to alternate models in one process,
-wait_idle_s = 600 to wait so long, at most, until nothing else keeps a board busy.
+wait_idle_s = 600 to wait so long, at most, until nothing else keeps a board busy, accept_parity = true as
+`export --accept-parity`.
 [plan] takes runs, min_count, min_duration_s and max_duration_s. A [[task]] also takes labels, split, limit, seed,
 prefix and batch, as `edgebench evaluate` does, and devices: those of the study that answer it (default: the first).
 """
@@ -96,6 +97,7 @@ class Study:
     cold: bool = True
     alternate: bool = False
     wait_idle_s: float | None = None
+    accept_parity: bool = False
 
     def __post_init__(self) -> None:
         for name, low, high in (("margin", 0, 1), ("score_margin", 0, 100), ("level", 0.5, 1)):

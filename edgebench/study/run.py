@@ -83,6 +83,7 @@ def _request(study: Study, device: Device, workloads: tuple[Workload, ...]) -> R
         cold=study.cold,
         alternate=study.alternate,
         wait_idle_s=study.wait_idle_s,
+        accept_parity=study.accept_parity,
     )
 
 

@@ -215,13 +215,15 @@ def _words(tokenizer: Tokenizer, examples: Examples, max_len: int) -> TaskInputs
 def _special_ids(tokenizer: Tokenizer) -> list[int]:
     ids: list[int] = tokenizer.encode("").ids
     if len(ids) != 2:
-        raise ConfigError(f"the tokenizer frames a text with {len(ids)} special tokens; XLM-R's has <s> and </s>")
+        raise ConfigError(
+            f"the tokenizer frames a text with {len(ids)} special tokens; two are expected, such as <s> and </s>"
+        )
     return ids
 
 
 def _unknown_id(tokenizer: Tokenizer, special: Sequence[int]) -> int:
-    found: int | None = tokenizer.token_to_id("<unk>")
-    return found if found is not None else special[-1]
+    found = (tokenizer.token_to_id(name) for name in ("<unk>", "[UNK]"))
+    return next((id for id in found if id is not None), special[-1])
 
 
 def _questions(

@@ -87,8 +87,10 @@ def test_a_garbled_config_is_refused(tmp_path: Path) -> None:
 
 
 def test_another_model_is_refused_by_what_it_is(classifier: Path, tmp_path: Path) -> None:
-    folder = copy_with_config(classifier, tmp_path / "bert", model_type="bert", architectures=["BertModel"])
-    with pytest.raises(CheckpointError, match=r"not an XLM-R checkpoint: model_type is 'bert' .*BertModel"):
+    folder = copy_with_config(classifier, tmp_path / "gpt2", model_type="gpt2", architectures=["GPT2Model"])
+    with pytest.raises(
+        CheckpointError, match=r"no supported architecture: model_type is 'gpt2' .*GPT2Model.*supported: xlm-roberta"
+    ):
         export_model(folder, cache=tmp_path)
 
 
