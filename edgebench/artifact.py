@@ -113,6 +113,9 @@ class Artifact:
         parity: with the runtime of this machine.
         parity_elsewhere: with other runtimes that boards have.
         refused_by: runtimes that can't read the file, with their messages.
+        pooling: what the file itself makes one vector of a text with, e.g. `cls, normalize`; None: it answers states or
+            decisions.
+        notes: what a person should know of the checkpoint, e.g. weights that are not used.
     """
 
     format: Format
@@ -130,6 +133,8 @@ class Artifact:
     seconds: float | None = None  # the export's duration; None where it was not exported
     peak_rss_bytes: int | None = None  # the export's
     tokenizer: str | None = None  # folder or hub id that holds the tokenizer
+    pooling: str | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def sha256(self) -> str:

@@ -9,7 +9,7 @@ from edgebench.errors import CheckpointError, MissingExtra
 
 _ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 _DESCRIPTIONS = ["*.json", "sentencepiece.bpe.model"]
-_SAFETENSORS, _BIN = ["model*.safetensors"], ["pytorch_model*.bin"]
+_SAFETENSORS, _BIN = ["model*.safetensors", "adapter_model*.safetensors"], ["pytorch_model*.bin", "adapter_model*.bin"]
 
 
 def may_be_hub_id(source: str) -> bool:

@@ -251,7 +251,7 @@ def _compare_output(
     pairs = [(a, b) for a, b in zip(expected, actual, strict=True) if b is not None and a.shape == b.shape]
     complete = len(pairs) == len(expected)
     cosines = [_cosine(vector(a), vector(b)) for a, b in pairs] if complete else [0.0]
-    decides = output.answer is not Answer.STATES and any(answer.shape[-1] > 1 for answer in expected)
+    decides = output.answer.decides and any(answer.shape[-1] > 1 for answer in expected)
     same = [np.atleast_1d(a.argmax(axis=-1) == b.argmax(axis=-1)) for a, b in pairs] if decides and complete else []
     return OutputParity(
         name=output.name,
@@ -300,7 +300,7 @@ def _cosine(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
 
 def _unpadded(outputs: Outputs, head: Head, tokens: int) -> Outputs:
     """Return one row of a padded batch's outputs, without the padding."""
-    per_token = {output.name for output in head.outputs if output.answer is not Answer.LABELS}
+    per_token = {output.name for output in head.outputs if output.answer.is_per_token}
     return {name: values[:tokens] if name in per_token else values for name, values in outputs.items()}
 
 

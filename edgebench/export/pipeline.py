@@ -81,7 +81,7 @@ def export_model(
         exported = _take_existing(existing, name=name, cache=cache, say=say)
     else:
         chosen = parse_format(str(format))
-        checkpoint = find_checkpoint(source, task=task, say=say)
+        checkpoint = find_checkpoint(source, task=task, say=say, cache=cache)
         longest = checked_length(checkpoint, max_seq_len)
         if buckets is None and max_seq_len is not None:
             buckets = default_buckets(longest, reach=longest)
@@ -128,6 +128,8 @@ def _export(
     if found is None:
         raise CheckpointError(f"{checkpoint.source}: the artifact in {cache} was removed while it was made; try again")
     artifact, record = found
+    for note in artifact.notes:
+        say(note)
     variant = Variant(
         name=name or _default_name(checkpoint),
         source=checkpoint.source,
@@ -151,12 +153,12 @@ def _identity(checkpoint: Checkpoint, format: Format, cache: Path, say: Say) -> 
 def _content(checkpoint: Checkpoint, cache: Path, say: Say) -> Any:
     if checkpoint.folder is None:
         return {"seed": reference.SEED}
-    return [artifacts.remembered_hash(cache, path, on_progress=say) for path in checkpoint.weight_files]
+    return [artifacts.remembered_hash(cache, path, on_progress=say) for path in checkpoint.content_files]
 
 
 def _graph_identity(checkpoint: Checkpoint, format: Format) -> dict[str, Any]:
     recipe = RECIPES[format]
-    return {
+    return _sentence_identity(checkpoint) | {
         "exporter": EXPORTER_VERSION,
         "geometry": asdict(checkpoint.geometry),
         "task": checkpoint.head.task,
@@ -164,9 +166,13 @@ def _graph_identity(checkpoint: Checkpoint, format: Format) -> dict[str, Any]:
     }
 
 
+def _sentence_identity(checkpoint: Checkpoint) -> dict[str, Any]:
+    return {"sentence": checkpoint.sentence.identity()} if checkpoint.sentence is not None else {}
+
+
 def _expected_key(checkpoint: Checkpoint, cache: Path, say: Say) -> str:
     """Return the cache key of torch's outputs for this checkpoint, which all formats share."""
-    identity = {
+    identity = _sentence_identity(checkpoint) | {
         "exporter": EXPORTER_VERSION,
         "geometry": asdict(checkpoint.geometry),
         "task": checkpoint.head.task,
@@ -219,6 +225,8 @@ def _make(checkpoint: Checkpoint, format: Format, shapes: Shapes, *, cache: Path
             head=checkpoint.head.architecture,
             # The total from checkpoint to this file, whether or not the base was cached.
             seconds=round(time.perf_counter() - start + ((base.artifact.seconds or 0) if base else 0), 3),
+            pooling=checkpoint.sentence.description if checkpoint.sentence is not None else None,
+            notes=tuple(result["notes"]) if base is None else base.artifact.notes,
             peak_rss_bytes=_highest(result["peak_rss_bytes"], base.artifact.peak_rss_bytes if base else None),
         )
         parameters = result["parameters"] if base is None else base.variant.parameters
@@ -237,7 +245,7 @@ def _job(
     """Return the job of a child process for a file in `folder`, which exists already or is to be made."""
     return Job(
         source=checkpoint.source,
-        checkpoint=str(checkpoint.folder) if checkpoint.folder else None,
+        checkpoint=str(checkpoint.root or checkpoint.folder) if checkpoint.folder else None,
         task=checkpoint.head.task,
         format=str(format),
         expected=str(cache / "expected" / f"{_expected_key(checkpoint, cache, say)}.npz"),
@@ -292,7 +300,7 @@ def _highest(*values: int | None) -> int | None:
 def _default_name(checkpoint: Checkpoint) -> str:
     if checkpoint.folder is None or not Path(checkpoint.source).expanduser().is_dir():
         return checkpoint.source
-    return checkpoint.folder.resolve().name
+    return Path(checkpoint.source).expanduser().resolve().name
 
 
 def _copy_out(exported: Exported, out: Path) -> Exported:

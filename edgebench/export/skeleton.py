@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from edgebench.export.geometry import Geometry
 from edgebench.export.heads import Head
+from edgebench.export.sentence_graph import graph_module
+from edgebench.export.sentence_modules import SentenceModules
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -26,12 +28,16 @@ TRANSPOSED = ".transposed"
 _SCOPES = "pkg.torch.onnx.name_scopes"
 
 
-def trace(geometry: Geometry, head: Head) -> ir.Model:
-    """Return the skeleton: int64 inputs [batch, sequence], weights as further inputs named as in the checkpoint."""
+def trace(geometry: Geometry, head: Head, sentence: SentenceModules | None = None) -> ir.Model:
+    """Return the skeleton: int64 inputs [batch, sequence], weights as further inputs named as in the checkpoint.
+
+    Args:
+        sentence: modules after the encoder, which make its one output of the states.
+    """
     import onnxscript.optimizer
     import torch
 
-    model: ir.Model = _export(geometry, head, torch).model
+    model: ir.Model = _export(geometry, head, sentence, torch).model
     graph = model.graph
     # Weights have no data for constant folding; it leaves them alone if they are inputs of the graph.
     for name, value in list(graph.initializers.items()):
@@ -58,7 +64,7 @@ def static_shape(value: ir.Value) -> tuple[int, ...]:
     return tuple(dim for dim in dims if isinstance(dim, int))
 
 
-def _export(geometry: Geometry, head: Head, torch: Any) -> Any:
+def _export(geometry: Geometry, head: Head, sentence: SentenceModules | None, torch: Any) -> Any:
     import transformers
 
     class Traced(torch.nn.Module):  # type: ignore[misc]
@@ -68,9 +74,10 @@ def _export(geometry: Geometry, head: Head, torch: Any) -> Any:
             super().__init__()
             architecture = getattr(transformers, head.architecture)
             self.model = architecture(geometry.config(), **dict(head.arguments))
+            self.sentence = graph_module(sentence) if sentence is not None else None
 
         def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> tuple[torch.Tensor, ...]:
-            shape = input_ids.shape
+            shape, mask = input_ids.shape, attention_mask
             if head.has_choices:
                 input_ids, attention_mask = input_ids.flatten(0, 1), attention_mask.flatten(0, 1)
             hidden = (1.0 - attention_mask.to(torch.float32))[:, None, None, :]
@@ -84,6 +91,8 @@ def _export(geometry: Geometry, head: Head, torch: Any) -> Any:
                 pooled = self.model.roberta(**arguments)[1]
                 return (self.model.classifier(pooled).reshape(shape[:-1]),)
             outputs = self.model(**arguments)
+            if self.sentence is not None:
+                return (self.sentence(outputs["last_hidden_state"], mask),)
             return tuple(outputs[output.name] for output in head.outputs)
 
     sizes = (2, 3, 16) if head.has_choices else (2, 16)

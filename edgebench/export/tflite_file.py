@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 from edgebench.errors import ConfigError, ExportError, MissingExtra
 from edgebench.export.checkpoint import Checkpoint
-from edgebench.export.heads import Head
-from edgebench.export.weights import load_model
+from edgebench.export.sentence_graph import EMBEDDING, dense_readers, graph_module
+from edgebench.export.weights import load_stock_model
 
 if TYPE_CHECKING:
     import numpy as np
@@ -77,9 +77,9 @@ def convert(checkpoint: Checkpoint, buckets: Sequence[int], choices: int | None,
         raise MissingExtra(error.name or "litert_torch", "tflite", "making a .tflite file") from error
     import torch
 
-    model: Any = load_model(checkpoint)
+    model: Any = load_stock_model(checkpoint)
     model.set_attn_implementation("eager")  # avoids a boolean mask, which old runtimes can't index
-    module = _wrapped(model, checkpoint.head, pad_token_id=checkpoint.geometry.pad_token_id)
+    module = _wrapped(model, checkpoint)
     signatures: Any = litert_torch
     for bucket in buckets:
         shape = (1, bucket) if choices is None else (1, choices, bucket)
@@ -87,7 +87,7 @@ def convert(checkpoint: Checkpoint, buckets: Sequence[int], choices: int | None,
         example = {name: torch.ones(shape, dtype=torch.int32) for name in _INPUTS}
         signatures = signatures.signature(f"tokens_{bucket}", module, sample_kwargs=example)
     signatures.convert().export(str(path))
-    return sum(parameter.numel() for parameter in model.parameters())
+    return sum(parameter.numel() for parameter in module.parameters())
 
 
 def quantise(source: Path, path: Path) -> None:
@@ -120,8 +120,10 @@ def quantise(source: Path, path: Path) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def _wrapped(model: Any, head: Head, *, pad_token_id: int) -> torch.nn.Module:
+def _wrapped(model: Any, checkpoint: Checkpoint) -> torch.nn.Module:
     import torch
+
+    head, pad_token_id = checkpoint.head, checkpoint.geometry.pad_token_id
 
     class Wrapped(torch.nn.Module):
         """The model on int32 inputs, which computes positions, mask and token types without booleans."""
@@ -129,6 +131,7 @@ def _wrapped(model: Any, head: Head, *, pad_token_id: int) -> torch.nn.Module:
         def __init__(self) -> None:
             super().__init__()
             self.model = model
+            self.sentence = _sentence_module(checkpoint)
 
         def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> dict[str, torch.Tensor]:
             length = input_ids.shape[-1]
@@ -145,9 +148,21 @@ def _wrapped(model: Any, head: Head, *, pad_token_id: int) -> torch.nn.Module:
                 pooled = self.model.roberta(**arguments)[1]
                 return {head.outputs[0].name: self.model.classifier(pooled).reshape(-1, input_ids.shape[1])}
             answers = self.model(**arguments)
+            if self.sentence is not None:
+                return {EMBEDDING: self.sentence(answers["last_hidden_state"], mask)}
             return {output.name: answers[output.name] for output in head.outputs}
 
     return Wrapped().eval()
+
+
+def _sentence_module(checkpoint: Checkpoint) -> torch.nn.Module | None:
+    """Return the modules of sentence-transformers with their weights, or None."""
+    if checkpoint.sentence is None:
+        return None
+    module = graph_module(checkpoint.sentence)
+    readers = dense_readers(checkpoint.sentence)
+    module.load_state_dict({name.removeprefix("sentence."): read().float() for name, read in readers.items()})
+    return module
 
 
 def _finish(source: Path, path: Path) -> None:
