@@ -63,8 +63,8 @@ def out_of_memory_message(source: str, what: str) -> str:
 def run_job(job: Job, *, on_progress: Callable[[str], None]) -> dict[str, Any]:
     """Return the child's result.
 
-    It is `parity`, `parity_elsewhere`, `refused_by`, `parameters`, `notes` and `peak_rss_bytes`. With `only_elsewhere`, it
-    is `parity_elsewhere` and `refused_by` alone.
+    It is `parity`, `parity_elsewhere`, `refused_by`, `parameters`, `notes` and `peak_rss_bytes`; with
+    `only_elsewhere` it is `parity_elsewhere` and `refused_by` alone.
 
     Raises:
         ExportError: the export failed, or the child was killed.
