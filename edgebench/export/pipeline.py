@@ -59,7 +59,8 @@ def export_model(
         source: a Hugging Face folder, a hub id, `reference:tiny|minilm|base|large`, or an existing .onnx or .tflite
             file (or the folder that an export wrote it to), which is used unchanged; `format` is then ignored.
         name: name of the variant; default: the name of the folder, hub id or reference.
-        task: which head to export; default: the one in the checkpoint's config. `encoder` leaves the head out.
+        task: which head to export; default: the one in the checkpoint's config. `encoder` leaves the head out;
+            `sentence-embedding` adds the modules of a sentence-transformers folder (Pooling, Dense, Normalize).
         out: also copy the files to OUT/<name>/<format>/; the returned artifact is then there.
         max_seq_len: longest input in tokens; default: the model's maximum.
         buckets: TFLite only: input lengths, in tokens, to make signatures for; default: 32, 64, 128, 256 and 512, up to

@@ -143,7 +143,8 @@ def _pooled(name: str, states: torch.Tensor) -> torch.Tensor:
         weights = torch.arange(1, len(states) + 1, dtype=states.dtype)[:, None]
         return (states * weights).sum(dim=0) / weights.sum()
     total = states.sum(dim=0)
-    return total / len(states) ** (0.5 if name == "mean_sqrt_len_tokens" else 1.0)
+    count = float(len(states))
+    return total / (count**0.5 if name == "mean_sqrt_len_tokens" else count)
 
 
 def _loaded(step: Dense) -> torch.nn.Module:

@@ -76,6 +76,12 @@ class SentenceModules:
         return self.pooling == ("mean",) and all(step is None for step in self.steps)
 
     @property
+    def ranks_as_cosine(self) -> bool:
+        """Whether the similarity function ranks vectors as their cosine does; of unit vectors, several do."""
+        is_unit = bool(self.steps) and self.steps[-1] is None
+        return self.similarity is None or (is_unit and self.similarity in ("dot", "dot_score", "euclidean"))
+
+    @property
     def description(self) -> str:
         """The modules in words, e.g. `cls, dense 32->16 Tanh, normalize`."""
         steps = [
@@ -94,6 +100,17 @@ def is_sentence_folder(folder: Path) -> bool:
     return (folder / MODULES).is_file()
 
 
+def module_paths(folder: Path) -> list[str]:
+    """Return the subfolders of the modules; empty if sentence-transformers did not save a model here.
+
+    Raises:
+        CheckpointError: modules.json can't be read.
+    """
+    if not is_sentence_folder(folder):
+        return []
+    return [str(module["path"]) for module in _modules(folder) if module["path"] and _module_folder(folder, module)]
+
+
 def transformer_folder(folder: Path) -> Path:
     """Return the folder of a sentence-transformers model's encoder: the folder itself, or e.g. its 0_Transformer.
 
@@ -101,6 +118,28 @@ def transformer_folder(folder: Path) -> Path:
         CheckpointError: modules.json can't be read, or names no Transformer first.
     """
     return _module_folder(folder, _modules(folder)[0])
+
+
+def sentence_modules_of(encoder: str | Path | None) -> SentenceModules | None:
+    """Return the modules that belong to an encoder's folder; None if it is of no sentence-transformers model.
+
+    Args:
+        encoder: the folder of its config.json and tokenizer: the model's own, or a subfolder such as 0_Transformer.
+
+    Raises:
+        CheckpointError: a module is unknown or can't be read.
+    """
+    if encoder is None:
+        return None
+    folder = Path(encoder).absolute()
+    for root in (folder, folder.parent):
+        if is_sentence_folder(root) and transformer_folder(root) == folder:
+            config = folder / "config.json"
+            size = _read_json(config).get("hidden_size")
+            if type(size) is not int:
+                raise CheckpointError(f"{config} has no hidden_size")
+            return read_modules(root, hidden_size=size)
+    return None
 
 
 def read_modules(folder: Path, *, hidden_size: int) -> SentenceModules:

@@ -14,6 +14,7 @@ from edgebench.export.cache import cache_folder
 from edgebench.export.checkpoint import Checkpoint, open_checkpoint, reference_checkpoint
 from edgebench.export.existing import existing_file
 from edgebench.export.folders import CONFIG, is_adapter
+from edgebench.export.sentence_modules import is_sentence_folder
 from edgebench.export.tflite_file import DEFAULT_CHOICES, choose_buckets, default_buckets
 from edgebench.export.tokens import encode_with, refuse_long
 from edgebench.variant import REFERENCE_PREFIX
@@ -92,6 +93,21 @@ def _open(folder: Path, *, source: str, task: str | None, say: Say, cache: Path 
     if is_adapter(folder):
         folder = merged_folder(folder, task=task, cache=cache or cache_folder(), say=say)
     return open_checkpoint(folder, source=source, task=task)
+
+
+def is_sentence_model(source: str | Path) -> bool:
+    """Return whether a source is a sentence-transformers model, whose vectors `task='sentence-embedding'` exports.
+
+    Raises:
+        CheckpointError: a hub checkpoint can't be downloaded.
+    """
+    source = str(source)
+    if existing_file(source) is not None or source.startswith(REFERENCE_PREFIX):
+        return False
+    folder = Path(source).expanduser()
+    if not folder.exists() and hub.may_be_hub_id(source) and not (folder.parent != Path() and folder.parent.is_dir()):
+        folder = hub.download(source)
+    return is_sentence_folder(folder)
 
 
 def checked_length(checkpoint: Checkpoint, max_seq_len: int | None) -> int:

@@ -196,7 +196,7 @@ def _config_in(checkpoint: Checkpoint) -> Any:
     from transformers import AutoConfig
 
     try:
-        config = AutoConfig.from_pretrained(checkpoint.folder, local_files_only=True)
+        config = AutoConfig.from_pretrained(str(checkpoint.folder), local_files_only=True)
     except Exception as error:  # whatever a value of another type raises
         reason = " ".join(str(error).split())[:200]
         raise CheckpointError(f"{checkpoint.folder}: transformers can't use its config.json: {reason}") from error
