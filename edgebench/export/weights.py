@@ -55,8 +55,10 @@ class Weights:
             tensor = self.readers[canonical(name)]()
         if tuple(tensor.shape) != shape:
             raise CheckpointError(f"{where}: {name} has shape {list(tensor.shape)}, config.json says {list(shape)}")
-        if not tensor.is_floating_point():
-            raise CheckpointError(f"{where}: {name} is {tensor.dtype}; only floating-point weights can be exported")
+        if tensor.dtype not in (torch.float32, torch.float16, torch.bfloat16, torch.float64):
+            raise CheckpointError(
+                f"{where}: {name} is {tensor.dtype}; only floating-point weights of 16 bits or more can be exported"
+            )
         if not all(torch.isfinite(extreme) for extreme in torch.aminmax(tensor)):
             raise CheckpointError(f"{where}: {name} holds NaN or infinite values")
         values: NDArray[np.float32] = tensor.to(torch.float32).numpy()
