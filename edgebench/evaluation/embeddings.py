@@ -22,15 +22,15 @@ _MEAN = "mean over all tokens of the last layer"
 
 
 def output_of_vectors(artifact: Artifact, names: Collection[str]) -> str:
-    """Return the name of the output that vectors are made of: the file's own vectors, else states.
+    """Return the name of the output that vectors are made of: states, or the vectors of a file that pools by itself.
 
     Raises:
-        ConfigError: it answers neither.
+        ConfigError: it does not answer them.
     """
-    for name in (EMBEDDING, STATES):
-        if name in names:
-            return name
-    raise ConfigError(f"{artifact.model_path}: has no {STATES} (it answers {', '.join(names)})")
+    name = EMBEDDING if artifact.pooling is not None else STATES
+    if name not in names:
+        raise ConfigError(f"{artifact.model_path}: has no {name} (it answers {', '.join(names)})")
+    return name
 
 
 def pooling_of(artifact: Artifact) -> str:

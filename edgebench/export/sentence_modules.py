@@ -19,19 +19,20 @@ MODULES = "modules.json"
 #: The task of `export_model` that exports encoder and modules as one graph.
 SENTENCE_EMBEDDING = "sentence-embedding"
 
-#: Ways to pool, in the order in which several are concatenated, with their old keys and defaults.
+#: Ways to pool with their keys in older files, in the order in which those concatenate several.
 _POOLINGS = (
-    ("cls", "pooling_mode_cls_token", False),
-    ("max", "pooling_mode_max_tokens", False),
-    ("mean", "pooling_mode_mean_tokens", True),
-    ("mean_sqrt_len_tokens", "pooling_mode_mean_sqrt_len_tokens", False),
-    ("weightedmean", "pooling_mode_weightedmean_tokens", False),
-    ("lasttoken", "pooling_mode_lasttoken", False),
+    ("cls", "pooling_mode_cls_token"),
+    ("max", "pooling_mode_max_tokens"),
+    ("mean", "pooling_mode_mean_tokens"),
+    ("mean_sqrt_len_tokens", "pooling_mode_mean_sqrt_len_tokens"),
+    ("weightedmean", "pooling_mode_weightedmean_tokens"),
+    ("lasttoken", "pooling_mode_lasttoken"),
 )
 #: Activations of Dense: classes of torch without arguments.
 ACTIVATIONS = ("Identity", "Tanh", "ReLU", "GELU", "Sigmoid", "SiLU", "LeakyReLU", "ELU", "Mish", "Softplus")
 _PACKAGE = "sentence_transformers."
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+_NO_LIMIT = 1 << 31  # tokens
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +51,8 @@ class SentenceModules:
     """What makes one vector of the encoder's states.
 
     Args:
-        pooling: one or several of cls, max, mean, mean_sqrt_len_tokens, weightedmean, lasttoken.
+        pooling: one or several of cls, max, mean, mean_sqrt_len_tokens, weightedmean, lasttoken, in the order in which
+            they are concatenated.
         steps: what follows, in order: a Dense, or None for Normalize (to unit length).
         max_seq_length: the longest text in tokens; longer ones are cut there. None: the encoder's limit.
         prompt: put before each text by default.
@@ -124,7 +126,7 @@ def sentence_modules_of(encoder: str | Path | None) -> SentenceModules | None:
     """Return the modules that belong to an encoder's folder; None if it is of no sentence-transformers model.
 
     Args:
-        encoder: the folder of its config.json and tokenizer: the model's own, or a subfolder such as 0_Transformer.
+        encoder: the folder of its tokenizer: the model's own, or a subfolder such as 0_Transformer or onnx.
 
     Raises:
         CheckpointError: a module is unknown or can't be read.
@@ -133,8 +135,8 @@ def sentence_modules_of(encoder: str | Path | None) -> SentenceModules | None:
         return None
     folder = Path(encoder).absolute()
     for root in (folder, folder.parent):
-        if is_sentence_folder(root) and transformer_folder(root) == folder:
-            config = folder / "config.json"
+        if is_sentence_folder(root):
+            config = transformer_folder(root) / "config.json"
             size = _read_json(config).get("hidden_size")
             if type(size) is not int:
                 raise CheckpointError(f"{config} has no hidden_size")
@@ -175,6 +177,8 @@ def read_modules(folder: Path, *, hidden_size: int) -> SentenceModules:
             width = dense.outputs
             steps.append(dense)
         elif kind == "Normalize" and pooling:
+            if (place / "config.json").is_file():
+                _refuse_other_places(_read_json(place / "config.json"), place / "config.json")
             steps.append(None)
         elif kind != "Dropout":  # which does nothing outside training
             raise CheckpointError(
@@ -230,20 +234,24 @@ def _module_folder(folder: Path, module: Mapping[str, Any]) -> Path:
 
 def _pooling(values: Mapping[str, Any], path: Path) -> tuple[str, ...]:
     """Return the ways to pool; today's key is `pooling_mode`, older files have one key for each way."""
-    names = [name for name, _, _ in _POOLINGS]
+    names = [name for name, _ in _POOLINGS]
     if (mode := values.get("pooling_mode")) is not None:
         chosen = [mode] if isinstance(mode, str) else mode
         if isinstance(chosen, list) and chosen and all(name in names for name in chosen):
-            return tuple(name for name in names if name in chosen)
+            return tuple(chosen)
         raise CheckpointError(f"{path}: pooling_mode {mode!r} is not known; known: {', '.join(names)}")
-    keys = {key for _, key, _ in _POOLINGS}
+    keys = {key for _, key in _POOLINGS}
     unknown = [key for key, value in values.items() if key.startswith("pooling_mode") and key not in keys and value]
     if unknown:
         raise CheckpointError(f"{path}: {unknown[0]} is not known; known: {', '.join(sorted(keys))}")
-    found = tuple(name for name, key, default in _POOLINGS if values.get(key, default) is True)
-    if not found:
-        raise CheckpointError(f"{path} chooses no way to pool")
-    return found
+    return tuple(name for name, key in _POOLINGS if values.get(key)) or ("mean",)
+
+
+def _refuse_other_places(values: Mapping[str, Any], path: Path) -> None:
+    """Refuse a module that reads or writes something else than the vector."""
+    for key in ("module_input_name", "module_output_name"):
+        if values.get(key) not in (None, "sentence_embedding"):
+            raise CheckpointError(f"{path}: {key} {values[key]!r} is not supported; only sentence_embedding is")
 
 
 def _dense(place: Path) -> Dense:
@@ -258,9 +266,9 @@ def _dense(place: Path) -> Dense:
         raise CheckpointError(
             f"{path}: the activation {function!r} is not supported; supported: {', '.join(ACTIVATIONS)}"
         )
-    for key in ("module_input_name", "module_output_name"):
-        if values.get(key) not in (None, "sentence_embedding"):
-            raise CheckpointError(f"{path}: {key} {values[key]!r} is not supported; only sentence_embedding is")
+    _refuse_other_places(values, path)
+    if values.get("use_residual"):
+        raise CheckpointError(f"{path}: use_residual is not supported")
     weights = next((place / name for name in _WEIGHTS if (place / name).is_file()), None)
     if weights is None:
         raise CheckpointError(f"{place} has no weights; looked for {', '.join(_WEIGHTS)}")
@@ -274,11 +282,10 @@ def _dense(place: Path) -> Dense:
 
 
 def _max_seq_length(transformer: Path) -> int | None:
-    """Return where texts are cut, from the Transformer's settings."""
+    """Return where texts are cut, from the Transformer's settings or, as in today's versions, the tokenizer's."""
     path = transformer / "sentence_bert_config.json"
-    if not path.is_file():
-        return None
-    values = _read_json(path)
+    values = _read_json(path) if path.is_file() else {}
+    _refuse_other_states(values, path)
     if values.get("do_lower_case"):
         raise CheckpointError(
             f"{path}: do_lower_case is set, and texts would not be lowered here",
@@ -287,7 +294,26 @@ def _max_seq_length(transformer: Path) -> int | None:
     limit = values.get("max_seq_length")
     if limit is not None and (type(limit) is not int or limit < 1):
         raise CheckpointError(f"{path}: max_seq_length can't be {limit!r}")
-    return limit
+    tokenizer = transformer / "tokenizer_config.json"
+    if limit is None and tokenizer.is_file():
+        limit = _read_json(tokenizer).get("model_max_length")  # a huge number where there is no limit
+    return int(limit) if isinstance(limit, int | float) and 1 <= limit < _NO_LIMIT else None
+
+
+def _refuse_other_states(values: Mapping[str, Any], path: Path) -> None:
+    """Refuse a Transformer that gives something else than the last layer's states."""
+    modality = values.get("modality_config")
+    text = modality.get("text", {}) if isinstance(modality, dict) else {}
+    output = text.get("method_output_name") if isinstance(text, dict) else None
+    settings = {
+        "transformer_task": (values.get("transformer_task"), "feature-extraction"),
+        "module_output_name": (values.get("module_output_name"), "token_embeddings"),
+        "method_output_name": (output, "last_hidden_state"),
+        "query_expansion": (values.get("query_expansion"), None),
+    }
+    for key, (value, supported) in settings.items():
+        if value not in (None, supported):
+            raise CheckpointError(f"{path}: {key} {value!r} is not supported")
 
 
 def _settings(folder: Path) -> tuple[str, str | None]:

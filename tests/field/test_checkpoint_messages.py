@@ -103,7 +103,7 @@ def export_possible(folder: Path) -> bool:
         {"pad_token_id": None},
         {"_attn_implementation": "flash_attention_2", "attn_implementation": "flash_attention_2"},
         {"torchscript": True, "output_attentions": True, "output_hidden_states": True},
-        {"torch_dtype": "float16", "dtype": "bfloat16", "use_cache": None, "gradient_checkpointing": True},
+        {"torch_dtype": "float16", "dtype": "bfloat16", "gradient_checkpointing": True},
     ],
     ids=["tuples", "no-padding", "flash-attention", "torchscript", "dtype"],
 )

@@ -172,10 +172,15 @@ def test_an_encoder_in_0_transformer_is_found(by_cls: Path, cache: Path, tmp_pat
     ("pooling", "expected"),
     [
         ({"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False}, ("cls",)),
-        ({"pooling_mode_cls_token": True}, ("cls", "mean")),  # the mean is on unless a file turns it off
+        ({"pooling_mode_cls_token": True}, ("cls",)),
+        ({"pooling_mode_mean_tokens": False}, ("mean",)),  # as sentence-transformers reads it
         ({"word_embedding_dimension": 32}, ("mean",)),
         ({"pooling_mode": "lasttoken", "embedding_dimension": 32}, ("lasttoken",)),
-        ({"pooling_mode": ["mean", "cls"]}, ("cls", "mean")),
+        ({"pooling_mode": ["mean", "cls"]}, ("mean", "cls")),  # in the order that is given
+        (
+            {"pooling_mode_mean_tokens": True, "pooling_mode_max_tokens": True, "pooling_mode_cls_token": True},
+            ("cls", "max", "mean"),
+        ),
     ],
 )
 def test_the_keys_of_every_version_are_read(tmp_path: Path, pooling: dict[str, Any], expected: tuple[str, ...]) -> None:
@@ -193,10 +198,11 @@ def test_the_keys_of_every_version_are_read(tmp_path: Path, pooling: dict[str, A
         ({"more": ["custom_st.Transformer"]}, "custom_st.Transformer is not of sentence-transformers"),
         ({"pooling": {"pooling_mode": "attention"}}, "pooling_mode 'attention' is not known"),
         ({"pooling": {"pooling_mode_attention_tokens": True}}, "pooling_mode_attention_tokens is not known"),
-        ({"pooling": {"pooling_mode_mean_tokens": False}}, "chooses no way to pool"),
+        ({"transformer": {"transformer_task": "fill-mask"}}, "transformer_task 'fill-mask' is not supported"),
+        ({"transformer": {"module_output_name": "x"}}, "module_output_name 'x' is not supported"),
         ({"transformer": {"max_seq_length": 32, "do_lower_case": True}}, "do_lower_case is set"),
     ],
-    ids=["layers", "lstm", "custom", "mode", "old-mode", "no-mode", "lower-case"],
+    ids=["layers", "lstm", "custom", "mode", "old-mode", "task", "output", "lower-case"],
 )
 def test_modules_that_are_not_known_are_refused_by_name(
     cache: Path, tmp_path: Path, change: dict[str, Any], words: str
@@ -216,6 +222,8 @@ def test_a_dense_layer_of_another_size_or_activation_is_refused(by_cls: Path, ca
     assert "takes 33 dimensions and the module before it gives 32" in refusal(folder, cache)
     path.write_text(json.dumps(values | {"activation_function": "my.Activation"}))
     assert "the activation 'my.Activation' is not supported" in refusal(folder, cache)
+    path.write_text(json.dumps(values | {"use_residual": True}))
+    assert "use_residual is not supported" in refusal(folder, cache)
     (folder / "2_Dense" / "model.safetensors").unlink()
     path.write_text(json.dumps(values))
     assert "2_Dense has no weights" in refusal(folder, cache)
