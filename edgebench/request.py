@@ -42,6 +42,8 @@ class Request:
         seed: of the order of runs; None: drawn when the session begins, and kept with it.
         cold: also start each cell once with its files out of the page cache.
         alternate: measure the models in one process, one inference of each in turn.
+        sentence_embedding: export sentence-transformers folders as one graph of encoder and modules, not the encoder
+            alone.
         planned_looks: after how many runs of each cell the data are examined, ascending; None: after `plan.runs`, or as
             `until_decided` says.
 
@@ -69,6 +71,7 @@ class Request:
     seed: int | None = None
     cold: bool = True
     alternate: bool = False
+    sentence_embedding: bool = False
     planned_looks: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:

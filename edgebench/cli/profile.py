@@ -139,6 +139,14 @@ _FOR_P99 = -(-MINIMUM_COUNTS[0.99] // DEFAULTS.runs)
     ),
 )
 @option_group(
+    "What is exported",
+    option(
+        "--sentence-embedding",
+        is_flag=True,
+        help="Take a sentence-transformers folder as one graph: encoder, Pooling, Dense, Normalize.",
+    ),
+)
+@option_group(
     "How to judge",
     option(
         "--until-decided",
@@ -195,6 +203,7 @@ def command(
     sustained: float | None,
     until_decided: bool,
     alternate: bool,
+    sentence_embedding: bool,
     setup: bool,
     wait_s: int,
     margin: float,
@@ -260,6 +269,7 @@ def command(
             cool_below_c=cool_below,
             cool_wait_s=cool_wait_s,
             alternate=alternate,
+            sentence_embedding=sentence_embedding,
         )
         for board in boards
     ]

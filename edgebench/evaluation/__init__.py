@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from edgebench.evaluation.embeddings import prefix_of
 from edgebench.evaluation.evaluator import evaluate, evaluate_all
 from edgebench.evaluation.examples import questions_of
 from edgebench.evaluation.format_comparison import compare_formats
@@ -18,5 +19,6 @@ __all__ = [
     "compare_formats",
     "evaluate",
     "evaluate_all",
+    "prefix_of",
     "questions_of",
 ]

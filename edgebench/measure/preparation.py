@@ -10,7 +10,15 @@ from edgebench.artifact import EXISTING_FORMATS, Artifact, Format
 from edgebench.device import Device
 from edgebench.errors import ConfigError, UnknownName, UsageError
 from edgebench.events import LogMessage, OnEvent
-from edgebench.export import existing_file, export_model, longest_input, refuse_texts, unique_names
+from edgebench.export import (
+    SENTENCE_EMBEDDING,
+    existing_file,
+    export_model,
+    is_sentence_model,
+    longest_input,
+    refuse_texts,
+    unique_names,
+)
 from edgebench.measure.inputs import encode, refuse_batch, resolve_workload
 from edgebench.request import Request
 from edgebench.runtimes import TFLITE_RUNTIMES
@@ -41,9 +49,11 @@ def prepare(request: Request, on_event: OnEvent) -> list[Prepared]:
     with _ONE_AT_A_TIME:
         _refuse_contradictions(request)
         for model, format in _files(request):
-            _refuse_misfits(model, format, request.workloads)
+            _refuse_misfits(model, format, request.workloads, task=_task(model, request))
         choices = _common_choices(request)
-        exported = _with_unique_names([_export(model, format, choices, on_event) for model, format in _files(request)])
+        exported = _with_unique_names(
+            [_export(model, format, choices, on_event, task=_task(model, request)) for model, format in _files(request)]
+        )
         _report_fallbacks(request.device, {artifact.format for _, artifact in exported}, on_event)
         resolved = [(*pair, resolve_workload(pair[1], work)) for pair in exported for work in request.workloads]
         return [Prepared(variant, artifact, work, encode(artifact, work)) for variant, artifact, work in resolved]
@@ -87,9 +97,14 @@ def _refuse_contradictions(request: Request) -> None:
             raise ConfigError(f"{request.runtime} does not run {format or model}", hint="try `format='tflite-int8'`")
 
 
-def _refuse_misfits(model: str, format: Format | None, workloads: Sequence[Workload]) -> None:
+def _task(model: str, request: Request) -> str | None:
+    """Return the task that a model is exported for; None: the one in its config."""
+    return SENTENCE_EMBEDDING if request.sentence_embedding and is_sentence_model(model) else None
+
+
+def _refuse_misfits(model: str, format: Format | None, workloads: Sequence[Workload], *, task: str | None) -> None:
     """Refuse inputs that the model or the format can't take, before anything is exported or contacted."""
-    longest = longest_input(model, format)
+    longest = longest_input(model, format, task=task)
     for workload in workloads:
         if _runtime(model, format) == "tflite":
             refuse_batch(str(format or model), workload)
@@ -125,9 +140,11 @@ def _report_fallbacks(device: Device, formats: Set[Format], on_event: OnEvent) -
         )
 
 
-def _export(model: str, format: Format | None, choices: int | None, on_event: OnEvent) -> tuple[Variant, Artifact]:
+def _export(
+    model: str, format: Format | None, choices: int | None, on_event: OnEvent, *, task: str | None
+) -> tuple[Variant, Artifact]:
     exported = export_model(
-        model, format or Format.ONNX, choices=choices, on_progress=lambda text: on_event(LogMessage(text))
+        model, format or Format.ONNX, task=task, choices=choices, on_progress=lambda text: on_event(LogMessage(text))
     )
     return exported.variant, exported.artifact
 

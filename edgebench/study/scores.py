@@ -9,7 +9,7 @@ from typing import Any
 from edgebench.artifact import Artifact
 from edgebench.device import Device
 from edgebench.errors import EdgebenchError
-from edgebench.evaluation import EvaluationRequest, evaluate_all, questions_of
+from edgebench.evaluation import EvaluationRequest, evaluate_all, prefix_of, questions_of
 from edgebench.evaluation_result import LanguageEvaluation
 from edgebench.events import LogMessage, OnEvent
 from edgebench.store import Store
@@ -50,13 +50,22 @@ def pending_evaluations(study: Study, cells: Sequence[StudyCell], store: Store) 
         for device, variant, artifact in _files(task, cells):
             evaluations = stored.get((artifact.sha256, device.name), [])
             langs = [
-                lang for (_, lang), question in questions.items() if not _has(evaluations, task.name, lang, question)
+                lang
+                for (_, lang), question in questions.items()
+                if not _has(evaluations, task.name, lang, _with_prompt(question, artifact))
             ]
             if langs:
                 found.append(
                     PendingEvaluation(device=device, variant=variant, artifact=artifact, task=task, langs=tuple(langs))
                 )
     return found
+
+
+def _with_prompt(question: Mapping[str, Any], artifact: Artifact) -> Mapping[str, Any]:
+    """Return the question of a retrieval task with the prompt that `evaluate_all` puts before each text."""
+    if "prefix" not in question:
+        return question
+    return {**question, "prefix": prefix_of(artifact, str(question["prefix"]))}
 
 
 def evaluate_pending(pending: Sequence[PendingEvaluation], store: Store, on_event: OnEvent) -> list[EdgebenchError]:
