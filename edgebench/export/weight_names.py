@@ -106,7 +106,7 @@ def match_names(stored: Collection[str], structure: Structure, canonical: Canoni
     elif any(name != stored_as for name, stored_as in cleaned.items()):
         notes.append(f"wrappers in the weights' names were left out ({', '.join(sorted(_wrappers_in(stored)))})")
     if unused:
-        notes.append(f"not used: {_shown(unused)} in the weights, which {structure.architecture} does not have")
+        notes.append(f"of the weights, the export does not use {_shown(unused)}")
     renamed = any(name != stored_as for name, stored_as in cleaned.items()) or bool(best.prefix)
     return NameMatch(stored=names, notes=tuple(notes), renamed=renamed)
 
