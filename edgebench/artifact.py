@@ -184,6 +184,9 @@ class Artifact:
         separator: the token after which the input `token_type_ids` is 1; None: it is 0 everywhere.
         parity_accepted: a figure of parity is beyond its limit, and the user has accepted that.
         tokenizer_sha256: hash of the tokenizer's files when the artifact was made; None: not known, or no tokenizer.
+        pooling: what the file itself makes one vector of a text with, e.g. `cls, normalize`; None: it answers states or
+            decisions.
+        notes: what a person should know of the checkpoint, e.g. weights that are not used.
     """
 
     format: Format
@@ -205,6 +208,8 @@ class Artifact:
     separator: int | None = None
     tokenizer_sha256: str | None = None
     parity_accepted: bool = False
+    pooling: str | None = None
+    notes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"<Artifact {self.format} {self.sha256[:12]}: {self.bytes / 1e6:.4g} MB, {self.model_path}>"

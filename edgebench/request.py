@@ -47,6 +47,8 @@ class Request:
         cold: also start each cell once with its files out of the page cache.
         alternate: measure the models in one process, one inference of each in turn.
         accept_parity: also measure files whose parity is beyond the limit for their head and format.
+        sentence_embedding: export sentence-transformers folders as one graph of encoder and modules, not the encoder
+            alone.
         planned_looks: after how many runs of each cell the data are examined, ascending; None: after `plan.runs`, or as
             `until_decided` says.
         extends: the session that this one repeats with other runs; None: none.
@@ -76,6 +78,7 @@ class Request:
     seed: int | None = None
     cold: bool = True
     alternate: bool = False
+    sentence_embedding: bool = False
     planned_looks: tuple[int, ...] | None = None
     extends: str | None = None
     accept_parity: bool = False

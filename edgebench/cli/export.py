@@ -39,6 +39,11 @@ if TYPE_CHECKING:
         help=f"Formats: {', '.join(EXPORT_FORMATS)}. [default: {Format.ONNX_INT8}; all with --compare-formats]",
     ),
     option("--task", help="Head to export. [default: the one in the checkpoint's config]"),
+    option(
+        "--sentence-embedding",
+        is_flag=True,
+        help="Export a sentence-transformers folder as one graph: encoder, Pooling, Dense, Normalize.",
+    ),
     option("--max-seq-len", type=int, help="Longest input, tokens. [default: the model's limit]"),
     option(
         "--buckets",
@@ -77,6 +82,7 @@ def export_command(
     formats: str | None,
     out: Path | None,
     task: str | None,
+    sentence_embedding: bool,
     max_seq_len: int | None,
     buckets: str | None,
     choices: int | None,
@@ -94,8 +100,11 @@ def export_command(
       edgebench export --model runs/xnli-multi --format onnx-int8 --out exported
       edgebench export --model runs/encoder --compare-formats
     """
-    from edgebench.export import existing_file, export_model
+    from edgebench.export import SENTENCE_EMBEDDING, existing_file, export_model
 
+    if sentence_embedding and task not in (None, SENTENCE_EMBEDDING):
+        raise ConfigError(f"--sentence-embedding is the task {SENTENCE_EMBEDDING}: leave --task {task} out")
+    task = SENTENCE_EMBEDDING if sentence_embedding else task
     check_json_target(json_target)
     chosen = list(parse_formats(parts(formats)))
     lengths = whole_numbers(buckets, "--buckets") if buckets is not None else None

@@ -143,6 +143,14 @@ _FOR_P99 = -(-MINIMUM_COUNTS[0.99] // DEFAULTS.runs)
     ),
 )
 @option_group(
+    "What is exported",
+    option(
+        "--sentence-embedding",
+        is_flag=True,
+        help="Take a sentence-transformers folder as one graph: encoder, Pooling, Dense, Normalize.",
+    ),
+)
+@option_group(
     "How to judge",
     option(
         "--until-decided",
@@ -205,6 +213,7 @@ def command(
     until_decided: bool,
     accept_parity: bool,
     alternate: bool,
+    sentence_embedding: bool,
     setup: bool,
     wait_s: int,
     wait_idle_s: int | None,
@@ -273,6 +282,7 @@ def command(
             cool_wait_s=cool_wait_s,
             alternate=alternate,
             accept_parity=accept_parity,
+            sentence_embedding=sentence_embedding,
         )
         for board in boards
     ]

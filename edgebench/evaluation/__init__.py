@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from edgebench.evaluation.embeddings import prefix_of
 from edgebench.evaluation.evaluator import evaluate, evaluate_all
 from edgebench.evaluation.examples import questions_and_counts, questions_of
 from edgebench.evaluation.format_comparison import compare_formats
@@ -20,6 +21,7 @@ __all__ = [
     "compare_formats",
     "evaluate",
     "evaluate_all",
+    "prefix_of",
     "questions_and_counts",
     "questions_of",
 ]

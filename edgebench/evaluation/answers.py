@@ -11,6 +11,7 @@ from edgebench.analysis import with_caveats
 from edgebench.artifact import Artifact
 from edgebench.errors import ConfigError
 from edgebench.evaluation.costs import cost_of_answers
+from edgebench.evaluation.embeddings import vectors_in
 from edgebench.evaluation.examples import TaskExamples
 from edgebench.evaluation.inference import Inferred
 from edgebench.evaluation.model import EvaluationTarget
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-_STATES = "last_hidden_state"
 _REPORT_EVERY = 500  # inferences
 
 
@@ -136,7 +136,7 @@ class Answerer:
 
         queries = examples.examples
         vectors, tokens = self._candidate_vectors(examples.task, queries.candidates)
-        rankings = rank(examples.task, queries, _vectors(inferred, self.target.artifact), vectors)
+        rankings = rank(examples.task, queries, vectors_in(inferred.batches, self.target.artifact), vectors)
         if examples.task.name != "tatoeba" or queries.labels is None:
             return rankings, None
         position = {candidate.id: at for at, candidate in enumerate(queries.candidates)}
@@ -157,7 +157,7 @@ class Answerer:
         )
         self._log(f"{task.name}: {len(candidates)} candidates")
         inferred = self._infer(inputs, reduce=True, name=f"{task.name} candidates")
-        self.vectors[key] = _vectors(inferred, artifact), [len(sequence) for sequence in inputs.sequences]
+        self.vectors[key] = vectors_in(inferred.batches, artifact), [len(sequence) for sequence in inputs.sequences]
         return self.vectors[key]
 
     def _task_evaluation(
@@ -202,14 +202,6 @@ def _rows(inferred: Inferred) -> Iterator[Row]:
     for batch in inferred.batches:
         for at in range(len(next(iter(batch.values())))):
             yield {name: values[at] for name, values in batch.items()}
-
-
-def _vectors(inferred: Inferred, artifact: Artifact) -> NDArray[np.float32]:
-    import numpy as np
-
-    if _STATES not in inferred.batches[0]:
-        raise ConfigError(f"{artifact.model_path}: has no {_STATES} (it answers {', '.join(inferred.batches[0])})")
-    return np.concatenate([batch[_STATES] for batch in inferred.batches]).astype(np.float32)
 
 
 def _encoded(sequences: Sequence[Sequence[int]]) -> EncodedInputs:

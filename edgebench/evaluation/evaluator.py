@@ -12,6 +12,7 @@ from edgebench.board import open_leased_agent, preflight, providers_for, push_ar
 from edgebench.device import Device, find_device
 from edgebench.errors import ConfigError, UnknownName
 from edgebench.evaluation.answers import Answerer
+from edgebench.evaluation.embeddings import prefix_of
 from edgebench.evaluation.examples import TaskExamples, read_examples
 from edgebench.evaluation.identity import identity_of
 from edgebench.evaluation.inference import BoardModel
@@ -123,6 +124,7 @@ def evaluate_all(request: EvaluationRequest, *, store: Store, on_event: OnEvent 
     refuse_other_formats([request.model], [request.format] if request.format is not None else [])
     examples, missing = read_examples(request)
     model = load_model(request, request.format or request.device.profile.default_format, examples, on_event)
+    request = _with_prompt(request, model, on_event)
     fp32 = load_model(request, Format.ONNX_FP32, examples, on_event) if request.also_host else None
     languages, facts = _evaluate_on(request.device, request, model, examples, store, on_event)
     reference: tuple[LanguageEvaluation, ...] = ()
@@ -138,6 +140,14 @@ def evaluate_all(request: EvaluationRequest, *, store: Store, on_event: OnEvent 
         missing=missing,
         is_limited=request.limit is not None or request.split != "test",
     )
+
+
+def _with_prompt(request: EvaluationRequest, model: EvaluatedModel, on_event: OnEvent) -> EvaluationRequest:
+    """Return the request with the prompt that the checkpoint puts before each text by default."""
+    prefix = prefix_of(model.artifact, request.prefix)
+    if prefix != request.prefix:
+        on_event(LogMessage(f"texts of retrieval tasks begin with {prefix!r}, the checkpoint's default prompt"))
+    return replace(request, prefix=prefix)
 
 
 def _evaluate_on(

@@ -11,9 +11,17 @@ from typing import Any
 from edgebench.artifact import EXPORT_FORMATS, Artifact, Format, parse_format
 from edgebench.device import Device, find_device
 from edgebench.errors import ConfigError, EdgebenchError, UsageError
+from edgebench.evaluation.embeddings import prefix_of
 from edgebench.evaluation.inference import sentence_vectors
 from edgebench.events import LogMessage, OnEvent, ignore
-from edgebench.export import Exported, encode_texts, existing_file, export_model
+from edgebench.export import (
+    SENTENCE_EMBEDDING,
+    Exported,
+    encode_texts,
+    existing_file,
+    export_model,
+    is_sentence_model,
+)
 from edgebench.text import counted
 from edgebench.xtreme_r import Retrieval, retrieve
 
@@ -69,7 +77,8 @@ def compare_formats(
         model: a Hugging Face folder, a hub id or `reference:...`.
         formats: default: all.
         texts: parallel texts by language, as `read_parallel` returns them. The device embeds each text with each
-            artifact (states averaged over the tokens) and retrieves its translations. The model must be an encoder.
+            artifact (as a sentence-transformers folder says, else by the mean of its states) and retrieves its
+            translations. The model must be an encoder.
         prefix: put before each text, as some sentence encoders expect ("query: ").
         truncate: cut texts that are longer than the model allows.
         device: a name from edgebench.toml, `local`, or a Device; it answers the texts.
@@ -86,7 +95,9 @@ def compare_formats(
         raise ConfigError(f"{model} is a file of one format: there is nothing to compare; give the checkpoint")
     chosen = [parse_format(str(name)) for name in formats] or list(EXPORT_FORMATS)
     board = find_device(device) if isinstance(device, str) else device
-    lines = [prefix + text for part in texts.values() for text in part] if texts is not None else []
+    lines = [text for part in texts.values() for text in part] if texts is not None else []
+    if lines and task is None and is_sentence_model(model):
+        task = SENTENCE_EMBEDDING
     langs = list(texts or ())
     export = partial(
         export_model,
@@ -109,8 +120,10 @@ def compare_formats(
                 found = None
                 if lines:
                     on_event(LogMessage(f"{format}: {counted(len(lines), 'text')} on {board.name}"))
-                    vectors = sentence_vectors(exported.artifact, lines, device=board, truncate=truncate)
-                    cut = encode_texts(exported.artifact, lines, truncate=True).truncated if truncate else 0
+                    before = prefix_of(exported.artifact, prefix)
+                    prefixed = [before + line for line in lines]
+                    vectors = sentence_vectors(exported.artifact, prefixed, device=board, truncate=truncate)
+                    cut = encode_texts(exported.artifact, prefixed, truncate=True).truncated if truncate else 0
                     found = replace(retrieve(vectors, langs), truncated=cut)
                 yield FormatResult(format=format, exported=exported, retrieval=found)
             except UsageError:

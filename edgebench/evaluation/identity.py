@@ -9,6 +9,7 @@ from typing import Any
 
 from edgebench.artifact import Artifact, hash_file
 from edgebench.errors import ConfigError
+from edgebench.evaluation.embeddings import pooling_of
 from edgebench.evaluation.examples import TaskExamples, question_of
 from edgebench.evaluation.model import EvaluationTarget, has_named_labels
 from edgebench.evaluation.request import EvaluationRequest
@@ -99,5 +100,5 @@ def _protocol(request: EvaluationRequest, target: EvaluationTarget, examples: Ta
     if task.group == "qa":
         values |= {"n_best": N_BEST, "max_answer_len": MAX_ANSWER_LEN, "spans": "run_qa.py of transformers"}
     if task.group == "retrieval":
-        values["pooling"] = "mean over all tokens of the last layer"
+        values["pooling"] = pooling_of(artifact)
     return values

@@ -14,6 +14,7 @@ from edgebench.artifact import Artifact
 from edgebench.board import RemoteAgent, open_leased_agent, preflight, providers_for, push_artifact
 from edgebench.device import Device
 from edgebench.errors import AgentError, ConfigError
+from edgebench.evaluation.embeddings import EMBEDDING, STATES, check_pooling, output_of_vectors
 from edgebench.events import OnEvent, ignore
 from edgebench.measure import RunCollector, collect_run, encode, resolve_workload, run_spec
 from edgebench.run import Run
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 #: The largest file of outputs that is taken back from a board.
 MAX_OUTPUT_BYTES = 4 << 30
-_ENCODER, _STATES = "encoder", "last_hidden_state"
+_ENCODER = "encoder"
 _PER_TOKEN = ("start_logits", "end_logits")  # outputs of shape (rows, tokens)
 _KINDS = "biufc"  # numpy's letters for booleans, integers and floating-point numbers
 
@@ -79,24 +80,25 @@ def sentence_vectors(
     python: str | None = None,
     on_event: OnEvent = ignore,
 ) -> NDArray[np.float64]:
-    """Return the unit-length mean of a bare encoder's states over the tokens of each text. Shape (texts, hidden).
+    """Return a vector of unit length for each text: the file's own, else the mean of a bare encoder's states.
 
-    Arguments and errors: as `infer_texts`, one text at a time; ConfigError: the model is no bare encoder.
+    Shape (texts, dimensions). Arguments and errors: as `infer_texts`, one text at a time; ConfigError: the model is no
+    bare encoder, or its checkpoint makes vectors of states in another way than by their mean.
     """
     import numpy as np
 
     if artifact.head is not None and artifact.task != _ENCODER:
         raise ConfigError(
-            f"{artifact.model_path}: {artifact.head} has no {_STATES}", hint="export it with `task='encoder'`"
+            f"{artifact.model_path}: {artifact.head} has no {STATES}", hint="export it with `task='encoder'`"
         )
+    check_pooling(artifact)
     workload = _workload(artifact, texts, device, batch=1, threads=threads, choices=None, truncate=truncate)
     inputs = encode(artifact, workload)
     answers = _answers(artifact, workload, inputs, device=device, runtime=runtime, python=python, on_event=on_event)
-    if _STATES not in answers[0]:
-        raise ConfigError(f"{artifact.model_path}: has no {_STATES} (it answers {', '.join(answers[0])})")
-    return np.stack(
-        [pooled(answer[_STATES][0], tokens) for answer, tokens in zip(answers, inputs.lengths, strict=True)]
-    )
+    name = output_of_vectors(artifact, answers[0].keys())
+    if name == EMBEDDING:
+        return np.stack([pooled(answer[name], 1) for answer in answers])
+    return np.stack([pooled(answer[name][0], tokens) for answer, tokens in zip(answers, inputs.lengths, strict=True)])
 
 
 def _workload(artifact: Artifact, texts: Sequence[str], device: Device, *, batch: int, **changes: Any) -> Workload:

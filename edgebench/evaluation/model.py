@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 from edgebench.artifact import Artifact, Format
 from edgebench.device import Device
 from edgebench.errors import ConfigError
+from edgebench.evaluation.embeddings import check_pooling
 from edgebench.evaluation.examples import TaskExamples
 from edgebench.evaluation.inference import BoardModel
 from edgebench.evaluation.request import EvaluationRequest
 from edgebench.events import LogMessage, OnEvent
-from edgebench.export import export_model, open_tokenizer
+from edgebench.export import SENTENCE_EMBEDDING, export_model, is_sentence_model, open_tokenizer
 from edgebench.facts import DeviceFacts
 from edgebench.variant import Variant
 from edgebench.xtreme_r import Task, head_for, labels_of_checkpoint
@@ -61,16 +62,20 @@ def load_model(
         ConfigError: they do not fit.
         ExportError: the checkpoint can't be exported.
     """
+    tasks = dict.fromkeys(each.task for each in examples)
+    is_retrieval = any(task.group == "retrieval" for task in tasks)
     exported = export_model(
         request.model,
         format,
+        task=SENTENCE_EMBEDDING if is_retrieval and is_sentence_model(request.model) else None,
         accept_parity=request.accept_parity,
         on_progress=lambda text: on_event(LogMessage(text)),
     )
     artifact = exported.artifact
-    tasks = dict.fromkeys(each.task for each in examples)
     for task in tasks:
         _refuse_head(artifact, task)
+    if is_retrieval:
+        check_pooling(artifact)
     tokenizer = open_tokenizer(artifact)
     folder = _tokenizer_folder(artifact)
     labels = {task.name: labels_of_checkpoint(folder, task) for task in tasks if has_named_labels(task)}

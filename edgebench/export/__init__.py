@@ -12,16 +12,19 @@ from edgebench.export.file_formats import format_of_file, refuse_other_formats
 from edgebench.export.floors import BOUNDS, Bound
 from edgebench.export.names import unique_names
 from edgebench.export.pipeline import Exported, export_model
-from edgebench.export.sources import longest_input, refuse_texts
+from edgebench.export.sentence_modules import SENTENCE_EMBEDDING, SentenceModules, sentence_modules_of
+from edgebench.export.sources import is_sentence_model, longest_input, refuse_texts
 from edgebench.export.tflite_runtimes import tflite_runtime_python
 from edgebench.export.tokens import encode_texts, open_tokenizer
 
 __all__ = [
     "BOUNDS",
     "RECORD",
+    "SENTENCE_EMBEDDING",
     "TOKENIZER_FILES",
     "Bound",
     "Exported",
+    "SentenceModules",
     "cache_folder",
     "copy_artifact",
     "encode_texts",
@@ -29,11 +32,13 @@ __all__ = [
     "export_model",
     "exported_before",
     "format_of_file",
+    "is_sentence_model",
     "longest_input",
     "open_tokenizer",
     "refuse_other_formats",
     "refuse_texts",
     "remembered_hash",
+    "sentence_modules_of",
     "tflite_runtime_python",
     "unique_names",
 ]

@@ -11,14 +11,15 @@ from typing import Any
 
 from edgebench.artifact import hash_file
 from edgebench.errors import CheckpointError
+from edgebench.export.config_checks import refuse_quantised, refuse_remote_code
+from edgebench.export.folders import CONFIG, WEIGHTS, find_config, no_weights
 from edgebench.export.geometry import Geometry, architectures, geometry_from_config
-from edgebench.export.heads import Head, find_head
+from edgebench.export.heads import Answer, Head, Output, find_head
 from edgebench.export.reference import find_reference
 from edgebench.export.segments import find_separator
+from edgebench.export.sentence_modules import SENTENCE_EMBEDDING, SentenceModules, is_sentence_folder, read_modules
 from edgebench.variant import Lineage
 
-#: Weight files, in order of preference; an index lists the shards.
-_WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
 #: Files that a tokenizer is read from, in order of preference.
 TOKENIZER_FILES = ("tokenizer.json", "sentencepiece.bpe.model", "spm.model", "vocab.txt", "vocab.json")
 #: What else decides how a tokenizer without tokenizer.json encodes.
@@ -29,7 +30,14 @@ _REFERENCE_TASK = "sequence-classification"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checkpoint:
-    """A local Hugging Face folder, or (`folder` None) a reference model without files."""
+    """A local Hugging Face folder, or (`folder` None) a reference model without files.
+
+    Args:
+        folder: has config.json, weights and tokenizer.
+        root: the folder that was named, where that is another one: sentence-transformers may have its encoder in a
+            subfolder.
+        sentence: what makes one vector of the encoder's states, where that is exported too.
+    """
 
     source: str
     folder: Path | None
@@ -37,6 +45,19 @@ class Checkpoint:
     geometry: Geometry
     head: Head
     problem_type: str | None = None  # as in config.json: what the labels of a classification mean
+    root: Path | None = None
+    sentence: SentenceModules | None = None
+
+    @property
+    def max_seq_len(self) -> int:
+        """The longest input in tokens: the model's positions, or where sentence-transformers cuts texts."""
+        limit = self.sentence.max_seq_length if self.sentence is not None else None
+        return min(self.geometry.max_seq_len, limit or self.geometry.max_seq_len)
+
+    @property
+    def content_files(self) -> tuple[Path, ...]:
+        """All files of weights."""
+        return (*self.weight_files, *(self.sentence.weight_files if self.sentence is not None else ()))
 
     @property
     def tokenizer(self) -> str | None:
@@ -52,6 +73,8 @@ def reference_checkpoint(source: str, *, task: str | None) -> Checkpoint:
     Raises:
         UnknownName: there is no such reference model or task.
     """
+    if task == SENTENCE_EMBEDDING:
+        raise CheckpointError(f"{source} is a bare encoder: it has no modules that make one vector of a text")
     head = find_head(task or _REFERENCE_TASK, [], where=source)
     geometry = find_reference(source)
     if head.task == _SPANS:
@@ -66,16 +89,20 @@ def open_checkpoint(folder: Path, *, source: str, task: str | None) -> Checkpoin
         CheckpointError: its config or weights are missing, or its architecture or head is not supported.
         UnknownName: there is no such task.
     """
-    path = folder / "config.json"
-    if not path.is_file():
-        exported = min([*folder.glob("*/artifact.json"), *folder.glob("*/*/artifact.json")], default=None)
-        hint = f"; try one of the exported files in it: {exported.parent}" if exported is not None else ""
-        raise CheckpointError(f"{folder} is not a checkpoint: it has no config.json{hint}")
+    root, folder = folder, find_config(folder)
+    path = folder / CONFIG
     config = _read_json(path)
+    refuse_remote_code(config, path)
+    refuse_quantised(config, folder)
     geometry = geometry_from_config(config, where=str(folder))
     if geometry.type_vocab_size > 1:
         geometry = replace(geometry, separator=find_separator(folder))
-    head = find_head(task, architectures(config), family=geometry.family, where=str(folder))
+    sentence = _sentence_modules(root, geometry, source) if task == SENTENCE_EMBEDDING else None
+    head = (
+        _sentence_head(geometry, str(folder))
+        if sentence
+        else find_head(task, architectures(config), family=geometry.family, where=str(folder))
+    )
     if head.labels_weight is not None and config.get("id2label") == {}:
         raise CheckpointError(
             f"{path} names no labels (its id2label is empty), and {head.architecture} has a row for each;"
@@ -97,6 +124,8 @@ def open_checkpoint(folder: Path, *, source: str, task: str | None) -> Checkpoin
         geometry=geometry,
         head=head,
         problem_type=problem_type if isinstance(problem_type, str) else None,
+        root=root if root != folder else None,
+        sentence=sentence,
     )
 
 
@@ -114,6 +143,21 @@ def hash_tokenizer(folder: Path, hash_one: Callable[[Path], str] = hash_file) ->
     return hashlib.sha256(listing.encode()).hexdigest()
 
 
+def _sentence_modules(root: Path, geometry: Geometry, source: str) -> SentenceModules:
+    if not is_sentence_folder(root):
+        raise CheckpointError(
+            f"{source} has no modules.json: it does not say how one vector is made of the states",
+            hint="save it with sentence-transformers, or export the states with `task='encoder'`",
+        )
+    return read_modules(root, hidden_size=geometry.hidden_size)
+
+
+def _sentence_head(geometry: Geometry, where: str) -> Head:
+    """Return the encoder with one output: the vector that the modules after it make."""
+    encoder = find_head("encoder", [], family=geometry.family, where=where)
+    return replace(encoder, task=SENTENCE_EMBEDDING, outputs=(Output("sentence_embedding", Answer.VECTOR),))
+
+
 def read_lineage(folder: Path) -> Lineage | None:
     """Return the contents of `lineage.json` in a checkpoint's folder; None if there is no such file.
 
@@ -126,12 +170,12 @@ def read_lineage(folder: Path) -> Lineage | None:
 
 
 def _weight_files(folder: Path) -> tuple[Path, ...]:
-    for name in _WEIGHTS:
+    for name in WEIGHTS:
         path = folder / name
         if not path.is_file():
             continue
         return _shards(path) if name.endswith(".json") else (path,)
-    raise CheckpointError(f"{folder} has no weights; looked for {', '.join(_WEIGHTS)}")
+    raise no_weights(folder)
 
 
 def _shards(index: Path) -> tuple[Path, ...]:

@@ -36,6 +36,8 @@ def meaning_of(output: Output, task: str, expected: Sequence[Floats], *, problem
     """
     if output.answer is Answer.STATES:
         return Meaning.STATES
+    if output.answer is Answer.VECTOR:
+        return Meaning.VECTOR
     if output.answer is Answer.POSITIONS:
         return Meaning.POSITIONS
     width = max(values.shape[-1] for values in expected)
@@ -63,7 +65,7 @@ def compare_output(
     complete = len(pairs) == len(expected)
     cosines = [_cosine(_vector(a, meaning), _vector(b, meaning)) for a, b in pairs] if complete else [0.0]
     distance = max(_difference(a, b) for a, b in pairs) if complete else float("inf")
-    decides = meaning not in (Meaning.STATES, Meaning.SCORE, Meaning.REGRESSION, Meaning.LABELS)
+    decides = meaning not in (Meaning.STATES, Meaning.VECTOR, Meaning.SCORE, Meaning.REGRESSION, Meaning.LABELS)
     figures: dict[str, float | None] = {}
     if np.isfinite(distance):
         figures = _figures(pairs, meaning)
@@ -81,7 +83,7 @@ def _figures(pairs: Sequence[tuple[Floats, Floats]], meaning: Meaning) -> dict[s
     """Return the figures that some meanings have."""
     import numpy as np
 
-    if meaning is Meaning.STATES:
+    if meaning in (Meaning.STATES, Meaning.VECTOR):
         expected, actual = (np.stack([_vector(pair[side], meaning) for pair in pairs]) for side in (0, 1))
         return {"rank_correlation": rank_correlation(_similarities(expected), _similarities(actual))}
     if meaning not in (Meaning.SCORE, Meaning.REGRESSION, Meaning.LABELS):

@@ -56,6 +56,8 @@ def _agreement(*, int8: float) -> Floor:
 
 
 _COSINE = Floor("mean_cosine", "mean cosine", fp32=0.999, fp16=0.999, int8=0.95)
+#: One large dimension makes every cosine 1; the order of the pairs shows what is left.
+_DIRECTION = (_COSINE, Floor("rank_correlation", "rank correlation", fp32=0.99, fp16=0.99, int8=0.85))
 
 FLOORS: dict[Meaning, tuple[Floor, ...]] = {
     Meaning.CLASS: (_agreement(int8=0.85),),
@@ -74,8 +76,8 @@ FLOORS: dict[Meaning, tuple[Floor, ...]] = {
     Meaning.REGRESSION: (
         Floor("relative_error", "relative error", fp32=0.02, fp16=0.05, int8=0.30, smaller_is_better=True),
     ),
-    # One large dimension makes every cosine 1; the order of the pairs shows what is left.
-    Meaning.STATES: (_COSINE, Floor("rank_correlation", "rank correlation", fp32=0.99, fp16=0.99, int8=0.85)),
+    Meaning.STATES: _DIRECTION,
+    Meaning.VECTOR: _DIRECTION,
 }
 
 #: With random weights, a head's few outputs are noise about a constant: no decision is worth judging. A broken file

@@ -17,6 +17,17 @@ class Answer(StrEnum):
     TOKEN_LABELS = "token labels"  # noqa: S105 - (tokens, labels): one decision per token
     POSITIONS = "positions"  # (tokens,): one decision per example: which token
     STATES = "states"  # (tokens, hidden): no decision; compared after averaging over tokens
+    VECTOR = "vector"  # (dimensions,): no decision; one vector per example, compared by its direction
+
+    @property
+    def is_per_token(self) -> bool:
+        """Whether the first axis is the tokens: what stands for padding means nothing."""
+        return self not in (Answer.LABELS, Answer.VECTOR)
+
+    @property
+    def decides(self) -> bool:
+        """Whether the largest value is a decision."""
+        return self not in (Answer.STATES, Answer.VECTOR)
 
 
 class Meaning(StrEnum):
@@ -30,7 +41,8 @@ class Meaning(StrEnum):
     TAGS = "tags"  # one label per token
     VOCABULARY = "vocabulary"  # one of all tokens per token
     POSITIONS = "positions"  # one token per example
-    STATES = "states"  # no decision: a direction
+    STATES = "states"  # no decision: a direction for each token
+    VECTOR = "vector"  # no decision: a direction
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,11 @@ import re
 from pathlib import Path
 
 from edgebench.errors import CheckpointError, MissingExtra
+from edgebench.export.sentence_modules import module_paths
 
 _ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 _DESCRIPTIONS = ["*.json", "sentencepiece.bpe.model", "spm.model", "vocab.txt", "merges.txt"]
-_SAFETENSORS, _BIN = ["model*.safetensors"], ["pytorch_model*.bin"]
+_SAFETENSORS, _BIN = ["model*.safetensors", "adapter_model*.safetensors"], ["pytorch_model*.bin", "adapter_model*.bin"]
 
 
 def may_be_hub_id(source: str) -> bool:
@@ -42,7 +43,13 @@ def download(hub_id: str) -> Path:
 
     try:
         folder = fetch(_DESCRIPTIONS + _SAFETENSORS)
-        return folder if any(folder.glob("*.safetensors")) else fetch(_DESCRIPTIONS + _BIN)
+        if not any(folder.glob("*.safetensors")):
+            folder = fetch(_DESCRIPTIONS + _BIN)
+        if modules := module_paths(folder):
+            # small ones: 1_Pooling, 2_Dense; with an encoder in 0_Transformer, its weights too
+            wanted = [f"{module}/{pattern}" for module in modules for pattern in (*_DESCRIPTIONS, *_SAFETENSORS, *_BIN)]
+            folder = Path(snapshot_download(hub_id, allow_patterns=wanted))
+        return folder
     except GatedRepoError as error:
         raise CheckpointError(f"{hub_id} is gated: accept its terms on the hub, then run: hf auth login") from error
     except RepositoryNotFoundError as error:

@@ -18,6 +18,7 @@ from typing import Any
 
 from edgebench import errors
 from edgebench.errors import ExportError
+from edgebench.export.libraries import crash_message
 
 #: Command of the child. -P: don't import modules such as a torch.py from the working folder.
 WORKER: tuple[str, ...] = (sys.executable, "-P", "-m", "edgebench.export.worker")
@@ -62,9 +63,10 @@ def out_of_memory_message(source: str, what: str) -> str:
 
 
 def run_job(job: Job, *, on_progress: Callable[[str], None]) -> dict[str, Any]:
-    """Return the child's result: `parity`, `parity_elsewhere`, `refused_by`, `parameters` and `peak_rss_bytes`.
+    """Return the child's result.
 
-    With `only_elsewhere`, it is `parity_elsewhere` and `refused_by` alone.
+    It is `parity`, `parity_elsewhere`, `refused_by`, `parameters`, `notes` and `peak_rss_bytes`; with
+    `only_elsewhere` it is `parity_elsewhere` and `refused_by` alone.
 
     Raises:
         ExportError: the export failed, or the child was killed.
@@ -99,7 +101,8 @@ def run_job(job: Job, *, on_progress: Callable[[str], None]) -> dict[str, Any]:
 
 
 def _converse(child: subprocess.Popen[bytes], job: Job, on_progress: Callable[[str], None]) -> dict[str, Any]:
-    """Return the child's last message; empty if it ended without a result or an error."""
+    """Return the child's last message; if it ended without a result or an error, which library it was importing."""
+    importing = None
     assert child.stdin is not None and child.stdout is not None  # noqa: S101 - both are pipes
     with child.stdout:
         try:
@@ -109,10 +112,13 @@ def _converse(child: subprocess.Popen[bytes], job: Job, on_progress: Callable[[s
             pass  # the exit status gives the reason
         for line in child.stdout:
             answer: dict[str, Any] = json.loads(line)
-            if "progress" not in answer:
+            if "importing" in answer:
+                importing = answer["importing"]
+            elif "progress" in answer:
+                on_progress(answer["progress"])
+            else:
                 return answer
-            on_progress(answer["progress"])
-    return {}
+    return {"importing": importing}
 
 
 def _error(job: Job, answer: dict[str, Any], status: int) -> ExportError:
@@ -120,6 +126,8 @@ def _error(job: Job, answer: dict[str, Any], status: int) -> ExportError:
         kind = getattr(errors, answer["error"])
         message = answer["message"]
         return kind(message) if issubclass(kind, ExportError) else ExportError(message)
+    if crashed := crash_message(job.source, status, importing=answer.get("importing")):
+        return ExportError(crashed)
     if -status in _MEMORY_SIGNALS:
         return ExportError(
             out_of_memory_message(job.source, f"the export was killed by signal {-status}, probably for want of memory")

@@ -18,7 +18,7 @@ from edgebench.export.checkpoint import Checkpoint
 from edgebench.export.figures import compare_output, meaning_of
 from edgebench.export.finite import refuse_file_outputs, refuse_torch_outputs
 from edgebench.export.floors import BOUNDS, judge, refuse, refuse_padded
-from edgebench.export.heads import Answer, Head, Output
+from edgebench.export.heads import Head, Output
 from edgebench.export.segments import segments_of
 from edgebench.export.skeleton import INPUTS
 from edgebench.export.tokens import encode_with
@@ -296,7 +296,7 @@ def compare(
 
 def _unpadded(outputs: Outputs, head: Head, tokens: int) -> Outputs:
     """Return one row of a padded batch's outputs, without the padding."""
-    per_token = {output.name for output in head.outputs if output.answer is not Answer.LABELS}
+    per_token = {output.name for output in head.outputs if output.answer.is_per_token}
     return {name: values[:tokens] if name in per_token else values for name, values in outputs.items()}
 
 

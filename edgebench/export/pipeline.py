@@ -62,7 +62,8 @@ def export_model(
         source: a Hugging Face folder, a hub id, `reference:tiny|minilm|base|large`, or an existing .onnx or .tflite
             file (or the folder that an export wrote it to), which is used unchanged; `format` is then ignored.
         name: name of the variant; default: the name of the folder, hub id or reference.
-        task: which head to export; default: the one in the checkpoint's config. `encoder` leaves the head out.
+        task: which head to export; default: the one in the checkpoint's config. `encoder` leaves the head out;
+            `sentence-embedding` adds the modules of a sentence-transformers folder (Pooling, Dense, Normalize).
         out: also copy the files to OUT/<name>/<format>/; the returned artifact is then there.
         max_seq_len: longest input in tokens; default: the model's maximum.
         buckets: TFLite only: input lengths, in tokens, to make signatures for; default: 32, 64, 128, 256 and 512, up to
@@ -85,7 +86,7 @@ def export_model(
         exported = _take_existing(existing, name=name or _name_of_folder(source), cache=cache, say=say)
     else:
         chosen = parse_format(str(format))
-        checkpoint = find_checkpoint(source, task=task, say=say)
+        checkpoint = find_checkpoint(source, task=task, say=say, cache=cache)
         longest = checked_length(checkpoint, max_seq_len)
         if buckets is None and max_seq_len is not None:
             buckets = default_buckets(longest, reach=longest)
@@ -155,6 +156,8 @@ def _export(
             refuse(parity, format, where=checkpoint.source, accept=accept_parity, outcome="accepted before, not now")
     for shortfall in artifact.shortfalls:
         say(f"parity accepted beyond its limit: {shortfall}")
+    for note in artifact.notes:
+        say(note)
     variant = Variant(
         name=name or _default_name(checkpoint),
         source=checkpoint.source,
@@ -183,12 +186,12 @@ def _identity(checkpoint: Checkpoint, format: Format, cache: Path, say: Say) -> 
 def _content(checkpoint: Checkpoint, cache: Path, say: Say) -> Any:
     if checkpoint.folder is None:
         return {"seed": reference.SEED}
-    return [artifacts.remembered_hash(cache, path, on_progress=say) for path in checkpoint.weight_files]
+    return [artifacts.remembered_hash(cache, path, on_progress=say) for path in checkpoint.content_files]
 
 
 def _graph_identity(checkpoint: Checkpoint, format: Format) -> dict[str, Any]:
     recipe = RECIPES[format]
-    return {
+    return _sentence_identity(checkpoint) | {
         "exporter": EXPORTER_VERSION,
         "geometry": asdict(checkpoint.geometry),
         "task": checkpoint.head.task,
@@ -196,9 +199,13 @@ def _graph_identity(checkpoint: Checkpoint, format: Format) -> dict[str, Any]:
     }
 
 
+def _sentence_identity(checkpoint: Checkpoint) -> dict[str, Any]:
+    return {"sentence": checkpoint.sentence.identity()} if checkpoint.sentence is not None else {}
+
+
 def _expected_key(checkpoint: Checkpoint, cache: Path, say: Say) -> str:
     """Return the cache key of torch's outputs for this checkpoint, which all formats share."""
-    identity = {
+    identity = _sentence_identity(checkpoint) | {
         "exporter": EXPORTER_VERSION,
         "geometry": asdict(checkpoint.geometry),
         "task": checkpoint.head.task,
@@ -260,6 +267,8 @@ def _make(
             head=checkpoint.head.architecture,
             # The total from checkpoint to this file, whether or not the base was cached.
             seconds=round(time.perf_counter() - start + ((base.artifact.seconds or 0) if base else 0), 3),
+            pooling=checkpoint.sentence.description if checkpoint.sentence is not None else None,
+            notes=tuple(result["notes"]) if base is None else base.artifact.notes,
             peak_rss_bytes=_highest(result["peak_rss_bytes"], base.artifact.peak_rss_bytes if base else None),
         )
         artifact = replace(artifact, parity_accepted=bool(artifact.shortfalls))
@@ -279,7 +288,7 @@ def _job(
     """Return the job of a child process for a file in `folder`, which exists already or is to be made."""
     return Job(
         source=checkpoint.source,
-        checkpoint=str(checkpoint.folder) if checkpoint.folder else None,
+        checkpoint=str(checkpoint.root or checkpoint.folder) if checkpoint.folder else None,
         task=checkpoint.head.task,
         format=str(format),
         expected=str(cache / "expected" / f"{_expected_key(checkpoint, cache, say)}.npz"),
@@ -342,7 +351,7 @@ def _highest(*values: int | None) -> int | None:
 def _default_name(checkpoint: Checkpoint) -> str:
     if checkpoint.folder is None or not Path(checkpoint.source).expanduser().is_dir():
         return checkpoint.source
-    return checkpoint.folder.resolve().name
+    return Path(checkpoint.source).expanduser().resolve().name
 
 
 def _copy_out(exported: Exported, out: Path) -> Exported:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from edgebench.export.geometry import Geometry
 from edgebench.export.heads import Head
+from edgebench.export.sentence_graph import graph_module
+from edgebench.export.sentence_modules import SentenceModules
 from edgebench.export.traceable import traceable
 
 if TYPE_CHECKING:
@@ -28,12 +30,16 @@ GELU_PRODUCT = ".product"
 _SCOPES = "pkg.torch.onnx.name_scopes"
 
 
-def trace(geometry: Geometry, head: Head) -> ir.Model:
-    """Return the skeleton: int64 inputs [batch, sequence], weights as further inputs named as in the checkpoint."""
+def trace(geometry: Geometry, head: Head, sentence: SentenceModules | None = None) -> ir.Model:
+    """Return the skeleton: int64 inputs [batch, sequence], weights as further inputs named as in the checkpoint.
+
+    Args:
+        sentence: modules after the encoder, which make its one output of the states.
+    """
     import onnxscript.optimizer
     import torch
 
-    program, weights = _export(geometry, head, torch)
+    program, weights = _export(geometry, head, sentence, torch)
     model: ir.Model = program.model
     graph = model.graph
     # Weights have no data for constant folding; it leaves them alone if they are inputs of the graph.
@@ -63,7 +69,7 @@ def static_shape(value: ir.Value) -> tuple[int, ...]:
     return tuple(dim for dim in dims if isinstance(dim, int))
 
 
-def _export(geometry: Geometry, head: Head, torch: Any) -> tuple[Any, set[str]]:
+def _export(geometry: Geometry, head: Head, sentence: SentenceModules | None, torch: Any) -> tuple[Any, set[str]]:
     """Return torch's ONNX program, and the names of those of its initializers that are weights."""
     import transformers
 
@@ -73,8 +79,9 @@ def _export(geometry: Geometry, head: Head, torch: Any) -> tuple[Any, set[str]]:
         # Two tensors, because the tracer would take the same tensor twice as one input.
         example = tuple(torch.ones(sizes, dtype=torch.int64) for _ in INPUTS)
         model = getattr(transformers, head.architecture)(geometry.config(), **dict(head.arguments))
+        modules = graph_module(sentence) if sentence is not None else None
     masked = torch.finfo(torch.float32).min
-    module = traceable(model, geometry, head, masked=masked, fixed_length=False)
+    module = traceable(model, geometry, head, masked=masked, fixed_length=False, sentence=modules)
     # Not on the meta device: constants that the code makes keep their values.
     with torch.no_grad():
         program = torch.export.export(module, example, dynamic_shapes=(lengths, lengths), strict=False)

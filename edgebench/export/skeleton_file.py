@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from edgebench.export.cache import write_atomically
 from edgebench.export.geometry import Geometry
 from edgebench.export.heads import Head
+from edgebench.export.sentence_modules import SentenceModules
 from edgebench.export.skeleton import trace
 
 if TYPE_CHECKING:
@@ -17,7 +18,14 @@ if TYPE_CHECKING:
     import onnx_ir as ir
 
 
-def load_skeleton(path: Path, geometry: Geometry, head: Head, *, on_progress: Callable[[str], None]) -> ir.Model:
+def load_skeleton(
+    path: Path,
+    geometry: Geometry,
+    head: Head,
+    sentence: SentenceModules | None = None,
+    *,
+    on_progress: Callable[[str], None],
+) -> ir.Model:
     """Return the skeleton in a file; it is traced and written if the file is missing or damaged.
 
     Raises:
@@ -28,7 +36,7 @@ def load_skeleton(path: Path, geometry: Geometry, head: Head, *, on_progress: Ca
     skeleton = _read(path)
     if skeleton is None:
         on_progress("tracing the model")
-        proto = ir.to_proto(trace(geometry, head))
+        proto = ir.to_proto(trace(geometry, head, sentence))
         proto.doc_string = _checksum(proto)
         write_atomically(path, proto.SerializeToString(deterministic=True))
         skeleton = ir.from_proto(proto)

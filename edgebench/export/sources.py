@@ -9,8 +9,12 @@ from pathlib import Path
 from edgebench.artifact import Format
 from edgebench.errors import ConfigError
 from edgebench.export import hub
+from edgebench.export.adapters import merged_folder
+from edgebench.export.cache import cache_folder
 from edgebench.export.checkpoint import Checkpoint, open_checkpoint, reference_checkpoint
 from edgebench.export.existing import existing_file
+from edgebench.export.folders import CONFIG, is_adapter
+from edgebench.export.sentence_modules import is_sentence_folder
 from edgebench.export.tflite_file import DEFAULT_CHOICES, choose_buckets, default_buckets
 from edgebench.export.tokens import encode_with, refuse_long
 from edgebench.variant import REFERENCE_PREFIX
@@ -26,7 +30,7 @@ class Shapes:
     choices: int | None = None
 
 
-def longest_input(source: str | Path, format: Format | None = None) -> int | None:
+def longest_input(source: str | Path, format: Format | None = None, *, task: str | None = None) -> int | None:
     """Return the longest input of a model in a format, in tokens, from its config; None for an existing file.
 
     Raises:
@@ -34,7 +38,7 @@ def longest_input(source: str | Path, format: Format | None = None) -> int | Non
     """
     if existing_file(source) is not None:
         return None
-    longest = find_checkpoint(str(source), task=None).geometry.max_seq_len
+    longest = find_checkpoint(str(source), task=task).max_seq_len
     return max(default_buckets(longest)) if format is not None and format.runtime == "tflite" else longest
 
 
@@ -52,14 +56,18 @@ def refuse_texts(source: str | Path, format: Format, texts: Sequence[str]) -> No
     checkpoint = find_checkpoint(str(source), task=None)
     if checkpoint.tokenizer is None:
         raise ConfigError(f"{source} has no tokenizer: texts can't be encoded; try `seq_len` or `lang`")
-    longest = checkpoint.geometry.max_seq_len
+    longest = checkpoint.max_seq_len
     buckets = shapes_of(checkpoint, format, longest, buckets=None, choices=None).buckets
     lengths = [len(ids) for ids in encode_with(checkpoint.tokenizer, texts)]
     refuse_long(lengths, max(buckets, default=longest), buckets=buckets)
 
 
-def find_checkpoint(source: str, *, task: str | None, say: Say = lambda _: None) -> Checkpoint:
-    """Return the checkpoint that a folder, hub id or reference name stands for. Hub checkpoints are downloaded.
+def find_checkpoint(
+    source: str, *, task: str | None, say: Say = lambda _: None, cache: Path | None = None
+) -> Checkpoint:
+    """Return the checkpoint that a folder, hub id or reference name stands for.
+
+    Hub checkpoints are downloaded. An adapter (LoRA) is merged with its base, in the cache.
 
     Raises:
         UsageError, CheckpointError: as for `export_model`.
@@ -68,18 +76,42 @@ def find_checkpoint(source: str, *, task: str | None, say: Say = lambda _: None)
         return reference_checkpoint(source, task=task)
     folder = Path(source).expanduser()
     if folder.is_dir():
-        return open_checkpoint(folder, source=source, task=task)
+        return _open(folder, source=source, task=task, say=say, cache=cache)
     if folder.exists():
-        raise ConfigError(f"{source} is neither a checkpoint's folder nor an .onnx or .tflite file")
+        raise ConfigError(
+            f"{source} is neither a checkpoint's folder nor an .onnx or .tflite file",
+            hint=f"try the folder that it is in: {folder.parent}" if (folder.parent / CONFIG).is_file() else None,
+        )
     # `runs/xnli` also looks like a hub id. If there is a folder `runs`, the user meant a folder.
     if not hub.may_be_hub_id(source) or (folder.parent != Path() and folder.parent.is_dir()):
         raise ConfigError(f"no such folder: {source}")
     say(f"fetching {source} from the hub")
-    return open_checkpoint(hub.download(source), source=source, task=task)
+    return _open(hub.download(source), source=source, task=task, say=say, cache=cache)
+
+
+def _open(folder: Path, *, source: str, task: str | None, say: Say, cache: Path | None) -> Checkpoint:
+    if is_adapter(folder):
+        folder = merged_folder(folder, task=task, cache=cache or cache_folder(), say=say)
+    return open_checkpoint(folder, source=source, task=task)
+
+
+def is_sentence_model(source: str | Path) -> bool:
+    """Return whether a source is a sentence-transformers model, whose vectors `task='sentence-embedding'` exports.
+
+    Raises:
+        CheckpointError: a hub checkpoint can't be downloaded.
+    """
+    source = str(source)
+    if existing_file(source) is not None or source.startswith(REFERENCE_PREFIX):
+        return False
+    folder = Path(source).expanduser()
+    if not folder.exists() and hub.may_be_hub_id(source) and not (folder.parent != Path() and folder.parent.is_dir()):
+        folder = hub.download(source)
+    return is_sentence_folder(folder)
 
 
 def checked_length(checkpoint: Checkpoint, max_seq_len: int | None) -> int:
-    longest = checkpoint.geometry.max_seq_len
+    longest = checkpoint.max_seq_len
     if max_seq_len is None:
         return longest
     if not 1 <= max_seq_len <= longest:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgebench.errors import ExportError, ParityError
-from edgebench.export.heads import Answer, Head
+from edgebench.export.heads import Head
 from edgebench_agent import protocol
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def _parts(inputs: Sequence[Ids]) -> Iterator[list[Ids]]:
 def _read(file: Any, names: Sequence[str], head: Head, inputs: Sequence[Ids]) -> Iterator[Outputs]:
     import numpy as np
 
-    is_per_token = {output.name: output.answer is not Answer.LABELS for output in head.outputs}
+    is_per_token = {output.name: output.answer.is_per_token for output in head.outputs}
     for ids in inputs:
         records = {name: np.load(file, allow_pickle=False)[0] for name in names}
         yield {

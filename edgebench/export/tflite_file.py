@@ -20,11 +20,13 @@ from typing import TYPE_CHECKING, Any
 
 from edgebench.errors import ConfigError, ExportError, MissingExtra
 from edgebench.export.checkpoint import Checkpoint
+from edgebench.export.sentence_graph import dense_readers, graph_module
 from edgebench.export.traceable import traceable
-from edgebench.export.weights import load_model
+from edgebench.export.weights import load_stock_model
 
 if TYPE_CHECKING:
     import numpy as np
+    import torch
     from numpy.typing import NDArray
 
 MODEL_NAME = "model.tflite"
@@ -76,9 +78,16 @@ def convert(checkpoint: Checkpoint, buckets: Sequence[int], choices: int | None,
         raise MissingExtra(error.name or "litert_torch", "tflite", "making a .tflite file") from error
     import torch
 
-    model: Any = load_model(checkpoint)
+    model: Any = load_stock_model(checkpoint)
     model.set_attn_implementation("eager")  # avoids a boolean mask, which old runtimes can't index
-    module = traceable(model, checkpoint.geometry, checkpoint.head, masked=_MASKED, fixed_length=True)
+    module = traceable(
+        model,
+        checkpoint.geometry,
+        checkpoint.head,
+        masked=_MASKED,
+        fixed_length=True,
+        sentence=_sentence_module(checkpoint),
+    )
     signatures: Any = litert_torch
     for bucket in buckets:
         shape = (1, bucket) if choices is None else (1, choices, bucket)
@@ -86,7 +95,7 @@ def convert(checkpoint: Checkpoint, buckets: Sequence[int], choices: int | None,
         example = {name: torch.ones(shape, dtype=torch.int32) for name in _INPUTS}
         signatures = signatures.signature(f"tokens_{bucket}", module, sample_kwargs=example)
     signatures.convert().export(str(path))
-    return sum(parameter.numel() for parameter in model.parameters())
+    return sum(parameter.numel() for parameter in module.parameters())
 
 
 def quantise(source: Path, path: Path) -> None:
@@ -117,6 +126,16 @@ def quantise(source: Path, path: Path) -> None:
         _finish(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _sentence_module(checkpoint: Checkpoint) -> torch.nn.Module | None:
+    """Return the modules of sentence-transformers with their weights, or None."""
+    if checkpoint.sentence is None:
+        return None
+    module = graph_module(checkpoint.sentence)
+    readers = dense_readers(checkpoint.sentence)
+    module.load_state_dict({name.removeprefix("sentence."): read().float() for name, read in readers.items()})
+    return module
 
 
 def _finish(source: Path, path: Path) -> None:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from edgebench.artifact import Artifact
 from edgebench.errors import CheckpointError, ConfigError, MissingExtra
 from edgebench.export.checkpoint import hash_tokenizer
+from edgebench.export.tokenizer_checks import describe_misfit, refuse_broken_files
+from edgebench.export.weight_files import is_lfs_pointer
 from edgebench.workload import EncodedInputs
 
 if TYPE_CHECKING:
@@ -44,16 +46,35 @@ def encode_texts(
         truncated = sum(length > limit for length in lengths)
         encoded = [ids if len(ids) <= limit else [*ids[: limit - 1], ids[-1]] for ids in encoded]
         lengths = [len(ids) for ids in encoded]
+    if artifact.vocab_size is not None:
+        _refuse_ids(encoded, artifact.tokenizer, artifact.vocab_size)
     if limit is not None:
         refuse_long(lengths, limit, buckets=artifact.buckets)
     ids = np.concatenate([np.array(ids, np.int32) for ids in encoded])
-    highest = int(ids.max(initial=0))
-    if artifact.vocab_size is not None and highest >= artifact.vocab_size:
-        raise ConfigError(
-            f"the tokenizer in {artifact.tokenizer} gives the id {highest} and {artifact.model_path} has "
-            f"{artifact.vocab_size} embeddings: it belongs to another checkpoint; put the model's own there"
-        )
     return EncodedInputs(ids, np.array(lengths, np.int32), truncated)
+
+
+def _refuse_ids(encoded: Sequence[Sequence[int]], tokenizer: str, embeddings: int) -> None:
+    """Raise ConfigError if an id has no embedding; the message names the token."""
+    if max((max(ids, default=0) for ids in encoded), default=0) < embeddings:
+        return
+    number = next(at for at, ids in enumerate(encoded, start=1) if max(ids, default=0) >= embeddings)
+    misfit = describe_misfit(load_tokenizer(tokenizer), tokenizer, embeddings)
+    raise ConfigError(f"text {number} has a token beyond the model's embeddings: {misfit}")
+
+
+def check_tokenizer(tokenizer: str | None, embeddings: int) -> None:
+    """Refuse a tokenizer that gives ids which the model has no embedding for. None: there is no tokenizer to check.
+
+    Raises:
+        CheckpointError: it does so, or can't be read.
+        MissingExtra: its library is not installed.
+    """
+    if tokenizer is None:
+        return
+    misfit = describe_misfit(load_tokenizer(tokenizer), tokenizer, embeddings)
+    if misfit is not None:
+        raise CheckpointError(misfit)
 
 
 def refuse_long(lengths: Sequence[int], limit: int, *, buckets: Sequence[int] = ()) -> None:
@@ -87,6 +108,7 @@ def encode_with(tokenizer: str, texts: Sequence[str]) -> list[list[int]]:
         from transformers import AutoTokenizer
     except ImportError as error:
         raise MissingExtra(error.name or "tokenizers", "export", "encoding texts") from error
+    refuse_broken_files(Path(tokenizer))
     try:
         slow = AutoTokenizer.from_pretrained(tokenizer, local_files_only=True)
         encoded: list[list[int]] = slow(list(texts), truncation=False, padding=False)["input_ids"]
@@ -104,6 +126,10 @@ def _encode_fast(path: Path, texts: Sequence[str]) -> list[list[int]]:
     try:
         fast = Tokenizer.from_file(str(path))
     except Exception as error:
+        if is_lfs_pointer(path):
+            raise CheckpointError(
+                f"{path} is a git-lfs pointer, not the tokenizer", hint="try: git lfs pull"
+            ) from error
         raise CheckpointError(f"{path} can't be read as a tokenizer: {' '.join(str(error).split())[:200]}") from error
     # the file may contain settings of the training; batches are padded on the board
     fast.no_truncation()
@@ -125,13 +151,12 @@ def open_tokenizer(artifact: Artifact) -> Tokenizer:
             f"{artifact.model_path} has no tokenizer, and examples are encoded with the checkpoint's own; "
             f"try the checkpoint's folder as the model"
         )
-    tokenizer = _open(artifact.tokenizer)
-    pieces, pad = tokenizer.get_vocab_size(with_added_tokens=True), _pad_of(tokenizer)
-    if artifact.vocab_size is not None and pieces > artifact.vocab_size:
-        raise ConfigError(
-            f"the tokenizer in {artifact.tokenizer} has {pieces} pieces and the model {artifact.vocab_size} embeddings:"
-            f" it belongs to another checkpoint; put the model's own there"
-        )
+    tokenizer = load_tokenizer(artifact.tokenizer)
+    pad = _pad_of(tokenizer)
+    if artifact.vocab_size is not None:
+        misfit = describe_misfit(tokenizer, artifact.tokenizer, artifact.vocab_size)
+        if misfit is not None:
+            raise ConfigError(misfit)
     if pad not in (None, artifact.pad_token_id):
         raise ConfigError(
             f"the tokenizer in {artifact.tokenizer} pads with {pad} and the model with {artifact.pad_token_id}: "
@@ -158,7 +183,13 @@ def refuse_changed_tokenizer(artifact: Artifact) -> None:
         )
 
 
-def _open(folder: str) -> Tokenizer:
+def load_tokenizer(folder: str) -> Tokenizer:
+    """Return the tokenizer in a folder, without truncation and padding.
+
+    Raises:
+        CheckpointError: it can't be read.
+        MissingExtra: its library is not installed.
+    """
     path = Path(folder) / "tokenizer.json"
     try:
         from tokenizers import Tokenizer
@@ -168,9 +199,12 @@ def _open(folder: str) -> Tokenizer:
         else:
             from transformers import AutoTokenizer
 
+            refuse_broken_files(Path(folder))
             tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True).backend_tokenizer
     except ImportError as error:
         raise MissingExtra(error.name or "tokenizers", "export", "encoding examples") from error
+    except (CheckpointError, MissingExtra):
+        raise
     except Exception as error:  # the tokenizers library raises nothing narrower
         raise CheckpointError(f"{folder}: its tokenizer can't be used: {' '.join(str(error).split())[:200]}") from error
     tokenizer.no_truncation()

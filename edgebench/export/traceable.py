@@ -16,12 +16,21 @@ if TYPE_CHECKING:
     import torch
 
 
-def traceable(model: Any, geometry: Geometry, head: Head, *, masked: float, fixed_length: bool) -> torch.nn.Module:
+def traceable(
+    model: Any,
+    geometry: Geometry,
+    head: Head,
+    *,
+    masked: float,
+    fixed_length: bool,
+    sentence: torch.nn.Module | None = None,
+) -> torch.nn.Module:
     """Return a module of (input_ids, attention_mask) that answers a table of the head's outputs.
 
     Args:
         model: of the head's class; its forward is hooked.
         masked: what is added to the attention scores of a masked position.
+        sentence: of (states, mask): the modules after the encoder, which make the one output.
         fixed_length: for TFLite: positions count the tokens of the mask, and the mask has all four dimensions.
     """
     import torch
@@ -66,9 +75,12 @@ def traceable(model: Any, geometry: Geometry, head: Head, *, masked: float, fixe
         def __init__(self) -> None:
             super().__init__()
             self.model = model
+            self.sentence = sentence
 
         def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> dict[str, torch.Tensor]:
             answers = self.model(input_ids=input_ids, attention_mask=attention_mask)
+            if self.sentence is not None:
+                return {head.outputs[0].name: self.sentence(answers["last_hidden_state"], attention_mask)}
             return {output.name: answers[output.name] for output in head.outputs}
 
     return Traceable().eval()

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgebench.errors import CheckpointError
 from edgebench.export.checkpoint import Checkpoint
 from edgebench.export.families import Family
 from edgebench.export.reference import random_tensor
+from edgebench.export.sentence_graph import dense_readers, reference_model
+from edgebench.export.weight_files import open_file, reading
+from edgebench.export.weight_names import Structure, match_names
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,15 +22,22 @@ if TYPE_CHECKING:
 
 #: Names of LayerNorm parameters in checkpoints from before 2020, and today's names.
 _OLD_NAMES = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"}
-_LFS_POINTER = b"version https://git-lfs"
 
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """The tensors of a checkpoint; each is read on request."""
+    """The tensors of a checkpoint; each is read on request.
+
+    Args:
+        readers: by canonical name; empty for a reference model.
+        notes: what a person should know of the names in the files.
+        renamed: transformers would not find the tensors by the names in the files.
+    """
 
     checkpoint: Checkpoint
-    readers: Mapping[str, Callable[[], torch.Tensor]]  # by canonical name; empty for a reference model
+    readers: Mapping[str, Callable[[], torch.Tensor]]
+    notes: tuple[str, ...] = ()
+    renamed: bool = False
 
     def read(self, name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
         """Return the parameter of that name and shape, as float32.
@@ -45,8 +54,10 @@ class Weights:
             tensor = self.readers[canonical(name, self.checkpoint.geometry.family)]()
         if tuple(tensor.shape) != shape:
             raise CheckpointError(f"{where}: {name} has shape {list(tensor.shape)}, config.json says {list(shape)}")
-        if not tensor.is_floating_point():
-            raise CheckpointError(f"{where}: {name} is {tensor.dtype}; only floating-point weights can be exported")
+        if tensor.dtype not in (torch.float32, torch.float16, torch.bfloat16, torch.float64):
+            raise CheckpointError(
+                f"{where}: {name} is {tensor.dtype}; only floating-point weights of 16 bits or more can be exported"
+            )
         if not all(torch.isfinite(extreme) for extreme in torch.aminmax(tensor)):
             raise CheckpointError(f"{where}: {name} holds NaN or infinite values")
         values: NDArray[np.float32] = tensor.to(torch.float32).numpy()
@@ -92,17 +103,58 @@ def open_weights(checkpoint: Checkpoint) -> Weights:
     """Return the weights of a checkpoint.
 
     Raises:
-        CheckpointError: a weight file can't be read.
+        CheckpointError: a weight file can't be read, or its tensors are not those of the checkpoint's class.
     """
+    if checkpoint.folder is None:
+        return Weights(checkpoint, {})
     readers: dict[str, Callable[[], torch.Tensor]] = {}
+    tables = set()
     for path in checkpoint.weight_files:
-        with reading(path):
-            opened = _open_safetensors(path) if path.suffix == ".safetensors" else _open_bin(path)
-        readers |= {canonical(name, checkpoint.geometry.family): reader for name, reader in opened.items()}
-    return Weights(checkpoint, readers)
+        opened = open_file(path)
+        readers |= opened.readers
+        tables |= {opened.table} - {None}
+    named = partial(canonical, family=checkpoint.geometry.family)
+    match = match_names(readers.keys(), structure_of(checkpoint), named, where=str(checkpoint.folder))
+    notes = [f"the tensors stand under {table!r} in the file" for table in sorted(map(str, tables))]
+    dense = dense_readers(checkpoint.sentence) if checkpoint.sentence is not None else {}
+    return Weights(
+        checkpoint,
+        {name: readers[stored] for name, stored in match.stored.items()} | dense,
+        notes=(*notes, *match.notes),
+        renamed=match.renamed or bool(tables),
+    )
+
+
+def structure_of(checkpoint: Checkpoint) -> Structure:
+    """Return the parameters of the checkpoint's class, which is built without data."""
+    import torch
+    import transformers
+
+    architecture = getattr(transformers, checkpoint.head.architecture)
+    with torch.device("meta"):
+        model = architecture(checkpoint.geometry.config(), **dict(checkpoint.head.arguments))
+    tied = set(getattr(model, "all_tied_weights_keys", None) or ())
+    names = [name for name, _ in model.named_parameters() if name not in tied]
+    prefix = f"{model.base_model_prefix}."
+    return Structure(
+        architecture=checkpoint.head.architecture,
+        required=tuple(names),
+        aliases=tuple(name for name in model.state_dict() if name not in names),
+        encoder=prefix if any(name.startswith(prefix) for name in names) else "",
+    )
 
 
 def load_model(checkpoint: Checkpoint) -> torch.nn.Module:
+    """Return the checkpoint in torch, with the modules of sentence-transformers where they are exported.
+
+    Raises:
+        CheckpointError: it can't be loaded.
+    """
+    model = load_stock_model(checkpoint)
+    return model if checkpoint.sentence is None else reference_model(model, checkpoint.sentence)
+
+
+def load_stock_model(checkpoint: Checkpoint) -> torch.nn.Module:
     """Return the checkpoint as transformers loads it: float32, in evaluation mode.
 
     Raises:
@@ -126,49 +178,37 @@ def load_model(checkpoint: Checkpoint) -> torch.nn.Module:
                 None, config=checkpoint.geometry.config(), state_dict=state, **arguments
             )
         else:
+            weights, config = open_weights(checkpoint), _config_in(checkpoint)
             with reading(checkpoint.folder):
                 model = architecture.from_pretrained(
-                    checkpoint.folder, dtype=torch.float32, local_files_only=True, **arguments
+                    None if weights.renamed else checkpoint.folder,
+                    config=config,
+                    state_dict=_state(weights) if weights.renamed else None,
+                    attn_implementation="eager",
+                    dtype=torch.float32,
+                    local_files_only=True,
+                    **arguments,
                 )
     evaluated: torch.nn.Module = model.float().eval()
     return evaluated
 
 
-class reading:  # noqa: N801 - reads as a statement
-    """Translate exceptions of safetensors, torch and transformers over a bad file into CheckpointError."""
+def _config_in(checkpoint: Checkpoint) -> Any:
+    """Return the config in the checkpoint's folder, with named outputs and a padding token."""
+    from transformers import AutoConfig
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
-        if kind is None or not isinstance(error, Exception) or isinstance(error, (CheckpointError, MemoryError)):
-            return
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        hint = "try to download it again"
-        if self.path.is_file():
-            with self.path.open("rb") as file:
-                if file.read(len(_LFS_POINTER)) == _LFS_POINTER:
-                    reason, hint = "it is a git-lfs pointer, not the weights", "try: git lfs pull"
-        raise CheckpointError(f"{self.path} can't be read as weights: {reason}; {hint}") from error
+    try:
+        config = AutoConfig.from_pretrained(str(checkpoint.folder), local_files_only=True)
+    except Exception as error:  # whatever a value of another type raises
+        reason = " ".join(str(error).split())[:200]
+        raise CheckpointError(f"{checkpoint.folder}: transformers can't use its config.json: {reason}") from error
+    config.return_dict = True
+    config.torchscript = False
+    config.pad_token_id = checkpoint.geometry.pad_token_id
+    return config
 
 
-def _open_safetensors(path: Path) -> dict[str, Callable[[], Any]]:
-    from safetensors import safe_open
-
-    file: Any = safe_open(path, framework="pt")
-    return {name: partial(file.get_tensor, name) for name in file.keys()}  # noqa: SIM118 - not a dict
-
-
-def _open_bin(path: Path) -> dict[str, Callable[[], Any]]:
-    import torch
-
-    # only the zip format, torch's default since 1.6, can be memory-mapped
-    with path.open("rb") as file:
-        zipped = file.read(2) == b"PK"
-    state = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
-    if not isinstance(state, dict):
-        raise CheckpointError(f"{path} does not hold a table of tensors")
-    return {name: partial(torch.Tensor.detach, value) for name, value in state.items() if torch.is_tensor(value)}
+def _state(weights: Weights) -> dict[str, torch.Tensor]:
+    """Return the tensors by the names that transformers gives them."""
+    names = structure_of(weights.checkpoint).required
+    return {name: weights.readers[canonical(name, weights.checkpoint.geometry.family)]() for name in names}

@@ -1,6 +1,7 @@
 """Worker: the program of the child process that exports (see isolation.py).
 
-Standard input: one Job as JSON. Standard output: lines of JSON, first `{"progress": ...}`, last `{"result": ...}` or
+Standard input: one Job as JSON. Standard output: lines of JSON, first `{"importing": library or null}` and
+`{"progress": ...}`, last `{"result": ...}` or
 `{"error": class name, "message": ...}`. Standard error is the log.
 """
 
@@ -25,11 +26,13 @@ from edgebench.export.cache import writing
 from edgebench.export.checkpoint import Checkpoint, open_checkpoint, reference_checkpoint
 from edgebench.export.floors import refuse_range
 from edgebench.export.isolation import Job, out_of_memory_message
+from edgebench.export.libraries import READERS, import_libraries
 from edgebench.export.parity import Ids, Outputs, check, check_onnx, expected_outputs, parity_inputs
 from edgebench.export.skeleton import INPUTS, static_shape
 from edgebench.export.skeleton_file import load_skeleton
 from edgebench.export.tflite_answers import Refused, TFLiteRuntime
-from edgebench.export.weights import open_weights
+from edgebench.export.tokens import check_tokenizer
+from edgebench.export.weights import Weights, open_weights
 
 Say = Callable[[str], None]
 
@@ -62,8 +65,14 @@ def export(job: Job, say: Say) -> dict[str, Any]:
     tflite = format.runtime == "tflite"
     if job.only_elsewhere:
         return _elsewhere(job, checkpoint, *_examples(job, checkpoint), say)
+    check_tokenizer(checkpoint.tokenizer, checkpoint.geometry.vocab_size)
+    notes: tuple[str, ...] = ()
+    if job.made_from is None:
+        weights = open_weights(checkpoint)
+        weights.check_labels()
+        notes = weights.notes
     with writing(Path(job.folder)):
-        parameters = _write_tflite(job, checkpoint, say) if tflite else _write_onnx(job, checkpoint, say)
+        parameters = _write_tflite(job, checkpoint, say) if tflite else _write_onnx(job, weights, say)
     gc.collect()  # graphs are reference cycles that keep the checkpoint's files mapped
     say("checking parity with torch")
     inputs, expected = _examples(job, checkpoint)
@@ -81,6 +90,7 @@ def export(job: Job, say: Say) -> dict[str, Any]:
         "parity": asdict(parity),
         **_elsewhere(job, checkpoint, inputs, expected, say),
         "parameters": parameters,
+        "notes": notes,
         "peak_rss_bytes": _peak_rss_bytes(),
     }
 
@@ -99,11 +109,12 @@ def _open(job: Job) -> Checkpoint:
     return open_checkpoint(Path(job.checkpoint), source=job.source, task=job.task)
 
 
-def _write_onnx(job: Job, checkpoint: Checkpoint, say: Say) -> int:
+def _write_onnx(job: Job, weights: Weights, say: Say) -> int:
     """Write an ONNX file; return the number of parameters."""
-    weights = open_weights(checkpoint)
-    weights.check_labels()
-    skeleton = load_skeleton(Path(job.skeleton), checkpoint.geometry, checkpoint.head, on_progress=say)
+    checkpoint = weights.checkpoint
+    skeleton = load_skeleton(
+        Path(job.skeleton), checkpoint.geometry, checkpoint.head, checkpoint.sentence, on_progress=say
+    )
     parameters = sum(math.prod(static_shape(value)) for value in skeleton.graph.inputs if value.name not in INPUTS)
     say(f"writing {job.format}")
     WRITERS[Format(job.format)](skeleton, weights, Path(job.folder))
@@ -133,7 +144,6 @@ def _write_tflite(job: Job, checkpoint: Checkpoint, say: Say) -> int | None:
         say(f"quantising to {job.format}")
         tflite_file.quantise(Path(job.made_from), path)
         return None
-    open_weights(checkpoint).check_labels()
     say(f"converting to {job.format}, for inputs of up to {', '.join(map(str, job.buckets))} tokens")
     return tflite_file.convert(checkpoint, job.buckets, job.choices, path)
 
@@ -205,6 +215,10 @@ def main() -> None:
 
     job = Job(**json.load(sys.stdin))
     try:
+        for library in READERS:
+            send(importing=library.split(".")[0])
+            import_libraries([library])
+        send(importing=None)
         send(result=export(job, lambda text: send(progress=text)))
     except Exception as error:  # noqa: BLE001 - the parent reports it in one line; the log has the traceback
         send(**_error_message(error, job))

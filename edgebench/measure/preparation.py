@@ -11,8 +11,10 @@ from edgebench.device import Device
 from edgebench.errors import ConfigError, UnknownName, UsageError
 from edgebench.events import LogMessage, OnEvent
 from edgebench.export import (
+    SENTENCE_EMBEDDING,
     existing_file,
     export_model,
+    is_sentence_model,
     longest_input,
     refuse_other_formats,
     refuse_texts,
@@ -48,7 +50,7 @@ def prepare(request: Request, on_event: OnEvent) -> list[Prepared]:
     with _ONE_AT_A_TIME:
         _refuse_contradictions(request)
         for model, format in _files(request):
-            _refuse_misfits(model, format, request.workloads)
+            _refuse_misfits(model, format, request.workloads, task=_task(model, request))
         choices = _common_choices(request)
         exported = _with_unique_names(
             [_export(model, format, choices, request, on_event) for model, format in _files(request)]
@@ -97,9 +99,14 @@ def _refuse_contradictions(request: Request) -> None:
             raise ConfigError(f"{request.runtime} does not run {format or model}", hint="try `format='tflite-int8'`")
 
 
-def _refuse_misfits(model: str, format: Format | None, workloads: Sequence[Workload]) -> None:
+def _task(model: str, request: Request) -> str | None:
+    """Return the task that a model is exported for; None: the one in its config."""
+    return SENTENCE_EMBEDDING if request.sentence_embedding and is_sentence_model(model) else None
+
+
+def _refuse_misfits(model: str, format: Format | None, workloads: Sequence[Workload], *, task: str | None) -> None:
     """Refuse inputs that the model or the format can't take, before anything is exported or contacted."""
-    longest = longest_input(model, format)
+    longest = longest_input(model, format, task=task)
     for workload in workloads:
         if _runtime(model, format) == "tflite":
             refuse_batch(str(format or model), workload)
@@ -136,6 +143,7 @@ def _export(
     exported = export_model(
         model,
         format or Format.ONNX,
+        task=_task(model, request),
         choices=choices,
         accept_parity=request.accept_parity,
         on_progress=lambda text: on_event(LogMessage(text)),

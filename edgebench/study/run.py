@@ -20,6 +20,7 @@ from edgebench.study.cells import study_cells
 from edgebench.study.file import Study
 from edgebench.study.scores import evaluate_pending, pending_evaluations
 from edgebench.workload import Workload
+from edgebench.xtreme_r import find_task
 
 
 def run_study(study: Study, store: Store, *, on_event: OnEvent = ignore) -> list[Measurement]:
@@ -84,6 +85,7 @@ def _request(study: Study, device: Device, workloads: tuple[Workload, ...]) -> R
         alternate=study.alternate,
         wait_idle_s=study.wait_idle_s,
         accept_parity=study.accept_parity,
+        sentence_embedding=any(find_task(task.name).group == "retrieval" for task in study.tasks),
     )
 
 

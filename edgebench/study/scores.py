@@ -9,7 +9,13 @@ from typing import Any
 from edgebench.artifact import Artifact
 from edgebench.device import Device
 from edgebench.errors import EdgebenchError
-from edgebench.evaluation import EvaluationRequest, checkpoint_protocol, evaluate_all, questions_and_counts
+from edgebench.evaluation import (
+    EvaluationRequest,
+    checkpoint_protocol,
+    evaluate_all,
+    prefix_of,
+    questions_and_counts,
+)
 from edgebench.evaluation_result import LanguageEvaluation
 from edgebench.events import LogMessage, OnEvent
 from edgebench.store import Store
@@ -85,13 +91,20 @@ def pending_evaluations(
             langs = [
                 lang
                 for (name, lang), question in of_task.items()
-                if not _has(evaluations, name, lang, {**question, **checkpoint})
+                if not _has(evaluations, name, lang, {**_with_prompt(question, artifact), **checkpoint})
             ]
             if langs:
                 found.append(
                     PendingEvaluation(device=device, variant=variant, artifact=artifact, task=task, langs=tuple(langs))
                 )
     return found
+
+
+def _with_prompt(question: Mapping[str, Any], artifact: Artifact) -> Mapping[str, Any]:
+    """Return the question of a retrieval task with the prompt that `evaluate_all` puts before each text."""
+    if "prefix" not in question:
+        return question
+    return {**question, "prefix": prefix_of(artifact, str(question["prefix"]))}
 
 
 def evaluate_pending(

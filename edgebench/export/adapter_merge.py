@@ -1,0 +1,129 @@
+"""Adapter merge: the program of the child process that merges an adapter with its base, with PEFT.
+
+Standard input: one JSON object with the paths `adapter`, `base`, `out`, the `task` that the user named and the `kind`
+that the adapter names. Ends with status 0, or with 1 and `{"error": message}` on standard output.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+from edgebench.errors import CheckpointError, EdgebenchError
+from edgebench.export.checkpoint import open_checkpoint
+from edgebench.export.libraries import import_libraries
+from edgebench.export.sentence_modules import SENTENCE_EMBEDDING
+
+#: Tasks by PEFT's task_type.
+_TASKS = {
+    "SEQ_CLS": "sequence-classification",
+    "TOKEN_CLS": "token-classification",
+    "QUESTION_ANS": "question-answering",
+    "FEATURE_EXTRACTION": "encoder",
+}
+_PREFIX = "base_model.model."
+#: How far the merged model may differ from base and adapter: rounding of float32.
+_LARGEST_DIFFERENCE = 1e-3
+
+
+def merge(adapter: Path, base: Path, out: Path, *, task: str | None, kind: str | None) -> None:
+    """Write the checkpoint that base and adapter are together.
+
+    Raises:
+        CheckpointError: they don't fit each other, the head is in neither, or the merged model answers something else.
+    """
+    import peft
+    import torch
+    import transformers
+
+    names = _adapter_names(adapter)
+    chosen = _TASKS.get(str(kind)) or (None if task == SENTENCE_EMBEDDING else task)
+    head = open_checkpoint(base, source=str(base), task=chosen).head
+    architecture: Any = getattr(transformers, head.architecture)
+    if not any(name.startswith(f"{architecture.base_model_prefix}.") for name in names):
+        head = open_checkpoint(base, source=str(base), task="encoder").head
+        architecture = getattr(transformers, head.architecture)
+    config: Any = transformers.AutoConfig.from_pretrained(base, local_files_only=True)
+    config.return_dict = True
+    labels = names.get(head.labels_weight or "")
+    if labels is not None and labels[0] != config.num_labels:
+        config.num_labels = labels[0]
+    model, loading = architecture.from_pretrained(
+        base,
+        config=config,
+        dtype=torch.float32,
+        local_files_only=True,
+        attn_implementation="eager",
+        ignore_mismatched_sizes=True,
+        output_loading_info=True,
+        **dict(head.arguments),
+    )
+    absent = {*loading["missing_keys"], *(entry[0] for entry in loading["mismatched_keys"])} - names.keys()
+    if absent:
+        raise CheckpointError(
+            f"{adapter}: neither the adapter nor its base {base} has {', '.join(sorted(absent)[:3])}:"
+            " the head is untrained"
+        )
+    adapted: Any = peft.PeftModel.from_pretrained(model, str(adapter)).eval()
+    taken = {name.removeprefix(_PREFIX) for name in peft.get_peft_model_state_dict(adapted)}
+    if left := sorted(names.keys() - taken):
+        raise CheckpointError(f"{adapter}: its base {base} has no place for {len(left)} of its tensors ({left[0]} ...)")
+    before = _answers(adapted, config.vocab_size)
+    merged = adapted.merge_and_unload(safe_merge=True).eval()
+    difference = max(
+        float((a - b).abs().max()) for a, b in zip(before, _answers(merged, config.vocab_size), strict=True)
+    )
+    if not difference <= _LARGEST_DIFFERENCE * max(1.0, *(float(a.abs().max()) for a in before)):
+        raise CheckpointError(f"{adapter}: the merged model differs from base and adapter by {difference:.2g}")
+    merged.save_pretrained(out)
+
+
+def _adapter_names(adapter: Path) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of the adapter's tensors by their names in the base."""
+    from edgebench.export.weight_files import open_file
+
+    path = next(path for path in sorted(adapter.glob("adapter_model.*"), reverse=True))
+    opened = open_file(path).readers
+    return {name.removeprefix(_PREFIX): tuple(read().shape) for name, read in opened.items()}
+
+
+def _answers(model: Any, vocabulary: int) -> list[Any]:
+    """Return the model's first output for a few inputs of seeded random tokens."""
+    import torch
+
+    stream = torch.Generator().manual_seed(0)
+    inputs = [
+        torch.randint(min(4, vocabulary - 1), vocabulary, (1, length), generator=stream) for length in (4, 16, 32)
+    ]
+    with torch.inference_mode():
+        return [
+            next(iter(model(input_ids=ids, attention_mask=torch.ones_like(ids)).values())).float() for ids in inputs
+        ]
+
+
+def main() -> None:
+    """Merge what standard input names."""
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # libraries print to it
+    job = json.load(sys.stdin)
+    try:
+        import_libraries()
+        import_libraries(["peft"])
+        merge(Path(job["adapter"]), Path(job["base"]), Path(job["out"]), task=job["task"], kind=job["kind"])
+    except EdgebenchError as error:
+        print(json.dumps({"error": str(error)}), file=answers, flush=True)
+        sys.exit(1)
+    except Exception as error:  # noqa: BLE001 - the parent reports it in one line; standard error has the traceback
+        traceback.print_exception(error)
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        message = f"{job['adapter']}: can't be merged with its base {job['base']}: {reason}"
+        print(json.dumps({"error": message}), file=answers, flush=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

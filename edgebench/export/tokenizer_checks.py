@@ -1,0 +1,68 @@
+"""Whether a tokenizer fits its checkpoint and its files can be read, checked before a text needs it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgebench.errors import CheckpointError, MissingExtra
+from edgebench.export.config_checks import refuse_remote_code
+from edgebench.export.weight_files import is_lfs_pointer
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+
+def refuse_broken_files(folder: Path) -> None:
+    """Refuse tokenizer files whose error transformers would report as something else.
+
+    Raises:
+        CheckpointError: the sentencepiece model can't be read, or the tokenizer is code of the checkpoint.
+        MissingExtra: sentencepiece is not installed.
+    """
+    config = folder / "tokenizer_config.json"
+    if config.is_file():
+        try:
+            values = json.loads(config.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise CheckpointError(f"{config} can't be read: {error}") from error
+        refuse_remote_code(values if isinstance(values, dict) else {}, config)
+    for model in sorted(folder.glob("*.model")):
+        _refuse_broken_model(model)
+
+
+def _refuse_broken_model(path: Path) -> None:
+    if is_lfs_pointer(path):
+        raise CheckpointError(f"{path} is a git-lfs pointer, not the tokenizer", hint="try: git lfs pull")
+    try:
+        from sentencepiece import SentencePieceProcessor
+    except ImportError as error:
+        raise MissingExtra("sentencepiece", "export", f"reading {path.name}") from error
+    try:
+        SentencePieceProcessor(model_file=str(path))
+    except Exception as error:  # of the library, of several kinds
+        reason = " ".join(str(error).split())[-120:] or type(error).__name__
+        raise CheckpointError(
+            f"{path} can't be read as a sentencepiece model ({reason})", hint="try to download it again"
+        ) from error
+
+
+def describe_misfit(tokenizer: Tokenizer, folder: str, embeddings: int) -> str | None:
+    """Return how a tokenizer goes beyond a model's embeddings, in one line; None if it does not."""
+    vocabulary = tokenizer.get_vocab(with_added_tokens=True)
+    beyond = sorted((id, token) for token, id in vocabulary.items() if id >= embeddings)
+    if not beyond:
+        return None
+    added = tokenizer.get_added_tokens_decoder()
+    if all(id in added for id, _ in beyond):
+        named = ", ".join(f"{token!r} (id {id})" for id, token in beyond[:3]) + (" ..." if len(beyond) > 3 else "")
+        return (
+            f"the tokenizer in {folder} has {len(beyond)} added token{'s' * (len(beyond) > 1)} beyond the model's"
+            f" {embeddings} embeddings: {named}; call model.resize_token_embeddings(len(tokenizer)) where it was"
+            " trained, or remove what is too much from the tokenizer"
+        )
+    return (
+        f"the tokenizer in {folder} has {len(vocabulary)} pieces and the model {embeddings} embeddings: it belongs to"
+        " another checkpoint; put the model's own there"
+    )
