@@ -113,7 +113,7 @@ def remove_device(name: str, *, folder: Path | None = None) -> Path:
     document = tomlkit.parse(path.read_bytes().decode("utf-8-sig"))
     wanted = read_toml(path)
     del wanted["device"][name]
-    document["device"].remove(name)  # type: ignore[union-attr]
+    document["device"].remove(name)
     if not wanted["device"]:
         del wanted["device"]
         document.remove("device")
