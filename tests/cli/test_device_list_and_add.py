@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import tomllib
 from dataclasses import dataclass
@@ -26,7 +27,8 @@ class Shell:
 
     def run(self, *arguments: str, input: str = "") -> subprocess.CompletedProcess[str]:
         """Run `edgebench device ...` without a terminal."""
-        environment = {"HOME": str(self.home), "PATH": "/usr/bin:/bin", "COLUMNS": "200"}
+        kept = {name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ}  # the code beside us
+        environment = {**kept, "HOME": str(self.home), "PATH": "/usr/bin:/bin", "COLUMNS": "200"}
         return subprocess.run(
             [*edgebench_command(), "device", *arguments],
             cwd=self.folder,
