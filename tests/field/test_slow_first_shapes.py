@@ -57,11 +57,10 @@ def test_a_run_that_its_longest_time_ends_names_the_option(board: AgentBoard, ti
 def test_runs_that_ended_too_early_name_the_options_below_the_table() -> None:
     from edgebench.analysis import summarise
     from edgebench.cli.measuring import _advice
-    from edgebench.reason import Reason, ReasonCode
     from tests.sample_runs import MS, run, subject, trace
 
     of = subject()
-    early = Reason(ReasonCode.TOO_FEW_OBSERVATIONS, "fewer than 100 inferences in 60 s")
+    early = "fewer than 100 inferences in 60 s; allow a longer run, or fewer inferences"
     runs = [run(of, number, trace([10 * MS] * 20), reasons=(early,)) for number in (1, 2)]
     assert list(_advice([summarise(of, runs)])) == [
         "runs that ended too early: raise --max-duration, or lower --min-count"
