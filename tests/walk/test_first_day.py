@@ -151,7 +151,7 @@ def test_a_new_users_first_day(
     user.types("edgebench runs list")
     user.sees(first["id"], second["id"])
     user.types(f"edgebench runs show {second['id']}")
-    user.sees(second["id"], "onnx-int8", "sha256" if "sha256" in user.shown else "artifact")
+    user.sees(second["id"], "onnx-int8", "sw", second["artifact"]["sha256"])
 
     # --- A study: the matrix in a file, and its report ----------------------------------------------------------------
     Path("STUDY.toml").write_text(STUDY)
@@ -201,7 +201,7 @@ def test_a_new_users_first_day(
     assert "\x1b[" not in job.stdout + job.stderr
 
     # --- And when something is mistyped, a line says what to try ------------------------------------------------------
-    user.types("edgebench profile --device pi5 --model runs/xnli-multi", ends_with=(2,))
+    user.types("edgebench profile --device pi44 --model runs/xnli-multi", ends_with=(2,))
     user.is_told("edgebench:", "pi4")
     user.types("edgebench profile --device pi4 --model runs/xnli-mutli", ends_with=(1, 2))
     user.is_told("runs/xnli-mutli")
