@@ -41,6 +41,7 @@ def store(kept: Store, tmp_path: Path) -> Store:
 # --- more runs ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_more_runs_are_a_further_session_with_all_rows(
     tiny_onnx: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
