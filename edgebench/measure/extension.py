@@ -1,7 +1,7 @@
 """extend(): more runs of what a session measured, as a further session that is judged by itself.
 
 Runs of two sessions are never pooled: sessions of one board differ by more than runs of one session do, and runs that
-are added after a look at the data would not keep the level (docs/decisions/0041-more-runs-are-a-further-session.md).
+are added after a look at the data would not keep the level (docs/decisions/0043-more-runs-are-a-further-session.md).
 """
 
 from __future__ import annotations
