@@ -107,7 +107,7 @@ def command(
     """
     from edgebench.cli.hints import as_options
     from edgebench.cli.measuring import terminated_like_interrupted
-    from edgebench.cli.profile import named_device
+    from edgebench.cli.requested import named_device
     from edgebench.evaluation import EvaluationRequest, evaluate_all
     from edgebench.events import Event, LogMessage
     from edgebench.store import Store

@@ -27,7 +27,8 @@ from edgebench.cli.options import (
     wait_option,
 )
 from edgebench.cli.output import check_json_target, console, progress_console, to_stdout, write_json
-from edgebench.cli.profile import DEFAULTS, named_device, requested_workloads
+from edgebench.cli.profile import DEFAULTS
+from edgebench.cli.requested import named_device, requested_workloads
 from edgebench.errors import ConfigError, NotValid, StoreError, UsageError
 from edgebench.workload import RunPlan, Scenario, Workload
 

@@ -38,6 +38,8 @@ class ProfileOptions(TypedDict, total=False):
     cool_below_c: float | None
     cool_wait_s: float
     wait_s: float
+    wait_idle_s: float | None
+    sentence_embedding: bool
     on_event: OnEvent
 
 
@@ -85,6 +87,8 @@ def profile(
     cool_below_c: float | None = None,
     cool_wait_s: float = 600.0,
     wait_s: float = WAIT_S,
+    wait_idle_s: float | None = None,
+    sentence_embedding: bool = False,
     on_event: OnEvent = ignore,
 ) -> Measurement | list[Measurement]:
     """Measure models on one device in one session; the results are also in the store.
@@ -113,6 +117,8 @@ def profile(
         cool_below_c: temperature to cool down to before each run, degrees Celsius; default: the device profile's.
         cool_wait_s: longest wait for that, seconds.
         wait_s: longest wait for a board that somebody else uses, seconds.
+        wait_idle_s: longest wait until nothing else keeps the board busy, seconds; None: no wait.
+        sentence_embedding: export a sentence-transformers folder as one graph of encoder and modules.
         on_event: receives progress, see `edgebench.events`.
 
     Returns:
@@ -150,6 +156,8 @@ def profile(
         cool_below_c=cool_below_c,
         cool_wait_s=cool_wait_s,
         wait_s=wait_s,
+        wait_idle_s=wait_idle_s,
+        sentence_embedding=sentence_embedding,
         tune=parameters,
     )
     rows = read_scores(Path(scores)) if scores is not None else []

@@ -13,7 +13,7 @@ catalogue: the folder is the truth, and may be copied, merged and synchronised a
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -362,7 +362,7 @@ class Store:
             StoreError: a run can't be read.
             UsageError: the query is not valid.
         """
-        return queries.query(_folders(self._runs.each()), sql)
+        return queries.query([each.folder for each in self._runs.each()], sql)
 
     def export(
         self,
@@ -392,12 +392,8 @@ class Store:
         stored = where.of(self._runs.of_measurements(ids), self.tags) if ids else self._selected(where)
         if not stored and where != EVERYTHING:
             raise UsageError(self.why_nothing_fits(where))
-        return queries.export(_folders(stored), target, kind)
+        return queries.export([each.folder for each in stored], target, kind)
 
     def why_nothing_fits(self, where: Selection) -> str:
         """Return in one line that no measurement fits, and the nearest of what there is."""
         return where.nothing_fits([(each, self.tags(each.id)) for each in self.subjects()])
-
-
-def _folders(stored: Iterable[StoredRun]) -> list[Path]:
-    return [each.folder for each in stored]

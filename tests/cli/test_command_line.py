@@ -59,7 +59,7 @@ def test_a_wrong_request_is_one_line_and_exit_code_2(
 
 
 def test_what_is_named_twice_is_measured_once() -> None:
-    from edgebench.cli.profile import requested_workloads
+    from edgebench.cli.requested import requested_workloads
     from edgebench.workload import Workload
 
     workloads = requested_workloads(Workload(), None, "en,sw,en,", None, 1, "1,2,1")

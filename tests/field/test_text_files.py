@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from edgebench import Workload
-from edgebench.cli.profile import requested_workloads
+from edgebench.cli.requested import requested_workloads
 from edgebench.errors import ConfigError, ScoresError, UnknownName, UsageError
 from edgebench.input_texts import read_input_texts
 from edgebench.xtreme_r import read_parallel
