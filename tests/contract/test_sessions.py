@@ -67,6 +67,7 @@ def test_a_session_is_written_as_it_is_read(document: dict[str, Any]) -> None:
     came_later = {
         "overhead": False,
         "planned_looks": None,
+        "extends": None,
         "plan": document["plan"] | {"max_warmup_s": 30.0},
     }
     assert written == {key: value for key, value in document.items() if key != "own_cost"} | came_later
