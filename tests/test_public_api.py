@@ -99,6 +99,7 @@ PUBLIC = [
     "compare_stored",
     "evaluate",
     "export_model",
+    "extend",
     "fetch_host_key",
     "find_device",
     "gate",

@@ -103,6 +103,8 @@ def profiles(device: edgebench.Device, store: edgebench.Store) -> list[edgebench
     rows: list[edgebench.ScoreRow] = edgebench.read_scores(Path("scores.csv"))
     together: list[edgebench.Measurement] = edgebench.profile_all(request, store=store, scores=rows, on_event=listen)
     again: list[edgebench.Measurement] = edgebench.resume("20250101T120000-1a2b3c", store=store, scores=rows)
+    more: list[edgebench.Measurement] = edgebench.extend(again[0].id, runs=20, store=store, scores=rows)
+    print([each.subject.extends for each in more])
     results: list[edgebench.BoardResult] = edgebench.run_sessions(
         {device.name: partial(edgebench.profile_all, request, store=store)}, on_event=listen_to_boards
     )

@@ -126,6 +126,8 @@ def type_of(value: Schema, schema: str) -> list[str | Target]:
 
 def _plain_type(kind: str, value: Schema, schema: str) -> list[str | Target]:
     if kind == "array":
+        if "prefixItems" in value:
+            return ["[", *_joined([type_of(each, schema) for each in value["prefixItems"]], ", "), "]"]
         if value.get("maxItems") == value.get("minItems") == 2:
             return ["[", *type_of(value["items"], schema), ", ", *type_of(value["items"], schema), "]"]
         if "enum" in value["items"]:

@@ -68,6 +68,7 @@ def test_a_session_is_written_as_it_is_read(document: dict[str, Any]) -> None:
         "overhead": False,
         "planned_looks": None,
         "wait_idle_s": None,
+        "extends": None,
         "plan": document["plan"] | {"max_warmup_s": 30.0},
         "workloads": [workload | {"texts_lang": None} for workload in document["workloads"]],
     }
