@@ -256,6 +256,7 @@ class Server:
             for number, stream in enumerate(streams):
                 os.dup2(stream, number)
                 os.close(stream)
+            _open_streams()
             for one in (self._listener, self._children, self._wake, *self._clients):
                 one.close()
             self._selector.close()
@@ -285,6 +286,13 @@ class Server:
 
         isolation.WORKER = client_command(self._path.with_name("exports"), self._session_process)
         main(arguments)
+
+
+def _open_streams() -> None:
+    """Open the standard streams as Python does when it starts: they are other files than the server's."""
+    sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - a descriptor, for good
+    sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", 1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
 
 
 def _read(connection: socket.socket, size: int) -> bytes:

@@ -57,6 +57,11 @@ _FOR_P99 = -(-MINIMUM_COUNTS[0.99] // DEFAULTS.runs)
         "reference:tiny|minilm|base|large. Repeatable. [default: reference:minilm]",
     ),
     option(
+        "--sentence-embedding",
+        is_flag=True,
+        help="Take a sentence-transformers folder as one graph: encoder, Pooling, Dense, Normalize.",
+    ),
+    option(
         "--format",
         "formats",
         metavar="F[,F...]",
@@ -138,14 +143,6 @@ _FOR_P99 = -(-MINIMUM_COUNTS[0.99] // DEFAULTS.runs)
         show_default=True,
         metavar="TIME",
         help="Longest wait for the temperature of --cool-below; then the run starts anyway.",
-    ),
-)
-@option_group(
-    "What is exported",
-    option(
-        "--sentence-embedding",
-        is_flag=True,
-        help="Take a sentence-transformers folder as one graph: encoder, Pooling, Dense, Normalize.",
     ),
 )
 @option_group(

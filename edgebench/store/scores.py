@@ -66,7 +66,7 @@ def merged_scores(
         if lacking := [metric for metric in all_tasks()[task].metrics if metric not in has]:
             raise ScoresError(
                 f"the file of scores has {', '.join(sorted(has))} of {variant} on {task} in {lang}, and no "
-                f"{', '.join(lacking)}; add it, or take the row out to use the scores that `evaluate` stored"
+                f"{', '.join(lacking)}; add it, or take the row out to use the scores that an evaluation stored"
             )
     return kept, [each for each in examples if _key(each) not in gone]
 

@@ -284,7 +284,7 @@ def test_a_real_run_and_what_it_leaves_in_the_store_are_as_described(model: Path
     common = schemas()["common"]["$defs"]
     of_device = set(common["board"]["properties"]) | set(common["device"]["properties"]) - {"tune"}
     assert set(found["device"]) == of_device
-    sometimes = {"queries_per_s", "alternating", "idle_power_uw", "cool_down", "log"}
+    sometimes = {"queries_per_s", "alternating", "idle_power_uw", "cool_down", "log", "busiest"}
     assert set(found["runs"][0]["facts"]) | sometimes == set(common["run_facts"]["properties"])
     for files, name in {"runs/*/run.json": "store-run", "sessions/*.json": "store-session"}.items():
         (path,) = (tmp_path / "store").glob(files)

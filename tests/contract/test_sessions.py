@@ -69,6 +69,7 @@ def test_a_session_is_written_as_it_is_read(document: dict[str, Any]) -> None:
         "planned_looks": None,
         "wait_idle_s": None,
         "extends": None,
+        "sentence_embedding": False,
         "plan": document["plan"] | {"max_warmup_s": 30.0},
         "workloads": [workload | {"texts_lang": None} for workload in document["workloads"]],
     }
