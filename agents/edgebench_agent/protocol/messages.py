@@ -179,7 +179,9 @@ class Failed:
     model: Optional[int] = checked(is_none_or(is_model_number), default=None)  # the model at fault, where that is known
 
 
-Message = Union[Hello, Phase, Loaded, First, Latencies, WarmedUp, Readings, Outputs, Operators, Log, Done, Failed]
+Message = Union[
+    Hello, Phase, Loaded, First, Latencies, WarmedUp, Readings, Busiest, Outputs, Operators, Log, Done, Failed
+]
 
 MESSAGE_TYPES: Dict[str, Type[Any]] = {
     "hello": Hello,
