@@ -120,27 +120,28 @@ class FaultyProxy:
             await asyncio.gather(
                 self._pump(reader, server_writer, to_server=True), self._pump(server_reader, writer, to_server=False)
             )
+        except ConnectionError:
+            pass  # a reset at one end closes the other
         finally:
             self._writers -= both
             for end in both:
                 end.close()
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, to_server: bool) -> None:
-        with suppress(ConnectionError):
-            while chunk := await reader.read(_CHUNK_BYTES):
-                await self._flowing.wait()
-                if self._bytes_per_s is not None:
-                    await asyncio.sleep(len(chunk) / self._bytes_per_s)
-                writer.write(chunk)
-                await writer.drain()
-                if to_server:
-                    self.moved_to_server += len(chunk)
-                else:
-                    self.moved_to_client += len(chunk)
-                if self._cut_after is not None and self.moved_to_server >= self._cut_after:
-                    self._cut_after = None
-                    await self._cut()
-            writer.write_eof()
+        while chunk := await reader.read(_CHUNK_BYTES):
+            await self._flowing.wait()
+            if self._bytes_per_s is not None:
+                await asyncio.sleep(len(chunk) / self._bytes_per_s)
+            writer.write(chunk)
+            await writer.drain()
+            if to_server:
+                self.moved_to_server += len(chunk)
+            else:
+                self.moved_to_client += len(chunk)
+            if self._cut_after is not None and self.moved_to_server >= self._cut_after:
+                self._cut_after = None
+                await self._cut()
+        writer.write_eof()
 
     def __enter__(self) -> Self:
         return self

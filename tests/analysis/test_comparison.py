@@ -346,7 +346,7 @@ def test_rows_whose_rates_were_searched_are_paired_and_the_rates_said_to_be_the_
     for each in (a, b):
         for run in each.runs:
             Store(tmp_path).add_run(each.subject, run)
-    pairs = find_pairs(Store(tmp_path), "english", "multilingual")
+    pairs = find_pairs(Store(tmp_path), "english", "multilingual").pairs
     with pytest.raises(NotComparable, match=r"another rate of queries \(57.25, not 40.5\): both were searched"):
         compare_pairs(pairs)
 
@@ -526,8 +526,8 @@ def store(tmp_path: Path) -> Path:
 
 
 def test_pairs_are_found_by_name_and_by_id(store: Path) -> None:
-    by_name = find_pairs(Store(store), "english", "translated")
-    by_id = find_pairs(Store(store), "20250101T000000-513a1a-000", "20250101T000000-513a1a-002")
+    by_name = find_pairs(Store(store), "english", "translated").pairs
+    by_id = find_pairs(Store(store), "20250101T000000-513a1a-000", "20250101T000000-513a1a-002").pairs
     for ((one, other),) in (by_name, by_id):
         assert (one.subject.variant.name, other.subject.variant.name) == ("english", "translated")
     with pytest.raises(UnknownName):
@@ -543,7 +543,7 @@ def test_a_name_with_a_colon_is_found_with_a_format_and_without(tmp_path: Path) 
         )
         for run in measurement.runs:
             Store(tmp_path).add_run(subject, run)
-    ((one, other),) = find_pairs(Store(tmp_path), "reference:tiny:onnx-int8", "reference:tiny:onnx-fp32")
+    ((one, other),) = find_pairs(Store(tmp_path), "reference:tiny:onnx-int8", "reference:tiny:onnx-fp32").pairs
     assert (one.subject.artifact.format, other.subject.artifact.format) == ("onnx-int8", "onnx-fp32")
     with pytest.raises(ConfigError, match="one and the same"):
         find_pairs(Store(tmp_path), "reference:tiny:onnx-fp32", one.subject.id[:-1] + "1")

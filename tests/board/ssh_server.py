@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
+import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -113,6 +115,11 @@ class AsyncSshServer:
             process.exit(1)
             return
         environment = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
+        found = shutil.which("python3", path=environment.get("PATH"))
+        if found is not None and Path(found).read_bytes()[:2] == b"#!":
+            # A version manager's shell script takes as long as Python's start: its Python is the one that runs this.
+            base = Path(getattr(sys, "_base_executable", sys.executable)).resolve().parent
+            environment["PATH"] = os.pathsep.join([str(base), environment.get("PATH", ""), os.defpath])
         child = await asyncio.create_subprocess_exec(
             "/bin/sh",
             "-c",

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import edgebench
-from edgebench.errors import ConfigError, EdgebenchError, ScoresError, UnknownName
+from edgebench.errors import CheckpointError, ConfigError, EdgebenchError, ScoresError, UnknownName
 from tests.evaluation.conftest import NLI, NewCheckpoint, write, write_tatoeba, write_tokenizer, write_xnli
 from tests.fork_server import edgebench_command
 from tests.needed import need
@@ -65,7 +65,7 @@ def test_a_tokenizer_of_another_checkpoint_is_refused(nli: Path, tmp_path: Path)
     folder = tmp_path / "swapped"
     shutil.copytree(nli, folder)
     write_tokenizer(folder, "".join(chr(97 + at) for at in range(400)))
-    said = refusal(folder, tmp_path)
+    said = refusal(folder, tmp_path, kind=CheckpointError)
     assert "has 404 pieces and the model 300 embeddings: it belongs to another checkpoint" in said
     tokens = json.loads((nli / "tokenizer.json").read_text())
     vocab = tokens["model"]["vocab"]

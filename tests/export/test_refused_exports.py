@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 import edgebench
+import edgebench_agent
 from edgebench.artifact import Format
 from edgebench.errors import CheckpointError, ConfigError, ExportError, ParityError, UnknownName
 from edgebench.export import encode_texts, export_model
@@ -366,7 +367,7 @@ except ExportError as error:
 def test_a_missing_extra_is_named(tmp_path: Path) -> None:
     code = f"""
 import sys
-sys.path.insert(0, {str(Path(edgebench.__file__).parents[1])!r})
+sys.path[:0] = {[str(Path(module.__file__).parents[1]) for module in (edgebench, edgebench_agent)]!r}
 from pathlib import Path
 from edgebench.errors import MissingExtra
 from edgebench.export import export_model

@@ -280,7 +280,8 @@ def test_a_run_records_the_library_and_what_xnnpack_took(
     assert facts.nodes is not None and facts.nodes["XNNPACK"] > facts.nodes.get("CPU", 0)
     assert measured.subject.workload["padding"] == "bucket"
     assert measured.padding is not None
-    assert measured.padding.to_json() == {"buckets": [16, 64], "tokens": 20, "padded_tokens": 64, "cost": 3.2}
+    found = {"buckets": [16, 64], "tokens": 20, "padded_tokens": 64, "cost": 3.2, "rows": 1}
+    assert measured.padding.to_json() == found
     assert measured.to_json()["padding"]["cost"] == 3.2
 
 
@@ -364,7 +365,7 @@ def renamed_inputs(exported: dict[str, Exported], path: Path, **names: str) -> P
 def test_a_file_that_is_no_tflite_model_is_refused(tmp_path: Path, cache: Path, content: bytes) -> None:
     path = tmp_path / "broken.tflite"
     path.write_bytes(content)
-    with pytest.raises(CheckpointError, match="is not a TFLite model"):
+    with pytest.raises(CheckpointError, match=r"is not a TFLite model|is empty \(0 bytes\)"):
         export_model(path, cache=cache)
 
 
@@ -383,7 +384,7 @@ def test_a_file_reaches_as_far_as_is_asked(own_cache: Path, tmp_path: Path) -> N
     with pytest.raises(ExportError, match="killed"):
         export_model(folder, "tflite-fp32", max_seq_len=600, cache=own_cache, on_progress=note_and_kill)
     assert said[-1].endswith("for inputs of up to 32, 64, 128, 256, 512, 600 tokens")
-    with pytest.raises(ConfigError, match=r"an input of 600 tokens, but .* takes at most 512 in tflite-int8"):
+    with pytest.raises(ConfigError, match=r"an input of 600 tokens, but .* in tflite-int8 takes at most 512"):
         edgebench.profile(folder, format="tflite-int8", workload=Workload(seq_len=600), store=tmp_path / "store")
 
 
@@ -472,7 +473,7 @@ def test_an_artifact_of_other_choices_is_refused(exported: dict[str, Exported]) 
         resolve_workload(artifact, Workload(seq_len=9, choices=4))
     with pytest.raises(ConfigError, match="3 texts are no multiple of 2 choices"):
         encode(artifact, resolve_workload(artifact, Workload(texts=("a", "b", "c"))))
-    with pytest.raises(ConfigError, match="an input of 65 tokens is longer than 64"):
+    with pytest.raises(ConfigError, match=r"an input of 65 tokens, but .* takes at most 64"):
         resolve_workload(artifact, Workload(seq_len=65))
 
 

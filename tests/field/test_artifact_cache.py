@@ -130,6 +130,7 @@ def test_a_tokenizer_that_has_become_another_is_noticed(tokenized: Path, cache: 
         ("bert", {"layer_norm_eps": 0.1}),
     ],
 )
+@pytest.mark.long
 def test_each_entry_of_the_config_that_changes_the_function_makes_another_artifact(
     model_type: str, change: dict[str, Any], cache: Path, tmp_path: Path
 ) -> None:

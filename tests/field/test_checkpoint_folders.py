@@ -65,7 +65,8 @@ def test_onnx_files_in_a_subfolder_are_pointed_to(plain: Path, tmp_path: Path, w
     if with_config:
         shutil.copy(plain / "config.json", folder)
     message = refusal(folder, tmp_path)
-    assert f"try the file {folder / 'onnx' / 'model.onnx'} (or another of 2)" in message
+    assert f"several model files: {Path('onnx/model.onnx')}, {Path('onnx/model_qint8_arm64.onnx')}" in message
+    assert f"name one, such as {folder / 'onnx' / 'model.onnx'}" in message
 
 
 @pytest.mark.parametrize(

@@ -239,6 +239,7 @@ def test_other_inputs_are_refused_by_name(tmp_path: Path, changes: dict[str, Any
         export_model(save(encoder(**changes), tmp_path / "model.onnx"))
 
 
+@pytest.mark.long
 def test_the_vocabulary_of_a_tflite_file_is_found(cache: Path, tmp_path: Path) -> None:
     """An export to TFLite: some seconds, if no test has made it before."""
     need("torch", "ai_edge_litert", "litert_torch")

@@ -154,7 +154,7 @@ def test_outputs_that_are_not_finite_are_never_accepted(cache: Path, tmp_path: P
     model.save_pretrained(tmp_path / "hotter")
     with pytest.raises(ParityError, match="can't hold the activations"):
         export_model(tmp_path / "hotter", "onnx-fp16", cache=cache)
-    with pytest.raises(ParityError, match=r"not finite; nothing was kept; try: `format='onnx-fp32'`$"):
+    with pytest.raises(ParityError, match=r"is not finite .*nothing was kept"):
         export_model(tmp_path / "hotter", "onnx-fp16", cache=cache, accept_parity=True)
 
 

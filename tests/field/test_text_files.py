@@ -71,7 +71,7 @@ def test_parallel_texts_are_recognised_by_all_commands(tmp_path: Path, name: str
         ("texts.txt", '{"text": "one"}\n{"text": "two"}\n', "JSON lines"),
         ("texts.jsonl", '"one"\n"two"\n', "JSON lines"),
         ("texts.txt", '{"en": [1, 2]}', "other JSON"),
-        ("texts.json", '{"en": ["one", "two"], "sw": ["moja"]}', "sw has 1 texts and en has 2"),
+        ("texts.json", '{"en": ["one", "two"], "sw": ["moja"]}', "sw has 1 text and en has 2"),
         ("texts.json", '{"en": ["one", ""], "sw": ["moja", "mbili"]}', "text 2 of en is empty"),
         ("texts.csv", "id;text\n1;one\n", r"its columns \(id, text\) are not codes of languages"),
         ("texts.csv", "one\ntwo\n", r"its columns \(one\)"),

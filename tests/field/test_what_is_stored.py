@@ -266,7 +266,7 @@ def test_exported_inferences_are_in_order_and_have_their_tokens(
             ),
         )
     code, out, err = edgebench(capsys, "runs", "export", "--to", "csv", "--out", "-", "--store", store.folder)
-    assert (code, "6000 inferences written to standard output" in err) == (0, True)
+    assert (code, "6,000 inferences written to standard output" in err) == (0, True)
     rows = list(csv.DictReader(io.StringIO(out)))
     places = [(row["run"], int(row["start_ns"])) for row in rows]
     assert places == sorted(places)

@@ -164,7 +164,7 @@ def test_a_session_reports_its_order_and_how_long_it_takes(
     lefts = [event.left_s for event in events if isinstance(event, Ended)]
     assert len(lefts) == len(measured.runs) >= 2  # the one that told how long they take is not among them
     assert measured.runs[0].id.rpartition("-")[0].endswith("-001")
-    assert measured.to_json()["schedule"] == {"planned_runs": 2, "looks": 1, "seed": 42}
+    assert measured.to_json()["schedule"] == {"planned_runs": 2, "looks": 1, "seed": 42, "extends": None}
     (kept,) = store.measurements()
     assert kept.subject.seed == 42
     board = kept.runs[0].facts.board

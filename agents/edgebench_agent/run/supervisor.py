@@ -26,7 +26,6 @@ from ..protocol.failure import Failure
 from ..protocol.messages import Busiest, Failed, Hello, Log, Message, Readings
 from ..protocol.run_spec import RunSpec
 from ..protocol.wire import PROTOCOL_VERSION, one_line
-from ..runtimes.registry import install_command
 from ..storage.cleaning import release_blobs
 from ..storage.journal_place import find_place
 from . import page_cache
@@ -309,6 +308,8 @@ class _Supervision:
         return Failed(kind, message, self._log_tail())
 
     def _another_build(self) -> str:
+        from ..runtimes.registry import install_command
+
         return f"it is built for another processor; try: {install_command(self._spec.runtime)}"
 
     def _log_tail(self) -> str:
