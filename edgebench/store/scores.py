@@ -33,7 +33,7 @@ def stored_scores(
     for each in measurements:
         names.setdefault(each.subject.artifact.sha256, set()).add(each.subject.variant.name)
     chosen: dict[tuple[str, str, str, str], LanguageEvaluation] = {}
-    for evaluation in sorted(store.evaluations(), key=lambda each: (_is_complete(each), each.started_at)):
+    for evaluation in sorted(store.evaluations(), key=lambda each: (_completeness(each), each.started_at)):
         score = evaluation.scores[0]
         if score.artifact_sha256 not in names or not wanted(evaluation):
             continue
@@ -42,7 +42,7 @@ def stored_scores(
             other = chosen.get(key)
             # One file may be that of two checkpoints, whose labels differ: a variant's own evaluation is nearer.
             is_nearer = other is not None and other.scores[0].variant == name != score.variant
-            if other is None or not is_nearer or _is_complete(other) < _is_complete(evaluation):
+            if other is None or not is_nearer or _completeness(other) < _completeness(evaluation):
                 chosen[key] = evaluation
     scores = [(name, score) for (_, name, _, _), each in chosen.items() for score in each.scores]
     return [_row(score, name) for name, score in scores], [_examples(score, name) for name, score in scores]
@@ -93,8 +93,11 @@ def with_stored(rows: Sequence[ScoreRow], stored: Sequence[ScoreRow]) -> list[Sc
     return [*rows, *(row for row in stored if not is_in_file(row))]
 
 
-def _is_complete(evaluation: LanguageEvaluation) -> bool:
-    return "partial" not in kinds_of(with_caveats(evaluation.scores[0]).caveats)
+def _completeness(evaluation: LanguageEvaluation) -> tuple[bool, bool]:
+    """Return whether it is of the published test set's size, and whether it is of all examples that there were."""
+    protocol = evaluation.scores[0].protocol
+    of_all = protocol.get("limit") is None and protocol.get("split") == "test"
+    return "partial" not in kinds_of(with_caveats(evaluation.scores[0]).caveats), of_all
 
 
 def _row(score: TaskEvaluation, variant: str) -> ScoreRow:
