@@ -20,6 +20,7 @@ from edgebench.analysis.comparison import compare
 from edgebench.device import find_device
 from edgebench.errors import ConfigError
 from edgebench.events import Ended, Event, LogMessage, Planned
+from edgebench.measure import planned_runs
 from edgebench.measure.runs import INTERRUPTED
 from edgebench.measure.session import profile_all, resume
 from edgebench.measurement import Measurement, measurements_to_json
@@ -218,9 +219,12 @@ def run_study(what: str, study: Path, folder: Path, *options: str) -> subprocess
 
 
 @pytest.mark.long
-def test_a_message_says_that_all_models_of_a_row_are_repeated(files: list[str], tmp_path: Path) -> None:
+def test_a_message_says_that_all_models_of_a_row_are_repeated(
+    files: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     events: list[Event] = []
-    plan = RunPlan(runs=2, min_count=20, min_duration_s=0, max_warmup_s=0)  # warm-up does not end: no run counts
+    plan = RunPlan(runs=2, min_count=10_000, min_duration_s=0, max_duration_s=0.2)  # too few: no run counts
+    monkeypatch.setattr(planned_runs, "refuse_unreachable", lambda *_: None)  # as if its pilot had been faster
     found = profile_all(request(files, plan=plan), store=edgebench.Store(tmp_path / "store"), on_event=events.append)
     assert [len(each.runs) for each in found] == [3, 3]
     assert [run.process for run in found[0].runs] == [run.process for run in found[1].runs]
