@@ -105,8 +105,12 @@ def test_a_model_that_fails_is_given_up_and_the_others_are_measured(
     ids = helper.make_tensor_value_info("input_ids", TensorProto.INT64, ["batch", "tokens"])
     out = helper.make_tensor_value_info("out", TensorProto.FLOAT, ["batch", "tokens", 2])
     table = helper.make_tensor("table", TensorProto.FLOAT, [3, 2], [0.0] * 6)  # of three tokens only
-    node = helper.make_node("Gather", ["table", "input_ids"], ["out"])
-    graph = helper.make_graph([node], "short", [ids], [out], initializer=[table])
+    far = helper.make_tensor("far", TensorProto.INT64, [], [1000])  # no id is within the table, and no file says so
+    nodes = [
+        helper.make_node("Add", ["input_ids", "far"], ["moved"]),
+        helper.make_node("Gather", ["table", "moved"], ["out"]),
+    ]
+    graph = helper.make_graph(nodes, "short", [ids], [out], initializer=[table, far])
     onnx.save(
         helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8), tmp_path / "short.onnx"
     )
