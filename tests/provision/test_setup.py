@@ -127,10 +127,10 @@ def test_a_damaged_environment_is_mended_by_the_command_that_messages_name(ssh_b
     module.write_bytes(b"raise ImportError\n".ljust(len(content), b"#"))
     assert set_up_device(device, ONLY_ONNX).is_ready
     assert module.read_bytes() == content
-    # The agent itself falls over this one. `profile --setup` mends what it needs, too.
+    # What the agent needs beside the runtime is mended, too.
     (psutil,) = envs.rglob("psutil/__init__.py")
     os.truncate(psutil, 100)
-    set_up_for(Request(device=device, models=("reference:tiny",), formats=(Format.ONNX_INT8,)))
+    assert set_up_device(device, ONLY_ONNX).is_ready
     assert psutil.stat().st_size > 100
 
 
