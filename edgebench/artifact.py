@@ -120,6 +120,14 @@ class Judgement:
     limit: float
     is_met: bool
 
+    @property
+    def headroom(self) -> float:
+        """How far the figure is from its limit: 0 at the limit, 1 for a perfect one, below 0 beyond it."""
+        is_smaller_better = (self.value <= self.limit) == self.is_met and self.value != self.limit
+        if is_smaller_better:
+            return (self.limit - self.value) / self.limit
+        return (self.value - self.limit) / max(1e-9, 1 - self.limit)
+
     def __str__(self) -> str:
         """Return the figure and its limit in words."""
         output = f" of {self.output}" if self.output is not None else ""
@@ -279,3 +287,18 @@ def hash_file(path: Path, *, on_bytes: Callable[[int], None] | None = None) -> s
     except OSError as error:
         raise StoreError(f"can't read {path}: {error.strerror}") from error
     return digest.hexdigest()
+
+
+def parity_notes(artifacts: Iterable[tuple[str, Artifact]]) -> list[str]:
+    """Return a note for each figure of parity beyond its limit that the user accepted.
+
+    Args:
+        artifacts: each with the name that the reader knows it by.
+    """
+    return list(
+        dict.fromkeys(
+            f"parity: {name}: accepted beyond its limit: {shortfall}"
+            for name, artifact in artifacts
+            for shortfall in artifact.shortfalls
+        )
+    )

@@ -207,13 +207,9 @@ def _project_config(start: Path) -> Path | None:
 
 
 def user_config_folder() -> Path:
-    """Return the folder of the user's settings, by the platform's convention; `XDG_CONFIG_HOME` comes first."""
-    if home := os.environ.get("XDG_CONFIG_HOME"):
-        return Path(home) / "edgebench"
-    if os.name == "nt" and (roaming := os.environ.get("APPDATA")):
-        return Path(roaming) / "edgebench"
-    library = Path.home() / "Library" / "Application Support" / "edgebench"
-    return library if (library / CONFIG_NAME).is_file() else Path.home() / ".config" / "edgebench"
+    """Return the folder of the user's settings: in `XDG_CONFIG_HOME`, else in ~/.config."""
+    home = os.environ.get("XDG_CONFIG_HOME")
+    return (Path(home) if home else Path.home() / ".config") / "edgebench"
 
 
 def looked_in(*, folder: Path | None = None) -> str:

@@ -74,6 +74,11 @@ class Subject:
         return f"{self.variant.name} {self.artifact.format} on {self.device.name}, {self.label}"
 
     @property
+    def variant_and_format(self) -> str:
+        """The variant and the format, as sentences name a measurement."""
+        return f"{self.variant.name} {self.artifact.format}"
+
+    @property
     def alternates_with(self) -> tuple[str, ...]:
         """The hashes of the model files that alternated in each of its runs, its own included; else empty."""
         return tuple(map(str, self.workload.get("alternating", ())))

@@ -163,8 +163,6 @@ def request_to_json(request: Request) -> dict[str, Any]:
     """
     plain: dict[str, Any] = to_plain(request)
     plain["device"]["profile"] = request.device.profile.name
-    if not request.accept_parity:
-        del plain["accept_parity"]  # so that versions that do not know it read the document
     return plain
 
 

@@ -12,7 +12,7 @@ class Runtime:
     """What the host knows of a runtime.
 
     Args:
-        requirements: what pip resolves for it. psutil names the processes that keep a board busy.
+        requirements: what pip resolves for it. psutil gives the full names of processes that keep a board busy.
         packages: names of packages that are builds of it, for wheels of the user's own.
         trial_formats: formats of the tiny models that it must compute correctly before it is used. 32-bit floats
             exercise every kernel; 8-bit integers are the ones that differ most between processors.

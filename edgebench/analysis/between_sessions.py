@@ -60,9 +60,28 @@ def by_history(
 
 def without_ratio(quantity: Quantity, why: str, runs: tuple[int, int], *, margin: float, level: float) -> Contrast:
     """Return that nothing is known of the ratio, because a side has too few runs for one."""
+    return _not_decided(quantity, why, ratio=None, runs=runs, drift="none", margin=margin, level=level)
+
+
+def undecided(quantity: Quantity, estimated: RatioEstimate, why: str, *, margin: float, level: float) -> Contrast:
+    """Return the ratio without a verdict."""
+    ratio, runs, drift = estimated.ratio, estimated.runs, estimated.drift
+    return _not_decided(quantity, why, ratio=ratio, runs=runs, drift=drift, margin=margin, level=level)
+
+
+def _not_decided(
+    quantity: Quantity,
+    why: str,
+    *,
+    ratio: float | None,
+    runs: tuple[int, int],
+    drift: str,
+    margin: float,
+    level: float,
+) -> Contrast:
     return Contrast(
         quantity=quantity.name,
-        ratio=None,
+        ratio=ratio,
         ci=None,
         level=level,
         margin=margin,
@@ -71,26 +90,7 @@ def without_ratio(quantity: Quantity, why: str, runs: tuple[int, int], *, margin
         beyond_margin=False,
         runs=runs,
         more_runs=None,
-        drift="none",
-        decided_by=None,
-        reason=why,
-    )
-
-
-def undecided(quantity: Quantity, estimated: RatioEstimate, why: str, *, margin: float, level: float) -> Contrast:
-    """Return the ratio without a verdict."""
-    return Contrast(
-        quantity=quantity.name,
-        ratio=estimated.ratio,
-        ci=None,
-        level=level,
-        margin=margin,
-        verdict=NOT_DECIDED,
-        significant=False,
-        beyond_margin=False,
-        runs=estimated.runs,
-        more_runs=None,
-        drift=estimated.drift,
+        drift=drift,
         decided_by=None,
         reason=why,
     )

@@ -24,8 +24,7 @@ LEAST_RUNS = 2  # of each side
 
 def name_of(measurement: Measurement) -> str:
     """Return the variant and format of a measurement, as sentences name it."""
-    subject = measurement.subject
-    return f"{subject.variant.name} {subject.artifact.format}"
+    return measurement.subject.variant_and_format
 
 
 def is_one_session(baseline: Measurement, candidate: Measurement) -> bool:

@@ -72,7 +72,10 @@ def _report_load(device: Device, probe: BoardProbe, on_event: OnEvent) -> None:
     busy = tuple(process for process in load.busiest or () if process.cpu_millicores >= _BUSY_MILLICORES)
     listed = replace(load, busiest=busy).processes
     if not listed and (load.others_millicores or 0) >= _BUSY_MILLICORES:
-        listed = f"{(load.others_millicores or 0) / 1000:.2f} cores of processes that are not visible there"
+        visible = sum(process.cpu_millicores for process in load.busiest or ())
+        unseen = (load.others_millicores or 0) - visible
+        seen = load.processes if visible >= unseen else None
+        listed = seen or f"{unseen / 1000:.2f} cores of processes that are not visible there"
     if (load.stolen_millicores or 0) >= _BUSY_MILLICORES:
         stolen = f"{(load.stolen_millicores or 0) / 1000:.2f} cores of other machines (steal)"
         listed = f"{listed}, {stolen}" if listed else stolen

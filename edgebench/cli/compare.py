@@ -25,7 +25,8 @@ _FAILING = ("slower", "worse", "inconclusive")
         "--session",
         multiple=True,
         metavar="ID",
-        help="Session of both, or given twice of A and of B: an ID, latest or previous. [default: the latest of both]",
+        help="Session to compare in: an ID, latest or previous. Given twice: A's, then B's. [default: the latest that "
+        "has both]",
     ),
     option("--margin", type=float, default=0.03, show_default=True, help="Latencies within ±margin are equivalent."),
     option("--level", type=float, default=0.95, show_default=True, help="Confidence level of the intervals."),

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
         "--format",
         "formats",
         metavar="F[,F...]",
-        help=f"Formats: {', '.join(EXPORT_FORMATS)}. [default: {Format.ONNX_INT8}; all with --compare-formats]",
+        help=f"Formats: {', '.join(EXPORT_FORMATS)}, or all. [default: {Format.ONNX_INT8}; all with --compare-formats]",
     ),
     option("--task", help="Head to export. [default: the one in the checkpoint's config]"),
     option(

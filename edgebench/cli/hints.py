@@ -62,13 +62,14 @@ _ARGUMENTS = frozenset(
         "system_python",
         "task",
         "texts",
-        "texts",
         "truncate",
         "until_decided",
         "upgrade",
         "variant",
     ]
 ).union(_OPTIONS, _TIMES)
+#: With a value, these are advice to run another command than the one that failed, which may lack the option.
+_ELSEWHERE = {"task": "edgebench export --task"}
 _ARGUMENT = re.compile(r"`([a-z][a-z_]*)(?:=([^`]*))?`")
 
 
@@ -83,6 +84,8 @@ def as_options(text: str) -> str:
 
 def _option(name: str, shown: str | None) -> str:
     option = _TIMES.get(name) or _OPTIONS.get(name) or f"--{name.replace('_', '-')}"
+    if shown is not None:
+        option = _ELSEWHERE.get(name, option)
     if shown is None:
         return option
     try:

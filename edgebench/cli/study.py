@@ -32,8 +32,8 @@ def command() -> None:
 def run(file: Path, wait_idle_s: int | None, store: Path, json_target: str | None) -> int:
     """Measure the missing cells of a study, then evaluate its tasks with the timed files.
 
-    Variants alternate on each device, and devices are measured in parallel. The same command continues an interrupted
-    study.
+    The runs of the variants are interleaved on each device, and devices are measured in parallel. The same command
+    continues an interrupted study.
 
     \b
     Example:
@@ -63,7 +63,7 @@ def run(file: Path, wait_idle_s: int | None, store: Path, json_target: str | Non
         write_json(json_target, measurements_to_json([], failures={}))
     pending = pending_evaluations(study, study_cells(study, keep), keep)
     with terminated_like_interrupted():
-        errors = evaluate_pending(pending, keep, show_message, wait_idle_s=study.wait_idle_s)
+        errors = evaluate_pending(study, pending, keep, show_message)
     if errors:
         raise gravest_error(errors)
     if not sessions and not pending:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from edgebench.evaluation.embeddings import prefix_of
 from edgebench.evaluation.evaluator import evaluate, evaluate_all
-from edgebench.evaluation.examples import questions_and_counts, questions_of
+from edgebench.evaluation.examples import questions_and_counts
 from edgebench.evaluation.format_comparison import compare_formats
 from edgebench.evaluation.identity import checkpoint_protocol
 from edgebench.evaluation.inference import BoardModel, Outputs
@@ -23,5 +23,4 @@ __all__ = [
     "evaluate_all",
     "prefix_of",
     "questions_and_counts",
-    "questions_of",
 ]

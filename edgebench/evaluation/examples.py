@@ -70,17 +70,10 @@ def read_examples(request: EvaluationRequest) -> tuple[list[TaskExamples], dict[
     return found, missing
 
 
-def questions_of(request: EvaluationRequest) -> dict[tuple[str, str], dict[str, Any]]:
-    """Return the part of the protocol that is the same for every artifact and board, by task and language.
-
-    Raises:
-        EdgebenchError: as `read_examples`.
-    """
-    return {key: question for key, (question, _) in questions_and_counts(request).items()}
-
-
 def questions_and_counts(request: EvaluationRequest) -> dict[tuple[str, str], tuple[dict[str, Any], int]]:
-    """Return the questions, each with its number of examples, by task and language.
+    """Return each question with its number of examples, by task and language.
+
+    A question is the part of the protocol that is the same for every artifact and board.
 
     Raises:
         EdgebenchError: as `read_examples`.

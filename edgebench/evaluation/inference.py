@@ -222,7 +222,7 @@ def _refuse_not_finite(batches: Sequence[Outputs], spec: protocol.RunSpec, sourc
         for name, output in batch.items():
             if output.dtype.kind not in "fc" or np.isfinite(output).all():
                 continue
-            per_token = output.ndim > 2 or name in _PER_TOKEN
+            per_token = (output.ndim > 2 or name in _PER_TOKEN) and len(output) == len(lengths)
             parts = [row[:length] for row, length in zip(output, lengths, strict=True)] if per_token else [output]
             if not all(np.isfinite(part).all() for part in parts):
                 raise AgentError(f"{source}: the output {name} is not finite (NaN or infinity): it answers nothing")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from edgebench.export.cache import RECORD, cache_folder, copy_artifact, remembered_hash
 from edgebench.export.checkpoint import TOKENIZER_FILES
 from edgebench.export.existing import existing_file, exported_before
-from edgebench.export.file_formats import format_of_file, refuse_other_formats
+from edgebench.export.file_formats import recorded_format, refuse_other_formats
 from edgebench.export.floors import BOUNDS, Bound
 from edgebench.export.names import unique_names
 from edgebench.export.pipeline import Exported, export_model
@@ -31,10 +31,10 @@ __all__ = [
     "existing_file",
     "export_model",
     "exported_before",
-    "format_of_file",
     "is_sentence_model",
     "longest_input",
     "open_tokenizer",
+    "recorded_format",
     "refuse_other_formats",
     "refuse_texts",
     "remembered_hash",

@@ -19,6 +19,7 @@ from edgebench.export import hub
 from edgebench.export.cache import key_of, remembered_hash, temporary_folder, writing
 from edgebench.export.checkpoint import open_checkpoint
 from edgebench.export.folders import ADAPTER, CONFIG
+from edgebench.export.json_files import read_json_object
 from edgebench.export.libraries import crash_message
 from edgebench.export.recipes import versions
 
@@ -71,13 +72,7 @@ def merged_folder(folder: Path, *, task: str | None, cache: Path, say: Say) -> P
 
 
 def _adapter_config(folder: Path) -> dict[str, Any]:
-    path = folder / ADAPTER
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path} can't be read: {error}") from error
-    if not isinstance(values, dict):
-        raise CheckpointError(f"{path} is not a JSON object")
+    values = read_json_object(folder / ADAPTER)
     kind = str(values.get("peft_type"))
     if kind.upper() in _NOT_WEIGHTS:
         raise CheckpointError(f"{folder} is an adapter of the kind {kind}, which can't be merged into weights")

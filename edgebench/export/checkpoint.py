@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from edgebench.artifact import hash_file
 from edgebench.errors import CheckpointError
@@ -15,6 +13,7 @@ from edgebench.export.config_checks import refuse_quantised, refuse_remote_code
 from edgebench.export.folders import CONFIG, WEIGHTS, find_config, no_weights
 from edgebench.export.geometry import Geometry, architectures, geometry_from_config
 from edgebench.export.heads import Answer, Head, Output, find_head
+from edgebench.export.json_files import read_json_object
 from edgebench.export.reference import find_reference
 from edgebench.export.segments import find_separator
 from edgebench.export.sentence_modules import SENTENCE_EMBEDDING, SentenceModules, is_sentence_folder, read_modules
@@ -91,7 +90,7 @@ def open_checkpoint(folder: Path, *, source: str, task: str | None) -> Checkpoin
     """
     root, folder = folder, find_config(folder)
     path = folder / CONFIG
-    config = _read_json(path)
+    config = read_json_object(path)
     refuse_remote_code(config, path)
     refuse_quantised(config, folder)
     geometry = geometry_from_config(config, where=str(folder))
@@ -166,7 +165,7 @@ def read_lineage(folder: Path) -> Lineage | None:
         ConfigError: it has an unknown key or kind.
     """
     path = folder / "lineage.json"
-    return Lineage.from_json(_read_json(path), where=str(path)) if path.is_file() else None
+    return Lineage.from_json(read_json_object(path), where=str(path)) if path.is_file() else None
 
 
 def _weight_files(folder: Path) -> tuple[Path, ...]:
@@ -179,7 +178,7 @@ def _weight_files(folder: Path) -> tuple[Path, ...]:
 
 
 def _shards(index: Path) -> tuple[Path, ...]:
-    weight_map = _read_json(index).get("weight_map")
+    weight_map = read_json_object(index).get("weight_map")
     if not isinstance(weight_map, dict) or not all(isinstance(name, str) for name in weight_map.values()):
         raise CheckpointError(f"{index} has no weight_map")
     names = sorted(set(weight_map.values()))
@@ -189,15 +188,3 @@ def _shards(index: Path) -> tuple[Path, ...]:
         if not (index.parent / name).is_file():
             raise CheckpointError(f"{index.parent} lacks the shard {name}; try to download the checkpoint again")
     return tuple(index.parent / name for name in names)
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise CheckpointError(f"can't read {path}: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path} is not valid JSON: {error}") from error
-    if not isinstance(values, dict):
-        raise CheckpointError(f"{path} is not a JSON object")
-    return values

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from edgebench.errors import CheckpointError
 from edgebench.export.checkpoint import TOKENIZER_FILES
 from edgebench.export.geometry import architectures
+from edgebench.export.json_files import read_json_object
 from edgebench.export.segments import find_separator
 
 #: Folders of a repository that hold its model files; tokenizer and config are then one folder above.
@@ -83,17 +82,5 @@ def companions_of(model: Path) -> Companions:
     configs = [folder / "config.json" for folder in folders if (folder / "config.json").is_file()]
     return Companions(
         tokenizer=str(tokenizers[0].absolute()) if tokenizers else None,
-        config=_read(configs[0]) if configs else {},
+        config=read_json_object(configs[0]) if configs else {},
     )
-
-
-def _read(path: Path) -> Mapping[str, Any]:
-    try:
-        values = json.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise CheckpointError(f"can't read {path}: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path} is not valid JSON: {error}") from error
-    if not isinstance(values, dict):
-        raise CheckpointError(f"{path} is not a JSON object")
-    return values

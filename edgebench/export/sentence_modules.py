@@ -7,13 +7,13 @@ config.json and their defaults are those of sentence-transformers (Reimers and G
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from edgebench.errors import CheckpointError
+from edgebench.export.json_files import read_json_object, read_json_value
 
 MODULES = "modules.json"
 #: The task of `export_model` that exports encoder and modules as one graph.
@@ -137,7 +137,7 @@ def sentence_modules_of(encoder: str | Path | None) -> SentenceModules | None:
     for root in (folder, folder.parent):
         if is_sentence_folder(root):
             config = transformer_folder(root) / "config.json"
-            size = _read_json(config).get("hidden_size")
+            size = read_json_object(config).get("hidden_size")
             if type(size) is not int:
                 raise CheckpointError(f"{config} has no hidden_size")
             return read_modules(root, hidden_size=size)
@@ -162,7 +162,7 @@ def read_modules(folder: Path, *, hidden_size: int) -> SentenceModules:
     for module in others:
         kind, place = _kind(module, folder), _module_folder(folder, module)
         if kind == "Pooling" and not pooling:
-            values = _read_json(place / "config.json")
+            values = read_json_object(place / "config.json")
             pooling, include_prompt = (
                 _pooling(values, place / "config.json"),
                 values.get("include_prompt", True) is True,
@@ -178,7 +178,7 @@ def read_modules(folder: Path, *, hidden_size: int) -> SentenceModules:
             steps.append(dense)
         elif kind == "Normalize" and pooling:
             if (place / "config.json").is_file():
-                _refuse_other_places(_read_json(place / "config.json"), place / "config.json")
+                _refuse_other_places(read_json_object(place / "config.json"), place / "config.json")
             steps.append(None)
         elif kind != "Dropout":  # which does nothing outside training
             raise CheckpointError(
@@ -201,7 +201,7 @@ def read_modules(folder: Path, *, hidden_size: int) -> SentenceModules:
 
 def _modules(folder: Path) -> list[dict[str, Any]]:
     path = folder / MODULES
-    modules = _read(path)
+    modules = read_json_value(path)
     good = isinstance(modules, list) and all(
         isinstance(module, dict) and isinstance(module.get("type"), str) and isinstance(module.get("path"), str)
         for module in modules
@@ -256,7 +256,7 @@ def _refuse_other_places(values: Mapping[str, Any], path: Path) -> None:
 
 def _dense(place: Path) -> Dense:
     path = place / "config.json"
-    values = _read_json(path)
+    values = read_json_object(path)
     sizes = [values.get(key) for key in ("in_features", "out_features")]
     if not all(type(size) is int and size > 0 for size in sizes):
         raise CheckpointError(f"{path} has no in_features and out_features")
@@ -284,7 +284,7 @@ def _dense(place: Path) -> Dense:
 def _max_seq_length(transformer: Path) -> int | None:
     """Return where texts are cut, from the Transformer's settings or, as in today's versions, the tokenizer's."""
     path = transformer / "sentence_bert_config.json"
-    values = _read_json(path) if path.is_file() else {}
+    values = read_json_object(path) if path.is_file() else {}
     _refuse_other_states(values, path)
     if values.get("do_lower_case"):
         raise CheckpointError(
@@ -296,7 +296,7 @@ def _max_seq_length(transformer: Path) -> int | None:
         raise CheckpointError(f"{path}: max_seq_length can't be {limit!r}")
     tokenizer = transformer / "tokenizer_config.json"
     if limit is None and tokenizer.is_file():
-        limit = _read_json(tokenizer).get("model_max_length")  # a huge number where there is no limit
+        limit = read_json_object(tokenizer).get("model_max_length")  # a huge number where there is no limit
     return int(limit) if isinstance(limit, int | float) and 1 <= limit < _NO_LIMIT else None
 
 
@@ -321,24 +321,8 @@ def _settings(folder: Path) -> tuple[str, str | None]:
     path = folder / "config_sentence_transformers.json"
     if not path.is_file():
         return "", None
-    values = _read_json(path)
+    values = read_json_object(path)
     prompts, name = values.get("prompts"), values.get("default_prompt_name")
     prompt = prompts.get(name, "") if isinstance(prompts, dict) and name is not None else ""
     similarity = values.get("similarity_fn_name")
     return str(prompt), None if similarity in (None, "cosine") else str(similarity)
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    values = _read(path)
-    if not isinstance(values, dict):
-        raise CheckpointError(f"{path} is not a JSON object")
-    return values
-
-
-def _read(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise CheckpointError(f"can't read {path}: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path} is not valid JSON: {error}") from error

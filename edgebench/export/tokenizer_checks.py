@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgebench.errors import CheckpointError, MissingExtra
 from edgebench.export.config_checks import refuse_remote_code
+from edgebench.export.json_files import read_json_value
 from edgebench.export.weight_files import is_lfs_pointer
 
 if TYPE_CHECKING:
@@ -23,10 +23,7 @@ def refuse_broken_files(folder: Path) -> None:
     """
     config = folder / "tokenizer_config.json"
     if config.is_file():
-        try:
-            values = json.loads(config.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise CheckpointError(f"{config} can't be read: {error}") from error
+        values = read_json_value(config)
         refuse_remote_code(values if isinstance(values, dict) else {}, config)
     for model in sorted(folder.glob("*.model")):
         _refuse_broken_model(model)

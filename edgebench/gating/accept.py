@@ -58,7 +58,8 @@ def accept_baseline(
     subject = measurement.subject
     rows, _ = stored_scores(keep, [measurement])
     scores = tuple(
-        BaselineScore(task=row.task, lang=row.lang, metric=row.metric, value=row.value, n=row.n) for row in rows
+        BaselineScore(task=row.task, lang=row.lang, metric=row.metric, value=row.value, n=row.n, caveats=row.caveats)
+        for row in rows
     )
     accepted_at = datetime.now(UTC).isoformat(timespec="microseconds")
     baseline = baseline_of(measurement, name=name, accepted_at=accepted_at, is_anchor=anchor, scores=scores)

@@ -56,6 +56,7 @@ class BaselineScore:
     metric: str
     value: float
     n: int | None = None
+    caveats: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +99,7 @@ class Baseline:
                 metric=each.metric,
                 value=each.value,
                 n=each.n,
+                caveats=each.caveats,
                 format=str(self.artifact.format),
                 artifact_sha256=self.artifact.sha256,
             )

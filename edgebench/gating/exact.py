@@ -53,7 +53,7 @@ def judge_scores(
     and that was not shown, else undecided. Without: by the difference itself.
 
     Args:
-        rows: scores by file; only those of these very files count.
+        rows: scores by file, or by variant where the sides are two variants.
 
     Raises:
         NotValid: one of the two files has no scores, or they have no task in common.

@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from edgebench.artifact import EXPORT_FORMATS, Format, parse_format
+from edgebench.artifact import EXPORT_FORMATS, Format, parity_notes, parse_format
 from edgebench.device import LOCAL, Device, find_device
 from edgebench.errors import NotValid, UnknownName
 from edgebench.events import OnEvent, ignore
-from edgebench.export import existing_file, format_of_file, refuse_other_formats
+from edgebench.export import existing_file, recorded_format, refuse_other_formats
 from edgebench.gating.accept import keep_files
 from edgebench.gating.baseline import Baseline
 from edgebench.gating.budgets import DEFAULT_BUDGETS, NO_BUDGET, Budget, fitting_budgets, read_budgets
@@ -140,7 +140,7 @@ def _candidate_format(model: str, format: str | Format | None, baseline: Baselin
     file = existing_file(model)
     if file is not None:
         refuse_other_formats([model], [parse_format(str(format))] if format is not None else [])
-        return format_of_file(file)
+        return recorded_format(file)
     if format is not None:
         return parse_format(str(format))
     known = baseline.artifact.format
@@ -211,7 +211,8 @@ class _Task:
         lines = schedule.results
         timed = [found for line, found in lines.items() if line.role is not Role.ANCHOR]
         anchored = [found for line, found in lines.items() if line.role is Role.ANCHOR]
-        found = [*timed, *self._exact(first)]
+        exact, about_scores = self._exact(first)
+        found = [*timed, *exact]
         decided = [each for each in schedule.sessions if each.purpose in ("decide", "repeat")]
         result = GateResult(
             id=schedule.sessions[0].id,
@@ -225,7 +226,12 @@ class _Task:
             budgets=tuple(found),
             anchor=_side(first[Role.ANCHOR], schedule, Role.ANCHOR, self.anchor) if self.anchor is not None else None,
             anchor_budgets=tuple(anchored),
-            notes=(*self.notes, *self._changed_runtime(first[Role.BASELINE])),
+            notes=(
+                *self.notes,
+                *self._changed_runtime(first[Role.BASELINE]),
+                *parity_notes((side.subject.variant_and_format, side.subject.artifact) for side in first.values()),
+                *about_scores,
+            ),
         )
         keep_result(self.store, result)
         return result
@@ -240,7 +246,8 @@ class _Task:
                     f"{baseline.artifact.sha256[:12]}); remove artifacts/{baseline.artifact.sha256} from the store"
                 )
 
-    def _exact(self, sides: Sides) -> list[BudgetResult]:
+    def _exact(self, sides: Sides) -> tuple[list[BudgetResult], list[str]]:
+        """Return what budgets on size and scores say, and the caveats of the scores."""
         against = self.baseline.name
         baseline, candidate = sides[Role.BASELINE], sides[Role.CANDIDATE]
         found = [
@@ -250,15 +257,29 @@ class _Task:
         ]
         scored = [budget for budget in self.budgets if budget.metric is Metric.SCORE]
         if not scored:
-            return found
+            return found, []
         subject = baseline.subject
         variant = replace(subject.variant, name=self.baseline.variant.name)
         named = replace(baseline, subject=replace(subject, variant=variant))
         stored, examples = stored_scores(self.store, [named, candidate])
-        rows, examples = merged_scores(self.rows, with_stored(stored, self.baseline.score_rows()), examples)
+        rows, examples = merged_scores(
+            self._rows_of(named, candidate), with_stored(stored, self.baseline.score_rows()), examples
+        )
         for budget in scored:
             found += judge_scores(budget, named, candidate, rows, examples, against=against)
-        return found
+        names = {each.subject.variant.name for each in (named, candidate)}
+        caveats = [
+            f"{row.task} {row.lang} of {row.variant}: {caveat}"
+            for row in rows
+            if row.variant in names
+            for caveat in row.caveats
+        ]
+        return found, list(dict.fromkeys(caveats))
+
+    def _rows_of(self, baseline: Measurement, candidate: Measurement) -> list[ScoreRow]:
+        """Return the rows of the file of scores that tell the sides apart: of one variant, those that name a file."""
+        is_one_variant = baseline.subject.variant.name == candidate.subject.variant.name
+        return [row for row in self.rows if row.artifact_sha256 is not None or not is_one_variant]
 
     def _changed_runtime(self, measured: Measurement) -> list[str]:
         then, now = self.baseline.device, measured.subject.device

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edgebench.analysis import Tuned, tuned
-from edgebench.artifact import Format, parse_format
+from edgebench.artifact import Format
 from edgebench.device import Device, find_device
 from edgebench.errors import NotValid
 from edgebench.events import OnEvent, ignore
-from edgebench.measure.session import profile_all
-from edgebench.request import DEFAULT_MODEL, PARAMETERS, Request
+from edgebench.measure.profiling import profile
+from edgebench.request import DEFAULT_MODEL, PARAMETERS
 from edgebench.stats import MARGIN
-from edgebench.store import Store, open_store
+from edgebench.store import Store
 from edgebench.workload import RunPlan, Workload
 
 
@@ -49,21 +49,23 @@ def tune(
         NotValid: no setting could be measured.
         EdgebenchError: as `profile`.
     """
-    request = Request(
-        device=find_device(device) if isinstance(device, str) else device,
-        models=(str(model),),
-        formats=(parse_format(str(format)),) if format is not None else (),
-        workloads=(workload or Workload(),),
-        plan=plan or RunPlan(),
+    board = find_device(device) if isinstance(device, str) else device
+    measurements = profile(
+        model,
+        format=format,
+        workload=workload,
+        tune=parameters,
+        device=board,
+        plan=plan,
         runtime=runtime,
         margin=margin,
         budget_s=budget_s,
         overhead=overhead,
         cold=cold,
-        tune=(parameters,) if isinstance(parameters, str) else tuple(parameters),
+        store=store,
+        on_event=on_event,
     )
-    measurements = profile_all(request, store=open_store(store), on_event=on_event)
     found = tuned(measurements, margin=margin)
     if found is None:
-        raise NotValid(f"{request.device.name}: no setting could be measured")
+        raise NotValid(f"{board.name}: no setting could be measured")
     return found

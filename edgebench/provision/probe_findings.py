@@ -190,7 +190,7 @@ def _providers(device: Device, runtime: str, providers: tuple[str, ...]) -> Find
 
 
 def _setup_or(device: Device, runtime: str, otherwise: str) -> str:
-    """Return what installs a runtime and psutil: `device setup`, unless the user chose the Python."""
+    """Return what installs a runtime: `device setup`, unless the user chose the Python."""
     if device.is_local or device.python != DEFAULT_PYTHON:
         return otherwise
     runtime = "ai-edge-litert" if runtime == "tflite" else runtime

@@ -16,6 +16,7 @@ from edgebench.analysis import (
     ScoreContrast,
     sides_lines,
 )
+from edgebench.artifact import parity_notes
 from edgebench.report.caveats import caveat_lines, marked
 from edgebench.report.layout import add_plain_row, coloured_sentence, plain_table
 from edgebench.report.overhead import cost_lines
@@ -66,7 +67,9 @@ def comparison_parts(answers: Sequence[PairedComparison]) -> Iterator[PlainTable
         yield "alternating: latency is the mean over inputs of the typical ratio of two inferences, side by side"
     if any(each.memory is not None and each.memory.ci is not None and each.to_decide for each in comparisons):
         yield "peak memory: of two sessions RSS is compared, because PSS depends on what else runs on the board"
-    yield from cost_lines([side for each in comparisons for side in (each.baseline, each.candidate)])
+    sides = [side for each in comparisons for side in (each.baseline, each.candidate)]
+    yield from parity_notes((side.subject.variant_and_format, side.subject.artifact) for side in sides)
+    yield from cost_lines(sides)
     if "none" in drifts:
         yield "too few runs to separate drift from difference: what changed on the board between them is in the ratio"
     if any(comparison.comparisons > 1 for comparison in comparisons):

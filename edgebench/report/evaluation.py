@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from edgebench.artifact import parity_notes
 from edgebench.report.caveats import caveat_lines, marked
 from edgebench.report.layout import add_plain_row, plain_table
 from edgebench.stats import MINIMUM_COUNTS
@@ -29,6 +30,7 @@ def evaluation_parts(evaluation: Evaluation) -> Iterator[Table | str]:
         yield _table(evaluation, mine, differences, caveats)
         yield from _below(evaluation, name, mine)
         yield from caveat_lines((task, lang, each) for (task, lang, _), each in caveats.items() if task == name)
+    yield from parity_notes([(f"{evaluation.variant.name} {evaluation.artifact.format}", evaluation.artifact)])
     if evaluation.overall is not None:
         yield f"overall (XTREME-R, mean of ten tasks): {evaluation.overall:.2f}"
 

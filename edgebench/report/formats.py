@@ -83,7 +83,7 @@ def parity_text(parity: Parity | None) -> str:
     judged = [judgement for judgement in parity.judgements if judgement.measure in _SHOWN]
     if not judged:
         return f"cosine {parity.mean_cosine:.5f}"
-    worst = min(judged, key=lambda judgement: (judgement.is_met, judgement.value))
+    worst = min(judged, key=lambda judgement: judgement.headroom)
     value = f"{100 * worst.value:.1f} %" if worst.measure.startswith(_SHARES) else f"{worst.value:.5f}"
     mark = "" if not parity.shortfalls else " (accepted)"
     return f"{_SHOWN[worst.measure]} {value}{mark}"
@@ -105,7 +105,13 @@ def _parity_cells(parity: Parity | None) -> tuple[str, str]:
 
 
 def _worst(parities: Sequence[Parity]) -> str:
-    return parity_text(min(parities, key=lambda parity: parity.mean_cosine)) if parities else "-"
+    return parity_text(min(parities, key=_headroom)) if parities else "-"
+
+
+def _headroom(parity: Parity) -> float:
+    """Return how far the nearest figure is from its limit; of older artifacts, which have no limits, the cosine."""
+    judged = [judgement.headroom for judgement in parity.judgements if judgement.measure in _SHOWN]
+    return min(judged, default=parity.mean_cosine)
 
 
 def _ratio(size: int, reference: int | None) -> str:

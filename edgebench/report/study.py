@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from edgebench.analysis import Contrast, Figure, Front
+from edgebench.artifact import parity_notes
 from edgebench.report.caveats import caveat_lines, marked
 from edgebench.report.comparison import score_verdict
 from edgebench.report.layout import PlainTable, add_plain_row, coloured_sentence, plain_table
@@ -14,8 +15,6 @@ from edgebench.text import printable
 
 if TYPE_CHECKING:
     from rich.text import Text
-
-    from edgebench.study import Answer, StudyReport, StudyStatus
 
 #: The headers, and the rows under them.
 Rows = tuple[tuple[str, ...], list[tuple[str, ...]]]
@@ -98,6 +97,8 @@ def _of_answer(answer: Answer) -> Iterator[str | Rows]:
     yield from caveat_lines(
         (score.task, score.lang, score.caveats) for each in answer.comparisons for score in each.scores
     )
+    sides = [side for each in answer.comparisons for side in (each.comparison.baseline, each.comparison.candidate)]
+    yield from parity_notes((side.subject.variant_and_format, side.subject.artifact) for side in sides)
     yield answer.about_training
     if answer.training:
         yield (

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from edgebench.analysis import cores_text, has_power
+from edgebench.artifact import parity_notes
 from edgebench.facts import DeviceFacts
 from edgebench.figures import Score
 from edgebench.measurement import Measurement
@@ -233,11 +234,7 @@ def _notes(measurements: Sequence[Measurement]) -> Iterable[str]:
             "first inference take longer for the model that comes first"
         )
     yield from dict.fromkeys(_energy_notes(measurements))
-    yield from dict.fromkeys(
-        f"parity: {_row_name(each)}: accepted beyond its limit: {shortfall}"
-        for each in measurements
-        for shortfall in each.subject.artifact.shortfalls
-    )
+    yield from parity_notes((_row_name(each), each.subject.artifact) for each in measurements)
     yield from _of_rows("excluded", measurements, excluded_text)
     scores = [score for each in measurements for score in _scores_of_row(each).values()]
     yield from caveat_lines(

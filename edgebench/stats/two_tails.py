@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 _PRECISION = 1e-6  # of an interval's ends, in the unit of the difference
 
 
-class TwoTails:
+class TwoTails(ABC):
     """A difference with one-sided tests against any bound."""
 
+    @abstractmethod
     def p_below(self, bound: float) -> float:
         """Return the p-value against a difference of `bound` or more: small where it is surely below."""
-        raise NotImplementedError
 
+    @abstractmethod
     def p_above(self, bound: float) -> float:
         """Return the p-value against a difference of `bound` or less."""
-        raise NotImplementedError
 
     def p_different(self) -> float:
         """Return the p-value against a difference of exactly 0, two-sided."""

@@ -24,7 +24,10 @@ _TEXTS: dict[str, Callable[[Subject], str | None]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """What is None is not looked at. `since`, `until`: of the first run of a measurement, both included."""
+    """What is None is not looked at.
+
+    `session`: its id, or how that begins. `since`, `until`: of the first run of a measurement, both included.
+    """
 
     device: str | None = None
     variant: str | None = None
@@ -58,7 +61,10 @@ class Selection:
         return [each for each in stored if each.subject.id in fitting]
 
     def _fits(self, subject: Subject, began: str, tags: Callable[[str], Sequence[str]]) -> bool:
-        if any(getattr(self, name) not in (None, read(subject)) for name, read in _TEXTS.items()):
+        texts = {name: read for name, read in _TEXTS.items() if name != "session"}
+        if any(getattr(self, name) not in (None, read(subject)) for name, read in texts.items()):
+            return False
+        if self.session is not None and not subject.session.startswith(self.session):
             return False
         if self.tag is not None and self.tag not in tags(subject.id):
             return False

@@ -218,8 +218,12 @@ class Store:
         left = runs_left(doomed, self._runs.each(lambda _: None))
         self._runs.remove(doomed)
         for id in {each.subject.id for each in doomed}:
-            for kind in (self._operators, self._cold_starts, self._searches, self._tags):
+            for kind in (self._operators, self._cold_starts, self._tags):
                 kind.remove(id)
+        # The measurements at the rates of one search share what it found.
+        searched = {each.subject.id.partition(".")[0] for each in left}
+        for id in {each.subject.id.partition(".")[0] for each in doomed} - searched:
+            self._searches.remove(id)
         for session in {each.subject.session for each in doomed} - {each.subject.session for each in left}:
             self._sessions.remove(session)
         return len(doomed)
@@ -374,7 +378,7 @@ class Store:
     ) -> int:
         """Write one row per timed inference, with its run, variant, format, device and workload; return how many.
 
-        Sorted by measurement, run and time.
+        Sorted by when the runs began, then by run and time.
 
         Each row has the last readings of the sensors before the inference began (see `conditions_of`), null where there
         were none. Runs that are not valid are included, and so are excluded inferences: see the columns `valid`,

@@ -10,9 +10,11 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import pairwise
+from pathlib import Path
 from statistics import median
 
 from edgebench.analysis import is_same_workload
+from edgebench.artifact import format_of_file
 from edgebench.device import Device
 from edgebench.measurement import Measurement, Subject
 from edgebench.store import Store
@@ -134,7 +136,7 @@ def _complete(study: Study, measured: Sequence[Measurement]) -> list[str]:
 
 def _is_file(measured: Sequence[Measurement]) -> bool:
     """Whether these measure a model file, which has one format whatever the study's formats are."""
-    return bool(measured) and measured[0].subject.variant.source.endswith((".onnx", ".tflite"))
+    return bool(measured) and format_of_file(Path(measured[0].subject.variant.source)) is not None
 
 
 def _counts(study: Study, measurement: Measurement) -> bool:

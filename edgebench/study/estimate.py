@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from statistics import mean
 
 from edgebench.analysis import LATENCY, run_figures
+from edgebench.artifact import format_of_file
 from edgebench.evaluation_result import LanguageEvaluation
 from edgebench.store import Store
 from edgebench.study.cells import StudyCell
@@ -50,7 +52,6 @@ def _of_files_to_come(
     study: Study, cells: Sequence[StudyCell], questions: Questions
 ) -> list[tuple[str, StudyTask, tuple[str, ...]]]:
     """Return the device, task and languages of each file that the study still has to measure."""
-    formats = max(1, len(study.formats))
     found = []
     for task in study.tasks:
         langs = tuple(lang for name, _, lang in questions if name == task.name)
@@ -59,8 +60,12 @@ def _of_files_to_come(
             measured = {
                 (each.subject.variant.name, each.subject.artifact.sha256) for cell in mine for each in cell.measurements
             }
-            wanted = sum(not variant.is_reference for variant in study.variants) * formats
-            found += [(device.name, task, langs)] * max(0, wanted - len(measured))
+            formats = [
+                1 if format_of_file(Path(variant.source)) is not None else max(1, len(study.formats))
+                for variant in study.variants
+                if not variant.is_reference
+            ]
+            found += [(device.name, task, langs)] * max(0, sum(formats) - len(measured))
     return found
 
 

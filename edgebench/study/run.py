@@ -41,7 +41,7 @@ def run_study(study: Study, store: Store, *, on_event: OnEvent = ignore) -> list
     interrupts = [error for error in errors if not isinstance(error, Exception)]
     if interrupts:
         raise interrupts[0]
-    errors += evaluate_pending(pending_evaluations(study, study_cells(study, store), store), store, on_event)
+    errors += evaluate_pending(study, pending_evaluations(study, study_cells(study, store), store), store, on_event)
     if errors:
         raise gravest_error(errors)
     return [measurement for result in results for measurement in result.measurements]

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from edgebench.analysis import ExampleScores
+from edgebench.artifact import Artifact
 from edgebench.evaluation_result import LanguageEvaluation
 from edgebench.store import Store, merged_scores, stored_scores
 from edgebench.study.cells import StudyCell
 from edgebench.study.file import Study, StudyTask
-from edgebench.study.scores import Questions
+from edgebench.study.scores import Questions, with_prompt
 from edgebench.xtreme_r import ScoreRow, read_scores
 
 
@@ -33,13 +33,15 @@ def scores_of_study(study: Study, cells: Sequence[StudyCell], store: Store, ques
     Raises:
         StoreError, ScoresError: the store, or the file of scores, can't be read.
     """
+    measured = [each for cell in cells for each in cell.measurements]
+    artifacts = {each.subject.artifact.sha256: each.subject.artifact for each in measured}
     left_out: set[str] = set()
 
     def is_asked(evaluation: LanguageEvaluation) -> bool:
         device = evaluation.scores[0].device
-        protocol = evaluation.scores[0].protocol
+        artifact = artifacts[evaluation.scores[0].artifact_sha256]
         asked = not study.tasks or any(
-            _answers(task, questions, evaluation, protocol)
+            _answers(task, questions, evaluation, artifact)
             for task in study.tasks
             if device in {each.name for each in task.devices}
         )
@@ -47,7 +49,6 @@ def scores_of_study(study: Study, cells: Sequence[StudyCell], store: Store, ques
             left_out.add(f"{evaluation.task} in {evaluation.lang} on {device}")
         return asked
 
-    measured = [each for cell in cells for each in cell.measurements]
     stored, examples = stored_scores(store, measured, wanted=is_asked)
     listed = read_scores(study.scores) if study.scores is not None else []
     kept = [row for row in listed if _is_reported(study, row)]
@@ -56,11 +57,11 @@ def scores_of_study(study: Study, cells: Sequence[StudyCell], store: Store, ques
     return StudyScores(rows=tuple(rows), examples=tuple(examples), notes=tuple(_notes(study, rows, left_out)))
 
 
-def _answers(
-    task: StudyTask, questions: Questions, evaluation: LanguageEvaluation, protocol: Mapping[str, Any]
-) -> bool:
+def _answers(task: StudyTask, questions: Questions, evaluation: LanguageEvaluation, artifact: Artifact) -> bool:
     question = questions.get((task.name, evaluation.task, evaluation.lang))
-    return question is not None and question.protocol.items() <= protocol.items()
+    if question is None:
+        return False
+    return with_prompt(question.protocol, artifact).items() <= evaluation.scores[0].protocol.items()
 
 
 def _is_reported(study: Study, row: ScoreRow) -> bool:

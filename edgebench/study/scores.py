@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from edgebench.artifact import Artifact
@@ -91,7 +92,7 @@ def pending_evaluations(
             langs = [
                 lang
                 for (name, lang), question in of_task.items()
-                if not _has(evaluations, name, lang, {**_with_prompt(question, artifact), **checkpoint})
+                if not _has(evaluations, name, lang, {**with_prompt(question, artifact), **checkpoint})
             ]
             if langs:
                 found.append(
@@ -100,24 +101,34 @@ def pending_evaluations(
     return found
 
 
-def _with_prompt(question: Mapping[str, Any], artifact: Artifact) -> Mapping[str, Any]:
-    """Return the question of a retrieval task with the prompt that `evaluate_all` puts before each text."""
-    if "prefix" not in question:
+def with_prompt(question: Mapping[str, Any], artifact: Artifact) -> Mapping[str, Any]:
+    """Return the question of a retrieval task with the prompt that `evaluate_all` puts before each text.
+
+    Where the checkpoint's files are gone or can't be read, any prompt fits: the question says nothing of it.
+    """
+    if question.get("prefix") != "":
         return question
-    return {**question, "prefix": prefix_of(artifact, str(question["prefix"]))}
+    rest = {name: value for name, value in question.items() if name != "prefix"}
+    if artifact.tokenizer is not None and not Path(artifact.tokenizer).is_dir():
+        return rest
+    try:
+        return {**rest, "prefix": prefix_of(artifact, "")}
+    except EdgebenchError:
+        return rest
 
 
 def evaluate_pending(
-    pending: Sequence[PendingEvaluation], store: Store, on_event: OnEvent, *, wait_idle_s: float | None = None
+    study: Study, pending: Sequence[PendingEvaluation], store: Store, on_event: OnEvent
 ) -> list[EdgebenchError]:
-    """Evaluate one after another; return the errors of those that failed. A failure does not end the others.
-
-    `wait_idle_s`: as in an EvaluationRequest.
-    """
+    """Evaluate one after another; return the errors of those that failed. A failure does not end the others."""
     errors = []
     for each in pending:
         on_event(LogMessage(str(each)))
-        request = replace(_request(each.task, each.device, each.variant.source, each), wait_idle_s=wait_idle_s)
+        request = replace(
+            _request(each.task, each.device, each.variant.source, each),
+            wait_idle_s=study.wait_idle_s,
+            accept_parity=study.accept_parity,
+        )
         try:
             evaluate_all(request, store=store, on_event=on_event)
         except EdgebenchError as error:

@@ -112,7 +112,10 @@ def _kind_of(path: Path, document: Any) -> str:
 
 def _refuse_data(path: Path, text: str, document: Any, kind: str | None) -> None:
     """Refuse a task's data or answers, which are no scores."""
-    if kind is None and (layout := layout_of(document if document is not None else first_value(text))) is not None:
+    first = first_value(text)
+    if isinstance(first, dict) and {"variant", "task", "metric"} & first.keys():
+        return  # rows of scores
+    if kind is None and (layout := layout_of(document if document is not None else first)) is not None:
         raise ScoresError(
             f"{path}: {layout}, and no scores",
             hint="score answers with: edgebench scores eval --predictions DIR --labels DIR",

@@ -114,12 +114,6 @@ class AsyncSshServer:
         if command is None:
             process.exit(1)
             return
-        environment = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
-        found = shutil.which("python3", path=environment.get("PATH"))
-        if found is not None and Path(found).read_bytes()[:2] == b"#!":
-            # A version manager's shell script takes as long as Python's start: its Python is the one that runs this.
-            base = Path(getattr(sys, "_base_executable", sys.executable)).resolve().parent
-            environment["PATH"] = os.pathsep.join([str(base), environment.get("PATH", ""), os.defpath])
         child = await asyncio.create_subprocess_exec(
             "/bin/sh",
             "-c",
@@ -128,7 +122,7 @@ class AsyncSshServer:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             cwd=self.home,
-            env={**environment, "HOME": str(self.home), "EDGEBENCH_HOME": str(self.home / ".edgebench")},
+            env={**_environment(), "HOME": str(self.home), "EDGEBENCH_HOME": str(self.home / ".edgebench")},
             start_new_session=True,
         )
         assert child.stdin and child.stdout and child.stderr
@@ -150,6 +144,16 @@ class AsyncSshServer:
             process.exit_with_signal(signal.Signals(-status).name.removeprefix("SIG"))
         else:
             process.exit(status)
+
+
+def _environment() -> dict[str, str]:
+    """Return what a login sets; a version manager's script for python3 would take as long as Python's start."""
+    path = os.environ.get("PATH", "")
+    found = shutil.which("python3", path=path)
+    if found is not None and Path(found).read_bytes()[:2] == b"#!":
+        path = os.pathsep.join([str(Path(getattr(sys, "_base_executable", sys.executable)).resolve().parent), path])
+    lang = {"LANG": os.environ["LANG"]} if "LANG" in os.environ else {}
+    return {"PATH": os.pathsep.join([path, os.defpath]), **lang}
 
 
 async def _feed(source: asyncssh.SSHReader[bytes], sink: asyncio.StreamWriter) -> None:

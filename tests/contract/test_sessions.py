@@ -70,6 +70,7 @@ def test_a_session_is_written_as_it_is_read(document: dict[str, Any]) -> None:
         "wait_idle_s": None,
         "extends": None,
         "sentence_embedding": False,
+        "accept_parity": False,
         "plan": document["plan"] | {"max_warmup_s": 30.0},
         "workloads": [workload | {"texts_lang": None} for workload in document["workloads"]],
     }

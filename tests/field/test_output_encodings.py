@@ -10,8 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from edgebench.board.device_config import write_device
-from edgebench.device import configured_devices, read_toml
 from edgebench.store import Store
 from tests.needed import need
 from tests.sample_runs import MS, run, subject, trace
@@ -91,12 +89,3 @@ def test_a_profile_shows_its_table_in_ascii(tmp_path: Path) -> None:
 def test_help_is_shown_in_ascii(tmp_path: Path, command: str) -> None:
     done = edgebench(command, "--help", folder=tmp_path, **ASCII)
     assert (done.returncode, done.stderr) == (0, b"")
-
-
-def test_settings_may_begin_with_a_byte_order_mark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    path = tmp_path / "edgebench.toml"
-    path.write_text('\ufeff[device.pi4]\nprofile = "pi4"\nhost = "10.0.0.4"\n', encoding="utf-8")
-    assert configured_devices()["pi4"].host == "10.0.0.4"
-    write_device(path, "nano", {"profile": "generic-linux", "host": "10.0.0.5"})
-    assert set(read_toml(path)["device"]) == {"pi4", "nano"}

@@ -10,7 +10,7 @@ import pytest
 
 from edgebench.device import find_device
 from edgebench.errors import ScoresError
-from edgebench.evaluation import EvaluationRequest, questions_of
+from edgebench.evaluation import EvaluationRequest, questions_and_counts
 from edgebench.xtreme_r import mewslix_candidates, read_task
 from edgebench.xtreme_r.example_types import Examples, Pair, Words
 from edgebench.xtreme_r.tasks import all_tasks
@@ -233,7 +233,7 @@ def test_right_answers_that_are_no_candidates_are_refused(tmp_path: Path) -> Non
     (tmp_path / "mewslix" / "candidate_set_entities.jsonl").write_text(entity + "\n")
     request = EvaluationRequest(device=find_device("local"), model="m", tasks=("mewslix",), data=tmp_path)
     with pytest.raises(ScoresError, match="no right answer to 1 of 1 queries is among the candidates"):
-        questions_of(request)
+        questions_and_counts(request)
 
 
 def test_a_question_of_lareqa_that_is_there_twice_is_refused(tmp_path: Path) -> None:

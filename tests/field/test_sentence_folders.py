@@ -11,6 +11,7 @@ import pytest
 
 import edgebench
 from edgebench.errors import CheckpointError, ConfigError
+from edgebench.evaluation.embeddings import check_pooling
 from edgebench.evaluation.inference import sentence_vectors
 from edgebench.export import export_model, longest_input
 from tests.evaluation.conftest import encode, texts, write_tatoeba
@@ -267,6 +268,9 @@ def test_vectors_that_are_not_compared_by_cosine_are_refused(cache: Path, tmp_pa
     folder = write_sentence_folder(tmp_path / "dot", ["mean"], settings=settings)
     modules = sentence_modules_of(folder)
     assert modules is not None and not modules.ranks_as_cosine and modules.is_mean
+    artifact = export_model(folder, "onnx-fp32", task=TASK, cache=cache).artifact
+    with pytest.raises(ConfigError, match=rf"compared by {similarity} .*, and rankings here are by cosine"):
+        check_pooling(artifact)
     unit = write_sentence_folder(tmp_path / "unit", ["mean"], normalize=True, settings=settings)
     modules = sentence_modules_of(unit)
     assert modules is not None and modules.ranks_as_cosine == (similarity == "dot")

@@ -146,7 +146,7 @@ def test_more_runs_than_planned_are_not_shown_as_12_of_6(store: Store, capsys: p
         (("--tag", "release"), [f"{SECOND}-001"]),
         (("--device", "pi4", "--tag", "release"), [f"{SECOND}-001"]),
         (("--device", "pi5"), []),
-        (("--since", "1d"), []),
+        (("--since", "1m"), []),
     ],
 )
 def test_list_and_export_are_filtered(

@@ -132,6 +132,11 @@ def test_a_damaged_environment_is_mended_by_the_command_that_messages_name(ssh_b
     os.truncate(psutil, 100)
     assert set_up_device(device, ONLY_ONNX).is_ready
     assert psutil.stat().st_size > 100
+    # `profile --setup` mends what it needs.
+    (numpy,) = envs.rglob("numpy/__init__.py")
+    os.truncate(numpy, 100)
+    set_up_for(Request(device=device, models=("reference:tiny",), formats=(Format.ONNX_INT8,)))
+    assert numpy.stat().st_size > 100
 
 
 ENTRY = {"python": sys.executable, "environment": None, "packages": {}, "agreement": "as here"}

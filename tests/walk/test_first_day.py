@@ -1,6 +1,6 @@
 """A new user's first day, step by step: read it from top to bottom. A real SSH server stands for the Raspberry Pi.
 
-The user has two checkpoints and some XNLI data, installs edgebench, adds and sets up a board, profiles both, compares,
+The user has two checkpoints, some XNLI data and edgebench installed, adds and sets up a board, profiles both, compares,
 evaluates, runs a study, exports, uses the Python API, and puts it all into a CI job. Models are tiny and runs short.
 Takes some two minutes.
 """
@@ -119,7 +119,8 @@ def test_a_new_users_first_day(
     user.sees("onnxruntime")
     user.types("edgebench device check pi4 --json check.json", ends_with=(0, 1))
     findings = json.loads(Path("check.json").read_text())["findings"]
-    assert "onnxruntime" in json.dumps(findings)
+    (runtime,) = [each for each in findings if each["what"] == "onnxruntime"]
+    assert runtime["state"] == "ok"
 
     # --- Profile two variants, interleaved ----------------------------------------------------------------------------
     user.types(
@@ -133,7 +134,7 @@ def test_a_new_users_first_day(
     result = json.loads(Path("result.json").read_text())
     check_schema(result, "profile")
     first, second = result["measurements"]
-    assert first["latency_ms"] is not None and first["variant"]["name"] == "xnli-english"
+    assert first["latency_ms"]["p50"] and first["variant"]["name"] == "xnli-english"
     assert [len(each["runs"]) >= 2 for each in (first, second)] == [True, True]
 
     # --- Which is faster? ---------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from .processes import busiest, processor_times, with_ancestors
 from .sensors import load, steal
 
 _WATCH_S = 0.5
+_KERNEL_NAME = 15  # characters of a process's name that the kernel keeps
 
 
 def watch_load(root: Path, seconds: float = _WATCH_S) -> Dict[str, Any]:
@@ -35,8 +36,26 @@ def watch_load(root: Path, seconds: float = _WATCH_S) -> Dict[str, Any]:
     found = None
     if before is not None:
         own = with_ancestors(root, os.getpid())
-        found = [process._asdict() for process in busiest(root, before, watched, without=own)]
+        busy = busiest(root, before, watched, without=own, full_name=lambda pid, name: full_name(root, pid, name))
+        found = [process._asdict() for process in busy]
     return {"load": values, "busiest": found}
+
+
+def full_name(root: Path, pid: int, name: str) -> str:
+    """Return the name of a process without the kernel's limit of 15 characters, where psutil is installed."""
+    if len(name) < _KERNEL_NAME:
+        return name
+    try:
+        import psutil
+    except ImportError:
+        return name
+    before, psutil.PROCFS_PATH = psutil.PROCFS_PATH, str(root / "proc")
+    try:
+        return str(psutil.Process(pid).name())
+    except (psutil.Error, OSError, ValueError):
+        return name  # it has ended
+    finally:
+        psutil.PROCFS_PATH = before
 
 
 def sees_own_pids_only(root: Path) -> bool:

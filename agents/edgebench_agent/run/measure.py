@@ -35,6 +35,7 @@ def infer_first(loaded: Sequence[Tuple[Model, Batches]], channel: SupervisorChan
         outputs = model.infer(first[number])
         channel.send(First(_clock() - began, number))
         check_model(model, outputs, batches, 0, number)
+        del outputs  # those of a large vocabulary take as much memory as the model
 
 
 def measure(spec: RunSpec, loaded: Sequence[Tuple[Model, Batches]], channel: SupervisorChannel) -> None:
@@ -53,16 +54,17 @@ def measure(spec: RunSpec, loaded: Sequence[Tuple[Model, Batches]], channel: Sup
         run_each_shape(loop, model, batches, number)
     timed, distinct = Rotation(loops, channel) if len(loops) > 1 else loops[0], len(loaded[0][1])
     timed.count = loops[0].count  # of the shapes
-    steady = _warm_up(timed, loaded[0][1], spec)
-    for number in range(len(loops)):
-        channel.send(WarmedUp(steady, timed.count, number))
-    channel.enter("measuring")
-    shared = replace(
+    shared = replace(  # bounds are of each model's share
         spec,
+        warmup_ns=len(loops) * spec.warmup_ns,
         min_duration_ns=len(loops) * spec.min_duration_ns,
         max_duration_ns=len(loops) * spec.max_duration_ns,
         most_count=max(1, spec.most_count // len(loops)),  # the models share one bounded journal
     )
+    steady = _warm_up(timed, loaded[0][1], shared)
+    for number in range(len(loops)):
+        channel.send(WarmedUp(steady, timed.count, number))
+    channel.enter("measuring")
     timed.start_over()
     _timed(timed, shared, distinct)
     for text in _cut_short(timed, shared, distinct):
@@ -71,6 +73,7 @@ def measure(spec: RunSpec, loaded: Sequence[Tuple[Model, Batches]], channel: Sup
     for number, (model, batches) in enumerate(loaded):
         timed_ns = (timed.last_ns - timed.first_ns) // len(loaded)
         check_afterwards(model, batches, number, timed_ns=timed_ns, seed=spec.seed)
+        channel.check()
     channel.send(Done(timed.count, timed.last_ns - timed.first_ns))
 
 
@@ -87,7 +90,7 @@ def _warm_up(timed: Union[TimedLoop, Rotation], batches: Batches, spec: RunSpec)
     """Run until latencies no longer drift; return whether nothing showed within the bounds that they still do.
 
     One batch of each shape has run before. One of medium size runs repeatedly: only latencies of the same work can be
-    compared. Models that alternate warm up in rotation, and their ratios are watched as well: what slows all of them
+    compared. Models that alternate warm up in rotation, and only their ratios are watched: what slows all of them
     does not hold up their comparison.
     """
     began = _clock()

@@ -46,9 +46,8 @@ def profile_operators(profiler: Profiler, batches: Batches, channel: SupervisorC
     infer = profiler.model.infer
     channel.enter("warmup")
     for position, batch in enumerate(arrays * _WARMUP_PASSES):
-        outputs = infer(batch)
+        check_model(profiler.model, infer(batch), batches, position % len(arrays), 0)
         channel.check()
-        check_model(profiler.model, outputs, batches, position % len(arrays), 0)
     channel.enter("measuring")
     count = wall_ns = 0
     while count < _MOST and wall_ns < _LONGEST_NS and (count < _LEAST or count % len(arrays) or wall_ns < _SHORTEST_NS):

@@ -10,7 +10,7 @@ from edgebench.cli.runs import changes, export, listing, measuring
 
 @cloup.group("runs", cls=Group)
 def command() -> None:
-    """List, show, export, resume, extend, tag and delete what is stored.
+    """What is stored: list, show, export, resume, extend, tag, delete.
 
     \b
     Example:

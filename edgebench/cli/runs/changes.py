@@ -18,7 +18,8 @@ from edgebench.errors import UsageError
 @cloup.option("--remove", is_flag=True, help="Remove these tags.")
 @cloup.option_group("Output", store_option, verbosity_options)
 def tag(id: str, tags: tuple[str, ...], remove: bool, store: Path) -> None:
-    """Add tags to a measurement, or remove them; `runs list --tag TAG` finds it. A session's ID: to all of it.
+    """Add tags to a measurement, or remove them; `runs list --tag TAG` finds it. The ID of a session
+    stands for all of its measurements.
 
     \b
     Example:
@@ -37,7 +38,8 @@ def tag(id: str, tags: tuple[str, ...], remove: bool, store: Path) -> None:
 @cloup.option("--yes", is_flag=True, help="Do not ask.")
 @cloup.option_group("Output", store_option, verbosity_options)
 def delete(ids: tuple[str, ...], yes: bool, store: Path) -> None:
-    """Delete measurements with all of their runs, for good. A session's ID: all of it.
+    """Delete measurements with all of their runs, for good. The ID of a session stands for all of its
+    measurements.
 
     \b
     Example:

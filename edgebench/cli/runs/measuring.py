@@ -57,9 +57,9 @@ def resume_session(session: str | None, scores: Path | None, store: Path, json_t
 @scores_option
 @output_options
 def extend_session(id: str, runs: int, scores: Path | None, store: Path, json_target: str | None) -> int:
-    """Measure more runs of a measurement: a further session of its session's request, with all rows of it.
+    """Measure a session again, with N runs of each row. ID is one of its measurements.
 
-    The further session is judged by itself, and `compare` takes it as the latest. Runs of two sessions are not pooled,
+    The new session is judged by itself, and `compare` takes it as the latest. Runs of two sessions are not pooled,
     because sessions of one board differ by more than the runs of one session do.
 
     \b
@@ -94,5 +94,10 @@ def _beside_before(store: Store, before: set[str]) -> list[str]:
 
     new = [session for session in store.sessions() if session not in before]
     measured = [each for session in new for each in store.measurements(session=session)]
-    pairs = [(store.measurement(each.subject.extends), each) for each in measured if each.subject.extends]
+    known = {each.id: each for each in store.subjects()}
+    pairs = []
+    for each in measured:
+        earlier = known.get(each.subject.extends or "")
+        if earlier is not None and earlier.workload == each.subject.workload:  # a searched rate may be another one now
+            pairs.append((store.measurement(earlier.id), each))
     return list(extension_lines(pairs))

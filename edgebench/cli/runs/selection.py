@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 import cloup
 
-from edgebench.artifact import parse_format
+from edgebench.artifact import Format
 from edgebench.cli.numbers import duration_s
 from edgebench.cli.options import Decorated
+from edgebench.errors import UnknownName
 
 if TYPE_CHECKING:
     from edgebench.store import Selection
@@ -26,9 +27,9 @@ def selection_options(function: Decorated) -> Decorated:
         cloup.option("--device", metavar="NAME", help="Of this device."),
         cloup.option("--variant", metavar="NAME", help="Of this variant."),
         cloup.option("--format", metavar="F", help="Of this format."),
-        cloup.option("--session", metavar="ID", help="Of this session."),
+        cloup.option("--session", metavar="ID", help="Of the session whose ID begins so."),
         cloup.option("--tag", metavar="TAG", help="With this tag."),
-        cloup.option("--since", metavar="DATE", help="Begun on this day (UTC) or later: 2026-01-31, or 7d ago."),
+        cloup.option("--since", metavar="DATE", help="Begun on this day (UTC) or later: 2026-01-31; 7d: 7 days ago."),
         cloup.option("--until", metavar="DATE", help="Begun on this day (UTC) or earlier."),
     )(function)
 
@@ -45,12 +46,19 @@ def selection_of(filters: Mapping[str, str | None]) -> Selection:
     return Selection(
         device=filters.get("device"),
         variant=filters.get("variant"),
-        format=str(parse_format(format)) if format is not None else None,
+        format=_format(format),
         session=filters.get("session"),
         tag=filters.get("tag"),
         since=_moment(filters.get("since"), "--since"),
         until=_moment(filters.get("until"), "--until", is_end=True),
     )
+
+
+def _format(name: str | None) -> str | None:
+    """Return the name of a format; files that were measured as they are have one that no export has."""
+    if name is not None and name not in set(Format):
+        raise UnknownName("format", name, list(Format))
+    return name
 
 
 def _moment(text: str | None, option: str, *, is_end: bool = False) -> datetime | None:

@@ -69,6 +69,8 @@ class SshStream(Stream):
                     raise self._not_begun(limit_s) from None
                 if not data and self.closed:
                     return
+                if not data and exit_signal(self._channel):
+                    raise ConnectionLost(f"{self._name}: the login shell was killed before the command began")
                 if not data:
                     self._tail.join(limits.ANSWER_S)
                     said = self._tail.bytes()

@@ -20,7 +20,8 @@ from edgebench.board.transport.ssh import limits
 from edgebench.board.transport.ssh.channel import BROKEN, SshStream
 from edgebench.board.transport.ssh.hop import close_hop, open_hop
 from edgebench.board.transport.ssh.login import Login
-from edgebench.board.transport.ssh.route import Hop, find_route
+from edgebench.board.transport.ssh.route import Hop, find_route, hops_of
+from edgebench.board.transport.ssh.settings import HostSettings
 from edgebench.device import Device
 from edgebench.errors import BoardError, ConfigError, ConnectionLost
 
@@ -48,6 +49,7 @@ class SshTransport(Transport):
         self._device = device
         self._host = device.host
         self._password = password
+        self._route: list[HostSettings] | None = None
         self._hops: list[Hop] = []
         self._streams: list[SshStream] = []
 
@@ -55,7 +57,9 @@ class SshTransport(Transport):
         if self._hops and self._hops[-1].connection.is_connected:
             return
         self.close()
-        self._hops = find_route(self._host, self._device.user, self._device.port)
+        if self._route is None:  # once: the network may be gone when it is connected again, and names not resolve
+            self._route = find_route(self._host, self._device.user, self._device.port)
+        self._hops = hops_of(self._route)
         try:
             for hop in self._hops:
                 open_hop(hop, Login.of(self._device, hop.settings, password=self._password, last=hop is self._hops[-1]))

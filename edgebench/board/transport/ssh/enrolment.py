@@ -10,7 +10,7 @@ from edgebench.board.transport.ssh.connection import SshTransport
 from edgebench.board.transport.ssh.hop import close_hop, open_hop
 from edgebench.board.transport.ssh.host_keys import HostKeyShown
 from edgebench.board.transport.ssh.login import Login
-from edgebench.board.transport.ssh.route import find_route
+from edgebench.board.transport.ssh.route import find_route, hops_of
 from edgebench.device import Device
 from edgebench.errors import BoardError, ConfigError
 
@@ -46,7 +46,7 @@ def show_host_key(host: str, user: str | None, port: int | None) -> ShownKey:
     Raises:
         ConnectionFailed: the server can't be reached.
     """
-    hops = find_route(host, user, port)
+    hops = hops_of(find_route(host, user, port))
     try:
         for hop in hops:
             last = hop is hops[-1]

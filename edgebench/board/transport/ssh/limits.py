@@ -6,7 +6,7 @@ CONNECT_S = 10.0
 #: How long the board may take to answer a request on an open connection (a login, a command's start).
 ANSWER_S = 20.0
 #: How long the files of a login shell (~/.bashrc) may take before the command begins.
-LOGIN_SHELL_S = 30.0
+LOGIN_SHELL_S = 60.0
 #: How long a command may take nothing of what is written to it.
 WRITE_STALL_S = 60.0
 #: The kernel gives up a link that acknowledges nothing for so long; paramiko by itself would wait for ever.

@@ -40,8 +40,8 @@ class LoginOutput:
         said = f" (it printed: {printed})" if printed else ""
         if ended:
             return (
-                f"the login shell ended before the command began{said}; does {_FILES} end it (exit, exec), or may "
-                f"the user run no commands?"
+                f"the login shell ended before the command began{said}; does {_FILES} end it (exit, exec), is the "
+                f"shell csh or tcsh (bash, zsh, dash and ash are supported), or may the user run no commands?"
             )
         if len(self._before) > _MOST_BYTES:
             return f"the login shell prints without end{said}; look at {_FILES}"

@@ -13,7 +13,7 @@ from pathlib import Path
 from edgebench.board.transport.known_hosts import SSH_PORT
 from edgebench.board.transport.ssh.home_config import config_of_home
 from edgebench.board.transport.ssh.settings import HostSettings, expand, expand_path, split_paths, tokens_of
-from edgebench.errors import ConfigError
+from edgebench.errors import ConfigError, ConnectionFailed
 from edgebench.text import printable
 
 #: A `Match exec` of the configuration may run a program of the user.
@@ -28,6 +28,7 @@ def ask_openssh(host: str, user: str | None, port: int | None) -> HostSettings |
 
     Raises:
         ConfigError: OpenSSH refuses its configuration, or the host.
+        ConnectionFailed: it can't resolve the name.
     """
     program = shutil.which("ssh")
     if program is None:
@@ -40,6 +41,8 @@ def ask_openssh(host: str, user: str | None, port: int | None) -> HostSettings |
     if status != 0 and not output:
         if "option" in said and "-- G" in said:  # before OpenSSH 6.8
             return None
+        if "Could not resolve" in said:
+            raise ConnectionFailed(f"can't find a route to {host!r}: {said}")
         raise ConfigError(f"can't find a route to {host!r}: ssh does not accept ~/.ssh/config: {said}")
     return _settings(host, _parse(output), _default_identity_files(program))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fabric import Config, Connection
@@ -23,16 +24,22 @@ class Hop:
     connection: Connection
 
 
-def find_route(host: str, user: str | None, port: int | None) -> list[Hop]:
-    """Return the connections to open, one after another, each through the one before; the last is the board's.
+def find_route(host: str, user: str | None, port: int | None) -> list[HostSettings]:
+    """Return what the configuration says of the hosts of a route, one after another; the last is the board.
 
     Raises:
         ConfigError: not a host's name, or ~/.ssh/config can't be read.
+        ConnectionFailed: OpenSSH can't resolve the name.
     """
     if any(character.isspace() or character in "*?!," for character in host):
         raise ConfigError(f"can't find a route to {host!r}: not a host's name")
+    return _chain(host, user, port, frozenset())
+
+
+def hops_of(route: Sequence[HostSettings]) -> list[Hop]:
+    """Return the connections to open, one after another, each through the one before; the last is the board's."""
     hops: list[Hop] = []
-    for settings in _chain(host, user, port, frozenset()):
+    for settings in route:
         gateway = hops[-1].connection if hops else None
         hops.append(Hop(settings, _connection(settings, gateway)))
     return hops
