@@ -62,7 +62,7 @@ def summarise(subject: Subject, runs: Sequence[Run], *, scores: Sequence[Score] 
         temperature_c=_temperature_c(valid),
         reasons=_reasons(subject, runs),
         scores=tuple(scores),
-        padding=_padding(valid),
+        padding=_padding(runs),  # of the inputs, whether the runs count or not
         sustained=_sustained(subject, runs),
         energy_j=energy_j,
         energy_absent=energy_absent,

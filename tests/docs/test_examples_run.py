@@ -105,20 +105,8 @@ class Reader:
     def _appended(self, words: list[str]) -> list[str]:
         """What makes a command fit for a test: short runs, a tiny model, no question, nothing from the network."""
         if words[0] == "profile":
-            short = [
-                "--runs",
-                "2",
-                "--min-duration",
-                "0.05",
-                "--min-count",
-                "20",
-                "--no-overhead",
-                "--no-cold",
-                "--accept-parity",
-            ]
+            short = shlex.split("--runs 2 --min-duration 0.05 --min-count 20 --no-overhead --no-cold")
             return short if "--model" in words else [*short, "--model", "reference:tiny"]
-        if words[0] == "evaluate":
-            return ["--accept-parity"]
         if words[:2] == ["device", "add"]:
             return ["--password-stdin", "--host-key", self.board.server.host_key]
         if words[:2] == ["device", "setup"]:
@@ -156,6 +144,8 @@ def write_checkpoint(folder: Path) -> None:
     model = build("XLMRobertaForSequenceClassification", **GEOMETRY)
     model.config.id2label = dict(enumerate(NLI))
     model.config.label2id = {label: at for at, label in enumerate(NLI)}
+    # Fresh weights nearly tie, so that int8 would turn their decisions: one label is far ahead of the others.
+    model.classifier.out_proj.bias.data[0] = 10
     model.save_pretrained(folder)
     write_tokenizer(folder)
 

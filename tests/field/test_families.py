@@ -122,7 +122,7 @@ def test_a_family_and_head_answers_in_onnx_as_in_transformers(
         assert (artifact.head, artifact.task) == (head.architecture, task)
         assert artifact.parity is not None and artifact.parity.judgements and (is_int8 or not artifact.shortfalls)
         if tolerance is None:
-            assert artifact.parity.mean_cosine > 0.9
+            assert artifact.parity.mean_cosine > 0.8
             continue
         session = onnxruntime.InferenceSession(artifact.model_path, providers=["CPUExecutionProvider"])
         actual = session.run(None, {"input_ids": ids, "attention_mask": mask})
@@ -151,7 +151,7 @@ def test_a_family_answers_in_tflite_as_in_transformers(model_type: str, task: st
         is_int8 = format == "tflite-int8"
         artifact = export_model(folder, format, buckets=(16, 32), cache=cache, accept_parity=is_int8).artifact
         assert artifact.parity is not None and (is_int8 or not artifact.shortfalls)
-        assert artifact.parity.mean_cosine > 0.9
+        assert artifact.parity.mean_cosine > (0.8 if is_int8 else 0.999)
         assert artifact.refused_by == {}
 
 
