@@ -40,6 +40,7 @@ class OtherLoad:
     Args:
         others_millicores: of other processes than ours; `stolen_millicores`: of other machines on the same hypervisor.
             Both in thousandths of a core.
+        waiting_permille: share of the time in which a process waited for a processor, thousandths.
         watched_ms: over what time.
         cores: that we may use.
         own_pids: we are in a container that shows its own processes alone.
@@ -48,6 +49,7 @@ class OtherLoad:
 
     others_millicores: int | None = None
     stolen_millicores: int | None = None
+    waiting_permille: int | None = None
     watched_ms: int = 0
     cores: int | None = None
     own_pids: bool = False

@@ -17,6 +17,7 @@ class ReasonCode(StrEnum):
     TEMPERATURE_CHANGED = "temperature_changed"
     OTHERS_WORKED = "others_worked"  # other processes kept the board busy
     STOLEN = "stolen"  # a hypervisor gave the processor to other machines
+    QUOTA = "quota"  # a control group's quota stopped the run for a time
     FAULTED = "faulted"  # memory was read back from the disk
     SWAPPED = "swapped"
     CLOCKSOURCE_CHANGED = "clocksource_changed"

@@ -8,7 +8,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from edgebench.analysis.conditions import FREQUENCY, OTHERS_CPU, STEAL, THROTTLED, cpu_temperatures, highest
+from edgebench.analysis.conditions import (
+    FREQUENCY,
+    OTHERS_CPU,
+    QUOTA,
+    STEAL,
+    THROTTLED,
+    WAITING,
+    cpu_temperatures,
+    highest,
+)
 from edgebench.analysis.exclusion import LEAST_JUDGED_NS, MOST_EXCLUDED, is_disturbed
 from edgebench.analysis.limits import Limits, percent
 from edgebench.analysis.throttling import happened_during, throttle_names
@@ -116,6 +125,11 @@ def _changed_by(values: list[int]) -> int:
 
 
 def others_worked(run: Run, plan: RunPlan, limits: Limits) -> str | None:
+    """By the load of others; where the kernel does not report it, by the time in which a process had to wait."""
+    if OTHERS_CPU not in run.trace.readings:
+        if _load(run, WAITING, limits) <= limits.load_millicores:
+            return None
+        return f"processes waited for a processor for more than {limits.load_cores:.2g} s per second"
     if _load(run, OTHERS_CPU, limits) <= limits.load_millicores and not _is_left_disturbed(
         run, plan, limits, OTHERS_CPU
     ):
@@ -127,6 +141,15 @@ def stolen(run: Run, plan: RunPlan, limits: Limits) -> str | None:
     if _load(run, STEAL, limits) <= limits.load_millicores and not _is_left_disturbed(run, plan, limits, STEAL):
         return None
     return f"the hypervisor gave more than {limits.load_cores:.2g} cores to other machines (steal)"
+
+
+def stopped_by_quota(run: Run, _: RunPlan, limits: Limits) -> str | None:
+    if _load(run, QUOTA, limits) <= limits.load_millicores:
+        return None
+    return (
+        f"the control group's quota stopped the run for more than {limits.load_cores:.2g} s per second; use fewer"
+        " threads or a larger quota"
+    )
 
 
 def _is_left_disturbed(run: Run, plan: RunPlan, limits: Limits, sensor: str) -> bool:

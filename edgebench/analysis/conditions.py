@@ -19,6 +19,8 @@ FREQUENCY = "frequency_khz/"
 THROTTLED = "throttled"
 OTHERS_CPU = "others_cpu_millicores"
 STEAL = "steal_cpu_millicores"
+QUOTA = "quota_cpu_millicores"
+WAITING = "waiting_cpu_permille"
 #: Parts of the names that kernels give to the thermal zone of a processor.
 CPU_ZONES = ("cpu", "soc", "pkg", "core", "k10temp")
 

@@ -30,6 +30,8 @@ def disturbance(load: OtherLoad, *, margin: float = MARGIN) -> str | None:
         if load.processes and load.own_pids and unseen > limits.load_millicores:
             who = f"{who}, {unseen / 1000:.2f} cores outside of the container, where processes are not visible"
         found.append(f"other processes use {load.others_millicores / 1000:.2f} cores: {who}")
+    if load.others_millicores is None and (load.waiting_permille or 0) > limits.load_millicores:
+        found.append(f"processes wait for a processor {(load.waiting_permille or 0) / 1000:.0%} of the time")
     if load.stolen_millicores is not None and load.stolen_millicores > limits.load_millicores:
         found.append(f"the hypervisor gives {load.stolen_millicores / 1000:.2f} cores to other machines (steal)")
     return "; ".join(found) or None

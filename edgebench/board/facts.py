@@ -52,6 +52,8 @@ class BoardFacts:
     memory_bytes: int | None = None
     memory_available_bytes: int | None = None
     disk_free_bytes: int | None = None
+    usable_cores: int | None = None
+    usable_millicores: int | None = None
     wall_clock_s: int | None = None
 
     @staticmethod
@@ -74,6 +76,8 @@ class BoardFacts:
             memory_bytes=_number(facts.get("memory_bytes")),
             memory_available_bytes=_number(facts.get("memory_available_bytes")),
             disk_free_bytes=_number(facts.get("disk_free_bytes")),
+            usable_cores=_number(facts.get("usable_cores")),
+            usable_millicores=_number(facts.get("usable_millicores")),
             wall_clock_s=_number(facts.get("wall_clock_s")),
         )
 
@@ -169,6 +173,7 @@ def other_load(reply: Mapping[str, Any]) -> OtherLoad:
     return OtherLoad(
         others_millicores=_number(load.get("others_cpu_millicores")),
         stolen_millicores=_number(load.get("steal_cpu_millicores")),
+        waiting_permille=_number(load.get("waiting_cpu_permille")),
         watched_ms=_number(load.get("watched_ms")) or 0,
         cores=_number(load.get("usable_cores")),
         own_pids=load.get("own_pids") is True,

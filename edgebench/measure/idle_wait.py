@@ -60,7 +60,7 @@ class IdleWait:
         began, reported_s, quiet, busy = self.clock(), None, 0, None
         while True:
             load = self.read()
-            if load.others_millicores is None and load.stolen_millicores is None:
+            if (load.others_millicores, load.stolen_millicores, load.waiting_permille) == (None, None, None):
                 if not self._has_reported:
                     self.on_event(LogMessage(f"{self.name} does not report other load: runs begin without waiting"))
                     self._has_reported = True

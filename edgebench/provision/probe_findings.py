@@ -9,6 +9,7 @@ from edgebench.analysis import STICKY_SHIFT, disturbance, throttle_names
 from edgebench.board import DEFAULT_PYTHON, BoardFacts, BoardProbe, RuntimeProbe, SensorReading
 from edgebench.device import Device
 from edgebench.provision.findings import UNKNOWN, Finding, State
+from edgebench.text import counted
 
 _MB = 10**6
 #: Below the first no run can work; below the second there is a warning.
@@ -25,6 +26,8 @@ def probe_findings(device: Device, runtime: str, probe: BoardProbe) -> Iterator[
     yield _room("free memory", board.memory_available_bytes, _MEMORY_BYTES, "stop what else runs there")
     clean = f"edgebench device clean {shlex.quote(device.name)}"
     yield _room("free disk", board.disk_free_bytes, _DISK_BYTES, clean)
+    if board.usable_cores is not None and board.usable_millicores is not None:
+        yield _processor_time(board.usable_cores, board.usable_millicores)
     yield _governor(board.governor)
     yield _temperature(board.temperature_mc)
     if board.throttled is not None:
@@ -53,6 +56,14 @@ def _room(what: str, free: int | None, bounds: tuple[int, int], fix: str) -> Fin
     if free >= bounds[1]:
         return Finding(what, seen)
     return Finding(what, seen, State.FAIL if free < bounds[0] else State.WARN, fix)
+
+
+def _processor_time(cores: int, millicores: int) -> Finding:
+    if millicores >= 1000 * cores:
+        return Finding("processor time", f"{counted(cores, 'core')}, no quota")
+    fix = f"measure with `--threads {max(1, millicores // 1000)}`, or raise the quota of the container"
+    seen = f"a quota of {millicores / 1000:.3g} of {counted(cores, 'core')}: it stops runs with more threads"
+    return Finding("processor time", seen, State.WARN, fix)
 
 
 def _governor(governor: str | None) -> Finding:
@@ -151,7 +162,7 @@ def _other_load(probe: BoardProbe) -> Finding:
         if load.stolen_millicores and "steal" in found:
             fix = "measure on a machine of its own, or wait for quiet: edgebench profile --wait-idle ..."
         return Finding("other load", f"{found}; runs would not be valid", State.WARN, fix)
-    if load.others_millicores is None:
+    if load.others_millicores is None and load.waiting_permille is None:
         fix = "watch it by other means (top): runs are judged without it"
         seen = load.processes or "unknown: the board does not report it (/proc/stat)"
         return Finding("other load", seen, State.WARN, "stop what need not run there" if load.processes else fix)

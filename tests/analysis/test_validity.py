@@ -177,7 +177,7 @@ OLD_TEXTS = {
 def test_texts_of_old_runs_have_codes() -> None:
     found = reasons_from_json(list(OLD_TEXTS), None)
     assert {reason.text: str(reason.code) for reason in found} == OLD_TEXTS
-    newer = {"stolen", "not_judged", "rate_not_confirmed"}
+    newer = {"stolen", "quota", "not_judged", "rate_not_confirmed"}
     assert {*OLD_TEXTS.values()} == {*map(str, ReasonCode)} - {"too_few_runs", "runs_differ"} - newer
 
 
@@ -404,6 +404,7 @@ def with_series(run: Run, name: str, value: int) -> Run:
         ("others_cpu_millicores", 490, "others_worked"),  # of four cores: 12 % of the board
         ("others_cpu_millicores", 60, "others_worked"),
         ("steal_cpu_millicores", 60, "stolen"),
+        ("quota_cpu_millicores", 60, "quota"),
         ("frequency_khz/policy0", 1_640_000, "clock_too_low"),  # 91 %
         ("frequency_khz/policy0", 1_770_000, "clock_too_low"),  # 98 %
     ],
@@ -424,6 +425,14 @@ def test_what_could_not_does_not(sensor: str, value: int) -> None:
     run = without(with_series(simulated(), sensor, value), "temperature_mc/")
     assert reasons_against(run, PLAN) == ()
     assert len(reasons_against(run, PLAN, margin=0.005)) == 1
+
+
+def test_waiting_for_a_processor_speaks_for_others_where_their_load_is_not_reported() -> None:
+    waiting = with_series(simulated(), "waiting_cpu_permille", 200)
+    assert reasons_against(waiting, PLAN) == ()  # the load of others is reported: the run's own threads may wait, too
+    assert texts_against(without(waiting, "others_cpu_millicores"), PLAN) == (
+        "processes waited for a processor for more than 0.04 s per second",
+    )
 
 
 def test_a_text_says_the_limit_that_was_applied() -> None:

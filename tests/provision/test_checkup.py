@@ -24,6 +24,8 @@ HEALTHY: dict[str, Any] = {
     "governor": "performance",
     "temperature_mc": {"cpu-thermal": 45_123},
     "throttled": 0,
+    "usable_cores": 4,
+    "usable_millicores": 4000,
 }
 RUNTIME: dict[str, Any] = {
     "ok": True,
@@ -91,6 +93,7 @@ def test_processes_of_one_name_are_listed_once_with_their_numbers() -> None:
     [
         ({"others_cpu_millicores": 3000, "own_pids": True}, "3.00 cores: no process that is visible there"),
         ({"others_cpu_millicores": 5, "steal_cpu_millicores": 800}, "0.80 cores to other machines (steal)"),
+        ({"waiting_cpu_permille": 250}, "processes wait for a processor 25% of the time"),
         ({"others_cpu_millicores": 130}, "0.13 cores"),  # little, and more than a run stands
     ],
 )
@@ -109,6 +112,12 @@ def test_a_container_says_how_much_of_the_load_it_can_not_see() -> None:
 def test_a_quiet_board_is_ok_though_something_runs() -> None:
     found = other_load({"others_cpu_millicores": 60}, {"name": "sshd", "pid": 7, "cpu_millicores": 55})
     assert (found.state, found.seen) == (State.OK, "little: sshd (PID 7) 0.06 cores")
+
+
+def test_a_quota_of_processor_time_is_a_warning_with_the_threads_that_it_allows() -> None:
+    found = findings(usable_millicores=1500)["processor time"]
+    assert (found.state, found.seen) == (State.WARN, "a quota of 1.5 of 4 cores: it stops runs with more threads")
+    assert "--threads 1" in str(found.fix)
 
 
 def test_a_board_that_tells_nothing_can_still_measure() -> None:

@@ -12,8 +12,8 @@ _NO_LIMIT = 1 << 60
 
 def usable_millicores(root: Path) -> int:
     """Return the processor time that this process may use, in thousandths of a core: its cores, or its quota."""
-    quotas = [_quota_millicores(read_text(folder / "cpu.max")) for folder in _groups(root, "")]
-    for folder in _groups(root, "cpu"):
+    quotas = [_quota_millicores(read_text(folder / "cpu.max")) for folder in groups(root, "")]
+    for folder in groups(root, "cpu"):
         quota, period = (read_int(folder / f"cpu.cfs_{name}_us") for name in ("quota", "period"))
         quotas.append(_quota_millicores(f"{quota} {period}"))
     return min([1000 * len(os.sched_getaffinity(0)), *(quota for quota in quotas if quota is not None)])
@@ -21,12 +21,12 @@ def usable_millicores(root: Path) -> int:
 
 def memory_limit_bytes(root: Path) -> Optional[int]:
     """Return the memory that a control group allows this process; None: no limit."""
-    limits = [read_int(folder / "memory.max") for folder in _groups(root, "")]
-    limits += [read_int(folder / "memory.limit_in_bytes") for folder in _groups(root, "memory")]
+    limits = [read_int(folder / "memory.max") for folder in groups(root, "")]
+    limits += [read_int(folder / "memory.limit_in_bytes") for folder in groups(root, "memory")]
     return min((limit for limit in limits if limit is not None and limit < _NO_LIMIT), default=None)
 
 
-def _groups(root: Path, controller: str) -> Iterator[Path]:
+def groups(root: Path, controller: str) -> Iterator[Path]:
     """Yield the folder of this process's control group and those above it; `controller`: of version 1, empty: 2."""
     mounted = root / "sys/fs/cgroup"
     for line in (read_text(root / "proc/self/cgroup") or "").splitlines():

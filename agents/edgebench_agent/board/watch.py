@@ -7,26 +7,33 @@ from typing import Any, Dict
 
 from .kernel_files import read_text
 from .processes import busiest, processor_times, with_ancestors
-from .sensors import load, steal
+from .sensors import control_group, load, steal
 
 _WATCH_S = 0.5
+_LOAD = ("others_cpu_millicores", "steal_cpu_millicores", "quota_cpu_millicores", "waiting_cpu_permille")
 _KERNEL_NAME = 15  # characters of a process's name that the kernel keeps
 
 
 def watch_load(root: Path, seconds: float = _WATCH_S) -> Dict[str, Any]:
     """Return the load of others over some seconds: `load` and `busiest`.
 
-    `load`: `others_cpu_millicores` and `steal_cpu_millicores` as in a run, None where the board does not report it;
+    `load`: `others_cpu_millicores`, `steal_cpu_millicores`, `quota_cpu_millicores` and `waiting_cpu_permille` as in a
+    run, None where the board does not report them;
     `watched_ms`; `usable_cores`; `own_pids`: whether this is a container that sees only its own processes.
     `busiest`: the processes that use most of it (`pid`, `name`, `cpu_millicores`); None: /proc names none.
     """
-    read_others, read_steal = load.find(root, None), steal.find(root, 0)
+    found_readers = (
+        load.find(root, None),
+        steal.find(root, 0),
+        control_group.find_quota(root, None),
+        control_group.find_pressure(root, None),
+    )
     began = time.monotonic()
     before = processor_times(root)
     time.sleep(seconds)
     watched = time.monotonic() - began
-    values: Dict[str, Any] = {"others_cpu_millicores": None, "steal_cpu_millicores": None}
-    for read in (read_others, read_steal):
+    values: Dict[str, Any] = dict.fromkeys(_LOAD)
+    for read in found_readers:
         if read is not None:
             values.update(read())
     values.pop("agent_cpu_millicores", None)

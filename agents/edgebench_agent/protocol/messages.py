@@ -106,6 +106,8 @@ class Readings:
     Of the board: `temperature_mc/ZONE`, `frequency_khz/cpuN`, `others_cpu_millicores` and `agent_cpu_millicores`
     (processor time of other programs, and of the agent itself, in thousandths of one core, since the last reading),
     `steal_cpu_millicores` (what a hypervisor gave to other machines; up to agents without it, a part of others'),
+    `quota_cpu_millicores` (for how long a control group's quota stopped the run's processes), `waiting_cpu_permille`
+    (share of the time in which a process waited for a processor),
     `throttled` (the bits of the Raspberry Pi's get_throttled: 0-3 are now, 16-19 since boot), `swapped_pages` (in and
     out, since boot), `clocksource_changes` (since the run began), `power_uw/SOURCE/RAIL`, `voltage_uv/RAIL`,
     `gpu_load_permille`, `gpu_frequency_khz`, `power_mode` (the number of a Jetson's nvpmodel). Of the model's

@@ -15,6 +15,7 @@ from edgebench_agent.board.facts import board_facts, boot_id, memory_available, 
 from edgebench_agent.board.sensors import (
     SENSORS,
     Row,
+    control_group,
     cpufreq,
     devfreq,
     ina3221,
@@ -472,6 +473,59 @@ def test_steal_is_a_sensor_of_its_own_where_the_board_is_virtual(
     now[0] += 200_000_000
     plant({"proc/stat": "cpu  30 0 5 900 2 0 3 75 0 0\n"}, root)
     assert reader() == {"steal_cpu_millicores": 200}  # 5 ticks of 10 ms in 250 ms
+
+
+@pytest.mark.parametrize(
+    ("own_group", "stopped"),
+    [
+        (
+            "0::/docker/4711\n",
+            {"sys/fs/cgroup/docker/4711/cpu.stat": "usage_usec 9\nnr_throttled 1\nthrottled_usec {}000\n"},
+        ),
+        (
+            "4:cpu,cpuacct:/docker/4711\n",
+            {"sys/fs/cgroup/cpu/docker/4711/cpu.stat": "nr_periods 7\nnr_throttled 1\nthrottled_time {}000000\n"},
+        ),
+    ],
+    ids=["version 2", "version 1"],
+)
+def test_a_quota_that_stops_the_run_is_a_sensor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own_group: str, stopped: dict[str, str]
+) -> None:
+    now = [5_000_000_000]
+    monkeypatch.setattr(control_group.time, "monotonic_ns", lambda: now[0])
+    assert control_group.find_quota(plant(PI4, tmp_path / "pi4"), PID) is None
+
+    def kernel(milliseconds: int) -> Path:
+        files = {name: text.format(milliseconds) for name, text in stopped.items()}
+        return plant({"proc/self/cgroup": own_group, **files}, tmp_path / "container")
+
+    reader = control_group.find_quota(kernel(100), PID)
+    assert reader is not None
+    now[0] += 250_000_000
+    kernel(150)
+    assert reader() == {"quota_cpu_millicores": 200}
+
+
+def test_waiting_for_a_processor_is_read_of_the_own_group_else_of_the_board(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [5_000_000_000]
+    monkeypatch.setattr(control_group.time, "monotonic_ns", lambda: now[0])
+    assert control_group.find_pressure(plant(PI4, tmp_path / "pi4"), PID) is None
+    line = "some avg10=0.10 avg60=0.00 avg300=0.00 total={}\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=0\n"
+    board = {"proc/self/cgroup": "0::/\n", "proc/pressure/cpu": line.format(1000)}
+    group = {**board, "sys/fs/cgroup/cpu.pressure": line.format(7000)}
+    for files, name in ((board, "proc/pressure/cpu"), (group, "sys/fs/cgroup/cpu.pressure")):
+        root = plant(files, tmp_path / name.replace("/", "-"))
+        reader = control_group.find_pressure(root, PID)
+        assert reader is not None
+        now[0] += 250_000_000
+        plant({name: line.format(57_000)}, root)
+        assert reader() == {"waiting_cpu_permille": 224 if files is board else 200}
+    plant({name: "nothing that the kernel writes"}, root)
+    now[0] += 250_000_000
+    assert reader() == {"waiting_cpu_permille": None}
 
 
 def test_what_others_seem_to_lack_in_one_reading_is_taken_off_the_next(

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Callable, Dict, NamedTuple, Optional
 
 from . import (
+    control_group,
     cpufreq,
     devfreq,
     ina3221,
@@ -44,6 +45,8 @@ PROCESS_SENSORS = (
     Row("process", process.find, 100_000_000),
     Row("load", load.find, 250_000_000),  # often enough to see a short burst
     Row("steal", steal.find, 250_000_000),
+    Row("quota", control_group.find_quota, 250_000_000),
+    Row("pressure", control_group.find_pressure, 250_000_000),
     Row("kernel", kernel.find, 1_000_000_000),
 )
 
