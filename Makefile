@@ -2,8 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 # Tests run side by side, a file's in one process, files with slow tests first (tests/conftest.py). They wait a lot, so
-# that three at a time keep two cores busy.
-JOBS ?= 3
+# that four at a time keep two cores busy.
+JOBS ?= 4
 PYTEST := $(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 .PHONY: venv profile test test-fast test-long test-openssh test-arm64 check docs bench bench-large clean

@@ -81,7 +81,9 @@ def replace_by_text(path: Path) -> None:
     path.write_text("not a model")
 
 
-@pytest.mark.parametrize("damage", [flip_one_byte, pytest.param(truncate, marks=pytest.mark.long), replace_by_text])
+@pytest.mark.parametrize(
+    "damage", [flip_one_byte, *(pytest.param(each, marks=pytest.mark.long) for each in (truncate, replace_by_text))]
+)
 def test_a_damaged_skeleton_is_traced_again(
     tokenized: Path, cache: Path, tmp_path: Path, damage: Callable[[Path], None]
 ) -> None:
