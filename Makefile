@@ -6,7 +6,7 @@ BIN := .venv/bin
 JOBS ?= 4
 PYTEST := $(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: venv profile test test-fast test-long test-openssh test-arm64 check docs bench bench-large clean
+.PHONY: venv profile test test-fast test-long test-openssh test-arm64 test-virtual-board check docs bench bench-large clean
 
 venv: .venv/.complete
 
@@ -23,15 +23,19 @@ profile: venv
 	$(BIN)/edgebench profile
 
 test: venv
-	$(PYTEST) -m 'not long and not openssh and not arm64'
+	$(PYTEST) -m 'not long and not openssh and not arm64 and not virtual_board'
 
 # For work in between: no export, no SSH server.
 test-fast: venv
-	$(PYTEST) -m 'not slow and not long and not openssh and not arm64'
+	$(PYTEST) -m 'not slow and not long and not openssh and not arm64 and not virtual_board'
 
 # What takes longest: every head to TFLite, searches, tuning, real setups, interrupted sessions. CI runs it, too.
 test-long: venv
-	$(PYTEST) -m 'long and not openssh and not arm64'
+	$(PYTEST) -m 'long and not openssh and not arm64 and not virtual_board'
+
+# A whole board with its own kernel, in QEMU; root, qemu-system-arm, mmdebstrap and zstd are needed.
+test-virtual-board: venv
+	$(BIN)/pytest -m virtual_board
 
 test-openssh: venv
 	$(BIN)/pytest -m openssh

@@ -62,32 +62,32 @@ def register_emulator() -> None:
         (_BINFMT / "register").write_bytes(_REGISTRATION.read_bytes().strip())
 
 
-def unpack_root(folder: Path) -> None:
-    """Fill a new folder with the root, building it first where no earlier test has."""
-    tarball = _tarball()
+def unpack_root(folder: Path, *more: str) -> None:
+    """Fill a new folder with the root, building it first where no earlier test has; `more`: further packages."""
+    tarball = _tarball(",".join((PACKAGES, *more)))
     folder.mkdir(parents=True)
     subprocess.run(["tar", "--zstd", "-xf", tarball, "-C", folder], check=True)
     _finish(folder)
 
 
-def _tarball() -> Path:
+def _tarball(packages: str) -> Path:
     """Return the tarball of the packages, built under a lock: several test processes make one."""
-    recipe = repr((SUITE, PACKAGES, _DROPPED, _MERGE_USR))
+    recipe = repr((SUITE, packages, _DROPPED, _MERGE_USR))
     tarball = kept_folder() / f"arm64-{SUITE}-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}.tar.zst"
     with tarball.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not tarball.exists():
-            _build(tarball)
+            _build(tarball, packages)
     return tarball
 
 
-def _build(tarball: Path) -> None:
+def _build(tarball: Path, packages: str) -> None:
     part = tarball.with_name(f"part-{tarball.name}")
     options = [
         "--quiet",
         "--variant=extract",
         "--arch=arm64",
-        f"--include={PACKAGES}",
+        f"--include={packages}",
         f"--setup-hook={_MERGE_USR}",
         *(f"--dpkgopt=path-exclude={pattern}" for pattern in _DROPPED),
     ]
