@@ -1,6 +1,7 @@
 """The disk of the virtual board: Debian for arm64 with a kernel, and the small first system that mounts it.
 
-Built once and kept outside the repository; each board starts from a copy.
+onnxruntime is in it already: unpacking wheels on an emulated processor takes minutes, and tests/emulated does it. Built
+once and kept outside the repository; each board starts from a copy.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ import hashlib
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
+import zipfile
 from pathlib import Path
 
 from tests.board.ssh_board import write_key
@@ -66,14 +69,18 @@ UseDNS no
 Subsystem sftp internal-sftp
 """
 _DISK_MB = 1536
+#: Of the board's Python 3.11.
+_WHEELS = ("numpy", "onnxruntime")
+_DOWNLOAD = ("--no-deps", "--only-binary=:all:", "--python-version=311", "--implementation=cp")
+_PLATFORMS = ("manylinux_2_28_aarch64", "manylinux_2_27_aarch64", "manylinux2014_aarch64", "manylinux_2_17_aarch64")
 
 
 class BoardImage:
     """Files of a board that was never started: `kernel`, `first` (initrd), `disk`, `identity_file`, `host_key`."""
 
-    def __init__(self, folder: Path, *, disk: Path | None = None) -> None:
-        """Make the disk of a board in `folder`; `disk`: what it is a copy of; None: of one that was never started."""
-        recipe = repr((PACKAGES, _MORE_PACKAGES, _MODULES, _FIRST, _INITTAB, _START, _SSHD, _DISK_MB))
+    def __init__(self, folder: Path) -> None:
+        """Make the disk of a new board in `folder`."""
+        recipe = repr((PACKAGES, _MORE_PACKAGES, _MODULES, _FIRST, _INITTAB, _START, _SSHD, _DISK_MB, _WHEELS))
         made = kept_folder() / f"virtual-board-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
         with made.with_suffix(".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -81,7 +88,7 @@ class BoardImage:
                 _make(made)
         self.kernel, self.first = made / "vmlinuz", made / "first.gz"
         self.disk = folder / "disk.ext4"
-        subprocess.run(["cp", "--sparse=always", disk or made / "disk.ext4", self.disk], check=True)
+        subprocess.run(["cp", "--sparse=always", made / "disk.ext4", self.disk], check=True)
         self.identity_file = folder / "id_ed25519"
         shutil.copy(made / "id_ed25519", self.identity_file)
         self.identity_file.chmod(0o600)
@@ -98,6 +105,7 @@ def _make(made: Path) -> None:
         _write(root / "etc/ssh/test_config", _SSHD)
         (part / "host_key").write_text(write_key(root / "etc/ssh/test_key"))
         _write(root / "etc/ssh/test_authorized", write_key(part / "id_ed25519") + "\n")
+        _unpack_wheels(root / "usr/lib/python3/dist-packages", Path(place) / "wheels")
         (kernel,) = root.glob("boot/vmlinuz-*")
         shutil.copy(kernel, part / "vmlinuz")
         (modules,) = root.glob("usr/lib/modules/*/kernel")
@@ -110,6 +118,15 @@ def _make(made: Path) -> None:
             capture_output=True,
         )
         part.rename(made)
+
+
+def _unpack_wheels(packages: Path, downloads: Path) -> None:
+    platforms = [f"--platform={name}" for name in _PLATFORMS]
+    download = [sys.executable, "-m", "pip", "download", "--quiet", "--dest", str(downloads)]
+    subprocess.run([*download, *_DOWNLOAD, *platforms, *_WHEELS], check=True, capture_output=True)
+    for wheel in sorted(downloads.glob("*.whl")):
+        with zipfile.ZipFile(wheel) as archive:
+            archive.extractall(packages)
 
 
 def _write(path: Path, text: str, *, mode: int = 0o644) -> None:

@@ -1,7 +1,7 @@
 """A whole board that loses its power, is reset, filled up, or starts in 1970: sessions end clearly and go on.
 
-QEMU boots a kernel of its own in some 10 s; its latencies are nobody's. The first test sets the board up, which takes
-some minutes; each starts from a copy of that disk. One is in CI, the rest is `make test-virtual-board`.
+QEMU boots a kernel of its own in some 10 s; its latencies are no board's. One test is in CI, all are in
+`make test-virtual-board`.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def is_complete(run: Run) -> bool:
 
 
 class Desk:
-    """Where a user sits: a folder with a store and `tiny.onnx`, and the board `pi4`, switched on and set up."""
+    """Where a user sits: a folder with a store and `tiny.onnx`, and the board `pi4`, switched on."""
 
     def __init__(self, folder: Path, board: VirtualBoard) -> None:
         self.folder = folder
@@ -128,27 +128,12 @@ class Desk:
                 assert len(run.latencies_ns) == run.facts.done_count
 
 
-@pytest.fixture(scope="module")
-def set_up_disk(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The disk of a board on which onnxruntime is set up."""
+@pytest.fixture
+def desk(tiny_onnx: Path, tmp_path: Path) -> Iterator[Desk]:
     reason = why_not()
     if reason is not None:
         pytest.skip(reason)
-    folder = tmp_path_factory.mktemp("set-up")
-    board = VirtualBoard(folder)
-    board.start()
-    try:
-        desk = Desk(folder, board)
-        desk.run("device", "setup", "pi4", "--runtime", "onnxruntime")
-        desk.on_the_board("sync")
-    finally:
-        board.switch_off()
-    return board.image.disk
-
-
-@pytest.fixture
-def desk(set_up_disk: Path, tiny_onnx: Path, tmp_path: Path) -> Iterator[Desk]:
-    board = VirtualBoard(tmp_path, disk=set_up_disk)
+    board = VirtualBoard(tmp_path)
     board.start(clock=WITHOUT_CLOCK)
     shutil.copy(tiny_onnx, tmp_path / "tiny.onnx")
     yield Desk(tmp_path, board)

@@ -20,9 +20,9 @@ _BOOT_S = 300
 class VirtualBoard:
     """A board that is switched off; `start` boots it, to SSH on 127.0.0.1:`port`."""
 
-    def __init__(self, folder: Path, *, disk: Path | None = None) -> None:
-        """Make a board with files in `folder`; `disk`: what its own is a copy of, such as that of another board."""
-        self.image = BoardImage(folder, disk=disk)
+    def __init__(self, folder: Path) -> None:
+        """Make a board with files in `folder`."""
+        self.image = BoardImage(folder)
         self.user = USER
         self.port = _free_port()
         self.log = folder / "console.log"
