@@ -143,7 +143,6 @@ def _torch_outputs(checkpoint: Checkpoint, inputs: Sequence[Ids]) -> list[Output
     with torch.inference_mode():
         for ids in inputs:
             batch = torch.from_numpy(ids)[None]
-            separator = checkpoint.geometry.separator
             types = (
                 {"token_type_ids": torch.from_numpy(segments_of(ids, separator))[None]} if separator is not None else {}
             )

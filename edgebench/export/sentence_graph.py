@@ -116,8 +116,8 @@ def reference_model(encoder: torch.nn.Module, modules: SentenceModules) -> torch
             super().__init__()
             self.encoder = encoder
 
-        def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> dict[str, torch.Tensor]:
-            states = self.encoder(input_ids=input_ids, attention_mask=attention_mask)["last_hidden_state"]
+        def forward(self, attention_mask: torch.Tensor, **inputs: torch.Tensor) -> dict[str, torch.Tensor]:
+            states = self.encoder(attention_mask=attention_mask, **inputs)["last_hidden_state"]
             vectors = []
             for row, tokens in zip(states, attention_mask.sum(dim=1).tolist(), strict=True):
                 vector = torch.cat([_pooled(name, row[:tokens]) for name in modules.pooling])

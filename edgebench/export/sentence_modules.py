@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from edgebench.errors import CheckpointError
+from edgebench.export.families import known_size
 from edgebench.export.json_files import read_json_object, read_json_value
 
 MODULES = "modules.json"
@@ -137,8 +138,8 @@ def sentence_modules_of(encoder: str | Path | None) -> SentenceModules | None:
     for root in (folder, folder.parent):
         if is_sentence_folder(root):
             config = transformer_folder(root) / "config.json"
-            size = read_json_object(config).get("hidden_size")
-            if type(size) is not int:
+            size = known_size(read_json_object(config), "hidden_size")
+            if size is None:
                 raise CheckpointError(f"{config} has no hidden_size")
             return read_modules(root, hidden_size=size)
     return None

@@ -100,6 +100,56 @@ def test_encoder_and_modules_are_one_graph_padded_or_not(
     assert artifact.parity.mean_cosine > 0.95
 
 
+# Each traces a graph, some 5 s.
+@pytest.mark.parametrize(
+    "family", ["bert", "distilbert", *(pytest.param(name, marks=pytest.mark.long) for name in ("electra", "deberta-v2"))]
+)
+def test_the_encoder_may_be_of_any_family(family: str, cache: Path, tmp_path: Path) -> None:
+    folder = write_sentence_folder(tmp_path / family, ["mean"], family=family, dense=16)
+    artifact = export_model(folder, "onnx-fp32", task=TASK, cache=cache).artifact
+    assert artifact.pooling == "mean, dense 32->16 Tanh"
+    check_pooling(artifact)
+    vectors = sentence_vectors(artifact, LINES, device=edgebench.find_device("local"))
+    expected = torch_vectors(folder, ROWS, ["mean"])
+    units = expected / np.linalg.norm(expected, axis=1, keepdims=True)
+    np.testing.assert_allclose(vectors, units, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        ({"model_type": "distilbert"}, 768),  # the class's default
+        ({"model_type": "distilbert", "dim": 96}, 96),
+        ({"model_type": "electra"}, 256),
+        ({"model_type": "mpnet", "hidden_size": 32}, 32),
+        ({"model_type": "t5", "d_model": 64}, 64),
+        ({"model_type": "mpnet"}, None),
+    ],
+)
+def test_the_size_of_the_states_has_the_name_and_default_of_its_family(
+    tmp_path: Path, config: dict[str, Any], expected: int | None
+) -> None:
+    from edgebench.export.sentence_modules import sentence_modules_of
+
+    folder = tmp_path / "sized"
+    (folder / "1_Pooling").mkdir(parents=True)
+    (folder / "1_Pooling" / "config.json").write_text("{}")
+    (folder / "2_Dense").mkdir()
+    size = {"in_features": expected or 1, "out_features": 2, "bias": False}
+    (folder / "2_Dense" / "config.json").write_text(json.dumps(size))
+    (folder / "2_Dense" / "model.safetensors").write_bytes(b"never read")
+    kinds = [("Transformer", ""), ("Pooling", "1_Pooling"), ("Dense", "2_Dense")]
+    modules = [{"path": path, "type": f"sentence_transformers.models.{kind}"} for kind, path in kinds]
+    (folder / "modules.json").write_text(json.dumps(modules))
+    (folder / "config.json").write_text(json.dumps(config))
+    if expected is None:
+        with pytest.raises(CheckpointError, match="has no hidden_size"):
+            sentence_modules_of(folder)
+    else:
+        read = sentence_modules_of(folder)
+        assert read is not None and read.description == f"mean, dense {expected}->2 Tanh"
+
+
 @pytest.mark.long
 def test_the_graph_in_tflite_is_the_same(whole: Path, cache: Path) -> None:
     need("litert_torch")
