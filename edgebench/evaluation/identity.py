@@ -13,11 +13,9 @@ from edgebench.evaluation.embeddings import pooling_of
 from edgebench.evaluation.examples import TaskExamples, question_of
 from edgebench.evaluation.model import EvaluationTarget, has_named_labels
 from edgebench.evaluation.request import EvaluationRequest
-from edgebench.export import TOKENIZER_FILES
+from edgebench.export import TOKENIZER_FILES, deciding_files
 from edgebench.xtreme_r import MAX_ANSWER_LEN, N_BEST, Task, labels_of_checkpoint, lengths_of
 
-#: Beside a sentencepiece model, these decide what its tokenizer does; a tokenizer.json has it all.
-_SLOW_TOKENIZER = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
 #: Of a sentence encoder: pooling, layers behind the encoder, and prompts.
 _SENTENCE_FILES = ("modules.json", "config_sentence_transformers.json", "sentence_bert_config.json")
 #: Keys of config.json that say where a checkpoint is from, and change no answer.
@@ -52,13 +50,11 @@ def checkpoint_protocol(artifact: Artifact, task: Task) -> dict[str, Any]:
 
 def _tokenizer_sha256(folder: Path) -> str:
     """Return the hash of the tokenizer's file; of a tokenizer of several files, a hash of their hashes."""
-    first = next((folder / name for name in TOKENIZER_FILES if (folder / name).is_file()), None)
-    if first is None:
+    files = deciding_files(folder)
+    if not files:
         raise ConfigError(f"{folder} has no tokenizer: none of {', '.join(TOKENIZER_FILES)}")
-    more = [folder / name for name in _SLOW_TOKENIZER if (folder / name).is_file()]
-    if first.name == TOKENIZER_FILES[0] or not more:
-        return hash_file(first)
-    return _hash_of([hash_file(path) for path in (first, *more)])
+    hashes = [hash_file(path) for path in files]
+    return hashes[0] if len(hashes) == 1 else _hash_of(hashes)
 
 
 def _config_sha256(folder: Path) -> str | None:

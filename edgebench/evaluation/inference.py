@@ -14,8 +14,9 @@ from edgebench.artifact import Artifact
 from edgebench.board import RemoteAgent, open_leased_agent, preflight, providers_for, push_artifact
 from edgebench.device import Device
 from edgebench.errors import AgentError, ConfigError
-from edgebench.evaluation.embeddings import EMBEDDING, STATES, check_pooling, output_of_vectors
+from edgebench.evaluation.embeddings import STATES, check_pooling, output_of_vectors
 from edgebench.events import OnEvent, ignore
+from edgebench.export import VECTOR
 from edgebench.measure import RunCollector, collect_run, encode, resolve_workload, run_spec
 from edgebench.run import Run
 from edgebench.text import printable
@@ -96,7 +97,7 @@ def sentence_vectors(
     inputs = encode(artifact, workload)
     answers = _answers(artifact, workload, inputs, device=device, runtime=runtime, python=python, on_event=on_event)
     name = output_of_vectors(artifact, answers[0].keys())
-    if name == EMBEDDING:
+    if name == VECTOR:
         return np.stack([pooled(answer[name], 1) for answer in answers])
     return np.stack([pooled(answer[name][0], tokens) for answer, tokens in zip(answers, inputs.lengths, strict=True)])
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from edgebench.export.checkpoint import TOKENIZER_FILES
 from edgebench.export.geometry import architectures
 from edgebench.export.json_files import read_json_object
 from edgebench.export.segments import find_separator
+from edgebench.export.tokenizer_files import has_tokenizer
 
 #: Folders of a repository that hold its model files; tokenizer and config are then one folder above.
 _FOLDERS_OF_FILES = ("onnx", "tflite")
@@ -78,7 +78,7 @@ def companions_of(model: Path) -> Companions:
     folders = [model.parent]
     if model.parent.absolute().name in _FOLDERS_OF_FILES:
         folders.append(model.parent.absolute().parent)
-    tokenizers = [folder for folder in folders if any((folder / name).is_file() for name in TOKENIZER_FILES)]
+    tokenizers = [folder for folder in folders if has_tokenizer(folder)]
     configs = [folder / "config.json" for folder in folders if (folder / "config.json").is_file()]
     return Companions(
         tokenizer=str(tokenizers[0].absolute()) if tokenizers else None,

@@ -21,7 +21,7 @@ from edgebench.export.floors import BOUNDS, judge, refuse, refuse_padded
 from edgebench.export.heads import Head, Output
 from edgebench.export.segments import segments_of
 from edgebench.export.skeleton import INPUTS
-from edgebench.export.tokens import encode_with
+from edgebench.export.tokenizer_loading import encode_with
 from edgebench.export.weights import load_model
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from edgebench.export.sentence_modules import Dense, SentenceModules
+from edgebench.export.sentence_modules import VECTOR, Dense, SentenceModules
 from edgebench.export.weight_files import open_file, reading
 
 if TYPE_CHECKING:
@@ -12,8 +12,6 @@ if TYPE_CHECKING:
 
     import torch
 
-#: Name of the output.
-EMBEDDING = "sentence_embedding"
 _ADDED_TO_PADDING = -1e4  # finite in float16; far below any state
 _SMALLEST = 1e-6  # largest absolute value of a vector that still has a direction, in float16
 
@@ -124,7 +122,7 @@ def reference_model(encoder: torch.nn.Module, modules: SentenceModules) -> torch
                 for layer in layers:
                     vector = torch.nn.functional.normalize(vector, dim=0) if layer is None else layer(vector)
                 vectors.append(vector)
-            return {EMBEDDING: torch.stack(vectors)}
+            return {VECTOR: torch.stack(vectors)}
 
     return SentenceModel().eval()
 

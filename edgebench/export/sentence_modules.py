@@ -19,6 +19,8 @@ from edgebench.export.json_files import read_json_object, read_json_value
 MODULES = "modules.json"
 #: The task of `export_model` that exports encoder and modules as one graph.
 SENTENCE_EMBEDDING = "sentence-embedding"
+#: The vector of a text: its name among sentence-transformers' features, and as the output of the graph.
+VECTOR = "sentence_embedding"
 
 #: Ways to pool with their keys in older files, in the order in which those concatenate several.
 _POOLINGS = (
@@ -251,8 +253,8 @@ def _pooling(values: Mapping[str, Any], path: Path) -> tuple[str, ...]:
 def _refuse_other_places(values: Mapping[str, Any], path: Path) -> None:
     """Refuse a module that reads or writes something else than the vector."""
     for key in ("module_input_name", "module_output_name"):
-        if values.get(key) not in (None, "sentence_embedding"):
-            raise CheckpointError(f"{path}: {key} {values[key]!r} is not supported; only sentence_embedding is")
+        if values.get(key) not in (None, VECTOR):
+            raise CheckpointError(f"{path}: {key} {values[key]!r} is not supported; only {VECTOR} is")
 
 
 def _dense(place: Path) -> Dense:

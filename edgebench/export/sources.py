@@ -16,7 +16,8 @@ from edgebench.export.existing import existing_file
 from edgebench.export.folders import CONFIG, is_adapter
 from edgebench.export.sentence_modules import is_sentence_folder
 from edgebench.export.tflite_file import DEFAULT_CHOICES, choose_buckets, default_buckets
-from edgebench.export.tokens import encode_with, refuse_long
+from edgebench.export.tokenizer_loading import encode_with
+from edgebench.export.tokens import refuse_long
 from edgebench.variant import REFERENCE_PREFIX
 
 Say = Callable[[str], None]
@@ -42,10 +43,13 @@ def longest_input(source: str | Path, format: Format | None = None, *, task: str
     return max(default_buckets(longest)) if format is not None and format.runtime == "tflite" else longest
 
 
-def refuse_texts(source: str | Path, format: Format, texts: Sequence[str]) -> None:
+def refuse_texts(source: str | Path, format: Format, texts: Sequence[str], *, task: str | None = None) -> None:
     """Refuse texts that are longer than the longest input of a checkpoint's export.
 
     Does nothing for an existing file, whose limit is not known here.
+
+    Args:
+        task: as for `export_model`; the modules of a sentence-transformers folder may take shorter texts.
 
     Raises:
         ConfigError: some texts are too long, or the checkpoint has no tokenizer.
@@ -53,7 +57,7 @@ def refuse_texts(source: str | Path, format: Format, texts: Sequence[str]) -> No
     """
     if existing_file(source) is not None:
         return
-    checkpoint = find_checkpoint(str(source), task=None)
+    checkpoint = find_checkpoint(str(source), task=task)
     if checkpoint.tokenizer is None:
         raise ConfigError(f"{source} has no tokenizer: texts can't be encoded; try `seq_len` or `lang`")
     longest = checkpoint.max_seq_len

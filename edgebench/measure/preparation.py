@@ -112,7 +112,7 @@ def _refuse_misfits(model: str, format: Format | None, workloads: Sequence[Workl
             refuse_batch(str(format or model), workload)
         refuse_length(workload, longest, where=f"{model} in {format}" if format is not None else model)
         if format is not None and workload.texts and not workload.truncate:
-            refuse_texts(model, format, workload.texts)
+            refuse_texts(model, format, workload.texts, task=task)
 
 
 def _common_choices(request: Request) -> int | None:

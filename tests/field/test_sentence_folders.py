@@ -102,7 +102,8 @@ def test_encoder_and_modules_are_one_graph_padded_or_not(
 
 # Each traces a graph, some 5 s.
 @pytest.mark.parametrize(
-    "family", ["bert", "distilbert", *(pytest.param(name, marks=pytest.mark.long) for name in ("electra", "deberta-v2"))]
+    "family",
+    ["bert", "distilbert", *(pytest.param(name, marks=pytest.mark.long) for name in ("electra", "deberta-v2"))],
 )
 def test_the_encoder_may_be_of_any_family(family: str, cache: Path, tmp_path: Path) -> None:
     folder = write_sentence_folder(tmp_path / family, ["mean"], family=family, dense=16)
