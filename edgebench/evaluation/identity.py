@@ -13,7 +13,7 @@ from edgebench.evaluation.embeddings import pooling_of
 from edgebench.evaluation.examples import TaskExamples, question_of
 from edgebench.evaluation.model import EvaluationTarget, has_named_labels
 from edgebench.evaluation.request import EvaluationRequest
-from edgebench.export import TOKENIZER_FILES, deciding_files
+from edgebench.export import TOKENIZER_FILES, config_folder, deciding_files
 from edgebench.xtreme_r import MAX_ANSWER_LEN, N_BEST, Task, labels_of_checkpoint, lengths_of
 
 #: Of a sentence encoder: pooling, layers behind the encoder, and prompts.
@@ -42,9 +42,13 @@ def checkpoint_protocol(artifact: Artifact, task: Task) -> dict[str, Any]:
     if artifact.tokenizer is None or not Path(artifact.tokenizer).is_dir():
         raise ConfigError(f"{artifact.model_path} has no tokenizer")
     folder = Path(artifact.tokenizer)
-    values: dict[str, Any] = {"tokenizer_sha256": _tokenizer_sha256(folder), "config_sha256": _config_sha256(folder)}
+    settings = config_folder(artifact) or folder
+    values: dict[str, Any] = {
+        "tokenizer_sha256": _tokenizer_sha256(folder),
+        "config_sha256": _config_sha256(folder, settings / "config.json"),
+    }
     if has_named_labels(task):
-        values["labels"] = list(labels_of_checkpoint(folder, task))
+        values["labels"] = list(labels_of_checkpoint(settings, task))
     return values
 
 
@@ -57,12 +61,14 @@ def _tokenizer_sha256(folder: Path) -> str:
     return hashes[0] if len(hashes) == 1 else _hash_of(hashes)
 
 
-def _config_sha256(folder: Path) -> str | None:
+def _config_sha256(folder: Path, config: Path) -> str | None:
     """Return the hash of config.json and of a sentence encoder's modules; None where there are none."""
-    paths = [folder / name for name in ("config.json", *_SENTENCE_FILES)]
+    paths = [folder / name for name in _SENTENCE_FILES]
     if (folder / _SENTENCE_FILES[0]).is_file():
         paths += sorted(folder.glob("*/config.json"))
     found = {str(path.relative_to(folder)): _settings(path) for path in paths if path.is_file()}
+    if config.is_file():
+        found["config.json"] = _settings(config)
     return _hash_of(found) if found else None
 
 

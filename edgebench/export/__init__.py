@@ -6,6 +6,7 @@ In: a folder, hub id, reference name or existing file. Out: an `Exported` (Varia
 from __future__ import annotations
 
 from edgebench.export.cache import RECORD, cache_folder, copy_artifact, remembered_hash
+from edgebench.export.companions import config_folder
 from edgebench.export.existing import existing_file, exported_before
 from edgebench.export.file_formats import recorded_format, refuse_other_formats
 from edgebench.export.floors import BOUNDS, Bound
@@ -27,6 +28,7 @@ __all__ = [
     "Exported",
     "SentenceModules",
     "cache_folder",
+    "config_folder",
     "copy_artifact",
     "deciding_files",
     "encode_texts",

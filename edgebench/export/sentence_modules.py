@@ -17,6 +17,10 @@ from edgebench.export.families import known_size
 from edgebench.export.json_files import read_json_object, read_json_value
 
 MODULES = "modules.json"
+#: Settings of the encoder, in its folder, and of the model, in its own.
+TRANSFORMER_SETTINGS, _SETTINGS = "sentence_bert_config.json", "config_sentence_transformers.json"
+#: The files that sentence-transformers adds to a folder, besides those of the modules.
+SENTENCE_FILES = (MODULES, _SETTINGS, TRANSFORMER_SETTINGS)
 #: The task of `export_model` that exports encoder and modules as one graph.
 SENTENCE_EMBEDDING = "sentence-embedding"
 #: The vector of a text: its name among sentence-transformers' features, and as the output of the graph.
@@ -286,7 +290,7 @@ def _dense(place: Path) -> Dense:
 
 def _max_seq_length(transformer: Path) -> int | None:
     """Return where texts are cut, from the Transformer's settings or, as in today's versions, the tokenizer's."""
-    path = transformer / "sentence_bert_config.json"
+    path = transformer / TRANSFORMER_SETTINGS
     values = read_json_object(path) if path.is_file() else {}
     _refuse_other_states(values, path)
     if values.get("do_lower_case"):
@@ -321,7 +325,7 @@ def _refuse_other_states(values: Mapping[str, Any], path: Path) -> None:
 
 def _settings(folder: Path) -> tuple[str, str | None]:
     """Return the default prompt and the similarity function."""
-    path = folder / "config_sentence_transformers.json"
+    path = folder / _SETTINGS
     if not path.is_file():
         return "", None
     values = read_json_object(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -99,9 +100,10 @@ def test_the_files_that_the_tokenizers_of_supported_families_name_are_known() ->
 
 
 def test_a_library_that_a_slow_tokenizer_needs_is_named(tmp_path: Path) -> None:
-    pytest.importorskip("transformers")
+    if find_spec("rhoknp") is not None:
+        pytest.skip("rhoknp is installed")
     folder = write_japanese(tmp_path / "model")
     config = folder / "tokenizer_config.json"
     config.write_text(config.read_text().replace('"basic"', '"jumanpp"'))
-    with pytest.raises(CheckpointError, match="its tokenizer can't be used: .*rhoknp"):
+    with pytest.raises(CheckpointError, match=r"its tokenizer can't be used: .*rhoknp"):
         check_tokenizer(str(folder), 7)
