@@ -1,4 +1,4 @@
-"""Adapters on sentence-transformers models: the base's modules are kept, and a merge in the cache is trusted only intact."""
+"""Adapters on sentence-transformers models: the base's modules are kept; a merge in the cache is used only intact."""
 
 from __future__ import annotations
 
