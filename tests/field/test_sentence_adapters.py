@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
+from edgebench.artifact import hash_file
 from edgebench.errors import CheckpointError
 from edgebench.export import export_model, is_sentence_model
 from edgebench.export.adapter_head import merged_head
-from edgebench.export.adapters import _copies, merged_folder
+from edgebench.export.adapters import _copies, _first_changed, merged_folder
 from tests.evaluation.conftest import encode
 from tests.field.sentence_folders import torch_vectors, write_sentence_folder
 from tests.needed import need
@@ -81,10 +82,28 @@ def test_an_adapter_s_own_modules_and_tokenizer_come_before_the_base_s(base: Pat
         (own / name).unlink()
     write_adapter(own, base)
     copies = _copies(own, base, base / "0_Transformer")
-    assert copies == {name: own / name for name in ("modules.json", "tokenizer.json", "1_Pooling/config.json")} | {
-        "config_sentence_transformers.json": base / "config_sentence_transformers.json",
-        "sentence_bert_config.json": base / "0_Transformer" / "sentence_bert_config.json",
-    }
+    assert copies == {name: own / name for name in ("modules.json", "tokenizer.json", "1_Pooling/config.json")}
+
+
+def test_a_file_of_a_merged_folder_that_is_missing_changed_or_new_is_found(tmp_path: Path) -> None:
+    merged = tmp_path / "merged"
+    (merged / "1_Pooling").mkdir(parents=True)
+    paths = [merged / "model.safetensors", merged / "1_Pooling" / "config.json"]
+    for path in paths:
+        path.write_text(path.name)
+    assert _first_changed(merged, tmp_path) == "merged.json"
+    hashes = {str(path.relative_to(merged)): hash_file(path) for path in paths}
+    (merged / "merged.json").write_text(json.dumps(hashes))
+    assert _first_changed(merged, tmp_path) is None
+    for path, name in zip(paths, hashes, strict=True):
+        content = path.read_text()
+        path.write_text("x" * len(content))
+        assert _first_changed(merged, tmp_path) == name
+        path.unlink()
+        assert _first_changed(merged, tmp_path) == name
+        path.write_text(content)
+    (merged / "added_tokens.json").write_text("{}")
+    assert _first_changed(merged, tmp_path) == "added_tokens.json"
 
 
 @pytest.mark.parametrize("task", [None, "encoder", TASK])
@@ -98,6 +117,7 @@ def test_the_task_that_is_named_decides_only_where_adapter_and_base_leave_it_ope
 
 
 # Starts three processes that import torch and peft, and traces a graph: some 40 s.
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_a_merge_keeps_the_vectors_and_is_made_once_and_again_if_it_is_damaged(
     base: Path, cache: Path, tmp_path: Path
