@@ -55,6 +55,7 @@ _ARGUMENTS = frozenset(
         "scale",
         "scenario",
         "scores",
+        "sentence_embedding",
         "seq_len",
         "session",
         "split",

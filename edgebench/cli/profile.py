@@ -252,12 +252,14 @@ def command(
     ]
 
     from edgebench.cli.measuring import measure_and_show
-    from edgebench.measure import profile_all
+    from edgebench.measure import profile_all, refuse_plain_checkpoints
     from edgebench.request import DEFAULT_MODEL, Request
     from edgebench.store import Store
     from edgebench.xtreme_r import read_scores
 
     rows = read_scores(scores) if scores is not None else []
+    if sentence_embedding:
+        refuse_plain_checkpoints(models or (DEFAULT_MODEL,))
     requests = [
         Request(
             device=board,

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from edgebench.artifact import Artifact
 from edgebench.errors import ConfigError
-from edgebench.export import SentenceModules, sentence_modules_of
+from edgebench.export import VECTOR, SentenceModules, sentence_modules_of
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-STATES, EMBEDDING = "last_hidden_state", "sentence_embedding"
+STATES = "last_hidden_state"
 _MEAN = "mean over all tokens of the last layer"
 
 
@@ -27,7 +27,7 @@ def output_of_vectors(artifact: Artifact, names: Collection[str]) -> str:
     Raises:
         ConfigError: it does not answer them.
     """
-    name = EMBEDDING if artifact.pooling is not None else STATES
+    name = VECTOR if artifact.pooling is not None else STATES
     if name not in names:
         raise ConfigError(f"{artifact.model_path}: has no {name} (it answers {', '.join(names)})")
     return name
@@ -66,16 +66,17 @@ def prefix_of(artifact: Artifact, prefix: str) -> str:
     """Return what to put before each text: the given prefix, else the checkpoint's default prompt.
 
     Raises:
-        ConfigError: the pooling leaves out the tokens of a prompt, which an exported file does not do.
+        ConfigError: the pooling leaves out the tokens of a prompt, which neither an exported file nor the mean of its
+            states does.
     """
     modules: SentenceModules | None = sentence_modules_of(artifact.tokenizer)
     if modules is None:
         return prefix
     chosen = prefix or modules.prompt
-    if chosen and not modules.include_prompt and artifact.pooling is not None:
+    if chosen and not modules.include_prompt:
         raise ConfigError(
-            f"{artifact.tokenizer}: its Pooling leaves out the tokens of a prompt (include_prompt is false), which the"
-            f" exported file does not; texts can't begin with {chosen!r}"
+            f"{artifact.tokenizer}: its Pooling leaves out the tokens of a prompt (include_prompt is false), which is"
+            f" not done here; texts can't begin with {chosen!r}"
         )
     return chosen
 

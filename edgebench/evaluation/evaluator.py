@@ -124,7 +124,8 @@ def evaluate_all(request: EvaluationRequest, *, store: Store, on_event: OnEvent 
     refuse_other_formats([request.model], [request.format] if request.format is not None else [])
     examples, missing = read_examples(request)
     model = load_model(request, request.format or request.device.profile.default_format, examples, on_event)
-    request = _with_prompt(request, model, on_event)
+    if any(part.task.group == "retrieval" for part in examples):
+        request = _with_prompt(request, model, on_event)
     fp32 = load_model(request, Format.ONNX_FP32, examples, on_event) if request.also_host else None
     languages, facts = _evaluate_on(request.device, request, model, examples, store, on_event)
     reference: tuple[LanguageEvaluation, ...] = ()

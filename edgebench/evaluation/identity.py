@@ -13,11 +13,9 @@ from edgebench.evaluation.embeddings import pooling_of
 from edgebench.evaluation.examples import TaskExamples, question_of
 from edgebench.evaluation.model import EvaluationTarget, has_named_labels
 from edgebench.evaluation.request import EvaluationRequest
-from edgebench.export import TOKENIZER_FILES
+from edgebench.export import TOKENIZER_FILES, config_folder, deciding_files
 from edgebench.xtreme_r import MAX_ANSWER_LEN, N_BEST, Task, labels_of_checkpoint, lengths_of
 
-#: Beside a sentencepiece model, these decide what its tokenizer does; a tokenizer.json has it all.
-_SLOW_TOKENIZER = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
 #: Of a sentence encoder: pooling, layers behind the encoder, and prompts.
 _SENTENCE_FILES = ("modules.json", "config_sentence_transformers.json", "sentence_bert_config.json")
 #: Keys of config.json that say where a checkpoint is from, and change no answer.
@@ -44,29 +42,33 @@ def checkpoint_protocol(artifact: Artifact, task: Task) -> dict[str, Any]:
     if artifact.tokenizer is None or not Path(artifact.tokenizer).is_dir():
         raise ConfigError(f"{artifact.model_path} has no tokenizer")
     folder = Path(artifact.tokenizer)
-    values: dict[str, Any] = {"tokenizer_sha256": _tokenizer_sha256(folder), "config_sha256": _config_sha256(folder)}
+    settings = config_folder(artifact) or folder
+    values: dict[str, Any] = {
+        "tokenizer_sha256": _tokenizer_sha256(folder),
+        "config_sha256": _config_sha256(folder, settings / "config.json"),
+    }
     if has_named_labels(task):
-        values["labels"] = list(labels_of_checkpoint(folder, task))
+        values["labels"] = list(labels_of_checkpoint(settings, task))
     return values
 
 
 def _tokenizer_sha256(folder: Path) -> str:
     """Return the hash of the tokenizer's file; of a tokenizer of several files, a hash of their hashes."""
-    first = next((folder / name for name in TOKENIZER_FILES if (folder / name).is_file()), None)
-    if first is None:
+    files = deciding_files(folder)
+    if not files:
         raise ConfigError(f"{folder} has no tokenizer: none of {', '.join(TOKENIZER_FILES)}")
-    more = [folder / name for name in _SLOW_TOKENIZER if (folder / name).is_file()]
-    if first.name == TOKENIZER_FILES[0] or not more:
-        return hash_file(first)
-    return _hash_of([hash_file(path) for path in (first, *more)])
+    hashes = [hash_file(path) for path in files]
+    return hashes[0] if len(hashes) == 1 else _hash_of(hashes)
 
 
-def _config_sha256(folder: Path) -> str | None:
+def _config_sha256(folder: Path, config: Path) -> str | None:
     """Return the hash of config.json and of a sentence encoder's modules; None where there are none."""
-    paths = [folder / name for name in ("config.json", *_SENTENCE_FILES)]
+    paths = [folder / name for name in _SENTENCE_FILES]
     if (folder / _SENTENCE_FILES[0]).is_file():
         paths += sorted(folder.glob("*/config.json"))
     found = {str(path.relative_to(folder)): _settings(path) for path in paths if path.is_file()}
+    if config.is_file():
+        found["config.json"] = _settings(config)
     return _hash_of(found) if found else None
 
 

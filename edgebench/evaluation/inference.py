@@ -14,8 +14,9 @@ from edgebench.artifact import Artifact
 from edgebench.board import RemoteAgent, open_leased_agent, preflight, providers_for, push_artifact
 from edgebench.device import Device
 from edgebench.errors import AgentError, ConfigError
-from edgebench.evaluation.embeddings import EMBEDDING, STATES, check_pooling, output_of_vectors
+from edgebench.evaluation.embeddings import STATES, check_pooling, output_of_vectors
 from edgebench.events import OnEvent, ignore
+from edgebench.export import VECTOR
 from edgebench.measure import RunCollector, collect_run, encode, resolve_workload, run_spec
 from edgebench.run import Run
 from edgebench.text import printable
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 #: The largest file of outputs that is taken back from a board.
 MAX_OUTPUT_BYTES = 4 << 30
 _ENCODER = "encoder"
-_PER_TOKEN = ("start_logits", "end_logits")  # outputs of shape (rows, tokens)
 _KINDS = "biufc"  # numpy's letters for booleans, integers and floating-point numbers
 
 Outputs: TypeAlias = "dict[str, NDArray[np.generic]]"
@@ -96,7 +96,7 @@ def sentence_vectors(
     inputs = encode(artifact, workload)
     answers = _answers(artifact, workload, inputs, device=device, runtime=runtime, python=python, on_event=on_event)
     name = output_of_vectors(artifact, answers[0].keys())
-    if name == EMBEDDING:
+    if name == VECTOR:
         return np.stack([pooled(answer[name], 1) for answer in answers])
     return np.stack([pooled(answer[name][0], tokens) for answer, tokens in zip(answers, inputs.lengths, strict=True)])
 
@@ -178,8 +178,9 @@ class BoardModel:
         names = collector.outputs.names if collector.outputs is not None else []
         source = f"{agent.name}: run {spec.run_id}"
         batches = read_outputs(data, names, rows, source=source)
-        _refuse_not_finite(batches, spec, source)
-        return Inferred(batches, collector.run())
+        run = collector.run()
+        _refuse_not_finite(batches, spec, source, taken=run.facts.lengths or ())
+        return Inferred(batches, run)
 
     def _fetch(self, run_id: str, outputs: protocol.Outputs | None) -> bytes:
         name = self.agent.name
@@ -212,19 +213,24 @@ def read_outputs(data: bytes, names: Sequence[str], rows: Sequence[int], *, sour
     return read
 
 
-def _refuse_not_finite(batches: Sequence[Outputs], spec: protocol.RunSpec, source: str) -> None:
-    """Raise AgentError for numbers that are not finite, padding apart; the agent refuses them, so none should come."""
+def _refuse_not_finite(
+    batches: Sequence[Outputs], spec: protocol.RunSpec, source: str, *, taken: Sequence[int] = ()
+) -> None:
+    """Raise AgentError for numbers that are not finite, padding apart; the agent refuses them, so none should come.
+
+    Args:
+        taken: lengths in tokens that the model takes, as the agent reported them; empty: any.
+    """
     import numpy as np
 
     sequences = spec.batch * spec.choices
     for index, batch in enumerate(batches):
         lengths = spec.lengths[index * sequences : (index + 1) * sequences]
+        tokens = protocol.padded_length(max(lengths), taken)
         for name, output in batch.items():
             if output.dtype.kind not in "fc" or np.isfinite(output).all():
                 continue
-            per_token = (output.ndim > 2 or name in _PER_TOKEN) and len(output) == len(lengths)
-            parts = [row[:length] for row, length in zip(output, lengths, strict=True)] if per_token else [output]
-            if not all(np.isfinite(part).all() for part in parts):
+            if not all(np.isfinite(part).all() for part in protocol.parts_without_padding(output, lengths, tokens)):
                 raise AgentError(f"{source}: the output {name} is not finite (NaN or infinity): it answers nothing")
 
 

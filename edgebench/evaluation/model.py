@@ -15,7 +15,7 @@ from edgebench.evaluation.examples import TaskExamples
 from edgebench.evaluation.inference import BoardModel
 from edgebench.evaluation.request import EvaluationRequest
 from edgebench.events import LogMessage, OnEvent
-from edgebench.export import SENTENCE_EMBEDDING, export_model, is_sentence_model, open_tokenizer
+from edgebench.export import SENTENCE_EMBEDDING, config_folder, export_model, is_sentence_model, open_tokenizer
 from edgebench.facts import DeviceFacts
 from edgebench.variant import Variant
 from edgebench.xtreme_r import Task, head_for, labels_of_checkpoint
@@ -77,7 +77,7 @@ def load_model(
     if is_retrieval:
         check_pooling(artifact)
     tokenizer = open_tokenizer(artifact)
-    folder = _tokenizer_folder(artifact)
+    folder = config_folder(artifact) or _tokenizer_folder(artifact)
     labels = {task.name: labels_of_checkpoint(folder, task) for task in tasks if has_named_labels(task)}
     return EvaluatedModel(variant=exported.variant, artifact=artifact, tokenizer=tokenizer, labels=labels)
 

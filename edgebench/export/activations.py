@@ -43,6 +43,8 @@ def judge_activations(skeleton: ir.Model, weights: Weights, inputs: Sequence[Ids
     names = _probe(skeleton)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
+    # the default order computes all reductions last, and keeps every activation until then
+    options.execution_order = onnxruntime.ExecutionOrder.PRIORITY_BASED
     largest = np.zeros(len(names))
     with TemporaryDirectory(dir=folder) as place:
         write_fp32(skeleton, weights, Path(place))
@@ -80,7 +82,7 @@ def _probe(model: ir.Model) -> list[str]:
             most = ir.node("ReduceMax", size.outputs, attributes={"keepdims": 0})
             size.outputs[0].name, most.outputs[0].name = f"probe.size.{len(names)}", f"probe.{len(names)}"
             most.outputs[0].shape, most.outputs[0].type = ir.Shape([]), ir.TensorType(ir.DataType.FLOAT)
-            graph.extend([size, most])
+            graph.insert_after(node, [size, most])
             outputs.append(most.outputs[0])
             names.append(str(node.name))
     graph.outputs.clear()

@@ -1,7 +1,7 @@
 """Adapter merge: the program of the child process that merges an adapter with its base, with PEFT.
 
-Standard input: one JSON object with the paths `adapter`, `base`, `out`, the `task` that the user named and the `kind`
-that the adapter names. Ends with status 0, or with 1 and `{"error": message}` on standard output.
+Standard input: one JSON object with the paths `adapter`, `base` (with its config.json) and `out`, and the `task` of the
+merged checkpoint. Ends with status 0, or with 1 and `{"error": message}` on standard output.
 """
 
 from __future__ import annotations
@@ -14,23 +14,15 @@ from pathlib import Path
 from typing import Any
 
 from edgebench.errors import CheckpointError, EdgebenchError
+from edgebench.export.adapter_head import PREFIX, adapter_shapes
 from edgebench.export.checkpoint import open_checkpoint
 from edgebench.export.libraries import import_libraries
-from edgebench.export.sentence_modules import SENTENCE_EMBEDDING
 
-#: Tasks by PEFT's task_type.
-_TASKS = {
-    "SEQ_CLS": "sequence-classification",
-    "TOKEN_CLS": "token-classification",
-    "QUESTION_ANS": "question-answering",
-    "FEATURE_EXTRACTION": "encoder",
-}
-_PREFIX = "base_model.model."
 #: How far the merged model may differ from base and adapter: rounding of float32.
 _LARGEST_DIFFERENCE = 1e-3
 
 
-def merge(adapter: Path, base: Path, out: Path, *, task: str | None, kind: str | None) -> None:
+def merge(adapter: Path, base: Path, out: Path, *, task: str) -> None:
     """Write the checkpoint that base and adapter are together.
 
     Raises:
@@ -40,13 +32,9 @@ def merge(adapter: Path, base: Path, out: Path, *, task: str | None, kind: str |
     import torch
     import transformers
 
-    names = _adapter_names(adapter)
-    chosen = _TASKS.get(str(kind)) or (None if task == SENTENCE_EMBEDDING else task)
-    head = open_checkpoint(base, source=str(base), task=chosen).head
+    names = adapter_shapes(adapter)
+    head = open_checkpoint(base, source=str(base), task=task).head
     architecture: Any = getattr(transformers, head.architecture)
-    if not any(name.startswith(f"{architecture.base_model_prefix}.") for name in names):
-        head = open_checkpoint(base, source=str(base), task="encoder").head
-        architecture = getattr(transformers, head.architecture)
     config: Any = transformers.AutoConfig.from_pretrained(base, local_files_only=True)
     config.return_dict = True
     labels = names.get(head.labels_weight or "")
@@ -69,7 +57,7 @@ def merge(adapter: Path, base: Path, out: Path, *, task: str | None, kind: str |
             " the head is untrained"
         )
     adapted: Any = peft.PeftModel.from_pretrained(model, str(adapter)).eval()
-    taken = {name.removeprefix(_PREFIX) for name in peft.get_peft_model_state_dict(adapted)}
+    taken = {name.removeprefix(PREFIX) for name in peft.get_peft_model_state_dict(adapted)}
     if left := sorted(names.keys() - taken):
         raise CheckpointError(f"{adapter}: its base {base} has no place for {len(left)} of its tensors ({left[0]} ...)")
     before = _answers(adapted, config.vocab_size)
@@ -80,15 +68,6 @@ def merge(adapter: Path, base: Path, out: Path, *, task: str | None, kind: str |
     if not difference <= _LARGEST_DIFFERENCE * max(1.0, *(float(a.abs().max()) for a in before)):
         raise CheckpointError(f"{adapter}: the merged model differs from base and adapter by {difference:.2g}")
     merged.save_pretrained(out)
-
-
-def _adapter_names(adapter: Path) -> dict[str, tuple[int, ...]]:
-    """Return the shapes of the adapter's tensors by their names in the base."""
-    from edgebench.export.weight_files import open_file
-
-    path = next(path for path in sorted(adapter.glob("adapter_model.*"), reverse=True))
-    opened = open_file(path).readers
-    return {name.removeprefix(_PREFIX): tuple(read().shape) for name, read in opened.items()}
 
 
 def _answers(model: Any, vocabulary: int) -> list[Any]:
@@ -113,7 +92,7 @@ def main() -> None:
     try:
         import_libraries()
         import_libraries(["peft"])
-        merge(Path(job["adapter"]), Path(job["base"]), Path(job["out"]), task=job["task"], kind=job["kind"])
+        merge(Path(job["adapter"]), Path(job["base"]), Path(job["out"]), task=job["task"])
     except EdgebenchError as error:
         print(json.dumps({"error": str(error)}), file=answers, flush=True)
         sys.exit(1)

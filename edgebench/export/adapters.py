@@ -10,18 +10,30 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from edgebench.errors import CheckpointError, ExportError
+from edgebench.artifact import hash_file
+from edgebench.errors import CheckpointError, ExportError, StoreError
 from edgebench.export import hub
-from edgebench.export.cache import key_of, remembered_hash, temporary_folder, writing
+from edgebench.export.adapter_head import ADAPTER_WEIGHTS, adapter_shapes, merged_head
+from edgebench.export.cache import has_hash, key_of, remembered_hash, temporary_folder, writing
 from edgebench.export.checkpoint import open_checkpoint
 from edgebench.export.folders import ADAPTER, CONFIG
 from edgebench.export.json_files import read_json_object
 from edgebench.export.libraries import crash_message
 from edgebench.export.recipes import versions
+from edgebench.export.sentence_modules import (
+    MODULES,
+    SENTENCE_FILES,
+    TRANSFORMER_SETTINGS,
+    is_sentence_folder,
+    module_paths,
+    transformer_folder,
+)
+from edgebench.export.tokenizer_files import ALL_TOKENIZER_FILES, has_tokenizer
 
 Say = Callable[[str], None]
 
@@ -31,10 +43,15 @@ MERGE = (sys.executable, "-P", "-m", "edgebench.export.adapter_merge")
 _NOT_WEIGHTS = ("PROMPT_TUNING", "MULTITASK_PROMPT_TUNING", "P_TUNING", "PREFIX_TUNING", "ADAPTION_PROMPT", "CPT")
 _MERGE_FIRST = "merge first, where the base is: PEFT's merge_and_unload(), then save_pretrained()"
 _DESCRIPTIONS = (".json", ".model", ".txt")
+#: The file with the hashes of a merged folder's files.
+_MADE = "merged.json"
 
 
 def merged_folder(folder: Path, *, task: str | None, cache: Path, say: Say) -> Path:
     """Return a folder with the checkpoint that an adapter and its base are together; it is made if necessary.
+
+    It has the layout of a sentence-transformers folder if the adapter's or the base's folder is one. A folder in the
+    cache is used only if all of its files are those that were made.
 
     Raises:
         CheckpointError: the base is missing, or the adapter does not fit it or can't be merged.
@@ -42,48 +59,51 @@ def merged_folder(folder: Path, *, task: str | None, cache: Path, say: Say) -> P
         ExportError: the child process failed.
     """
     config = _adapter_config(folder)
-    base = _base_folder(folder, config, say)
-    base_files = (base / CONFIG, *open_checkpoint(base, source=str(base), task="encoder").weight_files)
+    base = base_folder(folder, say)
+    encoder = open_checkpoint(base, source=str(base), task="encoder")
+    assert encoder.folder is not None  # noqa: S101 - a checkpoint of a folder
     libraries = versions(("peft",), extra="lora") | versions(("torch", "transformers"), extra="export")
+    task = merged_head(encoder.folder, adapter_shapes(folder), task=task, kind=config.get("task_type")).task
+    copies = _copies(folder, base, encoder.folder)
+    hash_one = partial(remembered_hash, cache, on_progress=say)
     identity = {
-        "merged": 1,
+        "merged": 2,
         "task": task,
-        "files": {
-            str(path.relative_to(folder)): remembered_hash(cache, path, on_progress=say) for path in _files(folder)
-        },
-        "base": [remembered_hash(cache, path, on_progress=say) for path in base_files],
+        "adapter": [hash_one(path) for path in (folder / ADAPTER, _weights_of(folder))],
+        "base": [hash_one(path) for path in (encoder.folder / CONFIG, *encoder.weight_files)],
+        "copies": {name: hash_one(path) for name, path in sorted(copies.items())},
         "libraries": libraries,
     }
     target = cache / "merged" / key_of(identity)
-    if (target / CONFIG).is_file():
-        return target
+    if target.exists():
+        if (changed := _first_changed(target, cache)) is None:
+            return target
+        say(f"{target / changed} is not the file that was made: the adapter is merged again")
     say(f"merging the adapter with {base}")
     with temporary_folder(cache) as made:
-        _merge(folder, base, made, task=task, kind=config.get("task_type"))
-        _copy_descriptions(folder, base, made)
+        place = made / _place_of_encoder(folder, base)
+        with writing(made):
+            place.mkdir(parents=True, exist_ok=True)
+        _merge(folder, encoder.folder, place, task=task)
         with writing(target):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                made.rename(target)
-            except OSError:
-                if not (target / CONFIG).is_file():
-                    raise
+            for name, path in copies.items():
+                if not (made / name).exists():  # config.json is the merged model's own
+                    (made / name).parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copyfile(path, made / name)
+            files = sorted(path for path in made.rglob("*") if path.is_file())
+            hashes = {str(path.relative_to(made)): hash_file(path) for path in files}
+            (made / _MADE).write_text(json.dumps(hashes, indent=2), encoding="utf-8")
+            _keep(made, target, cache)
     return target
 
 
-def _adapter_config(folder: Path) -> dict[str, Any]:
-    values = read_json_object(folder / ADAPTER)
-    kind = str(values.get("peft_type"))
-    if kind.upper() in _NOT_WEIGHTS:
-        raise CheckpointError(f"{folder} is an adapter of the kind {kind}, which can't be merged into weights")
-    if not any(folder.glob("adapter_model.*")):
-        raise CheckpointError(f"{folder} has {ADAPTER} and no adapter_model.safetensors or .bin; download it again")
-    return values
+def base_folder(folder: Path, say: Say = lambda _: None) -> Path:
+    """Return the folder of the checkpoint that an adapter was trained on; one of the hub is downloaded.
 
-
-def _base_folder(folder: Path, config: dict[str, Any], say: Say) -> Path:
-    """Return the folder of the checkpoint that the adapter was trained on."""
-    named = config.get("base_model_name_or_path")
+    Raises:
+        CheckpointError: it is not here.
+    """
+    named = _adapter_config(folder).get("base_model_name_or_path")
     if not isinstance(named, str) or not named:
         raise CheckpointError(f"{folder / ADAPTER} names no base_model_name_or_path", hint=_MERGE_FIRST)
     for path in (Path(named).expanduser(), folder / named):
@@ -99,22 +119,22 @@ def _base_folder(folder: Path, config: dict[str, Any], say: Say) -> Path:
         raise CheckpointError(f"{missing} ({error.args[0]})", hint=_MERGE_FIRST) from error
 
 
-def _files(folder: Path) -> Iterator[Path]:
-    """Yield the files that decide the merged checkpoint: the adapter, its tokenizer and modules."""
-    for path in sorted(folder.rglob("*")):
-        inside = path.relative_to(folder).parts
-        is_near = len(inside) == 1 or (len(inside) == 2 and _is_module(path.parent))
-        if is_near and path.is_file() and path.suffix in (*_DESCRIPTIONS, ".safetensors", ".bin"):
-            yield path
+def _adapter_config(folder: Path) -> dict[str, Any]:
+    values = read_json_object(folder / ADAPTER)
+    kind = str(values.get("peft_type"))
+    if kind.upper() in _NOT_WEIGHTS:
+        raise CheckpointError(f"{folder} is an adapter of the kind {kind}, which can't be merged into weights")
+    if not any((folder / name).is_file() for name in ADAPTER_WEIGHTS):
+        raise CheckpointError(f"{folder} has {ADAPTER} and no adapter_model.safetensors or .bin; download it again")
+    return values
 
 
-def _is_module(folder: Path) -> bool:
-    """Return whether sentence-transformers keeps a module in this folder, such as 1_Pooling."""
-    return folder.name.split("_")[0].isdigit()
+def _weights_of(folder: Path) -> Path:
+    return next(folder / name for name in ADAPTER_WEIGHTS if (folder / name).is_file())
 
 
-def _merge(folder: Path, base: Path, made: Path, *, task: str | None, kind: object) -> None:
-    job = {"adapter": str(folder), "base": str(base), "out": str(made), "task": task, "kind": kind}
+def _merge(folder: Path, base: Path, made: Path, *, task: str) -> None:
+    job = {"adapter": str(folder), "base": str(base), "out": str(made), "task": task}
     done = subprocess.run(
         MERGE,
         input=json.dumps(job).encode(),
@@ -138,22 +158,76 @@ def _merge(folder: Path, base: Path, made: Path, *, task: str | None, kind: obje
     raise error
 
 
-def _copy_descriptions(folder: Path, base: Path, made: Path) -> None:
-    """Copy the tokenizer, labels and modules: the adapter's own, else the base's."""
-    with writing(made):
-        for module in filter(_is_module, sorted(path for path in folder.iterdir() if path.is_dir())):
-            shutil.copytree(module, made / module.name, dirs_exist_ok=True)
-        descriptions = [path for path in _descriptions(folder) if path.name != ADAPTER]
-        if not any(_is_of_tokenizer(path.name) for path in descriptions):
-            descriptions += [path for path in _descriptions(base) if _is_of_tokenizer(path.name)]
-        for path in descriptions:
-            if not (made / path.name).exists():
-                shutil.copyfile(path, made / path.name)
+def _place_of_encoder(folder: Path, base: Path) -> str:
+    """Return the path of the encoder in the merged folder; of sentence-transformers folders, as modules.json says."""
+    root = _sentence_root(folder, base)
+    return "." if root is None else str(transformer_folder(root).relative_to(root))
+
+
+def _sentence_root(folder: Path, base: Path) -> Path | None:
+    """Return the folder whose modules the merged checkpoint has: the adapter's, else the base's; None: no modules."""
+    return next((root for root in (folder, base) if is_sentence_folder(root)), None)
+
+
+def _copies(folder: Path, base: Path, encoder: Path) -> dict[str, Path]:
+    """Return the files to copy, by their paths in the merged folder: tokenizer, lineage and modules.
+
+    Args:
+        encoder: the folder of the base's config.json.
+    """
+    place = Path(_place_of_encoder(folder, base))
+    own = [path for path in _descriptions(folder) if path.name not in (ADAPTER, CONFIG, *SENTENCE_FILES)]
+    if not has_tokenizer(folder):  # settings without a vocabulary may not fit that of the base
+        own = [path for path in own if path.name not in ALL_TOKENIZER_FILES]
+        own += [encoder / name for name in ALL_TOKENIZER_FILES if (encoder / name).is_file()]
+    found = {str(place / path.name): path for path in own}
+    root = _sentence_root(folder, base)
+    if root is None:
+        return found
+    settings = {MODULES: [root / MODULES], **{name: [folder / name, root / name] for name in SENTENCE_FILES[1:]}}
+    settings[TRANSFORMER_SETTINGS].append(root / place / TRANSFORMER_SETTINGS)
+    for name, paths in settings.items():
+        if (path := next((path for path in paths if path.is_file()), None)) is not None:
+            found[str(place / name) if name == TRANSFORMER_SETTINGS else name] = path
+    for module in module_paths(root):
+        if Path(module) != place:
+            files = [path for path in sorted((root / module).rglob("*")) if path.is_file()]
+            found |= {str(path.relative_to(root)): path for path in files}
+    return found
 
 
 def _descriptions(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.is_file() and path.suffix in _DESCRIPTIONS)
+    is_wanted = {*ALL_TOKENIZER_FILES}.__contains__
+    return sorted(
+        path for path in folder.iterdir() if path.is_file() and (path.suffix in _DESCRIPTIONS or is_wanted(path.name))
+    )
 
 
-def _is_of_tokenizer(name: str) -> bool:
-    return "token" in name or name.startswith(("vocab", "merges", "sentencepiece", "spiece", "spm"))
+def _first_changed(merged: Path, cache: Path) -> str | None:
+    """Return a file of a merged folder that is missing or not the one that was made; None: there is none."""
+    try:
+        hashes = json.loads((merged / _MADE).read_text(encoding="utf-8"))
+        files = [path for path in sorted(merged.rglob("*")) if path.is_file() and path != merged / _MADE]
+        if added := [str(path.relative_to(merged)) for path in files if str(path.relative_to(merged)) not in hashes]:
+            return added[0]
+        for name, digest in hashes.items():
+            path = merged / name
+            if not path.is_file() or not has_hash(cache, path, digest):
+                return str(name)
+    except (OSError, ValueError, AttributeError, TypeError, StoreError):
+        return _MADE
+    return None
+
+
+def _keep(made: Path, target: Path, cache: Path) -> None:
+    """Move a finished folder into the cache. An intact one that another process put there stays."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if target.exists() and _first_changed(target, cache) is not None:
+        broken = made.with_name(f"{made.name}.broken")
+        target.rename(broken)
+        shutil.rmtree(broken, ignore_errors=True)
+    try:
+        made.rename(target)
+    except OSError:
+        if not target.exists() or _first_changed(target, cache) is not None:
+            raise

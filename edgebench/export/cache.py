@@ -2,6 +2,7 @@
 
 <cache>/artifacts/<key>/   the files and artifact.json; made in a temporary folder and renamed, so never incomplete
 <cache>/skeletons/<key>.onnx
+<cache>/merged/<key>/      adapters with their bases, see adapters.py
 <cache>/hashes/<key>.json
 """
 
@@ -72,13 +73,20 @@ def find_artifact(
 
 def _is_intact(cache: Path, folder: Path, file: ArtifactFile) -> bool:
     path = folder / file.name
-    if path.stat().st_size != file.bytes:
-        return False
+    return path.stat().st_size == file.bytes and has_hash(cache, path, file.sha256)
+
+
+def has_hash(cache: Path, path: Path, sha256: str) -> bool:
+    """Return whether a file in the cache has this hash; it is read as `remembered_hash` says.
+
+    Raises:
+        StoreError: it can't be read.
+    """
     try:
         digest = remembered_hash(cache, path, on_progress=lambda _: None)
     except ExportError:  # the cache is read-only
         digest = hash_file(path)
-    return digest == file.sha256
+    return digest == sha256
 
 
 @contextmanager

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from edgebench.artifact import hash_file
 from edgebench.errors import CheckpointError
 from edgebench.export.config_checks import refuse_quantised, refuse_remote_code
 from edgebench.export.folders import CONFIG, WEIGHTS, find_config, no_weights
@@ -16,13 +13,16 @@ from edgebench.export.heads import Answer, Head, Output, find_head
 from edgebench.export.json_files import read_json_object
 from edgebench.export.reference import find_reference
 from edgebench.export.segments import find_separator
-from edgebench.export.sentence_modules import SENTENCE_EMBEDDING, SentenceModules, is_sentence_folder, read_modules
+from edgebench.export.sentence_modules import (
+    SENTENCE_EMBEDDING,
+    VECTOR,
+    SentenceModules,
+    is_sentence_folder,
+    read_modules,
+)
+from edgebench.export.tokenizer_files import has_tokenizer
 from edgebench.variant import Lineage
 
-#: Files that a tokenizer is read from, in order of preference.
-TOKENIZER_FILES = ("tokenizer.json", "sentencepiece.bpe.model", "spm.model", "vocab.txt", "vocab.json")
-#: What else decides how a tokenizer without tokenizer.json encodes.
-_TOKENIZER_SETTINGS = ("merges.txt", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
 _SPANS, _VOCABULARY = "question-answering", "masked-lm"
 _REFERENCE_TASK = "sequence-classification"
 
@@ -63,7 +63,7 @@ class Checkpoint:
         """The folder, if it contains a tokenizer. Absolute, because the artifact is used from other working folders."""
         if self.folder is None:
             return None
-        return str(self.folder.absolute()) if any((self.folder / name).is_file() for name in TOKENIZER_FILES) else None
+        return str(self.folder.absolute()) if has_tokenizer(self.folder) else None
 
 
 def reference_checkpoint(source: str, *, task: str | None) -> Checkpoint:
@@ -128,20 +128,6 @@ def open_checkpoint(folder: Path, *, source: str, task: str | None) -> Checkpoin
     )
 
 
-def hash_tokenizer(folder: Path, hash_one: Callable[[Path], str] = hash_file) -> str | None:
-    """Return the hash of all files that decide how the tokenizer in a folder encodes; None: there is no tokenizer.
-
-    Raises:
-        StoreError: a file can't be read.
-    """
-    found = [folder / name for name in TOKENIZER_FILES if (folder / name).is_file()]
-    if not found or found[0].name == TOKENIZER_FILES[0]:
-        return hash_one(found[0]) if found else None
-    found += [folder / name for name in _TOKENIZER_SETTINGS if (folder / name).is_file()]
-    listing = "".join(f"{hash_one(path)}  {path.name}\n" for path in found)
-    return hashlib.sha256(listing.encode()).hexdigest()
-
-
 def _sentence_modules(root: Path, geometry: Geometry, source: str) -> SentenceModules:
     if not is_sentence_folder(root):
         raise CheckpointError(
@@ -154,7 +140,7 @@ def _sentence_modules(root: Path, geometry: Geometry, source: str) -> SentenceMo
 def _sentence_head(geometry: Geometry, where: str) -> Head:
     """Return the encoder with one output: the vector that the modules after it make."""
     encoder = find_head("encoder", [], family=geometry.family, where=where)
-    return replace(encoder, task=SENTENCE_EMBEDDING, outputs=(Output("sentence_embedding", Answer.VECTOR),))
+    return replace(encoder, task=SENTENCE_EMBEDDING, outputs=(Output(VECTOR, Answer.VECTOR),))
 
 
 def read_lineage(folder: Path) -> Lineage | None:

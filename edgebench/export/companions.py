@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from edgebench.export.checkpoint import TOKENIZER_FILES
+from edgebench.artifact import Artifact
+from edgebench.export.families import FAMILIES, known_size
+from edgebench.export.folders import CONFIG
 from edgebench.export.geometry import architectures
+from edgebench.export.heads import HEADS
 from edgebench.export.json_files import read_json_object
 from edgebench.export.segments import find_separator
+from edgebench.export.tokenizer_files import has_tokenizer
 
 #: Folders of a repository that hold its model files; tokenizer and config are then one folder above.
 _FOLDERS_OF_FILES = ("onnx", "tflite")
-#: Families that number positions from the padding's id + 1 on; the others begin with 0.
-_POSITIONS_AFTER_PADDING = (
-    "roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "xmod", "mpnet", "longformer", "data2vec-text",
-)  # fmt: skip
+#: Families without a row in families.py that number positions from the padding's id + 1 on; the others begin with 0.
+_POSITIONS_AFTER_PADDING = ("camembert", "xmod", "mpnet", "longformer", "data2vec-text")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,8 +36,8 @@ class Companions:
 
     @property
     def pad_token_id(self) -> int | None:
-        """The padding's id."""
-        return self._size("pad_token_id", least=0)
+        """The padding's id; where the config leaves it out, its family's."""
+        return known_size(self.config, "pad_token_id", least=0)
 
     @property
     def vocab_size(self) -> int | None:
@@ -50,23 +52,39 @@ class Companions:
     @property
     def separator(self) -> int | None:
         """The token that ends the first text of a pair, where the model tells the second text by its token types."""
-        if self.tokenizer is None or self.config.get("type_vocab_size") == 1:
+        types = known_size(self.config, "type_vocab_size", least=0)
+        if self.tokenizer is None or (types is not None and types < 2):
             return None
         return find_separator(Path(self.tokenizer))
+
+    def head_with(self, outputs: Mapping[str, int | None]) -> str | None:
+        """Return the architecture that the config names, if a file has the outputs of such a head.
+
+        Args:
+            outputs: of the file: the number of dimensions by name; None: not known.
+        """
+        if self.head is None:
+            return None
+        suffix = self.head.rpartition("For")[2] if "For" in self.head else "Model"
+        wanted = [output for head in HEADS.values() if head.architecture.endswith(suffix) for output in head.outputs]
+        fits = [outputs.get(each.name, 0) in (None, 1 + each.answer.dimensions) for each in wanted]
+        return self.head if fits and all(fits) else None
 
     def first_position(self, positions: int | None) -> int:
         """Return the position of an input's first token; without a config, by the rows of the table of positions.
 
         XLM-R's tables have two rows more than the longest input: 514. Others have 512.
         """
-        if (family := self.config.get("model_type")) is not None:
-            pad = self.pad_token_id
-            return (1 if pad is None else pad) + 1 if family in _POSITIONS_AFTER_PADDING else 0
+        if (model_type := self.config.get("model_type")) is not None:
+            family, pad = FAMILIES.get(str(model_type)), self.pad_token_id
+            counts = family.positions_after_padding if family else model_type in _POSITIONS_AFTER_PADDING
+            return (1 if pad is None else pad) + 1 if counts else 0
         return 2 if positions is None or positions % 8 == 2 else 0
 
-    def _size(self, name: str, *, least: int = 1) -> int | None:
+    def _size(self, name: str) -> int | None:
+        """Return a size that the config states: a file may have another than its family's default."""
         value = self.config.get(name)
-        return value if type(value) is int and value >= least else None
+        return value if type(value) is int and value >= 1 else None
 
 
 def companions_of(model: Path) -> Companions:
@@ -75,12 +93,32 @@ def companions_of(model: Path) -> Companions:
     Raises:
         CheckpointError: there is a config.json that can't be read.
     """
-    folders = [model.parent]
-    if model.parent.absolute().name in _FOLDERS_OF_FILES:
-        folders.append(model.parent.absolute().parent)
-    tokenizers = [folder for folder in folders if any((folder / name).is_file() for name in TOKENIZER_FILES)]
-    configs = [folder / "config.json" for folder in folders if (folder / "config.json").is_file()]
+    folders = _folders_of(model)
+    tokenizers = [folder for folder in folders if has_tokenizer(folder)]
+    config = _config_in(folders)
     return Companions(
         tokenizer=str(tokenizers[0].absolute()) if tokenizers else None,
-        config=read_json_object(configs[0]) if configs else {},
+        config=read_json_object(config) if config is not None else {},
     )
+
+
+def config_folder(artifact: Artifact) -> Path | None:
+    """Return the folder with the config.json of an artifact's model: its file's, else its tokenizer's; None: neither.
+
+    The two differ where an exporter wrote the tokenizer to one folder and left the config in the other.
+    """
+    folders = _folders_of(artifact.model_path)
+    if artifact.tokenizer is not None:
+        tokenizer = Path(artifact.tokenizer)
+        folders += [tokenizer, *([tokenizer.parent] if tokenizer.name in _FOLDERS_OF_FILES else [])]
+    found = _config_in(folders)
+    return found.parent if found is not None else None
+
+
+def _folders_of(model: Path) -> list[Path]:
+    folder = model.parent.absolute()
+    return [model.parent, *([folder.parent] if folder.name in _FOLDERS_OF_FILES else [])]
+
+
+def _config_in(folders: Iterable[Path]) -> Path | None:
+    return next((folder / CONFIG for folder in folders if (folder / CONFIG).is_file()), None)

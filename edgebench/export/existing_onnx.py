@@ -11,7 +11,6 @@ from edgebench.errors import CheckpointError, MissingExtra
 from edgebench.export.cache import remembered_hash
 from edgebench.export.companions import Companions, companions_of
 from edgebench.export.existing_inputs import refuse_inputs
-from edgebench.export.heads import HEADS
 from edgebench.export.onnx_graph import OnnxGraph, read_graph
 from edgebench.export.placeholders import refuse_placeholder
 from edgebench_agent.protocol import plain_input_name
@@ -51,7 +50,7 @@ def existing_onnx(path: Path, *, cache: Path, on_progress: Callable[[str], None]
         max_seq_len=_longest(graph, beside, first_position),
         vocab_size=graph.vocab_size or beside.vocab_size,
         pad_token_id=1 if beside.pad_token_id is None else beside.pad_token_id,
-        head=_head(graph, beside),
+        head=beside.head_with(graph.outputs),
         tokenizer=beside.tokenizer,
         first_position=None if first_position else 0,
         separator=beside.separator if "token_type_ids" in map(plain_input_name, graph.inputs) else None,
@@ -111,13 +110,3 @@ def _longest(graph: OnnxGraph, beside: Companions, first_position: int) -> int |
     positions = graph.positions or beside.positions
     limits = [graph.tokens, positions - first_position if positions is not None else None]
     return min((limit for limit in limits if limit is not None and limit > 0), default=None)
-
-
-def _head(graph: OnnxGraph, beside: Companions) -> str | None:
-    """Return the config's architecture, if the graph has the outputs of such a head."""
-    if beside.head is None:
-        return None
-    suffix = beside.head.rpartition("For")[2] if "For" in beside.head else "Model"
-    wanted = [head for head in HEADS.values() if head.architecture.endswith(suffix)]
-    outputs = {output.name for head in wanted for output in head.outputs}
-    return beside.head if outputs and outputs <= set(graph.outputs) else None

@@ -19,7 +19,8 @@ from edgebench_agent.protocol import plain_input_name
 def existing_tflite(path: Path, *, cache: Path, on_progress: Callable[[str], None]) -> Artifact:
     """Return a .tflite file as an artifact, in place; nothing is copied.
 
-    Its inputs are checked only if ai-edge-litert is installed; otherwise the board reports unsupported inputs.
+    Its inputs and outputs are checked only if ai-edge-litert is installed; otherwise the board reports unsupported
+    inputs, and the head is the one that the config names.
 
     Raises:
         CheckpointError: it is not a TFLite model, or takes no `input_ids`.
@@ -30,7 +31,8 @@ def existing_tflite(path: Path, *, cache: Path, on_progress: Callable[[str], Non
         head = opened.read(8)
     if head[4:] != b"TFL3":
         raise CheckpointError(f"{path} is not a TFLite model")
-    buckets, vocab_size, names = _read_graph(path)
+    graph = _read_graph(path)
+    buckets = _lengths(graph) if graph is not None else ()
     digest = remembered_hash(cache, path, on_progress=on_progress)
     beside = companions_of(path)
     first_position = beside.first_position(beside.positions)
@@ -40,23 +42,30 @@ def existing_tflite(path: Path, *, cache: Path, on_progress: Callable[[str], Non
         path=path.parent.resolve(),
         buckets=buckets,
         max_seq_len=max(buckets, default=None),
-        vocab_size=vocab_size or beside.vocab_size,
+        vocab_size=(graph.vocab_size if graph is not None else None) or beside.vocab_size,
         pad_token_id=1 if beside.pad_token_id is None else beside.pad_token_id,
-        head=beside.head,
+        head=beside.head_with(graph.outputs) if graph is not None else beside.head,
         tokenizer=beside.tokenizer,
         first_position=None if first_position else 0,
-        separator=beside.separator if "token_type_ids" in map(plain_input_name, names) else None,
+        separator=beside.separator if graph is not None and "token_type_ids" in _inputs(graph) else None,
     )
 
 
-def _read_graph(path: Path) -> tuple[tuple[int, ...], int | None, tuple[str, ...]]:
-    """Return the lengths of `input_ids` (empty: any), the size of the vocabulary (None: the graph does not say) and the
-    names of the inputs."""
+def _read_graph(path: Path) -> TFLiteGraph | None:
+    """Return what a file says of its inputs and outputs; None: the library that reads it is not installed."""
     try:
         graph = TFLiteGraph(path)
     except ImportError:
-        return (), None, ()
+        return None
+    refuse_inputs(path, sorted({name for name, _ in graph.inputs}))
+    return graph
+
+
+def _lengths(graph: TFLiteGraph) -> tuple[int, ...]:
+    """Return the lengths of `input_ids`; empty: any."""
     lengths = {shape[-1] for name, shape in graph.inputs if plain_input_name(name) == INPUTS[0] and shape}
-    names = tuple(sorted({name for name, _ in graph.inputs}))
-    refuse_inputs(path, names)
-    return tuple(sorted(lengths)) if all(length > 0 for length in lengths) else (), graph.vocab_size, names
+    return tuple(sorted(lengths)) if all(length > 0 for length in lengths) else ()
+
+
+def _inputs(graph: TFLiteGraph) -> set[str]:
+    return {plain_input_name(name) for name, _ in graph.inputs}

@@ -57,6 +57,15 @@ class Family:
     tied: Mapping[str, str] = field(default_factory=dict)
     down_projection: str = "output.dense"
 
+    def size(self, config: Mapping[str, Any], name: str) -> Any:
+        """Return an entry of a config.json, unchecked; the family's default if it is left out.
+
+        Args:
+            name: as in XLMRobertaConfig.
+        """
+        keys = sorted({name, self.names.get(name, name)})
+        return next((config[key] for key in keys if config.get(key) is not None), self.defaults[name])
+
 
 _WORDS = "embeddings.word_embeddings.weight"
 _LM_HEAD = {"lm_head.decoder.bias": "lm_head.bias", "lm_head.decoder.weight": _WORDS}
@@ -141,6 +150,22 @@ FAMILIES = {
 }
 
 XLM_R = FAMILIES["xlm-roberta"]
+#: Names that families without a row here give to the hidden size.
+_HIDDEN_SIZES = ("hidden_size", "dim", "d_model")
+
+
+def known_size(config: Mapping[str, Any], name: str, *, least: int = 1) -> int | None:
+    """Return a size in a config.json of any family; None: it is not there, or invalid.
+
+    Args:
+        name: as in XLMRobertaConfig.
+    """
+    if (family := FAMILIES.get(str(config.get("model_type")))) is not None:
+        value = family.size(config, name)
+    else:
+        names = _HIDDEN_SIZES if name == "hidden_size" else (name,)
+        value = next((config[key] for key in names if config.get(key) is not None), None)
+    return value if type(value) is int and value >= least else None
 
 
 def find_family(config: Mapping[str, Any], *, where: str) -> Family:

@@ -94,7 +94,7 @@ def geometry_from_config(config: Mapping[str, Any], *, where: str) -> Geometry:
                 f" if the checkpoint was trained as an encoder, set {name} to false there"
             )
     own = {name: family.names.get(name, name) for name in _SIZES}
-    values = {name: _value(config, {name, key}, default=family.defaults[name]) for name, key in own.items()}
+    values = {name: family.size(config, name) for name in _SIZES}
     labels = config.get("id2label")
     named = len(labels) if isinstance(labels, dict) and labels else config.get("num_labels")
     values["num_labels"] = _LABELS if named is None else named
@@ -113,10 +113,6 @@ def geometry_from_config(config: Mapping[str, Any], *, where: str) -> Geometry:
     if geometry.max_seq_len < 1:
         raise CheckpointError(f"{where}: max_position_embeddings leaves no room for a token")
     return geometry
-
-
-def _value(config: Mapping[str, Any], keys: set[str], *, default: Any) -> Any:
-    return next((config[key] for key in sorted(keys) if config.get(key) is not None), default)
 
 
 def architectures(config: Mapping[str, Any]) -> list[str]:

@@ -25,6 +25,11 @@ class Answer(StrEnum):
         return self not in (Answer.LABELS, Answer.VECTOR)
 
     @property
+    def dimensions(self) -> int:
+        """The number of dimensions for one example."""
+        return 2 if self in (Answer.TOKEN_LABELS, Answer.STATES) else 1
+
+    @property
     def decides(self) -> bool:
         """Whether the largest value is a decision."""
         return self not in (Answer.STATES, Answer.VECTOR)

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from edgebench.errors import CheckpointError, MissingExtra
 from edgebench.export.sentence_modules import module_paths
+from edgebench.export.tokenizer_files import ALL_TOKENIZER_FILES
 
 _ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
-_DESCRIPTIONS = ["*.json", "sentencepiece.bpe.model", "spm.model", "vocab.txt", "merges.txt"]
+_DESCRIPTIONS = ["*.json", *(name for name in ALL_TOKENIZER_FILES if not name.endswith(".json"))]
 _SAFETENSORS, _BIN = ["model*.safetensors", "adapter_model*.safetensors"], ["pytorch_model*.bin", "adapter_model*.bin"]
 
 

@@ -27,13 +27,14 @@ class OnnxGraph:
     """Inputs and outputs by their names in the file; None where the graph does not say.
 
     Args:
+        outputs: the number of dimensions of each.
         tokens: the only length of inputs, where the file fixes it.
         vocab_size: rows of the table that `input_ids` look up: ids are smaller.
         positions: rows of the table of positions.
     """
 
     inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
+    outputs: Mapping[str, int | None]
     tokens: int | None
     vocab_size: int | None
     positions: int | None
@@ -54,11 +55,16 @@ def read_graph(model: onnx.ModelProto) -> OnnxGraph:
     positions += tracer.fused(1) or tracer.other_tables(words, width)
     return OnnxGraph(
         inputs=tuple(value.name for value in inputs),
-        outputs=tuple(value.name for value in graph.output),
+        outputs={value.name: _dimensions(value) for value in graph.output},
         tokens=_fixed_tokens(ids) if ids is not None else None,
         vocab_size=min((table[0] for table in words), default=None),
         positions=min((table[0] for table in positions), default=None),
     )
+
+
+def _dimensions(value: onnx.ValueInfoProto) -> int | None:
+    tensor = value.type.tensor_type
+    return len(tensor.shape.dim) if tensor.HasField("shape") else None
 
 
 def _fixed_tokens(ids: onnx.ValueInfoProto) -> int | None:

@@ -21,7 +21,7 @@ from edgebench.export.floors import BOUNDS, judge, refuse, refuse_padded
 from edgebench.export.heads import Head, Output
 from edgebench.export.segments import segments_of
 from edgebench.export.skeleton import INPUTS
-from edgebench.export.tokens import encode_with
+from edgebench.export.tokenizer_loading import encode_with
 from edgebench.export.weights import load_model
 
 if TYPE_CHECKING:
@@ -143,7 +143,6 @@ def _torch_outputs(checkpoint: Checkpoint, inputs: Sequence[Ids]) -> list[Output
     with torch.inference_mode():
         for ids in inputs:
             batch = torch.from_numpy(ids)[None]
-            separator = checkpoint.geometry.separator
             types = (
                 {"token_type_ids": torch.from_numpy(segments_of(ids, separator))[None]} if separator is not None else {}
             )

@@ -15,7 +15,7 @@ from edgebench.artifact import Artifact, ArtifactFile, Format, Parity, hash_file
 from edgebench.errors import CheckpointError, ConfigError, ExportError, ParityError
 from edgebench.export import cache as artifacts
 from edgebench.export import reference
-from edgebench.export.checkpoint import Checkpoint, hash_tokenizer, read_lineage
+from edgebench.export.checkpoint import Checkpoint, read_lineage
 from edgebench.export.existing import existing_file, exported_before, take_existing
 from edgebench.export.floors import refuse
 from edgebench.export.isolation import Job, run_job
@@ -24,6 +24,7 @@ from edgebench.export.sources import Say, Shapes, checked_length, find_checkpoin
 from edgebench.export.tflite_checks import other_runtimes
 from edgebench.export.tflite_file import default_buckets
 from edgebench.export.tflite_runtimes import TFLITE_RUNTIMES
+from edgebench.export.tokenizer_files import hash_tokenizer
 from edgebench.variant import Variant
 
 #: Part of every artifact's key. Raise it when the same checkpoint gives a different file than before.

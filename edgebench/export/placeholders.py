@@ -6,23 +6,38 @@ from pathlib import Path
 
 from edgebench.errors import CheckpointError
 
-_POINTER = b"version https://git-lfs.github.com"
-_XET_POINTER = b"# xet version"
 _PAGES = (b"<!doctype", b"<html", b"<?xml")
+#: What stands in for a file, by how it begins, and how to get the file.
+_POINTERS = (
+    (b"version https://git-lfs", "a git-lfs pointer", "try: git lfs pull"),
+    (b"# xet version", "a pointer of Xet", "try: hf download"),
+)
+
+
+def describe_placeholder(path: Path) -> tuple[str, str] | None:
+    """Return what stands in for a file, and how to get the file; None: it is no placeholder, or can't be read."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(256)
+    except OSError:
+        return None
+    for start, what, hint in _POINTERS:
+        if head.startswith(start):
+            return what, hint
+    if head.lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith(_PAGES):
+        return "a page of HTML", "download the file itself"
+    return None
 
 
 def refuse_placeholder(path: Path, *, what: str = "the model") -> None:
     """Raise CheckpointError if a file can't be read, or is empty, a pointer of Git LFS or Xet, or HTML."""
     try:
-        with path.open("rb") as file:
-            head = file.read(256)
+        is_empty = path.stat().st_size == 0
+        path.open("rb").close()
     except OSError as error:
         raise CheckpointError(f"can't read {path}: {error.strerror}") from error
-    if not head:
+    if is_empty:
         raise CheckpointError(f"{path} is empty (0 bytes); copy or download it again")
-    if head.startswith(_POINTER):
-        raise CheckpointError(f"{path} is a pointer of Git LFS, not {what}; try: git lfs pull")
-    if head.startswith(_XET_POINTER):
-        raise CheckpointError(f"{path} is a pointer of Xet, not {what}; try: huggingface-cli download")
-    if head.lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith(_PAGES):
-        raise CheckpointError(f"{path} is a page of HTML, not {what}; download the file itself")
+    if (found := describe_placeholder(path)) is not None:
+        kind, hint = found
+        raise CheckpointError(f"{path} is {kind}, not {what}; {hint}")

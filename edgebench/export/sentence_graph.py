@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from edgebench.export.sentence_modules import Dense, SentenceModules
+from edgebench.export.sentence_modules import VECTOR, Dense, SentenceModules
 from edgebench.export.weight_files import open_file, reading
 
 if TYPE_CHECKING:
@@ -12,8 +12,6 @@ if TYPE_CHECKING:
 
     import torch
 
-#: Name of the output.
-EMBEDDING = "sentence_embedding"
 _ADDED_TO_PADDING = -1e4  # finite in float16; far below any state
 _SMALLEST = 1e-6  # largest absolute value of a vector that still has a direction, in float16
 
@@ -116,15 +114,15 @@ def reference_model(encoder: torch.nn.Module, modules: SentenceModules) -> torch
             super().__init__()
             self.encoder = encoder
 
-        def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> dict[str, torch.Tensor]:
-            states = self.encoder(input_ids=input_ids, attention_mask=attention_mask)["last_hidden_state"]
+        def forward(self, attention_mask: torch.Tensor, **inputs: torch.Tensor) -> dict[str, torch.Tensor]:
+            states = self.encoder(attention_mask=attention_mask, **inputs)["last_hidden_state"]
             vectors = []
             for row, tokens in zip(states, attention_mask.sum(dim=1).tolist(), strict=True):
                 vector = torch.cat([_pooled(name, row[:tokens]) for name in modules.pooling])
                 for layer in layers:
                     vector = torch.nn.functional.normalize(vector, dim=0) if layer is None else layer(vector)
                 vectors.append(vector)
-            return {EMBEDDING: torch.stack(vectors)}
+            return {VECTOR: torch.stack(vectors)}
 
     return SentenceModel().eval()
 

@@ -13,11 +13,18 @@ from pathlib import Path
 from typing import Any
 
 from edgebench.errors import CheckpointError
+from edgebench.export.families import known_size
 from edgebench.export.json_files import read_json_object, read_json_value
 
 MODULES = "modules.json"
+#: Settings of the encoder, in its folder, and of the model, in its own.
+TRANSFORMER_SETTINGS, _SETTINGS = "sentence_bert_config.json", "config_sentence_transformers.json"
+#: The files that sentence-transformers adds to a folder, besides those of the modules.
+SENTENCE_FILES = (MODULES, _SETTINGS, TRANSFORMER_SETTINGS)
 #: The task of `export_model` that exports encoder and modules as one graph.
 SENTENCE_EMBEDDING = "sentence-embedding"
+#: The vector of a text: its name among sentence-transformers' features, and as the output of the graph.
+VECTOR = "sentence_embedding"
 
 #: Ways to pool with their keys in older files, in the order in which those concatenate several.
 _POOLINGS = (
@@ -137,8 +144,8 @@ def sentence_modules_of(encoder: str | Path | None) -> SentenceModules | None:
     for root in (folder, folder.parent):
         if is_sentence_folder(root):
             config = transformer_folder(root) / "config.json"
-            size = read_json_object(config).get("hidden_size")
-            if type(size) is not int:
+            size = known_size(read_json_object(config), "hidden_size")
+            if size is None:
                 raise CheckpointError(f"{config} has no hidden_size")
             return read_modules(root, hidden_size=size)
     return None
@@ -250,8 +257,8 @@ def _pooling(values: Mapping[str, Any], path: Path) -> tuple[str, ...]:
 def _refuse_other_places(values: Mapping[str, Any], path: Path) -> None:
     """Refuse a module that reads or writes something else than the vector."""
     for key in ("module_input_name", "module_output_name"):
-        if values.get(key) not in (None, "sentence_embedding"):
-            raise CheckpointError(f"{path}: {key} {values[key]!r} is not supported; only sentence_embedding is")
+        if values.get(key) not in (None, VECTOR):
+            raise CheckpointError(f"{path}: {key} {values[key]!r} is not supported; only {VECTOR} is")
 
 
 def _dense(place: Path) -> Dense:
@@ -283,7 +290,7 @@ def _dense(place: Path) -> Dense:
 
 def _max_seq_length(transformer: Path) -> int | None:
     """Return where texts are cut, from the Transformer's settings or, as in today's versions, the tokenizer's."""
-    path = transformer / "sentence_bert_config.json"
+    path = transformer / TRANSFORMER_SETTINGS
     values = read_json_object(path) if path.is_file() else {}
     _refuse_other_states(values, path)
     if values.get("do_lower_case"):
@@ -318,7 +325,7 @@ def _refuse_other_states(values: Mapping[str, Any], path: Path) -> None:
 
 def _settings(folder: Path) -> tuple[str, str | None]:
     """Return the default prompt and the similarity function."""
-    path = folder / "config_sentence_transformers.json"
+    path = folder / _SETTINGS
     if not path.is_file():
         return "", None
     values = read_json_object(path)

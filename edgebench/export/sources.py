@@ -9,14 +9,15 @@ from pathlib import Path
 from edgebench.artifact import Format
 from edgebench.errors import ConfigError
 from edgebench.export import hub
-from edgebench.export.adapters import merged_folder
+from edgebench.export.adapters import base_folder, merged_folder
 from edgebench.export.cache import cache_folder
 from edgebench.export.checkpoint import Checkpoint, open_checkpoint, reference_checkpoint
 from edgebench.export.existing import existing_file
 from edgebench.export.folders import CONFIG, is_adapter
 from edgebench.export.sentence_modules import is_sentence_folder
 from edgebench.export.tflite_file import DEFAULT_CHOICES, choose_buckets, default_buckets
-from edgebench.export.tokens import encode_with, refuse_long
+from edgebench.export.tokenizer_loading import encode_with
+from edgebench.export.tokens import refuse_long
 from edgebench.variant import REFERENCE_PREFIX
 
 Say = Callable[[str], None]
@@ -42,10 +43,13 @@ def longest_input(source: str | Path, format: Format | None = None, *, task: str
     return max(default_buckets(longest)) if format is not None and format.runtime == "tflite" else longest
 
 
-def refuse_texts(source: str | Path, format: Format, texts: Sequence[str]) -> None:
+def refuse_texts(source: str | Path, format: Format, texts: Sequence[str], *, task: str | None = None) -> None:
     """Refuse texts that are longer than the longest input of a checkpoint's export.
 
     Does nothing for an existing file, whose limit is not known here.
+
+    Args:
+        task: as for `export_model`; the modules of a sentence-transformers folder may take shorter texts.
 
     Raises:
         ConfigError: some texts are too long, or the checkpoint has no tokenizer.
@@ -53,7 +57,7 @@ def refuse_texts(source: str | Path, format: Format, texts: Sequence[str]) -> No
     """
     if existing_file(source) is not None:
         return
-    checkpoint = find_checkpoint(str(source), task=None)
+    checkpoint = find_checkpoint(str(source), task=task)
     if checkpoint.tokenizer is None:
         raise ConfigError(f"{source} has no tokenizer: texts can't be encoded; try `seq_len` or `lang`")
     longest = checkpoint.max_seq_len
@@ -74,9 +78,22 @@ def find_checkpoint(
     """
     if source.startswith(REFERENCE_PREFIX):
         return reference_checkpoint(source, task=task)
+    folder = _local_folder(source)
+    if folder is None:
+        say(f"fetching {source} from the hub")
+        folder = hub.download(source)
+    return _open(folder, source=source, task=task, say=say, cache=cache)
+
+
+def _local_folder(source: str) -> Path | None:
+    """Return the folder that a source names; None: it is the id of a checkpoint on the hub.
+
+    Raises:
+        ConfigError: there is no such folder, or it is a file.
+    """
     folder = Path(source).expanduser()
     if folder.is_dir():
-        return _open(folder, source=source, task=task, say=say, cache=cache)
+        return folder
     if folder.exists():
         raise ConfigError(
             f"{source} is neither a checkpoint's folder nor an .onnx or .tflite file",
@@ -85,8 +102,7 @@ def find_checkpoint(
     # `runs/xnli` also looks like a hub id. If there is a folder `runs`, the user meant a folder.
     if not hub.may_be_hub_id(source) or (folder.parent != Path() and folder.parent.is_dir()):
         raise ConfigError(f"no such folder: {source}")
-    say(f"fetching {source} from the hub")
-    return _open(hub.download(source), source=source, task=task, say=say, cache=cache)
+    return None
 
 
 def _open(folder: Path, *, source: str, task: str | None, say: Say, cache: Path | None) -> Checkpoint:
@@ -98,16 +114,17 @@ def _open(folder: Path, *, source: str, task: str | None, say: Say, cache: Path 
 def is_sentence_model(source: str | Path) -> bool:
     """Return whether a source is a sentence-transformers model, whose vectors `task='sentence-embedding'` exports.
 
+    An adapter without modules of its own has those of its base.
+
     Raises:
-        CheckpointError: a hub checkpoint can't be downloaded.
+        ConfigError: there is no such folder.
+        CheckpointError: a hub checkpoint can't be downloaded, or an adapter's base is not here.
     """
     source = str(source)
     if existing_file(source) is not None or source.startswith(REFERENCE_PREFIX):
         return False
-    folder = Path(source).expanduser()
-    if not folder.exists() and hub.may_be_hub_id(source) and not (folder.parent != Path() and folder.parent.is_dir()):
-        folder = hub.download(source)
-    return is_sentence_folder(folder)
+    folder = _local_folder(source) or hub.download(source)
+    return is_sentence_folder(folder) or (is_adapter(folder) and is_sentence_folder(base_folder(folder)))
 
 
 def checked_length(checkpoint: Checkpoint, max_seq_len: int | None) -> int:

@@ -1,4 +1,4 @@
-"""What a .tflite file says about its inputs: their names and shapes, and the size of its vocabulary."""
+"""What a .tflite file says about its inputs and outputs: names and shapes, and the size of its vocabulary."""
 
 from __future__ import annotations
 
@@ -34,6 +34,7 @@ class TFLiteGraph:
             self._model = schema.Model.GetRootAs(np.memmap(path, np.uint8, mode="r"))
             self._entries = list(self._inputs())
             self.inputs = [(name, _shape(graph.Tensors(at))) for name, graph, at in self._entries]
+            self.outputs = {name: len(_shape(graph.Tensors(at))) for name, graph, at in self._outputs()}
             self.vocab_size = min(self._vocabularies(), default=None)
         except Exception as error:  # a corrupt table can raise anything
             raise CheckpointError(f"{path} is not a TFLite model, or is truncated") from error
@@ -51,6 +52,20 @@ class TFLiteGraph:
             graph = model.Subgraphs(0)
             for at in range(graph.InputsLength()):
                 yield graph.Tensors(graph.Inputs(at)).Name().decode(), graph, graph.Inputs(at)
+
+    def _outputs(self) -> Iterator[tuple[str, Any, int]]:
+        """Yield the same of each output, with the names that the agent gives them."""
+        model = self._model
+        for position in range(model.SignatureDefsLength()):
+            signature = model.SignatureDefs(position)
+            for at in range(signature.OutputsLength()):
+                entry = signature.Outputs(at)
+                yield entry.Name().decode(), model.Subgraphs(signature.SubgraphIndex()), entry.TensorIndex()
+        if not model.SignatureDefsLength():
+            graph = model.Subgraphs(0)
+            for at in range(graph.OutputsLength()):
+                name = graph.Tensors(graph.Outputs(at)).Name().decode()
+                yield name.split(":")[0].removeprefix("serving_default_"), graph, graph.Outputs(at)
 
     def _vocabularies(self) -> Iterator[int]:
         """Yield the rows of each table in which `input_ids` are looked up."""

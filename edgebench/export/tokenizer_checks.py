@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Set
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from edgebench.errors import CheckpointError, MissingExtra
 from edgebench.export.config_checks import refuse_remote_code
 from edgebench.export.json_files import read_json_value
-from edgebench.export.weight_files import is_lfs_pointer
+from edgebench.export.placeholders import refuse_placeholder
 
-if TYPE_CHECKING:
-    from tokenizers import Tokenizer
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vocabulary:
+    """The ids of a tokenizer's tokens; `added`: the ids of those that were added to its model."""
+
+    ids: Mapping[str, int]
+    added: Set[int]
 
 
 def refuse_broken_files(folder: Path) -> None:
@@ -30,8 +36,7 @@ def refuse_broken_files(folder: Path) -> None:
 
 
 def _refuse_broken_model(path: Path) -> None:
-    if is_lfs_pointer(path):
-        raise CheckpointError(f"{path} is a git-lfs pointer, not the tokenizer", hint="try: git lfs pull")
+    refuse_placeholder(path, what="the tokenizer")
     try:
         from sentencepiece import SentencePieceProcessor
     except ImportError as error:
@@ -45,14 +50,12 @@ def _refuse_broken_model(path: Path) -> None:
         ) from error
 
 
-def describe_misfit(tokenizer: Tokenizer, folder: str, embeddings: int) -> str | None:
+def describe_misfit(vocabulary: Vocabulary, folder: str, embeddings: int) -> str | None:
     """Return how a tokenizer goes beyond a model's embeddings, in one line; None if it does not."""
-    vocabulary = tokenizer.get_vocab(with_added_tokens=True)
-    beyond = sorted((id, token) for token, id in vocabulary.items() if id >= embeddings)
+    beyond = sorted((id, token) for token, id in vocabulary.ids.items() if id >= embeddings)
     if not beyond:
         return None
-    added = tokenizer.get_added_tokens_decoder()
-    if all(id in added for id, _ in beyond):
+    if all(id in vocabulary.added for id, _ in beyond):
         named = ", ".join(f"{token!r} (id {id})" for id, token in beyond[:3]) + (" ..." if len(beyond) > 3 else "")
         return (
             f"the tokenizer in {folder} has {len(beyond)} added token{'s' * (len(beyond) > 1)} beyond the model's"
@@ -60,6 +63,6 @@ def describe_misfit(tokenizer: Tokenizer, folder: str, embeddings: int) -> str |
             " trained, or remove what is too much from the tokenizer"
         )
     return (
-        f"the tokenizer in {folder} has {len(vocabulary)} pieces and the model {embeddings} embeddings: it belongs to"
-        " another checkpoint; put the model's own there"
+        f"the tokenizer in {folder} has {len(vocabulary.ids)} pieces and the model {embeddings} embeddings: it belongs"
+        " to another checkpoint; put the model's own there"
     )

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgebench.artifact import Artifact
-from edgebench.errors import CheckpointError, ConfigError, MissingExtra
-from edgebench.export.checkpoint import hash_tokenizer
-from edgebench.export.tokenizer_checks import describe_misfit, refuse_broken_files
-from edgebench.export.weight_files import is_lfs_pointer
+from edgebench.errors import CheckpointError, ConfigError
+from edgebench.export.tokenizer_checks import Vocabulary, describe_misfit
+from edgebench.export.tokenizer_files import hash_tokenizer
+from edgebench.export.tokenizer_loading import encode_with, load_tokenizer, load_vocabulary, vocabulary_of
 from edgebench.workload import EncodedInputs
 
 if TYPE_CHECKING:
@@ -59,8 +59,15 @@ def _refuse_ids(encoded: Sequence[Sequence[int]], tokenizer: str, embeddings: in
     if max((max(ids, default=0) for ids in encoded), default=0) < embeddings:
         return
     number = next(at for at, ids in enumerate(encoded, start=1) if max(ids, default=0) >= embeddings)
-    misfit = describe_misfit(load_tokenizer(tokenizer), tokenizer, embeddings)
+    misfit = (
+        _misfit(load_vocabulary(tokenizer), tokenizer, embeddings)
+        or f"{tokenizer} has more tokens than the model's {embeddings} embeddings"
+    )
     raise ConfigError(f"text {number} has a token beyond the model's embeddings: {misfit}")
+
+
+def _misfit(vocabulary: Vocabulary | None, tokenizer: str, embeddings: int) -> str | None:
+    return None if vocabulary is None else describe_misfit(vocabulary, tokenizer, embeddings)
 
 
 def check_tokenizer(tokenizer: str | None, embeddings: int) -> None:
@@ -72,7 +79,7 @@ def check_tokenizer(tokenizer: str | None, embeddings: int) -> None:
     """
     if tokenizer is None:
         return
-    misfit = describe_misfit(load_tokenizer(tokenizer), tokenizer, embeddings)
+    misfit = _misfit(load_vocabulary(tokenizer), tokenizer, embeddings)
     if misfit is not None:
         raise CheckpointError(misfit)
 
@@ -94,55 +101,12 @@ def refuse_long(lengths: Sequence[int], limit: int, *, buckets: Sequence[int] = 
         )
 
 
-def encode_with(tokenizer: str, texts: Sequence[str]) -> list[list[int]]:
-    """Return the token ids of each text, special tokens included, using the tokenizer in a folder.
-
-    Raises:
-        CheckpointError: the tokenizer can't be read.
-        MissingExtra: its library is not installed.
-    """
-    path = Path(tokenizer) / "tokenizer.json"
-    try:
-        if path.is_file():
-            return _encode_fast(path, texts)
-        from transformers import AutoTokenizer
-    except ImportError as error:
-        raise MissingExtra(error.name or "tokenizers", "export", "encoding texts") from error
-    refuse_broken_files(Path(tokenizer))
-    try:
-        slow = AutoTokenizer.from_pretrained(tokenizer, local_files_only=True)
-        encoded: list[list[int]] = slow(list(texts), truncation=False, padding=False)["input_ids"]
-    except Exception as error:
-        raise CheckpointError(
-            f"{tokenizer}: its tokenizer can't be used: {' '.join(str(error).split())[:200]}"
-        ) from error
-    return encoded
-
-
-def _encode_fast(path: Path, texts: Sequence[str]) -> list[list[int]]:
-    """Encode without transformers, whose import takes seconds."""
-    from tokenizers import Tokenizer
-
-    try:
-        fast = Tokenizer.from_file(str(path))
-    except Exception as error:
-        if is_lfs_pointer(path):
-            raise CheckpointError(
-                f"{path} is a git-lfs pointer, not the tokenizer", hint="try: git lfs pull"
-            ) from error
-        raise CheckpointError(f"{path} can't be read as a tokenizer: {' '.join(str(error).split())[:200]}") from error
-    # the file may contain settings of the training; batches are padded on the board
-    fast.no_truncation()
-    fast.no_padding()
-    return [encoding.ids for encoding in fast.encode_batch(list(texts))]
-
-
 def open_tokenizer(artifact: Artifact) -> Tokenizer:
     """Return the tokenizer of the checkpoint that an artifact was made from, without truncation and padding.
 
     Raises:
-        ConfigError: the artifact has no tokenizer, or it belongs to another checkpoint (more tokens than the model has
-            embeddings, or another padding token).
+        ConfigError: the artifact has no tokenizer, or one in Python only, or it belongs to another checkpoint (more
+            tokens than the model has embeddings, or another padding token).
         CheckpointError: the tokenizer can't be read.
         MissingExtra: its library is not installed.
     """
@@ -154,7 +118,7 @@ def open_tokenizer(artifact: Artifact) -> Tokenizer:
     tokenizer = load_tokenizer(artifact.tokenizer)
     pad = _pad_of(tokenizer)
     if artifact.vocab_size is not None:
-        misfit = describe_misfit(tokenizer, artifact.tokenizer, artifact.vocab_size)
+        misfit = _misfit(vocabulary_of(tokenizer, artifact.tokenizer), artifact.tokenizer, artifact.vocab_size)
         if misfit is not None:
             raise ConfigError(misfit)
     if pad not in (None, artifact.pad_token_id):
@@ -181,32 +145,3 @@ def refuse_changed_tokenizer(artifact: Artifact) -> None:
             f"the tokenizer in {artifact.tokenizer} has changed since {artifact.model_path} was made with it",
             hint="export the checkpoint again, or put the tokenizer of then back",
         )
-
-
-def load_tokenizer(folder: str) -> Tokenizer:
-    """Return the tokenizer in a folder, without truncation and padding.
-
-    Raises:
-        CheckpointError: it can't be read.
-        MissingExtra: its library is not installed.
-    """
-    path = Path(folder) / "tokenizer.json"
-    try:
-        from tokenizers import Tokenizer
-
-        if path.is_file():
-            tokenizer = Tokenizer.from_file(str(path))
-        else:
-            from transformers import AutoTokenizer
-
-            refuse_broken_files(Path(folder))
-            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True).backend_tokenizer
-    except ImportError as error:
-        raise MissingExtra(error.name or "tokenizers", "export", "encoding examples") from error
-    except (CheckpointError, MissingExtra):
-        raise
-    except Exception as error:  # the tokenizers library raises nothing narrower
-        raise CheckpointError(f"{folder}: its tokenizer can't be used: {' '.join(str(error).split())[:200]}") from error
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
-    return tokenizer

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgebench.errors import CheckpointError
+from edgebench.export.placeholders import describe_placeholder
 
 if TYPE_CHECKING:
     import torch
 
-_LFS_POINTER = b"version https://git-lfs"
 #: How torch names the class that a pickle asks for.
 _GLOBAL = re.compile(r"(?:GLOBAL|Unsupported class|Unsupported global:) +(?:GLOBAL +)?([\w.]+)")
 _SAVE_TENSORS = "save its tensors where it was made: model.save_pretrained(), or torch.save(model.state_dict())"
@@ -52,17 +52,9 @@ class reading:  # noqa: N801 - reads as a statement
             return
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         hint = "try to download it again"
-        if is_lfs_pointer(self.path):
-            reason, hint = "it is a git-lfs pointer, not the weights", "try: git lfs pull"
+        if (placeholder := describe_placeholder(self.path)) is not None:
+            reason, hint = f"it is {placeholder[0]}, not the weights", placeholder[1]
         raise CheckpointError(f"{self.path} can't be read as weights: {reason}; {hint}") from error
-
-
-def is_lfs_pointer(path: Path) -> bool:
-    """Return whether a file is git-lfs's stand-in for a file that was not fetched."""
-    if not path.is_file():
-        return False
-    with path.open("rb") as file:
-        return file.read(len(_LFS_POINTER)) == _LFS_POINTER
 
 
 def _open_safetensors(path: Path) -> OpenedFile:

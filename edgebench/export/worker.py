@@ -1,8 +1,7 @@
 """Worker: the program of the child process that exports (see isolation.py).
 
 Standard input: one Job as JSON. Standard output: lines of JSON, first `{"importing": library or null}` and
-`{"progress": ...}`, last `{"result": ...}` or
-`{"error": class name, "message": ...}`. Standard error is the log.
+`{"progress": ...}`, last `{"result": ...}` or `{"error": class name, "message": ...}`. Standard error is the log.
 """
 
 from __future__ import annotations
@@ -43,13 +42,14 @@ WRITERS = {
     Format.ONNX_INT8: onnx_file.write_int8,
 }
 
-#: Out-of-memory messages of the kernel, torch, C++, the linker and the agent.
+#: Out-of-memory messages of the kernel, torch, C++, the linker, the agent and ONNX Runtime.
 _NO_MEMORY = (
     "annot allocate memory",
     "can't allocate memory",
     "bad_alloc",
     "failed to map segment",
     "not enough memory",
+    "Failed to allocate memory",
 )
 
 #: Longest example, in tokens, for a file that takes any length: the memory for attention grows with its square.
@@ -129,7 +129,9 @@ def _judge_range(job: Job, checkpoint: Checkpoint, inputs: Sequence[Ids]) -> Jud
     """
     folder = Path(job.folder)
     with writing(folder):
-        skeleton = load_skeleton(Path(job.skeleton), checkpoint.geometry, checkpoint.head, on_progress=lambda _: None)
+        skeleton = load_skeleton(
+            Path(job.skeleton), checkpoint.geometry, checkpoint.head, checkpoint.sentence, on_progress=lambda _: None
+        )
         some = [*inputs[:-1:_ELSEWHERE_EACH], inputs[-1]]
         judgement = judge_activations(skeleton, open_weights(checkpoint), some, folder)
     if not job.accept_parity:

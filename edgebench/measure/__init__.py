@@ -10,7 +10,7 @@ from edgebench.measure.extension import extend, request_to_extend
 from edgebench.measure.idle_wait import IdleWait, idle_wait_of
 from edgebench.measure.inputs import encode, resolve_workload
 from edgebench.measure.parallel import BoardResult, Measure, run_sessions
-from edgebench.measure.preparation import prepare
+from edgebench.measure.preparation import prepare, refuse_plain_checkpoints
 from edgebench.measure.probes import measure_overhead
 from edgebench.measure.profiling import profile
 from edgebench.measure.runs import run_spec
@@ -30,6 +30,7 @@ __all__ = [
     "prepare",
     "profile",
     "profile_all",
+    "refuse_plain_checkpoints",
     "request_to_extend",
     "resolve_workload",
     "resume",

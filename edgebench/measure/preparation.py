@@ -60,6 +60,21 @@ def prepare(request: Request, on_event: OnEvent) -> list[Prepared]:
         return [Prepared(variant, artifact, work, encode(artifact, work)) for variant, artifact, work in resolved]
 
 
+def refuse_plain_checkpoints(models: Sequence[str]) -> None:
+    """Refuse models that have no modules to make one vector of a text; files are taken as they are.
+
+    Raises:
+        ConfigError: one is no sentence-transformers folder.
+        CheckpointError: a hub checkpoint can't be downloaded.
+    """
+    for model in models:
+        if existing_file(model) is None and not is_sentence_model(model):
+            raise ConfigError(
+                f"{model} is no sentence-transformers model (it has no modules.json): it makes no vector of a text",
+                hint="leave `sentence_embedding` out",
+            )
+
+
 def _files(request: Request) -> Iterator[tuple[str, Format | None]]:
     """Yield each model with each requested format; None for a file, which has its format already."""
     for model in request.models:
@@ -112,7 +127,7 @@ def _refuse_misfits(model: str, format: Format | None, workloads: Sequence[Workl
             refuse_batch(str(format or model), workload)
         refuse_length(workload, longest, where=f"{model} in {format}" if format is not None else model)
         if format is not None and workload.texts and not workload.truncate:
-            refuse_texts(model, format, workload.texts)
+            refuse_texts(model, format, workload.texts, task=task)
 
 
 def _common_choices(request: Request) -> int | None:

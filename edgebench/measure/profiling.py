@@ -10,6 +10,7 @@ from edgebench.artifact import ALL_FORMATS, Format, parse_formats
 from edgebench.device import Device, find_device
 from edgebench.errors import ConfigError
 from edgebench.events import OnEvent, ignore
+from edgebench.measure.preparation import refuse_plain_checkpoints
 from edgebench.measure.session import profile_all
 from edgebench.measurement import Measurement
 from edgebench.request import DEFAULT_MODEL, WAIT_S, Request
@@ -160,6 +161,8 @@ def profile(
         sentence_embedding=sentence_embedding,
         tune=parameters,
     )
+    if sentence_embedding:
+        refuse_plain_checkpoints(request.models)
     rows = read_scores(Path(scores)) if scores is not None else []
     measurements = profile_all(request, store=open_store(store), scores=rows, on_event=on_event)
     is_one = isinstance(model, str | Path) and (format is None or isinstance(format, str))

@@ -9,6 +9,7 @@ from typing import Any
 
 from tests.evaluation.conftest import write_tokenizer
 from tests.export.conftest import build
+from tests.field.test_families import build_family
 
 HIDDEN = 32
 KEYS = {
@@ -26,6 +27,7 @@ def write_sentence_folder(
     folder: Path,
     poolings: Sequence[str] = ("cls",),
     *,
+    family: str = "xlm-roberta",
     dense: int | None = None,
     normalize: bool = False,
     subfolder: str = "",
@@ -39,7 +41,10 @@ def write_sentence_folder(
     from safetensors.torch import save_file
 
     encoder = folder / subfolder
-    build("XLMRobertaModel").save_pretrained(encoder)
+    if family == "xlm-roberta":
+        build("XLMRobertaModel").save_pretrained(encoder)
+    else:
+        build_family(family, "encoder", encoder, pad_token_id=1)
     write_tokenizer(encoder)
     modules = [("Transformer", subfolder), ("Pooling", "1_Pooling")]
     (folder / "1_Pooling").mkdir()
@@ -79,7 +84,7 @@ def torch_vectors(folder: Path, rows: Sequence[Sequence[int]], poolings: Sequenc
     import transformers
     from safetensors.torch import load_file
 
-    model = transformers.XLMRobertaModel.from_pretrained(folder / subfolder).eval()
+    model = transformers.AutoModel.from_pretrained(folder / subfolder).eval()
     longest = max(map(len, rows))
     ids = torch.tensor([[*row, *[1] * (longest - len(row))] for row in rows])
     mask = torch.tensor([[1.0] * len(row) + [0.0] * (longest - len(row)) for row in rows])

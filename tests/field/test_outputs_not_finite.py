@@ -142,14 +142,65 @@ def test_outputs_that_an_agent_lets_through_are_refused_on_the_host() -> None:
         inference._refuse_not_finite([batch], spec, "board: run one")  # type: ignore[arg-type]
     states = np.ones((1, 4, 2), np.float32)
     states[0, 3] = np.inf  # padding: the input has two tokens
-    inference._refuse_not_finite([{"states": states}], spec, "board: run one")  # type: ignore[arg-type]
+    inference._refuse_not_finite([{"states": states}], spec, "board: run one", taken=(4,))  # type: ignore[arg-type]
 
 
 class AgentBoardSpec:
-    """What the host's check reads of a specification."""
+    """What the checks of host and agent read of a specification."""
 
-    batch = choices = 1
-    lengths = (2,)
+    pad_token_id = 1
+
+    def __init__(self, lengths: tuple[int, ...] = (2,), *, choices: int = 1) -> None:
+        self.lengths, self.choices = lengths, choices
+        self.batch = len(lengths) // choices
+
+
+@pytest.mark.parametrize(
+    ("shape", "bad", "lengths", "taken", "is_refused"),
+    [
+        ((2, 9), (0, 5), (3, 9), (), False),  # a value for each token, whatever its name
+        ((2, 9), (0, 2), (3, 9), (), True),
+        ((2, 16), (1, 9), (3, 9), (4, 16), False),  # padded to a bucket
+        ((2, 9), (0, 5), (3, 9), (4, 16), True),  # nine labels, not nine tokens
+        ((2, 8), (0, 5), (3, 9), (), True),
+        ((2, 9, 4), (0, 5, 1), (3, 9), (), False),
+        ((2, 7, 4), (0, 5, 1), (3, 9), (), True),  # seven regions of an image, not tokens
+        ((1, 9), (0, 5), (3, 9), (), True),  # one row for two sequences
+        ((2,), (0,), (3, 9), (), True),
+        ((2, 12), (1, 8), (3, 8), (12,), False),  # of a fixed length
+    ],
+)
+@pytest.mark.parametrize("name", ["start_logits", "logits", "scores"])
+def test_host_and_agent_take_the_same_for_padding(
+    tmp_path: Path,
+    name: str,
+    shape: tuple[int, ...],
+    bad: tuple[int, ...],
+    lengths: tuple[int, ...],
+    taken: tuple[int, ...],
+    is_refused: bool,
+) -> None:
+    from edgebench_agent.protocol.failure import Failure
+    from edgebench_agent.run.finite import refuse_not_finite
+    from edgebench_agent.run.inputs import Batches
+    from edgebench_agent.runtimes.interface import Tensor
+
+    output = np.ones(shape, np.float32)
+    output[bad] = np.nan
+    spec: Any = AgentBoardSpec(lengths)
+    (tmp_path / "ids").write_bytes(np.ones(sum(lengths), np.int32).tobytes())
+    tensors = [Tensor("input_ids", "int64", [None, None])]
+    batches = Batches(spec, str(tmp_path / "ids"), tensors, taken)
+    on_host = on_board = False
+    try:
+        refuse_not_finite([name], [output], batches, 0)
+    except Failure:
+        on_board = True
+    try:
+        inference._refuse_not_finite([{name: output}], spec, "board: run one", taken=taken)
+    except AgentError:
+        on_host = True
+    assert (on_board, on_host) == (is_refused, is_refused)
 
 
 def test_one_bad_example_of_many_is_no_parity() -> None:

@@ -14,7 +14,8 @@ from edgebench.errors import CheckpointError, ConfigError
 from edgebench.evaluation.embeddings import check_pooling
 from edgebench.evaluation.inference import sentence_vectors
 from edgebench.export import export_model, longest_input
-from tests.evaluation.conftest import encode, texts, write_tatoeba
+from tests.evaluation.conftest import NLI, encode, texts, write_tatoeba, write_tokenizer, write_xnli
+from tests.export.conftest import build
 from tests.field.sentence_folders import ALL, torch_vectors, write_sentence_folder
 from tests.needed import need
 
@@ -98,6 +99,57 @@ def test_encoder_and_modules_are_one_graph_padded_or_not(
     assert artifact.pooling == f"{' + '.join(ALL)}, dense 192->16 Tanh, normalize"
     assert artifact.parity is not None and artifact.parity.argmax_agreement is None  # a vector decides nothing
     assert artifact.parity.mean_cosine > 0.95
+
+
+# Each traces a graph, some 5 s.
+@pytest.mark.parametrize(
+    "family",
+    ["bert", "distilbert", *(pytest.param(name, marks=pytest.mark.long) for name in ("electra", "deberta-v2"))],
+)
+def test_the_encoder_may_be_of_any_family(family: str, cache: Path, tmp_path: Path) -> None:
+    folder = write_sentence_folder(tmp_path / family, ["mean"], family=family, dense=16)
+    artifact = export_model(folder, "onnx-fp32", task=TASK, cache=cache).artifact
+    assert artifact.pooling == "mean, dense 32->16 Tanh"
+    check_pooling(artifact)
+    vectors = sentence_vectors(artifact, LINES, device=edgebench.find_device("local"))
+    expected = torch_vectors(folder, ROWS, ["mean"])
+    units = expected / np.linalg.norm(expected, axis=1, keepdims=True)
+    np.testing.assert_allclose(vectors, units, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        ({"model_type": "distilbert"}, 768),  # the class's default
+        ({"model_type": "distilbert", "dim": 96}, 96),
+        ({"model_type": "electra"}, 256),
+        ({"model_type": "mpnet", "hidden_size": 32}, 32),
+        ({"model_type": "t5", "d_model": 64}, 64),
+        ({"model_type": "mpnet"}, None),
+    ],
+)
+def test_the_size_of_the_states_has_the_name_and_default_of_its_family(
+    tmp_path: Path, config: dict[str, Any], expected: int | None
+) -> None:
+    from edgebench.export.sentence_modules import sentence_modules_of
+
+    folder = tmp_path / "sized"
+    (folder / "1_Pooling").mkdir(parents=True)
+    (folder / "1_Pooling" / "config.json").write_text("{}")
+    (folder / "2_Dense").mkdir()
+    size = {"in_features": expected or 1, "out_features": 2, "bias": False}
+    (folder / "2_Dense" / "config.json").write_text(json.dumps(size))
+    (folder / "2_Dense" / "model.safetensors").write_bytes(b"never read")
+    kinds = [("Transformer", ""), ("Pooling", "1_Pooling"), ("Dense", "2_Dense")]
+    modules = [{"path": path, "type": f"sentence_transformers.models.{kind}"} for kind, path in kinds]
+    (folder / "modules.json").write_text(json.dumps(modules))
+    (folder / "config.json").write_text(json.dumps(config))
+    if expected is None:
+        with pytest.raises(CheckpointError, match="has no hidden_size"):
+            sentence_modules_of(folder)
+    else:
+        read = sentence_modules_of(folder)
+        assert read is not None and read.description == f"mean, dense {expected}->2 Tanh"
 
 
 @pytest.mark.long
@@ -258,6 +310,70 @@ def test_settings_that_change_the_vectors_are_kept(by_cls: Path, cache: Path, tm
     assert language.scores[0].protocol["prefix"] == "q "
     assert language.tokens.tolist() == [min(24, len(encode("q " + line))) for line in queries]
     assert evaluation.artifact.max_seq_len == 24
+
+
+def test_texts_are_held_against_where_the_folder_cuts_them(by_cls: Path, tmp_path: Path) -> None:
+    from edgebench.artifact import Format
+    from edgebench.export import refuse_texts
+
+    folder = shutil.copytree(by_cls, tmp_path / "short")
+    (folder / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": 24}))
+    line = "a" * 30  # 32 tokens
+    refuse_texts(folder, Format.ONNX_FP32, [line])
+    with pytest.raises(ConfigError, match="longer than 24 tokens"):
+        refuse_texts(folder, Format.ONNX_FP32, [line], task=TASK)
+
+
+@pytest.mark.parametrize("pooling", [None, "mean"])
+def test_a_prompt_is_refused_where_its_tokens_are_not_pooled(tmp_path: Path, pooling: str | None) -> None:
+    """Also where the file answers states: their mean here has the tokens of the prompt in it."""
+    from edgebench.artifact import Artifact, ArtifactFile, Format
+    from edgebench.evaluation.embeddings import prefix_of
+
+    settings = {"prompts": {"q": "q "}, "default_prompt_name": "q"}
+    values = {"pooling_mode_mean_tokens": True, "include_prompt": False}
+    folder = write_sentence_folder(tmp_path / "st", ["mean"], pooling=values, settings=settings)
+    files = (ArtifactFile(name="model.onnx", sha256="0" * 64, bytes=1),)
+    artifact = Artifact(format=Format.ONNX_FP32, files=files, path=folder, tokenizer=str(folder), pooling=pooling)
+    for prefix in ("", "own "):
+        with pytest.raises(ConfigError, match="leaves out the tokens of a prompt"):
+            prefix_of(artifact, prefix)
+    (folder / "config_sentence_transformers.json").unlink()
+    assert prefix_of(artifact, "") == ""
+
+
+def test_a_task_that_is_no_retrieval_does_not_read_the_modules(tmp_path: Path) -> None:
+    folder = tmp_path / "xnli"
+    model = build("XLMRobertaForSequenceClassification")
+    model.config.id2label = dict(enumerate(NLI))
+    model.save_pretrained(folder)
+    write_tokenizer(folder)
+    modules = [{"path": "", "type": "sentence_transformers.models.Transformer"}]  # and no Pooling
+    (folder / "modules.json").write_text(json.dumps(modules))
+    pairs = list(zip(texts(1, 4), texts(2, 4), strict=True))
+    write_xnli(tmp_path / "data", "en", pairs, ["neutral"] * 4)
+    evaluation = edgebench.evaluate(
+        folder, tasks=["xnli"], data=tmp_path / "data", format="onnx-fp32", store=tmp_path / "store"
+    )
+    assert len(evaluation.scores) == 1
+
+
+def test_plain_checkpoints_are_refused_where_sentence_embeddings_are_wanted(by_cls: Path, tmp_path: Path) -> None:
+    from click.testing import CliRunner
+
+    from edgebench.cli.profile import command
+    from edgebench.measure import refuse_plain_checkpoints
+
+    refuse_plain_checkpoints([str(by_cls)])
+    plain = shutil.copytree(by_cls, tmp_path / "plain")
+    (plain / "modules.json").unlink()
+    for source in (str(plain), "reference:tiny"):
+        message = f"{source} is no sentence-transformers model .*leave `sentence_embedding` out"
+        with pytest.raises(ConfigError, match=message):
+            edgebench.profile(source, sentence_embedding=True, store=tmp_path / "store")
+        with pytest.raises(ConfigError, match=message):
+            arguments = ["--model", source, "--sentence-embedding", "--store", str(tmp_path / "store")]
+            CliRunner().invoke(command, arguments, catch_exceptions=False)
 
 
 @pytest.mark.parametrize("similarity", ["dot", "manhattan"])

@@ -40,6 +40,10 @@ from .messages import (
     encode_message as encode_message,
     stamp as stamp,
 )
+from .padding import (
+    padded_length as padded_length,
+    parts_without_padding as parts_without_padding,
+)
 from .requests import (
     LeaseRequest as LeaseRequest,
     PowerRequest as PowerRequest,

@@ -4,6 +4,7 @@ import time
 from typing import Any, List, Sequence
 
 from ..protocol.failure import Failure
+from ..protocol.padding import parts_without_padding
 from ..runtimes.interface import Model
 from .inputs import Batches
 from .loops import TimedLoop
@@ -42,9 +43,7 @@ def _real_parts(output: Any, batches: Batches, index: int) -> List[Any]:
     if not output.ndim:
         return [output]
     rows = output[: batches.sizes[index]]
-    lengths = batches.lengths(index)
-    per_token = rows.ndim > 1 and rows.shape[1] == batches.padded_tokens(index) and len(rows) == len(lengths)
-    return [row[:length] for row, length in zip(rows, lengths)] if per_token else [rows]
+    return parts_without_padding(rows, batches.lengths(index), batches.padded_tokens(index))
 
 
 def run_each_shape(loop: TimedLoop, model: Model, batches: Batches, number: int) -> None:

@@ -5,6 +5,7 @@ from typing import Any, Callable, Dict, List, Sequence
 
 from ..protocol.failure import Failure
 from ..protocol.input_names import plain_input_name
+from ..protocol.padding import padded_length
 from ..protocol.run_spec import RunSpec
 from ..runtimes.interface import Tensor
 
@@ -83,8 +84,7 @@ class Batches:
 
     def padded_tokens(self, index: int) -> int:
         """Return to how many tokens the sequences of a batch are padded."""
-        longest = max([self._tokens, *self.lengths(index)])
-        return next((bucket for bucket in self._buckets if bucket >= longest), longest)
+        return padded_length(max([self._tokens, *self.lengths(index)]), self._buckets)
 
     def arrays(self, index: int) -> Dict[str, Any]:
         """Return the arrays of a batch by input name, each of shape (rows, tokens after padding), or with choices
