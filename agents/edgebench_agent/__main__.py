@@ -23,7 +23,11 @@ def main(arguments: Optional[List[str]] = None) -> int:
     reports_by_line = bool(args) and args[0] in ("follow", "fetch")
     try:
         options = _parser().parse_args(args)
-        return int(options.command(options, find_home(), wire) or 0)
+        home = find_home()
+        os.umask(0o077)  # what is made here is the owner's alone
+        if options.command not in _STARTED_BY_AGENT:
+            home.require_private()
+        return int(options.command(options, home, wire) or 0)
     except Failure as failure:
         _fail(wire, reports_by_line, failure.kind, str(failure))
     except BrokenPipeError:
@@ -214,6 +218,10 @@ def _measure(options: Any, home: Home, wire: int) -> NoReturn:
 
     # Exit at once: the teardown of a native runtime is not part of the run, and may crash or hang.
     os._exit(run_measurement(home, options.run_id, options.messages, options.go))
+
+
+#: What started these has made sure that the home is private.
+_STARTED_BY_AGENT = (_try, _guard, _supervise, _measure)
 
 
 # --- their arguments --------------------------------------------------------------------------------------------
