@@ -34,6 +34,7 @@ class Home:
         self.lease_renewed = root / "lease.renewed"
         self.lease_lock = root / "lease.lock"
         self.private = root / MARKER
+        self.verified = root / "verified.json"  # which files were verified, and when
 
     def blob(self, sha256: str) -> Path:
         """Return the path of a blob."""
@@ -50,7 +51,7 @@ class Home:
     def files(self) -> List[Path]:
         """Return the files that edgebench makes here, apart from the folders."""
         files = [self.lock, self.power, self.lease, self.lease_renewed, self.lease_lock]
-        return [*files, self.power_part, self.lease_part, self.private]
+        return [*files, self.power_part, self.lease_part, self.private, self.verified]
 
     def require_private(self) -> None:
         """Make sure that no other user can change anything here; loose permissions of our own files are mended.
@@ -59,7 +60,7 @@ class Home:
             Failure: not_permitted.
         """
         try:
-            make_private(str(self.root))
+            make_private(self.root)
         except NotPrivate as error:
             raise Failure("not_permitted", str(error)) from error
 
@@ -133,7 +134,8 @@ def _owner(path: Path) -> Optional[int]:
 def find_home() -> Home:
     """Return the agent's folder: EDGEBENCH_HOME, else ~/.edgebench; it need not exist."""
     configured = os.environ.get("EDGEBENCH_HOME")
-    return Home(Path(os.path.abspath(configured or os.path.expanduser("~/.edgebench"))))
+    # Without `..`, so that every folder on the way is one that was checked.
+    return Home(Path(os.path.normpath(Path(configured or "~/.edgebench").expanduser().absolute())))
 
 
 def board_root() -> Path:

@@ -9,6 +9,7 @@ import pwd
 import shlex
 import stat
 from contextlib import suppress
+from pathlib import Path
 from typing import Iterator
 
 #: Written once every file below the home was checked. Until the home is open to others again, only its upper levels
@@ -25,7 +26,7 @@ class NotPrivate(Exception):
     """Another user can change or replace the agent's folder; the message says what to do."""
 
 
-def make_private(root: str) -> None:
+def make_private(root: Path) -> None:
     """Make sure that only this user can change the agent's folder `root`; its own loose permissions are mended.
 
     The folder need not exist. From the user's home directory on (for a folder elsewhere: from / on), each folder on the
@@ -36,46 +37,42 @@ def make_private(root: str) -> None:
         NotPrivate: another user can replace the folder, owns a part of it, or it is reached by a symbolic link.
         OSError.
     """
-    for folder in _way_to(root):
-        if not _check_on_the_way(folder, root):
+    user = Path("~").expanduser()
+    for folder in _way_to(root, user):
+        if not _check_on_the_way(folder, root, user):
             return
     try:
-        found = os.lstat(root)
+        found = root.lstat()
     except FileNotFoundError:
         return
     _check_own(root, found, root, may_be_link=False)
     if not stat.S_ISDIR(found.st_mode):
-        raise NotPrivate(f"{root} is not a folder; {_advice(f'rm {shlex.quote(root)}')}")
+        raise NotPrivate(f"{root} is not a folder; {_advice(f'rm {_quoted(root)}')}")
     was_open = bool(found.st_mode & _OTHERS_USE)
     if was_open:
         _restrict(root, stat.S_IMODE(found.st_mode) & ~_OTHERS_USE)
-    marker = os.path.join(root, MARKER)
+    marker = root / MARKER
     is_checked = os.path.lexists(marker) and not was_open
     _check_below(root, root, _UPPER_LEVELS if is_checked else _ALL_LEVELS, may_be_link=False)
     if not is_checked:
-        with suppress(OSError):  # no room or a home that may not be written: the next command checks all again
+        with suppress(OSError):  # no room, or a home that may not be written: the next command checks all again
             os.close(os.open(marker, os.O_WRONLY | os.O_CREAT, 0o600))
 
 
-def _way_to(root: str) -> Iterator[str]:
+def _way_to(root: Path, user: Path) -> Iterator[Path]:
     """Yield the folders in which the home lies, the upper ones first, from the user's home directory or / on."""
-    base = os.path.expanduser("~").rstrip("/")
-    if not root.startswith(base + "/"):
-        base = ""
-    yield base or "/"
-    names = root[len(base) :].strip("/").split("/")
-    for count in range(1, len(names)):
-        yield "/".join([base, *names[:count]])
+    way = list(reversed(root.parents))
+    return iter(way[way.index(user) :] if user in way else way)
 
 
-def _check_on_the_way(folder: str, root: str) -> bool:
+def _check_on_the_way(folder: Path, root: Path, user: Path) -> bool:
     """Check a folder in which the home lies; return whether it exists."""
     # The user's home directory and what lies in / are the system's: there, a link is not another user's.
-    follow = folder == os.path.expanduser("~").rstrip("/") or os.path.dirname(folder) == "/"
+    follow = folder == user or folder.parent == Path("/")
     try:
-        found = os.stat(folder) if follow else os.lstat(folder)
+        found = folder.stat() if follow else folder.lstat()
     except FileNotFoundError:
-        if os.path.islink(folder):
+        if folder.is_symlink():
             raise NotPrivate(f"{folder} is a symbolic link that leads nowhere; {_advice()}") from None
         return False
     if stat.S_ISLNK(found.st_mode):
@@ -83,46 +80,43 @@ def _check_on_the_way(folder: str, root: str) -> bool:
     if found.st_uid not in (0, os.geteuid()):
         raise NotPrivate(f"{_owners(folder, found)} could replace {root}; {_advice()}")
     if found.st_mode & _OTHERS_WRITE and not found.st_mode & stat.S_ISVTX:
-        mend = f"chmod go-w {shlex.quote(folder)}"
-        raise NotPrivate(f"other users may write into {folder}, and could replace {root}; {_advice(mend)}")
+        mend = _advice(f"chmod go-w {_quoted(folder)}")
+        raise NotPrivate(f"other users may write into {folder}, and could replace {root}; {mend}")
     return True
 
 
-def _check_below(folder: str, root: str, levels: int, may_be_link: bool) -> None:
+def _check_below(folder: Path, root: Path, levels: int, may_be_link: bool) -> None:
     """Check what lies in a folder, `levels` deep, and take away what others may do there."""
-    with os.scandir(folder) as entries:
-        paths = [entry.path for entry in entries]
-    for path in paths:
+    for path in list(folder.iterdir()):
         with suppress(FileNotFoundError):  # removed meanwhile by another command
-            found = os.lstat(path)
+            found = path.lstat()
             _check_own(path, found, root, may_be_link)
             if stat.S_ISLNK(found.st_mode):
                 continue
             if found.st_mode & _OTHERS_WRITE:
                 _restrict(path, stat.S_IMODE(found.st_mode) & ~_OTHERS_WRITE)
             if stat.S_ISDIR(found.st_mode) and levels > 1:
-                links = may_be_link or (folder == root and os.path.basename(path) in _WITH_LINKS)
-                _check_below(path, root, levels - 1, links)
+                _check_below(path, root, levels - 1, may_be_link or (folder == root and path.name in _WITH_LINKS))
 
 
-def _check_own(path: str, found: os.stat_result, root: str, may_be_link: bool) -> None:
+def _check_own(path: Path, found: os.stat_result, root: Path, may_be_link: bool) -> None:
     if found.st_uid != os.geteuid():
-        advice = _advice(f'sudo chown -R "$USER" {shlex.quote(root)}')
-        raise NotPrivate(f"{_owners(path, found)} could change what runs here; {advice}")
+        mend = _advice(f'sudo chown -R "$USER" {_quoted(root)}')
+        raise NotPrivate(f"{_owners(path, found)} could change what runs here; {mend}")
     if stat.S_ISLNK(found.st_mode) and not may_be_link:
         raise _link(path, root)
 
 
-def _restrict(path: str, mode: int) -> None:
-    os.chmod(path, mode)  # noqa: PTH101 - a text, as the bootstrap has it
-    if os.lstat(path).st_mode & _OTHERS_WRITE:
+def _restrict(path: Path, mode: int) -> None:
+    path.chmod(mode)
+    if path.lstat().st_mode & _OTHERS_WRITE:
         raise NotPrivate(f"other users may write {path}, and its file system does not change that; {_advice()}")
 
 
-def _link(path: str, root: str) -> NotPrivate:
-    there = os.path.realpath(root) if os.path.exists(path) else ""
-    instead = f"set EDGEBENCH_HOME to {shlex.quote(there)}, where it leads" if there else ""
-    return NotPrivate(f"{path} is a symbolic link, which could lead anywhere; {_advice(instead)}")
+def _link(path: Path, root: Path) -> NotPrivate:
+    there = f"set EDGEBENCH_HOME to {_quoted(Path(os.path.realpath(root)))}, where it leads"
+    on_the_way = path.exists() and path in (root, *root.parents)
+    return NotPrivate(f"{path} is a symbolic link, which can lead anywhere; {_advice(there if on_the_way else '')}")
 
 
 def _advice(command: str = "") -> str:
@@ -130,9 +124,13 @@ def _advice(command: str = "") -> str:
     return f"try on the board: {command}, or {other}" if command else f"try on the board: {other}"
 
 
-def _owners(path: str, found: os.stat_result) -> str:
+def _owners(path: Path, found: os.stat_result) -> str:
     owner = user_name(found.st_uid)
     return f"{path} belongs to {owner}, and we are {user_name(os.geteuid())}: {owner}"
+
+
+def _quoted(path: Path) -> str:
+    return shlex.quote(str(path))
 
 
 def user_name(user: int) -> str:

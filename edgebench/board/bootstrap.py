@@ -24,7 +24,7 @@ def say(**values):
 if sys.version_info < (3, 8):
     say(ok=False, kind="python_too_old", python=list(sys.version_info[:3]))
 sha, action = sys.argv[1], sys.argv[2]
-home = os.path.abspath(os.environ.get("EDGEBENCH_HOME") or os.path.expanduser("~/.edgebench"))
+home = os.path.abspath(os.path.expanduser(os.environ.get("EDGEBENCH_HOME") or "~/.edgebench"))
 os.umask(0o077)
 check = {}
 exec(PRIVATE, check)
@@ -80,7 +80,7 @@ def takes(name):
             seen[found.st_dev, found.st_ino] = found.st_blocks * 512
     return sum(seen.values())
 try:
-    check["make_private"](home)
+    check["make_private"](check["Path"](home))
     if action == "store":
         put()
     base = os.path.realpath(getattr(sys, "_base_executable", None) or sys.executable)

@@ -19,8 +19,12 @@ OnProgress = Callable[[int, int], None]
 
 def push_file(
     agent: AgentCommands, path: Path, *, sha256: str, size: int, on_progress: OnProgress | None = None
-) -> int:
-    """Bring a file into a board's blob store; return how many bytes had to be moved. See `RemoteAgent.push`."""
+) -> tuple[int, bool]:
+    """Bring a file into a board's blob store. See `RemoteAgent.push`.
+
+    Returns:
+        How many bytes had to be moved, and whether the file was there and had changed.
+    """
     push = _Push(agent, sha256, size, on_progress)
 
     def once() -> None:
@@ -33,22 +37,25 @@ def push_file(
         raise ConnectionLost(
             f"{agent.name}: the connection broke {RECONNECT_ATTEMPTS} times while pushing {path.name}"
         ) from error
-    return push.moved
+    return push.moved, push.changed
 
 
-def push_bytes(agent: AgentCommands, data: bytes) -> str:
-    """Bring some bytes into a board's blob store; return their SHA-256."""
+def push_bytes(agent: AgentCommands, data: bytes) -> tuple[str, bool]:
+    """Bring some bytes into a board's blob store; return their SHA-256, and whether they were there and had changed."""
     sha256 = hashlib.sha256(data).hexdigest()
     push = _Push(agent, sha256, len(data))
     try:
         reconnecting(agent.transport, ConnectionLost, TimeoutError).call(lambda: push.send(io.BytesIO(data)))
     except (ConnectionLost, TimeoutError) as error:
         raise ConnectionLost(f"{agent.name}: the connection broke while pushing inputs") from error
-    return sha256
+    return sha256, push.changed
 
 
 class _Push:
-    """One content on its way to a board; `moved` counts its bytes over all attempts."""
+    """One content on its way to a board; `moved` counts its bytes over all attempts.
+
+    `changed`: it was there already, but not as it had been pushed.
+    """
 
     def __init__(self, agent: AgentCommands, sha256: str, size: int, on_progress: OnProgress | None = None) -> None:
         self._agent = agent
@@ -56,6 +63,7 @@ class _Push:
         self._size = size
         self._on_progress = on_progress
         self.moved = 0
+        self.changed = False
 
     def send(self, file: io.BufferedReader | io.BytesIO) -> None:
         """Send what the board does not have yet.
@@ -68,7 +76,9 @@ class _Push:
         stream = agent.start(["receive", self._sha256, str(size), *agent.lease_arguments()])
         try:
             replies = LineReader(stream)
-            have = agent.reply(replies, stream, timeout_s=60 + size / 20e6).get("have")
+            reply = agent.reply(replies, stream, timeout_s=60 + size / 10e6)  # what is there may have to be read
+            have = reply.get("have")
+            self.changed |= reply.get("changed") is True
             if type(have) is not int or not 0 <= have <= size:
                 raise AgentError(f"{agent.name}: the agent's answer to a push is not valid")
             file.seek(have)

@@ -148,7 +148,9 @@ def test_the_users_home_directory_counts_and_what_is_above_it_does_not(board: Ag
 
 
 @needs_root
-@pytest.mark.parametrize("what", [".", "agents", "blobs", "blobs/file", "envs/0/lib/module.py", "private", "lease.json"])
+@pytest.mark.parametrize(
+    "what", [".", "agents", "blobs", "blobs/file", "envs/0/lib/module.py", "private", "lease.json"]
+)
 def test_files_of_another_user_are_refused(board: AgentBoard, what: str) -> None:
     board.spec()
     for path in (board.home / "envs/0/lib/module.py", board.home / "lease.json", board.home / "blobs/file"):
@@ -195,6 +197,12 @@ def test_another_user_cannot_replace_the_agent_or_stop_a_run(shared: Path, monke
     home.chmod(0o777)
     install(home, monkeypatch)
     (agent,) = (home / "agents").iterdir()
-    for attempt in (f"rm -f {agent}", f"echo > {agent}", f"mv {home}/runs {home}/r", f"touch {home}/runs/x", f"ls {home}"):
+    for attempt in (
+        f"rm -f {agent}",
+        f"echo > {agent}",
+        f"mv {home}/runs {home}/r",
+        f"touch {home}/runs/x",
+        f"ls {home}",
+    ):
         done = subprocess.run(["sh", "-c", attempt], user=OTHER, group=OTHER, capture_output=True, check=False)
         assert b"ermission denied" in done.stderr, attempt
