@@ -38,7 +38,7 @@ FAILURE_KINDS = (
     "not_found",
     "not_permitted",  # files of another user are in the way
     "corrupt",  # bytes with another hash than expected
-    "stuck",  # the worker made no progress for so long that it never will
+    "stuck",  # the worker made no progress, or its supervisor gave no sign of life, for so long that they never will
     "busy",  # another run is measuring on this board
     "refused",  # the board does not accept a setting, or this user has no right to make it
     "bad_request",

@@ -44,12 +44,13 @@ def _path(journal: Path) -> Path:
 
 
 class PulseWatch:
-    """How long the supervisor of a run has given no sign of life; call `look` about once a second, or more often."""
+    """Watches the supervisor of a run; call `look` about once a second, or more often."""
 
     def __init__(self, run: RunFolder) -> None:
         self._run = run
         self._last: Optional[str] = None
         self._looked_s = time.monotonic()
+        self._watched_s = 0.0  # without a new sign of life
         self._quiet_s = 0.0
 
     def look(self, *, missing_counts: bool = False) -> None:
@@ -61,11 +62,14 @@ class PulseWatch:
         now = time.monotonic()
         passed, self._looked_s = min(now - self._looked_s, _LONGEST_INTERVAL_S), now
         found = read_text(_path(self._run.journal), 64)
-        # Older agents write none, and neither does one whose disk has no room for it.
-        is_new = found != self._last or (found is None and not missing_counts)
-        self._quiet_s = 0.0 if is_new else self._quiet_s + passed
+        self._watched_s = self._watched_s + passed if found == self._last else 0.0
         self._last = found
-        if self._quiet_s > STALLED_S:
+        if found is not None and found.isdigit():
+            self._quiet_s = now - int(found) / 1e9  # also what passed before another follower took over
+        else:  # older agents give none, nor does one whose disk has no room for it
+            self._quiet_s = self._watched_s if missing_counts else 0.0
+        # After a pause of the board, the supervisor has the time to give one first.
+        if self._quiet_s > STALLED_S and self._watched_s > QUIET_S:
             self._kill()
             raise Failure(
                 "stuck",

@@ -6,7 +6,6 @@ hashed again within one boot.
 A lost or damaged record costs time only: everything is hashed again.
 """
 
-import hashlib
 import json
 import os
 from contextlib import contextmanager, suppress
@@ -37,6 +36,8 @@ class Verified:
         before = _looks(path, sha256)
         if before is not None and self._read().get(str(path)) == before:
             return True
+        import hashlib  # not in the supervisor, whose memory it would enlarge
+
         digest = hashlib.sha256()
         with path.open("rb") as file:
             while True:
