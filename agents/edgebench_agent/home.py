@@ -135,7 +135,8 @@ def find_home() -> Home:
     """Return the agent's folder: EDGEBENCH_HOME, else ~/.edgebench; it need not exist."""
     configured = os.environ.get("EDGEBENCH_HOME")
     # Without `..`, so that every folder on the way is one that was checked.
-    return Home(Path(os.path.normpath(Path(configured or "~/.edgebench").expanduser().absolute())))
+    root = Path(configured).absolute() if configured else Path("~/.edgebench").expanduser()
+    return Home(Path(os.path.normpath(root)))
 
 
 def board_root() -> Path:

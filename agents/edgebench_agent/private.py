@@ -37,7 +37,7 @@ def make_private(root: Path) -> None:
         NotPrivate: another user can replace the folder, owns a part of it, or it is reached by a symbolic link.
         OSError.
     """
-    user = Path("~").expanduser()
+    user = Path(os.path.expanduser("~"))  # noqa: PTH111 - Path's raises where a user has no such directory
     for folder in _way_to(root, user):
         if not _check_on_the_way(folder, root, user):
             return

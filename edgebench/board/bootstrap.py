@@ -24,7 +24,7 @@ def say(**values):
 if sys.version_info < (3, 8):
     say(ok=False, kind="python_too_old", python=list(sys.version_info[:3]))
 sha, action = sys.argv[1], sys.argv[2]
-home = os.path.abspath(os.path.expanduser(os.environ.get("EDGEBENCH_HOME") or "~/.edgebench"))
+home = os.path.abspath(os.environ.get("EDGEBENCH_HOME") or os.path.expanduser("~/.edgebench"))
 os.umask(0o077)
 check = {}
 exec(PRIVATE, check)
