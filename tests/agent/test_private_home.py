@@ -58,7 +58,7 @@ def test_a_home_that_an_older_version_left_open_is_mended(board: AgentBoard) -> 
     environment.mkdir(parents=True)
     (environment / "module.py").touch()
     (environment / "lib64").symlink_to("lib")
-    (board.home / "private").unlink()
+    (board.home / "private").unlink(missing_ok=True)
     for place, _, names in os.walk(board.home):
         Path(place).chmod(0o777)
         for name in names:
@@ -153,9 +153,9 @@ def test_the_users_home_directory_counts_and_what_is_above_it_does_not(board: Ag
 )
 def test_files_of_another_user_are_refused(board: AgentBoard, what: str) -> None:
     board.spec()
-    for path in (board.home / "envs/0/lib/module.py", board.home / "lease.json", board.home / "blobs/file"):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
+    for name in ("envs/0/lib/module.py", "lease.json", "blobs/file", "private"):
+        (board.home / name).parent.mkdir(parents=True, exist_ok=True)
+        (board.home / name).touch()
     board.home.chmod(0o777)  # as it was when they were put there
     os.chown(board.home / what, OTHER, OTHER)
     assert f"{board.home / what} belongs to user {OTHER}, and we are root" in refusal(board)
