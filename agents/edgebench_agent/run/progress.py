@@ -114,8 +114,9 @@ class Progress:
         if self._stopped_ns > STOPPED_S * 1e9:
             return f"has been stopped for {STOPPED_S} s, by a signal (SIGSTOP) or a debugger"
         idle_s, silent_s = self._bounds
-        if idle_s is not None and self._idle_ns > idle_s * 1e9:
+        is_silent = self._silent_ns > silent_s * 1e9
+        if idle_s is not None and (self._idle_ns > idle_s * 1e9 or (is_silent and self._idle_ns > silent_s * 5e8)):
             return f"sent nothing and used no processor time for {idle_s} s; is a disk or an accelerator hung?"
-        if self._silent_ns > silent_s * 1e9:
+        if is_silent:
             return f"sent nothing for {silent_s} s, though it used processor time; try a smaller batch or model"
         return None

@@ -55,8 +55,8 @@ def _bound() -> Tuple[str, ...]:
         return ()
     bound = (timeout, "-s", "KILL", str(_LEFT_BEHIND_S))
     # The options of old versions of BusyBox are others.
-    quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    return bound if subprocess.call((*bound, "true"), **quiet) == 0 else ()
+    tried = subprocess.run((*bound, "true"), stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    return bound if tried.returncode == 0 else ()
 
 
 def _read(process: Any, deadline: float) -> Optional[bytes]:
