@@ -59,7 +59,7 @@ class Progress:
         self._silent_ns = 0
         self._model_bytes = 0
         self._phase = "starting"
-        self._bounds = Bounds(IDLE_S, IMPORT_S)
+        self.bounds = Bounds(IDLE_S, IMPORT_S)
 
     def note_message(self) -> None:
         """Note that a message arrived."""
@@ -75,7 +75,7 @@ class Progress:
         self._model_bytes = model_bytes
         self._heard_ns = time.monotonic_ns()
         self._idle_ns = self._silent_ns = 0
-        self._bounds = self._bounds_of(phase)
+        self.bounds = self._bounds_of(phase)
 
     def _bounds_of(self, phase: str) -> Bounds:
         if phase == "idle":
@@ -113,7 +113,7 @@ class Progress:
         self._stopped_ns = self._stopped_ns + passed if is_stopped else 0
         if self._stopped_ns > STOPPED_S * 1e9:
             return f"has been stopped for {STOPPED_S} s, by a signal (SIGSTOP) or a debugger"
-        idle_s, silent_s = self._bounds
+        idle_s, silent_s = self.bounds
         is_silent = self._silent_ns > silent_s * 1e9
         if idle_s is not None and (self._idle_ns > idle_s * 1e9 or (is_silent and self._idle_ns > silent_s * 5e8)):
             return f"sent nothing and used no processor time for {idle_s} s; is a disk or an accelerator hung?"
