@@ -66,7 +66,10 @@ class Home:
 
     def create(self) -> None:
         """Make the folders that do not exist yet; only the owner may read them."""
-        for folder in (self.root, self.agents, self.blobs, self.runs):
+        if not os.path.lexists(self.root):
+            self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.private.touch(mode=0o600)  # nothing to check yet
+        for folder in (self.agents, self.blobs, self.runs):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 

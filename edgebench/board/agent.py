@@ -156,32 +156,39 @@ class RemoteAgent(AgentCommands):
             ConnectionLost: the connection broke again and again.
         """
         self._pushed[sha256] = (path, size)
-        moved, changed = push_file(self, path, sha256=sha256, size=size, on_progress=on_progress)
-        if changed:
-            self._busy_retry.log(f"{self.name}: {path.name} had changed on the board and was pushed again")
-        return moved
+        pushed = push_file(self, path, sha256=sha256, size=size, on_progress=on_progress)
+        if pushed.changed:
+            self._log_pushed_again([path.name])
+        return pushed.moved
 
     def push_bytes(self, data: bytes) -> str:
         """Bring some bytes into the board's blob store; return their SHA-256."""
-        sha256, changed = push_bytes(self, data)
+        sha256, pushed = push_bytes(self, data)
         self._pushed[sha256] = data
-        if changed:
-            self._busy_retry.log(f"{self.name}: inputs had changed on the board and were pushed again")
+        if pushed.changed:
+            self._log_pushed_again(["inputs"])
         return sha256
 
-    def _push_again(self, spec: protocol.RunSpec) -> bool:
-        """Push what a run needs, as it was pushed before; return whether everything was."""
-        files = [file for part in spec.parts() for file in part.model_files() if file.path is None]
-        hashes = {file.sha256 for file in files} | {part.inputs_sha256 for part in spec.parts()}
-        if not hashes <= self._pushed.keys():
-            return False
-        for sha256 in sorted(hashes):
-            pushed = self._pushed[sha256]
-            if isinstance(pushed, bytes):
-                push_bytes(self, pushed)
+    def _push_again(self, spec: protocol.RunSpec) -> list[str]:
+        """Push what a run needs and the board has no more; return the names, none if it was not pushed from here."""
+        files = {file.sha256 for part in spec.parts() for file in part.model_files() if file.path is None}
+        hashes = files | {part.inputs_sha256 for part in spec.parts()}
+        again = []
+        for sha256, content in self._pushed.items():
+            if sha256 not in hashes:
+                continue
+            if isinstance(content, bytes):
+                name, (_, pushed) = "inputs", push_bytes(self, content)
             else:
-                push_file(self, pushed[0], sha256=sha256, size=pushed[1])
-        return True
+                path, size = content
+                name, pushed = path.name, push_file(self, path, sha256=sha256, size=size)
+            if pushed.moved:
+                again.append(name)
+        return again
+
+    def _log_pushed_again(self, names: Sequence[str]) -> None:
+        verb = "was" if len(names) == 1 else "were"
+        self._busy_retry.log(f"{self.name}: {', '.join(names)} had changed on the board and {verb} pushed again")
 
     def fetch(self, run_id: str, name: str, *, limit: int) -> bytes:
         """Return the content of a run's file.
@@ -288,9 +295,9 @@ class RemoteAgent(AgentCommands):
         try:
             self._launch(leased)
         except BoardError as error:
-            if error.kind != "corrupt" or not self._push_again(spec):
+            if error.kind != "corrupt" or not (again := self._push_again(spec)):
                 raise
-            self._busy_retry.log(f"{error}; it was pushed again")
+            self._log_pushed_again(again)
             self._launch(leased)
         self.held_lease.renewed_s = time.monotonic()
 

@@ -146,29 +146,23 @@ def _check_files(home: Home, spec: RunSpec, files: List[ModelFile]) -> int:
 
 
 def _verify(home: Home, parts: List[RunSpec], token: int) -> None:
-    """Make sure that the files of a run have the content that it names, where they may have changed since they were
-    verified. `token`: of the board's lease, which is kept meanwhile.
+    """Make sure that the blobs of a run have their content, where they may have changed since they were verified.
+
+    The host verifies files that it names by path. `token`: of the board's lease, which is kept meanwhile.
 
     Raises:
         Failure: corrupt; blobs that have changed are removed, so that they can be pushed again.
     """
     verified, lease = Verified(home), BoardLease(home)
     keep_lease = paced(lambda: lease.renew(token) if token else None)
-    files = {
-        Path(file.path) if file.path else home.blob(file.sha256): file for part in parts for file in part.model_files()
-    }
-    files.update({home.blob(part.inputs_sha256): ModelFile("inputs", part.inputs_sha256) for part in parts})
-    changed = [path for path, file in files.items() if not verified.is_right(path, file.sha256, keep_lease)]
-    own = [path for path in changed if files[path].path is None]
-    for path in own:
-        path.unlink()
-    names = ", ".join(sorted(files[path].name for path in own))
-    if names:
-        raise Failure(
-            "corrupt", f"on the board, {names} had changed since it was pushed, and was removed; push it again"
-        )
+    names = {file.sha256: file.name for part in parts for file in part.model_files() if file.path is None}
+    names.update({part.inputs_sha256: "inputs" for part in parts})
+    changed = [sha256 for sha256 in names if not verified.is_right(home.blob(sha256), sha256, keep_lease)]
+    for sha256 in changed:
+        home.blob(sha256).unlink()
     if changed:
-        raise Failure("corrupt", f"{changed[0]} has changed since it was prepared; export it again")
+        listed = ", ".join(sorted(names[sha256] for sha256 in changed))
+        raise Failure("corrupt", f"{listed} had changed on the board since the push, and was removed; push it again")
 
 
 def _check_memory(needed: int) -> None:
