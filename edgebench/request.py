@@ -18,6 +18,8 @@ DEFAULT_MODEL = "reference:minilm"
 WAIT_S = 600.0
 #: What can be tuned. threads: their number and cores; power: the clock governor and the power mode.
 PARAMETERS = ("threads", "power")
+#: Where a board keeps the journal of a run that goes on.
+JOURNALS = ("memory", "disk")
 _LEAST_SEARCH_RUNS = 6
 
 
@@ -44,6 +46,8 @@ class Request:
         seed: of the order of runs; None: drawn when the session begins, and kept with it.
         wait_idle_s: longest wait until nothing else keeps the board busy, before the first run and after a run that was
             disturbed, seconds; None: no wait.
+        journal: where the board keeps the journal of a run that goes on, one of JOURNALS. memory, where there is room,
+            spares the card, but a reboot of the board loses it.
         cold: also start each cell once with its files out of the page cache.
         alternate: measure the models in one process, one inference of each in turn.
         accept_parity: also measure files whose parity is beyond the limit for their head and format.
@@ -75,6 +79,7 @@ class Request:
     cool_below_c: float | None = None
     cool_wait_s: float = 600.0
     wait_idle_s: float | None = None
+    journal: str = "memory"
     seed: int | None = None
     cold: bool = True
     alternate: bool = False
@@ -89,6 +94,8 @@ class Request:
         for format in self.formats:
             if format not in EXPORT_FORMATS:
                 raise UnknownName("format", str(format), EXPORT_FORMATS)
+        if self.journal not in JOURNALS:
+            raise UnknownName("journal", self.journal, JOURNALS)
         self._check_tune()
         if self.alternate:
             self._check_alternate()
@@ -163,6 +170,8 @@ def request_to_json(request: Request) -> dict[str, Any]:
     """
     plain: dict[str, Any] = to_plain(request)
     plain["device"]["profile"] = request.device.profile.name
+    if request.journal == "memory":
+        del plain["journal"]  # an edgebench that does not know the key can resume the session
     return plain
 
 

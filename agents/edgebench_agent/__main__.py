@@ -23,7 +23,11 @@ def main(arguments: Optional[List[str]] = None) -> int:
     reports_by_line = bool(args) and args[0] in ("follow", "fetch")
     try:
         options = _parser().parse_args(args)
-        return int(options.command(options, find_home(), wire) or 0)
+        home = find_home()
+        os.umask(0o077)  # what is made here is the owner's alone
+        if options.command not in _STARTED_BY_AGENT:
+            home.require_private()
+        return int(options.command(options, home, wire) or 0)
     except Failure as failure:
         _fail(wire, reports_by_line, failure.kind, str(failure))
     except BrokenPipeError:
@@ -191,9 +195,17 @@ def _remove(options: Any, home: Home, wire: int) -> None:
     _reply(wire, **remove_all(home))
 
 
+def _runs(options: Any, home: Home, wire: int) -> None:
+    from .storage.run_list import list_runs
+
+    _reply(wire, **list_runs(home, options.prefix or ""))
+
+
 def _try(options: Any, home: Home, wire: int) -> None:
+    from .parent import die_with_parent
     from .runtimes.trial import try_runtime
 
+    die_with_parent()
     _reply(wire, **try_runtime(options.name))
 
 
@@ -210,10 +222,17 @@ def _supervise(options: Any, home: Home, wire: int) -> int:
 
 
 def _measure(options: Any, home: Home, wire: int) -> NoReturn:
+    from .parent import die_with_parent
     from .run.worker import run_measurement
+
+    die_with_parent(int(home.run(options.run_id).pid.read_text()))
 
     # Exit at once: the teardown of a native runtime is not part of the run, and may crash or hang.
     os._exit(run_measurement(home, options.run_id, options.messages, options.go))
+
+
+#: What started these has made sure that the home is private.
+_STARTED_BY_AGENT = (_try, _guard, _supervise, _measure)
 
 
 # --- their arguments --------------------------------------------------------------------------------------------
@@ -244,6 +263,7 @@ def _parser() -> argparse.ArgumentParser:
     add("power", _power)
     follow = add("follow", _follow, run_id=_run_id, offset=_count)
     add("fetch", _fetch, run_id=_run_id, name=str, offset=_count)
+    add("runs", _runs).add_argument("--prefix", type=_run_id)
     clean = add("clean", _clean)
     clean.add_argument("--older-than-s", type=_count)
     clean.add_argument("--keep-bytes", type=_count)

@@ -4,11 +4,11 @@ EDGEBENCH_HOME (else ~/.edgebench) holds agents/, blobs/, envs/, runs/ and `lock
 """
 
 import os
-import pwd
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Dict, List, Optional, Sequence, Tuple
 
+from .private import MARKER, NotPrivate, make_private, user_name
 from .protocol.failure import Failure
 
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ class Home:
         self.lease_part = root / "lease.json.part"
         self.lease_renewed = root / "lease.renewed"
         self.lease_lock = root / "lease.lock"
+        self.private = root / MARKER
+        self.verified = root / "verified.json"  # which files were verified, and when
 
     def blob(self, sha256: str) -> Path:
         """Return the path of a blob."""
@@ -49,11 +51,25 @@ class Home:
     def files(self) -> List[Path]:
         """Return the files that edgebench makes here, apart from the folders."""
         files = [self.lock, self.power, self.lease, self.lease_renewed, self.lease_lock]
-        return [*files, self.power_part, self.lease_part]
+        return [*files, self.power_part, self.lease_part, self.private, self.verified]
+
+    def require_private(self) -> None:
+        """Make sure that no other user can change anything here; loose permissions of our own files are mended.
+
+        Raises:
+            Failure: not_permitted.
+        """
+        try:
+            make_private(self.root)
+        except NotPrivate as error:
+            raise Failure("not_permitted", str(error)) from error
 
     def create(self) -> None:
         """Make the folders that do not exist yet; only the owner may read them."""
-        for folder in (self.root, self.agents, self.blobs, self.runs):
+        if not os.path.lexists(self.root):
+            self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.private.touch(mode=0o600)  # nothing to check yet
+        for folder in (self.agents, self.blobs, self.runs):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
@@ -101,8 +117,8 @@ def not_permitted(home: Home, error: PermissionError) -> Failure:
     if owner == os.geteuid():
         why, fix = f"the permissions of {where} forbid it", f"chmod -R u+rwX {home.root}"
     else:
-        theirs = "another user" if owner is None else _name(owner)
-        why = f"{where} belongs to {theirs}, and we are {_name(os.geteuid())}"
+        theirs = "another user" if owner is None else user_name(owner)
+        why = f"{where} belongs to {theirs}, and we are {user_name(os.geteuid())}"
         fix = f'sudo chown -R "$USER" {home.root}'
     return Failure(
         "not_permitted",
@@ -118,17 +134,12 @@ def _owner(path: Path) -> Optional[int]:
         return None
 
 
-def _name(user: int) -> str:
-    try:
-        return pwd.getpwuid(user).pw_name
-    except (KeyError, OSError):
-        return f"user {user}"
-
-
 def find_home() -> Home:
     """Return the agent's folder: EDGEBENCH_HOME, else ~/.edgebench; it need not exist."""
     configured = os.environ.get("EDGEBENCH_HOME")
-    return Home(Path(configured).absolute() if configured else Path("~/.edgebench").expanduser())
+    # Without `..`, so that every folder on the way is one that was checked.
+    root = Path(configured).absolute() if configured else Path("~/.edgebench").expanduser()
+    return Home(Path(os.path.normpath(root)))
 
 
 def board_root() -> Path:

@@ -24,7 +24,7 @@ from edgebench.board.transfer import OnProgress, fetch, push_bytes, push_file
 from edgebench.board.transport import open_transport
 from edgebench.board.transport.base import Transport
 from edgebench.device import Device
-from edgebench.errors import AgentError
+from edgebench.errors import AgentError, BoardError
 from edgebench.facts import OtherLoad
 from edgebench.runtimes import TFLITE_RUNTIMES
 from edgebench_agent import protocol
@@ -78,6 +78,8 @@ class RemoteAgent(AgentCommands):
         super().__init__(transport, python=installed.python, path=installed.path, held_lease=held_lease)
         self.installed = installed
         self._busy_retry = busy_retry
+        #: What was pushed, by its hash: a path and a size, or the bytes.
+        self._pushed: dict[str, tuple[Path, int] | bytes] = {}
 
     @property
     def installed_runtimes(self) -> Mapping[str, InstalledRuntime]:
@@ -93,11 +95,20 @@ class RemoteAgent(AgentCommands):
     def with_runtimes(self, runtimes: Mapping[str, InstalledRuntime]) -> RemoteAgent:
         """Return the same agent with other installed runtimes: one that is tried before it is adopted, say."""
         installed = replace(self.installed, runtimes=dict(runtimes))
-        return RemoteAgent(self.transport, installed, busy_retry=self._busy_retry, held_lease=self.held_lease)
+        return self._sharing(
+            RemoteAgent(self.transport, installed, busy_retry=self._busy_retry, held_lease=self.held_lease)
+        )
 
     def clone_for_thread(self, transport: Transport) -> RemoteAgent:
         """Return the same agent over another connection, for another thread: a connection belongs to one thread."""
-        return RemoteAgent(transport, self.installed, busy_retry=self._busy_retry, held_lease=self.held_lease)
+        return self._sharing(
+            RemoteAgent(transport, self.installed, busy_retry=self._busy_retry, held_lease=self.held_lease)
+        )
+
+    def _sharing(self, other: RemoteAgent) -> RemoteAgent:
+        """Return another view of this agent, which knows what this one has pushed."""
+        other._pushed = self._pushed
+        return other
 
     # --- facts of the board -------------------------------------------------------------------------------------
 
@@ -144,11 +155,40 @@ class RemoteAgent(AgentCommands):
             BoardError: the board's disk is full, or the file that arrived is not the one that was sent.
             ConnectionLost: the connection broke again and again.
         """
-        return push_file(self, path, sha256=sha256, size=size, on_progress=on_progress)
+        self._pushed[sha256] = (path, size)
+        pushed = push_file(self, path, sha256=sha256, size=size, on_progress=on_progress)
+        if pushed.changed:
+            self._log_pushed_again([path.name])
+        return pushed.moved
 
     def push_bytes(self, data: bytes) -> str:
         """Bring some bytes into the board's blob store; return their SHA-256."""
-        return push_bytes(self, data)
+        sha256, pushed = push_bytes(self, data)
+        self._pushed[sha256] = data
+        if pushed.changed:
+            self._log_pushed_again(["inputs"])
+        return sha256
+
+    def _push_again(self, spec: protocol.RunSpec) -> list[str]:
+        """Push what a run needs and the board has no more; return the names, none if it was not pushed from here."""
+        files = {file.sha256 for part in spec.parts() for file in part.model_files() if file.path is None}
+        hashes = files | {part.inputs_sha256 for part in spec.parts()}
+        again = []
+        for sha256, content in self._pushed.items():
+            if sha256 not in hashes:
+                continue
+            if isinstance(content, bytes):
+                name, (_, pushed) = "inputs", push_bytes(self, content)
+            else:
+                path, size = content
+                name, pushed = path.name, push_file(self, path, sha256=sha256, size=size)
+            if pushed.moved:
+                again.append(name)
+        return again
+
+    def _log_pushed_again(self, names: Sequence[str]) -> None:
+        verb = "was" if len(names) == 1 else "were"
+        self._busy_retry.log(f"{self.name}: {', '.join(names)} had changed on the board and {verb} pushed again")
 
     def fetch(self, run_id: str, name: str, *, limit: int) -> bytes:
         """Return the content of a run's file.
@@ -243,6 +283,8 @@ class RemoteAgent(AgentCommands):
     def launch(self, spec: protocol.RunSpec) -> None:
         """Start a run on the board, which then needs no connection. Starting the same run twice starts it once.
 
+        A file that has changed on the board since it was pushed is pushed again.
+
         Raises:
             BoardBusy: another run is measuring there, or somebody else holds the board.
             LeaseLost: the board is somebody else's by now.
@@ -250,8 +292,17 @@ class RemoteAgent(AgentCommands):
         """
         # The board ends an import of a runtime by itself after ten minutes.
         leased = replace(spec, lease_token=self.held_lease.token)
-        self.command(["launch"], input=leased.to_json(), timeout_s=660, python=self.python_for(spec.runtime))
+        try:
+            self._launch(leased)
+        except BoardError as error:
+            if error.kind != "corrupt" or not (again := self._push_again(spec)):
+                raise
+            self._log_pushed_again(again)
+            self._launch(leased)
         self.held_lease.renewed_s = time.monotonic()
+
+    def _launch(self, spec: protocol.RunSpec) -> None:
+        self.command(["launch"], input=spec.to_json(), timeout_s=660, python=self.python_for(spec.runtime))
 
     def retry_while_busy(self, begin: Callable[[], _T]) -> _T:
         """Return what `begin` returns, which launches a run; while another run is measured there, begin again.

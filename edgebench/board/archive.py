@@ -27,6 +27,11 @@ def agent_archive() -> tuple[bytes, str]:
     return data, hashlib.sha256(data).hexdigest()
 
 
+def agent_source(name: str) -> str:
+    """Return the text of one of the agent's modules, for what has to run on a board before the agent does."""
+    return resources.files("edgebench_agent").joinpath(name).read_text(encoding="utf-8")
+
+
 def _sources(folder: Traversable, prefix: str = "") -> Iterator[tuple[str, bytes]]:
     for entry in folder.iterdir():
         if entry.is_dir():

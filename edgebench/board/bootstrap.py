@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from edgebench.board.archive import agent_archive
+from edgebench.board.archive import agent_archive, agent_source
 from edgebench.board.commands import run_reconnecting
 from edgebench.board.facts import SystemFacts, sanitize_tail
 from edgebench.board.installed_runtimes import InstalledRuntime, read_runtimes
@@ -15,7 +15,8 @@ from edgebench.board.transport.base import CommandResult, Transport
 from edgebench.errors import AgentError, BoardError
 from edgebench_agent import protocol
 
-# Runs on any Python 3 that the board may have: one that is too old must be able to report that.
+# Runs on any Python 3 that the board may have: one that is too old must be able to report that. PRIVATE: the source of
+# the agent's module that checks its folder, before anything that lies there is started.
 _SCRIPT = """
 import sys, os, json, hashlib, errno
 def say(**values):
@@ -23,7 +24,10 @@ def say(**values):
 if sys.version_info < (3, 8):
     say(ok=False, kind="python_too_old", python=list(sys.version_info[:3]))
 sha, action = sys.argv[1], sys.argv[2]
-home = os.environ.get("EDGEBENCH_HOME") or os.path.expanduser("~/.edgebench")
+home = os.path.abspath(os.environ.get("EDGEBENCH_HOME") or os.path.expanduser("~/.edgebench"))
+os.umask(0o077)
+check = {}
+exec(PRIVATE, check)
 def runtimes():
     try:
         with open(os.path.join(home, "envs", "table.json")) as file:
@@ -76,6 +80,7 @@ def takes(name):
             seen[found.st_dev, found.st_ino] = found.st_blocks * 512
     return sum(seen.values())
 try:
+    check["make_private"](check["Path"](home))
     if action == "store":
         put()
     base = os.path.realpath(getattr(sys, "_base_executable", None) or sys.executable)
@@ -86,11 +91,13 @@ try:
     intact = [name for name in table if action == "inspect" and is_intact(table[name])]
     system = {"arch": os.uname().machine, "libc": libc()}
     say(ok=True, have=have(), path=path, python=version, base=base, runtimes=table, intact=intact, system=system)
+except check["NotPrivate"] as error:
+    say(ok=False, kind="not_permitted", message=str(error))
 except OSError as error:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         say(ok=False, kind="out_of_disk", message=str(error), home=home, own={n: takes(n) for n in ("blobs", "runs")})
     say(ok=False, kind="os_error", message=str(error))
-"""
+""".replace("PRIVATE", repr(agent_source("private.py")))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,6 +199,8 @@ def _refuse_failure(name: str, python: str, reply: Mapping[str, Any]) -> None:
         )
     if reply.get("kind") == "out_of_disk":
         raise BoardError(f"{name}: can't put the agent on the board: {_full_disk(reply)}")
+    if reply.get("kind") == "not_permitted":
+        raise BoardError(f"{name}: {sanitize_tail(reply.get('message', ''), 2000)}", kind="not_permitted")
     if not reply.get("ok"):
         raise BoardError(
             f"{name}: can't put the agent on the board: {sanitize_tail(reply.get('message', ''))}; its user must "

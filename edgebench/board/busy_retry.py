@@ -25,6 +25,10 @@ class BusyRetry:
         self._limit_s = limit_s
         self._on_event = on_event
 
+    def log(self, text: str) -> None:
+        """Report one line."""
+        self._on_event(LogMessage(text))
+
     def call(self, begin: Callable[[], _T]) -> _T:
         """Return what `begin` returns, which launches a run; while the board is busy, begin again.
 

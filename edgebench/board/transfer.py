@@ -6,6 +6,7 @@ import hashlib
 import io
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from edgebench.board.commands import CHUNK_BYTES, RECONNECT_ATTEMPTS, AgentCommands, reconnecting
@@ -17,10 +18,18 @@ from edgebench.errors import AgentError, ConnectionLost
 OnProgress = Callable[[int, int], None]
 
 
+@dataclass(slots=True)
+class Pushed:
+    """What a push had to do: the bytes that it `moved`; `changed`: another content was there under the same name."""
+
+    moved: int = 0
+    changed: bool = False
+
+
 def push_file(
     agent: AgentCommands, path: Path, *, sha256: str, size: int, on_progress: OnProgress | None = None
-) -> int:
-    """Bring a file into a board's blob store; return how many bytes had to be moved. See `RemoteAgent.push`."""
+) -> Pushed:
+    """Bring a file into a board's blob store; see `RemoteAgent.push`."""
     push = _Push(agent, sha256, size, on_progress)
 
     def once() -> None:
@@ -33,29 +42,29 @@ def push_file(
         raise ConnectionLost(
             f"{agent.name}: the connection broke {RECONNECT_ATTEMPTS} times while pushing {path.name}"
         ) from error
-    return push.moved
+    return push.done
 
 
-def push_bytes(agent: AgentCommands, data: bytes) -> str:
-    """Bring some bytes into a board's blob store; return their SHA-256."""
+def push_bytes(agent: AgentCommands, data: bytes) -> tuple[str, Pushed]:
+    """Bring some bytes into a board's blob store; return their SHA-256, and what had to be done."""
     sha256 = hashlib.sha256(data).hexdigest()
     push = _Push(agent, sha256, len(data))
     try:
         reconnecting(agent.transport, ConnectionLost, TimeoutError).call(lambda: push.send(io.BytesIO(data)))
     except (ConnectionLost, TimeoutError) as error:
         raise ConnectionLost(f"{agent.name}: the connection broke while pushing inputs") from error
-    return sha256
+    return sha256, push.done
 
 
 class _Push:
-    """One content on its way to a board; `moved` counts its bytes over all attempts."""
+    """One content on its way to a board; `done` counts over all attempts."""
 
     def __init__(self, agent: AgentCommands, sha256: str, size: int, on_progress: OnProgress | None = None) -> None:
         self._agent = agent
         self._sha256 = sha256
         self._size = size
         self._on_progress = on_progress
-        self.moved = 0
+        self.done = Pushed()
 
     def send(self, file: io.BufferedReader | io.BytesIO) -> None:
         """Send what the board does not have yet.
@@ -68,7 +77,9 @@ class _Push:
         stream = agent.start(["receive", self._sha256, str(size), *agent.lease_arguments()])
         try:
             replies = LineReader(stream)
-            have = agent.reply(replies, stream, timeout_s=60 + size / 20e6).get("have")
+            reply = agent.reply(replies, stream, timeout_s=60 + size / 10e6)  # what is there may have to be read
+            have = reply.get("have")
+            self.done.changed |= reply.get("changed") is True
             if type(have) is not int or not 0 <= have <= size:
                 raise AgentError(f"{agent.name}: the agent's answer to a push is not valid")
             file.seek(have)
@@ -86,7 +97,7 @@ class _Push:
             stream.close()
 
     def _count(self, sent: int, *, on_board: int) -> None:
-        self.moved += sent
+        self.done.moved += sent
         self._agent.held_lease.renewed_s = time.monotonic()  # `receive` renews it while bytes come
         if self._on_progress is not None:
             self._on_progress(on_board, self._size)

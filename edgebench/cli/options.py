@@ -11,6 +11,7 @@ import cloup
 
 from edgebench.cli.numbers import time_span
 from edgebench.cli.output import settings_of
+from edgebench.request import JOURNALS
 from edgebench.workload import RunPlan
 
 _DEFAULTS = RunPlan()
@@ -67,6 +68,17 @@ def wait_idle_option(function: Decorated) -> Decorated:
         metavar="[=TIME]",
         help="First wait until nothing else keeps the board busy, and again after a run that was disturbed; "
         f"TIME: at most so long each time. [without TIME: {WAIT_IDLE}]",
+    )(function)
+
+
+def journal_option(function: Decorated) -> Decorated:
+    """Add `--journal memory|disk`, passed as `journal: str`."""
+    return cloup.option(
+        "--journal",
+        type=click.Choice(JOURNALS),
+        default="memory",
+        show_default=True,
+        help="Where the board keeps the journal of a run that goes on; a reboot of the board loses one in memory.",
     )(function)
 
 

@@ -17,6 +17,7 @@ from edgebench.artifact import EXPORT_FORMATS, parse_formats
 from edgebench.cli.numbers import parts, time_span, whole_numbers
 from edgebench.cli.options import (
     cool_below_option,
+    journal_option,
     max_duration_option,
     max_warmup_option,
     min_duration_option,
@@ -105,6 +106,7 @@ _FOR_P99 = -(-MINIMUM_COUNTS[0.99] // DEFAULTS.runs)
     option("--setup", is_flag=True, help="First set the board up for these formats, as `device setup` does."),
     wait_option,
     wait_idle_option,
+    journal_option,
     option("--runtime", metavar="NAME", help="ai-edge-litert or tflite-runtime. [default: the one on the board]"),
     option("--threads", metavar="N[,N...]", help="Threads of the runtime; several values make a sweep."),
     option("--cores", metavar="N[,N...]", help="Cores that the worker process may use. [default: all]"),
@@ -212,6 +214,7 @@ def command(
     setup: bool,
     wait_s: int,
     wait_idle_s: int | None,
+    journal: str,
     margin: float,
     budget_s: int | None,
     cool_below: float | None,
@@ -274,6 +277,7 @@ def command(
             until_decided=until_decided,
             wait_s=wait_s,
             wait_idle_s=wait_idle_s,
+            journal=journal,
             tune=tuple(parts(tune)),
             margin=margin,
             budget_s=budget_s,

@@ -40,6 +40,7 @@ class ProfileOptions(TypedDict, total=False):
     cool_wait_s: float
     wait_s: float
     wait_idle_s: float | None
+    journal: str
     sentence_embedding: bool
     on_event: OnEvent
 
@@ -89,6 +90,7 @@ def profile(
     cool_wait_s: float = 600.0,
     wait_s: float = WAIT_S,
     wait_idle_s: float | None = None,
+    journal: str = "memory",
     sentence_embedding: bool = False,
     on_event: OnEvent = ignore,
 ) -> Measurement | list[Measurement]:
@@ -119,6 +121,7 @@ def profile(
         cool_wait_s: longest wait for that, seconds.
         wait_s: longest wait for a board that somebody else uses, seconds.
         wait_idle_s: longest wait until nothing else keeps the board busy, seconds; None: no wait.
+        journal: where the board keeps the journal of a run that goes on: `memory`, which a reboot loses, or `disk`.
         sentence_embedding: export a sentence-transformers folder as one graph of encoder and modules.
         on_event: receives progress, see `edgebench.events`.
 
@@ -158,6 +161,7 @@ def profile(
         cool_wait_s=cool_wait_s,
         wait_s=wait_s,
         wait_idle_s=wait_idle_s,
+        journal=journal,
         sentence_embedding=sentence_embedding,
         tune=parameters,
     )

@@ -129,7 +129,8 @@ def measure_runs(
         )
         for cell in cells
     ]
-    spec = replace(specs[0], beside=[{name: getattr(each, name) for name in _OF_A_MODEL} for each in specs[1:]])
+    spec = replace(specs[0], journal=request.journal)
+    spec = replace(spec, beside=[{name: getattr(each, name) for name in _OF_A_MODEL} for each in specs[1:]])
     collectors = [
         RunCollector(part, id=id, model=number, models=len(specs))
         for number, (part, id) in enumerate(zip(spec.parts(), run_ids, strict=True))

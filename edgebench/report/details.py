@@ -96,7 +96,10 @@ _RUNS: tuple[tuple[str, Callable[[Run, LatencySummary], str]], ...] = (
 )
 
 #: Facts of a run that have a row of their own, or that only figures are worked out with.
-_NOT_SHOWN = ("board", "cool_down", "outputs", "log", "batch_tokens", "batch_padded_tokens", "batch_sizes", "lengths")
+_NOT_SHOWN = (
+    *("board", "cool_down", "outputs", "log", "journal_on"),
+    *("batch_tokens", "batch_padded_tokens", "batch_sizes", "lengths"),
+)
 
 
 def _facts(measurement: Measurement) -> Iterator[tuple[str, Any]]:
@@ -107,6 +110,11 @@ def _facts(measurement: Measurement) -> Iterator[tuple[str, Any]]:
     yield "extends", subject.extends or ""
     yield from ((f"not valid: {run.id}", joined(run.reasons)) for run in measurement.runs)
     yield from ((f"log: {run.id}", "; ".join(run.facts.log or ())) for run in measurement.runs)
+    if any(run.facts.journal_on == "tmpfs" for run in measurement.runs):
+        yield (
+            "journal",
+            "in the board's memory until a run's end: a reboot loses it; `--journal disk` keeps it on the disk",
+        )
     yield "excluded", excluded_text(measurement)
     yield from ((f"cool-down: {run.id}", _cool_down_text(run)) for run in measurement.runs)
     for name in ("geomean", "p50", "p90", "p95", "p99"):

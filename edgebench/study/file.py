@@ -26,7 +26,8 @@
 
 The keys of [study] are those fields of Study that no table of their own describes: seed, margin, score_margin, level,
 overhead = false and cold = false to leave these measurements out, alternate = true to alternate models in one process,
-wait_idle_s = 600 to wait so long, at most, until nothing else keeps a board busy, accept_parity = true as
+wait_idle_s = 600 to wait so long, at most, until nothing else keeps a board busy, journal = "disk" to keep the journals
+of runs that go on out of a board's memory, accept_parity = true as
 `export --accept-parity`.
 [plan] takes runs, min_count, min_duration_s and max_duration_s. A [[task]] also takes labels, split, limit, seed,
 prefix and batch, as `edgebench evaluate` does, and devices: those of the study that answer it (default: the first).
@@ -43,6 +44,7 @@ from edgebench.analysis import SCORE_MARGIN
 from edgebench.artifact import Format, parse_format
 from edgebench.device import Device, find_device, read_toml
 from edgebench.errors import ConfigError, EdgebenchError, UnknownName
+from edgebench.request import JOURNALS
 from edgebench.serialisation import field_names, former_names, formerly, from_plain, refuse_blank, refuse_unknown_keys
 from edgebench.stats import LEVEL, MARGIN
 from edgebench.study.contrasts import StudyContrast, read_contrast
@@ -97,12 +99,15 @@ class Study:
     cold: bool = True
     alternate: bool = False
     wait_idle_s: float | None = None
+    journal: str = "memory"
     accept_parity: bool = False
 
     def __post_init__(self) -> None:
         for name, low, high in (("margin", 0, 1), ("score_margin", 0, 100), ("level", 0.5, 1)):
             if not low < (value := getattr(self, name)) < high:  # not-a-number fails every comparison
                 raise ConfigError(f"{name} must be between {low:g} and {high:g}, got {value:g}")
+        if self.journal not in JOURNALS:
+            raise UnknownName("journal", self.journal, JOURNALS)
 
 
 def read_study(path: Path) -> Study:

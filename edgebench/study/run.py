@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 from edgebench.device import Device
 from edgebench.errors import ConfigError, StoreError, gravest_error
@@ -84,15 +85,20 @@ def _request(study: Study, device: Device, workloads: tuple[Workload, ...]) -> R
         cold=study.cold,
         alternate=study.alternate,
         wait_idle_s=study.wait_idle_s,
+        journal=study.journal,
         accept_parity=study.accept_parity,
         sentence_embedding=any(find_task(task.name).group == "retrieval" for task in study.tasks),
     )
 
 
+#: Fields in which the same session may differ from its request.
+_NOT_MEASURED: dict[str, Any] = {"seed": None, "wait_idle_s": None, "journal": "memory"}
+
+
 def _measure(request: Request, store: Store, *, on_event: OnEvent) -> list[Measurement]:
     """Resume the latest session with the same request; start one where there is none, or it can't be resumed."""
     for session in reversed(store.sessions()):
-        if _stored_request(store, session) == replace(request, seed=None, wait_idle_s=None):
+        if _stored_request(store, session) == replace(request, **_NOT_MEASURED):
             on_event(LogMessage(f"resuming session {session}"))
             try:
                 return resume(session, store=store, on_event=on_event)
@@ -104,6 +110,6 @@ def _measure(request: Request, store: Store, *, on_event: OnEvent) -> list[Measu
 
 def _stored_request(store: Store, session: str) -> Request | None:
     try:
-        return replace(request_from_json(store.read_session(session)), seed=None, wait_idle_s=None)
+        return replace(request_from_json(store.read_session(session)), **_NOT_MEASURED)
     except (StoreError, ConfigError):
         return None

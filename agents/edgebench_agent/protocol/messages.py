@@ -1,4 +1,13 @@
-"""The journal's messages, and the lines that carry them."""
+"""The journal's messages, and the lines that carry them.
+
+A journal begins with hello and ends with done or failed. One that ends otherwise is partial: its supervisor was killed,
+or the board lost power.
+
+Between messages, `follow` sends `wire.HEARTBEAT`, which has no number and no other field: the supervisor lives, and the
+worker is not stopped. Every wait of the worker has a bound (`run/progress.py`), after which the supervisor ends the run
+with failed, of kind `stuck`. A supervisor without a sign of life is ended by `follow` itself, which then exits with
+status 1 and one line on standard error; the journal stays partial.
+"""
 
 # ruff: noqa: RUF009 - checked() returns a dataclass field
 
@@ -40,7 +49,8 @@ class Hello:
     libraries: Dict[str, str] = checked(is_table(is_text(256)))
     board: Dict[str, Any] = checked(is_board_facts)
     started_at: str = checked(is_text(64))  # the board's wall clock, UTC, ISO 8601; for people only
-    #: Where this journal is kept; a Log says when it moves from tmpfs to disk.
+    #: Where this journal is kept; a Log says when it moves from tmpfs to disk. A reboot of the
+    #: board loses one on a tmpfs, unless the run has ended by then; RunSpec's `journal` keeps it on the disk.
     journal_on: Optional[str] = checked(is_none_or(is_one_of("tmpfs", "disk")), default=None)
 
 

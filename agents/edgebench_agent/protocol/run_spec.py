@@ -101,6 +101,9 @@ class RunSpec:
     first_position: Optional[int] = checked(is_none_or(is_integer(0, 1 << 20)), default=None)
     #: The token that ends the first text of a pair, for `token_type_ids`: 0 up to it, 1 after it; None: all are 0.
     separator: Optional[int] = checked(is_none_or(is_integer()), default=None)
+    #: Where the journal is kept while the run goes on. memory: in a tmpfs if there is room, so that long runs do not
+    #: wear the card, but a reboot of the board loses it; at the end it moves to the disk.
+    journal: str = checked(is_one_of("memory", "disk"), default="memory")
     protocol: int = checked(is_integer(1, 1 << 16), default=PROTOCOL_VERSION)
 
     def model_files(self) -> List[ModelFile]:

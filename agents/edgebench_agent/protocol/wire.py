@@ -13,7 +13,9 @@ MAX_LINE_BYTES = 1 << 20
 MAX_SPEC_BYTES = 32 * MAX_LINE_BYTES
 MAX_INT = (1 << 63) - 1
 
-HEARTBEAT = b'{"type": "heartbeat"}\n'  # proves that a follower is alive; not part of the journal
+#: Follower to host, every second without a message, while the run's supervisor gives signs of life; it gives none while
+#: the worker is stopped. Not part of the journal.
+HEARTBEAT = b'{"type": "heartbeat"}\n'
 RENEW = b"renew\n"  # host to follower: renew the run's lease
 STOP = b"stop\n"  # host to follower: end the run cleanly
 
@@ -36,7 +38,7 @@ FAILURE_KINDS = (
     "not_found",
     "not_permitted",  # files of another user are in the way
     "corrupt",  # bytes with another hash than expected
-    "stuck",  # the worker made no progress for so long that it never will
+    "stuck",  # the worker made no progress, or its supervisor gave no sign of life, for so long that they never will
     "busy",  # another run is measuring on this board
     "refused",  # the board does not accept a setting, or this user has no right to make it
     "bad_request",

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any, Dict, cast
 
+from ..parent import die_with_parent
 from ..protocol.checks import ProtocolError
 from ..protocol.failure import Failure
 from ..protocol.messages import Message
@@ -55,6 +56,7 @@ def answer(spec: RunSpec, inputs: str, outputs: Path) -> Dict[str, Any]:
 
 def main() -> int:
     """Carry out the specification on standard input; return the exit status."""
+    die_with_parent()
     try:
         reply = answer(RunSpec.from_json(sys.stdin.buffer.readline()), sys.argv[1], Path(sys.argv[2]))
     except (Failure, ProtocolError) as error:

@@ -13,6 +13,7 @@ from ..protocol.failure import Failure
 from ..protocol.wire import HEARTBEAT, MAX_LINE_BYTES, RENEW, RUN_FILES, STOP
 from ..storage.journal_place import check_place
 from ..storage.journal_tail import complete_lines, has_writer
+from .pulse import PulseWatch
 
 _POLL_S = 0.05
 _HEARTBEAT_NS = 1_000_000_000
@@ -28,10 +29,13 @@ def follow(
     Lines on the descriptor `commands` renew or stop the run; this process ends when `commands` does. `renew` renews the
     board's lease.
 
+    Heartbeats are sent while the run's supervisor gives signs of life; one that gives none for long is ended.
+
     Raises:
-        Failure: not_found, bad_request.
+        Failure: not_found, bad_request; stuck: the supervisor was ended.
     """
     folder = _existing(home, run_id)
+    pulse = PulseWatch(folder)
     journal = os.open(folder.journal, os.O_RDONLY)
     os.pread(journal, 1, 0)  # an unreadable file is reported before the thread starts, which may end this process
     _seek_line(journal, offset)
@@ -48,8 +52,10 @@ def follow(
                 return
             _existing(home, run_id)  # waits until it is back, or raises Failure
         elif time.monotonic_ns() - sent_ns >= _HEARTBEAT_NS:
-            _write(wire, HEARTBEAT)
             sent_ns = time.monotonic_ns()
+            pulse.look()
+            if pulse.is_beating():
+                _write(wire, HEARTBEAT)
         else:
             time.sleep(_POLL_S)
 

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import select
 import shutil
 import subprocess
 import time
@@ -19,12 +20,16 @@ from ..protocol.messages import Failed, decode_message
 from ..protocol.run_spec import ModelFile, RunSpec
 from ..protocol.wire import MAX_LINE_BYTES, one_line
 from ..runtimes.registry import open_runtime
+from ..storage.blobs import paced
 from ..storage.journal_place import check_place, release_place, sweep
+from ..storage.verified import Verified
+from .pulse import PulseWatch
 
 #: Free disk that a run needs for its journal and log.
 _FREE_DISK_BYTES = 16 << 20
 #: A run whose journal has ended may need so long until its processes are gone.
 _ENDING_S = 3.0
+_LOOK_EVERY_S = 1.0
 
 
 def launch(home: Home, line: bytes) -> Dict[str, Any]:
@@ -56,6 +61,7 @@ def launch(home: Home, line: bytes) -> Dict[str, Any]:
     _check_memory(sum(_check_files(home, part, part.model_files()) for part in parts))
     sweep(home)
     _check_disk(home)
+    _verify(home, parts, spec.lease_token)
     _make_folder(home, folder, spec, parts)
     return _start(folder, spec.run_id, lock)
 
@@ -139,6 +145,26 @@ def _check_files(home: Home, spec: RunSpec, files: List[ModelFile]) -> int:
     return size
 
 
+def _verify(home: Home, parts: List[RunSpec], token: int) -> None:
+    """Make sure that the blobs of a run have their content, where they may have changed since they were verified.
+
+    The host verifies files that it names by path. `token`: of the board's lease, which is kept meanwhile.
+
+    Raises:
+        Failure: corrupt; blobs that have changed are removed, so that they can be pushed again.
+    """
+    verified, lease = Verified(home), BoardLease(home)
+    keep_lease = paced(lambda: lease.renew(token) if token else None)
+    names = {file.sha256: file.name for part in parts for file in part.model_files() if file.path is None}
+    names.update({part.inputs_sha256: "inputs" for part in parts})
+    changed = [sha256 for sha256 in names if not verified.is_right(home.blob(sha256), sha256, keep_lease)]
+    for sha256 in changed:
+        home.blob(sha256).unlink()
+    if changed:
+        listed = ", ".join(sorted(names[sha256] for sha256 in changed))
+        raise Failure("corrupt", f"{listed} had changed on the board since the push, and was removed; push it again")
+
+
 def _check_memory(needed: int) -> None:
     available = memory_available()
     if available is not None and needed > available:
@@ -160,13 +186,9 @@ def _make_folder(home: Home, folder: RunFolder, spec: RunSpec, parts: List[RunSp
     """Make the run's folder, with hard links to its blobs, which `clean` then leaves alone."""
     folder.path.mkdir(mode=0o700)
     try:
-        for number, part in enumerate(parts):
-            folder.model(number).mkdir()
-            for file in part.model_files():
-                if file.path is None:
-                    (folder.model(number) / file.name).parent.mkdir(parents=True, exist_ok=True)
-                    _link(home.blob(file.sha256), folder.model(number) / file.name)
-            _link(home.blob(part.inputs_sha256), folder.inputs(number))
+        with Verified(home).kept():
+            for number, part in enumerate(parts):
+                _link_blobs(home, folder, part, number)
         RunLease(folder.renewed).renew()
         unfinished = folder.spec.with_suffix(".part")
         unfinished.write_bytes(spec.to_json())
@@ -174,6 +196,15 @@ def _make_folder(home: Home, folder: RunFolder, spec: RunSpec, parts: List[RunSp
     except BaseException:
         shutil.rmtree(folder.path, ignore_errors=True)
         raise
+
+
+def _link_blobs(home: Home, folder: RunFolder, part: RunSpec, number: int) -> None:
+    folder.model(number).mkdir()
+    for file in part.model_files():
+        if file.path is None:
+            (folder.model(number) / file.name).parent.mkdir(parents=True, exist_ok=True)
+            _link(home.blob(file.sha256), folder.model(number) / file.name)
+    _link(home.blob(part.inputs_sha256), folder.inputs(number))
 
 
 def _link(blob: Path, link: Path) -> None:
@@ -188,7 +219,7 @@ def _start(folder: RunFolder, run_id: str, lock: int) -> Dict[str, Any]:
     ready, notify = os.pipe()
     command, environment = own_command("supervise", run_id, str(lock), str(notify))
     with folder.log.open("ab") as log:
-        subprocess.Popen(
+        supervisor = subprocess.Popen(
             command,
             env=environment,
             stdin=subprocess.DEVNULL,
@@ -199,6 +230,13 @@ def _start(folder: RunFolder, run_id: str, lock: int) -> Dict[str, Any]:
         )
     os.close(notify)
     os.close(lock)
+    pulse = PulseWatch(folder)
+    try:
+        while not select.select([ready], [], [], _LOOK_EVERY_S)[0]:
+            pulse.look(missing_counts=True)
+    except Failure:
+        supervisor.kill()
+        raise
     word = os.read(ready, 64)
     if word:
         return _reply_of(folder, run_id)

@@ -28,7 +28,7 @@ from ..protocol.run_spec import RunSpec
 from ..protocol.wire import PROTOCOL_VERSION, one_line
 from ..storage.cleaning import release_blobs
 from ..storage.journal_place import find_place
-from . import page_cache
+from . import page_cache, pulse
 from .journal import Journal
 from .progress import Progress
 
@@ -44,7 +44,8 @@ def supervise(home: Home, run_id: str, lock: int, ready: int) -> int:
     folder = home.run(run_id)
     folder.pid.write_text(str(os.getpid()))
     spec = RunSpec.from_json(folder.spec.read_bytes())
-    journal = Journal(folder.journal, find_place(folder))
+    journal = Journal(folder.journal, find_place(folder) if spec.journal == "memory" else None)
+    pulse.beat(folder.journal)
     supervision = _Supervision(home, spec, journal, ready)
     try:
         supervision.run(lock)
@@ -54,7 +55,8 @@ def supervise(home: Home, run_id: str, lock: int, ready: int) -> int:
         journal.append(Failed("crashed", one_line(f"the supervisor: {error!r}"), trace[-_LOG_TAIL_BYTES:]))
         return 1
     finally:
-        release_blobs(folder.path)
+        release_blobs(home, folder.path)
+        pulse.end(folder.journal)
         journal.close()
 
 
@@ -120,6 +122,7 @@ class _Supervision:
         self._has_said_hello = False  # hello comes first
         self._used_before: Optional[Dict[int, Used]] = None  # by each process, when timing began
         self._timed_from = 0.0
+        self._model_bytes = 0
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._note_signal)
 
@@ -127,7 +130,7 @@ class _Supervision:
         """Supervise the run until the message that ends the journal."""
         self._killed_before = oom_kills()
         self._worker = _Worker(self._spec.run_id, lock)
-        self._progress = Progress(self._worker.process.pid)
+        self._progress = Progress(self._worker.process.pid, self._spec)
         self._sensors = SensorSet(self._worker.process.pid) if self._spec.sensors else None
         try:
             self._watch()
@@ -161,6 +164,8 @@ class _Supervision:
                 self._journal.rescue()
                 self._check_lease()
                 self._check_progress()
+                if not self._progress.is_stopped():
+                    pulse.beat(self._folder.journal)
             self._check_stop(now)
             if self._stop is not None and now > self._kill_at_ns + _GRACE_NS:
                 return  # killed, and still there
@@ -185,6 +190,7 @@ class _Supervision:
             if self._sensors is not None:
                 self._write_readings({**self._sensors.read_border(), **cached})
                 self._note_processes()
+            self._progress.enter(self._phase, self._model_bytes)
             self._worker.go_ahead()
 
     def _note_processes(self) -> None:
@@ -204,6 +210,7 @@ class _Supervision:
         """Return how much of the model is in the page cache before it is loaded; a cold start drops it first."""
         parts = enumerate(self._spec.parts())
         paths = [path for number, part in parts for path in self._folder.model_paths(part.model_files(), number)]
+        self._model_bytes = sum(path.stat().st_size for path in paths)
         if self._spec.mode == "load":
             page_cache.drop(paths)
         return page_cache.residency(paths) if paths else {}

@@ -16,6 +16,7 @@ from typing import Any, Callable, Optional, Tuple
 
 from ..home import Home
 from ..protocol.failure import DISK_FULL, Failure
+from .verified import Verified
 
 #: Sends one reply to the host.
 Reply = Callable[..., None]
@@ -35,6 +36,7 @@ def receive(
 ) -> None:
     """Receive a blob's bytes from descriptor `source`; reply how many are there, at the start and once it is complete.
 
+    A blob whose content has changed on the board is removed and received again; the first reply then says `changed`.
     `renew` renews the board's lease; it is called repeatedly.
 
     Raises:
@@ -43,7 +45,8 @@ def receive(
     home.create()
     renew()
     blob = home.blob(sha256)
-    part = _open_part(blob, size)
+    changed = _remove_changed(home, blob, sha256, renew)
+    part = _open_part(home, blob, size)
     if part is None:
         reply(have=size)
         reply(have=size)
@@ -51,7 +54,7 @@ def receive(
     try:
         digest, have = _hash_part(part, size)
         _check_space(home, blob, have, size)
-        reply(have=have)
+        reply(have=have, **({"changed": True} if changed else {}))
         _receive_rest(part, source, size, have, digest, renew)
         if digest.hexdigest() != sha256:
             _part_path(blob).unlink()
@@ -59,6 +62,7 @@ def receive(
         os.fsync(part)
         _part_path(blob).rename(blob)
         _sync_folder(home.blobs)
+        Verified(home).note(blob, sha256)
     except OSError as error:
         if error.errno not in DISK_FULL:
             raise
@@ -70,16 +74,41 @@ def receive(
     reply(have=size)
 
 
+def _remove_changed(home: Home, blob: Path, sha256: str, renew: Callable[[], None]) -> bool:
+    """Remove a blob whose content is not what its name says any more; return whether it was."""
+    try:
+        if Verified(home).is_right(blob, sha256, paced(renew)):
+            return False
+        blob.unlink()
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def paced(renew: Callable[[], None]) -> Callable[[], None]:
+    """Return a function that may be called often, and renews a lease as often as needed."""
+    renewed = time.monotonic()
+
+    def call() -> None:
+        nonlocal renewed
+        if time.monotonic() - renewed > _RENEW_EVERY_S:
+            renew()
+            renewed = time.monotonic()
+
+    return call
+
+
 def _part_path(blob: Path) -> Path:
     return blob.with_name(blob.name + ".part")
 
 
-def _open_part(blob: Path, size: int) -> Optional[int]:
+def _open_part(home: Home, blob: Path, size: int) -> Optional[int]:
     """Return the locked descriptor of a blob's part, or None if the blob is complete already."""
     deadline = time.monotonic() + _WAIT_FOR_OTHER_S
     while True:
         if blob.exists() and blob.stat().st_size == size:
-            os.utime(blob)
+            with Verified(home).kept():
+                os.utime(blob)
             return None
         part = os.open(_part_path(blob), os.O_RDWR | os.O_CREAT, 0o600)
         try:
@@ -131,12 +160,10 @@ def _receive_rest(part: int, source: int, size: int, have: int, digest: Any, ren
     with suppress(OSError):  # not a pipe
         fcntl.fcntl(source, _F_SETPIPE_SZ, _BUFFER_BYTES)
     background = _Background(part, digest)
-    renewed = time.monotonic()
+    keep_lease = paced(renew)
     try:
         while have < size:
-            if time.monotonic() - renewed > _RENEW_EVERY_S:
-                renew()
-                renewed = time.monotonic()
+            keep_lease()
             buffer = background.free_buffer()
             if not select.select([source], [], [], _IDLE_S)[0]:
                 raise Failure("interrupted", f"no bytes for {_IDLE_S:g} s after {have} of {size}; they are kept")

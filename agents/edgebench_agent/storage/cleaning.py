@@ -11,6 +11,7 @@ from typing import Any, Dict, List, Optional
 from ..home import Home, own_archive
 from .journal_place import release_place, sweep
 from .journal_tail import has_writer
+from .verified import Verified
 
 _LAUNCH_S = 600.0  # a run without a journal for so long will never have one
 
@@ -100,14 +101,16 @@ def _release_dead_runs(home: Home) -> None:
     """Remove the links to blobs of runs that died without removing them."""
     for run in home.runs.iterdir() if home.runs.is_dir() else ():
         if (run / "journal.ndjson").exists() and not has_writer(run / "journal.ndjson"):
-            release_blobs(run)
+            release_blobs(home, run)
 
 
-def release_blobs(run: Path) -> None:
+def release_blobs(home: Home, run: Path) -> None:
     """Remove a run folder's links to blobs, which an ended run does not need."""
-    for pattern in ("model*", "inputs*"):
-        for path in run.glob(pattern):
-            _remove(path)
+    links = [path for pattern in ("model*", "inputs*") for path in run.glob(pattern)]
+    if links:
+        with Verified(home).kept():
+            for path in links:
+                _remove(path)
 
 
 def _remove(path: Path) -> None:

@@ -21,6 +21,7 @@ from ..lease.lock import acquire
 from ..protocol.checks import ProtocolError
 from ..protocol.failure import Failure
 from ..protocol.installation import Adoption, InstallSpec, Leftovers, WheelFile
+from .verified import Verified
 from .wheel_files import unpack_wheel, unpacked_bytes
 
 _SIZES = "sizes.json"
@@ -126,7 +127,10 @@ def _read(kind: Any, line: bytes) -> Any:
 
 
 def _missing(home: Home, spec: InstallSpec) -> List[str]:
-    return [wheel.sha256 for wheel in spec.wheel_files() if not home.blob(wheel.sha256).is_file()]
+    """Return the hashes of the wheels that are not on the board, or have another content by now."""
+    verified = Verified(home)
+    hashes = [wheel.sha256 for wheel in spec.wheel_files()]
+    return [one for one in hashes if not (home.blob(one).is_file() and verified.is_right(home.blob(one), one))]
 
 
 @contextmanager

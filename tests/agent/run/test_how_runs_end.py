@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -94,13 +95,18 @@ def test_a_run_outlives_the_session_that_launched_it(board: AgentBoard, tiny_mod
 
 
 @pytest.mark.long
-def test_a_measuring_process_that_waits_for_ever_ends_its_run(board: AgentBoard, tiny_model: bytes) -> None:
-    board.change("run/progress.py", b"IDLE_S = 600", b"IDLE_S = 2")
+def test_a_measuring_process_that_waits_for_ever_ends_its_run(
+    board: AgentBoard, tiny_model: bytes, tmp_path: Path
+) -> None:
+    board.change("run/progress.py", b"TIMED_S = 10, 60", b"TIMED_S = 10, 2")
+    endless = (
+        "\nimport time\nreal = sys.modules[__name__].InferenceSession.run\nbegan = time.monotonic()\n"
+        "def run(*given):\n    time.sleep(600 if time.monotonic() > began + 3 else 0)\n    return real(*given)\n"
+        "sys.modules[__name__].InferenceSession.run = run\n"
+    )
+    put_before(board, tmp_path, "onnxruntime", "", endless)
     spec = board.long_spec(tiny_model)
-    supervisor = board.launch_well(spec)
-    wait_for_latencies(board, spec.run_id)
-    (measuring,) = children(supervisor)
-    os.kill(measuring, signal.SIGSTOP)
+    (measuring,) = children(board.launch_well(spec))
     messages = [entry.message for entry in board.journal(spec.run_id)]
     assert messages[-1].kind == "stuck"
     assert "measuring, sent nothing and used no processor time for 2 s" in messages[-1].message
@@ -109,8 +115,109 @@ def test_a_measuring_process_that_waits_for_ever_ends_its_run(board: AgentBoard,
         os.kill(measuring, 0)
 
 
+def test_a_measuring_process_that_is_stopped_ends_its_run_soon(board: AgentBoard, tiny_model: bytes) -> None:
+    board.change("run/progress.py", b"STOPPED_S = 10", b"STOPPED_S = 2")
+    spec = board.long_spec(tiny_model)
+    supervisor = board.launch_well(spec)
+    wait_for_latencies(board, spec.run_id)
+    (measuring,) = children(supervisor)
+    os.kill(measuring, signal.SIGSTOP)
+    messages = [entry.message for entry in board.journal(spec.run_id)]
+    assert messages[-1].kind == "stuck"
+    assert "measuring, has been stopped for 2 s, by a signal (SIGSTOP) or a debugger" in messages[-1].message
+    assert sum(len(block.items) for block in timed(messages)) > 0
+    with pytest.raises(ProcessLookupError):
+        os.kill(measuring, 0)
+
+
+def test_a_stopped_supervisor_sends_no_heartbeats_and_is_ended_with_its_worker(
+    board: AgentBoard, tiny_model: bytes
+) -> None:
+    board.change("run/pulse.py", b"QUIET_S = 5\nSTALLED_S = 45", b"QUIET_S = 2\nSTALLED_S = 6")
+    spec = board.spec(mode="idle", min_duration_ns=600 * SECOND, sensors=False)
+    supervisor = board.launch_well(spec)
+    (measuring,) = children(supervisor)
+    follower = board.start("follow", spec.run_id, 0)
+    assert follower.stdout is not None and follower.stderr is not None
+    while follower.stdout.readline() != HEARTBEAT:
+        pass
+    os.kill(supervisor, signal.SIGSTOP)
+    stopped = time.monotonic()
+    time.sleep(4)
+    follower.communicate()  # as a host that hears nothing, and connects again
+    follower = board.start("follow", spec.run_id, 0)
+    assert follower.stdout is not None and follower.stderr is not None
+    rest = follower.stdout.read()  # until the follower ends by itself
+    assert follower.wait(DEADLINE_S) == 1
+    assert time.monotonic() - stopped < 15
+    assert HEARTBEAT not in rest
+    said = follower.stderr.read().decode()
+    assert said.startswith(f"the supervisor of run {spec.run_id} gave no sign of life for 6 s and was ended")
+    follower.communicate()
+    wait_until(lambda: is_gone(measuring))
+    (run,) = board.reply("runs")["runs"]
+    assert (run["id"], run["state"]) == (spec.run_id, "partial")
+    assert isinstance(board.run(board.spec())[-1], Done)  # the board is free
+
+
+def test_a_supervisor_that_is_stopped_before_its_run_begins_ends_the_launch(
+    board: AgentBoard, tiny_model: bytes, tmp_path: Path
+) -> None:
+    board.change("run/pulse.py", b"STALLED_S = 45", b"STALLED_S = 4")
+    stop = "import os, signal, time\nif 'measure' in sys.argv:\n    os.kill(os.getppid(), signal.SIGSTOP)\n"
+    put_before(board, tmp_path, "onnxruntime", "import sys\n" + stop + "    time.sleep(600)\n")
+    reply = board.launch(board.model_spec(tiny_model))
+    assert (reply["ok"], reply["kind"]) == (False, "stuck")
+    assert "gave no sign of life for 4 s" in reply["message"]
+    wait_until(lambda: board.reply("probe")["running"] is None)
+
+
+def is_gone(pid: int) -> bool:
+    """Return whether a process has ended, waited for or not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
+def test_a_measuring_process_ends_with_its_supervisor_in_mid_inference(
+    board: AgentBoard, tiny_model: bytes, tmp_path: Path
+) -> None:
+    endless = "\ndef spin(*_, **__):\n    while True: pass\nsys.modules[__name__].InferenceSession.run = spin\n"
+    put_before(board, tmp_path, "onnxruntime", "", endless)
+    spec = board.model_spec(tiny_model)
+    supervisor = board.launch_well(spec)
+    (measuring,) = children(supervisor)
+    journal = board.home / "runs" / spec.run_id / "journal.ndjson"
+    wait_until(lambda: b'"name":"first"' in journal.read_bytes())
+    os.kill(supervisor, signal.SIGKILL)
+    killed = time.monotonic()
+    wait_until(lambda: is_gone(measuring))
+    assert time.monotonic() - killed < 5
+
+
+@pytest.mark.skipif(shutil.which("timeout") is None, reason="there is no command `timeout` here")
+def test_a_sensors_command_ends_soon_after_its_supervisor(board: AgentBoard, tmp_path: Path) -> None:
+    command, pids = tmp_path / "bin/vcgencmd", tmp_path / "pids"
+    command.parent.mkdir()
+    hangs = "sleep 600 & echo $$ $! >> {}; wait"
+    command.write_text(f"#!/bin/sh\nif [ -e {tmp_path / 'hang'} ]; then {hangs.format(pids)}; fi\necho throttled=0x0\n")
+    command.chmod(0o755)
+    board.environment["PATH"] = f"{command.parent}:{os.environ['PATH']}"
+    supervisor = board.launch_well(board.spec(mode="idle", min_duration_ns=600 * SECOND))
+    time.sleep(1)
+    (tmp_path / "hang").touch()
+    wait_until(pids.exists)
+    os.kill(supervisor, signal.SIGKILL)
+    killed = time.monotonic()
+    started = [int(word) for word in pids.read_text().split()]
+    assert started
+    wait_until(lambda: all(is_gone(pid) for pid in started))
+    assert time.monotonic() - killed < 6
+
+
 def test_a_load_that_spins_for_ever_ends_its_run(board: AgentBoard, tiny_model: bytes, tmp_path: Path) -> None:
-    board.change("run/progress.py", b"SILENT_S = 3600", b"SILENT_S = 2")
+    board.change("run/progress.py", b"LOAD_S = 300", b"LOAD_S = 2")
     endless = "\ndef spin(*_, **__):\n    while True: pass\nsys.modules[__name__].InferenceSession = spin\n"
     put_before(board, tmp_path, "onnxruntime", "", endless)
     failed = failed_of(board, board.model_spec(tiny_model, mode="infer", max_duration_ns=MAX_INT))
@@ -121,7 +228,7 @@ def test_a_load_that_spins_for_ever_ends_its_run(board: AgentBoard, tiny_model: 
 def test_slow_inferences_are_not_stuck_as_long_as_they_work(
     board: AgentBoard, tiny_model: bytes, tmp_path: Path
 ) -> None:
-    board.change("run/progress.py", b"IDLE_S = 600", b"IDLE_S = 1")
+    board.change("run/progress.py", b"IDLE_FIRST_S = 300", b"IDLE_FIRST_S = 1")
     slow = (
         "\nimport time\nreal = sys.modules[__name__].InferenceSession.run\n"
         "def run(*given):\n    ends = time.monotonic() + 3\n    while time.monotonic() < ends: pass\n"

@@ -85,6 +85,13 @@ def test_without_a_tmpfs_journals_are_on_the_disk_and_say_so(board: AgentBoard, 
         assert board.journal(run_id)[0].message.journal_on == "disk"
 
 
+def test_a_run_that_is_to_keep_its_journal_on_the_disk_does(board: AgentBoard) -> None:
+    spec = board.spec(mode="idle", min_duration_ns=SECOND // 10, journal="disk")
+    board.launch_well(spec)
+    assert not journal_of(board, spec.run_id).is_symlink()
+    assert board.journal(spec.run_id)[0].message.journal_on == "disk"
+
+
 def test_a_tmpfs_where_others_may_rename_our_folders_is_not_used(board: AgentBoard) -> None:
     open_to_all = SHM / f"edgebench-test-{os.getpid()}"
     open_to_all.mkdir()

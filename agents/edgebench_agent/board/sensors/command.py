@@ -7,10 +7,13 @@ import signal
 import subprocess
 import time
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, Optional, Sequence
+from typing import Any, Optional, Sequence, Tuple
 
 _TIMEOUT_S = 2
+#: A command ends after so long also where this process does not live to end it.
+_LEFT_BEHIND_S = 3
 _GONE_S = 1  # how long to wait for a killed command
 _MOST_BYTES = 1 << 16
 
@@ -24,11 +27,12 @@ def find_command(root: Path, places: Sequence[str]) -> Optional[str]:
 def command_output(*command: str) -> Optional[str]:
     """Return what a command prints.
 
-    None: it fails, prints more than any sensor would, or does not end soon; then it is killed with its children.
+    None: it fails, prints more than any sensor would, or does not end soon; then it is killed with its children, also
+    if this process is killed meanwhile.
     """
     try:
         process = subprocess.Popen(
-            command,
+            (*_bound(), *command),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -41,6 +45,18 @@ def command_output(*command: str) -> Optional[str]:
         return printed.decode("utf-8", "replace") if printed is not None and process.returncode == 0 else None
     finally:
         _end(process)
+
+
+@lru_cache(maxsize=None)
+def _bound() -> Tuple[str, ...]:
+    """Return what to put before a command so that it ends in time by itself; empty where the board has nothing."""
+    timeout = shutil.which("timeout")
+    if timeout is None:
+        return ()
+    bound = (timeout, "-s", "KILL", str(_LEFT_BEHIND_S))
+    # The options of old versions of BusyBox are others.
+    tried = subprocess.run((*bound, "true"), stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    return bound if tried.returncode == 0 else ()
 
 
 def _read(process: Any, deadline: float) -> Optional[bytes]:
