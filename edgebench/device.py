@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import stat
-import tomllib
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 
 from edgebench.artifact import EXPORT_FORMATS, Format
 from edgebench.errors import ConfigError, UnknownName
+from edgebench.reading import parse_toml, read_text
 from edgebench.serialisation import field_names, from_plain, refuse_unknown_keys
 
 CONFIG_NAME = "edgebench.toml"
@@ -84,6 +84,9 @@ class Device:
             raise ConfigError(f"device {self.name!r}: port must be 1..65535, got {self.port}")
         if not self.python:
             raise ConfigError(f"device {self.name!r}: python must not be empty")
+        for key in ("name", "host", "user", "identity_file", "python"):
+            if not str(getattr(self, key) or "").isprintable():
+                raise ConfigError(f"device {self.name!r}: {key} has characters that can't be printed")
         if self.host_key is not None and not _HOST_KEY.fullmatch(self.host_key):
             raise ConfigError(f"device {self.name!r}: host_key must look like 'ssh-ed25519 AAAA...'")
 
@@ -198,12 +201,16 @@ def _project_config(start: Path) -> Path | None:
     home = Path.home()
     for folder in (start, *start.parents):
         path = folder / CONFIG_NAME
-        # Anybody can put a file into a folder such as /tmp, and its boards would be used.
-        if path.is_file() and (folder == start or not folder.stat().st_mode & stat.S_IWOTH):
+        if path.is_file() and (_is_own(path) or not folder.stat().st_mode & stat.S_IWOTH):
             return path
         if folder == home or (folder / ".git").exists():
             return None
     return None
+
+
+def _is_own(path: Path) -> bool:
+    """Whether this user wrote a file: anybody can put one into a folder such as /tmp, and its boards would be used."""
+    return path.stat().st_uid == os.getuid()
 
 
 def user_config_folder() -> Path:
@@ -322,15 +329,15 @@ def find_device(name: str, *, folder: Path | None = None) -> Device:
     raise UnknownName("device", name, {*boards, *profile_names(), LOCAL}, hint=looked_in(folder=folder))
 
 
-def read_toml(path: Path) -> dict[str, Any]:
-    """Return the content of a TOML file.
+def read_toml(path: Path, *, within: Path | None = None) -> dict[str, Any]:
+    """Return the content of a TOML file; `within`: see `edgebench.reading.open_file`.
 
     Raises:
         ConfigError: it can't be read or is not TOML.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))  # editors of Windows write a byte-order mark
+        return parse_toml(read_text(path, within=within))
     except OSError as error:
         raise ConfigError(f"can't read {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise ConfigError(f"{path} is not valid TOML: {error}") from error

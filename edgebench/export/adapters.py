@@ -18,6 +18,7 @@ from edgebench.errors import CheckpointError, ExportError
 from edgebench.export import hub
 from edgebench.export.cache import key_of, remembered_hash, temporary_folder, writing
 from edgebench.export.checkpoint import open_checkpoint
+from edgebench.export.folder_files import is_module, refuse_foreign_files
 from edgebench.export.folders import ADAPTER, CONFIG
 from edgebench.export.json_files import read_json_object
 from edgebench.export.libraries import crash_message
@@ -41,6 +42,7 @@ def merged_folder(folder: Path, *, task: str | None, cache: Path, say: Say) -> P
         MissingExtra: peft is not installed.
         ExportError: the child process failed.
     """
+    refuse_foreign_files(folder)
     config = _adapter_config(folder)
     base = _base_folder(folder, config, say)
     base_files = (base / CONFIG, *open_checkpoint(base, source=str(base), task="encoder").weight_files)
@@ -103,14 +105,9 @@ def _files(folder: Path) -> Iterator[Path]:
     """Yield the files that decide the merged checkpoint: the adapter, its tokenizer and modules."""
     for path in sorted(folder.rglob("*")):
         inside = path.relative_to(folder).parts
-        is_near = len(inside) == 1 or (len(inside) == 2 and _is_module(path.parent))
+        is_near = len(inside) == 1 or (len(inside) == 2 and is_module(path.parent))
         if is_near and path.is_file() and path.suffix in (*_DESCRIPTIONS, ".safetensors", ".bin"):
             yield path
-
-
-def _is_module(folder: Path) -> bool:
-    """Return whether sentence-transformers keeps a module in this folder, such as 1_Pooling."""
-    return folder.name.split("_")[0].isdigit()
 
 
 def _merge(folder: Path, base: Path, made: Path, *, task: str | None, kind: object) -> None:
@@ -141,7 +138,7 @@ def _merge(folder: Path, base: Path, made: Path, *, task: str | None, kind: obje
 def _copy_descriptions(folder: Path, base: Path, made: Path) -> None:
     """Copy the tokenizer, labels and modules: the adapter's own, else the base's."""
     with writing(made):
-        for module in filter(_is_module, sorted(path for path in folder.iterdir() if path.is_dir())):
+        for module in filter(is_module, sorted(path for path in folder.iterdir() if path.is_dir())):
             shutil.copytree(module, made / module.name, dirs_exist_ok=True)
         descriptions = [path for path in _descriptions(folder) if path.name != ADAPTER]
         if not any(_is_of_tokenizer(path.name) for path in descriptions):

@@ -10,6 +10,7 @@ from pathlib import Path
 from edgebench.artifact import hash_file
 from edgebench.errors import CheckpointError
 from edgebench.export.config_checks import refuse_quantised, refuse_remote_code
+from edgebench.export.folder_files import refuse_foreign_files
 from edgebench.export.folders import CONFIG, WEIGHTS, find_config, no_weights
 from edgebench.export.geometry import Geometry, architectures, geometry_from_config
 from edgebench.export.heads import Answer, Head, Output, find_head
@@ -89,6 +90,8 @@ def open_checkpoint(folder: Path, *, source: str, task: str | None) -> Checkpoin
         UnknownName: there is no such task.
     """
     root, folder = folder, find_config(folder)
+    for each in {root, folder}:
+        refuse_foreign_files(each)
     path = folder / CONFIG
     config = read_json_object(path)
     refuse_remote_code(config, path)

@@ -14,6 +14,7 @@ from edgebench.export.existing_inputs import refuse_inputs
 from edgebench.export.heads import HEADS
 from edgebench.export.onnx_graph import OnnxGraph, read_graph
 from edgebench.export.placeholders import refuse_placeholder
+from edgebench.reading import check_file
 from edgebench_agent.protocol import plain_input_name
 
 if TYPE_CHECKING:
@@ -88,8 +89,12 @@ def _external_data(path: Path, model: onnx.ModelProto) -> list[str]:
         needed[str(place)] = max(size, needed.get(str(place), 0))
     for name, size in sorted(needed.items()):
         data = path.parent / name
-        if not data.is_file():
-            raise CheckpointError(f"{path}: its external data {name!r} is missing; it belongs at {data}")
+        try:
+            check_file(data, within=path.parent)
+        except FileNotFoundError as error:
+            raise CheckpointError(f"{path}: its external data {name!r} is missing; it belongs at {data}") from error
+        except OSError as error:
+            raise CheckpointError(f"{path}: can't read its external data {data}: {error.strerror}") from error
         refuse_placeholder(data, what="the model's weights")
         if (found := data.stat().st_size) < size:
             raise CheckpointError(f"{data} has {found} bytes, and the model needs {size}; copy or download it again")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from edgebench.errors import CheckpointError
+from edgebench.reading import open_file
 
 _POINTER = b"version https://git-lfs.github.com"
 _XET_POINTER = b"# xet version"
@@ -14,7 +15,7 @@ _PAGES = (b"<!doctype", b"<html", b"<?xml")
 def refuse_placeholder(path: Path, *, what: str = "the model") -> None:
     """Raise CheckpointError if a file can't be read, or is empty, a pointer of Git LFS or Xet, or HTML."""
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             head = file.read(256)
     except OSError as error:
         raise CheckpointError(f"can't read {path}: {error.strerror}") from error

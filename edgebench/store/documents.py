@@ -16,7 +16,7 @@ from edgebench.figures import ColdStart
 from edgebench.measurement import FORMAT_VERSION
 from edgebench.operators import OperatorProfile
 from edgebench.stats import RateSearch
-from edgebench.store.files import checked_id, read_json, replace_file, to_text, writing
+from edgebench.store.files import checked_id, is_id, read_json, replace_file, to_text, writing
 
 T = TypeVar("T")
 
@@ -54,7 +54,7 @@ class Documents(Generic[T]):
             StoreError: it can't be read.
         """
         path = self.folder / f"{id}.json"
-        if not path.is_file():
+        if not is_id(id) or not path.exists():
             return None
         values = read_json(path)
         try:

@@ -190,7 +190,7 @@ def _write(folder: Path, subject: Subject, run: Run) -> None:
 
 def _read(folder: Path) -> StoredRun:
     path = folder / "run.json"
-    document = read_document(path)
+    document = read_document(path, within=folder.parent)
     version = document.get("format_version")
     try:
         if version not in range(1, FORMAT_VERSION + 1):
