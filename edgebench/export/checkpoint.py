@@ -13,6 +13,7 @@ from edgebench.export.config_checks import refuse_quantised, refuse_remote_code
 from edgebench.export.folder_files import refuse_foreign_files
 from edgebench.export.folders import CONFIG, WEIGHTS, find_config, no_weights
 from edgebench.export.geometry import Geometry, architectures, geometry_from_config
+from edgebench.export.geometry_limits import refuse_large_sizes, refuse_other_sizes
 from edgebench.export.heads import Answer, Head, Output, find_head
 from edgebench.export.json_files import read_json_object
 from edgebench.export.reference import find_reference
@@ -97,6 +98,7 @@ def open_checkpoint(folder: Path, *, source: str, task: str | None) -> Checkpoin
     refuse_remote_code(config, path)
     refuse_quantised(config, folder)
     geometry = geometry_from_config(config, where=str(folder))
+    refuse_large_sizes(geometry, where=str(folder))
     if geometry.type_vocab_size > 1:
         geometry = replace(geometry, separator=find_separator(folder))
     sentence = _sentence_modules(root, geometry, source) if task == SENTENCE_EMBEDDING else None
@@ -118,11 +120,13 @@ def open_checkpoint(folder: Path, *, source: str, task: str | None) -> Checkpoin
         raise CheckpointError(
             f"{folder}: a masked language model whose decoder is not tied to its embeddings is not supported"
         )
+    weight_files = _weight_files(folder)
+    refuse_other_sizes(geometry, weight_files, where=str(folder))
     problem_type = config.get("problem_type")
     return Checkpoint(
         source=source,
         folder=folder,
-        weight_files=_weight_files(folder),
+        weight_files=weight_files,
         geometry=geometry,
         head=head,
         problem_type=problem_type if isinstance(problem_type, str) else None,

@@ -31,6 +31,7 @@ _POOLINGS = (
 #: Activations of Dense: classes of torch without arguments.
 ACTIVATIONS = ("Identity", "Tanh", "ReLU", "GELU", "Sigmoid", "SiLU", "LeakyReLU", "ELU", "Mish", "Softplus")
 _PACKAGE = "sentence_transformers."
+_MOST_FEATURES = 65_536
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 _NO_LIMIT = 1 << 31  # tokens
 
@@ -258,7 +259,7 @@ def _dense(place: Path) -> Dense:
     path = place / "config.json"
     values = read_json_object(path)
     sizes = [values.get(key) for key in ("in_features", "out_features")]
-    if not all(type(size) is int and size > 0 for size in sizes):
+    if not all(type(size) is int and 0 < size <= _MOST_FEATURES for size in sizes):
         raise CheckpointError(f"{path} has no in_features and out_features")
     function = str(values.get("activation_function", "torch.nn.modules.activation.Tanh"))
     name = function.split("(")[0].rsplit(".", 1)[-1]

@@ -9,12 +9,16 @@ from typing import TYPE_CHECKING
 from edgebench.artifact import Artifact
 from edgebench.errors import CheckpointError, ConfigError, MissingExtra
 from edgebench.export.checkpoint import hash_tokenizer
+from edgebench.export.folder_files import refuse_foreign_files
 from edgebench.export.tokenizer_checks import describe_misfit, refuse_broken_files
+from edgebench.export.tokenizer_limits import refuse_unbounded
 from edgebench.export.weight_files import is_lfs_pointer
 from edgebench.workload import EncodedInputs
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
+
+_MOST_IDS = 1 << 31  # ids are sent as 32 bits with a sign
 
 
 def encode_texts(
@@ -46,8 +50,7 @@ def encode_texts(
         truncated = sum(length > limit for length in lengths)
         encoded = [ids if len(ids) <= limit else [*ids[: limit - 1], ids[-1]] for ids in encoded]
         lengths = [len(ids) for ids in encoded]
-    if artifact.vocab_size is not None:
-        _refuse_ids(encoded, artifact.tokenizer, artifact.vocab_size)
+    _refuse_ids(encoded, artifact.tokenizer, artifact.vocab_size or _MOST_IDS)
     if limit is not None:
         refuse_long(lengths, limit, buckets=artifact.buckets)
     ids = np.concatenate([np.array(ids, np.int32) for ids in encoded])
@@ -102,6 +105,7 @@ def encode_with(tokenizer: str, texts: Sequence[str]) -> list[list[int]]:
         MissingExtra: its library is not installed.
     """
     path = Path(tokenizer) / "tokenizer.json"
+    refuse_foreign_files(Path(tokenizer))
     try:
         if path.is_file():
             return _encode_fast(path, texts)
@@ -111,7 +115,11 @@ def encode_with(tokenizer: str, texts: Sequence[str]) -> list[list[int]]:
     refuse_broken_files(Path(tokenizer))
     try:
         slow = AutoTokenizer.from_pretrained(tokenizer, local_files_only=True)
+        if getattr(slow, "backend_tokenizer", None) is not None:
+            refuse_unbounded(slow.backend_tokenizer, tokenizer)
         encoded: list[list[int]] = slow(list(texts), truncation=False, padding=False)["input_ids"]
+    except CheckpointError:
+        raise
     except Exception as error:
         raise CheckpointError(
             f"{tokenizer}: its tokenizer can't be used: {' '.join(str(error).split())[:200]}"
@@ -131,6 +139,7 @@ def _encode_fast(path: Path, texts: Sequence[str]) -> list[list[int]]:
                 f"{path} is a git-lfs pointer, not the tokenizer", hint="try: git lfs pull"
             ) from error
         raise CheckpointError(f"{path} can't be read as a tokenizer: {' '.join(str(error).split())[:200]}") from error
+    refuse_unbounded(fast, str(path.parent))
     # the file may contain settings of the training; batches are padded on the board
     fast.no_truncation()
     fast.no_padding()
@@ -153,10 +162,9 @@ def open_tokenizer(artifact: Artifact) -> Tokenizer:
         )
     tokenizer = load_tokenizer(artifact.tokenizer)
     pad = _pad_of(tokenizer)
-    if artifact.vocab_size is not None:
-        misfit = describe_misfit(tokenizer, artifact.tokenizer, artifact.vocab_size)
-        if misfit is not None:
-            raise ConfigError(misfit)
+    misfit = describe_misfit(tokenizer, artifact.tokenizer, artifact.vocab_size or _MOST_IDS)
+    if misfit is not None:
+        raise ConfigError(misfit)
     if pad not in (None, artifact.pad_token_id):
         raise ConfigError(
             f"the tokenizer in {artifact.tokenizer} pads with {pad} and the model with {artifact.pad_token_id}: "
@@ -191,6 +199,7 @@ def load_tokenizer(folder: str) -> Tokenizer:
         MissingExtra: its library is not installed.
     """
     path = Path(folder) / "tokenizer.json"
+    refuse_foreign_files(Path(folder))
     try:
         from tokenizers import Tokenizer
 
@@ -207,6 +216,7 @@ def load_tokenizer(folder: str) -> Tokenizer:
         raise
     except Exception as error:  # the tokenizers library raises nothing narrower
         raise CheckpointError(f"{folder}: its tokenizer can't be used: {' '.join(str(error).split())[:200]}") from error
+    refuse_unbounded(tokenizer, folder)
     tokenizer.no_truncation()
     tokenizer.no_padding()
     return tokenizer

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgebench.errors import CheckpointError
+from edgebench.reading import open_file as open_regular
 
 if TYPE_CHECKING:
     import torch
@@ -61,7 +62,7 @@ def is_lfs_pointer(path: Path) -> bool:
     """Return whether a file is git-lfs's stand-in for a file that was not fetched."""
     if not path.is_file():
         return False
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         return file.read(len(_LFS_POINTER)) == _LFS_POINTER
 
 
