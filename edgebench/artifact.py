@@ -225,6 +225,12 @@ class Artifact:
     pooling: str | None = None
     notes: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        for name in ("max_seq_len", "vocab_size", "pad_token_id", "first_position", "separator", "choices"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value < 1 << 31:
+                raise StoreError(f"{name} can't be {value}")
+
     def __repr__(self) -> str:
         return f"<Artifact {self.format} {self.sha256[:12]}: {self.bytes / 1e6:.4g} MB, {self.model_path}>"
 

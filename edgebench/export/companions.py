@@ -66,7 +66,7 @@ class Companions:
 
     def _size(self, name: str, *, least: int = 1) -> int | None:
         value = self.config.get(name)
-        return value if type(value) is int and value >= least else None
+        return value if type(value) is int and least <= value < 1 << 31 else None
 
 
 def companions_of(model: Path) -> Companions:

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     import onnx
 
 
+_MOST_SIZE = 1 << 31
+
+
 def existing_onnx(path: Path, *, cache: Path, on_progress: Callable[[str], None]) -> Artifact:
     """Return an ONNX file and its external data as an artifact, in place; nothing is copied.
 
@@ -50,7 +53,7 @@ def existing_onnx(path: Path, *, cache: Path, on_progress: Callable[[str], None]
         files=tuple(files),
         path=path.parent.resolve(),
         max_seq_len=_longest(graph, beside, first_position),
-        vocab_size=graph.vocab_size or beside.vocab_size,
+        vocab_size=_size(graph.vocab_size) or beside.vocab_size,
         pad_token_id=1 if beside.pad_token_id is None else beside.pad_token_id,
         head=_head(graph, beside),
         tokenizer=beside.tokenizer,
@@ -111,10 +114,15 @@ def _external_tensors(model: onnx.ModelProto) -> Iterator[tuple[str, int]]:
             yield info.location, int(info.offset or 0) + int(info.length or 0)
 
 
+def _size(value: int | None) -> int | None:
+    """Return a size that a graph names; None where it can't be one."""
+    return value if value is not None and 0 < value < _MOST_SIZE else None
+
+
 def _longest(graph: OnnxGraph, beside: Companions, first_position: int) -> int | None:
     """Return the longest input in tokens; None: neither the graph nor the config says."""
-    positions = graph.positions or beside.positions
-    limits = [graph.tokens, positions - first_position if positions is not None else None]
+    positions = _size(graph.positions) or beside.positions
+    limits = [_size(graph.tokens), positions - first_position if positions is not None else None]
     return min((limit for limit in limits if limit is not None and limit > 0), default=None)
 
 
