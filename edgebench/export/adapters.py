@@ -18,7 +18,7 @@ from edgebench.errors import CheckpointError, ExportError
 from edgebench.export import hub
 from edgebench.export.cache import key_of, remembered_hash, temporary_folder, writing
 from edgebench.export.checkpoint import open_checkpoint
-from edgebench.export.folder_files import is_module, refuse_foreign_files
+from edgebench.export.folder_files import READ, is_module, refuse_foreign_files
 from edgebench.export.folders import ADAPTER, CONFIG
 from edgebench.export.json_files import read_json_object
 from edgebench.export.libraries import crash_message
@@ -139,7 +139,10 @@ def _copy_descriptions(folder: Path, base: Path, made: Path) -> None:
     """Copy the tokenizer, labels and modules: the adapter's own, else the base's."""
     with writing(made):
         for module in filter(is_module, sorted(path for path in folder.iterdir() if path.is_dir())):
-            shutil.copytree(module, made / module.name, dirs_exist_ok=True)
+            (made / module.name).mkdir(exist_ok=True)
+            for path in sorted(module.iterdir()):
+                if path.suffix in READ and path.is_file():
+                    shutil.copyfile(path, made / module.name / path.name)
         descriptions = [path for path in _descriptions(folder) if path.name != ADAPTER]
         if not any(_is_of_tokenizer(path.name) for path in descriptions):
             descriptions += [path for path in _descriptions(base) if _is_of_tokenizer(path.name)]

@@ -10,7 +10,7 @@ from pathlib import Path
 from edgebench.artifact import hash_file
 from edgebench.errors import CheckpointError
 from edgebench.export.config_checks import refuse_quantised, refuse_remote_code
-from edgebench.export.folder_files import refuse_foreign_files
+from edgebench.export.folder_files import refuse_foreign_files, refuse_foreign_module
 from edgebench.export.folders import CONFIG, WEIGHTS, find_config, no_weights
 from edgebench.export.geometry import Geometry, architectures, geometry_from_config
 from edgebench.export.geometry_limits import refuse_large_sizes, refuse_other_sizes
@@ -91,8 +91,9 @@ def open_checkpoint(folder: Path, *, source: str, task: str | None) -> Checkpoin
         UnknownName: there is no such task.
     """
     root, folder = folder, find_config(folder)
-    for each in {root, folder}:
-        refuse_foreign_files(each)
+    refuse_foreign_files(root)
+    if folder != root:
+        refuse_foreign_module(root, folder)
     path = folder / CONFIG
     config = read_json_object(path)
     refuse_remote_code(config, path)

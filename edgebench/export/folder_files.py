@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from edgebench.errors import CheckpointError
-from edgebench.reading import check_files
+from edgebench.reading import check_files, resolved_inside
 
-#: What transformers, tokenizers, sentencepiece, safetensors, torch and peft read.
-_READ = (".json", ".txt", ".model", ".safetensors", ".bin", ".vocab", ".jinja", ".py")
+#: Endings of what transformers, tokenizers, sentencepiece, safetensors, torch and peft read.
+READ = (".json", ".txt", ".model", ".safetensors", ".bin", ".vocab", ".jinja", ".py")
 
 
 def refuse_foreign_files(folder: Path) -> None:
@@ -24,6 +24,18 @@ def refuse_foreign_files(folder: Path) -> None:
     check_files(folder, _read_files(folder), CheckpointError)
 
 
+def refuse_foreign_module(folder: Path, module: Path) -> None:
+    """Refuse a module in a subfolder of a checkpoint as `refuse_foreign_files` does.
+
+    Raises:
+        CheckpointError: it names the file or the module's folder.
+    """
+    if not resolved_inside(module, folder):
+        raise CheckpointError(f"can't read {module}: it leads out of {folder}; copy it there")
+    if module.is_dir() and module.resolve() != folder.resolve():
+        check_files(folder, (path for path in sorted(module.iterdir()) if path.suffix in READ), CheckpointError)
+
+
 def is_module(folder: Path) -> bool:
     """Return whether sentence-transformers keeps a module in this folder, such as 1_Pooling."""
     return folder.name.split("_")[0].isdigit()
@@ -35,7 +47,7 @@ def _read_files(folder: Path) -> Iterator[Path]:
     except OSError as error:
         raise CheckpointError(f"can't read {folder}: {error.strerror}") from error
     for path in entries:
-        if path.suffix in _READ:
+        if path.suffix in READ:
             yield path
         elif is_module(path) and path.is_dir():
-            yield from sorted(inner for inner in path.iterdir() if inner.suffix in _READ)
+            yield from sorted(inner for inner in path.iterdir() if inner.suffix in READ)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from edgebench.errors import CheckpointError
+from edgebench.export.folder_files import refuse_foreign_module
 from edgebench.export.json_files import read_json_object, read_json_value
 
 MODULES = "modules.json"
@@ -230,6 +231,7 @@ def _module_folder(folder: Path, module: Mapping[str, Any]) -> Path:
     path = str(module["path"])
     if Path(path).is_absolute() or ".." in Path(path).parts:
         raise CheckpointError(f"{folder / MODULES} names a module outside its folder: {path!r}")
+    refuse_foreign_module(folder, folder / path)
     return folder / path
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from edgebench.device import Device, find_device, load_profile
 from edgebench.errors import ConfigError, EdgebenchError, StoreError
-from edgebench.events import LogMessage
+from edgebench.events import Event, LogMessage
 from edgebench.measure import resume
 from edgebench.measure.stored_devices import stored_request
 from edgebench.request import Request, request_to_json
