@@ -15,8 +15,9 @@ import os
 import stat
 import tomllib
 from collections.abc import Callable, Iterable
+from io import BufferedReader
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 MIB = 1 << 20
 #: Documents that people or edgebench write: settings, studies, records, runs.
@@ -38,7 +39,11 @@ class RefusedFile(OSError):
         super().__init__(errno.EINVAL, reason, str(path))
 
 
-def open_file(path: Path, *, within: Path | None = None) -> IO[bytes]:
+class NoValue(ValueError):
+    """NaN or Infinity in a document of JSON."""
+
+
+def open_file(path: Path, *, within: Path | None = None) -> BufferedReader:
     """Open a file for reading; a pipe, a device or a socket is refused, and never waited for.
 
     Args:
@@ -140,12 +145,17 @@ def read_text(
 
 
 def parse_json(
-    text: str | bytes, *, exact: bool = False, pairs: Callable[[list[tuple[str, Any]]], Any] | None = None
+    text: str | bytes,
+    *,
+    exact: bool = False,
+    not_finite: bool = False,
+    pairs: Callable[[list[tuple[str, Any]]], Any] | None = None,
 ) -> Any:
     """Return the value of a JSON text.
 
     Args:
         exact: numbers must fit into 64 bits, as those of runs do; else into 40 digits.
+        not_finite: take NaN and Infinity, which are no JSON, as Python does, for the caller to refuse.
         pairs: makes an object of its pairs.
 
     Raises:
@@ -153,7 +163,11 @@ def parse_json(
     """
     try:
         value = json.loads(
-            text, parse_int=_integer, parse_float=_finite, parse_constant=_constant, object_pairs_hook=pairs
+            text,
+            parse_int=_integer,
+            parse_float=_finite,
+            parse_constant=float if not_finite else _constant,
+            object_pairs_hook=pairs,
         )
     except RecursionError as error:
         raise ValueError(f"nested more than {_MOST_DEPTH} deep") from error
@@ -236,7 +250,7 @@ def _finite(text: str) -> float:
 
 
 def _constant(name: str) -> Any:
-    raise ValueError(f"{name} is not a number")
+    raise NoValue(f"{name} is no value")
 
 
 def _check_values(value: Any, *, most: int | None) -> None:

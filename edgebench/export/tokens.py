@@ -143,7 +143,12 @@ def _encode_fast(path: Path, texts: Sequence[str]) -> list[list[int]]:
     # the file may contain settings of the training; batches are padded on the board
     fast.no_truncation()
     fast.no_padding()
-    return [encoding.ids for encoding in fast.encode_batch(list(texts))]
+    try:
+        return [encoding.ids for encoding in fast.encode_batch(list(texts))]
+    except BaseException as error:
+        if type(error) is not Exception and type(error).__name__ != "PanicException":  # as the library raises them
+            raise
+        raise CheckpointError(f"{path} can't encode a text: {' '.join(str(error).split())[:200]}") from error
 
 
 def open_tokenizer(artifact: Artifact) -> Tokenizer:

@@ -285,6 +285,8 @@ def _json(where: str, text: str) -> Any:
 
     try:
         return reading.parse_json(text, pairs=unique)
+    except reading.NoValue as error:
+        raise ScoresError(f"{where}: {error}; what made it?") from error
     except ValueError as error:
         raise ScoresError(f"{where}: not JSON: {error}") from error
 

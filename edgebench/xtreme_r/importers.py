@@ -95,7 +95,7 @@ def _document(path: Path, text: str) -> Any:
     if not text.lstrip().startswith(("{", "[")):
         return None
     try:
-        document = parse_json(text)
+        document = parse_json(text, not_finite=True)
     except ValueError as error:
         if "Extra data" in str(error):  # a further line of JSON
             return None

@@ -25,7 +25,7 @@ def first_value(text: str) -> Any:
     """Return the JSON value that a text is, or that is in its first line; None where there is none."""
     for part in (text, text.lstrip().partition("\n")[0]):
         try:
-            return parse_json(part)
+            return parse_json(part, not_finite=True)
         except ValueError:
             continue
     return None

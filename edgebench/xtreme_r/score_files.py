@@ -104,7 +104,7 @@ def _json_lines(path: Path, text: str, _: Mapping[str, Any]) -> Iterator[tuple[i
         if not line.strip():
             continue
         try:
-            values = parse_json(line)
+            values = parse_json(line, not_finite=True)
         except ValueError as error:
             raise ScoresError(f"{path}:{number}: not a line of JSON: {error}") from error
         if not isinstance(values, dict):
@@ -114,7 +114,7 @@ def _json_lines(path: Path, text: str, _: Mapping[str, Any]) -> Iterator[tuple[i
 
 def _json_list(path: Path, text: str, _: Mapping[str, Any]) -> Iterator[tuple[int, dict[str, Any]]]:
     try:
-        document = parse_json(text)
+        document = parse_json(text, not_finite=True)
     except ValueError as error:
         raise ScoresError(f"{path}: not JSON: {error}") from error
     for number, values in enumerate(document, start=1):

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from edgebench.board.transport import open_transport
 from edgebench.device import Device, find_device, load_profile
 from edgebench.errors import ConfigError, EdgebenchError, StoreError
 from edgebench.events import Event, LogMessage
@@ -103,10 +104,12 @@ def test_settings_of_another_user_in_a_shared_folder_are_not_read(
         find_device("shed", folder=shared)
 
 
-@pytest.mark.parametrize("key", ["name", "user", "identity_file", "python"])
-def test_a_device_has_no_control_characters(key: str) -> None:
-    with pytest.raises(ConfigError, match="can't be printed"):
-        Device(**{"name": "x", "profile": load_profile("pi4"), "host": "h", key: "a\0b"})
+@pytest.mark.parametrize("key", ["user", "identity_file", "python"])
+@pytest.mark.parametrize("host", ["h", None])
+def test_a_nul_in_settings_is_refused_before_a_command_is_made_of_it(key: str, host: str | None) -> None:
+    values: dict[str, Any] = {"name": "x", "profile": load_profile("pi4"), "host": host, key: "a\0b"}
+    with pytest.raises(ConfigError, match=f"{key} has a NUL"):
+        open_transport(Device(**values))
 
 
 # --- what a run.json may hold -----------------------------------------------------------------------------------

@@ -90,25 +90,26 @@ def test_examples_of_a_task(folder: Path, kind: str) -> None:
     path = folder / "xnli" / "test-sw.tsv"
     path.parent.mkdir()
     path.write_text("one\ttwo\tneutral\n")
-    read_task("xnli", "sw", folder)
+    read_task(folder, "xnli", "sw")
     target = folder / "same.tsv"
     target.write_text("one\ttwo\tneutral\n")
     path.unlink()
     path.symlink_to("../same.tsv")
-    read_task("xnli", "sw", folder)  # a link that stays inside
+    read_task(folder, "xnli", "sw")  # a link that stays inside
     path.unlink()
     if kind == "link":
         path.symlink_to(folder.parent / "secret")
     else:
         replace(path, kind)
     with pytest.raises(EdgebenchError, match=r"leads out of|it is a |is missing"):
-        read_task("xnli", "sw", folder)
+        read_task(folder, "xnli", "sw")
 
 
 @pytest.mark.parametrize("command", [["study", "status"], ["scores", "import"], ["device", "list"]])
 def test_no_pipe_hangs_a_command(folder: Path, command: list[str]) -> None:
     os.mkfifo(folder / "edgebench.toml")
     arguments = [*command, "edgebench.toml"] if command[0] != "device" else command
+    arguments += ["--out", "x.csv", "--variant", "v"] if command[0] == "scores" else []
     done = subprocess.run(
         [*edgebench_command(), *arguments], capture_output=True, text=True, check=False, timeout=60, cwd=folder
     )
@@ -205,7 +206,7 @@ def test_files_of_a_checkpoint(folder: Path, name: str, kind: str) -> None:
         (folder / name).symlink_to(folder.parent / "elsewhere")
     else:
         replace(folder / name, kind)
-    with pytest.raises(CheckpointError, match=r"leads out of|it is a "):
+    with pytest.raises(CheckpointError, match=r"leads out of|it is a |has no config.json"):
         open_checkpoint(folder, source="m", task="encoder")
 
 

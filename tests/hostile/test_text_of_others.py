@@ -101,7 +101,7 @@ class Terminal(io.StringIO):
 def test_tables_and_live_displays_let_only_their_own_codes_pass(stream: type[io.StringIO]) -> None:
     def shown(text: str) -> str:
         file = stream()
-        colours = "truecolor" if stream is Terminal else None
+        colours: Any = "truecolor" if stream is Terminal else None
         console = SafeConsole(
             file=file, highlight=False, width=80, force_terminal=stream is Terminal, color_system=colours
         )
