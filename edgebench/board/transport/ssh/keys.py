@@ -90,7 +90,7 @@ class LoginKeys:
             with open_file(path) as file:
                 status = os.fstat(file.fileno())
             # As OpenSSH: a key that others can read is not used, unless another user owns it, who chose that.
-            if status.st_uid == os.getuid() and status.st_mode & 0o077 and not _is_public(path):
+            if status.st_uid == os.getuid() and status.st_mode & 0o077 and _is_private(path):
                 self.problems.append(
                     f"key file {path}: permissions 0{status.st_mode & 0o777:03o} are too open: private key files must "
                     f"NOT be accessible by others, so it is ignored (try: chmod 600 {shown})"
@@ -150,6 +150,10 @@ def public_key_of(path: Path) -> HostKey | None:
         if key is not None:
             return key
     return None
+
+
+def _is_private(path: Path) -> bool:
+    return "PRIVATE KEY-----" in read_text(path, encoding="utf-8", errors="replace")
 
 
 def _is_public(path: Path) -> bool:
