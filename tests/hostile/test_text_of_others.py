@@ -175,7 +175,7 @@ def _settings(folder: Path) -> list[str]:
 
 def _store(folder: Path) -> Path:
     (folder / "st" / "sessions").mkdir(parents=True)
-    document = {key: [] for key in ("models", "formats", "workloads", "plan", "seed")} | {
+    document: dict[str, Any] = {key: [] for key in ("models", "formats", "workloads", "plan", "seed")} | {
         "device": {"profile": HOSTILE}
     }
     _file(folder, "st/sessions/20250102T030405-abcdef.json", json.dumps(document))
