@@ -6,10 +6,11 @@ import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from edgebench.errors import StoreError, UnknownName
+from edgebench.reading import open_file
 from edgebench.serialisation import from_plain, to_plain
 
 _CHUNK_BYTES = 1 << 20
@@ -174,6 +175,11 @@ class ArtifactFile:
     sha256: str
     bytes: int
 
+    def __post_init__(self) -> None:
+        place = PurePosixPath(self.name)
+        if place.is_absolute() or ".." in place.parts or not place.parts or "\0" in self.name:
+            raise StoreError(f"a file of an artifact is out of its folder: {self.name!r}")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Artifact:
@@ -218,6 +224,12 @@ class Artifact:
     parity_accepted: bool = False
     pooling: str | None = None
     notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("max_seq_len", "vocab_size", "pad_token_id", "first_position", "separator", "choices"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value < 1 << 31:
+                raise StoreError(f"{name} can't be {value}")
 
     def __repr__(self) -> str:
         return f"<Artifact {self.format} {self.sha256[:12]}: {self.bytes / 1e6:.4g} MB, {self.model_path}>"
@@ -279,7 +291,7 @@ def hash_file(path: Path, *, on_bytes: Callable[[int], None] | None = None) -> s
     """
     digest = hashlib.sha256()
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             while chunk := file.read(_CHUNK_BYTES):
                 digest.update(chunk)
                 if on_bytes is not None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import stat
-import tomllib
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 
 from edgebench.artifact import EXPORT_FORMATS, Format
 from edgebench.errors import ConfigError, UnknownName
+from edgebench.reading import parse_toml, read_text
 from edgebench.serialisation import field_names, from_plain, refuse_unknown_keys
 
 CONFIG_NAME = "edgebench.toml"
@@ -87,6 +87,12 @@ class Device:
         if self.host_key is not None and not _HOST_KEY.fullmatch(self.host_key):
             raise ConfigError(f"device {self.name!r}: host_key must look like 'ssh-ed25519 AAAA...'")
 
+    def refuse_nul(self) -> None:
+        """Raise ConfigError for a NUL, which no command and no path can hold; a settings file may have one."""
+        for key in ("host", "user", "identity_file", "python"):
+            if "\0" in (getattr(self, key) or ""):
+                raise ConfigError(f"device {self.name!r}: {key} has a NUL")
+
     @property
     def is_local(self) -> bool:
         """Whether it is this machine."""
@@ -104,7 +110,7 @@ _HOST_KEY = re.compile(r"[a-z0-9@.-]+ [A-Za-z0-9+/]+={0,2}")
 
 def _is_host(text: str) -> bool:
     """Whether the text is only a name or an address: no user, port, brackets or options."""
-    if _HOST.fullmatch(text) is None:
+    if _HOST.fullmatch(text) is None or not text.isprintable():
         return False
     if ":" not in text:
         return True
@@ -136,7 +142,7 @@ def parse_address(text: str) -> tuple[str | None, str, int | None]:
     else:
         host, _, port = rest.partition(":")
         port = port if ":" in rest else None
-    if not _is_host(host) or (at and not re.fullmatch(r"[^\s:/-][^\s:/]*", user)):
+    if not text.isprintable() or not _is_host(host) or (at and not re.fullmatch(r"[^\s:/-][^\s:/]*", user)):
         raise ConfigError(f"{text!r} is not an address; expected [user@]host[:port]")
     if port is not None and not (re.fullmatch(r"[0-9]{1,5}", port) and 1 <= int(port) <= 65535):
         raise ConfigError(f"{text!r} is not an address: port must be 1..65535, got {port!r}")
@@ -198,12 +204,19 @@ def _project_config(start: Path) -> Path | None:
     home = Path.home()
     for folder in (start, *start.parents):
         path = folder / CONFIG_NAME
-        # Anybody can put a file into a folder such as /tmp, and its boards would be used.
-        if path.is_file() and (folder == start or not folder.stat().st_mode & stat.S_IWOTH):
+        if path.is_file() and _counts(path):
             return path
         if folder == home or (folder / ".git").exists():
             return None
     return None
+
+
+def _counts(path: Path) -> bool:
+    """Whether a settings file is used: anybody can put one into a folder such as /tmp, so there it must be the user's.
+
+    On a system without user ids, no folder is of that kind.
+    """
+    return path.stat().st_uid == os.getuid() or not path.parent.stat().st_mode & stat.S_IWOTH
 
 
 def user_config_folder() -> Path:
@@ -228,7 +241,7 @@ def configured_devices(*, folder: Path | None = None) -> dict[str, Device]:
     """
     devices: dict[str, Device] = {}
     for path in reversed(config_paths(folder=folder)):
-        if path.is_file():
+        if path.is_file() and _counts(path):
             devices |= read_devices(path)
     return devices
 
@@ -322,15 +335,15 @@ def find_device(name: str, *, folder: Path | None = None) -> Device:
     raise UnknownName("device", name, {*boards, *profile_names(), LOCAL}, hint=looked_in(folder=folder))
 
 
-def read_toml(path: Path) -> dict[str, Any]:
-    """Return the content of a TOML file.
+def read_toml(path: Path, *, within: Path | None = None) -> dict[str, Any]:
+    """Return the content of a TOML file; `within`: see `edgebench.reading.open_file`.
 
     Raises:
         ConfigError: it can't be read or is not TOML.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))  # editors of Windows write a byte-order mark
+        return parse_toml(read_text(path, within=within))
     except OSError as error:
         raise ConfigError(f"can't read {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise ConfigError(f"{path} is not valid TOML: {error}") from error

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgebench.errors import StoreError
 from edgebench.figures import Score
+from edgebench.serialisation import from_plain
 from edgebench.text import counted, printable
 
 if TYPE_CHECKING:
@@ -145,13 +146,23 @@ class TaskEvaluation:
                 clusters=None if clusters is None else tuple(int(each) for each in clusters),
                 caveats=tuple(str(each) for each in values.get("caveats", ())),
             )
-        except (KeyError, TypeError, ValueError, IndexError) as error:
+        except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
             raise StoreError(f"this is no stored evaluation: {type(error).__name__}: {error}") from error
+        _check_types(made)
         counted = made.n if made.counts is None else len(made.counts)
         clustered = made.n if made.clusters is None else len(made.clusters)
         if not len(made.ids) == len(made.per_example) == counted == clustered == made.n:
             raise StoreError(f"an evaluation of {made.task} in {made.lang} has columns of different lengths")
         return made
+
+
+def _check_types(made: TaskEvaluation) -> None:
+    """Refuse names that are no texts and figures that are no numbers: others may have written the document."""
+    texts = (made.task, made.lang, made.metric, made.artifact_sha256, made.variant, made.format, made.device, *made.ids)
+    if not (all(isinstance(text, str) for text in texts) and isinstance(made.protocol, Mapping)):
+        raise StoreError("this is no stored evaluation: a name is no text")
+    if type(made.value) not in (int, float) or type(made.n) is not int:
+        raise StoreError("this is no stored evaluation: a figure is no number")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,15 +199,8 @@ class LanguageCost:
         return None if self.padded_tokens is None else self.padded_tokens / self.tokens
 
 
-def _cost_from_json(values: Mapping[str, Any]) -> LanguageCost:
-    reasons = values.get("latency_reasons")
-    return LanguageCost(
-        **{
-            **values,
-            "buckets": tuple(values["buckets"]),
-            "latency_reasons": tuple(reasons) if reasons is not None else None,
-        }
-    )
+def _cost_from_json(values: Any) -> LanguageCost:
+    return from_plain(LanguageCost, values, where="the cost", error=StoreError, allow_unknown=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

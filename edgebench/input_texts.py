@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from edgebench.errors import ConfigError
+from edgebench.reading import parse_json, read_bytes
 from edgebench.text import counted
 
 _MOST_BYTES = 1 << 30
@@ -53,9 +53,7 @@ def read_input_texts(path: Path) -> InputTexts:
 
 def _content(path: Path) -> str:
     try:
-        if path.stat().st_size > _MOST_BYTES:
-            raise ConfigError(f"{path}: larger than {_MOST_BYTES >> 20} MiB")
-        content = path.read_bytes().decode("utf-8-sig")
+        content = read_bytes(path, most=_MOST_BYTES, within=path.parent).decode("utf-8-sig")
     except OSError as error:
         raise ConfigError(f"can't read {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
@@ -80,8 +78,8 @@ def _from_document(path: Path, content: str) -> InputTexts | None:
     if not is_called_json and start not in ("{", "["):
         return None
     try:
-        document = json.loads(content)
-    except (ValueError, RecursionError) as error:
+        document = parse_json(content)
+    except ValueError as error:
         if is_called_json or _looks_like_json(content):
             what = "JSON lines" if _are_json_lines(content) else f"not JSON: {error}"
             raise ConfigError(f"{path}: not texts, but {what}; texts are {_LAYOUTS}") from error
@@ -103,8 +101,8 @@ def _looks_like_json(content: str) -> bool:
 def _are_json_lines(content: str) -> bool:
     lines = [line for line in _lines(content) if line.strip()]
     try:
-        return bool(lines) and all(isinstance(json.loads(line), dict | list | str) for line in lines)
-    except (ValueError, RecursionError):
+        return bool(lines) and all(isinstance(parse_json(line), dict | list | str) for line in lines)
+    except ValueError:
         return False
 
 
@@ -143,7 +141,12 @@ def _from_table(path: Path, content: str) -> InputTexts | None:
     is_called_table = path.suffix.lower() in _TABLES
     header_line = _lines(content)[0]
     delimiter = max(_DELIMITERS, key=header_line.count)
-    header = [name.strip() for name in next(csv.reader([header_line], delimiter=delimiter), [])]
+    try:
+        header = [name.strip() for name in next(csv.reader([header_line], delimiter=delimiter), [])]
+    except csv.Error as error:
+        if is_called_table:
+            raise ConfigError(f"{path} is not CSV: {error}") from error
+        return None
     named = len(header) > 1 and len(set(header)) == len(header) and all(map(_LANGUAGE.fullmatch, header))
     if not named:
         if is_called_table:

@@ -264,7 +264,7 @@ def random_inputs(lengths: list[int], *, vocab_size: int | None, seed: int = 0) 
     import numpy as np
 
     sizes = np.asarray(lengths, dtype=np.int32)
-    high = vocab_size if vocab_size is not None else 1000
+    high = max(1, min(vocab_size, np.iinfo(np.int32).max)) if vocab_size is not None else 1000
     ids = np.random.default_rng(seed).integers(min(4, high - 1), high, int(sizes.sum()), dtype=np.int32)
     ends = np.cumsum(sizes)
     ids[ends - 1] = min(2, high - 1)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import tempfile
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from edgebench.device import (
     read_toml,
 )
 from edgebench.errors import ConfigError, UnknownName
+from edgebench.reading import parse_toml, read_bytes
 
 
 def add_device(
@@ -83,12 +83,12 @@ def write_device(path: Path, name: str, settings: Mapping[str, str | int | None]
     """
     table = {key: value for key, value in settings.items() if value is not None}
     device = device_from_table(name, table, path=path)
-    present, text = ({}, "") if not path.exists() else (read_toml(path), path.read_bytes().decode("utf-8-sig"))
+    present, text = ({}, "") if not path.exists() else (read_toml(path), read_bytes(path).decode("utf-8-sig"))
     if name in (read_devices(path) if present else {}) and not replace:
         raise ConfigError(f"device {name!r} is already in {path}", hint="try `replace=True`, or another name")
     wanted = present | {"device": present.get("device", {}) | {name: table}}
     text = _with_entry(text, name, table)
-    if tomllib.loads(text) != wanted:
+    if parse_toml(text) != wanted:
         raise ConfigError(f"can't change {path} in its present form; add a table [device.{name}] by hand")
     _write_by_rename(path, text)
     return device
@@ -110,7 +110,7 @@ def remove_device(name: str, *, folder: Path | None = None) -> Path:
     if name not in boards:
         raise UnknownName("board", name, boards, hint=looked_in(folder=folder))
     path = Path(str(boards[name].origin))
-    document = tomlkit.parse(path.read_bytes().decode("utf-8-sig"))
+    document = tomlkit.parse(read_bytes(path).decode("utf-8-sig"))
     wanted = read_toml(path)
     del wanted["device"][name]
     document["device"].remove(name)
@@ -118,7 +118,7 @@ def remove_device(name: str, *, folder: Path | None = None) -> Path:
         del wanted["device"]
         document.remove("device")
     text = tomlkit.dumps(document)
-    if tomllib.loads(text) != wanted:
+    if parse_toml(text) != wanted:
         raise ConfigError(f"can't change {path} in its present form; remove the table [device.{name}] by hand")
     _write_by_rename(path, text)
     return path

@@ -13,6 +13,7 @@ from edgebench.board.commands import CHUNK_BYTES, RECONNECT_ATTEMPTS, AgentComma
 from edgebench.board.facts import sanitize_tail
 from edgebench.board.line_reader import LineReader
 from edgebench.errors import AgentError, ConnectionLost
+from edgebench.reading import open_file
 
 #: Gets how many bytes are on the board by now, and how many will be.
 OnProgress = Callable[[int, int], None]
@@ -33,7 +34,7 @@ def push_file(
     push = _Push(agent, sha256, size, on_progress)
 
     def once() -> None:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             push.send(file)
 
     try:

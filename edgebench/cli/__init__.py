@@ -10,6 +10,7 @@ import cloup
 
 from edgebench._version import __version__
 from edgebench.cli.encoding import tolerate_encodings
+from edgebench.cli.streams import safe_streams
 from edgebench.errors import EdgebenchError, RunFailed, nearest
 from edgebench.text import printable
 
@@ -66,8 +67,15 @@ def command() -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with one of the codes of docs/reference/exit-codes.md."""
-    settings: dict[str, int] = {"verbosity": 0}
     tolerate_encodings()
+    with safe_streams():
+        code = _run(arguments)
+    sys.exit(code)
+
+
+def _run(arguments: list[str] | None) -> int:
+    """Run the command line; return its exit code."""
+    settings: dict[str, int] = {"verbosity": 0}
     try:
         result = command.main(arguments, prog_name="edgebench", standalone_mode=False, obj=settings)
         code = result if isinstance(result, int) else 0
@@ -88,7 +96,7 @@ def main(arguments: list[str] | None = None) -> None:
                 click.echo(f"On the board:\n{_traceback_of_board(error.traceback)}", err=True)
         from edgebench.cli.hints import as_options
 
-        code = _fail(as_options(" ".join(str(error).split())), error.exit_code)
+        code = _fail(as_options(str(error)), error.exit_code)
     except BrokenPipeError:
         sys.stdout = None  # the reader of the pipe has ended; flushing would fail
         code = 1
@@ -96,7 +104,7 @@ def main(arguments: list[str] | None = None) -> None:
         if settings["verbosity"] > 1:
             sys.excepthook(*sys.exc_info())
         code = _fail(f"unexpected {type(error).__name__}: {error}; -vv shows where (please report it)", 1)
-    sys.exit(code)
+    return code
 
 
 def _traceback_of_board(text: str) -> str:
@@ -106,5 +114,5 @@ def _traceback_of_board(text: str) -> str:
 
 
 def _fail(message: str, code: int) -> int:
-    click.echo(f"edgebench: {message}", err=True)
+    click.echo(f"edgebench: {' '.join(message.split())}", err=True)
     return code

@@ -30,6 +30,7 @@ from edgebench.cli.output import check_json_target, console, progress_console, t
 from edgebench.cli.profile import DEFAULTS
 from edgebench.cli.requested import named_device, requested_workloads
 from edgebench.errors import ConfigError, NotValid, StoreError, UsageError
+from edgebench.text import harmless
 from edgebench.workload import RunPlan, Scenario, Workload
 
 if TYPE_CHECKING:
@@ -287,7 +288,7 @@ def _write_for_ci(
 def _write(path: Path, text: str, *, append: bool = False) -> None:
     try:
         with path.open("a" if append else "w", encoding="utf-8") as file:
-            file.write(text)
+            file.write(harmless(text))
     except OSError as error:
         raise StoreError(f"can't write {path}: {error.strerror}") from error
 

@@ -42,6 +42,7 @@ _ARGUMENTS = frozenset(
         "data",
         "force",
         "format",
+        "host",
         "host_key",
         "labels",
         "lang",

@@ -12,7 +12,9 @@ from typing import IO, TYPE_CHECKING, Any, cast
 import click
 
 from edgebench.cli.encoding import can_encode
+from edgebench.cli.streams import raw_stream
 from edgebench.errors import StoreError
+from edgebench.text import escaped_json
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -36,11 +38,12 @@ def settings_of(ctx: click.Context) -> dict[str, int]:
 
 def console() -> Console:
     """Return the console of results: standard output; _WIDE columns if it is not a terminal."""
-    from rich.console import Console
+    from edgebench.cli.safe_console import SafeConsole
 
-    if sys.stdout.isatty():
-        return Console(highlight=False, soft_wrap=False)
-    return Console(file=cast(IO[str], _Trimmed(sys.stdout)), highlight=False, width=_WIDE, soft_wrap=False)
+    stream = raw_stream(sys.stdout)
+    if stream.isatty():
+        return SafeConsole(file=stream, highlight=False, soft_wrap=False)
+    return SafeConsole(file=cast(IO[str], _Trimmed(stream)), highlight=False, width=_WIDE, soft_wrap=False)
 
 
 class _Trimmed:
@@ -58,9 +61,10 @@ class _Trimmed:
 
 def progress_console() -> Console:
     """Return the console of progress: standard error, silent under -q."""
-    from rich.console import Console
+    from edgebench.cli.safe_console import SafeConsole
 
-    return Console(stderr=True, highlight=False, quiet=verbosity() < 0, width=None if sys.stderr.isatty() else _WIDE)
+    stream = raw_stream(sys.stderr)
+    return SafeConsole(file=stream, highlight=False, quiet=verbosity() < 0, width=None if stream.isatty() else _WIDE)
 
 
 def check_json_target(target: str | None) -> None:
@@ -88,7 +92,7 @@ def write_json(target: str | None, document: dict[str, Any]) -> None:
     """
     if target is None:
         return
-    text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    text = escaped_json(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)) + "\n"
     if not can_encode(text, None if target == "-" else "utf-8"):
         text = json.dumps(document, indent=2, allow_nan=False) + "\n"  # JSON has its own escape sequences
     if target == "-":

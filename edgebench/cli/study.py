@@ -11,6 +11,7 @@ import cloup
 from edgebench.cli.groups import Group
 from edgebench.cli.options import output_options, wait_idle_option
 from edgebench.cli.output import check_json_target, console, progress_console, to_stdout, write_json
+from edgebench.text import harmless
 
 _FILE = click.Path(path_type=Path)
 
@@ -129,6 +130,6 @@ def _write(path: Path, text: str) -> None:
     from edgebench.errors import StoreError
 
     try:
-        path.write_text(text, encoding="utf-8")
+        path.write_text(harmless(text), encoding="utf-8")
     except OSError as error:
         raise StoreError(f"can't write {path}: {error.strerror}") from error

@@ -14,6 +14,7 @@ from edgebench.evaluation.examples import TaskExamples, question_of
 from edgebench.evaluation.model import EvaluationTarget, has_named_labels
 from edgebench.evaluation.request import EvaluationRequest
 from edgebench.export import TOKENIZER_FILES, config_folder, deciding_files
+from edgebench.reading import parse_json, read_text
 from edgebench.xtreme_r import MAX_ANSWER_LEN, N_BEST, Task, labels_of_checkpoint, lengths_of
 
 #: Of a sentence encoder: pooling, layers behind the encoder, and prompts.
@@ -66,15 +67,15 @@ def _config_sha256(folder: Path, config: Path) -> str | None:
     paths = [folder / name for name in _SENTENCE_FILES]
     if (folder / _SENTENCE_FILES[0]).is_file():
         paths += sorted(folder.glob("*/config.json"))
-    found = {str(path.relative_to(folder)): _settings(path) for path in paths if path.is_file()}
+    found = {str(path.relative_to(folder)): _settings(path, folder) for path in paths if path.is_file()}
     if config.is_file():
-        found["config.json"] = _settings(config)
+        found["config.json"] = _settings(config, config.parent)
     return _hash_of(found) if found else None
 
 
-def _settings(path: Path) -> Any:
+def _settings(path: Path, folder: Path) -> Any:
     try:
-        values = json.loads(path.read_text(encoding="utf-8-sig"))
+        values = parse_json(read_text(path, within=folder))
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path} can't be read: {error}") from error
     return {key: values[key] for key in values if key not in _ORIGIN} if isinstance(values, dict) else values

@@ -21,6 +21,7 @@ from edgebench.export import hub
 from edgebench.export.adapter_head import ADAPTER_WEIGHTS, adapter_shapes, merged_head
 from edgebench.export.cache import has_hash, key_of, remembered_hash, temporary_folder, writing
 from edgebench.export.checkpoint import open_checkpoint
+from edgebench.export.folder_files import READ, refuse_foreign_files
 from edgebench.export.folders import ADAPTER, CONFIG
 from edgebench.export.json_files import read_json_object
 from edgebench.export.libraries import crash_message
@@ -58,6 +59,7 @@ def merged_folder(folder: Path, *, task: str | None, cache: Path, say: Say) -> P
         MissingExtra: peft is not installed.
         ExportError: the child process failed.
     """
+    refuse_foreign_files(folder)
     config = _adapter_config(folder)
     base = base_folder(folder, say)
     encoder = open_checkpoint(base, source=str(base), task="encoder")
@@ -191,7 +193,7 @@ def _copies(folder: Path, base: Path, encoder: Path) -> dict[str, Path]:
             found[str(place / name) if name == TRANSFORMER_SETTINGS else name] = path
     for module in module_paths(root):
         if Path(module) != place:
-            files = [path for path in sorted((root / module).rglob("*")) if path.is_file()]
+            files = [path for path in sorted((root / module).rglob("*")) if path.suffix in READ and path.is_file()]
             found |= {str(path.relative_to(root)): path for path in files}
     return found
 

@@ -7,8 +7,10 @@ from pathlib import Path
 
 from edgebench.errors import CheckpointError
 from edgebench.export.config_checks import refuse_quantised, refuse_remote_code
+from edgebench.export.folder_files import refuse_foreign_files, refuse_foreign_module
 from edgebench.export.folders import CONFIG, WEIGHTS, find_config, no_weights
 from edgebench.export.geometry import Geometry, architectures, geometry_from_config
+from edgebench.export.geometry_limits import refuse_large_sizes, refuse_other_sizes
 from edgebench.export.heads import Answer, Head, Output, find_head
 from edgebench.export.json_files import read_json_object
 from edgebench.export.reference import find_reference
@@ -89,11 +91,15 @@ def open_checkpoint(folder: Path, *, source: str, task: str | None) -> Checkpoin
         UnknownName: there is no such task.
     """
     root, folder = folder, find_config(folder)
+    refuse_foreign_files(root)
+    if folder != root:
+        refuse_foreign_module(root, folder)
     path = folder / CONFIG
     config = read_json_object(path)
     refuse_remote_code(config, path)
     refuse_quantised(config, folder)
     geometry = geometry_from_config(config, where=str(folder))
+    refuse_large_sizes(geometry, where=str(folder))
     if geometry.type_vocab_size > 1:
         geometry = replace(geometry, separator=find_separator(folder))
     sentence = _sentence_modules(root, geometry, source) if task == SENTENCE_EMBEDDING else None
@@ -115,11 +121,13 @@ def open_checkpoint(folder: Path, *, source: str, task: str | None) -> Checkpoin
         raise CheckpointError(
             f"{folder}: a masked language model whose decoder is not tied to its embeddings is not supported"
         )
+    weight_files = _weight_files(folder)
+    refuse_other_sizes(geometry, weight_files, where=str(folder))
     problem_type = config.get("problem_type")
     return Checkpoint(
         source=source,
         folder=folder,
-        weight_files=_weight_files(folder),
+        weight_files=weight_files,
         geometry=geometry,
         head=head,
         problem_type=problem_type if isinstance(problem_type, str) else None,

@@ -84,7 +84,7 @@ class Companions:
     def _size(self, name: str) -> int | None:
         """Return a size that the config states: a file may have another than its family's default."""
         value = self.config.get(name)
-        return value if type(value) is int and value >= 1 else None
+        return value if type(value) is int and 1 <= value < 1 << 31 else None
 
 
 def companions_of(model: Path) -> Companions:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from edgebench.errors import CheckpointError
+from edgebench.reading import parse_json, read_text
 
 _QUANTISED = ("quantization_config", "compression_config")
 #: Where older tools wrote the same.
@@ -37,7 +37,7 @@ def refuse_quantised(config: Mapping[str, Any], folder: Path) -> None:
         path = folder / name
         if path.is_file():
             try:
-                values = json.loads(path.read_text(encoding="utf-8"))
+                values = parse_json(read_text(path, within=path.parent))
             except (OSError, ValueError):
                 values = {}
             _refuse(path, "a quantization_config", values)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +11,7 @@ from edgebench.errors import CheckpointError, ConfigError, StoreError
 from edgebench.export.cache import RECORD, remembered_hash
 from edgebench.export.existing_onnx import existing_onnx
 from edgebench.export.existing_tflite import existing_tflite
+from edgebench.reading import check_file, parse_json, read_text
 from edgebench.variant import Variant
 
 #: The folder of a repository that holds its ONNX files.
@@ -35,7 +35,7 @@ def existing_file(source: str | Path) -> Path | None:
     if not (path / RECORD).is_file() or (path / "config.json").is_file():
         return _only_file(path)
     try:
-        name = json.loads((path / RECORD).read_text(encoding="utf-8"))["files"][0]["name"]
+        name = parse_json(read_text(path / RECORD, within=path))["files"][0]["name"]
         return path / Path(name).name
     except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
         raise CheckpointError(f"{path / RECORD} can't be read; name the .onnx or .tflite file itself") from error
@@ -50,6 +50,10 @@ def _only_file(folder: Path) -> Path | None:
             names = ", ".join(str(file.relative_to(folder)) for file in files)
             raise CheckpointError(f"{folder} has several model files: {names}", hint=f"name one, such as {files[0]}")
         if files:
+            try:
+                check_file(files[0], within=folder)
+            except OSError as error:
+                raise CheckpointError(f"can't read {files[0]}: {error.strerror}") from error
             return files[0]
     return None
 
@@ -69,12 +73,13 @@ def exported_before(
     checkpoint's folder may have changed since. Variants with random weights keep their source.
     """
     try:
-        record = json.loads((path.parent / RECORD).read_text(encoding="utf-8"))
+        record = parse_json(read_text(path.parent / RECORD, within=path.parent))
         artifact = Artifact.from_json(record, path=path.parent.resolve())
         names = [file.name for file in artifact.files]
         if path.name != names[0]:
             return None
         for file in artifact.files:
+            check_file(artifact.path / file.name, within=artifact.path)
             if remembered_hash(cache, artifact.path / file.name, on_progress=on_progress) != file.sha256:
                 on_progress(f"{path} is not the file that {RECORD} beside it tells of; taken as it is")
                 return None

@@ -13,10 +13,14 @@ from edgebench.export.companions import Companions, companions_of
 from edgebench.export.existing_inputs import refuse_inputs
 from edgebench.export.onnx_graph import OnnxGraph, read_graph
 from edgebench.export.placeholders import refuse_placeholder
+from edgebench.reading import check_file
 from edgebench_agent.protocol import plain_input_name
 
 if TYPE_CHECKING:
     import onnx
+
+
+_MOST_SIZE = 1 << 31
 
 
 def existing_onnx(path: Path, *, cache: Path, on_progress: Callable[[str], None]) -> Artifact:
@@ -48,7 +52,7 @@ def existing_onnx(path: Path, *, cache: Path, on_progress: Callable[[str], None]
         files=tuple(files),
         path=path.parent.resolve(),
         max_seq_len=_longest(graph, beside, first_position),
-        vocab_size=graph.vocab_size or beside.vocab_size,
+        vocab_size=_size(graph.vocab_size) or beside.vocab_size,
         pad_token_id=1 if beside.pad_token_id is None else beside.pad_token_id,
         head=beside.head_with(graph.outputs),
         tokenizer=beside.tokenizer,
@@ -87,8 +91,12 @@ def _external_data(path: Path, model: onnx.ModelProto) -> list[str]:
         needed[str(place)] = max(size, needed.get(str(place), 0))
     for name, size in sorted(needed.items()):
         data = path.parent / name
-        if not data.is_file():
-            raise CheckpointError(f"{path}: its external data {name!r} is missing; it belongs at {data}")
+        try:
+            check_file(data, within=path.parent)
+        except FileNotFoundError as error:
+            raise CheckpointError(f"{path}: its external data {name!r} is missing; it belongs at {data}") from error
+        except OSError as error:
+            raise CheckpointError(f"{path}: can't read its external data {data}: {error.strerror}") from error
         refuse_placeholder(data, what="the model's weights")
         if (found := data.stat().st_size) < size:
             raise CheckpointError(f"{data} has {found} bytes, and the model needs {size}; copy or download it again")
@@ -105,8 +113,13 @@ def _external_tensors(model: onnx.ModelProto) -> Iterator[tuple[str, int]]:
             yield info.location, int(info.offset or 0) + int(info.length or 0)
 
 
+def _size(value: int | None) -> int | None:
+    """Return a size that a graph names; None where it can't be one."""
+    return value if value is not None and 0 < value < _MOST_SIZE else None
+
+
 def _longest(graph: OnnxGraph, beside: Companions, first_position: int) -> int | None:
     """Return the longest input in tokens; None: neither the graph nor the config says."""
-    positions = graph.positions or beside.positions
-    limits = [graph.tokens, positions - first_position if positions is not None else None]
+    positions = _size(graph.positions) or beside.positions
+    limits = [_size(graph.tokens), positions - first_position if positions is not None else None]
     return min((limit for limit in limits if limit is not None and limit > 0), default=None)

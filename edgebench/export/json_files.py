@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from edgebench.errors import CheckpointError
+from edgebench.reading import parse_json, read_text
 
 
-def read_json_value(path: Path) -> Any:
+def read_json_value(path: Path, *, within: Path | None = None) -> Any:
     """Return what a JSON file holds; it may begin with a byte-order mark.
+
+    Args:
+        within: the folder that it must not lead out of; default: its own.
 
     Raises:
         CheckpointError: it can't be read, or is not JSON.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8-sig"))
+        return parse_json(read_text(path, within=within or path.parent))
     except OSError as error:
         raise CheckpointError(f"can't read {path}: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise CheckpointError(f"{path} is not valid JSON: {error}") from error
 
 

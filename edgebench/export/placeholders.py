@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from edgebench.errors import CheckpointError
+from edgebench.reading import open_file
 
 _PAGES = (b"<!doctype", b"<html", b"<?xml")
 #: What stands in for a file, by how it begins, and how to get the file.
@@ -17,7 +18,7 @@ _POINTERS = (
 def describe_placeholder(path: Path) -> tuple[str, str] | None:
     """Return what stands in for a file, and how to get the file; None: it is no placeholder, or can't be read."""
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             head = file.read(256)
     except OSError:
         return None
@@ -32,8 +33,8 @@ def describe_placeholder(path: Path) -> tuple[str, str] | None:
 def refuse_placeholder(path: Path, *, what: str = "the model") -> None:
     """Raise CheckpointError if a file can't be read, or is empty, a pointer of Git LFS or Xet, or HTML."""
     try:
-        is_empty = path.stat().st_size == 0
-        path.open("rb").close()
+        with open_file(path) as file:
+            is_empty = not file.read(1)
     except OSError as error:
         raise CheckpointError(f"can't read {path}: {error.strerror}") from error
     if is_empty:

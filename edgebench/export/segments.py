@@ -6,10 +6,11 @@ An exported file takes no token types: it finds them by the separator.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from edgebench.reading import parse_json, read_text
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,7 +32,7 @@ def find_separator(folder: Path) -> int | None:
         found = (_separator_of(each) for each in _processors(_read(folder / "tokenizer.json").get("post_processor")))
         return next((id for id in found if id is not None), None)
     try:
-        pieces = (folder / "vocab.txt").read_text(encoding="utf-8").split("\n")
+        pieces = read_text(folder / "vocab.txt", within=folder).split("\n")
         return pieces.index("[SEP]")
     except (OSError, ValueError):
         return None
@@ -73,7 +74,7 @@ def _separator_of(processor: dict[str, Any]) -> int | None:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        values = parse_json(read_text(path, within=path.parent))
+    except (OSError, ValueError):
         return {}
     return values if isinstance(values, dict) else {}

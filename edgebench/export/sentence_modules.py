@@ -14,6 +14,7 @@ from typing import Any
 
 from edgebench.errors import CheckpointError
 from edgebench.export.families import known_size
+from edgebench.export.folder_files import refuse_foreign_module
 from edgebench.export.json_files import read_json_object, read_json_value
 
 MODULES = "modules.json"
@@ -38,6 +39,7 @@ _POOLINGS = (
 #: Activations of Dense: classes of torch without arguments.
 ACTIVATIONS = ("Identity", "Tanh", "ReLU", "GELU", "Sigmoid", "SiLU", "LeakyReLU", "ELU", "Mish", "Softplus")
 _PACKAGE = "sentence_transformers."
+_MOST_FEATURES = 65_536
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 _NO_LIMIT = 1 << 31  # tokens
 
@@ -236,6 +238,7 @@ def _module_folder(folder: Path, module: Mapping[str, Any]) -> Path:
     path = str(module["path"])
     if Path(path).is_absolute() or ".." in Path(path).parts:
         raise CheckpointError(f"{folder / MODULES} names a module outside its folder: {path!r}")
+    refuse_foreign_module(folder, folder / path)
     return folder / path
 
 
@@ -265,7 +268,7 @@ def _dense(place: Path) -> Dense:
     path = place / "config.json"
     values = read_json_object(path)
     sizes = [values.get(key) for key in ("in_features", "out_features")]
-    if not all(type(size) is int and size > 0 for size in sizes):
+    if not all(type(size) is int and 0 < size <= _MOST_FEATURES for size in sizes):
         raise CheckpointError(f"{path} has no in_features and out_features")
     function = str(values.get("activation_function", "torch.nn.modules.activation.Tanh"))
     name = function.split("(")[0].rsplit(".", 1)[-1]

@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgebench.errors import CheckpointError, ConfigError, MissingExtra
+from edgebench.export.folder_files import refuse_foreign_files
 from edgebench.export.placeholders import describe_placeholder
 from edgebench.export.tokenizer_checks import Vocabulary, refuse_broken_files
 from edgebench.export.tokenizer_files import FAST
+from edgebench.export.tokenizer_limits import refuse_unbounded
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -30,8 +32,16 @@ def encode_with(tokenizer: str, texts: Sequence[str]) -> list[list[int]]:
     """
     fast = _open_fast(Path(tokenizer))
     if fast is not None:
-        return [encoding.ids for encoding in fast.encode_batch(list(texts))]
+        try:
+            return [encoding.ids for encoding in fast.encode_batch(list(texts))]
+        except BaseException as error:
+            if type(error) is not Exception and type(error).__name__ != "PanicException":  # as the library raises them
+                raise
+            reason = " ".join(str(error).split())[:200]
+            raise CheckpointError(f"{Path(tokenizer) / FAST} can't encode a text: {reason}") from error
     slow = _open_with_transformers(Path(tokenizer))
+    if getattr(slow, "backend_tokenizer", None) is not None:
+        refuse_unbounded(slow.backend_tokenizer, tokenizer)
     try:
         encoded: list[list[int]] = slow(list(texts), truncation=False, padding=False)["input_ids"]
     except Exception as error:
@@ -92,12 +102,16 @@ def _open(folder: Path) -> Any:
         return fast
     found = _open_with_transformers(folder)
     backend = getattr(found, "backend_tokenizer", None)
-    return found if backend is None else _without_batching(backend)
+    if backend is None:
+        return found
+    refuse_unbounded(backend, str(folder))
+    return _without_batching(backend)
 
 
 def _open_fast(folder: Path) -> Tokenizer | None:
     """Return the tokenizer in a folder's tokenizer.json; None: there is no such file."""
     path = folder / FAST
+    refuse_foreign_files(folder)
     if not path.is_file():
         return None
     try:
@@ -105,12 +119,14 @@ def _open_fast(folder: Path) -> Tokenizer | None:
     except ImportError as error:
         raise MissingExtra(error.name or "tokenizers", "export", _NEEDED_FOR) from error
     try:
-        return _without_batching(Tokenizer.from_file(str(path)))
+        tokenizer = Tokenizer.from_file(str(path))
     except Exception as error:  # the tokenizers library raises nothing narrower
         if (placeholder := describe_placeholder(path)) is not None:
             kind, hint = placeholder
             raise CheckpointError(f"{path} is {kind}, not the tokenizer", hint=hint) from error
         raise CheckpointError(f"{path} can't be read as a tokenizer: {' '.join(str(error).split())[:200]}") from error
+    refuse_unbounded(tokenizer, str(folder))
+    return _without_batching(tokenizer)
 
 
 def _open_with_transformers(folder: Path) -> Any:

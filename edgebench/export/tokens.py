@@ -16,6 +16,8 @@ from edgebench.workload import EncodedInputs
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
+_MOST_IDS = 1 << 31  # ids are sent as 32 bits with a sign
+
 
 def encode_texts(
     artifact: Artifact, texts: Sequence[str], *, prefix: str = "", truncate: bool = False
@@ -46,8 +48,7 @@ def encode_texts(
         truncated = sum(length > limit for length in lengths)
         encoded = [ids if len(ids) <= limit else [*ids[: limit - 1], ids[-1]] for ids in encoded]
         lengths = [len(ids) for ids in encoded]
-    if artifact.vocab_size is not None:
-        _refuse_ids(encoded, artifact.tokenizer, artifact.vocab_size)
+    _refuse_ids(encoded, artifact.tokenizer, artifact.vocab_size or _MOST_IDS)
     if limit is not None:
         refuse_long(lengths, limit, buckets=artifact.buckets)
     ids = np.concatenate([np.array(ids, np.int32) for ids in encoded])
@@ -117,10 +118,9 @@ def open_tokenizer(artifact: Artifact) -> Tokenizer:
         )
     tokenizer = load_tokenizer(artifact.tokenizer)
     pad = _pad_of(tokenizer)
-    if artifact.vocab_size is not None:
-        misfit = _misfit(vocabulary_of(tokenizer, artifact.tokenizer), artifact.tokenizer, artifact.vocab_size)
-        if misfit is not None:
-            raise ConfigError(misfit)
+    misfit = _misfit(vocabulary_of(tokenizer, artifact.tokenizer), artifact.tokenizer, artifact.vocab_size or _MOST_IDS)
+    if misfit is not None:
+        raise ConfigError(misfit)
     if pad not in (None, artifact.pad_token_id):
         raise ConfigError(
             f"the tokenizer in {artifact.tokenizer} pads with {pad} and the model with {artifact.pad_token_id}: "

@@ -13,14 +13,21 @@ from edgebench.errors import ConfigError, UsageError
 from edgebench.events import LogMessage, OnEvent, ignore
 from edgebench.measure.preparation import Prepared, prepare
 from edgebench.measure.session import profile_all
+from edgebench.measure.stored_devices import stored_request
 from edgebench.measurement import Measurement
-from edgebench.request import Request, request_from_json
+from edgebench.request import Request
 from edgebench.store import Store
 from edgebench.xtreme_r import ScoreRow
 
 
 def extend(
-    id: str, *, runs: int, store: Store, scores: Sequence[ScoreRow] = (), on_event: OnEvent = ignore
+    id: str,
+    *,
+    runs: int,
+    store: Store,
+    scores: Sequence[ScoreRow] = (),
+    on_event: OnEvent = ignore,
+    host: str | None = None,
 ) -> list[Measurement]:
     """Measure the session of a measurement again, with this number of runs of each of its rows.
 
@@ -28,6 +35,7 @@ def extend(
         id: of the measurement, or how it begins. All rows of its session are measured, interleaved.
         runs: of each row. The runs of before are not counted.
         scores, on_event: as for `profile_all`.
+        host: as for `resume`.
 
     Returns:
         The measurements of the further session, in the request's order; `subject.extends` names each one's earlier one.
@@ -39,13 +47,15 @@ def extend(
     """
     measured = store.measurement(id)
     session = measured.subject.session
-    request = request_to_extend(store, id, runs=runs)
+    request = request_to_extend(store, id, runs=runs, on_event=on_event, host=host)
     _check_files(prepare(request, on_event), store.measurements(session=session), session)
     on_event(LogMessage(f"a further session of {session}: {runs} runs of each row, judged by themselves"))
     return profile_all(request, store=store, scores=scores, on_event=on_event)
 
 
-def request_to_extend(store: Store, id: str, *, runs: int) -> Request:
+def request_to_extend(
+    store: Store, id: str, *, runs: int, on_event: OnEvent = ignore, host: str | None = None
+) -> Request:
     """Return the request of the further session.
 
     Raises:
@@ -54,7 +64,7 @@ def request_to_extend(store: Store, id: str, *, runs: int) -> Request:
     if runs < 1:
         raise UsageError(f"at least one run can be added, got {runs}", hint="raise `runs`")
     session = store.measurement(id).subject.session
-    request = request_from_json(store.read_session(session))
+    request = stored_request(store, session, on_event, host=host)
     if request.tune:
         raise ConfigError(f"session {session} was tuned", hint="tune again: edgebench profile --tune")
     if request.plan.sustained_min is not None:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from edgebench.analysis import summarise
+from edgebench.device import Device
 from edgebench.events import OnEvent, ignore
 from edgebench.measure.context import IsDecided, open_session
 from edgebench.measure.deploy import deploy
@@ -23,9 +24,10 @@ from edgebench.measure.probes.overhead import with_overhead
 from edgebench.measure.rate_confirmation import measure_at_confirmed_rates
 from edgebench.measure.recorder import RunRecorder
 from edgebench.measure.scores import report_unused_scores, scores_for
+from edgebench.measure.stored_devices import stored_request
 from edgebench.measure.stored_runs import stored_runs
 from edgebench.measurement import Measurement
-from edgebench.request import Request, request_from_json
+from edgebench.request import Request
 from edgebench.store import Store, open_store
 from edgebench.xtreme_r import ScoreRow
 
@@ -66,22 +68,30 @@ def resume(
     store: Store | str | Path | None = None,
     scores: Sequence[ScoreRow] = (),
     on_event: OnEvent = ignore,
+    device: Device | None = None,
+    host: str | None = None,
 ) -> list[Measurement]:
     """Complete an interrupted session: measure the runs that are missing.
+
+    The board is the one of this name in edgebench.toml; nothing in the store decides which host is contacted, or what
+    is started here.
 
     Args:
         session: the session's id, as `Began` and `Planned` report it.
         store, scores, on_event: as for `profile_all`.
+        device: the board, instead of the one of that name.
+        host: [user@]host[:port] of a board that edgebench.toml does not name.
 
     Returns:
         One Measurement for each cell, in the request's order, with the runs from before and the new ones.
 
     Raises:
         StoreError: the store has no such session, or the model, the board or edgebench changed since it began.
+        ConfigError: no edgebench.toml names the board.
         EdgebenchError, KeyboardInterrupt: as `profile_all`.
     """
     keep = open_store(store)
-    request = request_from_json(keep.read_session(session))
+    request = stored_request(keep, session, on_event, device=device, host=host)
     return _measure_session(session, request, keep, scores, on_event, is_resumed=True)
 
 

@@ -10,13 +10,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+import msgspec
+
 from edgebench.errors import StoreError
 from edgebench.evaluation_result import LanguageEvaluation
 from edgebench.figures import ColdStart
 from edgebench.measurement import FORMAT_VERSION
 from edgebench.operators import OperatorProfile
 from edgebench.stats import RateSearch
-from edgebench.store.files import checked_id, read_json, replace_file, to_text, writing
+from edgebench.store.files import checked_id, is_id, read_json, replace_file, to_text, writing
 
 T = TypeVar("T")
 
@@ -54,12 +56,12 @@ class Documents(Generic[T]):
             StoreError: it can't be read.
         """
         path = self.folder / f"{id}.json"
-        if not path.is_file():
+        if not is_id(id) or not path.exists():
             return None
         values = read_json(path)
         try:
             return self._from_json(values)
-        except (KeyError, TypeError, ValueError, StoreError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError, StoreError) as error:
             raise StoreError(f"{path} is damaged: {error}; remove it to go on without it") from error
 
     def remove(self, id: str) -> None:
@@ -83,7 +85,9 @@ def sessions(store: Path) -> Documents[Mapping[str, Any]]:
 
 def operators(store: Path) -> Documents[OperatorProfile]:
     """Return the operator profiles, by measurement."""
-    return Documents(store, "operators", lambda profile: _versioned(profile.to_json()), OperatorProfile.from_json)
+    return Documents(
+        store, "operators", lambda profile: _versioned(profile.to_json()), _typed(OperatorProfile.from_json)
+    )
 
 
 def cold_starts(store: Path) -> Documents[ColdStart]:
@@ -93,13 +97,13 @@ def cold_starts(store: Path) -> Documents[ColdStart]:
         store,
         "cold_starts",
         lambda started: _versioned(asdict(started)),
-        lambda values: ColdStart(**{name: values[name] for name in names}),
+        _typed(lambda values: ColdStart(**{name: values[name] for name in names})),
     )
 
 
 def searches(store: Path) -> Documents[RateSearch]:
     """Return the searches of a server's rate, by the first measurement of each."""
-    return Documents(store, "searches", lambda search: _versioned(search.to_json()), RateSearch.from_json)
+    return Documents(store, "searches", lambda search: _versioned(search.to_json()), _typed(RateSearch.from_json))
 
 
 def evaluations(store: Path) -> Documents[LanguageEvaluation]:
@@ -107,6 +111,19 @@ def evaluations(store: Path) -> Documents[LanguageEvaluation]:
     return Documents(
         store, "evaluations", lambda evaluation: _versioned(evaluation.to_json()), LanguageEvaluation.from_json
     )
+
+
+def _typed(from_json: Callable[[dict[str, Any]], T]) -> Callable[[dict[str, Any]], T]:
+    """Return the function with a check of the types of what it makes: others may have written the document."""
+
+    def read(values: dict[str, Any]) -> T:
+        made = from_json(values)
+        try:
+            return msgspec.convert(msgspec.to_builtins(made), type(made))
+        except msgspec.ValidationError as error:
+            raise ValueError(str(error)) from error
+
+    return read
 
 
 def _versioned(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from typing import Any
 from edgebench._version import __version__
 from edgebench.errors import StoreError
 from edgebench.measurement import FORMAT_VERSION
+from edgebench.reading import parse_json, read_text
 from edgebench.store.traces import first_line
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
@@ -76,30 +77,30 @@ def replace_file(target: Path, text: str) -> None:
     sync(target.parent)
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """Return a document.
+def read_json(path: Path, *, within: Path | None = None) -> dict[str, Any]:
+    """Return a document; `within`: the folder that it must not lead out of (default: its own).
 
     Raises:
         StoreError: it can't be read, or is none.
     """
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = parse_json(read_text(path, within=within or path.parent), exact=True)
     except OSError as error:
         raise StoreError(f"can't read {path}: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise StoreError(f"{path} is damaged: {error}; remove it to go on without it") from error
     if not isinstance(values, dict):
         raise StoreError(f"{path} is damaged: not an object; remove it to go on without it")
     return values
 
 
-def read_document(path: Path) -> dict[str, Any]:
-    """Return the JSON object of a file that has a `format_version`.
+def read_document(path: Path, *, within: Path | None = None) -> dict[str, Any]:
+    """Return the JSON object of a file that has a `format_version`; `within`: as for `read_json`.
 
     Raises:
         StoreError: as `read_json`, or it is of a newer version.
     """
-    values = read_json(path)
+    values = read_json(path, within=within)
     version = values.get("format_version")
     if type(version) is int and version > FORMAT_VERSION:
         raise StoreError(

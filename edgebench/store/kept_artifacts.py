@@ -12,6 +12,7 @@ from pathlib import Path
 from edgebench.artifact import Artifact
 from edgebench.errors import EdgebenchError, StoreError
 from edgebench.export import RECORD, cache_folder, copy_artifact, remembered_hash
+from edgebench.reading import check_file
 from edgebench.store.files import read_json
 from edgebench.store.store import Store
 from edgebench.variant import Variant
@@ -68,9 +69,11 @@ def _is_intact(folder: Path, sha256: str) -> bool:
 
 def _has_content(artifact: Artifact) -> bool:
     try:
+        for file in artifact.files:
+            check_file(artifact.path / file.name, within=artifact.path)
         return all(
             remembered_hash(cache_folder(), artifact.path / file.name, on_progress=lambda _: None) == file.sha256
             for file in artifact.files
         )
-    except EdgebenchError:
+    except (EdgebenchError, OSError):
         return False

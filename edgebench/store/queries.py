@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from edgebench.analysis import CPU_ZONES, FREQUENCY, OTHERS_CPU, THROTTLED
 from edgebench.errors import StoreError, UsageError
+from edgebench.reading import check_file
 from edgebench.sensors import TEMPERATURE
-from edgebench.store.traces import TIMED, connect, first_line, sql_glob, sql_text
+from edgebench.store.traces import TIMED, check_traces, connect, first_line, sql_glob, sql_text
 
 if TYPE_CHECKING:
     import duckdb
@@ -67,9 +68,21 @@ def export(runs: Sequence[Path], target: Path, kind: Literal["csv", "parquet"]) 
 @contextmanager
 def _views(runs: Sequence[Path]) -> Iterator[duckdb.DuckDBPyConnection]:
     with connect() as connection:
+        for folder in runs:
+            _check_run(folder)
+        if runs:
+            check_traces(connection, [folder / "trace.parquet" for folder in runs])
         connection.execute(_runs_view([folder / "run.json" for folder in runs]))
         connection.execute(_traces_view([folder / "trace.parquet" for folder in runs]))
         yield connection
+
+
+def _check_run(folder: Path) -> None:
+    path = folder / "run.json"
+    try:
+        check_file(path, within=folder.parent)
+    except OSError as error:
+        raise StoreError(f"can't read {path}: {error.strerror}") from error
 
 
 #: Columns of the view `runs`: name -> (where in run.json, type).

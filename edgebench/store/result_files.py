@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from edgebench.errors import UsageError
+from edgebench.reading import MOST_DATA_BYTES, parse_json, read_text
 from edgebench.text import printable
 
 
@@ -22,7 +22,7 @@ def measurement_ids(path: Path) -> list[str]:
         UsageError: the file is missing, is no JSON, or is another document.
     """
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = parse_json(read_text(path, most=MOST_DATA_BYTES, within=path.parent))
     except OSError as error:
         raise UsageError(f"{path} can't be read: {error.strerror}") from error
     except ValueError as error:

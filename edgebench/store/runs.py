@@ -22,6 +22,7 @@ from edgebench.reason import Reason, ReasonCode
 from edgebench.run import Run, Trace
 from edgebench.store.files import checked_id, is_id, read_document, sync, to_text, writing
 from edgebench.store.run_json import run_from_json, run_to_json, subject_from_json
+from edgebench.store.run_types import check_types
 from edgebench.store.traces import connect, read_traces, write_trace
 
 if TYPE_CHECKING:
@@ -190,20 +191,22 @@ def _write(folder: Path, subject: Subject, run: Run) -> None:
 
 def _read(folder: Path) -> StoredRun:
     path = folder / "run.json"
-    document = read_document(path)
+    document = read_document(path, within=folder.parent)
     version = document.get("format_version")
     try:
         if version not in range(1, FORMAT_VERSION + 1):
             raise ValueError(f"format version {version!r}")
-        return StoredRun(
+        stored = StoredRun(
             folder=folder,
             subject=subject_from_json(document),
             run=run_from_json(document),
             latencies_count=document["run"]["latencies_count"],
         )
-    except (KeyError, TypeError, ValueError, AttributeError, EdgebenchError) as error:
+        check_types(document)
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, EdgebenchError) as error:
         what = f"lacks {error}" if isinstance(error, KeyError) else str(error)
         raise StoreError(f"{path} is not a valid run: {what}; remove its folder to go on without it") from error
+    return stored
 
 
 def _with_figures(stored: Sequence[StoredRun], on_unreadable: OnUnreadable | None) -> dict[str, Run]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgebench.errors import StoreError
+from edgebench.reading import check_file
 from edgebench.run import Series, Trace
 
 if TYPE_CHECKING:
@@ -24,11 +25,45 @@ TIMED = "latency_ns"
 WARMUP = "warmup_ns"
 
 
+#: Rows of one trace: more than a day of inferences of half a millisecond.
+_MOST_ROWS = 200_000_000
+#: Rows for each byte of a file. Times differ from row to row, so a trace of a board has less than one.
+_MOST_ROWS_PER_BYTE = 4
+#: Rows that are read whatever the size of the file.
+_FEW_ROWS = 1_000_000
+_NUMBERS = "CAST(t_ns AS BIGINT) AS t_ns, CAST(value AS BIGINT) AS value"
+
+
 def connect() -> duckdb.DuckDBPyConnection:
     """Return a DuckDB in memory that neither spills into the working folder nor fetches extensions."""
     import duckdb
 
     return duckdb.connect(config={"temp_directory": "", "autoinstall_known_extensions": "false"})
+
+
+def check_traces(connection: duckdb.DuckDBPyConnection, paths: Sequence[Path]) -> None:
+    """Check traces before they are read: regular files of the store, with no more rows than their size allows.
+
+    Columns that repeat one value take no room in Parquet: 2 MB may hold 3 * 10^8 rows.
+
+    Raises:
+        StoreError: one is something else.
+        duckdb.Error: one is not Parquet.
+    """
+    for path in paths:
+        try:
+            check_file(path, within=path.parent.parent)
+        except OSError as error:
+            raise StoreError(f"{path}: not readable as a trace: {error.strerror}") from error
+    counted = connection.execute(
+        "SELECT file_name, sum(rows) FROM (SELECT file_name, row_group_id, max(row_group_num_rows) AS rows "
+        "FROM parquet_metadata(?) GROUP BY file_name, row_group_id) GROUP BY file_name",
+        [[sql_glob(path) for path in paths]],
+    ).fetchall()
+    for name, rows in counted:
+        allowed = max(_FEW_ROWS, Path(name).stat().st_size * _MOST_ROWS_PER_BYTE)
+        if not 0 <= rows <= min(allowed, _MOST_ROWS):
+            raise StoreError(f"{name}: not readable as a trace: {rows} rows in a file of this size")
 
 
 def write_trace(path: Path, trace: Trace) -> None:
@@ -63,18 +98,23 @@ def read_traces(connection: duckdb.DuckDBPyConnection, paths: Sequence[Path]) ->
 
     files = [sql_glob(path) for path in paths]
     try:
+        check_traces(connection, paths)
         # file_index is the position in the list. Rows come in the order of the files and of the rows in each.
         inferences = connection.execute(
-            f"SELECT file_index, series = '{TIMED}' AS timed, t_ns, value, item "  # noqa: S608 - a constant
-            "FROM read_parquet(?) WHERE item IS NOT NULL",
+            f"SELECT file_index, series = '{TIMED}' AS timed, {_NUMBERS}, CAST(item AS INTEGER) AS item "  # noqa: S608
+            "FROM read_parquet(?) WHERE item IS NOT NULL",  # of constants
             [files],
         ).fetchnumpy()
         readings = connection.execute(
-            "SELECT file_index, series, t_ns, value FROM read_parquet(?) WHERE item IS NULL", [files]
+            f"SELECT file_index, CAST(series AS VARCHAR) AS series, {_NUMBERS} "  # noqa: S608 - of constants
+            "FROM read_parquet(?) WHERE item IS NULL",
+            [files],
         ).fetchnumpy()
     except duckdb.Error as error:
         where = paths[0] if len(paths) == 1 else paths[0].parent.parent
         raise StoreError(f"{where}: not readable as a trace: {first_line(error)}") from error
+    if any(np.ma.is_masked(column) for table in (inferences, readings) for column in table.values()):
+        raise StoreError(f"{paths[0].parent.parent}: not readable as a trace: a time or a value is missing")
     numbers = np.arange(len(paths) + 1)
     inference_borders = np.searchsorted(inferences["file_index"], numbers)
     reading_borders = np.searchsorted(readings["file_index"], numbers)

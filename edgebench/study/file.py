@@ -117,7 +117,7 @@ def read_study(path: Path) -> Study:
         ConfigError: the file is not TOML, or a key is unknown, missing, of another type or out of bounds.
         UnknownName: a device, format, language, kind or variant that nothing has.
     """
-    where, folder, values = str(path), path.parent, read_toml(path)
+    where, folder, values = str(path), path.parent, read_toml(path, within=path.parent)
     for name in ("variant", "workload", "task", "contrast"):
         if isinstance(values.get(name), dict):
             raise ConfigError(f"{where}: [[{name}]] tables expected, in two brackets")

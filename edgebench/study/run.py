@@ -101,7 +101,7 @@ def _measure(request: Request, store: Store, *, on_event: OnEvent) -> list[Measu
         if _stored_request(store, session) == replace(request, **_NOT_MEASURED):
             on_event(LogMessage(f"resuming session {session}"))
             try:
-                return resume(session, store=store, on_event=on_event)
+                return resume(session, store=store, on_event=on_event, device=request.device)
             except StoreError as error:
                 on_event(LogMessage(f"{error}; starting a new session"))
                 break

@@ -6,12 +6,12 @@ Text files: one label, pair of ids or tag per line (a blank line ends a sentence
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
+from edgebench import reading
 from edgebench.errors import ScoresError, UnknownName
 from edgebench.xtreme_r.layouts import first_value, has_unanswerable, layout_of
 from edgebench.xtreme_r.tasks import Task
@@ -31,14 +31,14 @@ def read_lines(path: Path) -> list[str]:
     return [line.strip() for line in lines]
 
 
-def read_text(path: Path) -> str:
-    """Return a file's text.
+def read_text(path: Path, *, within: Path | None = None) -> str:
+    """Return a file's text; `within`: the folder that it must not lead out of (default: that of all tasks).
 
     Raises:
         ScoresError: it can't be read or is not UTF-8.
     """
     try:
-        return path.read_text(encoding="utf-8-sig")
+        return reading.read_text(path, most=reading.MOST_DATA_BYTES, within=within or path.parent.parent)
     except OSError as error:
         raise ScoresError(f"can't read {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
@@ -275,9 +275,6 @@ def _by_id(path: Path) -> dict[str, Any]:
 
 
 def _json(where: str, text: str) -> Any:
-    def no_number(name: str) -> NoReturn:
-        raise ScoresError(f"{where}: {name} is no value; what made it?")
-
     def unique(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
         values = dict(pairs)
         if len(values) < len(pairs):
@@ -287,8 +284,10 @@ def _json(where: str, text: str) -> Any:
         return values
 
     try:
-        return json.loads(text, parse_constant=no_number, object_pairs_hook=unique)
-    except (ValueError, RecursionError) as error:
+        return reading.parse_json(text, pairs=unique)
+    except reading.NoValue as error:
+        raise ScoresError(f"{where}: {error}; what made it?") from error
+    except ValueError as error:
         raise ScoresError(f"{where}: not JSON: {error}") from error
 
 

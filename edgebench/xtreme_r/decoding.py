@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from edgebench.errors import ConfigError, UnknownName
+from edgebench.reading import parse_json, read_text
 from edgebench.text import counted
 from edgebench.xtreme_r import metrics
 from edgebench.xtreme_r.encoding import TaskInputs
@@ -64,7 +64,7 @@ def labels_of_checkpoint(folder: Path, task: Task) -> tuple[str, ...]:
     """
     path = folder / "config.json"
     try:
-        named = json.loads(path.read_text(encoding="utf-8")).get("id2label") or {}
+        named = parse_json(read_text(path, within=folder)).get("id2label") or {}
         keys = sorted(map(int, named))
         names = [str(named[key]) for key in sorted(named, key=int)]
     except (OSError, ValueError, TypeError, AttributeError) as error:

@@ -8,9 +8,10 @@ are limited to the model's longest input.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import wraps
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from edgebench.errors import ConfigError
 from edgebench.xtreme_r.example_types import Candidate, Choice, Examples, Input, Pair, Question, Words
@@ -18,6 +19,9 @@ from edgebench.xtreme_r.tasks import Task
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 _MAX_LEN = {"xquad": 384, "mlqa": 384, "tydiqa": 384, "tatoeba": 512, "bucc2018": 512, "mewslix": 64, "lareqa": 96}
 _MAX_LEN_ELSE = 128
@@ -81,6 +85,22 @@ class Fertility:
     words: int
 
 
+def _clear_errors(encode: Callable[P, T]) -> Callable[P, T]:
+    """Return the function with errors of the tokenizers library, which has no class for them, as ConfigError."""
+
+    @wraps(encode)
+    def encode_clearly(*args: P.args, **values: P.kwargs) -> T:
+        try:
+            return encode(*args, **values)
+        except BaseException as error:
+            if type(error) is not Exception and type(error).__name__ != "PanicException":
+                raise
+            reason = " ".join(str(error).split())[:200]
+            raise ConfigError(f"the checkpoint's tokenizer can't encode the examples: {reason}") from error
+
+    return encode_clearly
+
+
 def lengths_of(task: Task, longest: int | None) -> dict[str, int]:
     """Return the lengths, in tokens, that a task's inputs are truncated to; `longest`: the model's longest input."""
     most = longest if longest is not None else 1 << 20
@@ -93,6 +113,7 @@ def lengths_of(task: Task, longest: int | None) -> dict[str, int]:
     return lengths
 
 
+@_clear_errors
 def encode_examples(
     tokenizer: Tokenizer, task: Task, examples: Examples, *, longest: int | None, prefix: str = ""
 ) -> TaskInputs:
@@ -108,6 +129,7 @@ def encode_examples(
     return _plain(tokenizer, pairs, lengths["max_len"], choices=len(pairs) // len(examples))
 
 
+@_clear_errors
 def encode_candidates(
     tokenizer: Tokenizer, task: Task, candidates: Sequence[Candidate], *, longest: int | None, prefix: str = ""
 ) -> TaskInputs:
@@ -117,6 +139,7 @@ def encode_candidates(
     return _plain(tokenizer, texts, lengths.get("max_candidate_len", lengths["max_len"]))
 
 
+@_clear_errors
 def fertility_of(tokenizer: Tokenizer, examples: Examples) -> Fertility | None:
     """Return how the words of a task's inputs are split; None if its words are not known."""
     if examples.lang in _WITHOUT_SPACES and not isinstance(examples.inputs[0], Words):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import json
+import io
+import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from edgebench.errors import ScoresError
+from edgebench.reading import MOST_DOCUMENT_BYTES, open_file, parse_json
 from edgebench.xtreme_r import answer_files
 from edgebench.xtreme_r.answer_files import read_lines, read_questions
 from edgebench.xtreme_r.example_types import Candidate, Choice, Examples, Question, new_examples
@@ -200,13 +202,16 @@ def _lareqa_sentences(path: Path, lang: str) -> Iterator[tuple[Candidate, Mappin
 
 def _json_lines(path: Path) -> Iterator[tuple[str, Any]]:
     try:
-        with path.open(encoding="utf-8-sig") as file:
-            for number, line in enumerate(file, start=1):
+        with io.TextIOWrapper(open_file(path, within=path.parent.parent), encoding="utf-8-sig") as file:
+            for number in itertools.count(1):
+                line = file.readline(MOST_DOCUMENT_BYTES)
+                if not line:
+                    return
                 if not line.strip():
                     continue
                 where = f"{path}:{number}"
                 try:
-                    values = json.loads(line)
+                    values = parse_json(line)
                 except ValueError as error:
                     raise ScoresError(f"{where}: not a line of JSON: {error}") from error
                 if not isinstance(values, dict):

@@ -7,7 +7,6 @@ left out and named. NaN and infinity are refused: what made them is broken.
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from edgebench.errors import ScoresError, UnknownName
+from edgebench.reading import MOST_DATA_BYTES, parse_json, read_bytes
 from edgebench.xtreme_r.answer_files import read_text
 from edgebench.xtreme_r.importer_formats import FORMATS, Figure, Format, Provenance
 from edgebench.xtreme_r.layouts import first_value, layout_of
@@ -48,8 +48,8 @@ def import_scores(path: Path, given: Provenance, *, kind: str | None = None) -> 
     """
     if kind is not None and kind not in KINDS:
         raise UnknownName("format of scores", kind, KINDS)
-    text = read_text(path)
-    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    text = read_text(path, within=path.parent)
+    sha256 = hashlib.sha256(read_bytes(path, most=MOST_DATA_BYTES, within=path.parent)).hexdigest()
     document = _document(path, text) if kind != TABLE else None
     _refuse_data(path, text, document, kind)
     if document is None:
@@ -95,7 +95,7 @@ def _document(path: Path, text: str) -> Any:
     if not text.lstrip().startswith(("{", "[")):
         return None
     try:
-        document = json.loads(text)
+        document = parse_json(text, not_finite=True)
     except ValueError as error:
         if "Extra data" in str(error):  # a further line of JSON
             return None

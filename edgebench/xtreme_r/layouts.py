@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
+
+from edgebench.reading import parse_json
 
 
 def layout_of(document: Any) -> str | None:
@@ -24,7 +25,7 @@ def first_value(text: str) -> Any:
     """Return the JSON value that a text is, or that is in its first line; None where there is none."""
     for part in (text, text.lstrip().partition("\n")[0]):
         try:
-            return json.loads(part)
+            return parse_json(part, not_finite=True)
         except ValueError:
             continue
     return None

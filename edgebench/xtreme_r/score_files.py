@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from edgebench.errors import ScoresError, StoreError, UnknownName
+from edgebench.reading import MOST_DATA_BYTES, parse_json, read_text
 from edgebench.xtreme_r.scores import ScoreRow
 from edgebench.xtreme_r.tasks import Task, find_metric, find_task
 
@@ -52,7 +53,7 @@ def read_scores(path: Path, *, scale: int | None = None, variant: str | None = N
             of it, is unknown; a row occurs twice; or the scale of a value is ambiguous.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_text(path, most=MOST_DATA_BYTES, within=path.parent)
     except OSError as error:
         raise ScoresError(f"can't read {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
@@ -103,8 +104,8 @@ def _json_lines(path: Path, text: str, _: Mapping[str, Any]) -> Iterator[tuple[i
         if not line.strip():
             continue
         try:
-            values = json.loads(line)
-        except (ValueError, RecursionError) as error:
+            values = parse_json(line, not_finite=True)
+        except ValueError as error:
             raise ScoresError(f"{path}:{number}: not a line of JSON: {error}") from error
         if not isinstance(values, dict):
             raise ScoresError(f"{path}:{number}: not an object, but {line.strip()[:40]!r}")
@@ -113,8 +114,8 @@ def _json_lines(path: Path, text: str, _: Mapping[str, Any]) -> Iterator[tuple[i
 
 def _json_list(path: Path, text: str, _: Mapping[str, Any]) -> Iterator[tuple[int, dict[str, Any]]]:
     try:
-        document = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        document = parse_json(text, not_finite=True)
+    except ValueError as error:
         raise ScoresError(f"{path}: not JSON: {error}") from error
     for number, values in enumerate(document, start=1):
         if not isinstance(values, dict):

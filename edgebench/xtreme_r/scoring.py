@@ -13,6 +13,7 @@ from typing import Any
 from edgebench._version import __version__
 from edgebench.errors import ConfigError, ScoresError, UnknownName
 from edgebench.figures import Score
+from edgebench.reading import open_file
 from edgebench.text import printable
 from edgebench.xtreme_r import answer_files, metrics
 from edgebench.xtreme_r.caveats import caveats_of, renaming_caveat
@@ -229,7 +230,7 @@ def _score_language(task: Task, lang: str, predictions: Path, labels: Path, *, s
 
 
 def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
+    with open_file(path, within=path.parent.parent) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -9,13 +9,19 @@ import base64
 import binascii
 import hashlib
 import hmac
+import itertools
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from edgebench.reading import read_text
+
 SSH_PORT = 22
+_BLANKS = " \t\r"
+_WORDS = re.compile(r"[ \t]+")
+_REVOKED, _AUTHORITY = "@revoked", "@cert-authority"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,30 +75,47 @@ def known_keys(name: str, paths: Iterable[Path]) -> KnownKeys:
     known = KnownKeys()
     for path in paths:
         try:
-            text = path.read_text(encoding="utf-8", errors="replace")
+            text = read_text(path, errors="replace", encoding="utf-8")
         except OSError:
             continue
-        for line in text.splitlines():
+        for line in text.split("\n"):  # other signs that Unicode counts as line breaks are part of a comment
             _add_line(known, name.lower(), line)
     return known
 
 
 def listed_keys(text: str) -> list[HostKey]:
-    """Return the keys of a text with one public key a line, as RevokedHostKeys has them."""
-    return [key for line in text.splitlines() if (key := HostKey.parse(line)) is not None]
+    """Return the keys of a text with one public key a line, as RevokedHostKeys has them.
+
+    Raises:
+        ValueError: a line is neither a key nor a comment: what it revokes is not known.
+    """
+    keys = []
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        key = HostKey.parse(line)
+        if key is None:
+            raise ValueError(f"line {number} is not a public key")
+        keys.append(key)
+    return keys
 
 
 def _add_line(known: KnownKeys, name: str, line: str) -> None:
-    marker = ""
-    if line.startswith("@"):
-        marker, _, line = line.replace("\t", " ").partition(" ")
-    lists = {"": known.accepted, "@revoked": known.revoked, "@cert-authority": known.authorities}
-    names, _, rest = line.strip().replace("\t", " ").partition(" ")
-    if names.startswith("#") or marker not in lists or not _matches(names, name):
+    line = line.strip(_BLANKS)
+    words = _WORDS.split(line)
+    markers = list(itertools.takewhile(lambda word: word.startswith("@"), words))
+    names, rest = (words[len(markers) :] or [""])[0], " ".join(words[len(markers) + 1 :])
+    if names.startswith("#") or not _matches(names, name):
         return
     key = HostKey.parse(rest)
-    if key is not None:
-        lists[marker].append(key)
+    if key is None:
+        return
+    if not markers:
+        known.accepted.append(key)
+    elif _REVOKED in markers:  # also where OpenSSH takes the line for damaged: whoever wrote it trusts the key no more
+        known.revoked.append(key)
+    elif line.partition(" " if " " in line else "\t")[0] == _AUTHORITY:  # OpenSSH looks for a blank, then for a tab
+        known.authorities.append(key)
 
 
 def _matches(patterns: str, name: str) -> bool:

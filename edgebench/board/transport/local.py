@@ -20,11 +20,16 @@ _GRACE_S = 3.0
 
 
 class LocalTransport(Transport):
-    """Runs commands on this machine, with its environment."""
+    """Runs commands on this machine, with its environment.
+
+    Raises:
+        ConfigError: the device has a NUL.
+    """
 
     shares_files = True
 
     def __init__(self, device: Device) -> None:
+        device.refuse_nul()
         self.name = device.name
         self._streams: list[LocalStream] = []
 

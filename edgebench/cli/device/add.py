@@ -15,6 +15,7 @@ from cloup import option, option_group
 
 from edgebench.cli.options import verbosity_options
 from edgebench.errors import AuthenticationError, ConfigError, HostKeyError, PasswordRefused, UsageError
+from edgebench.reading import read_text
 
 if TYPE_CHECKING:
     from edgebench.device import Device
@@ -164,7 +165,7 @@ def _public_key(path_option: str | None, identity_file: str | None) -> str:
     path = Path(path_option or (f"{identity_file}.pub" if identity_file else DEFAULT_PUBLIC_KEY)).expanduser()
     private = str(path).removesuffix(".pub")
     try:
-        text = path.read_text(encoding="utf-8").strip()
+        text = read_text(path).strip()
     except FileNotFoundError as error:
         raise ConfigError(
             f"no public key at {path}; try: ssh-keygen -t ed25519 -f {private} (or --public-key FILE)"

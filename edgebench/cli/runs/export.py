@@ -52,7 +52,7 @@ def command(ids: tuple[str, ...], kind: str, out: Path, store: Path, **filters: 
     with TemporaryDirectory() as folder:
         table = Path(folder) / "table.csv"
         count = kept.export(table, ids=ids, kind="csv", where=where)
-        with table.open("rb") as source:
-            shutil.copyfileobj(source, sys.stdout.buffer)
+        with table.open(encoding="utf-8", newline="") as source:
+            shutil.copyfileobj(source, sys.stdout)
         sys.stdout.flush()
     click.echo(f"{counted(count, 'inference')} written to standard output", err=True)

@@ -17,12 +17,22 @@ if TYPE_CHECKING:
     from edgebench.store import Store
 
 
+_host_option = cloup.option(
+    "--host", metavar="[USER@]HOST[:PORT]", help="Address of a board that edgebench.toml does not name."
+)
+
+
 @cloup.command("resume")
 @click.argument("session", required=False)
+@_host_option
 @scores_option
 @output_options
-def resume_session(session: str | None, scores: Path | None, store: Path, json_target: str | None) -> int:
+def resume_session(
+    session: str | None, host: str | None, scores: Path | None, store: Path, json_target: str | None
+) -> int:
     """Resume an interrupted session: measure its missing runs. Default: the latest session.
+
+    The board is the one of this name in edgebench.toml, whatever the store says of it.
 
     \b
     Example:
@@ -43,7 +53,7 @@ def resume_session(session: str | None, scores: Path | None, store: Path, json_t
         click.echo(f"edgebench: going on with {max(sessions)}", err=True)
     chosen = session or max(sessions)
     return measure_and_show(
-        {chosen: partial(resume, chosen, store=keep, scores=rows)},
+        {chosen: partial(resume, chosen, store=keep, scores=rows, host=host)},
         store=keep,
         json_target=json_target,
         scores=rows,
@@ -54,9 +64,12 @@ def resume_session(session: str | None, scores: Path | None, store: Path, json_t
 @cloup.command("extend")
 @click.argument("id")
 @cloup.option("--runs", type=click.IntRange(min=1), required=True, metavar="N", help="Runs of each row.")
+@_host_option
 @scores_option
 @output_options
-def extend_session(id: str, runs: int, scores: Path | None, store: Path, json_target: str | None) -> int:
+def extend_session(
+    id: str, runs: int, host: str | None, scores: Path | None, store: Path, json_target: str | None
+) -> int:
     """Measure a session again, with N runs of each row. ID is one of its measurements.
 
     The new session is judged by itself, and `compare` takes it as the latest. Runs of two sessions are not pooled,
@@ -73,10 +86,10 @@ def extend_session(id: str, runs: int, scores: Path | None, store: Path, json_ta
 
     rows = read_scores(scores) if scores is not None else []
     keep = Store(store)
-    request = request_to_extend(keep, id, runs=runs)
+    request = request_to_extend(keep, id, runs=runs, host=host)
     began = set(keep.sessions())
     code = measure_and_show(
-        {request.device.name: partial(extend, id, runs=runs, store=keep, scores=rows)},
+        {request.device.name: partial(extend, id, runs=runs, store=keep, scores=rows, host=host)},
         store=keep,
         json_target=json_target,
         scores=rows,

@@ -14,11 +14,11 @@ from typing import Any
 import paramiko  # type: ignore[import-untyped]
 
 from edgebench.board.transport.known_hosts import SSH_PORT
-from edgebench.board.transport.ssh.home_config import included_files
-from edgebench.board.transport.ssh.settings import HostSettings
+from edgebench.board.transport.ssh.home_config import MAX_DEPTH, included_files
+from edgebench.board.transport.ssh.settings import HostSettings, expanded
 from edgebench.errors import ConfigError
+from edgebench.reading import RefusedFile, read_text
 
-_MAX_DEPTH = 16  # as in OpenSSH
 _SYSTEM_KNOWN_HOSTS = ("/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2")
 #: Conditions of a Match line that paramiko judges, and whether each has a value.
 _CONDITIONS = {
@@ -39,16 +39,19 @@ def read_config(host: str, user: str | None, port: int | None) -> HostSettings:
     Raises:
         ConfigError: the configuration is not valid, or has a condition that only OpenSSH can judge.
     """
-    import getpass
-
     try:
         # In the first rule, so that %p in a ProxyCommand is the device's port.
         lines = [("Host", host), ("Port", port), ("User", user)]
         first = "".join(f"{key} {value}\n" for key, value in lines if value is not None)
         values = paramiko.SSHConfig.from_text(first + ssh_config_text()).lookup(host)
-        configured_port = int(values.get("port", SSH_PORT))
+        return _settings(host, values)
     except (paramiko.ConfigParseError, ValueError) as error:
         raise ConfigError(f"can't find a route to {host!r} with ~/.ssh/config: {error}") from error
+
+
+def _settings(host: str, values: Any) -> HostSettings:
+    import getpass
+
     jumps = _some(values, "proxyjump")
     agent = values.get("identityagent")
     files = values.get("userknownhostsfile", "~/.ssh/known_hosts ~/.ssh/known_hosts2")
@@ -58,18 +61,28 @@ def read_config(host: str, user: str | None, port: int | None) -> HostSettings:
         name=host,
         hostname=values.get("hostname", host),
         user=values.get("user") or getpass.getuser(),
-        port=configured_port,
-        identity_files=tuple(Path(name).expanduser() for name in values.get("identityfile", [])),
-        certificate_files=tuple(Path(name).expanduser() for name in _list(values.get("certificatefile"))),
+        port=_port(values.get("port", SSH_PORT)),
+        identity_files=tuple(_path(name) for name in values.get("identityfile", [])),
+        certificate_files=tuple(_path(name) for name in _list(values.get("certificatefile"))),
         identities_only=values.get("identitiesonly", "no").lower() == "yes",
-        agent=None if agent in (None, "SSH_AUTH_SOCK") else "" if agent == "none" else str(Path(agent).expanduser()),
-        known_hosts=tuple(Path(name).expanduser() for name in shlex.split(f"{files} {system}") if name != "none"),
+        agent=None if agent in (None, "SSH_AUTH_SOCK") else "" if agent == "none" else str(_path(agent)),
+        known_hosts=tuple(_path(name) for name in shlex.split(f"{files} {system}") if name != "none"),
         host_key_alias=_some(values, "hostkeyalias"),
-        revoked_keys=Path(revoked).expanduser() if revoked else None,
+        revoked_keys=tuple(_path(name) for name in shlex.split(revoked or "")),
         proxy_command=None if jumps else _some(values, "proxycommand"),
         proxy_jump=tuple(jump.strip() for jump in (jumps or "").split(",") if jump.strip()),
         accepts_unknown=values.get("stricthostkeychecking", "ask").lower() in ("no", "off"),
     )
+
+
+def _port(text: Any) -> int:
+    if not 1 <= (port := int(text)) <= 65535:
+        raise ValueError(f"bad port {text}")
+    return port
+
+
+def _path(text: str) -> Path:
+    return expanded(text, where="~/.ssh/config")
 
 
 def _some(values: Any, key: str) -> str | None:
@@ -97,7 +110,9 @@ def ssh_config_text() -> str:
 
 def _lines(path: Path, folder: Path, depth: int) -> list[str]:
     try:
-        text = path.read_text(encoding="utf-8", errors="replace")
+        text = read_text(path, encoding="utf-8", errors="replace")
+    except RefusedFile as error:
+        raise ConfigError(f"can't read {path}: {error.strerror}") from error
     except OSError:
         return []
     lines: list[str] = []
@@ -109,7 +124,9 @@ def _lines(path: Path, folder: Path, depth: int) -> list[str]:
             lines.append(block)
         elif keyword.lower() != "include":
             lines.append(line)
-        elif depth < _MAX_DEPTH:
+        else:
+            if depth >= MAX_DEPTH:
+                raise ConfigError(f"{path} line {number}: Include nests more than {MAX_DEPTH} deep; it includes itself")
             for argument in arguments:
                 for name in included_files(argument.strip('"'), folder):
                     lines += _lines(name, folder, depth + 1)

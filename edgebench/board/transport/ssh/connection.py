@@ -33,7 +33,7 @@ class SshTransport(Transport):
     Login is by SSH agent or key file, or by `password` alone, to install a key.
 
     Raises:
-        ConfigError: the device has no host, or its pinned key or ~/.ssh/config is not valid.
+        ConfigError: the device has no host or a NUL, or its pinned key or ~/.ssh/config is not valid.
     """
 
     shares_files = False
@@ -41,6 +41,7 @@ class SshTransport(Transport):
     def __init__(self, device: Device, *, password: str | None = None) -> None:
         if device.host is None:
             raise ConfigError(f"device {device.name!r} has no host")
+        device.refuse_nul()
         if device.host_key is not None and HostKey.parse(device.host_key) is None:
             raise ConfigError(
                 f"device {device.name!r}: host_key must look like 'ssh-ed25519 AAAA...', got {device.host_key[:40]!r}"

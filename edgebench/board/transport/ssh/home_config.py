@@ -6,6 +6,7 @@ OpenSSH reads ~/.ssh of the account and ignores the variable HOME, which every o
 
 from __future__ import annotations
 
+import glob
 import os
 import re
 import tempfile
@@ -14,7 +15,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-_MAX_DEPTH = 16  # of Include, as in OpenSSH
+from edgebench.board.transport.ssh.settings import expanded
+from edgebench.errors import ConfigError
+from edgebench.reading import RefusedFile, read_text
+
+MAX_DEPTH = 16  # of Include, as in OpenSSH
 _SYSTEM = Path("/etc/ssh/ssh_config")
 
 
@@ -67,12 +72,14 @@ class _Copier:
     def copy(self, path: Path, base: Path, depth: int) -> Path | None:
         """Return the copy of a file, its Include lines naming copies; `base`: where relative names start."""
         try:
-            text = path.read_text(encoding="utf-8", errors="surrogateescape")
+            text = read_text(path, encoding="utf-8", errors="surrogateescape")
+        except RefusedFile as error:
+            raise ConfigError(f"can't read {path}: {error.strerror}") from error
         except OSError:
             return None
         copy = self._folder / f"part-{len(self.names)}"
         self.names[str(copy)] = str(path)
-        lines = [self._line(line, base, depth) for line in text.splitlines()]
+        lines = [self._line(line, base, depth) for line in text.split("\n")]
         copy.write_text("\n".join(lines) + "\n", encoding="utf-8", errors="surrogateescape")
         return copy
 
@@ -80,8 +87,8 @@ class _Copier:
         keyword, *arguments = re.split(r"[\s=]+", line.strip()) or [""]
         if keyword.lower() != "include":
             return re.sub(r'(?<=[\s="])~(?=/)', lambda _: str(Path.home()), line)
-        if depth >= _MAX_DEPTH:
-            return ""
+        if depth >= MAX_DEPTH:
+            raise ConfigError(f"~/.ssh/config: Include nests more than {MAX_DEPTH} deep; a file includes itself")
         found = [path for argument in arguments for path in included_files(argument.strip('"'), base)]
         copies = filter(None, (self.copy(path, base, depth + 1) for path in found))
         names = " ".join(f'"{copy}"' for copy in copies)
@@ -90,6 +97,6 @@ class _Copier:
 
 def included_files(pattern: str, base: Path) -> list[Path]:
     """Return the files that an Include line's pattern names, in their order."""
-    path = Path(pattern).expanduser()
+    path = expanded(pattern, where=f"{base / 'config'}: Include")
     path = path if path.is_absolute() else base / path
-    return sorted(Path(path.anchor).glob(str(path.relative_to(path.anchor))))
+    return [Path(name) for name in sorted(glob.glob(str(path)))]  # noqa: PTH207 - Path refuses some patterns of OpenSSH

@@ -16,7 +16,9 @@ from edgebench.board.transport.ssh.certificate import HostCertificate
 from edgebench.board.transport.ssh.login import Login
 from edgebench.board.transport.ssh.settings import HostSettings, ssh_command
 from edgebench.errors import HostKeyError
+from edgebench.reading import read_bytes
 
+_KEYGEN_S = 30
 _KRL = b"SSHKRL\n\0"  # the first bytes of a key revocation list
 
 
@@ -41,7 +43,7 @@ class HostKeyCheck(paramiko.MissingHostKeyPolicy):  # type: ignore[misc]
     pinned: HostKey | None
     known: KnownKeys
     without_port: KnownKeys
-    revoked_list: Path | None
+    revoked_lists: tuple[Path, ...]
     accepts_unknown: bool
 
     @staticmethod
@@ -58,7 +60,7 @@ class HostKeyCheck(paramiko.MissingHostKeyPolicy):  # type: ignore[misc]
             pinned=login.pinned,
             known=known_keys(name, paths),
             without_port=known_keys(settings.hostname, paths) if has_port else KnownKeys(),
-            revoked_list=settings.revoked_keys,
+            revoked_lists=settings.revoked_keys,
             # Whoever sends a password must know to whom.
             accepts_unknown=settings.accepts_unknown and login.password is None,
         )
@@ -120,13 +122,12 @@ class HostKeyCheck(paramiko.MissingHostKeyPolicy):  # type: ignore[misc]
 
     def _refuse_listed(self, about: str, shown: HostKey, certificate: HostCertificate | None) -> None:
         """Refuse a key, or the authority of its certificate, that the file of RevokedHostKeys lists."""
-        if self.revoked_list is None:
-            return
         keys = [shown, *([certificate.authority] if certificate and self.authorities else [])]
         if certificate is not None:
             keys.append(HostKey(f"{shown.kind}-cert-v01@openssh.com", certificate.blob))
-        if _is_listed(self.revoked_list, keys):
-            raise RevokedKey(f"{about}, which RevokedHostKeys {self.revoked_list} lists; don't use this board as it is")
+        for path in self.revoked_lists:
+            if _is_listed(path, keys):
+                raise RevokedKey(f"{about}, which RevokedHostKeys {path} lists; don't use this board as it is")
 
 
 def _certificate(key: Any) -> HostCertificate | None:
@@ -140,20 +141,28 @@ def _is_listed(path: Path, keys: Sequence[HostKey]) -> bool:
     As OpenSSH: a file that can't be read revokes every key.
     """
     try:
-        content = path.read_bytes()
+        content = read_bytes(path)
+        if not content.startswith(_KRL):
+            listed = listed_keys(content.decode(errors="replace"))
+            return any(key in listed for key in keys)
     except OSError as error:
         raise HostKeyError(f"~/.ssh/config: can't read RevokedHostKeys {path}: {error.strerror}") from error
-    if not content.startswith(_KRL):
-        listed = listed_keys(content.decode(errors="replace"))
-        return any(key in listed for key in keys)
+    except ValueError as error:
+        raise HostKeyError(f"~/.ssh/config: can't read RevokedHostKeys {path}: {error}") from error
     with tempfile.NamedTemporaryFile("w", suffix=".pub") as file:
         file.write("".join(f"{key}\n" for key in keys))
         file.flush()
         try:
-            done = subprocess.run(["ssh-keygen", "-Q", "-f", path, file.name], capture_output=True, check=False)
-        except OSError as error:
+            done = subprocess.run(
+                ["ssh-keygen", "-Q", "-f", path, file.name],
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=_KEYGEN_S,
+                check=False,
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
             raise HostKeyError(f"can't read the revocation list {path} without ssh-keygen") from error
-    return done.returncode != 0
+    return done.returncode != 0  # also where it can't read the list
 
 
 class HostKeyShown(Exception):

@@ -7,17 +7,25 @@ import binascii
 import os
 import shlex
 import socket
+import threading
+import time
 from collections.abc import Generator, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import paramiko  # type: ignore[import-untyped]
 
 from edgebench.board.transport.known_hosts import HostKey
-from edgebench.board.transport.ssh.settings import HostSettings
+from edgebench.board.transport.ssh import limits
+from edgebench.board.transport.ssh.settings import HostSettings, expanded
+from edgebench.reading import open_file, read_text
 
 _DEFAULT_KEYS = ("id_ed25519", "id_ecdsa", "id_rsa")
 _MAGIC = b"openssh-key-v1\0"
+#: As OpenSSH's MAX_AGENT_IDENTITIES and MAX_AGENT_REPLY_LEN.
+_MOST_AGENT_KEYS = 2048
+_MOST_AGENT_BYTES = 256 * 1024
 
 
 class LoginKeys:
@@ -26,7 +34,7 @@ class LoginKeys:
     def __init__(self, settings: HostSettings, identity_file: str | None) -> None:
         """Name the keys; `identity_file`: the device's own, instead of those of the configuration."""
         self._settings = settings
-        self._own = Path(identity_file).expanduser() if identity_file else None
+        self._own = expanded(identity_file, where="identity_file") if identity_file else None
         self.problems: list[str] = []
 
     def __iter__(self) -> Generator[tuple[str, Any]]:
@@ -36,7 +44,7 @@ class LoginKeys:
         IdentitiesOnly it is asked for such keys alone.
         """
         seen: set[bytes] = set()
-        agent = _open_agent(self._settings.agent)
+        agent = self._open_agent()
         try:
             for what, key in self._keys([] if agent is None else list(agent.get_keys())):
                 self._add_certificate(key)
@@ -46,6 +54,19 @@ class LoginKeys:
         finally:
             if agent is not None:
                 agent.close()
+
+    def _open_agent(self) -> AgentAt | None:
+        """Return the SSH agent with its keys, or None where none answers."""
+        address = os.environ.get("SSH_AUTH_SOCK", "") if self._settings.agent is None else self._settings.agent
+        if not address:
+            return None
+        try:
+            return AgentAt(address)
+        except TimeoutError:
+            self.problems.append(f"SSH agent {address}: no answer within {limits.AGENT_S:g} s")
+        except (paramiko.SSHException, OSError, EOFError, ValueError, OverflowError, MemoryError):
+            pass
+        return None
 
     def _keys(self, of_agent: Sequence[Any]) -> Iterator[tuple[str, Any]]:
         named = [self._own] if self._own else list(self._settings.identity_files)
@@ -66,6 +87,15 @@ class LoginKeys:
     def _private(self, path: Path, *, in_agent: bool) -> Iterator[tuple[str, Any]]:
         shown = shlex.quote(str(path))
         try:
+            with open_file(path) as file:
+                status = os.fstat(file.fileno())
+            # As OpenSSH: a key that others can read is not used, unless another user owns it, who chose that.
+            if status.st_uid == os.getuid() and status.st_mode & 0o077 and _is_private(path):
+                self.problems.append(
+                    f"key file {path}: permissions 0{status.st_mode & 0o777:03o} are too open: private key files must "
+                    f"NOT be accessible by others, so it is ignored (try: chmod 600 {shown})"
+                )
+                return
             yield f"key file {path}", paramiko.PKey.from_path(path)
         except OSError as error:
             self.problems.append(f"key file {path}: {error.strerror}")
@@ -96,6 +126,11 @@ class LoginKeys:
                 return
 
 
+def _shut(connection: socket.socket) -> None:
+    with suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
+
+
 def _described(key: Any) -> str:
     return f"agent key {key.get_name()} {key.comment}".strip()
 
@@ -108,7 +143,7 @@ def public_key_of(path: Path) -> HostKey | None:
     """Return the public half of a key file without its passphrase: of FILE itself, FILE.pub or a private key."""
     for candidate in (path, path.with_name(f"{path.name}.pub")):
         try:
-            text = candidate.read_text(encoding="utf-8", errors="replace")
+            text = read_text(candidate, encoding="utf-8", errors="replace")
         except OSError:
             continue
         key = HostKey.parse(text) or _public_half(text)
@@ -117,9 +152,13 @@ def public_key_of(path: Path) -> HostKey | None:
     return None
 
 
+def _is_private(path: Path) -> bool:
+    return "PRIVATE KEY-----" in read_text(path, encoding="utf-8", errors="replace")
+
+
 def _is_public(path: Path) -> bool:
     try:
-        return HostKey.parse(path.read_text(encoding="utf-8", errors="replace")) is not None
+        return HostKey.parse(read_text(path, encoding="utf-8", errors="replace")) is not None
     except OSError:
         return False
 
@@ -143,30 +182,50 @@ def _public_half(text: str) -> HostKey | None:
         return None
 
 
-def _open_agent(address: str | None) -> Any:
-    """Return the SSH agent, or None where none answers; `address`: its socket, None: of SSH_AUTH_SOCK, "": none."""
-    if address == "":
-        return None
-    try:
-        if address is None:
-            return paramiko.Agent()
-        return _AgentAt(address)
-    except (paramiko.SSHException, OSError):
-        return None
+class AgentAt(paramiko.agent.AgentSSH):  # type: ignore[misc]
+    """The SSH agent behind a socket. It lists its keys at once or not at all; a signature may wait for a person.
 
-
-class _AgentAt(paramiko.agent.AgentSSH):  # type: ignore[misc]
-    """The SSH agent behind a socket that IdentityAgent names."""
+    Raises:
+        TimeoutError: it does not answer.
+    """
 
     def __init__(self, address: str) -> None:
         super().__init__()
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        began = time.monotonic()
+        deadline = threading.Timer(limits.AGENT_S, _shut, [connection])  # it may also answer a byte at a time
+        deadline.daemon = True
         try:
+            connection.settimeout(limits.AGENT_S)
+            deadline.start()
             connection.connect(os.fspath(address))
-            self._connect(connection)
-        except BaseException:
+            self._list_keys(connection)
+        except BaseException as error:
             connection.close()
+            if isinstance(error, Exception) and time.monotonic() - began > 0.9 * limits.AGENT_S:
+                raise TimeoutError("no answer") from error
             raise
+        finally:
+            deadline.cancel()
+        connection.settimeout(limits.AGENT_SIGNATURE_S)
+
+    def _list_keys(self, connection: socket.socket) -> None:
+        # paramiko's own loop believes whatever number of keys the agent names.
+        self._conn = connection
+        kind, answer = self._send_message(paramiko.agent.cSSH2_AGENTC_REQUEST_IDENTITIES)
+        if kind != paramiko.agent.SSH2_AGENT_IDENTITIES_ANSWER:
+            raise paramiko.SSHException("could not get keys from ssh-agent")
+        count = answer.get_int()
+        if count > _MOST_AGENT_KEYS:
+            raise paramiko.SSHException(f"the SSH agent names {count} keys")
+        self._keys = tuple(
+            paramiko.AgentKey(agent=self, blob=answer.get_binary(), comment=answer.get_text()) for _ in range(count)
+        )
+
+    def _read_all(self, wanted: int) -> bytes:
+        if wanted > _MOST_AGENT_BYTES:
+            raise paramiko.SSHException(f"the SSH agent sends {wanted} bytes")
+        return bytes(super()._read_all(wanted))
 
     def close(self) -> None:
         """Close the connection to the agent."""

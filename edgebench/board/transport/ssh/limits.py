@@ -12,3 +12,6 @@ WRITE_STALL_S = 60.0
 #: The kernel gives up a link that acknowledges nothing for so long; paramiko by itself would wait for ever.
 DEAD_LINK_MS = 10_000
 KEEPALIVE_S = 5
+#: How long the SSH agent here may take to list its keys, and to sign with one: a person may have to confirm that.
+AGENT_S = 5.0
+AGENT_SIGNATURE_S = 60.0

@@ -14,6 +14,7 @@ from edgebench.board.transport.known_hosts import SSH_PORT
 from edgebench.board.transport.ssh.home_config import config_of_home
 from edgebench.board.transport.ssh.settings import HostSettings, expand, expand_path, split_paths, tokens_of
 from edgebench.errors import ConfigError, ConnectionFailed
+from edgebench.reading import RefusedFile, check_file
 from edgebench.text import printable
 
 #: A `Match exec` of the configuration may run a program of the user.
@@ -34,6 +35,7 @@ def ask_openssh(host: str, user: str | None, port: int | None) -> HostSettings |
     if program is None:
         return None
     options = [*(["-p", str(port)] if port is not None else []), *(["-l", user] if user is not None else [])]
+    _check_config(Path.home() / ".ssh" / "config")
     with ExitStack() as stack:
         copy = stack.enter_context(config_of_home())
         status, output, said = _ssh(program, [*copy.options, *options, "-G", "--", host])
@@ -45,6 +47,16 @@ def ask_openssh(host: str, user: str | None, port: int | None) -> HostSettings |
             raise ConnectionFailed(f"can't find a route to {host!r}: {said}")
         raise ConfigError(f"can't find a route to {host!r}: ssh does not accept ~/.ssh/config: {said}")
     return _settings(host, _parse(output), _default_identity_files(program))
+
+
+def _check_config(path: Path) -> None:
+    """Refuse a configuration that `ssh` would wait for without an end."""
+    try:
+        check_file(path)
+    except RefusedFile as error:
+        raise ConfigError(f"can't read {path}: {error.strerror}") from error
+    except OSError:
+        pass  # as OpenSSH: there is none
 
 
 def _ssh(program: str, arguments: Sequence[str]) -> tuple[int, str, str]:
@@ -109,7 +121,7 @@ def _settings(name: str, values: dict[str, list[str]], default_files: Sequence[s
         agent=_agent(values.get("identityagent", ["SSH_AUTH_SOCK"])[0], tokens),
         known_hosts=tuple(expand_path(path.replace("%", "%%"), tokens) for path in lists),
         host_key_alias=alias,
-        revoked_keys=expand_path(revoked, tokens) if revoked else None,
+        revoked_keys=tuple(expand_path(path, tokens) for path in split_paths(revoked or "")),
         proxy_command=expand(command, tokens, environment=False) if command else None,
         proxy_jump=tuple(jump.strip() for jump in jumps.split(",") if jump.strip()),
         accepts_unknown=(values.get("stricthostkeychecking") or ["ask"])[0] in ("false", "no", "off"),

@@ -6,6 +6,7 @@ import getpass
 import hashlib
 import os
 import re
+import shlex
 import socket
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -37,7 +38,7 @@ class HostSettings:
     agent: str | None = None
     known_hosts: tuple[Path, ...] = ()
     host_key_alias: str | None = None
-    revoked_keys: Path | None = None
+    revoked_keys: tuple[Path, ...] = ()
     proxy_command: str | None = None
     proxy_jump: tuple[str, ...] = ()
     accepts_unknown: bool = False
@@ -46,7 +47,7 @@ class HostSettings:
 def ssh_command(settings: HostSettings) -> str:
     """Return the command line that opens the same connection by hand."""
     port = f"-p {settings.port} " if settings.port != SSH_PORT else ""
-    return f"ssh {port}{settings.user}@{settings.name}"
+    return f"ssh {port}{shlex.quote(f'{settings.user}@{settings.name}')}"
 
 
 _TOKEN = re.compile(r"%(.?)|\$\{([^}]*)\}")
@@ -78,7 +79,23 @@ def expand(text: str, tokens: Mapping[str, str], *, environment: bool = True) ->
 
 def expand_path(text: str, tokens: Mapping[str, str]) -> Path:
     """Return the file that a path with `~`, tokens or variables names."""
-    return Path(expand(text, tokens)).expanduser()
+    return expanded(expand(text, tokens), where="~/.ssh/config")
+
+
+def expanded(text: str, *, where: str) -> Path:
+    """Return a path with `~` or `~user` at its beginning replaced.
+
+    Raises:
+        ConfigError: there is no such user, or it can't be a path.
+    """
+    try:
+        path = Path(text).expanduser()
+        os.fspath(path).encode("utf-8", "surrogateescape").index(b"\0")
+    except RuntimeError as error:
+        raise ConfigError(f"{where}: {text.partition('/')[0]!r} in {text!r}: there is no such user") from error
+    except ValueError:  # no NUL in it
+        return path
+    raise ConfigError(f"{where}: {text!r} can't be a path")
 
 
 def tokens_of(*, name: str, hostname: str, user: str, port: int, alias: str | None, jumps: str) -> dict[str, str]:
@@ -101,11 +118,15 @@ def tokens_of(*, name: str, hostname: str, user: str, port: int, alias: str | No
     }
 
 
+def _exists(text: str) -> bool:
+    return os.path.exists(os.path.expanduser(text))  # noqa: PTH110, PTH111 - of `~nouser`, Path raises
+
+
 def split_paths(text: str) -> Iterable[str]:
     """Yield the paths of a list that `ssh -G` prints: blanks separate them, and may also be part of one."""
     words = text.split(" ")
     while words:
-        count = next((n for n in range(len(words), 1, -1) if Path(" ".join(words[:n])).expanduser().exists()), 1)
+        count = next((n for n in range(len(words), 1, -1) if _exists(" ".join(words[:n]))), 1)
         path = " ".join(words[:count])
         words = words[count:]
         if path and path != "none":

@@ -1,0 +1,26 @@
+"""The console of tables, progress and live displays: nothing that a text holds acts on the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.console import Console
+from rich.segment import Segment
+
+from edgebench.text import harmless
+
+
+class SafeConsole(Console):
+    """A console whose texts are harmless; only rich's own codes reach the terminal, and no links."""
+
+    def _render_buffer(self, buffer: Iterable[Segment]) -> str:
+        return super()._render_buffer(_harmless(segment) for segment in buffer)
+
+
+def _harmless(segment: Segment) -> Segment:
+    if segment.control:
+        return segment
+    style = segment.style
+    if style is not None and style.link is not None:
+        style = style.update_link(None)
+    return Segment(harmless(segment.text), style)

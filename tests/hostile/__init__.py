@@ -1,0 +1,1 @@
+"""What others wrote or say: files, stores, boards and networks that are hostile get nothing."""
