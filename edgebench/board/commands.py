@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from edgebench import ending
 from edgebench.board.facts import sanitize_tail
 from edgebench.board.line_reader import LineReader
 from edgebench.board.retry import Retry
@@ -25,6 +26,10 @@ from edgebench_agent import protocol
 
 RECONNECT_ATTEMPTS = 8
 CHUNK_BYTES = 1 << 18
+#: A command that was killed so often is given up: its board has no memory for it, say.
+_MOST_KILLED, _AFTER_KILL_S = 3, 0.5
+#: A reply is one line; what a login shell or a library prints comes before it.
+_MOST_REPLY_BYTES = 4 << 20
 
 
 @dataclass(slots=True)
@@ -61,7 +66,8 @@ class AgentCommands:
         Raises:
             ConnectionLost.
         """
-        return self.transport.start([self.python, self.path, *arguments])
+        with ending.interruptible():
+            return self.transport.start([self.python, self.path, *arguments])
 
     def command(
         self, arguments: Sequence[str], *, input: bytes = b"", timeout_s: float, python: str | None = None
@@ -74,12 +80,23 @@ class AgentCommands:
             ConnectionLost: the connection broke again and again.
         """
         argv = [python or self.python, self.path, *arguments]
-        result = run_reconnecting(self.transport, argv, input=input, timeout_s=timeout_s)
+        result = self._run(argv, input=input, timeout_s=timeout_s)
         line = result.stdout.strip().rpartition(b"\n")[2]
         if not line:
             said = sanitize_tail(result.stderr)
             raise AgentError(f"{self.name}: the agent's {arguments[0]} gave no answer (status {result.status}): {said}")
         return self._checked_reply(line)
+
+    def _run(self, argv: Sequence[str], *, input: bytes, timeout_s: float) -> CommandResult:
+        """Run a command, again if it was killed before it had answered: every command of ours may run twice."""
+        deadline_s = time.monotonic() + timeout_s
+        for killed in range(1, _MOST_KILLED + 1):
+            left_s = max(1.0, deadline_s - time.monotonic())
+            result = run_reconnecting(self.transport, argv, input=input, timeout_s=left_s)
+            if not _was_killed(result) or killed == _MOST_KILLED:
+                break
+            ending.sleep(_AFTER_KILL_S)
+        return result
 
     def reply(self, lines: LineReader, stream: Stream, *, timeout_s: float) -> dict[str, Any]:
         """Return the next answer of a command that was started.
@@ -120,6 +137,11 @@ class AgentCommands:
         raise AgentError(f"{self.name}: the agent failed: {message}")
 
 
+def _was_killed(result: CommandResult) -> bool:
+    """Whether a signal ended a command before its answer was complete; a shell reports that as a status above 128."""
+    return (result.status < 0 or result.status > 128) and not result.stdout.endswith(b"\n")
+
+
 def run_reconnecting(transport: Transport, argv: Sequence[str], *, input: bytes, timeout_s: float) -> CommandResult:
     """Run a program to its end, again where the connection breaks: every program of ours may run twice.
 
@@ -128,7 +150,9 @@ def run_reconnecting(transport: Transport, argv: Sequence[str], *, input: bytes,
     """
     deadline_s = time.monotonic() + timeout_s
     return reconnecting(transport, limit_s=timeout_s).call(
-        lambda: transport.run(argv, input=input, timeout_s=max(1.0, deadline_s - time.monotonic()))
+        lambda: transport.run(
+            argv, input=input, timeout_s=max(1.0, deadline_s - time.monotonic()), limit_bytes=_MOST_REPLY_BYTES
+        )
     )
 
 
@@ -147,9 +171,10 @@ def reconnecting(
     """
 
     def reconnect(failed: int, _: Exception) -> None:
-        time.sleep(min(0.1 * 2**failed, 10.0))
+        ending.sleep(min(0.1 * 2**failed, 10.0))
         try:
-            transport.reconnect()
+            with ending.interruptible():
+                transport.reconnect()
         except (HostKeyError, AuthenticationError):
             raise
         except (ConnectionFailed, ConnectionLost):

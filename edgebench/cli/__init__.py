@@ -10,6 +10,7 @@ import cloup
 
 from edgebench._version import __version__
 from edgebench.cli.encoding import tolerate_encodings
+from edgebench.cli.interrupts import EXIT_CODE, ends_in_time, last_line
 from edgebench.errors import EdgebenchError, RunFailed, nearest
 from edgebench.text import printable
 
@@ -26,8 +27,6 @@ COMMANDS = {
     "device": ("edgebench.cli.device", "Boards: list, add, set up, check, release, clean, remove."),
     "runs": ("edgebench.cli.runs", "What is stored: list, show, export, resume."),
 }
-
-INTERRUPTED = 130
 
 
 class LazyGroup(cloup.Group):
@@ -69,10 +68,12 @@ def main(arguments: list[str] | None = None) -> None:
     settings: dict[str, int] = {"verbosity": 0}
     tolerate_encodings()
     try:
-        result = command.main(arguments, prog_name="edgebench", standalone_mode=False, obj=settings)
+        with ends_in_time():
+            result = command.main(arguments, prog_name="edgebench", standalone_mode=False, obj=settings)
         code = result if isinstance(result, int) else 0
     except (KeyboardInterrupt, click.Abort):
-        code = _fail("interrupted", INTERRUPTED)
+        code = _fail("interrupted", EXIT_CODE)
+        last_line.show(is_interrupted=True)
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)
         code = 2
@@ -89,6 +90,7 @@ def main(arguments: list[str] | None = None) -> None:
         from edgebench.cli.hints import as_options
 
         code = _fail(as_options(" ".join(str(error).split())), error.exit_code)
+        last_line.show(is_interrupted=False)
     except BrokenPipeError:
         sys.stdout = None  # the reader of the pipe has ended; flushing would fail
         code = 1

@@ -14,6 +14,7 @@ from typing import Any
 
 import paramiko  # type: ignore[import-untyped]
 
+from edgebench import ending
 from edgebench.board.transport.base import Stream, Transport
 from edgebench.board.transport.known_hosts import HostKey
 from edgebench.board.transport.ssh import limits
@@ -82,9 +83,10 @@ class SshTransport(Transport):
         if session is None or not session.is_active():
             raise ConnectionLost(f"{self.name}: there is no connection to the board")
         try:
-            channel = session.open_session(timeout=limits.ANSWER_S)
+            answer_s = max(0.05, ending.left_s(limits.ANSWER_S))
+            channel = session.open_session(timeout=answer_s)
             # exec_command waits for its answer without a limit; closing the channel ends the wait.
-            watchdog = threading.Timer(limits.ANSWER_S, channel.close)
+            watchdog = threading.Timer(answer_s, channel.close)
             watchdog.daemon = True
             watchdog.start()
             try:
