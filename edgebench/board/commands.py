@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,6 +29,9 @@ RECONNECT_ATTEMPTS = 8
 CHUNK_BYTES = 1 << 18
 #: A command that was killed so often is given up: its board has no memory for it, say.
 _MOST_KILLED, _AFTER_KILL_S = 3, 0.5
+_BEGIN_OF_ANSWER = re.compile(rb'\{"ok" ?: ?(?:true|false)')
+PRINTS_HINT = "; if a start-up file there (~/.bashrc, ~/.profile, ~/.zshenv) prints or starts something, let it do so "
+PRINTS_HINT += "only in interactive shells: [[ $- == *i* ]] || return"
 #: A reply is one line; what a login shell or a library prints comes before it.
 _MOST_REPLY_BYTES = 4 << 20
 
@@ -81,7 +85,7 @@ class AgentCommands:
         """
         argv = [python or self.python, self.path, *arguments]
         result = self._run(argv, input=input, timeout_s=timeout_s)
-        line = result.stdout.strip().rpartition(b"\n")[2]
+        line = answer_in(result.stdout)
         if not line:
             said = sanitize_tail(result.stderr)
             raise AgentError(f"{self.name}: the agent's {arguments[0]} gave no answer (status {result.status}): {said}")
@@ -121,7 +125,8 @@ class AgentCommands:
         try:
             reply = protocol.decode_object(line)
         except protocol.ProtocolError as error:
-            raise AgentError(f"{self.name}: the agent's answer is not valid: {error}") from error
+            printed = "" if self.transport.shares_files else PRINTS_HINT
+            raise AgentError(f"{self.name}: the agent's answer is not valid: {error}{printed}") from error
         if reply.get("ok") is True:
             return reply
         kind = reply.get("kind")
@@ -135,6 +140,13 @@ class AgentCommands:
         if kind in protocol.FAILURE_KINDS and kind not in ("crashed", "bad_request"):
             raise BoardError(f"{self.name}: {message}", kind=str(kind))
         raise AgentError(f"{self.name}: the agent failed: {message}")
+
+
+def answer_in(stdout: bytes) -> bytes:
+    """Return the answer in what a command printed: the last line, without what a start-up file put before it there."""
+    line = stdout.strip().rpartition(b"\n")[2]
+    found = _BEGIN_OF_ANSWER.search(line)
+    return line[found.start() :] if found is not None else line
 
 
 def _was_killed(result: CommandResult) -> bool:

@@ -89,22 +89,9 @@ class SshStream(Stream):
         """Return the error for a command that has not begun: it may still, up to `limit_s`."""
         if time.monotonic() < limit_s - 0.01:
             return TimeoutError("the command has not begun")
-        if not self._answers():
+        if not answers(self._channel.get_transport(), name=self._name):
             return ConnectionLost(f"{self._name}: the board does not answer")
         return BoardError(f"{self._name}: {self._login.why_no_command(ended=False)}")
-
-    def _answers(self) -> bool:
-        """Return whether the SSH server is there: then it is the login shell that does not go on."""
-        session, answered = self._channel.get_transport(), threading.Event()
-
-        def ask() -> None:
-            with suppress(*BROKEN):
-                session.global_request("keepalive@openssh.com", wait=True)
-                if session.is_active():
-                    answered.set()
-
-        threading.Thread(target=ask, name=f"edgebench-alive-{self._name}", daemon=True).start()
-        return ending.wait(answered.wait, limits.ANSWER_S)
 
     def _receive(self, limit: int, *, timeout_s: float) -> bytes:
         if not ending.wait(self._readable.wait, timeout_s):
@@ -223,6 +210,20 @@ class SshStream(Stream):
             request()
         except BROKEN as error:
             raise ConnectionLost(f"{self._name}: the connection broke") from error
+
+
+def answers(session: Any, *, name: str) -> bool:
+    """Return whether the SSH server of a connection is there, and answers a request."""
+    answered = threading.Event()
+
+    def ask() -> None:
+        with suppress(*BROKEN):
+            session.global_request("keepalive@openssh.com", wait=True)
+            if session.is_active():
+                answered.set()
+
+    threading.Thread(target=ask, name=f"edgebench-alive-{name}", daemon=True).start()
+    return ending.wait(answered.wait, limits.ANSWER_S)
 
 
 def exit_signal(channel: Any) -> int | None:

@@ -6,6 +6,7 @@ import getpass
 import hashlib
 import os
 import re
+import shlex
 import socket
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -46,7 +47,7 @@ class HostSettings:
 def ssh_command(settings: HostSettings) -> str:
     """Return the command line that opens the same connection by hand."""
     port = f"-p {settings.port} " if settings.port != SSH_PORT else ""
-    return f"ssh {port}{settings.user}@{settings.name}"
+    return f"ssh {port}{shlex.quote(f'{settings.user}@{settings.name}')}"
 
 
 _TOKEN = re.compile(r"%(.?)|\$\{([^}]*)\}")
