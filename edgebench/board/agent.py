@@ -259,15 +259,15 @@ class RemoteAgent(AgentCommands):
         self.held_lease.renewed_s = time.monotonic()
 
     def runs(self) -> list[BoardRun]:
-        """Return the runs whose journals are on the board; an agent that can't list them has none to show."""
+        """Return the runs that the board knows of; an agent that can't list them has none to show."""
         try:
             reply = self.command(["runs"], timeout_s=60)
         except (ConnectionLost, LeaseLost):
             raise
         except DeviceError:
             return []
-        listed = reply.get("runs")
-        return [run for run in map(BoardRun.of, listed) if run is not None] if isinstance(listed, list) else []
+        listed = [each for key in ("runs", "lost") if isinstance(each := reply.get(key), list)]
+        return [run for each in listed for run in map(BoardRun.of, each) if run is not None]
 
     def retry_while_busy(self, begin: Callable[[], _T]) -> _T:
         """Return what `begin` returns, which launches a run; while another run is measured there, begin again.

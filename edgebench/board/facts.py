@@ -249,7 +249,10 @@ def _text(value: Any, limit: int = 500) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class BoardRun:
-    """A run whose journal is on a board; `state`: `finished`, `running` or `partial`, which has no last message."""
+    """A run whose journal is on a board.
+
+    `state`: `finished`, `running`, `partial` (it has no last message) or `lost` (it was in memory, and is gone).
+    """
 
     id: str
     state: str
@@ -258,8 +261,8 @@ class BoardRun:
     @staticmethod
     def of(report: Any) -> BoardRun | None:
         """Return the run in a board's report; None: it is not valid."""
-        found = _mapping(report)
+        found = {"id": report, "state": "lost", "bytes": 0} if type(report) is str else _mapping(report)
         id, state, size = found.get("id"), found.get("state"), found.get("bytes")
         if type(id) is not str or _RUN_ID.fullmatch(id) is None or type(size) is not int or size < 0:
             return None
-        return BoardRun(id, state, size) if state in ("finished", "running", "partial") else None
+        return BoardRun(id, state, size) if state in ("finished", "running", "partial", "lost") else None

@@ -55,6 +55,9 @@ def take_ended_runs(session: Session, cells: Sequence[Cell], idle: Mapping[Power
         missing = [id for id in _ids(found, order) if id in partial or not session.store.has_run(id)]
         if not missing:
             continue
+        if found.state == "lost":
+            session.log(f"run {found.id} can't be taken: its journal was in the board's memory, and is gone")
+            continue
         try:
             with ending.deferred():
                 is_taken = _take(session, found, order, idle, partial)

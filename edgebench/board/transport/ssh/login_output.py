@@ -41,7 +41,10 @@ class LoginOutput:
         printed = printable((self._before or stderr).decode("utf-8", "replace")[-300:], 200)
         said = f" (it printed: {printed})" if printed else ""
         if ended and any(word in stderr for word in _WORDS_OF_CSH):
-            return f"the login shell is csh or tcsh{said}; bash, zsh, dash and ash are supported; try there: chsh -s /bin/sh"
+            return (
+                f"the login shell is csh or tcsh{said}; bash, zsh, dash and ash are supported; try there: "
+                f"chsh -s /bin/sh"
+            )
         if ended:
             return (
                 f"the login shell ended before the command began{said}; does {_FILES} end it (exit, exec), is the "
