@@ -10,7 +10,7 @@ from edgebench.board.agent import RemoteAgent, connect_agent
 from edgebench.board.archive import agent_archive
 from edgebench.board.busy_retry import BusyRetry
 from edgebench.board.device_config import add_device, remove_device, write_device
-from edgebench.board.facts import BoardFacts, BoardProbe, RuntimeProbe, SensorReading, SystemFacts
+from edgebench.board.facts import BoardFacts, BoardProbe, BoardRun, RuntimeProbe, SensorReading, SystemFacts
 from edgebench.board.installed_runtimes import InstalledRuntime
 from edgebench.board.journal import Position, run_failure
 from edgebench.board.lease import TRY_LATER, board_lease, open_leased_agent, own_name
@@ -27,6 +27,7 @@ __all__ = [
     "BoardPower",
     "BoardProbe",
     "BoardPython",
+    "BoardRun",
     "BusyRetry",
     "Holder",
     "InstalledRuntime",

@@ -10,21 +10,22 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
+from edgebench import ending
 from edgebench.board.bootstrap import InstalledAgent, put_agent
 from edgebench.board.busy_retry import NO_RETRY, BusyRetry
 from edgebench.board.commands import AgentCommands, HeldLease
-from edgebench.board.facts import BoardProbe, is_path, other_load, sanitize_tail
+from edgebench.board.facts import BoardProbe, BoardRun, is_path, other_load, sanitize_tail
 from edgebench.board.installed_runtimes import InstalledRuntime
 from edgebench.board.journal import Follower, Position
 from edgebench.board.lease_reply import LeaseReply
 from edgebench.board.pythons import DEFAULT_PYTHON
-from edgebench.board.transfer import OnProgress, fetch, push_bytes, push_file
+from edgebench.board.transfer import OnProgress, fetch, fetch_into, push_bytes, push_file
 from edgebench.board.transport import open_transport
 from edgebench.board.transport.base import Transport
 from edgebench.device import Device
-from edgebench.errors import AgentError, BoardError
+from edgebench.errors import AgentError, BoardError, ConnectionLost, DeviceError, LeaseLost
 from edgebench.facts import OtherLoad
 from edgebench.runtimes import TFLITE_RUNTIMES
 from edgebench_agent import protocol
@@ -49,7 +50,7 @@ def connect_agent(
         BoardError: there is no Python, or only one that is too old, or no room for the agent.
         ConnectionFailed, ConnectionLost.
     """
-    with open_transport(device) as transport:
+    with ending.scope(), open_transport(device) as transport:
         yield install_agent(transport, python=python or device.python, inspect=inspect, busy_retry=busy_retry)
 
 
@@ -198,6 +199,10 @@ class RemoteAgent(AgentCommands):
         """
         return fetch(self, run_id, name, limit=limit)
 
+    def fetch_into(self, file: IO[bytes], run_id: str, name: str, *, limit: int) -> None:
+        """Append the content of a run's file to an empty one, as `fetch`; OSError: it can't be written."""
+        fetch_into(self, file, run_id, name, limit=limit)
+
     def clean(
         self, *, older_than_s: int | None = None, keep_bytes: int | None = None, dry_run: bool = False
     ) -> dict[str, Any]:
@@ -304,6 +309,17 @@ class RemoteAgent(AgentCommands):
     def _launch(self, spec: protocol.RunSpec) -> None:
         self.command(["launch"], input=spec.to_json(), timeout_s=660, python=self.python_for(spec.runtime))
 
+    def runs(self) -> list[BoardRun]:
+        """Return the runs that the board knows of; an agent that can't list them has none to show."""
+        try:
+            reply = self.command(["runs"], timeout_s=60)
+        except (ConnectionLost, LeaseLost):
+            raise
+        except DeviceError:
+            return []
+        listed = [each for key in ("runs", "lost") if isinstance(each := reply.get(key), list)]
+        return [run for each in listed for run in map(BoardRun.of, each) if run is not None]
+
     def retry_while_busy(self, begin: Callable[[], _T]) -> _T:
         """Return what `begin` returns, which launches a run; while another run is measured there, begin again.
 
@@ -324,12 +340,19 @@ class RemoteAgent(AgentCommands):
         """
         return self._follower(run_id, position).follow()
 
-    def stop(self, run_id: str, *, position: Position | None = None) -> list[protocol.Entry]:
-        """Ask the board to end a run; return the messages from `position` on that still came.
+    def stop(
+        self,
+        run_id: str,
+        *,
+        position: Position | None = None,
+        take: Callable[[protocol.Entry], None] = lambda _: None,
+    ) -> None:
+        """Ask the board to end a run; `take` gets the messages from `position` on that still come.
 
-        Takes at most some 20 seconds and raises no DeviceError: it is called where another error is on its way.
+        Takes at most some 12 seconds, or what is left of an ending, and raises no DeviceError: it is called where
+        another error is on its way. An AgentError of `take` ends it.
         """
-        return self._follower(run_id, position).stop()
+        self._follower(run_id, position).stop(take)
 
     def _follower(self, run_id: str, position: Position | None) -> Follower:
         return Follower(self, run_id, position if position is not None else Position())

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgebench.board.archive import agent_archive, agent_source
-from edgebench.board.commands import run_reconnecting
+from edgebench.board.commands import PRINTS_HINT, answer_in, run_reconnecting
 from edgebench.board.facts import SystemFacts, sanitize_tail
 from edgebench.board.installed_runtimes import InstalledRuntime, read_runtimes
 from edgebench.board.pythons import DEFAULT_PYTHON, BoardPython, find_pythons, read_python, require_new_enough
@@ -180,10 +180,14 @@ def _decoded(name: str, python: str, result: CommandResult) -> dict[str, Any]:
             f"{name}: no Python at {python!r} on the board; install Python >= 3.8 there "
             f"(sudo apt install python3), or name it with python = ... in edgebench.toml"
         )
-    line = result.stdout.strip().rpartition(b"\n")[2]
     try:
-        return protocol.decode_object(line)
+        return protocol.decode_object(answer_in(result.stdout))
     except protocol.ProtocolError as error:
+        if result.status == 0:
+            said = sanitize_tail(result.stdout) or "nothing"
+            raise BoardError(
+                f"{name}: {python!r} on the board gave no valid answer, but: {said}{PRINTS_HINT}"
+            ) from error
         said = sanitize_tail(result.stderr or result.stdout)
         raise BoardError(
             f"{name}: {python!r} on the board does not run Python (status {result.status}): {said}"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from edgebench import ending
 from edgebench.board.facts import sanitize_tail
 from edgebench.board.line_reader import LineReader
 from edgebench.board.retry import Retry
@@ -25,6 +27,13 @@ from edgebench_agent import protocol
 
 RECONNECT_ATTEMPTS = 8
 CHUNK_BYTES = 1 << 18
+#: A command that was killed so often is given up: its board has no memory for it, say.
+_MOST_KILLED, _AFTER_KILL_S = 3, 0.5
+_BEGIN_OF_ANSWER = re.compile(rb'\{"ok" ?: ?(?:true|false)')
+PRINTS_HINT = "; if a start-up file there (~/.bashrc, ~/.profile, ~/.zshenv) prints or starts something, let it do so "
+PRINTS_HINT += "only in interactive shells: [[ $- == *i* ]] || return"
+#: A reply is one line; what a login shell or a library prints comes before it.
+_MOST_REPLY_BYTES = 4 << 20
 
 
 @dataclass(slots=True)
@@ -61,7 +70,8 @@ class AgentCommands:
         Raises:
             ConnectionLost.
         """
-        return self.transport.start([self.python, self.path, *arguments])
+        with ending.interruptible():
+            return self.transport.start([self.python, self.path, *arguments])
 
     def command(
         self, arguments: Sequence[str], *, input: bytes = b"", timeout_s: float, python: str | None = None
@@ -74,12 +84,23 @@ class AgentCommands:
             ConnectionLost: the connection broke again and again.
         """
         argv = [python or self.python, self.path, *arguments]
-        result = run_reconnecting(self.transport, argv, input=input, timeout_s=timeout_s)
-        line = result.stdout.strip().rpartition(b"\n")[2]
+        result = self._run(argv, input=input, timeout_s=timeout_s)
+        line = answer_in(result.stdout)
         if not line:
             said = sanitize_tail(result.stderr)
             raise AgentError(f"{self.name}: the agent's {arguments[0]} gave no answer (status {result.status}): {said}")
         return self._checked_reply(line)
+
+    def _run(self, argv: Sequence[str], *, input: bytes, timeout_s: float) -> CommandResult:
+        """Run a command, again if it was killed before it had answered: every command of ours may run twice."""
+        deadline_s = time.monotonic() + timeout_s
+        for killed in range(1, _MOST_KILLED + 1):
+            left_s = max(1.0, deadline_s - time.monotonic())
+            result = run_reconnecting(self.transport, argv, input=input, timeout_s=left_s)
+            if not _was_killed(result) or killed == _MOST_KILLED:
+                break
+            ending.sleep(_AFTER_KILL_S)
+        return result
 
     def reply(self, lines: LineReader, stream: Stream, *, timeout_s: float) -> dict[str, Any]:
         """Return the next answer of a command that was started.
@@ -104,7 +125,8 @@ class AgentCommands:
         try:
             reply = protocol.decode_object(line)
         except protocol.ProtocolError as error:
-            raise AgentError(f"{self.name}: the agent's answer is not valid: {error}") from error
+            printed = "" if self.transport.shares_files else PRINTS_HINT
+            raise AgentError(f"{self.name}: the agent's answer is not valid: {error}{printed}") from error
         if reply.get("ok") is True:
             return reply
         kind = reply.get("kind")
@@ -120,6 +142,18 @@ class AgentCommands:
         raise AgentError(f"{self.name}: the agent failed: {message}")
 
 
+def answer_in(stdout: bytes) -> bytes:
+    """Return the answer in what a command printed: the last line, without what a start-up file put before it there."""
+    line = stdout.strip().rpartition(b"\n")[2]
+    found = _BEGIN_OF_ANSWER.search(line)
+    return line[found.start() :] if found is not None else line
+
+
+def _was_killed(result: CommandResult) -> bool:
+    """Whether a signal ended a command before its answer was complete; a shell reports that as a status above 128."""
+    return (result.status < 0 or result.status > 128) and not result.stdout.endswith(b"\n")
+
+
 def run_reconnecting(transport: Transport, argv: Sequence[str], *, input: bytes, timeout_s: float) -> CommandResult:
     """Run a program to its end, again where the connection breaks: every program of ours may run twice.
 
@@ -128,7 +162,9 @@ def run_reconnecting(transport: Transport, argv: Sequence[str], *, input: bytes,
     """
     deadline_s = time.monotonic() + timeout_s
     return reconnecting(transport, limit_s=timeout_s).call(
-        lambda: transport.run(argv, input=input, timeout_s=max(1.0, deadline_s - time.monotonic()))
+        lambda: transport.run(
+            argv, input=input, timeout_s=max(1.0, deadline_s - time.monotonic()), limit_bytes=_MOST_REPLY_BYTES
+        )
     )
 
 
@@ -147,9 +183,10 @@ def reconnecting(
     """
 
     def reconnect(failed: int, _: Exception) -> None:
-        time.sleep(min(0.1 * 2**failed, 10.0))
+        ending.sleep(min(0.1 * 2**failed, 10.0))
         try:
-            transport.reconnect()
+            with ending.interruptible():
+                transport.reconnect()
         except (HostKeyError, AuthenticationError):
             raise
         except (ConnectionFailed, ConnectionLost):

@@ -6,6 +6,7 @@ type than expected counts as not reported (None).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeGuard
@@ -16,6 +17,7 @@ from edgebench.text import printable
 from edgebench_agent import protocol
 
 _MAX_SENSORS, _MAX_VALUES, _MAX_PROCESSES = 64, 256, 10
+_RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -243,3 +245,24 @@ def _number(value: Any) -> int | None:
 
 def _text(value: Any, limit: int = 500) -> str | None:
     return printable(value, limit) if type(value) is str and value else None
+
+
+@dataclass(frozen=True, slots=True)
+class BoardRun:
+    """A run whose journal is on a board.
+
+    `state`: `finished`, `running`, `partial` (it has no last message) or `lost` (it was in memory, and is gone).
+    """
+
+    id: str
+    state: str
+    bytes: int
+
+    @staticmethod
+    def of(report: Any) -> BoardRun | None:
+        """Return the run in a board's report; None: it is not valid."""
+        found = {"id": report, "state": "lost", "bytes": 0} if type(report) is str else _mapping(report)
+        id, state, size = found.get("id"), found.get("state"), found.get("bytes")
+        if type(id) is not str or _RUN_ID.fullmatch(id) is None or type(size) is not int or size < 0:
+            return None
+        return BoardRun(id, state, size) if state in ("finished", "running", "partial", "lost") else None

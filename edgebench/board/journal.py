@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import NoReturn
 
+from edgebench import ending
 from edgebench.board.commands import AgentCommands, reconnecting
 from edgebench.board.facts import sanitize_tail
 from edgebench.board.line_reader import LineReader
@@ -24,11 +25,24 @@ RENEW_EVERY_S = 10.0
 RECONNECT_S = 600.0
 #: More than the ten million latencies that a run may have, or two days of readings.
 _MAX_JOURNAL_BYTES = 384 << 20
-_STOP_S = 20.0
+#: The agent gives the worker five seconds to end by itself, and then kills it.
+_STOP_S = 12.0
+#: What is left of an ending, after the run was stopped, to keep what it sent and to give the lease back.
+_AFTER_STOP_S = 4.0
+#: The supervisor writes readings several times a second, whatever the model does. If it writes none for so long, it
+#: stands still; the follower, another process, goes on with its heartbeats.
+STANDSTILL_S = 40.0
+#: So many followers in a row that start and say nothing: the agent does not run there, though the network does.
+_MOST_SILENT = 3
+#: Nothing but readings and notes for so long: longer than the agent itself waits for a load or an inference.
+NO_PROGRESS_S = 3_900.0
 
 
 class Position:
-    """How far a journal was read: the byte after the last complete line, the next sequence number, whether it ended."""
+    """How far a journal was read: the byte after the last complete line, and the next sequence number.
+
+    `ended`: its last message was read, or its writer is gone without one.
+    """
 
     def __init__(self) -> None:
         self.offset = 0
@@ -43,17 +57,27 @@ class Follower:
         self._agent = agent
         self._run_id = run_id
         self._position = position
+        self._is_silent = True  # the follower that was started last has sent nothing
+        self._has_readings = False
+        self._last_message_s = self._last_progress_s = time.monotonic()
 
     def follow(self) -> Iterator[protocol.Entry]:
         """Yield the messages in order, each once, until done or failed; see `RemoteAgent.follow`."""
         agent, position = self._agent, self._position
         retry = reconnecting(agent.transport, attempts=None, limit_s=RECONNECT_S)
+        silent = 0
         while True:
             before = position.next_seq
+            self._is_silent = True
             try:
                 yield from self._follow_once()
                 return
             except (ConnectionLost, TimeoutError) as error:
+                silent = silent + 1 if self._is_silent and isinstance(error, TimeoutError) else 0
+                if silent == _MOST_SILENT:
+                    raise AgentError(
+                        f"{agent.name}: run {self._run_id}: the agent does not answer, though the board can be reached"
+                    ) from error
                 if position.next_seq > before:
                     retry.restart()
                 if not retry.again(error):
@@ -61,33 +85,39 @@ class Follower:
                         f"{agent.name}: the board could not be reached again in {RECONNECT_S / 60:.0f} minutes"
                     ) from error
 
-    def stop(self) -> list[protocol.Entry]:
-        """Ask the board to end the run; return the messages that still came. See `RemoteAgent.stop`."""
+    def stop(self, take: Callable[[protocol.Entry], None]) -> None:
+        """Ask the board to end the run; `take` gets the messages that still come. See `RemoteAgent.stop`."""
         transport = self._agent.transport
-        entries: list[protocol.Entry] = []
-        deadline = time.monotonic() + _STOP_S
+        limit_s = _STOP_S
+        if ending.has_begun():
+            limit_s = max(0.5, ending.left_s(_STOP_S + _AFTER_STOP_S) - _AFTER_STOP_S)
+        deadline = time.monotonic() + limit_s
 
         def read_to_end() -> None:
-            transport.connect()
+            with ending.interruptible():
+                transport.connect()
             for entry in self._follow_once(stop=True, deadline=deadline):
-                entries.append(entry)
+                try:
+                    take(entry)
+                except AgentError:
+                    return  # what can't be true is not kept, and nothing after it
 
         def reconnect(_: int, __: Exception) -> None:
-            time.sleep(0.5)  # a launch that was cut short may still be about to begin the run
-            with suppress(DeviceError):
+            ending.sleep(0.5)  # a launch that was cut short may still be about to begin the run
+            with suppress(DeviceError), ending.interruptible():
                 transport.reconnect()
 
         if not self._position.ended:
             with suppress(DeviceError, TimeoutError):
-                Retry((DeviceError, TimeoutError), limit_s=_STOP_S, before_retry=reconnect).call(read_to_end)
-        return entries
+                Retry((DeviceError, TimeoutError), limit_s=limit_s, before_retry=reconnect).call(read_to_end)
 
     def _follow_once(self, *, stop: bool = False, deadline: float = math.inf) -> Iterator[protocol.Entry]:
         agent, position = self._agent, self._position
         stream = agent.start(["follow", self._run_id, str(position.offset), *agent.lease_arguments()])
         try:
-            lines = LineReader(stream)
+            lines = LineReader(stream, name=agent.name)
             renewed = -math.inf
+            self._last_message_s = time.monotonic()
             if stop:
                 stream.write(protocol.STOP)
             while True:
@@ -100,9 +130,12 @@ class Follower:
                 line = lines.line(timeout_s=min(SILENCE_S, deadline - now))
                 if not line:
                     self._explain_end(stream)
+                self._is_silent = False
                 if line == protocol.HEARTBEAT:
+                    self._check_standstill()
                     continue
                 entry = self._checked_entry(line)
+                self._note(entry.message)
                 yield entry
                 if position.ended:
                     return
@@ -110,6 +143,31 @@ class Follower:
             raise ConnectionLost(f"{agent.name}: the follower ended") from error
         finally:
             stream.close()
+
+    def _note(self, message: protocol.Message) -> None:
+        """Note that a message came, and check that not only readings have come for long.
+
+        Raises:
+            AgentError.
+        """
+        now = time.monotonic()
+        self._last_message_s = now
+        if isinstance(message, protocol.Readings):
+            self._has_readings = True
+        if not isinstance(message, protocol.Readings | protocol.Log):
+            self._last_progress_s = now
+        elif now - self._last_progress_s > NO_PROGRESS_S:
+            raise AgentError(
+                f"{self._agent.name}: run {self._run_id} has made no progress for {NO_PROGRESS_S / 60:.0f} minutes"
+            )
+
+    def _check_standstill(self) -> None:
+        still_s = time.monotonic() - self._last_message_s
+        if still_s > (STANDSTILL_S if self._has_readings else NO_PROGRESS_S):
+            raise AgentError(
+                f"{self._agent.name}: run {self._run_id} stands still: its supervisor has written nothing for "
+                f"{still_s:.0f} s; is it stopped, or its disk hung?"
+            )
 
     def _checked_entry(self, line: bytes) -> protocol.Entry:
         name, position = self._agent.name, self._position
@@ -140,6 +198,7 @@ class Follower:
         said = sanitize_tail(stream.stderr()) or "no message"
         if status != 0:
             raise AgentError(f"{agent.name}: can't follow run {run_id}: {said}")
+        self._position.ended = True
         log = sanitize_tail(fetch(agent, run_id, "agent.log", limit=1 << 16)) or "empty"
         raise AgentError(f"{agent.name}: run {run_id} ended without saying how; the agent's log: {log}")
 

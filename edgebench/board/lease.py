@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+from edgebench import ending
 from edgebench.board.agent import RemoteAgent, connect_agent
 from edgebench.board.busy_retry import BusyRetry, wait_for_board
 from edgebench.board.lease_reply import LeaseReply
@@ -86,6 +87,9 @@ def board_lease(
     ).start()
     try:
         yield
+    except KeyboardInterrupt:
+        ending.begin()
+        raise
     finally:
         ended.set()
         token, held.token = held.token, 0

@@ -10,9 +10,10 @@ from edgebench_agent import protocol
 
 
 class LineReader:
-    """Complete lines from a stream, each bounded by the protocol's limit."""
+    """Complete lines from a stream of the board `name`, each bounded by the protocol's limit."""
 
-    def __init__(self, stream: Stream) -> None:
+    def __init__(self, stream: Stream, *, name: str = "") -> None:
+        self._prefix = f"{name}: " if name else ""
         self._stream = stream
         self._buffer = bytearray()
 
@@ -33,7 +34,7 @@ class LineReader:
                 return line
             searched = len(self._buffer)
             if searched > protocol.MAX_LINE_BYTES:
-                raise AgentError(f"the board sent a line of more than {protocol.MAX_LINE_BYTES} bytes")
+                raise AgentError(f"{self._prefix}the board sent a line of more than {protocol.MAX_LINE_BYTES} bytes")
             left = deadline - time.monotonic()
             if left <= 0:
                 raise TimeoutError("no line in time")

@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+from edgebench import ending
+
 _T = TypeVar("_T")
 
 
@@ -60,7 +62,8 @@ class Retry:
         For what `call` can't call, such as a generator that goes on after a failure.
         """
         self._failed += 1
-        if self._failed == self._attempts or time.monotonic() >= self._deadline_s:
+        is_over = time.monotonic() >= self._deadline_s or not ending.left_s(1.0)
+        if self._failed == self._attempts or is_over:
             return False
         self._before_retry(self._failed, error)
         return True

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from edgebench.board.commands import CHUNK_BYTES, RECONNECT_ATTEMPTS, AgentCommands, reconnecting
 from edgebench.board.facts import sanitize_tail
@@ -77,7 +78,7 @@ class _Push:
         agent, size = self._agent, self._size
         stream = agent.start(["receive", self._sha256, str(size), *agent.lease_arguments()])
         try:
-            replies = LineReader(stream)
+            replies = LineReader(stream, name=agent.name)
             reply = agent.reply(replies, stream, timeout_s=60 + size / 10e6)  # what is there may have to be read
             have = reply.get("have")
             self.done.changed |= reply.get("changed") is True
@@ -111,22 +112,27 @@ def fetch(agent: AgentCommands, run_id: str, name: str, *, limit: int) -> bytes:
         AgentError: it is larger than `limit` bytes, or the agent can't read it.
         ConnectionLost: the connection broke again and again.
     """
-    data = bytearray()
+    file = io.BytesIO()
+    fetch_into(agent, file, run_id, name, limit=limit)
+    return file.getvalue()
+
+
+def fetch_into(agent: AgentCommands, file: IO[bytes], run_id: str, name: str, *, limit: int) -> None:
+    """Append the content of a run's file to an empty one, as `fetch`; OSError: it can't be written."""
     try:
         reconnecting(agent.transport, ConnectionLost, TimeoutError).call(
-            lambda: _fetch_rest(agent, run_id, name, data, limit)
+            lambda: _fetch_rest(agent, run_id, name, file, limit)
         )
     except (ConnectionLost, TimeoutError) as error:
         raise ConnectionLost(f"{agent.name}: the connection broke while fetching {name}") from error
-    return bytes(data)
 
 
-def _fetch_rest(agent: AgentCommands, run_id: str, name: str, data: bytearray, limit: int) -> None:
-    stream = agent.start(["fetch", run_id, name, str(len(data))])
+def _fetch_rest(agent: AgentCommands, run_id: str, name: str, file: IO[bytes], limit: int) -> None:
+    stream = agent.start(["fetch", run_id, name, str(file.tell())])
     try:
         while chunk := stream.read(CHUNK_BYTES, timeout_s=60):
-            data += chunk
-            if len(data) > limit:
+            file.write(chunk)
+            if file.tell() > limit:
                 raise AgentError(f"{agent.name}: {name} of run {run_id} is larger than {limit} bytes")
         status = stream.wait(timeout_s=10)
         if status is None or status < 0:

@@ -10,6 +10,7 @@ import cloup
 
 from edgebench._version import __version__
 from edgebench.cli.encoding import tolerate_encodings
+from edgebench.cli.interrupts import EXIT_CODE, ends_in_time, last_line
 from edgebench.cli.streams import safe_streams
 from edgebench.errors import EdgebenchError, RunFailed, nearest
 from edgebench.text import printable
@@ -27,8 +28,6 @@ COMMANDS = {
     "device": ("edgebench.cli.device", "Boards: list, add, set up, check, release, clean, remove."),
     "runs": ("edgebench.cli.runs", "What is stored: list, show, export, resume."),
 }
-
-INTERRUPTED = 130
 
 
 class LazyGroup(cloup.Group):
@@ -77,10 +76,12 @@ def _run(arguments: list[str] | None) -> int:
     """Run the command line; return its exit code."""
     settings: dict[str, int] = {"verbosity": 0}
     try:
-        result = command.main(arguments, prog_name="edgebench", standalone_mode=False, obj=settings)
+        with ends_in_time():
+            result = command.main(arguments, prog_name="edgebench", standalone_mode=False, obj=settings)
         code = result if isinstance(result, int) else 0
     except (KeyboardInterrupt, click.Abort):
-        code = _fail("interrupted", INTERRUPTED)
+        code = _fail("interrupted", EXIT_CODE)
+        last_line.show(is_interrupted=True)
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)
         code = 2
@@ -97,6 +98,7 @@ def _run(arguments: list[str] | None) -> int:
         from edgebench.cli.hints import as_options
 
         code = _fail(as_options(str(error)), error.exit_code)
+        last_line.show(is_interrupted=False)
     except BrokenPipeError:
         sys.stdout = None  # the reader of the pipe has ended; flushing would fail
         code = 1

@@ -12,6 +12,7 @@ from edgebench.artifact import EXPORT_FORMATS, parse_format
 from edgebench.cli.numbers import parts
 from edgebench.cli.options import output_options, wait_idle_option, wait_option
 from edgebench.cli.output import check_json_target, console, progress_console, to_stdout, write_json
+from edgebench.text import printable
 
 _FOLDER = click.Path(path_type=Path)
 
@@ -106,7 +107,7 @@ def command(
       edgebench evaluate --model runs/xnli-multi --task xnli --data download
     """
     from edgebench.cli.hints import as_options
-    from edgebench.cli.measuring import terminated_like_interrupted
+    from edgebench.cli.interrupts import last_line
     from edgebench.cli.requested import named_device
     from edgebench.evaluation import EvaluationRequest, evaluate_all
     from edgebench.events import Event, LogMessage
@@ -141,12 +142,9 @@ def command(
         if isinstance(event, LogMessage):
             progress.print(as_options(event.text), markup=False)
 
-    try:
-        with terminated_like_interrupted():
-            evaluation = evaluate_all(request, store=Store(store), on_event=show_message)
-    except KeyboardInterrupt:
-        click.echo(f"edgebench: the languages that were answered are in {store}; the same command goes on", err=True)
-        raise
+    answered = f"the languages that were answered are in {printable(str(store))}; the same command goes on"
+    last_line.say(answered, only_interrupted=True)
+    evaluation = evaluate_all(request, store=Store(store), on_event=show_message)
     if to_stdout(json_target):
         from edgebench.report import evaluation_parts
 

@@ -182,7 +182,6 @@ def command(
         raise UsageError("--host-key goes with --host")
 
     from edgebench.cli.live import LiveDisplay
-    from edgebench.cli.measuring import terminated_like_interrupted
     from edgebench.gating import GateVerdict, gate
     from edgebench.report import junit_error
     from edgebench.request import DEFAULT_MODEL
@@ -195,7 +194,7 @@ def command(
         listed = str(threads) if threads is not None else None
         workloads = requested_workloads(shape, seq_len, lang, texts, batch, listed)
     try:
-        with terminated_like_interrupted(), LiveDisplay(progress_console()) as display:
+        with LiveDisplay(progress_console()) as display:
             result = gate(
                 model or DEFAULT_MODEL,
                 baseline=baseline,

@@ -3,32 +3,32 @@
 from __future__ import annotations
 
 import shlex
-import signal
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
-from types import FrameType
 from typing import TYPE_CHECKING
 
 import click
 
 from edgebench.analysis import tuned
 from edgebench.cli.hints import as_options
+from edgebench.cli.interrupts import last_line
 from edgebench.cli.live import LiveDisplay
 from edgebench.cli.output import check_json_target, console, progress_console, to_stdout, write_json
 from edgebench.errors import EdgebenchError, ExportError, RunFailed, UsageError, gravest_error
+from edgebench.events import Began, Event
 from edgebench.measure import BoardResult, Measure, run_sessions
 from edgebench.measurement import Measurement, measurements_to_json
 from edgebench.reason import ReasonCode
 from edgebench.report import measurement_table, tables_below
 from edgebench.stats import MARGIN
-from edgebench.text import printable
+from edgebench.text import counted, printable
 from edgebench.xtreme_r import ScoreRow, scores_of
 
 if TYPE_CHECKING:
     from edgebench.store import Store
 
 NOT_VALID = 4
+_ENDED_EARLY = (ReasonCode.INTERRUPTED, ReasonCode.FAILED)
 _TOO_SHORT = (ReasonCode.TOO_FEW_OBSERVATIONS, ReasonCode.NO_COMPLETE_PASS)
 #: Kinds of failures of a run that come back however often it is tried.
 PERMANENT = (
@@ -60,8 +60,16 @@ def measure_and_show(
         KeyboardInterrupt, EdgebenchError: after showing what was measured and the command to resume.
     """
     check_json_target(json_target)
-    with terminated_like_interrupted(), LiveDisplay(progress_console(), tuple(sessions)) as display:
-        results = run_sessions(sessions, on_event=display)
+    began: list[str] = []
+    with LiveDisplay(progress_console(), tuple(sessions)) as display:
+
+        def show_event(board: str, event: Event) -> None:
+            if isinstance(event, Began):
+                began.append(event.session)
+                last_line.say(_how_to_go_on(began, store))
+            display(board, event)
+
+        results = run_sessions(sessions, on_event=show_event)
     failed = [result for result in results if result.error is not None]
     for result in failed:
         result.measurements = _stored(result.session, store, scores)
@@ -74,8 +82,10 @@ def measure_and_show(
         if not failed:
             raise
         click.echo(f"edgebench: {second}", err=True)
-    for result in failed:
-        _show_resume_command(result, store)
+    kept, how_to_go_on = _what_was_kept(failed, store)
+    last_line.say(f"{kept}; {how_to_go_on}" if how_to_go_on else None)
+    if kept and not how_to_go_on:
+        click.echo(f"edgebench: {kept}", err=True)
     if failed:
         if len(results) > 1:
             _print_errors(failed)
@@ -83,20 +93,29 @@ def measure_and_show(
     return 0 if all(measurement.valid for measurement in measurements) else NOT_VALID
 
 
-def _show_resume_command(result: BoardResult, store: Store) -> None:
-    if result.session is None or not (result.measurements or isinstance(result.error, KeyboardInterrupt)):
-        return
-    if isinstance(result.error, UsageError | ExportError) or (
-        isinstance(result.error, RunFailed) and result.error.kind in PERMANENT
-    ):
-        click.echo(f"edgebench: what was measured is in {store.folder}", err=True)
-        return
+def _what_was_kept(failed: Sequence[BoardResult], store: Store) -> tuple[str, str]:
+    """Return what is in the store of sessions that ended early, and how to go on with them; empty: not at all."""
+    results = [result for result in failed if result.session is not None]
+    if not results:
+        return "", ""
+    runs = [run for result in results for each in result.measurements for run in each.runs]
+    early = sum(any(reason.code in _ENDED_EARLY for reason in run.reasons) for run in runs)
+    what = f"what was measured is in {printable(str(store.folder))}: {counted(len(runs), 'run')}"
+    what += f", {early} of them cut short, which never counts" if early else ""
+    go_on = [result.session for result in results if result.session is not None and not _is_permanent(result)]
+    return what, _how_to_go_on(go_on, store) if go_on else ""
+
+
+def _how_to_go_on(sessions: Sequence[str], store: Store) -> str:
     folder = shlex.quote(str(store.folder))
-    click.echo(
-        f"edgebench: what was measured is in {store.folder}; go on with: "
-        f"edgebench runs resume {result.session} --store {folder}",
-        err=True,
-    )
+    commands = (f"edgebench runs resume {session} --store {folder}" for session in sessions)
+    return printable(f"go on with: {'; '.join(commands)}", 2000)
+
+
+def _is_permanent(result: BoardResult) -> bool:
+    """Whether the error comes back however often it is tried."""
+    error = result.error
+    return isinstance(error, UsageError | ExportError) or (isinstance(error, RunFailed) and error.kind in PERMANENT)
 
 
 def _print_errors(failed: Sequence[BoardResult]) -> None:
@@ -168,17 +187,3 @@ def tuned_lines(measurements: Sequence[Measurement], margin: float = MARGIN) -> 
     """Return what a tuned session found, as lines below the table; empty if nothing was tuned."""
     found = tuned(measurements, margin=margin)
     return ["", found.sentence] if found is not None else []
-
-
-@contextmanager
-def terminated_like_interrupted() -> Iterator[None]:
-    """Handle SIGTERM (a cancelled CI job) like Ctrl-C: end the run on the board and keep the measurements."""
-
-    def interrupt(_signal: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -41,7 +41,7 @@ def run(file: Path, wait_idle_s: int | None, store: Path, json_target: str | Non
       edgebench study run STUDY.toml --store results
     """
     from edgebench.cli.hints import as_options
-    from edgebench.cli.measuring import measure_and_show, terminated_like_interrupted
+    from edgebench.cli.measuring import measure_and_show
     from edgebench.errors import gravest_error
     from edgebench.events import Event, LogMessage
     from edgebench.measurement import measurements_to_json
@@ -63,8 +63,7 @@ def run(file: Path, wait_idle_s: int | None, store: Path, json_target: str | Non
     else:
         write_json(json_target, measurements_to_json([], failures={}))
     pending = pending_evaluations(study, study_cells(study, keep), keep)
-    with terminated_like_interrupted():
-        errors = evaluate_pending(study, pending, keep, show_message)
+    errors = evaluate_pending(study, pending, keep, show_message)
     if errors:
         raise gravest_error(errors)
     if not sessions and not pending:

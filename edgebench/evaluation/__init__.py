@@ -10,7 +10,8 @@ from edgebench.evaluation.evaluator import evaluate, evaluate_all
 from edgebench.evaluation.examples import questions_and_counts
 from edgebench.evaluation.format_comparison import compare_formats
 from edgebench.evaluation.identity import checkpoint_protocol
-from edgebench.evaluation.inference import BoardModel, Outputs
+from edgebench.evaluation.inference import BoardModel
+from edgebench.evaluation.outputs import Outputs
 from edgebench.evaluation.request import EvaluationRequest
 
 __all__ = [

@@ -15,6 +15,7 @@ from edgebench.evaluation.embeddings import vectors_in
 from edgebench.evaluation.examples import TaskExamples
 from edgebench.evaluation.inference import Inferred
 from edgebench.evaluation.model import EvaluationTarget
+from edgebench.evaluation.outputs import require_names
 from edgebench.evaluation.request import EvaluationRequest
 from edgebench.evaluation_result import LanguageEvaluation, TaskEvaluation
 from edgebench.events import LogMessage, OnEvent
@@ -73,6 +74,9 @@ class Answerer:
         count = len(examples.examples)
         self._log(f"{examples.name}: {counted(count, 'example')}, {counted(len(inputs.owners), 'inference')}")
         inferred = self._infer(inputs, reduce=task.group == "retrieval", name=examples.name)
+        if task.group != "retrieval":
+            needed = ("start_logits", "end_logits") if task.group == "qa" else ("logits",)
+            require_names(list(inferred.batches[0]), needed, source=inferred.source)
         labels = model.labels.get(task.name, ())
         english_tokens: float | None = None
         if task.group == "retrieval":

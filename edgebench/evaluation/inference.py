@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-import io
-import math
+import mmap
 import secrets
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal
 
 from edgebench.artifact import Artifact
 from edgebench.board import RemoteAgent, open_leased_agent, preflight, providers_for, push_artifact
 from edgebench.device import Device
-from edgebench.errors import AgentError, ConfigError
+from edgebench.errors import AgentError, ConfigError, StoreError
 from edgebench.evaluation.embeddings import STATES, check_pooling, output_of_vectors
+from edgebench.evaluation.outputs import Outputs, check_outputs, most_output_bytes, read_outputs
 from edgebench.events import OnEvent, ignore
 from edgebench.export import VECTOR
 from edgebench.measure import RunCollector, collect_run, encode, resolve_workload, run_spec
 from edgebench.run import Run
-from edgebench.text import printable
 from edgebench.workload import EncodedInputs, Workload
 from edgebench.xtreme_r import pooled
 from edgebench_agent import protocol
@@ -28,12 +28,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-#: The largest file of outputs that is taken back from a board.
-MAX_OUTPUT_BYTES = 4 << 30
 _ENCODER = "encoder"
-_KINDS = "biufc"  # numpy's letters for booleans, integers and floating-point numbers
-
-Outputs: TypeAlias = "dict[str, NDArray[np.generic]]"
 
 
 def infer_texts(
@@ -129,6 +124,7 @@ class Inferred:
 
     batches: list[Outputs]
     run: Run
+    source: str  # the board and the run, for messages
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,84 +168,38 @@ class BoardModel:
         )
         spec = replace(spec, reduce=reduce, warm_shapes=warm_shapes)
         collector = collect_run(agent, spec, watch=watch)
-        data = self._fetch(spec.run_id, collector.outputs)
+        source = f"{agent.name}: run {spec.run_id}"
         count = len(inputs.lengths) // (workload.choices or 1)
         rows = [min(workload.batch, count - at) for at in range(0, count, workload.batch)]
-        names = collector.outputs.names if collector.outputs is not None else []
-        source = f"{agent.name}: run {spec.run_id}"
-        batches = read_outputs(data, names, rows, source=source)
         run = collector.run()
-        _refuse_not_finite(batches, spec, source, taken=run.facts.lengths or ())
-        return Inferred(batches, run)
+        outputs = self._announced(spec, run, collector.outputs, source)
+        batches = read_outputs(self._fetch(spec.run_id, outputs, source), outputs.names, rows, source=source)
+        check_outputs(batches, self.artifact, spec, taken=run.facts.lengths or (), source=source)
+        return Inferred(batches, run, source)
 
-    def _fetch(self, run_id: str, outputs: protocol.Outputs | None) -> bytes:
-        name = self.agent.name
-        if outputs is None or outputs.bytes > MAX_OUTPUT_BYTES:
-            raise AgentError(f"{name}: run {run_id} reported no outputs, or more than {MAX_OUTPUT_BYTES} bytes")
-        data = self.agent.fetch(run_id, "outputs.npy", limit=outputs.bytes)
-        if hashlib.sha256(data).hexdigest() != outputs.sha256:
-            raise AgentError(f"{name}: the outputs of run {run_id} are not what the board wrote")
-        return data
+    def _announced(
+        self, spec: protocol.RunSpec, run: Run, outputs: protocol.Outputs | None, source: str
+    ) -> protocol.Outputs:
+        """Return what the board says that it has, if a run can have produced it."""
+        if outputs is None or not outputs.names:
+            raise AgentError(f"{source}: reported no outputs")
+        reported = run.facts.lengths or ()
+        most = most_output_bytes(self.artifact, spec, self.artifact.buckets or reported)
+        if outputs.bytes > most:
+            raise AgentError(f"{source}: reports {outputs.bytes} bytes of outputs, and can have produced {most}")
+        return outputs
 
-
-def read_outputs(data: bytes, names: Sequence[str], rows: Sequence[int], *, source: str) -> list[Outputs]:
-    """Return the arrays in a run's `outputs.npy`: for each batch one .npy record per output.
-
-    Args:
-        rows: inputs of each batch, which is what each of its records has as first axis.
-
-    Raises:
-        AgentError: a record is torn, of another shape or kind than numbers, or there are too many or too few.
-    """
-    file = io.BytesIO(data)
-    try:
-        if len(set(names)) < len(names):
-            raise ValueError(f"two outputs have one name: {', '.join(names)}")
-        read = [{name: _read_record(file, data, count) for name in names} for count in rows]
-        if file.tell() != len(data):
-            raise ValueError("there are more outputs than inputs")
-    except Exception as error:  # numpy's, of whatever kind: the file comes from a board
-        raise AgentError(f"{source}: the outputs can't be read: {printable(error)}") from error
-    return read
-
-
-def _refuse_not_finite(
-    batches: Sequence[Outputs], spec: protocol.RunSpec, source: str, *, taken: Sequence[int] = ()
-) -> None:
-    """Raise AgentError for numbers that are not finite, padding apart; the agent refuses them, so none should come.
-
-    Args:
-        taken: lengths in tokens that the model takes, as the agent reported them; empty: any.
-    """
-    import numpy as np
-
-    sequences = spec.batch * spec.choices
-    for index, batch in enumerate(batches):
-        lengths = spec.lengths[index * sequences : (index + 1) * sequences]
-        tokens = protocol.padded_length(max(lengths), taken)
-        for name, output in batch.items():
-            if output.dtype.kind not in "fc" or np.isfinite(output).all():
-                continue
-            if not all(np.isfinite(part).all() for part in protocol.parts_without_padding(output, lengths, tokens)):
-                raise AgentError(f"{source}: the output {name} is not finite (NaN or infinity): it answers nothing")
-
-
-def _read_record(file: io.BytesIO, data: bytes, rows: int) -> NDArray[np.generic]:
-    """Read one .npy record; nothing is allocated before its header has proved to fit what was sent."""
-    import numpy as np
-    from numpy.lib import format as npy
-
-    version = npy.read_magic(file)
-    if version not in ((1, 0), (2, 0)):
-        raise ValueError(f"a record of version {version}")
-    read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-    shape, is_fortran, dtype = read_header(file)
-    if dtype.kind not in _KINDS:
-        raise ValueError(f"a record of {dtype}, which is no kind of number")
-    if not shape or shape[0] != rows or min(shape) < 0:
-        raise ValueError(f"a record of shape {shape} for {rows} inputs")
-    start, size = file.tell(), math.prod(shape) * dtype.itemsize
-    if size > len(data) - start:
-        raise ValueError("a record is cut off")
-    file.seek(start + size)
-    return np.ndarray(shape, dtype, buffer=data, offset=start, order="F" if is_fortran else "C").copy()
+    def _fetch(self, run_id: str, outputs: protocol.Outputs, source: str) -> bytes | mmap.mmap:
+        """Return the content of the outputs' file: in memory only as far as it is read."""
+        with tempfile.TemporaryFile() as file:
+            try:
+                self.agent.fetch_into(file, run_id, "outputs.npy", limit=outputs.bytes)
+                file.flush()
+            except OSError as error:
+                raise StoreError(f"can't keep the outputs in {tempfile.gettempdir()}: {error.strerror}") from error
+            if not outputs.bytes or file.tell() != outputs.bytes:
+                raise AgentError(f"{source}: the outputs are not of the size that the board reported")
+            file.seek(0)
+            if hashlib.file_digest(file, "sha256").hexdigest() != outputs.sha256:
+                raise AgentError(f"{source}: the outputs are not what the board wrote")
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)

@@ -19,6 +19,7 @@ from typing import Any
 from edgebench import errors
 from edgebench.errors import ExportError
 from edgebench.export.libraries import crash_message
+from edgebench.export.lifetime import PARENT
 
 #: Command of the child. -P: don't import modules such as a torch.py from the working folder.
 WORKER: tuple[str, ...] = (sys.executable, "-P", "-m", "edgebench.export.worker")
@@ -79,6 +80,7 @@ def run_job(job: Job, *, on_progress: Callable[[str], None]) -> dict[str, Any]:
             stderr=log,
             env={
                 **os.environ,
+                PARENT: str(os.getpid()),
                 "HF_HUB_OFFLINE": "1",
                 "ORT_DISABLE_TELEMETRY": "1",
                 "TOKENIZERS_PARALLELISM": "false",

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgebench.errors import ExportError, ParityError
 from edgebench.export.heads import Head
+from edgebench.export.lifetime import module_command
 from edgebench_agent import protocol
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ class TFLiteRuntime:
         )
         try:
             done = subprocess.run(
-                [self.python, "-m", "edgebench_agent.run.answers", folder / "inputs", folder / "outputs.npy"],
+                module_command(self.python, "edgebench_agent.run.answers", [folder / "inputs", folder / "outputs.npy"]),
                 input=spec.to_json(),
                 capture_output=True,
                 env={**os.environ, "PYTHONPATH": _agent_path(), "PYTHONSAFEPATH": "1"},

@@ -26,6 +26,7 @@ from edgebench.export.checkpoint import Checkpoint, open_checkpoint, reference_c
 from edgebench.export.floors import refuse_range
 from edgebench.export.isolation import Job, out_of_memory_message
 from edgebench.export.libraries import READERS, import_libraries
+from edgebench.export.lifetime import end_with_parent
 from edgebench.export.parity import Ids, Outputs, check, check_onnx, expected_outputs, parity_inputs
 from edgebench.export.skeleton import INPUTS, static_shape
 from edgebench.export.skeleton_file import load_skeleton
@@ -208,6 +209,7 @@ def _peak_rss_bytes() -> int | None:
 
 def main() -> None:
     """Do the job read from standard input."""
+    end_with_parent()
     # fd 1 carries the messages; torch and native libraries would print to it.
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)

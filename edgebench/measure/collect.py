@@ -11,9 +11,11 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from edgebench import ending
 from edgebench.board import Position, RemoteAgent, agent_archive, run_failure
 from edgebench.errors import AgentError, BoardBusy
 from edgebench.facts import BusyProcess, RunFacts
+from edgebench.measure.plausible import Plausibility
 from edgebench.run import Memory, Run, Series, Trace
 from edgebench.text import printable
 from edgebench_agent import protocol
@@ -27,10 +29,6 @@ _MOST_SENSORS = 256
 _MOST_LOG_LINES = 100
 #: Messages that name the model that they are about.
 _OF_A_MODEL = (protocol.Loaded, protocol.First, protocol.Latencies, protocol.WarmedUp)
-
-
-class RunInterrupted(KeyboardInterrupt):
-    """An interrupt (Ctrl-C) while a run was in progress: it is ended, and the collectors have all that it sent."""
 
 
 def collect_run(
@@ -62,16 +60,17 @@ def collect_models(
     """Launch the run of one process and give its messages to a collector for each of its models.
 
     While another run occupies the board, the launch is retried as long as the agent's retry policy allows. On any later
-    error the run is ended on the board, as far as the board can be reached. A run that fails does not raise: see
-    `RunCollector.failed`. `watch` is called after every message with the first collector.
+    error the run is ended on the board, as far as the board can be reached, and the collectors keep what it had sent
+    (`RunCollector.has_begun`). A run that fails does not raise: see `RunCollector.failed`. `watch` is called after
+    every message with the first collector.
 
     Raises:
         BoardBusy: another run still occupies the board.
         LeaseLost: the board is leased to another user by now.
         BoardError: the board refused the run.
-        AgentError: a message is not valid, or the journal ends without saying how the run ended.
+        AgentError: a message is not valid, or reports what can't be, or the journal ends without saying how.
         ConnectionLost: the board could not be reached again.
-        RunInterrupted: Ctrl-C while the run was in progress.
+        KeyboardInterrupt: Ctrl-C while the run was in progress.
     """
     agent.retry_while_busy(lambda: _collect_once(agent, spec, collectors, watch))
 
@@ -83,26 +82,47 @@ def _collect_once(
     watch: Callable[[RunCollector], None] | None,
 ) -> None:
     position = Position()
-    started_at = datetime.now(UTC).isoformat(timespec="milliseconds")
-    for collector in collectors:
-        collector.started_at = started_at
+    take = taker(spec, collectors, name=agent.name)
     try:
         agent.launch(spec)
         for entry in agent.follow(spec.run_id, position=position):
-            for collector in collectors:
-                collector.take(entry)
+            take(entry)
             if watch is not None:
                 watch(collectors[0])
     except BoardBusy:
         raise  # the run was not started
-    except KeyboardInterrupt as interrupt:
-        for entry in agent.stop(spec.run_id, position=position):
-            for collector in collectors:
-                collector.take(entry)
-        raise RunInterrupted from interrupt
-    except BaseException:
-        agent.stop(spec.run_id, position=position)
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt):
+            ending.begin()
+        # The rest of a journal of which a message is not valid is not kept.
+        agent.stop(spec.run_id, position=position, take=_drop if isinstance(error, AgentError) else take)
         raise
+
+
+def taker(
+    spec: protocol.RunSpec, collectors: Sequence[RunCollector], *, name: str, is_past: bool = False
+) -> Callable[[protocol.Entry], None]:
+    """Return a function that checks a run's next message (`Plausibility`) and gives it to each of its collectors.
+
+    Args:
+        name: of the board.
+        is_past: the run was measured before, so its clock may be ahead of the time that passes here.
+    """
+    plausibility = Plausibility(spec, name=name, is_past=is_past)
+    started_at = datetime.now(UTC).isoformat(timespec="milliseconds")
+    for collector in collectors:
+        collector.started_at = started_at
+
+    def take(entry: protocol.Entry) -> None:
+        plausibility.check(entry)
+        for collector in collectors:
+            collector.take(entry)
+
+    return take
+
+
+def _drop(_: protocol.Entry) -> None:
+    pass
 
 
 class RunCollector:
@@ -147,7 +167,7 @@ class RunCollector:
         self._batch_sizes = [len(batch) // spec.choices for batch in batches]
         self._timed = _Columns()
         self._warmup = _Columns()
-        self._readings: dict[str, tuple[list[int], list[int]]] = {}
+        self._readings: dict[str, tuple[array[int], array[int]]] = {}
         self._rss_at: dict[str, int] = {}
         self._facts: dict[str, Any] = {
             "providers_asked": list(spec.providers),
@@ -216,6 +236,16 @@ class RunCollector:
                 self._facts["done_count"] = message.count
 
     @property
+    def has_begun(self) -> bool:
+        """Whether the run began on the board, as far as is known."""
+        return "agent_sha256" in self._facts
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the run ended well, and all of it is here."""
+        return "done_count" in self._facts
+
+    @property
     def count(self) -> int:
         """Timed inferences so far."""
         return len(self._timed.latency_ns)
@@ -279,7 +309,7 @@ class RunCollector:
                 continue
             if name not in self._readings and len(self._readings) >= _MOST_SENSORS:
                 raise AgentError(f"run {self.run_id}: the board reports more than {_MOST_SENSORS} sensors")
-            times, column = self._readings.setdefault(name, ([], []))
+            times, column = self._readings.setdefault(name, (array("q"), array("q")))
             times.append(t_ns)
             column.append(value)
             self.last_reading[name] = value

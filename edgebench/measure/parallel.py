@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from edgebench import ending
 from edgebench.events import Began, Event, OnEvent
 from edgebench.measurement import Measurement
+
+#: What a session may still do after its ending, such as to write what it received.
+_AFTER_ENDING_S = 1.5
 
 
 class Measure(Protocol):
@@ -37,7 +43,8 @@ def run_sessions(sessions: Mapping[str, Measure], *, on_event: Callable[[str, Ev
 
     Returns:
         A result for each board, in the order of `sessions`. A session's error is in its result and is not raised. After
-        an interrupt (Ctrl-C) every session ends at its next event, with KeyboardInterrupt as its error.
+        an interrupt (Ctrl-C) every session ends at its next event or wait, with KeyboardInterrupt as its error; one
+        that does not end in time is left behind.
     """
     results = [BoardResult(device=name) for name in sessions]
     interrupted = threading.Event()
@@ -54,18 +61,26 @@ def run_sessions(sessions: Mapping[str, Measure], *, on_event: Callable[[str, Ev
     for thread in threads:
         thread.start()
     try:
-        _wait_for(results)
+        _wait_for(results, until_s=math.inf)
     except KeyboardInterrupt:
+        ending.begin()
         interrupted.set()
-        _wait_for(results)
+        try:
+            _wait_for(results, until_s=time.monotonic() + ending.ENDING_S + _AFTER_ENDING_S)
+        except KeyboardInterrupt:
+            ending.begin(ending.SECOND_S)
+            _wait_for(results, until_s=time.monotonic() + ending.SECOND_S)
+        for result in results:
+            if not result.ended.is_set():  # it hangs in a call that nothing ends, and the threads are daemons
+                result.error = KeyboardInterrupt()
     return results
 
 
-def _wait_for(results: list[BoardResult]) -> None:
+def _wait_for(results: list[BoardResult], *, until_s: float) -> None:
     # Not Thread.join: after an interrupt it takes the thread for ended (Python 3.11, https://github.com/python/cpython/issues/90882).
     for result in results:
-        while not result.ended.wait(0.2):  # a wait without a timeout would hold interrupts back
-            pass
+        while time.monotonic() < until_s and not result.ended.wait(0.2):
+            pass  # a wait without a timeout would hold interrupts back
 
 
 def _run(
@@ -75,18 +90,15 @@ def _run(
     reporting: threading.Lock,
     on_event: Callable[[str, Event], None],
 ) -> None:
-    is_ending = False
-
     def report(event: Event) -> None:
-        nonlocal is_ending
         if isinstance(event, Began):
             result.session = event.session
-        if interrupted.is_set() and not is_ending:
-            is_ending = True
-            raise KeyboardInterrupt
+        ending.check()
         with reporting:
             on_event(result.device, event)
 
+    if threading.current_thread() is not threading.main_thread():
+        ending.bind(interrupted)
     try:
         result.measurements = measure(on_event=report)
     except BaseException as error:  # noqa: BLE001 - the other boards go on; the caller gets it in the result

@@ -7,8 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from edgebench import ending
 from edgebench.analysis import validate_group, with_ratios
 from edgebench.board import PowerState
+from edgebench.errors import StoreError
 from edgebench.measure.alternation import rotation_order
 from edgebench.measure.cells import Cell
 from edgebench.measure.context import Session
@@ -18,6 +20,7 @@ from edgebench.measure.progress import progress_reporter
 from edgebench.measure.runs import RunEnded, measure_runs
 from edgebench.reason import ReasonCode
 from edgebench.run import Run
+from edgebench.workload import RunPlan
 
 _DISTURBED = (ReasonCode.OTHERS_WORKED, ReasonCode.STOLEN)
 #: The cells whose models alternate in one process; of most sessions, one.
@@ -68,7 +71,8 @@ class RunRecorder:
         Raises:
             RunFailed: the model, its inputs or its runtime are at fault; what was measured is stored.
             KeyboardInterrupt: what was measured is stored.
-            EdgebenchError: as `measure_runs`.
+            StoreError: as `keep_runs`.
+            EdgebenchError: what was measured until then is stored, as a run that does not count.
         """
         session = self.session
         if self._idle_wait is not None and self._was_disturbed and (busy := self._idle_wait.wait()) is not None:
@@ -77,25 +81,62 @@ class RunRecorder:
         plan = plan_at(row[0], session.request.plan)
         done = self.runs_of(row[0])
         number = len(done) + 1
-        order = rotation_order(row, sum(run.valid for run in done))
-        try:
-            runs = measure_runs(
-                session,
-                order,
-                plan,
-                run_ids=[f"{cell.subject.id}-{number:03d}-{secrets.token_hex(2)}" for cell in order],
-                watch=progress_reporter(session, order[0], number),
-            )
-        except RunEnded as ended:
-            session.store.add_runs([(cell.subject, run) for cell, run in zip(order, ended.runs, strict=True)])
-            raise ended.why from ended
+        valid = sum(run.valid for run in done)
+        order = tuple(rotation_order(row, valid))
         conditions = {**self._idle[row[0].power], **cool_down}
+        with ending.deferred():
+            try:
+                runs = measure_runs(
+                    session,
+                    order,
+                    plan,
+                    run_ids=run_ids(order, number, valid),
+                    watch=progress_reporter(session, order[0], number),
+                )
+            except RunEnded as ended:
+                if ended.is_done:
+                    self._keep_valid(row, order, ended.runs, plan, conditions)
+                else:
+                    keep_runs(session, list(zip(order, ended.runs, strict=True)))
+                raise ended.why from ended
+            return self._keep_valid(row, order, runs, plan, conditions)
+
+    def _keep_valid(
+        self, row: Row, order: Row, runs: Sequence[Run], plan: RunPlan, conditions: Mapping[str, Any]
+    ) -> list[Run]:
+        """Validate and store the runs of a process that ended well; return them in the row's order."""
+        session = self.session
         validated = validate_group(
             [replace(run, facts=run.facts.adding(conditions)) for run in runs], plan, margin=session.request.margin
         )
         self._was_disturbed = any(reason.code in _DISTURBED for run in validated for reason in run.reasons)
         by_id = dict(zip((cell.subject.id for cell in order), with_ratios(validated), strict=True))
-        session.store.add_runs([(cell.subject, by_id[cell.subject.id]) for cell in row])
+        keep_runs(session, [(cell, by_id[cell.subject.id]) for cell in row])
         for cell in row:
             self.done[cell.subject.id].append(by_id[cell.subject.id])
         return [by_id[cell.subject.id] for cell in row]
+
+
+def run_ids(order: Sequence[Cell], number: int, valid: int) -> list[str]:
+    """Return an id for the run of each cell of one process: they differ in the cell alone.
+
+    Of cells that alternate, the id ends with `valid`, from which their order follows (`rotation_order`).
+    """
+    suffix = f"{number:03d}-{secrets.token_hex(2)}" + (f"-{valid}" if len(order) > 1 else "")
+    return [f"{cell.subject.id}-{suffix}" for cell in order]
+
+
+def keep_runs(session: Session, runs: Sequence[tuple[Cell, Run]], *, replacing: bool = False) -> None:
+    """Store runs that belong together; `replacing`: as of `Store.add_runs`.
+
+    Raises:
+        StoreError: they can't be stored. They stay on the board, from where `resume` takes them.
+    """
+    try:
+        session.store.add_runs([(cell.subject, run) for cell, run in runs], replacing=replacing)
+    except StoreError as error:
+        names = " and ".join(run.process for run in {run.process: run for _, run in runs}.values())
+        raise StoreError(
+            f"{error.args[0]}; run {names} is complete on {session.agent.name} as far as it was measured",
+            hint="make room, and resume the session: the run is taken from there",
+        ) from error

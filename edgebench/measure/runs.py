@@ -10,8 +10,9 @@ from dataclasses import fields, replace
 from edgebench.analysis import LEAST_JUDGED_NS, MOST_OF_MARGIN
 from edgebench.artifact import Artifact
 from edgebench.board import RemoteAgent, model_files, providers_for, run_failure, runtime_of
+from edgebench.errors import AgentError, BoardBusy
 from edgebench.measure.cells import Cell
-from edgebench.measure.collect import RunCollector, RunInterrupted, collect_models
+from edgebench.measure.collect import RunCollector, collect_models
 from edgebench.measure.context import Session
 from edgebench.reason import Reason, ReasonCode
 from edgebench.request import Request
@@ -28,12 +29,16 @@ INTERRUPTED = Reason(ReasonCode.INTERRUPTED, "interrupted before its end")
 
 
 class RunEnded(Exception):
-    """A process ended early. `runs`: what it had measured; `why`: the error to raise after they are stored."""
+    """A process ended early. `runs`: what it had measured; `why`: the error to raise after they are stored.
 
-    def __init__(self, runs: Sequence[Run], why: BaseException) -> None:
+    `is_done`: the process itself had ended well, so its runs are complete, and are to be judged as any others.
+    """
+
+    def __init__(self, runs: Sequence[Run], why: BaseException, *, is_done: bool = False) -> None:
         super().__init__(runs[0].id)
         self.runs = runs
         self.why = why
+        self.is_done = is_done
 
 
 def run_spec(
@@ -111,13 +116,33 @@ def measure_runs(
 
     Raises:
         BoardBusy: another run still occupies the board after the time that the agent waits.
-        ConnectionLost, AgentError, BoardError: the run is ended on the board, as far as it can be reached.
-        RunEnded: it was interrupted, or the run failed.
+        ConnectionLost, AgentError, BoardError, KeyboardInterrupt: the run did not begin, as far as is known.
+        RunEnded: it ended early, for whatever reason; it is ended on the board, as far as the board can be reached.
     """
-    agent, request = session.agent, session.request
+    spec, collectors = collectors_of(session, cells, plan, run_ids=run_ids)
+    try:
+        collect_models(session.agent, spec, collectors, watch=watch)
+    except BaseException as error:
+        if isinstance(error, BoardBusy) or not collectors[0].has_begun:
+            raise
+        if all(collector.is_done for collector in collectors):
+            raise RunEnded([collector.run() for collector in collectors], error, is_done=True) from error
+        raise RunEnded(partial_runs(collectors, error), error) from error
+    runs = [collector.run() for collector in collectors]
+    failed = collectors[0].failed
+    if failed is not None:
+        raise failed_run(session.agent, cells, runs, failed)
+    return runs
+
+
+def collectors_of(
+    session: Session, cells: Sequence[Cell], plan: RunPlan, *, run_ids: Sequence[str]
+) -> tuple[protocol.RunSpec, list[RunCollector]]:
+    """Return what one process is requested to do for these cells, and a collector for each; as `measure_runs`."""
+    request = session.request
     specs = [
         run_spec(
-            agent,
+            session.agent,
             cell.subject.artifact,
             cell.workload,
             cell.inputs,
@@ -135,23 +160,22 @@ def measure_runs(
         RunCollector(part, id=id, model=number, models=len(specs))
         for number, (part, id) in enumerate(zip(spec.parts(), run_ids, strict=True))
     ]
-    try:
-        collect_models(agent, spec, collectors, watch=watch)
-    except RunInterrupted as interrupt:
-        runs = [replace(collector.run(), reasons=(INTERRUPTED,)) for collector in collectors]
-        raise RunEnded(runs, interrupt) from interrupt
-    runs = [collector.run() for collector in collectors]
-    failed = collectors[0].failed
-    if failed is not None:
-        raise _failed_run(agent, cells, runs, failed)
-    return runs
+    return spec, collectors
+
+
+def partial_runs(collectors: Sequence[RunCollector], why: BaseException) -> list[Run]:
+    """Return what a process had measured when `why` ended it; a run that is not complete never counts."""
+    reason = INTERRUPTED
+    if isinstance(why, AgentError):
+        reason = Reason(ReasonCode.FAILED, "failed: the board reported no valid end")
+    return [replace(collector.run(), reasons=(reason,)) for collector in collectors]
 
 
 #: What differs between the models of one process; all else must be the same.
 _OF_A_MODEL = tuple(slot.name for slot in fields(protocol.AlternateModel))
 
 
-def _failed_run(agent: RemoteAgent, cells: Sequence[Cell], runs: Sequence[Run], failed: protocol.Failed) -> RunEnded:
+def failed_run(agent: RemoteAgent, cells: Sequence[Cell], runs: Sequence[Run], failed: protocol.Failed) -> RunEnded:
     """Return the runs of a process that failed, each with its reason, and the error that names the models at fault."""
     at_fault = [failed.model] if failed.model is not None else list(range(len(cells)))
     error = run_failure(f"{agent.name}: {' and '.join(cells[number].name for number in at_fault)}", failed)

@@ -23,6 +23,7 @@ from edgebench.measure.probes.operator_profiling import profile_operators
 from edgebench.measure.probes.overhead import with_overhead
 from edgebench.measure.rate_confirmation import measure_at_confirmed_rates
 from edgebench.measure.recorder import RunRecorder
+from edgebench.measure.recovery import take_ended_runs
 from edgebench.measure.scores import report_unused_scores, scores_for
 from edgebench.measure.stored_devices import stored_request
 from edgebench.measure.stored_runs import stored_runs
@@ -118,6 +119,8 @@ def _measure_session(
             idle_wait.require()
         idle = measure_idle_power(session, cells)
         cells = with_overhead(session, cells)
+        if is_resumed and take_ended_runs(session, cells, idle):
+            done = stored_runs(store, id, cells)
         recorder = RunRecorder(session, idle, done, idle_wait)
         cells, errors = measure_at_confirmed_rates(recorder, cells)
         again = measure_gain(recorder, cells) if request.tune else []

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
 import secrets
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +19,11 @@ from edgebench._version import __version__
 from edgebench.errors import StoreError
 from edgebench.measurement import FORMAT_VERSION
 from edgebench.reading import parse_json, read_text
-from edgebench.store.traces import first_line
 
+#: Nothing takes so long to write.
+LEFT_OVER_S = 3600.0
+_LEFT_OVER = re.compile(r"\.(?:probe-.*|.+\.[0-9a-f]{8})")
+_PROBE_BYTES = 1 << 20
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 
 
@@ -49,8 +56,57 @@ def writing(store: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise StoreError(f"can't write to the store {store}: {error.strerror}", hint="try another `store`") from error
-    except duckdb.Error as error:
-        raise StoreError(f"can't write to the store {store}: {first_line(error)}") from error
+    except (duckdb.Error, MemoryError) as error:
+        raise StoreError(f"can't write to the store {store}: {_why_not(store, error)}") from error
+
+
+def _why_not(store: Path, error: Exception) -> str:
+    """Return why DuckDB could not write, as the system says it: DuckDB's own words name its files and its sources."""
+    if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
+        return os.strerror(errno.ENOMEM)
+    try:
+        descriptor, name = tempfile.mkstemp(prefix=".probe-", dir=store)
+        try:
+            os.write(descriptor, bytes(_PROBE_BYTES))
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+            Path(name).unlink()
+    except OSError as probed:
+        return probed.strerror or "it is not writable"
+    known = {os.strerror(number) for number in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO)}
+    return next((text for text in known if text in str(error)), "a trace could not be written")
+
+
+def sweep(folder: Path, *, older_than_s: float = LEFT_OVER_S) -> None:
+    """Remove what a process that was killed while it wrote has left: names that begin with a dot and end with a number.
+
+    What is younger may be of a process that still writes. What can't be removed stays.
+    """
+    if not folder.is_dir():
+        return
+    oldest_s = time.time() - older_than_s
+    for path in folder.iterdir():
+        with suppress(OSError):
+            if _LEFT_OVER.fullmatch(path.name) and path.lstat().st_mtime < oldest_s:
+                if path.is_dir() and not path.is_symlink():
+                    shutil.rmtree(path, ignore_errors=True)
+                else:
+                    path.unlink()
+
+
+def check_writable(store: Path, folders: Sequence[Path]) -> None:
+    """Make folders of a store, and a file in each of them, which is removed again.
+
+    Raises:
+        StoreError: one can't be made or written.
+    """
+    with writing(store):
+        for folder in folders:
+            folder.mkdir(parents=True, exist_ok=True)
+            probe = folder / f".probe-{secrets.token_hex(4)}"
+            probe.touch()
+            probe.unlink()
 
 
 def to_text(values: Mapping[str, Any]) -> str:

@@ -52,10 +52,11 @@ class RunFolder:
         self.folder = store / "runs"
         self._store = store
 
-    def add(self, runs: Sequence[tuple[Subject, Run]]) -> list[Path]:
+    def add(self, runs: Sequence[tuple[Subject, Run]], *, replacing: bool = False) -> list[Path]:
         """Keep runs that belong together; return their folders.
 
-        They appear one after the other, within the moment that it takes to rename them.
+        They appear one after the other, within the moment that it takes to rename them. `replacing`: instead of what
+        was kept of the same runs before they had ended.
 
         Raises:
             StoreError: the store has a run of one of the ids, an id can't name a folder, or the store can't be written.
@@ -64,13 +65,15 @@ class RunFolder:
             self.folder / checked_id(run.id): self.folder / f".{run.id}.{secrets.token_hex(4)}" for _, run in runs
         }
         for target in targets:
-            if target.exists():
+            if target.exists() and not replacing:
                 raise StoreError(f"{target} exists; a stored run is never changed")
         with writing(self._store):
             try:
                 for (subject, run), temporary in zip(runs, targets.values(), strict=True):
                     _write(temporary, subject, run)
                 for target, temporary in targets.items():
+                    if replacing and target.exists():
+                        self._remove(target)
                     temporary.rename(target)
             except BaseException:
                 for temporary in targets.values():
@@ -78,6 +81,19 @@ class RunFolder:
                 raise
             sync(self.folder)
         return list(targets)
+
+    def has(self, id: str) -> bool:
+        """Return whether there is a run of that id."""
+        return is_id(id) and (self.folder / id).is_dir()
+
+    def interrupted(self, *, prefix: str) -> dict[str, int]:
+        """Return the runs that ended early, whose ids begin with `prefix`: how many latencies each has."""
+        early = {ReasonCode.INTERRUPTED, ReasonCode.FAILED}
+        return {
+            each.run.id: each.latencies_count
+            for each in self.each(lambda _: None, prefix=prefix)
+            if any(reason.code in early for reason in each.run.reasons)
+        }
 
     def each(self, on_unreadable: OnUnreadable | None = None, *, prefix: str = "") -> Iterator[StoredRun]:
         """Yield the runs whose ids begin with `prefix`, in no order that means anything.
@@ -127,9 +143,12 @@ class RunFolder:
         """
         with writing(self._store):
             for each in stored:
-                gone = each.folder.with_name(f".{each.folder.name}.{secrets.token_hex(4)}")
-                each.folder.rename(gone)
-                shutil.rmtree(gone)
+                self._remove(each.folder)
+
+    def _remove(self, folder: Path) -> None:
+        gone = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}")
+        folder.rename(gone)
+        shutil.rmtree(gone)
 
     def _with_partners(self, stored: StoredRun) -> StoredRun:
         """Return a run as it is; one of a model whose partners' runs are missing does not count."""

@@ -12,23 +12,21 @@ catalogue: the folder is the truth, and may be copied, merged and synchronised a
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-from edgebench.errors import StoreError, UsageError
+from edgebench.errors import UsageError
 from edgebench.evaluation_result import LanguageEvaluation
 from edgebench.figures import ColdStart
 from edgebench.measurement import Measurement, Subject
 from edgebench.operators import OperatorProfile
-from edgebench.reason import Reason, ReasonCode
 from edgebench.run import Run
 from edgebench.stats import RateSearch
 from edgebench.store import documents, queries
+from edgebench.store.completion import completed
 from edgebench.store.deletion import runs_left
-from edgebench.store.files import writing
+from edgebench.store.files import check_writable, sweep
 from edgebench.store.runs import (
     OnUnreadable,
     RunFolder,
@@ -57,17 +55,14 @@ class Store:
         self._tags = tags_of(self.folder)
 
     def check_writable(self) -> None:
-        """Make sure that results can be kept, before anything is measured.
+        """Make sure that results can be kept, before anything is measured; remove what a killed process left.
 
         Raises:
             StoreError: the folder can't be made or written.
         """
-        with writing(self.folder):
-            for folder in (self._runs.folder, self._sessions.folder):
-                folder.mkdir(parents=True, exist_ok=True)
-                probe = folder / f".probe-{secrets.token_hex(4)}"
-                probe.touch()
-                probe.unlink()
+        check_writable(self.folder, [self._runs.folder, self._sessions.folder])
+        for kind in (self._runs, self._sessions, self._operators, self._cold_starts, self._searches, self._tags):
+            sweep(kind.folder)
 
     # --- runs and measurements ----------------------------------------------------------------------------------
 
@@ -79,13 +74,23 @@ class Store:
         """
         return self.add_runs([(subject, run)])[0]
 
-    def add_runs(self, runs: Sequence[tuple[Subject, Run]]) -> list[Path]:
+    def add_runs(self, runs: Sequence[tuple[Subject, Run]], *, replacing: bool = False) -> list[Path]:
         """Keep runs that belong together, complete and for good; return their folders.
+
+        `replacing`: instead of what was kept of the same runs when they were interrupted, which counts for nothing.
 
         Raises:
             StoreError: as `add_run`.
         """
-        return self._runs.add(runs)
+        return self._runs.add(runs, replacing=replacing)
+
+    def has_run(self, id: str) -> bool:
+        """Return whether the store has the run of that id, readable or not."""
+        return self._runs.has(id)
+
+    def interrupted_runs(self, session: str) -> dict[str, int]:
+        """Return the runs of a session that ended early, as far as they were received: how many latencies each has."""
+        return self._runs.interrupted(prefix=f"{session}-")
 
     def measurements(
         self,
@@ -170,25 +175,13 @@ class Store:
         Raises:
             StoreError: one can't be read; with `on_unreadable`, that is called instead and the part left out.
         """
-        parts: dict[str, Any] = {}
-        read = {
+        find = {
             "operators": self.operators,
             "cold_start": self.cold_start,
             "find_qps": self.search,
             "tags": self.tags,
         }
-        for name, find in read.items():
-            try:
-                parts[name] = find(measurement.id)
-            except StoreError as error:
-                if on_unreadable is None:
-                    raise
-                on_unreadable(error)
-        search = parts.get("find_qps")
-        if search is not None and search.qps is None:
-            doubt = Reason(ReasonCode.RATE_NOT_CONFIRMED, "no rate is confirmed yet")
-            parts["reasons"] = (*measurement.reasons, doubt)
-        return replace(measurement, **parts)
+        return completed(measurement, find, on_unreadable)
 
     def ids(self, name: str) -> list[str]:
         """Return the measurements that a name stands for: all of a session, or one by its id or how that begins.

@@ -16,6 +16,7 @@ from types import FrameType
 from typing import Dict, List, Optional
 
 from ..board.facts import board_facts, memory_available, oom_kills
+from ..board.limits import memory_limit_bytes
 from ..board.processes import Used, busiest, processor_times
 from ..board.sensors.reading import SensorSet
 from ..home import Home, board_root, own_command, own_sha256
@@ -307,7 +308,9 @@ class _Supervision:
         kind, message = "killed", f"the measuring process died of {name} {where}"
         if -status == signal.SIGKILL and kills is not None and kills > (self._killed_before or 0):
             kind, message = "out_of_memory", f"the kernel killed the measuring process for memory {where}"
-            message += f"; {memory_available()} bytes are free without it"
+            limit = memory_limit_bytes(board_root())
+            allowed = f", and its control group allows {limit} bytes" if limit is not None else ""
+            message += f"; {memory_available()} bytes are free on the board without it{allowed}"
         elif -status in (signal.SIGILL, signal.SIGSEGV, signal.SIGBUS) and self._phase == "starting":
             kind, message = "runtime_broken", f"importing {self._spec.runtime} died of {name}: {self._another_build()}"
         elif -status == signal.SIGILL:

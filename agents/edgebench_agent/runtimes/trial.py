@@ -48,6 +48,8 @@ def probe_runtime(name: str) -> Dict[str, Any]:
         return _not_usable(f"importing {name} took longer than {_IMPORT_TIMEOUT_S} s; {fix}")
     if done.returncode < 0:
         died = signal.Signals(-done.returncode).name
+        if -done.returncode == signal.SIGKILL:
+            return _not_usable(f"importing {name} was killed, probably for memory; end other programs on the board")
         what = "starting a session of" if _IMPORTED.encode() in done.stderr else "importing"
         return _not_usable(f"{what} {name} died of signal {died}: it is built for another processor or system; {fix}")
     try:

@@ -15,6 +15,7 @@ from edgebench.errors import BoardError, ConnectionLost
 
 STDERR_TAIL_BYTES = 64 << 10
 CHUNK_BYTES = 256 << 10
+_FEEDER_S = 5.0  # a closed stream ends its feeder at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +128,7 @@ class Transport(Protocol):
             raise ConnectionLost(f"{self.name}: {argv[0]} did not end within {timeout_s:g} s") from error
         finally:
             stream.close()  # also ends the feeder
-            feeder.join()
+            feeder.join(_FEEDER_S)
 
     def _collect(self, stream: Stream, command: str, deadline: float, limit_bytes: int) -> bytes:
         output = bytearray()

@@ -11,12 +11,15 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import IO
 
+from edgebench import ending
 from edgebench.board.transport.base import CHUNK_BYTES, StderrTail, Stream, Transport
 from edgebench.device import Device
-from edgebench.errors import BoardError
+from edgebench.errors import BoardError, ConnectionLost
 
 #: How long a command may take to end by itself once its input and output are closed.
 _GRACE_S = 3.0
+#: How long a command may take nothing of what is written to it.
+_WRITE_STALL_S = 60.0
 
 
 class LocalTransport(Transport):
@@ -66,6 +69,7 @@ class LocalStream(Stream):
     def __init__(self, process: subprocess.Popen[bytes], *, name: str) -> None:
         assert process.stdin and process.stdout and process.stderr  # noqa: S101 - all three are pipes
         self._process = process
+        self._name = name
         self._stdin: IO[bytes] = process.stdin
         self._stdout: IO[bytes] = process.stdout
         self._stderr: IO[bytes] = process.stderr
@@ -77,7 +81,8 @@ class LocalStream(Stream):
         self.closed = False
 
     def read(self, limit: int, *, timeout_s: float) -> bytes:
-        if not _ready(self._stdout.fileno(), event=select.POLLIN, timeout_s=timeout_s):
+        descriptor = self._stdout.fileno()
+        if not ending.wait(lambda slice_s: _ready(descriptor, event=select.POLLIN, timeout_s=slice_s), timeout_s):
             raise TimeoutError(f"no output for {timeout_s:g} s")
         return os.read(self._stdout.fileno(), limit)
 
@@ -93,22 +98,43 @@ class LocalStream(Stream):
                 if self._stdin.closed:
                     raise BrokenPipeError("the command's input is closed")
                 descriptor = self._stdin.fileno()
-                if self._closing in _ready(descriptor, event=select.POLLOUT, waker=self._closing):
-                    raise BrokenPipeError("the stream is closed")
+                self._await_room(descriptor)
                 with suppress(BlockingIOError):
                     sent += os.write(descriptor, view[sent : sent + CHUNK_BYTES])
+
+    def _await_room(self, descriptor: int) -> None:
+        """Wait until the command's input takes more.
+
+        Raises:
+            ConnectionLost: it takes nothing.
+            BrokenPipeError: the stream is closed.
+        """
+
+        def is_ready(slice_s: float) -> set[int]:
+            return _ready(descriptor, event=select.POLLOUT, waker=self._closing, timeout_s=slice_s)
+
+        if not ending.wait(is_ready, _WRITE_STALL_S):
+            raise ConnectionLost(f"{self._name}: the command took no data for {_WRITE_STALL_S:g} s")
+        if self._closing in is_ready(0.0):
+            raise BrokenPipeError("the stream is closed")
 
     def end_input(self) -> None:
         with self._write_lock:
             self._stdin.close()
 
     def wait(self, *, timeout_s: float) -> int | None:
-        try:
-            status = self._process.wait(timeout_s)
-        except subprocess.TimeoutExpired:
+        if not ending.wait(self._has_ended, timeout_s):
             return None
-        self._tail.join(_GRACE_S)  # its last output may still be in the pipe
+        status = self._process.wait()
+        self._tail.join(ending.left_s(_GRACE_S))  # its last output may still be in the pipe
         return status
+
+    def _has_ended(self, within_s: float) -> bool:
+        try:
+            self._process.wait(within_s)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
 
     def stderr(self) -> bytes:
         return self._tail.bytes()
@@ -120,19 +146,17 @@ class LocalStream(Stream):
         os.close(self._waker)
         self.end_input()
         self._stdout.close()
-        self._tail.join(_GRACE_S)
+        self._tail.join(ending.left_s(_GRACE_S))
         self._stderr.close()
         os.close(self._closing)
         self._end_process()
 
     def _end_process(self) -> None:
         for signal_number in (signal.SIGTERM, signal.SIGKILL):
-            try:
-                self._process.wait(_GRACE_S)
+            if self._has_ended(ending.left_s(_GRACE_S)):
                 return
-            except subprocess.TimeoutExpired:
-                os.killpg(self._process.pid, signal_number)
-        self._process.wait()
+            os.killpg(self._process.pid, signal_number)
+        self._has_ended(_GRACE_S)  # one that hangs in the kernel is left to itself
 
 
 def _ready(descriptor: int, *, event: int, waker: int | None = None, timeout_s: float | None = None) -> set[int]:

@@ -11,6 +11,7 @@ from typing import Any
 
 import paramiko  # type: ignore[import-untyped]
 
+from edgebench import ending
 from edgebench.board.transport.base import CHUNK_BYTES, StderrTail, Stream
 from edgebench.board.transport.ssh import limits
 from edgebench.board.transport.ssh.login_output import LoginOutput
@@ -59,7 +60,8 @@ class SshStream(Stream):
             BoardError: the shell waits for input, prints without end, or ended without running the command.
         """
         limit_s = self._began_s + limits.LOGIN_SHELL_S
-        if not self._starting.acquire(timeout=max(0.0, min(deadline_s, limit_s) - time.monotonic())):
+        left_s = min(deadline_s, limit_s) - time.monotonic()
+        if not ending.wait(lambda slice_s: self._starting.acquire(timeout=slice_s), left_s):
             raise self._not_begun(limit_s)
         try:
             while not self._login.is_over and not self.closed:
@@ -72,7 +74,7 @@ class SshStream(Stream):
                 if not data and exit_signal(self._channel):
                     raise ConnectionLost(f"{self._name}: the login shell was killed before the command began")
                 if not data:
-                    self._tail.join(limits.ANSWER_S)
+                    self._tail.join(ending.left_s(limits.ANSWER_S))
                     said = self._tail.bytes()
                     raise BoardError(f"{self._name}: {self._login.why_no_command(ended=True, stderr=said)}")
                 if not self._login.add(data):
@@ -87,25 +89,12 @@ class SshStream(Stream):
         """Return the error for a command that has not begun: it may still, up to `limit_s`."""
         if time.monotonic() < limit_s - 0.01:
             return TimeoutError("the command has not begun")
-        if not self._answers():
+        if not answers(self._channel.get_transport(), name=self._name):
             return ConnectionLost(f"{self._name}: the board does not answer")
         return BoardError(f"{self._name}: {self._login.why_no_command(ended=False)}")
 
-    def _answers(self) -> bool:
-        """Return whether the SSH server is there: then it is the login shell that does not go on."""
-        session, answered = self._channel.get_transport(), threading.Event()
-
-        def ask() -> None:
-            with suppress(*BROKEN):
-                session.global_request("keepalive@openssh.com", wait=True)
-                if session.is_active():
-                    answered.set()
-
-        threading.Thread(target=ask, name=f"edgebench-alive-{self._name}", daemon=True).start()
-        return answered.wait(limits.ANSWER_S)
-
     def _receive(self, limit: int, *, timeout_s: float) -> bytes:
-        if not self._readable.wait(max(0.0, timeout_s)):
+        if not ending.wait(self._readable.wait, timeout_s):
             raise TimeoutError(f"no output for {timeout_s:g} s")
         try:
             data: bytes = self._channel.recv(limit)
@@ -169,24 +158,32 @@ class SshStream(Stream):
                 sent += count
 
     def _send(self, view: memoryview) -> int:
+        """Send what there is room for; return how much that was, 0 where the channel is closed."""
+        sent: list[int] = []
+
+        def has_sent(slice_s: float) -> bool:
+            self._channel.settimeout(max(0.05, slice_s))  # 0: standard error would be polled without a pause
+            with suppress(TimeoutError):
+                sent.append(self._channel.send(view))
+            return bool(sent)
+
         try:
-            count: int = self._channel.send(view)
-        except TimeoutError as error:
-            raise ConnectionLost(f"{self._name}: the board took no data for {limits.WRITE_STALL_S:g} s") from error
+            if not ending.wait(has_sent, limits.WRITE_STALL_S):
+                raise ConnectionLost(f"{self._name}: the board took no data for {limits.WRITE_STALL_S:g} s")
         except BROKEN:
             return 0
-        return count
+        return sent[0]
 
     def end_input(self) -> None:
         self._await_begin_of_input()
         self._request(self._channel.shutdown_write)
 
     def wait(self, *, timeout_s: float) -> int | None:
-        if not self._channel.status_event.wait(max(0.0, timeout_s)):
+        if not ending.wait(self._channel.status_event.wait, timeout_s):
             return None
         if not self._ended():
             raise ConnectionLost(f"{self._name}: the connection broke")
-        self._tail.join(limits.ANSWER_S)  # its last output may still be on its way
+        self._tail.join(ending.left_s(limits.ANSWER_S))  # its last output may still be on its way
         status: int = self._channel.exit_status
         return status if status != -1 else exit_signal(self._channel)
 
@@ -206,13 +203,27 @@ class SshStream(Stream):
 
     def join(self) -> None:
         """Wait for the thread that drains standard error; the channel is closed."""
-        self._tail.join(limits.ANSWER_S)
+        self._tail.join(ending.left_s(limits.ANSWER_S))
 
     def _request(self, request: Callable[[], None]) -> None:
         try:
             request()
         except BROKEN as error:
             raise ConnectionLost(f"{self._name}: the connection broke") from error
+
+
+def answers(session: Any, *, name: str) -> bool:
+    """Return whether the SSH server of a connection is there, and answers a request."""
+    answered = threading.Event()
+
+    def ask() -> None:
+        with suppress(*BROKEN):
+            session.global_request("keepalive@openssh.com", wait=True)
+            if session.is_active():
+                answered.set()
+
+    threading.Thread(target=ask, name=f"edgebench-alive-{name}", daemon=True).start()
+    return ending.wait(answered.wait, limits.ANSWER_S)
 
 
 def exit_signal(channel: Any) -> int | None:

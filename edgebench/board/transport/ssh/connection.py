@@ -14,16 +14,18 @@ from typing import Any
 
 import paramiko  # type: ignore[import-untyped]
 
+from edgebench import ending
 from edgebench.board.transport.base import Stream, Transport
 from edgebench.board.transport.known_hosts import HostKey
 from edgebench.board.transport.ssh import limits
-from edgebench.board.transport.ssh.channel import BROKEN, SshStream
+from edgebench.board.transport.ssh.channel import BROKEN, SshStream, answers
 from edgebench.board.transport.ssh.hop import close_hop, open_hop
 from edgebench.board.transport.ssh.login import Login
 from edgebench.board.transport.ssh.route import Hop, find_route, hops_of
 from edgebench.board.transport.ssh.settings import HostSettings
 from edgebench.device import Device
 from edgebench.errors import BoardError, ConfigError, ConnectionLost
+from edgebench.text import printable
 
 
 class SshTransport(Transport):
@@ -71,7 +73,9 @@ class SshTransport(Transport):
     def start(self, argv: Sequence[str]) -> Stream:
         marker = f"edgebench-{secrets.token_hex(8)}"
         # By a process of its own: if nobody reads any more, SIGPIPE must not end the shell before the command.
-        command = f"sh -c 'echo {marker}'; exec {shlex.join(argv)}"
+        # All of it is one command of the login shell, which may print before each (`trap ... DEBUG` in ~/.bashrc).
+        program = f"sh -c 'echo {marker}'; exec \"$@\""
+        command = f"exec sh -c {shlex.quote(program)} sh {shlex.join(argv)}"
         if "\0" in command:
             raise ValueError("an argument can't hold a NUL")
         stream = SshStream(self._exec(command), name=self.name, marker=f"{marker}\n".encode())
@@ -83,9 +87,10 @@ class SshTransport(Transport):
         if session is None or not session.is_active():
             raise ConnectionLost(f"{self.name}: there is no connection to the board")
         try:
-            channel = session.open_session(timeout=limits.ANSWER_S)
+            answer_s = max(0.05, ending.left_s(limits.ANSWER_S))
+            channel = session.open_session(timeout=answer_s)
             # exec_command waits for its answer without a limit; closing the channel ends the wait.
-            watchdog = threading.Timer(limits.ANSWER_S, channel.close)
+            watchdog = threading.Timer(answer_s, channel.close)
             watchdog.daemon = True
             watchdog.start()
             try:
@@ -94,7 +99,15 @@ class SshTransport(Transport):
                 watchdog.cancel()
         except BROKEN as error:
             if isinstance(error, paramiko.ChannelException) and session.is_active():
-                raise BoardError(f"{self.name}: the board's SSH server refuses another session: {error}") from error
+                raise BoardError(
+                    f"{self.name}: the board's SSH server refuses another session ({printable(error.text, 100)}); its "
+                    f"sshd_config must allow a few at a time (MaxSessions, default 10)"
+                ) from error
+            if isinstance(error, paramiko.SSHException) and answers(session, name=self.name):
+                raise BoardError(
+                    f"{self.name}: the board's SSH server refuses to run a command, though the login succeeds; is the "
+                    f"account restricted there (ForceCommand, a shell such as nologin, a key without commands)?"
+                ) from error
             raise ConnectionLost(f"{self.name}: the connection broke while starting a command") from error
         return channel
 

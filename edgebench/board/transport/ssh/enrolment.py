@@ -100,7 +100,9 @@ def install_public_key(device: Device, public_key: str, password: str) -> bool:
     if "\n" in line or HostKey.parse(line) is None:
         raise ConfigError(f"not a public key: {line[:40]!r}; give the one line of a .pub file")
     with SshTransport(device, password=password) as board:
-        result = board.run(["sh", "-c", _INSTALL_KEY], input=line.encode() + b"\n", timeout_s=limits.ANSWER_S)
+        result = board.run(
+            ["sh", "-c", _INSTALL_KEY], input=line.encode() + b"\n", timeout_s=limits.ANSWER_S, limit_bytes=1 << 16
+        )
     if result.status != 0:
         said = result.stderr.decode(errors="replace").strip()[-200:]
         raise BoardError(f"{device.name}: can't write ~/.ssh/authorized_keys on the board: {said}")

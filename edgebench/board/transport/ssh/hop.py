@@ -12,6 +12,7 @@ from typing import Any
 
 import paramiko  # type: ignore[import-untyped]
 
+from edgebench import ending
 from edgebench.board.transport.ssh import limits
 from edgebench.board.transport.ssh.host_keys import HostKeyCheck, ShowHostKey
 from edgebench.board.transport.ssh.login import Login
@@ -33,10 +34,10 @@ def open_hop(hop: Hop, login: Login, *, verify: bool = True) -> None:
     connection.config.authentication.strategy_class = login.strategy
     with _translated_errors(hop, login):
         connection.connect_kwargs = {
-            "timeout": limits.CONNECT_S,
-            "banner_timeout": limits.CONNECT_S,
-            "auth_timeout": limits.ANSWER_S,
-            "channel_timeout": limits.ANSWER_S,
+            "timeout": _within(limits.CONNECT_S),
+            "banner_timeout": _within(limits.CONNECT_S),
+            "auth_timeout": _within(limits.ANSWER_S),
+            "channel_timeout": _within(limits.ANSWER_S),
             "transport_factory": partial(
                 Session, key_kinds=host_keys.kinds(), certificates_first=bool(host_keys.authorities)
             ),
@@ -46,6 +47,11 @@ def open_hop(hop: Hop, login: Login, *, verify: bool = True) -> None:
         connection.connect_timeout = None
         connection.open()
         connection.transport.set_keepalive(limits.KEEPALIVE_S)
+
+
+def _within(seconds: float) -> float:
+    """Return a timeout, cut to what is left of an ending; never 0, which means none."""
+    return max(0.05, ending.left_s(seconds))
 
 
 def _socket(settings: HostSettings) -> Any:
@@ -66,7 +72,7 @@ def close_hop(hop: Hop) -> None:
         session.close()
         session.sock.close()
         if session.is_alive():
-            session.join(limits.ANSWER_S)
+            session.join(ending.left_s(limits.ANSWER_S))
 
 
 @contextmanager
@@ -97,7 +103,7 @@ def _translated_errors(hop: Hop, login: Login) -> Iterator[None]:
 
 
 def _tcp_socket(host: str, port: int) -> socket.socket:
-    sock = socket.create_connection((host, port), timeout=limits.CONNECT_S)
+    sock = socket.create_connection((host, port), timeout=_within(limits.CONNECT_S))
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux

@@ -9,6 +9,8 @@ from edgebench.text import printable
 
 #: More than any greeting; a file that prints without end must not fill the memory.
 _MOST_BYTES = 1 << 20
+#: What csh and tcsh say of quotes that other shells take.
+_WORDS_OF_CSH = (b"Unmatched", b"Event not found", b"Illegal variable name")
 _FILES = "~/.bashrc, ~/.profile, ~/.zshenv or the like there"
 
 
@@ -38,6 +40,11 @@ class LoginOutput:
         """Explain, to follow a board's name, why the command did not begin."""
         printed = printable((self._before or stderr).decode("utf-8", "replace")[-300:], 200)
         said = f" (it printed: {printed})" if printed else ""
+        if ended and any(word in stderr for word in _WORDS_OF_CSH):
+            return (
+                f"the login shell is csh or tcsh{said}; bash, zsh, dash and ash are supported; try there: "
+                f"chsh -s /bin/sh"
+            )
         if ended:
             return (
                 f"the login shell ended before the command began{said}; does {_FILES} end it (exit, exec), is the "

@@ -9,6 +9,7 @@ from typing import Any
 
 import paramiko  # type: ignore[import-untyped]
 
+from edgebench import ending
 from edgebench.board.transport.ssh import limits
 
 # Without a handler of its own, Python prints paramiko's tracebacks of every failed connection to standard error.
@@ -45,12 +46,12 @@ class Packetizer(paramiko.packet.Packetizer):  # type: ignore[misc]
             EOFError: the connection is gone, or was given up.
         """
         view = memoryview(out)
-        deadline = time.monotonic() + limits.WRITE_STALL_S
+        stalled_s = time.monotonic()
         while view:
             try:
                 count = self._sock.send(view)
             except (TimeoutError, BlockingIOError):
-                if self.closed or time.monotonic() > deadline:
+                if self.closed or time.monotonic() - stalled_s > ending.left_s(limits.WRITE_STALL_S):
                     self.close()  # half a packet may be out: nothing can follow it
                     raise EOFError from None
                 continue
@@ -59,7 +60,7 @@ class Packetizer(paramiko.packet.Packetizer):  # type: ignore[misc]
             if count == 0:
                 raise EOFError
             view = view[count:]
-            deadline = time.monotonic() + limits.WRITE_STALL_S
+            stalled_s = time.monotonic()
 
 
 class Session(paramiko.Transport):  # type: ignore[misc]
