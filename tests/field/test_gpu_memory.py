@@ -38,9 +38,7 @@ def test_an_export_without_memory_is_known_by_the_words_of_onnx_runtime() -> Non
     from edgebench.errors import ExportError
     from edgebench.export.worker import _is_out_of_memory
 
-    words = (
-        "[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : Failed to allocate memory for requested buffer"
-    )
+    words = "[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : Failed to allocate memory for requested buffer"
     try:
         try:
             raise RuntimeError(words)
