@@ -9,7 +9,7 @@ from pathlib import Path
 from edgebench.errors import CheckpointError, MissingExtra
 from edgebench.export.config_checks import refuse_remote_code
 from edgebench.export.json_files import read_json_value
-from edgebench.export.placeholders import refuse_placeholder
+from edgebench.export.placeholders import describe_placeholder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +36,9 @@ def refuse_broken_files(folder: Path) -> None:
 
 
 def _refuse_broken_model(path: Path) -> None:
-    refuse_placeholder(path, what="the tokenizer")
+    if (placeholder := describe_placeholder(path)) is not None:
+        kind, hint = placeholder
+        raise CheckpointError(f"{path} is {kind}, not the tokenizer", hint=hint)
     try:
         from sentencepiece import SentencePieceProcessor
     except ImportError as error:

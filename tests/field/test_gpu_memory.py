@@ -32,3 +32,18 @@ def test_memory_is_named_as_the_cause(message: str, kind: str) -> None:
 def test_the_smallest_model_runs_here() -> None:
     pytest.importorskip("onnxruntime")
     onnxruntime.start_session()
+
+
+def test_an_export_without_memory_is_known_by_the_words_of_onnx_runtime() -> None:
+    from edgebench.errors import ExportError
+    from edgebench.export.worker import _is_out_of_memory
+
+    words = "[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : Failed to allocate memory for requested buffer"
+    try:
+        try:
+            raise RuntimeError(words)
+        except RuntimeError as cause:
+            raise ExportError("ONNX Runtime can't run the exported file") from cause
+    except ExportError as error:
+        assert _is_out_of_memory(error)
+    assert not _is_out_of_memory(RuntimeError("Failed to load the model"))
