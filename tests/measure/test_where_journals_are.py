@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import edgebench
-from edgebench.errors import UnknownName
+from edgebench.errors import ConfigError, UnknownName
 from edgebench.request import Request, request_from_json, request_to_json
 from edgebench.store import Store
 from edgebench.study import read_study
@@ -46,8 +46,10 @@ def test_another_place_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UnknownName, match="unknown journal 'card'"):
         Request(device=edgebench.find_device("local"), journal="card")
     study = tmp_path / "STUDY.toml"
-    study.write_text('[study]\nname = "s"\njournal = "card"\n[[variant]]\nname = "v"\nmodel = "m"\n')
-    with pytest.raises(UnknownName, match="unknown journal 'card'"):
+    study.write_text(
+        'devices = ["local"]\n[study]\nname = "s"\njournal = "card"\n[[variant]]\nname = "v"\nmodel = "m"\n'
+    )
+    with pytest.raises(ConfigError, match="unknown journal 'card'"):
         read_study(study)
     study.write_text(study.read_text().replace("card", "disk"))
     assert read_study(study).journal == "disk"

@@ -20,12 +20,12 @@ def list_runs(home: Home, prefix: str = "") -> Dict[str, Any]:
     Returns:
         `runs`: of each, its `id`; `state`: running, finished (its journal says how it ended) or partial (it does not:
         the supervisor was killed, or the board lost power); `bytes`: of complete lines in its journal, which `follow`
-        and `fetch` read from 0 on. `count`: of all of them, where `runs` is cut short. `lost`: the ids of runs whose
-        journals were in memory and are gone.
+        and `fetch` read from 0 on. `count`: of all of them, where `runs` is cut short. `lost`: the same of runs whose
+        journals were in memory and are gone; their `state` is lost.
     """
     sweep(home)
     runs: List[Dict[str, Any]] = []
-    lost: List[str] = []
+    lost: List[Dict[str, Any]] = []
     for path in _latest_first(home.runs):
         if not path.name.startswith(prefix):
             continue
@@ -35,7 +35,7 @@ def list_runs(home: Home, prefix: str = "") -> Dict[str, Any]:
         with suppress(FileNotFoundError):  # it is being removed
             found = _describe(journal)
             if found is None:
-                lost.append(path.name)
+                lost.append({"id": path.name, "state": "lost", "bytes": 0})
             else:
                 runs.append({"id": path.name, **found})
     return {"runs": runs[:_MOST], "lost": lost[:_MOST], "count": len(runs)}

@@ -62,4 +62,4 @@ def test_a_journal_that_a_reboot_took_is_listed_as_lost(board: AgentBoard) -> No
     journal.unlink()
     journal.symlink_to("/dev/shm/edgebench-gone/journal.ndjson")
     reply = board.reply("runs")
-    assert (reply["runs"], reply["lost"]) == ([], [spec.run_id])
+    assert (reply["runs"], reply["lost"]) == ([], [{"id": spec.run_id, "state": "lost", "bytes": 0}])
