@@ -309,10 +309,10 @@ class RemoteAgent(AgentCommands):
     def _launch(self, spec: protocol.RunSpec) -> None:
         self.command(["launch"], input=spec.to_json(), timeout_s=660, python=self.python_for(spec.runtime))
 
-    def runs(self) -> list[BoardRun]:
-        """Return the runs that the board knows of; an agent that can't list them has none to show."""
+    def runs(self, prefix: str) -> list[BoardRun]:
+        """Return the runs on the board whose ids begin so; an agent that can't list them has none to show."""
         try:
-            reply = self.command(["runs"], timeout_s=60)
+            reply = self.command(["runs", "--prefix", prefix], timeout_s=60)
         except (ConnectionLost, LeaseLost):
             raise
         except DeviceError:

@@ -30,7 +30,7 @@ _STOP_S = 12.0
 #: What is left of an ending, after the run was stopped, to keep what it sent and to give the lease back.
 _AFTER_STOP_S = 4.0
 #: The supervisor writes readings several times a second, whatever the model does. If it writes none for so long, it
-#: stands still; the follower, another process, goes on with its heartbeats.
+#: stands still, even if its follower, another process, sends heartbeats.
 STANDSTILL_S = 40.0
 #: So many followers in a row that start and say nothing: the agent does not run there, though the network does.
 _MOST_SILENT = 3

@@ -46,9 +46,7 @@ def take_ended_runs(session: Session, cells: Sequence[Cell], idle: Mapping[Power
     rows = rows_of(cells, session.request)
     partial = session.store.interrupted_runs(session.id)
     taken = []
-    for found in session.agent.runs():
-        if not found.id.startswith(f"{session.id}-"):
-            continue
+    for found in session.agent.runs(f"{session.id}-"):
         order = _order_of(found, rows)
         if order is None:
             continue

@@ -218,4 +218,4 @@ def test_a_write_to_a_full_store_is_one_plain_line(tmp_path: Path, monkeypatch: 
 
 
 def test_an_agent_that_can_not_list_its_runs_has_none(agent: RemoteAgent) -> None:
-    assert all(isinstance(run, BoardRun) for run in agent.runs())
+    assert all(isinstance(run, BoardRun) for run in agent.runs("20"))
