@@ -18,7 +18,9 @@ from typing import Any
 #: How long an interrupted session may take to end. The command line allows 15 s, its tables included.
 ENDING_S = 11.0
 #: How long it may take after a second Ctrl-C. The command line allows 2 s.
-SECOND_S = 0.8
+SECOND_S = 0.4
+#: How long each thing that is given up may take then.
+_CLOSING_S = 0.5
 #: Waits look so often whether the ending has begun meanwhile.
 SLICE_S = 0.2
 #: The signals that end a program: Ctrl-C, a cancelled job, a terminal that was closed.
@@ -97,15 +99,21 @@ def check() -> None:
     raise KeyboardInterrupt
 
 
-def wait(is_ready: Callable[[float], Any], timeout_s: float) -> bool:
+def wait(is_ready: Callable[[float], Any], timeout_s: float, *, is_closing: bool = False) -> bool:
     """Wait in slices with `is_ready(seconds)`, at most `timeout_s` or to the end of an ending; return what it returned.
 
+    `is_closing`: something is given up, which an interrupt shortens and does not cut off.
+
     Raises:
-        KeyboardInterrupt: this thread's event was set.
+        KeyboardInterrupt: this thread was interrupted; not if `is_closing`.
     """
     deadline_s = time.monotonic() + timeout_s
+    is_cut = False
     while True:
-        check()
+        if not is_closing:
+            check()
+        elif has_begun() and not is_cut:
+            deadline_s, is_cut = min(deadline_s, time.monotonic() + _CLOSING_S), True
         left = left_s(max(0.0, deadline_s - time.monotonic()))
         if is_ready(min(left, SLICE_S)):
             return True

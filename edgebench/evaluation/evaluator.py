@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from edgebench import ending
 from edgebench.analysis import Evaluation
 from edgebench.artifact import Format, parse_format
 from edgebench.board import open_leased_agent, preflight, providers_for, push_artifact, runtime_of
@@ -177,7 +178,8 @@ def _evaluate_on(
                 if idle_wait is not None:
                     idle_wait.require()
                 stored = answerer.answer(part, id=id, protocol=protocol)
-                store.write_evaluation(stored)
+                with ending.deferred():
+                    store.write_evaluation(stored)
             else:
                 on_event(LogMessage(f"{part.name}: in the store already; `again` answers it once more"))
                 if (known := stored.with_clusters(part.examples.clusters())) is not stored:

@@ -33,7 +33,8 @@ class Session:
     def __init__(self, folder: Path, model: Path) -> None:
         self.board = folder / "board"
         self.store = Store(folder / "store")
-        options = ["--runs", "2", "--min-duration", "300", "--max-duration", "600", "--no-cold", "--no-overhead"]
+        options = ["--runs", "2", "--min-duration", "300", "--max-duration", "600", "--max-warmup", "0.5"]
+        options += ["--no-cold", "--no-overhead"]
         self.process = subprocess.Popen(
             [sys.executable, "-m", "edgebench", "profile", "--model", model, *options, "--store", self.store.folder],
             cwd=folder,

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, Self
 
+from edgebench import ending
 from edgebench.errors import BoardError, ConnectionLost
 
 STDERR_TAIL_BYTES = 64 << 10
@@ -177,7 +178,12 @@ class StderrTail:
 
     def join(self, timeout_s: float) -> None:
         """Wait for the end of standard error."""
-        self._thread.join(timeout_s)
+
+        def has_ended(slice_s: float) -> bool:
+            self._thread.join(slice_s)
+            return not self._thread.is_alive()
+
+        ending.wait(has_ended, timeout_s, is_closing=True)
 
     def bytes(self) -> bytes:
         """Return the last 64 KiB so far."""

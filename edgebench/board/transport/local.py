@@ -126,7 +126,7 @@ class LocalStream(Stream):
         if not ending.wait(self._has_ended, timeout_s):
             return None
         status = self._process.wait()
-        self._tail.join(ending.left_s(_GRACE_S))  # its last output may still be in the pipe
+        self._tail.join(_GRACE_S)  # its last output may still be in the pipe
         return status
 
     def _has_ended(self, within_s: float) -> bool:
@@ -146,14 +146,14 @@ class LocalStream(Stream):
         os.close(self._waker)
         self.end_input()
         self._stdout.close()
-        self._tail.join(ending.left_s(_GRACE_S))
+        self._tail.join(_GRACE_S)
         self._stderr.close()
         os.close(self._closing)
         self._end_process()
 
     def _end_process(self) -> None:
         for signal_number in (signal.SIGTERM, signal.SIGKILL):
-            if self._has_ended(ending.left_s(_GRACE_S)):
+            if ending.wait(self._has_ended, _GRACE_S, is_closing=True):
                 return
             os.killpg(self._process.pid, signal_number)
         self._has_ended(_GRACE_S)  # one that hangs in the kernel is left to itself

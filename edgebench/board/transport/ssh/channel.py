@@ -74,7 +74,7 @@ class SshStream(Stream):
                 if not data and exit_signal(self._channel):
                     raise ConnectionLost(f"{self._name}: the login shell was killed before the command began")
                 if not data:
-                    self._tail.join(ending.left_s(limits.ANSWER_S))
+                    self._tail.join(limits.ANSWER_S)
                     said = self._tail.bytes()
                     raise BoardError(f"{self._name}: {self._login.why_no_command(ended=True, stderr=said)}")
                 if not self._login.add(data):
@@ -183,7 +183,7 @@ class SshStream(Stream):
             return None
         if not self._ended():
             raise ConnectionLost(f"{self._name}: the connection broke")
-        self._tail.join(ending.left_s(limits.ANSWER_S))  # its last output may still be on its way
+        self._tail.join(limits.ANSWER_S)  # its last output may still be on its way
         status: int = self._channel.exit_status
         return status if status != -1 else exit_signal(self._channel)
 
@@ -203,7 +203,7 @@ class SshStream(Stream):
 
     def join(self) -> None:
         """Wait for the thread that drains standard error; the channel is closed."""
-        self._tail.join(ending.left_s(limits.ANSWER_S))
+        self._tail.join(limits.ANSWER_S)
 
     def _request(self, request: Callable[[], None]) -> None:
         try:
