@@ -49,12 +49,14 @@ def measure_and_show(
     json_target: str | None,
     scores: Sequence[ScoreRow] = (),
     margin: float = MARGIN,
+    host: str | None = None,
 ) -> int:
     """Run one session per board in parallel, show their table and JSON, and return the exit code.
 
     Args:
         scores: also shown with the measurements of a session that ended early.
         margin: equivalence margin of the verdicts.
+        host: address of a board that edgebench.toml does not name; the command to resume has it, too.
 
     Raises:
         KeyboardInterrupt, EdgebenchError: after showing what was measured and the command to resume.
@@ -66,7 +68,7 @@ def measure_and_show(
         def show_event(board: str, event: Event) -> None:
             if isinstance(event, Began):
                 began.append(event.session)
-                last_line.say(_how_to_go_on(began, store))
+                last_line.say(_how_to_go_on(began, store, host))
             display(board, event)
 
         results = run_sessions(sessions, on_event=show_event)
@@ -82,7 +84,7 @@ def measure_and_show(
         if not failed:
             raise
         click.echo(f"edgebench: {second}", err=True)
-    kept, how_to_go_on = _what_was_kept(failed, store)
+    kept, how_to_go_on = _what_was_kept(failed, store, host)
     last_line.say(f"{kept}; {how_to_go_on}" if how_to_go_on else None)
     if kept and not how_to_go_on:
         click.echo(f"edgebench: {kept}", err=True)
@@ -93,7 +95,7 @@ def measure_and_show(
     return 0 if all(measurement.valid for measurement in measurements) else NOT_VALID
 
 
-def _what_was_kept(failed: Sequence[BoardResult], store: Store) -> tuple[str, str]:
+def _what_was_kept(failed: Sequence[BoardResult], store: Store, host: str | None) -> tuple[str, str]:
     """Return what is in the store of sessions that ended early, and how to go on with them; empty: not at all."""
     results = [result for result in failed if result.session is not None]
     if not results:
@@ -103,12 +105,12 @@ def _what_was_kept(failed: Sequence[BoardResult], store: Store) -> tuple[str, st
     what = f"what was measured is in {printable(str(store.folder))}: {counted(len(runs), 'run')}"
     what += f", {early} of them cut short, which never counts" if early else ""
     go_on = [result.session for result in results if result.session is not None and not _is_permanent(result)]
-    return what, _how_to_go_on(go_on, store) if go_on else ""
+    return what, _how_to_go_on(go_on, store, host) if go_on else ""
 
 
-def _how_to_go_on(sessions: Sequence[str], store: Store) -> str:
-    folder = shlex.quote(str(store.folder))
-    commands = (f"edgebench runs resume {session} --store {folder}" for session in sessions)
+def _how_to_go_on(sessions: Sequence[str], store: Store, host: str | None) -> str:
+    where = f" --store {shlex.quote(str(store.folder))}" + ("" if host is None else f" --host {shlex.quote(host)}")
+    commands = (f"edgebench runs resume {session}{where}" for session in sessions)
     return printable(f"go on with: {'; '.join(commands)}", 2000)
 
 

@@ -297,6 +297,7 @@ def command(
         json_target=json_target,
         scores=rows,
         margin=margin,
+        host=host,
     )
 
 

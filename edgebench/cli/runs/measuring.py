@@ -58,6 +58,7 @@ def resume_session(
         json_target=json_target,
         scores=rows,
         margin=request_from_json(keep.read_session(chosen)).margin,
+        host=host,
     )
 
 
@@ -94,6 +95,7 @@ def extend_session(
         json_target=json_target,
         scores=rows,
         margin=request.margin,
+        host=host,
     )
     if to_stdout(json_target):
         for line in _beside_before(keep, began):
