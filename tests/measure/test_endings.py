@@ -182,7 +182,7 @@ children[0].wait()
 
 
 def test_workers_end_with_a_host_that_is_killed() -> None:
-    host = subprocess.Popen([sys.executable, "-c", _HOST.format(path=sys.path[:])], stdout=subprocess.PIPE, text=True)
+    host = subprocess.Popen([sys.executable, "-c", _HOST, _CHILD], stdout=subprocess.PIPE, text=True)
     assert host.stdout is not None
     pids = [int(pid) for pid in host.stdout.readline().split()]
     host.kill()

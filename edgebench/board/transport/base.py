@@ -176,14 +176,14 @@ class StderrTail:
                 self._tail += chunk
                 del self._tail[:-STDERR_TAIL_BYTES]
 
-    def join(self, timeout_s: float) -> None:
-        """Wait for the end of standard error."""
+    def join(self, timeout_s: float) -> bool:
+        """Wait for the end of standard error; return whether it came."""
 
         def has_ended(slice_s: float) -> bool:
             self._thread.join(slice_s)
             return not self._thread.is_alive()
 
-        ending.wait(has_ended, timeout_s, is_closing=True)
+        return ending.wait(has_ended, timeout_s, is_closing=True)
 
     def bytes(self) -> bytes:
         """Return the last 64 KiB so far."""

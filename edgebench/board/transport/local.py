@@ -146,9 +146,9 @@ class LocalStream(Stream):
         os.close(self._waker)
         self.end_input()
         self._stdout.close()
-        self._tail.join(_GRACE_S)
-        self._stderr.close()
-        os.close(self._closing)
+        if self._tail.join(_GRACE_S):  # else its thread still uses them
+            self._stderr.close()
+            os.close(self._closing)
         self._end_process()
 
     def _end_process(self) -> None:
