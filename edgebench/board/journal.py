@@ -20,6 +20,9 @@ from edgebench_agent import protocol
 
 #: A follower is heard every second (heartbeats); silent for so long, the connection counts as lost.
 SILENCE_S = 15.0
+#: Before that it starts. A follower that starts may take so many times as long as the fastest command has taken: on an
+#: emulated board, or one that is short of memory, starting Python takes many seconds.
+_TIMES_TO_START = 8
 RENEW_EVERY_S = 10.0
 #: For how long the connection to a run is opened again: about as long as the run goes on without us.
 RECONNECT_S = 600.0
@@ -127,7 +130,7 @@ class Follower:
                 if now - renewed >= RENEW_EVERY_S:
                     stream.write(protocol.RENEW)
                     renewed = agent.held_lease.renewed_s = now
-                line = lines.line(timeout_s=min(SILENCE_S, deadline - now))
+                line = lines.line(timeout_s=min(self._most_silence_s(), deadline - now))
                 if not line:
                     self._explain_end(stream)
                 self._is_silent = False
@@ -143,6 +146,11 @@ class Follower:
             raise ConnectionLost(f"{agent.name}: the follower ended") from error
         finally:
             stream.close()
+
+    def _most_silence_s(self) -> float:
+        """Return how long the follower may be silent now."""
+        start_s = self._agent.quickest_s if self._is_silent else None
+        return max(SILENCE_S, _TIMES_TO_START * (start_s or 0.0))
 
     def _note(self, message: protocol.Message) -> None:
         """Note that a message came, and check that not only readings have come for long.
