@@ -189,7 +189,14 @@ def test_workers_end_with_a_host_that_is_killed() -> None:
     host.wait()
     host.stdout.close()
     assert len(pids) == 2
-    wait_until(lambda: not any(psutil.pid_exists(pid) and psutil.Process(pid).status() != "zombie" for pid in pids))
+    wait_until(lambda: not any(map(runs, pids)))
+
+
+def runs(pid: int) -> bool:
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def test_a_worker_whose_host_is_gone_already_does_not_begin() -> None:
