@@ -21,8 +21,13 @@ class SafeStream:
     def __init__(self, raw: IO[str]) -> None:
         self.raw = raw
 
-    def write(self, text: str) -> int:
-        """Write text without what acts on a terminal; return how many characters were given."""
+    def write(self, text: str | bytes) -> int:
+        """Write text without what acts on a terminal; return how many characters were given.
+
+        Click writes completions as bytes.
+        """
+        if isinstance(text, bytes):
+            text = text.decode("utf-8", "replace")
         if not isinstance(text, str):
             raise TypeError(f"text expected, got {type(text).__name__}")
         self.raw.write(harmless(text))
