@@ -121,8 +121,6 @@ def check_outputs(
         AgentError: an output has not the shape that its inputs and the head have, is of another type in another batch,
             or is not finite. The agent refuses numbers that are not, so none should come.
     """
-    import numpy as np
-
     sequences = spec.batch * spec.choices
     kinds: dict[str, tuple[object, ...]] = {}
     for index, batch in enumerate(batches):
@@ -139,9 +137,22 @@ def check_outputs(
             kind = (output.dtype, output.ndim, widths)
             if kinds.setdefault(name, kind) != kind:
                 raise AgentError(f"{source}: the output {name} is of another type or shape in another batch")
+    refuse_not_finite(batches, spec, taken=taken, source=source)
+
+
+def refuse_not_finite(
+    batches: Sequence[Outputs], spec: protocol.RunSpec, *, taken: Sequence[int] = (), source: str
+) -> None:
+    """Raise AgentError for outputs that are not finite, padding apart; `taken`: as for `check_outputs`."""
+    import numpy as np
+
+    sequences = spec.batch * spec.choices
+    for index, batch in enumerate(batches):
+        lengths = spec.lengths[index * sequences : (index + 1) * sequences]
+        tokens = protocol.padded_length(max(lengths), taken)
+        for name, output in batch.items():
             if output.dtype.kind != "f" or np.isfinite(output).all():
                 continue
-            tokens = protocol.padded_length(max(lengths), taken)
             if not all(np.isfinite(part).all() for part in protocol.parts_without_padding(output, lengths, tokens)):
                 raise AgentError(f"{source}: the output {name} is not finite (NaN or infinity): it answers nothing")
 

@@ -10,7 +10,7 @@ import pytest
 from edgebench import Workload, evaluate
 from edgebench.device import find_device
 from edgebench.errors import AgentError, CheckpointError, ParityError, RunFailed
-from edgebench.evaluation import inference
+from edgebench.evaluation.outputs import refuse_not_finite as refuse_on_the_host
 from edgebench.measure import profile_all
 from edgebench.request import Request
 from edgebench.store import Store
@@ -139,10 +139,10 @@ def test_outputs_that_an_agent_lets_through_are_refused_on_the_host() -> None:
     spec = AgentBoardSpec()
     batch = {"logits": np.array([[1, 2, np.nan]], np.float32)}
     with pytest.raises(AgentError, match="logits is not finite"):
-        inference._refuse_not_finite([batch], spec, "board: run one")  # type: ignore[arg-type]
+        refuse_on_the_host([batch], spec, source="board: run one")  # type: ignore[arg-type]
     states = np.ones((1, 4, 2), np.float32)
     states[0, 3] = np.inf  # padding: the input has two tokens
-    inference._refuse_not_finite([{"states": states}], spec, "board: run one", taken=(4,))  # type: ignore[arg-type]
+    refuse_on_the_host([{"states": states}], spec, taken=(4,), source="board: run one")  # type: ignore[arg-type]
 
 
 class AgentBoardSpec:
@@ -197,7 +197,7 @@ def test_host_and_agent_take_the_same_for_padding(
     except Failure:
         on_board = True
     try:
-        inference._refuse_not_finite([{name: output}], spec, "board: run one", taken=taken)
+        refuse_on_the_host([{name: output}], spec, taken=taken, source="board: run one")
     except AgentError:
         on_host = True
     assert (on_board, on_host) == (is_refused, is_refused)
