@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
     from tests.board.ssh_board import SshBoard
@@ -25,6 +26,10 @@ if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
 
 # Two processes on two cores: torch's threads would only wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# A test does not depend on speed: other processes may have the processor while an example is drawn.
+settings.register_profile("any speed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any speed")
 
 #: Of tests that `make test-fast` leaves out: they start an SSH server, or export.
 SLOW_FIXTURES = {"new_board", "cache"}
