@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -179,6 +180,7 @@ def test_what_was_kept_of_one_model_alone_is_measured_again(files: list[str], tm
     store = edgebench.Store(tmp_path / "store")
     one, other = profile_all(request(files), store=store)
     shutil.rmtree(tmp_path / "store" / "runs" / one.runs[0].id)
+    shutil.rmtree(Path(os.environ["EDGEBENCH_HOME"]) / "runs")  # else it is taken from there
     (orphan,) = [run for each in store.measurements() for run in each.runs if run.id == other.runs[0].id]
     assert orphan.reasons[-1].code is ReasonCode.PARTNER_MISSING
     again = resume(one.subject.session, store=store)

@@ -205,12 +205,12 @@ def test_a_search_probes_and_then_measures_what_it_found(tiny_onnx: Path, tmp_pa
     assert "searching queries/s" in shown.stdout
 
 
-# About 20 s: the estimate before the search is what is tested, and what is left when the budget ends.
+# About a minute: the estimate before the search is what is tested, and what is left when the budget ends.
 @pytest.mark.long
 def test_a_search_whose_budget_ends_keeps_what_it_found_and_goes_on(tiny_onnx: Path, tmp_path: Path) -> None:
     told: list[Event] = []
     confirm = replace(SEARCH_PLAN, min_count=1 << 17)  # takes far longer than the budget
-    found = profiled(tiny_onnx, tmp_path, workload=SEARCH, plan=confirm, budget_s=20, on_event=told.append)
+    found = profiled(tiny_onnx, tmp_path, workload=SEARCH, plan=confirm, budget_s=60, on_event=told.append)
     texts = [event.text for event in told if isinstance(event, LogMessage)]
     first_probe = next(at for at, text in enumerate(texts) if ": probe: " in text)
     estimates = [at for at, text in enumerate(texts) if "the search takes about " in text]

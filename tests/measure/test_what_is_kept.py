@@ -120,11 +120,6 @@ def test_an_interrupted_run_is_collected_to_its_end(agent: RemoteAgent, tmp_path
     assert collector.failed is not None and collector.failed.kind == "interrupted"
 
 
-def _runs_of(board: Path) -> list[BoardRun]:
-    """Return the runs in a board's folder, as the agent lists them."""
-    return [BoardRun(path.name, "finished", 1) for path in sorted((board / "runs").iterdir())]
-
-
 @pytest.mark.long
 def test_a_run_that_could_not_be_stored_is_taken_from_the_board_once(
     local: Device, tiny_onnx: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -142,7 +137,6 @@ def test_a_run_that_could_not_be_stored_is_taken_from_the_board_once(
             profile_all(request, store=store)
     assert "resume the session" in str(error.value)
     (session,) = store.sessions()
-    monkeypatch.setattr(RemoteAgent, "runs", lambda _: _runs_of(tmp_path / "board"))
     said: list[str] = []
     (measured,) = resume(
         session, store=store, on_event=lambda event: said.append(event.text) if isinstance(event, LogMessage) else None
@@ -185,7 +179,6 @@ def test_a_partial_run_is_completed_from_the_board(
             profile_all(request, store=store)
     (before,) = store.measurements()
     assert [reason.code for run in before.runs for reason in run.reasons] == [ReasonCode.FAILED]
-    monkeypatch.setattr(RemoteAgent, "runs", lambda _: _runs_of(tmp_path / "board"))
     (after,) = resume(before.subject.session, store=store)
     again = next(run for run in after.runs if run.id == before.runs[0].id)
     assert len(again.latencies_ns) >= len(before.runs[0].latencies_ns)
