@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 from edgebench import ending
@@ -118,6 +119,8 @@ def _take(
     if collectors[0].is_done:
         runs = [replace(run, facts=run.facts.adding(idle[order[0].power])) for run in runs]
         runs = with_ratios(validate_group(runs, plan, margin=session.request.margin))
+    started_at = _started_at(session, found, runs[0])
+    runs = [replace(run, started_at=started_at) for run in runs]
     pairs = [
         (cell, run)
         for cell, run in zip(order, runs, strict=True)
@@ -130,3 +133,22 @@ def _take(
     state = "" if collectors[0].is_done else ", which ended early and does not count"
     session.log(f"run {found.id}{state}, was on the board and is in the store now")
     return True
+
+
+def _started_at(session: Session, found: BoardRun, run: Run) -> str:
+    """Return when a process began: as stored with another run of it, else by the board's clock.
+
+    A board without a clock of its own may be years off. Then it is the time at which the run is taken.
+    """
+    for measurement in session.store.measurements(session=session.id, on_unreadable=lambda _: None):
+        for stored in measurement.runs:
+            if stored.process == found.id:
+                return stored.started_at
+    try:
+        by_board = datetime.fromisoformat(run.facts.started_at or "")
+        began = datetime.strptime(session.id[:15], "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
+        if began <= by_board <= datetime.fromisoformat(run.started_at):
+            return by_board.astimezone(UTC).isoformat(timespec="milliseconds")
+    except (ValueError, TypeError):  # no time, or one without its zone
+        pass
+    return run.started_at

@@ -180,7 +180,11 @@ def test_what_was_kept_of_one_model_alone_is_measured_again(files: list[str], tm
     store = edgebench.Store(tmp_path / "store")
     one, other = profile_all(request(files), store=store)
     shutil.rmtree(tmp_path / "store" / "runs" / one.runs[0].id)
-    shutil.rmtree(Path(os.environ["EDGEBENCH_HOME"]) / "runs")  # else it is taken from there
+    taken = resume(one.subject.session, store=store)  # the board has it still
+    for before, after in zip((one, other), taken, strict=True):
+        assert [(run.id, run.started_at) for run in after.runs] == [(run.id, run.started_at) for run in before.runs]
+    shutil.rmtree(tmp_path / "store" / "runs" / one.runs[0].id)
+    shutil.rmtree(Path(os.environ["EDGEBENCH_HOME"]) / "runs")
     (orphan,) = [run for each in store.measurements() for run in each.runs if run.id == other.runs[0].id]
     assert orphan.reasons[-1].code is ReasonCode.PARTNER_MISSING
     again = resume(one.subject.session, store=store)

@@ -182,6 +182,7 @@ def test_a_partial_run_is_completed_from_the_board(
     (after,) = resume(before.subject.session, store=store)
     again = next(run for run in after.runs if run.id == before.runs[0].id)
     assert len(again.latencies_ns) >= len(before.runs[0].latencies_ns)
+    assert again.started_at == before.runs[0].started_at
     assert sum(run.id == again.id for run in after.runs) == 1
 
 
