@@ -56,13 +56,15 @@ def board_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session", autouse=True)
 def shared_imports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Exports of these processes import torch once, all of them together: see fork_server.py."""
-    from edgebench.export import isolation
-    from tests.fork_server import client_command
+    from edgebench.export import adapters, isolation
+    from tests.fork_server import MERGE, client_command
 
     in_xdist = "PYTEST_XDIST_WORKER" in os.environ
     with pytest.MonkeyPatch.context() as patch:
         socket = _of_all_processes(tmp_path_factory) / "exports"
-        patch.setattr(isolation, "WORKER", client_command(socket, os.getppid() if in_xdist else os.getpid()))
+        session = os.getppid() if in_xdist else os.getpid()
+        patch.setattr(isolation, "WORKER", client_command(socket, session))
+        patch.setattr(adapters, "MERGE", client_command(socket, session, MERGE))
         yield
 
 

@@ -20,6 +20,7 @@ import gc
 import importlib
 import json
 import os
+import resource
 import selectors
 import signal
 import socket
@@ -31,6 +32,7 @@ from pathlib import Path
 from typing import Any
 
 WORKER = "edgebench.export.worker"
+MERGE = "edgebench.export.adapter_merge"
 #: What exports import. What is not installed is left out, as exports do.
 _PRELOADED = (
     WORKER,
@@ -74,8 +76,8 @@ _SERVER_LOST = 70  # the client's exit status
 # --- for the tests ----------------------------------------------------------------------------------------------
 
 
-def client_command(path: Path, session: int) -> tuple[str, ...]:
-    """Return what to start instead of the worker.
+def client_command(path: Path, session: int, module: str = WORKER) -> tuple[str, ...]:
+    """Return what to start instead of the worker, or of another module that exports start.
 
     Args:
         path: of the server's socket, the same in all processes of a session.
@@ -83,7 +85,7 @@ def client_command(path: Path, session: int) -> tuple[str, ...]:
 
     The worker's name is in the command: tests find exports by that.
     """
-    return (sys.executable, "-I", "-S", __file__, str(path), str(session), WORKER)
+    return (sys.executable, "-I", "-S", __file__, str(path), str(session), module)
 
 
 def edgebench_command() -> list[str]:
@@ -101,7 +103,9 @@ def edgebench_command() -> list[str]:
 
 def run_client(path: Path, session: int, kind: str, arguments: list[str]) -> None:
     """Have the server fork for this process, and end as the fork ends."""
-    request = json.dumps({"environment": dict(os.environ), "folder": str(Path.cwd()), "arguments": arguments}).encode()
+    values = {"module": kind, "environment": dict(os.environ), "folder": str(Path.cwd()), "arguments": arguments}
+    values["file_size"] = resource.getrlimit(resource.RLIMIT_FSIZE)
+    request = json.dumps(values).encode()
     signal.pthread_sigmask(signal.SIG_BLOCK, _PASSED_ON)  # until it is known whom to pass them on to
     with _connect_or_start(path, session, kind) as connection:
         streams = array.array("i", range(_STREAMS))
@@ -130,10 +134,18 @@ def _connect_or_start(path: Path, session: int, kind: str) -> socket.socket:
         with contextlib.suppress(OSError):  # another client has started it
             return _connect(path)
         path.unlink(missing_ok=True)
-        log = path.with_suffix(".log")
+        log, server = path.with_suffix(".log"), COMMAND if kind == COMMAND else WORKER
         with log.open("wb") as output:
             process = subprocess.Popen(
-                [sys.executable, "-P", __file__, str(path), str(session), kind, "serve"],
+                [
+                    sys.executable,
+                    "-P",
+                    __file__,
+                    str(path),
+                    str(session),
+                    COMMAND if kind == COMMAND else WORKER,
+                    "serve",
+                ],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -170,7 +182,9 @@ class Server:
     """Forks for each client; ends when the session does."""
 
     def __init__(self, path: Path, session: int, kind: str) -> None:
-        self._kind, self._path, self._session_process = kind, path, session
+        self._path, self._session_process = path, session
+        _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))  # the first client's is not the others'
         self._session = os.pidfd_open(session)
         for name in _PRELOADED if kind == WORKER else _OF_COMMANDS:
             with contextlib.suppress(ImportError):
@@ -263,12 +277,13 @@ class Server:
             os.environ.clear()
             os.environ.update(request["environment"])
             os.chdir(request["folder"])
+            resource.setrlimit(resource.RLIMIT_FSIZE, request["file_size"])
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _PASSED_ON)
-            sys.argv = [self._kind, *request["arguments"]]
-            if self._kind == WORKER:
-                importlib.import_module(WORKER).main()
-            else:
+            sys.argv = [request["module"], *request["arguments"]]
+            if request["module"] == COMMAND:
                 self._run_command(request["arguments"])
+            else:
+                importlib.import_module(request["module"]).main()
             status = 0
         except SystemExit as error:
             status = error.code if isinstance(error.code, int) else 1

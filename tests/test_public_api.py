@@ -164,6 +164,6 @@ def test_a_script_that_uses_all_of_it_is_typed() -> None:
         pytest.skip("mypy is not installed (extra: dev)")
     result = subprocess.run(
         [sys.executable, "-m", "mypy", "--strict", str(SCRIPT)],
-        cwd=SCRIPT.parents[1], capture_output=True, text=True, timeout=280, check=False,
+        cwd=SCRIPT.parents[1], capture_output=True, text=True, timeout=600, check=False,
     )  # fmt: skip
     assert result.returncode == 0, result.stdout + result.stderr

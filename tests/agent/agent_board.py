@@ -25,7 +25,7 @@ from edgebench_agent import protocol
 from tests.agent.agent_server import agent_server
 
 #: For whatever should happen soon: a test that waits so long has failed.
-DEADLINE_S = 60.0
+DEADLINE_S = 300.0
 
 SECOND = 1_000_000_000
 

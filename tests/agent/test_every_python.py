@@ -62,7 +62,6 @@ def board_python(request: pytest.FixtureRequest) -> str:
     return str(environment_with_runtime(python, ENVIRONMENTS / version))
 
 
-@pytest.mark.timeout(900)  # the first time, packages are installed
 @pytest.mark.long
 def test_the_agent_measures_and_infers_on_every_python(board_python: str, tiny_model: bytes, tmp_path: Path) -> None:
     board = AgentBoard(tmp_path, board_python)

@@ -263,7 +263,7 @@ def test_the_history_of_a_store_decides(tmp_path: Path) -> None:
 
 def edgebench_compare(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [*edgebench_command(), "compare", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
 
 
 def test_the_command_fails_only_where_inconclusive_is_asked_for(tmp_path: Path) -> None:

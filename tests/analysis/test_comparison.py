@@ -554,7 +554,7 @@ def edgebench_compare(*arguments: str) -> subprocess.CompletedProcess[str]:
         [*edgebench_command(), "compare", *arguments],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=False,
     )
 

@@ -75,7 +75,7 @@ class Desk:
         """Run a command there, without edgebench."""
         ssh = ["ssh", "-q", "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"]
         key = ["-i", str(self.board.image.identity_file), "-p", str(self.board.port), f"{user}@127.0.0.1"]
-        return subprocess.run([*ssh, *key, command], capture_output=True, text=True, check=True, timeout=300).stdout
+        return subprocess.run([*ssh, *key, command], capture_output=True, text=True, check=True, timeout=600).stdout
 
     def measure(self, *, in_run: int, happens: Callable[[], object]) -> list[Measurement] | EdgebenchError:
         """Measure; let something happen while a run is timed; return the session's measurements, or its error."""

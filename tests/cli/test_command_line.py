@@ -8,7 +8,7 @@ from tests.fork_server import edgebench_command
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*edgebench_command(), *arguments], capture_output=True, text=True, check=False, timeout=120)
+    return subprocess.run([*edgebench_command(), *arguments], capture_output=True, text=True, check=False, timeout=600)
 
 
 def test_without_a_command_the_help_is_shown_and_the_exit_code_is_2() -> None:

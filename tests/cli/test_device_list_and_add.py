@@ -36,7 +36,7 @@ class Shell:
             input=input,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=600,
             check=False,
         )
 

@@ -23,7 +23,7 @@ def edgebench(*arguments: str, columns: int | None = None) -> subprocess.Complet
         [*edgebench_command(), *arguments],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         env=environment,
         check=False,
     )

@@ -153,7 +153,6 @@ def write_checkpoint(folder: Path) -> None:
 # Some 100 s of CPU: 30 processes on the board, each with its imports.
 @pytest.mark.long
 @pytest.mark.export
-@pytest.mark.timeout(900)
 def test_the_blocks_of_the_readme_and_the_tutorial_run_in_order(
     reader: Reader,
 ) -> None:

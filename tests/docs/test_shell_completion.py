@@ -38,7 +38,7 @@ def run(shell: str, script: str, folder: Path) -> str:
         [shell, WITHOUT_SETTINGS[shell], "-c", f"{ON_PATH[shell].format(folder)}; {script}"],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -19,7 +19,7 @@ from tests.schemas import check_schema
 
 need("torch")
 
-pytestmark = [pytest.mark.export, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.export
 PARALLEL = {"en": ["abc", "defg", "hij"], "sw": ["abd", "defh", "hik"], "yo": ["cba", "gfed", "jih"]}
 
 
@@ -28,7 +28,7 @@ def run_export(*arguments: str, cache: Path) -> subprocess.CompletedProcess[str]
         [*edgebench_command(), "export", *arguments],
         capture_output=True,
         text=True,
-        timeout=500,
+        timeout=600,
         env={**os.environ, "EDGEBENCH_CACHE": str(cache)},
         check=False,
     )

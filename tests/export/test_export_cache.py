@@ -36,7 +36,7 @@ def start(source: Path | str, cache: Path) -> subprocess.Popen[str]:
 
 
 def answer(process: subprocess.Popen[str]) -> list[str]:
-    output, _ = process.communicate(timeout=240)
+    output, _ = process.communicate(timeout=600)
     assert process.returncode == 0
     return output.split(maxsplit=2)
 

@@ -24,7 +24,7 @@ from tests.needed import need
 
 need("torch")
 
-pytestmark = [pytest.mark.export, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.export
 SHORT = RunPlan(runs=2, min_count=10, min_duration_s=0.05)
 
 
@@ -75,7 +75,7 @@ def test_runs_show_prints_them(classifier: Path, cache: Path, tmp_path: Path) ->
         [*edgebench_command(), "runs", "show", measured.id, "--store", str(tmp_path / "store")],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=True,
     )
     assert "inferences that don't count" in done.stdout

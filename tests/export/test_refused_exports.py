@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -290,21 +291,14 @@ def test_a_mask_that_is_ignored_fails_the_check_in_a_padded_batch(
 
 @pytest.mark.usefixtures("tiny_onnx")  # the graph is traced
 def test_a_full_disk_is_one_line_and_leaves_nothing(own_cache: Path) -> None:
-    code = """
-import resource, sys
-from pathlib import Path
-from edgebench.errors import ExportError
-from edgebench.export import export_model
-resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))  # the graph fits, the weights don't
-try:
-    export_model(sys.argv[1], "onnx-fp32", cache=Path(sys.argv[2]))
-except ExportError as error:
-    print(error)
-"""
-    command = [sys.executable, "-c", code, "reference:tiny", str(own_cache)]
-    result = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert "can't write" in result.stdout
-    assert "free some space or set EDGEBENCH_CACHE" in result.stdout
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))  # the graph fits, the weights don't
+    try:
+        with pytest.raises(ExportError, match="can't write") as caught:
+            export_model("reference:tiny", "onnx-fp32", cache=own_cache)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert "free some space or set EDGEBENCH_CACHE" in str(caught.value)
     assert kept(own_cache) == []
 
 

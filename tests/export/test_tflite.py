@@ -31,7 +31,7 @@ np = pytest.importorskip("numpy")
 need("torch", "litert_torch")
 schema = pytest.importorskip("ai_edge_litert.schema_py_generated")
 
-pytestmark = [pytest.mark.export, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.export
 FORMATS = ("tflite-fp32", "tflite-int8")
 #: Of one number, of outputs of about one.
 TOLERANCE = {"tflite-fp32": 1e-4, "tflite-int8": 1.0}

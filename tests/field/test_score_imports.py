@@ -146,7 +146,7 @@ def test_tables_with_other_separators_are_read(tmp_path: Path, text: str) -> Non
 
 def edgebench(*arguments: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "edgebench", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
 
 
 def test_import_and_show_mark_a_limited_result_and_the_file_keeps_the_mark(tmp_path: Path) -> None:

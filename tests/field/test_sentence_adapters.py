@@ -118,7 +118,6 @@ def test_the_task_that_is_named_decides_only_where_adapter_and_base_leave_it_ope
 
 # Starts three processes that import torch and peft, and traces a graph: some 40 s.
 @pytest.mark.long
-@pytest.mark.timeout(600)
 def test_a_merge_keeps_the_vectors_and_is_made_once_and_again_if_it_is_damaged(
     base: Path, cache: Path, tmp_path: Path
 ) -> None:

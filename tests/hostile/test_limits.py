@@ -45,7 +45,7 @@ def test_toml_of_any_depth_in_little_memory(tmp_path: Path, text: str) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=600,
         cwd=tmp_path,
         preexec_fn=limit,
     )

@@ -41,7 +41,7 @@ def run(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedP
         [*edgebench_command(), *arguments],
         capture_output=True,
         check=False,
-        timeout=120,
+        timeout=600,
         cwd=cwd,
         env={**os.environ, **environment},
     )
@@ -203,7 +203,7 @@ def test_names_of_files_that_are_not_utf_8(tmp_path: Path) -> None:
         [*map(os.fsencode, edgebench_command()), b"export", b"--model", folder],
         capture_output=True,
         check=False,
-        timeout=120,
+        timeout=600,
         cwd=tmp_path,
     )
     assert done.returncode == 1 or done.returncode == 2

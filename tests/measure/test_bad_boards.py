@@ -39,7 +39,7 @@ def profile(device: Device, model: Path, home: Path) -> subprocess.CompletedProc
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=600,
     )
 
 

@@ -26,7 +26,7 @@ def edgebench(folder: Path, *arguments: str | Path) -> subprocess.CompletedProce
         env=environment,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
         check=False,
     )
 

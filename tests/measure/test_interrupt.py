@@ -50,7 +50,7 @@ def test_an_interrupted_profile_keeps_its_runs_and_resumes(
         assert time.monotonic() < deadline and process.poll() is None
         time.sleep(0.05)
     process.send_signal(how)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=600)
     assert process.returncode == 130, err
     assert "Traceback" not in err
     (hint,) = [line for line in err.splitlines() if "runs resume" in line]

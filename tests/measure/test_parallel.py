@@ -22,8 +22,9 @@ from edgebench.events import Event, Running
 from edgebench.measure.parallel import run_sessions
 from edgebench.measure.session import profile_all
 from edgebench.request import Request
-from tests.agent.agent_board import DEADLINE_S, wait_until
+from tests.agent.agent_board import DEADLINE_S
 from tests.board.ssh_board import SshBoard
+from tests.measure.watched_profile import start_watched_profile, wait_for_latencies
 
 NewBoard = Callable[[str], SshBoard]
 PLAN = edgebench.RunPlan(runs=2, min_count=5, min_duration_s=0.0)
@@ -99,20 +100,8 @@ def two_boards(new_board: NewBoard, tmp_path: Path) -> tuple[SshBoard, SshBoard]
 
 
 def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
-    command = [
-        sys.executable,
-        "-m",
-        "edgebench",
-        "profile",
-        *arguments,
-        "--no-own-cost",
-        "--no-cold",
-        "--json",
-        "result.json",
-        "--store",
-        "store",
-    ]
-    return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    output = ("--json", "result.json", "--store", "store")
+    return start_watched_profile(folder, *arguments, "--no-own-cost", "--no-cold", *output)
 
 
 @pytest.mark.long
@@ -151,13 +140,7 @@ def test_an_interrupt_ends_every_board_and_keeps_what_was_measured(
 ) -> None:
     options = ("--model", str(tiny_onnx), "--runs", "1", "--min-duration", "300", "--max-duration", "600")
     process = start(tmp_path, "--device", "all", *options)
-    for board in two_boards:
-        wait_until(
-            lambda board=board: any(
-                b'"warmup":false' in path.read_bytes()
-                for path in board.edgebench_home.glob("runs/*-001-*/journal.ndjson")
-            )
-        )
+    wait_for_latencies(tmp_path, "one", "two")
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=2 * DEADLINE_S)
     assert process.returncode == 130, said

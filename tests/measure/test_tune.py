@@ -46,7 +46,7 @@ def settings(result: dict[str, Any]) -> list[dict[str, Any]]:
 
 def edgebench(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [*edgebench_command(), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
 
 
 def found_again(root: Path) -> bool:
@@ -162,7 +162,7 @@ def test_an_interrupt_puts_everything_back(root: Path, tiny_onnx: Path) -> None:
     session = start(tiny_onnx)
     wait_for(lambda: measures_at_performance(root))
     session.send_signal(signal.SIGINT)
-    session.communicate(timeout=120)
+    session.communicate(timeout=600)
     assert session.returncode == 130
     assert found_again(root)
 

@@ -56,7 +56,7 @@ class Shell:
     def run(self, *arguments: str, input: str = "") -> subprocess.CompletedProcess[str]:
         """Run `edgebench device ...` without a terminal."""
         command = {**self.command(*arguments), "args": [*edgebench_command(), "device", *arguments]}
-        return subprocess.run(**command, input=input, capture_output=True, text=True, timeout=200, check=False)
+        return subprocess.run(**command, input=input, capture_output=True, text=True, timeout=600, check=False)
 
     def answer(self, reply: str, *arguments: str) -> tuple[int, str]:
         """Run `edgebench device ...` at a terminal and type a line; return the exit code and what was shown."""
@@ -68,7 +68,7 @@ class Shell:
             while chunk := _read(ours):
                 shown += chunk
             os.close(ours)
-            return process.wait(timeout=200), shown.decode()
+            return process.wait(timeout=600), shown.decode()
 
     def answer_each(self, replies: Sequence[tuple[str, str]], *arguments: str) -> tuple[int, str]:
         """Run `edgebench device ...` at a terminal; type each reply once its prompt is shown."""
@@ -84,7 +84,7 @@ class Shell:
                     time.sleep(0.2)  # a prompt for a password discards what was typed before
                     os.write(ours, waiting.pop(0)[1].encode() + b"\n")
             os.close(ours)
-            return process.wait(timeout=200), shown.decode()
+            return process.wait(timeout=600), shown.decode()
 
     def add(self, **settings: str) -> None:
         """Add the board as `pi4` with its key pinned."""
@@ -324,7 +324,7 @@ def test_a_python_that_is_not_there_is_a_finding(shell: Shell) -> None:
 
 def test_a_runtime_that_is_not_there_is_a_finding_with_the_command_that_mends_it(shell: Shell) -> None:
     bare = shell.home / "bare"
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(bare)], check=True, timeout=200)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(bare)], check=True, timeout=600)
     shell.add(python=str(bare / "bin" / "python"))
     code, found, _ = shell.check()
     assert code == 1

@@ -48,7 +48,6 @@ def one_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
     monkeypatch.setenv("EDGEBENCH_CACHE", str(tmp_path_factory.getbasetemp() / "setup-cache"))
 
 
-@pytest.mark.timeout(900)
 @pytest.mark.long
 def test_a_board_is_set_up_used_and_left_without_a_trace(ssh_board: SshBoard, tiny_onnx: Path, tmp_path: Path) -> None:
     # A cut in the middle of the wheels: what is there is not sent again.
@@ -81,7 +80,6 @@ def test_a_board_is_set_up_used_and_left_without_a_trace(ssh_board: SshBoard, ti
     assert not (ssh_board.home / ".cache").exists()  # where ONNX Runtime keeps what it would tell Microsoft
 
 
-@pytest.mark.timeout(900)
 @pytest.mark.long
 def test_a_bare_board_is_set_up_for_what_a_request_needs_and_no_more(
     ssh_board: SshBoard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -101,7 +99,6 @@ def test_a_bare_board_is_set_up_for_what_a_request_needs_and_no_more(
     assert pushed == []
 
 
-@pytest.mark.timeout(900)
 @pytest.mark.long
 def test_a_damaged_environment_is_mended_by_the_command_that_messages_name(ssh_board: SshBoard) -> None:
     device = ssh_board.device()
@@ -211,7 +208,6 @@ class InferenceSession(_Session):
 """
 
 
-@pytest.mark.timeout(900)
 @pytest.mark.long
 def test_wrong_numbers_are_a_finding_and_the_runtime_is_not_used(ssh_board: SshBoard, tmp_path: Path) -> None:
     done = set_up_device(ssh_board.device(), SetupPlan(wheels=(wrong_build(tmp_path),)))
@@ -235,7 +231,6 @@ def wrong_build(folder: Path) -> Path:
     return wheel
 
 
-@pytest.mark.timeout(900)
 @pytest.mark.long
 def test_a_lease_that_is_lost_during_the_trial_is_not_blamed_on_the_build(ssh_board: SshBoard, tmp_path: Path) -> None:
     def force(event: Event) -> None:
@@ -246,7 +241,6 @@ def test_a_lease_that_is_lost_during_the_trial_is_not_blamed_on_the_build(ssh_bo
         set_up_device(ssh_board.device(), SetupPlan(wheels=(wrong_build(tmp_path),)), force)
 
 
-@pytest.mark.timeout(900)
 @pytest.mark.long
 def test_the_boards_own_python_is_tried_and_adopted(ssh_board: SshBoard, monkeypatch: pytest.MonkeyPatch) -> None:
     # `python3` there is this very Python, which has onnxruntime and no tflite-runtime.
@@ -348,7 +342,6 @@ def test_a_board_that_somebody_has_is_waited_for_as_long_as_is_said(ssh_board: S
 # --- this machine's answers -------------------------------------------------------------------------------------
 
 
-@pytest.mark.timeout(900)
 def test_several_boards_have_this_machine_answer_once_and_wait_for_a_run_of_its_own(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -405,14 +398,12 @@ def with_disk(ssh_board: SshBoard, size: str) -> Iterator[SshBoard]:
     subprocess.run(["umount", "-l", ssh_board.edgebench_home], check=True)
 
 
-@pytest.mark.timeout(900)
 def test_a_full_disk_is_one_line_before_anything_is_pushed(small_disk: SshBoard) -> None:
     with pytest.raises(BoardError, match=r"board: \d+ MB of disk are needed and \d\d MB are free; free some"):
         set_up_device(small_disk.device(), ONLY_ONNX)
     assert not list((small_disk.edgebench_home / "blobs").glob("*"))
 
 
-@pytest.mark.timeout(900)
 def test_the_advice_about_room_fits_the_command(small_disk: SshBoard) -> None:
     request = Request(device=small_disk.device(), models=("reference:tiny",), formats=(Format.ONNX_INT8,))
     with pytest.raises(BoardError, match=r"are free; free some \(edgebench device clean board --max-size 0\)$"):

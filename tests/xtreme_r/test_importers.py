@@ -207,7 +207,7 @@ def test_unknown_names_are_refused(tmp_path: Path) -> None:
 
 def edgebench(*arguments: object) -> subprocess.CompletedProcess[str]:
     command = [*edgebench_command(), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
 
 
 def test_import_writes_a_scores_file_and_show_shows_it(tmp_path: Path) -> None:

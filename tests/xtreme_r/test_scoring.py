@@ -293,7 +293,7 @@ def edgebench(tmp_path: Path) -> Command:
         environment = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
         return subprocess.run(
             [*edgebench_command(), *map(str, arguments)],
-            capture_output=True, text=True, timeout=120, env=environment, check=False,
+            capture_output=True, text=True, timeout=600, env=environment, check=False,
         )  # fmt: skip
 
     return run

@@ -248,7 +248,7 @@ def test_who_waited_for_the_lock_while_all_was_removed_waits_for_the_one_that_is
     with new:
         wait_until(lambda: waiting.poll() is not None or is_waiting_for(waiting.pid, new.fileno()))
         assert waiting.poll() is None
-    assert json.loads(waiting.communicate(timeout=60)[0])["holder"]["who"] == "carl@host"
+    assert json.loads(waiting.communicate(timeout=600)[0])["holder"]["who"] == "carl@host"
 
 
 def is_waiting_for(pid: int, lock: int) -> bool:
