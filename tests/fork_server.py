@@ -137,15 +137,7 @@ def _connect_or_start(path: Path, session: int, kind: str) -> socket.socket:
         log, server = path.with_suffix(".log"), COMMAND if kind == COMMAND else WORKER
         with log.open("wb") as output:
             process = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-P",
-                    __file__,
-                    str(path),
-                    str(session),
-                    COMMAND if kind == COMMAND else WORKER,
-                    "serve",
-                ],
+                [sys.executable, "-P", __file__, str(path), str(session), server, "serve"],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
