@@ -82,7 +82,8 @@ def coloured_sentence(sentence: str) -> Text:
 
 
 class PlainTable(Table):
-    """A table of texts. Its lines break between words only; columns that find no room go on below.
+    """A table of texts. Its lines break between words only, figures (justified to the right) not at all; columns that
+    find no room go on below.
 
     `names`: how many columns, from the left, say which row it is. `verdict`: the column of verdicts.
     """
@@ -107,7 +108,10 @@ class PlainTable(Table):
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         columns = [[self._headers[at], *(str(cell) for cell in column.cells)] for at, column in enumerate(self.columns)]
-        needed = [max(cell_len(word) for cell in cells for word in (cell.split() or [""])) for cells in columns]
+        needed = []
+        for column, (header, *cells) in zip(self.columns, columns, strict=True):
+            narrowest = cell_len if column.justify == "right" else _longest_word
+            needed.append(max(_longest_word(header), *map(narrowest, cells), 0))
         wanted = [max(cell_len(cell) for cell in cells) for cells in columns]
         room = options.max_width
         for number, part in enumerate(_parts(needed, room, names=self._names)):
@@ -127,6 +131,10 @@ class PlainTable(Table):
             column._cells = list(self.columns[at]._cells)
         table.rows = list(self.rows)
         return table
+
+
+def _longest_word(text: str) -> int:
+    return max(map(cell_len, text.split()), default=0)
 
 
 def _parts(needed: Sequence[int], room: int, *, names: int) -> Iterator[list[int]]:

@@ -14,6 +14,7 @@ from edgebench.facts import RunFacts
 from edgebench.figures import PaddingCost, Score
 from edgebench.measurement import Measurement
 from edgebench.report import details_of, list_of_measurements, measurement_table
+from edgebench.report.layout import add_plain_row, plain_table
 from edgebench.report.table import summary_line
 from tests.sample_runs import MS, run, subject, trace
 
@@ -235,3 +236,15 @@ def test_details_say_how_each_run_cooled_down() -> None:
     runs = [replace(run, facts=run.facts.adding(cooled)) for run in whole.runs]
     text = text_of(details_of(summarise(whole.subject, runs)), 200)
     assert text.count("began at 59.5 °C after 12 s of waiting for 60.0 °C") == 2
+
+
+def test_figures_of_a_plain_table_do_not_break() -> None:
+    table = plain_table("lang", "f1 [95 %]", "minus fp32 [95 %]", "what it says of it")
+    for column in table.columns[1:3]:
+        column.justify = "right"
+    add_plain_row(table, "sw", "71.23 [69.1, 73.4]", "-0.12 [-0.4, +0.2]", "words may go on in the next line")
+    with (console := Console(width=44)).capture() as shown:
+        console.print(table)
+    lines = [line.split() for line in shown.get().splitlines()]
+    assert ["sw", "71.23", "[69.1,", "73.4]", "-0.12", "[-0.4,", "+0.2]"] in lines
+    assert ["sw", "words", "may", "go", "on", "in", "the", "next", "line"] in lines
