@@ -66,7 +66,7 @@ class OpenSshServer:
         self._log = self._folder / "log"
         command = [*self._prefix, str(SSHD), "-D", "-f", config, "-E", self._log]
         self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 600
         while not _listens(self.address, self.port):
             if self._process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"sshd does not start: {self._log.read_text()[-500:]}")

@@ -112,7 +112,7 @@ class EmulatedBoard:
             stderr=subprocess.PIPE,
             start_new_session=True,
         )
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 600
         while not self._listens():
             if self._process.poll() is not None or time.monotonic() > deadline:
                 self.close()

@@ -117,7 +117,7 @@ def test_an_interrupted_evaluation_keeps_the_languages_that_were_answered(
     ]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     store = Store(tmp_path / "store")
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600
     while not store.evaluations():
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.1)

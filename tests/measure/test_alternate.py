@@ -160,7 +160,7 @@ def test_an_interrupted_session_goes_on_in_pairs(files: list[str], tmp_path: Pat
         text=True,
     )
     runs = tmp_path / "store" / "runs"
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600
     while not list(runs.glob("[!.]*")):
         assert time.monotonic() < deadline and process.poll() is None
         time.sleep(0.05)

@@ -45,7 +45,7 @@ def test_an_interrupted_profile_keeps_its_runs_and_resumes(
         text=True,
     )
     runs = tmp_path / "store" / "runs"
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600
     while not (runs.is_dir() and [path for path in runs.iterdir() if not path.name.startswith(".")]):
         assert time.monotonic() < deadline and process.poll() is None
         time.sleep(0.05)

@@ -145,7 +145,7 @@ def start(model: Path, *options: str) -> subprocess.Popen[str]:
 
 
 def wait_for(happened: Any) -> None:
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600
     while not happened():
         assert time.monotonic() < deadline, "it did not happen"
         time.sleep(0.05)
