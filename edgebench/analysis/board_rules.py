@@ -130,11 +130,11 @@ def others_worked(run: Run, plan: RunPlan, limits: Limits) -> str | None:
         if _load(run, WAITING, limits) <= limits.load_millicores:
             return None
         return f"processes waited for a processor for more than {limits.load_cores:.2g} s per second"
-    if _load(run, OTHERS_CPU, limits) <= limits.load_millicores and not _is_left_disturbed(
-        run, plan, limits, OTHERS_CPU
-    ):
-        return None
-    return f"other processes used more than {limits.load_cores:.2g} cores"
+    if _load(run, OTHERS_CPU, limits) > limits.load_millicores:
+        return f"other processes used more than {limits.load_cores:.2g} cores"
+    if _is_left_disturbed(run, plan, limits, OTHERS_CPU):
+        return f"other processes used more than {limits.burst_cores:.2g} cores at times, too often to exclude"
+    return None
 
 
 def stolen(run: Run, plan: RunPlan, limits: Limits) -> str | None:

@@ -45,15 +45,17 @@ class Limits:
     @staticmethod
     def of(run: Run, margin: float = MARGIN) -> Limits:
         """Return the limits of a run whose figure is to be held to a margin, e.g. 0.03."""
-        effect = MOST_OF_MARGIN * margin
+        effect = alone = MOST_OF_MARGIN * margin
+        if run.alternates:
+            effect = min(_MOST_EFFECT, _ALIKE * alone)
         board = run.facts.board
         cores = (board.usable_cores or board.cores) if board is not None else None
         timed_ns = 1
         if len(run.trace.starts_ns):
             timed_ns = int(run.trace.starts_ns[-1] + run.trace.latencies_ns[-1] - run.trace.starts_ns[0])
         return Limits(
-            effect=min(_MOST_EFFECT, _ALIKE * effect) if run.alternates else effect,
-            drift=2 * effect,
+            effect=effect,
+            drift=2 * alone,
             cores=max(1, cores or 1),
             timed_ns=max(1, timed_ns),
             burst=min(0.5, _BURST * effect),
@@ -88,6 +90,11 @@ class Limits:
     def burst_millicores(self) -> float:
         """The same for a moment."""
         return max(1000 * self.cores * self.burst, self.load_millicores)
+
+    @property
+    def burst_cores(self) -> float:
+        """The same in cores."""
+        return self.burst_millicores / 1000
 
     @property
     def clock_share(self) -> float:

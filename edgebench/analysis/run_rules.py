@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from edgebench.analysis.exclusion import LEAST_JUDGED_NS
+from edgebench.analysis.exclusion import LEAST_JUDGED_NS, least_left
 from edgebench.analysis.limits import Limits, percent
 from edgebench.analysis.passes import (
     batches_of_a_pass,
@@ -94,9 +94,10 @@ def too_few_observations(run: Run, plan: RunPlan, _limits: Limits) -> str | None
             f"fewer than {plan.min_count} inferences in {_longest_s(run, plan):g} s; "
             "allow a longer run, or fewer inferences"
         )
-    if len(complete_passes(run).latencies_ns) < plan.min_count:
+    least = least_left(plan) if run.excluded_spans else plan.min_count
+    if len(complete_passes(run).latencies_ns) < least:
         return (
-            f"fewer than {plan.min_count} inferences in complete passes over the {inputs_of_a_pass(run)} inputs in "
+            f"fewer than {least} inferences in complete passes over the {inputs_of_a_pass(run)} inputs in "
             f"{_longest_s(run, plan):g} s; allow a longer run, or fewer inferences"
         )
     return None

@@ -98,7 +98,7 @@ def test_a_run_outlives_the_session_that_launched_it(board: AgentBoard, tiny_mod
 def test_a_measuring_process_that_waits_for_ever_ends_its_run(
     board: AgentBoard, tiny_model: bytes, tmp_path: Path
 ) -> None:
-    board.change("run/progress.py", b"TIMED_S = 10, 60", b"TIMED_S = 10, 2")
+    board.change("run/progress.py", b"TIMED_S = 10, 60", b"TIMED_S = 10, 8")
     endless = (
         "\nimport time\nreal = sys.modules[__name__].InferenceSession.run\nbegan = time.monotonic()\n"
         "def run(*given):\n    time.sleep(600 if time.monotonic() > began + 3 else 0)\n    return real(*given)\n"
@@ -109,7 +109,7 @@ def test_a_measuring_process_that_waits_for_ever_ends_its_run(
     (measuring,) = children(board.launch_well(spec))
     messages = [entry.message for entry in board.journal(spec.run_id)]
     assert messages[-1].kind == "stuck"
-    assert "measuring, sent nothing and used no processor time for 2 s" in messages[-1].message
+    assert "measuring, sent nothing and used no processor time for 8 s" in messages[-1].message
     assert sum(len(block.items) for block in timed(messages)) > 0
     with pytest.raises(ProcessLookupError):
         os.kill(measuring, 0)
