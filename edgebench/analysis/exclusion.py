@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -51,20 +50,12 @@ def is_disturbed(run: Run, limits: Limits) -> NDArray[np.bool_]:
     return found
 
 
-def least_left(plan: RunPlan) -> int:
-    """Return how many inferences must be left of a run of which some are excluded.
-
-    A run of a slow model ends with its `min_count`-th inference: if all had to be left, nothing could be excluded of it.
-    """
-    return math.ceil((1 - MOST_EXCLUDED) * plan.min_count)
-
-
 def _excluded(runs: Sequence[Run], plan: RunPlan, margin: float) -> NDArray[np.bool_]:
     """Return which inferences to exclude, shape (inferences,).
 
-    These are the complete passes that others disturbed, if they are few and enough is left; else none. Nothing is
-    excluded from a server, whose later queries waited for the disturbed ones, nor from a sustained run, which is to
-    show everything.
+    These are the complete passes that others disturbed, if they are few; else none. What is left may be fewer than
+    `min_count`: a run of a slow model ends with its `min_count`-th inference. Nothing is excluded from a server, whose
+    later queries waited for the disturbed ones, nor from a sustained run, which is to show everything.
     """
     import numpy as np
 
@@ -77,7 +68,7 @@ def _excluded(runs: Sequence[Run], plan: RunPlan, margin: float) -> NDArray[np.b
     pass_of = np.arange(count) // batches
     excluded = np.isin(pass_of, pass_of[disturbed])
     left = int((~excluded).sum()) // batches * batches
-    if not excluded.any() or excluded.mean() > MOST_EXCLUDED or left < max(1, least_left(plan)):
+    if not excluded.any() or excluded.mean() > MOST_EXCLUDED or left == 0:
         return nothing
     return excluded
 

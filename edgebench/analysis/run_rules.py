@@ -7,8 +7,9 @@ None.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
-from edgebench.analysis.exclusion import LEAST_JUDGED_NS, least_left
+from edgebench.analysis.exclusion import LEAST_JUDGED_NS
 from edgebench.analysis.limits import Limits, percent
 from edgebench.analysis.passes import (
     batches_of_a_pass,
@@ -94,10 +95,9 @@ def too_few_observations(run: Run, plan: RunPlan, _limits: Limits) -> str | None
             f"fewer than {plan.min_count} inferences in {_longest_s(run, plan):g} s; "
             "allow a longer run, or fewer inferences"
         )
-    least = least_left(plan) if run.excluded_spans else plan.min_count
-    if len(complete_passes(run).latencies_ns) < least:
+    if len(complete_passes(replace(run, excluded_spans=())).latencies_ns) < plan.min_count:
         return (
-            f"fewer than {least} inferences in complete passes over the {inputs_of_a_pass(run)} inputs in "
+            f"fewer than {plan.min_count} inferences in complete passes over the {inputs_of_a_pass(run)} inputs in "
             f"{_longest_s(run, plan):g} s; allow a longer run, or fewer inferences"
         )
     return None

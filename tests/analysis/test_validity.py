@@ -248,8 +248,10 @@ def test_a_burst_of_others_is_cut_out_and_the_rest_counts() -> None:
     assert counted.inferences == len(counted.latencies_ns) and counted.excluded_spans == ()
 
 
-@pytest.mark.parametrize(("seconds", "min_count", "counts"), [(1.0, 10, True), (3.5, 10, False), (1.0, 495, False)])
-def test_only_a_small_burst_is_cut_and_only_where_enough_is_left(seconds: float, min_count: int, counts: bool) -> None:
+@pytest.mark.parametrize(("seconds", "min_count", "counts"), [(1.0, 10, True), (3.5, 10, False), (1.0, 495, True)])
+def test_only_a_small_burst_is_cut_also_of_a_run_that_ends_with_its_min_count(
+    seconds: float, min_count: int, counts: bool
+) -> None:
     run = simulated(Disturbance(4.0, 4.0 + seconds, 1.01, others_millicores=900))
     run = judged(run, replace(PLAN, min_count=min_count))
     assert (run.valid, bool(run.excluded_spans)) == (counts, counts)

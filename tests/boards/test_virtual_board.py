@@ -1,6 +1,7 @@
 """A whole board that loses its power, is reset, filled up, or starts in 1970: sessions end clearly and go on.
 
-QEMU boots a kernel of its own in some 10 s; its latencies are no board's. `make test-virtual-board` runs these.
+QEMU boots a kernel of its own in some 10 s; its latencies are no board's. `make test-virtual-board` runs these, and
+`make test-arm64` the first.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from tests.boards.virtual_board import VirtualBoard
 
 pytestmark = [pytest.mark.virtual_board, pytest.mark.timeout(1800)]
 
-RUNS = 3
+RUNS = 2
 #: Some 5 s a run, so that there is a middle in which the power goes.
 PLAN = RunPlan(runs=RUNS, min_count=20, min_duration_s=5, max_warmup_s=2)
 WITHOUT_CLOCK = "1970-01-01"
@@ -139,6 +140,7 @@ def desk(tiny_onnx: Path, tmp_path: Path) -> Iterator[Desk]:
     board.switch_off()
 
 
+@pytest.mark.arm64  # the one that .ci/run has, too
 def test_a_board_that_loses_its_power_in_a_run_starts_in_1970_and_the_session_resumes(desk: Desk) -> None:
     def loses_its_power() -> None:
         desk.board.switch_off()

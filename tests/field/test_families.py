@@ -1,8 +1,8 @@
 """Encoders of every supported family, with every head, become files that answer what transformers answers.
 
 A family is one row of SIZES. A trace takes about 5 s and a file of each format some 3 s: two families are tried with
-one head each, and all others with the marker `long`, where .tflite files are, too. Each family with each head is tried as
-onnx-fp32. The other formats are made of the same graph, without the head's name: each family and each head is tried once.
+one head each, and all others with the marker `long`, where .tflite files are, too. Each family with each head is tried
+as onnx-fp32. The other formats are made of the same graph: each is tried once with each family and with each head.
 """
 
 from __future__ import annotations
