@@ -67,7 +67,7 @@ def _run(spec: RunSpec, home: Home, channel: SupervisorChannel) -> None:
     loaded = []
     for number, part in enumerate(spec.parts()):
         try:
-            loaded.append(_load(part, number, run, channel))
+            loaded.append(_load(part, number, run, channel, alternates=bool(spec.beside)))
         except Failure as rejected:
             rejected.model = number
             raise
@@ -132,11 +132,15 @@ def _path(spec: RunSpec, run: RunFolder, number: int = 0) -> str:
     return str(paths[0]) if paths else ""
 
 
-def _load(spec: RunSpec, number: int, run: RunFolder, channel: SupervisorChannel) -> Tuple[Model, Batches]:
+def _load(
+    spec: RunSpec, number: int, run: RunFolder, channel: SupervisorChannel, *, alternates: bool
+) -> Tuple[Model, Batches]:
     """Load one of the run's models, report it, and return it with its inputs."""
     path = _path(spec, run, number)
     began = time.monotonic_ns()
-    model: Model = open_runtime(spec.runtime).load(path, threads=spec.threads, providers=spec.providers)
+    model: Model = open_runtime(spec.runtime).load(
+        path, threads=spec.threads, providers=spec.providers, alternates=alternates
+    )
     load_ns = time.monotonic_ns() - began
     names = [tensor.name for tensor in model.inputs]
     notes = [one_line(note) for note in model.notes]

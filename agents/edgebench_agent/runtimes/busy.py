@@ -21,7 +21,7 @@ def describe() -> Description:
     return Description("1", {}, ["busy"])
 
 
-def load(path: str, *, threads: int, providers: Sequence[str]) -> Model:
+def load(path: str, *, threads: int, providers: Sequence[str], alternates: bool = False) -> Model:
     """Return a model without inputs and outputs that works on `threads` cores (0: all that the process may use)."""
     others = (threads or len(os.sched_getaffinity(0))) - 1
     pool = ThreadPoolExecutor(max(1, others))

@@ -71,8 +71,10 @@ class Runtime(Protocol):
     def describe(self) -> Description:
         """Import the runtime and return what it is."""
 
-    def load(self, path: str, *, threads: int, providers: Sequence[str]) -> Model:
+    def load(self, path: str, *, threads: int, providers: Sequence[str], alternates: bool = False) -> Model:
         """Load a model; `threads` 0 is the runtime's own choice, no `providers` the CPU.
+
+        `alternates`: other models of this process have their inferences between this one's.
 
         Raises:
             Failure: model_rejected, inputs_rejected, out_of_memory.

@@ -26,6 +26,8 @@ _NO_GPU_MEMORY = re.compile(
 #: A model that multiplies a matrix of 4 x 4 floats by itself: IR 4, opset 9.
 _SMALLEST = b"CAQSADpAChEKAXgKAXgSAXkiBk1hdE11bBIBZ1oTCgF4Eg4KDAgBEggKAggECgIIBGITCgF5Eg4KDAgBEggKAggECgIIBEIECgAQCQ=="
 _RECORD_NODES = "session.record_ep_graph_assignment_info"
+#: https://github.com/microsoft/onnxruntime/pull/11841, since 1.12
+_STOP_SPINNING = "session.force_spinning_stop"
 
 
 def describe() -> Description:
@@ -52,13 +54,19 @@ def start_session() -> None:
         raise Failure("runtime_broken", f"ONNX Runtime can't run a model: {one_line(str(error))}") from error
 
 
-def load(path: str, *, threads: int, providers: Sequence[str]) -> Model:
+def load(path: str, *, threads: int, providers: Sequence[str], alternates: bool = False) -> Model:
     """Load a model; `threads` 0 is the runtime's own choice, no `providers` the CPU.
+
+    Idle threads go on looking for work for a moment, up to a second, to be there for the next inference. Where models
+    alternate, that is another model's, whose threads would have to share the processor with them: so they stop then.
 
     Raises:
         Failure: model_rejected, out_of_memory.
     """
-    return _model(_session(path, _options(threads), providers), providers)
+    options = _options(threads)
+    if alternates:
+        options.add_session_config_entry(_STOP_SPINNING, "1")
+    return _model(_session(path, options, providers), providers)
 
 
 def open_profiler(path: str, *, threads: int, providers: Sequence[str], folder: Path) -> Profiler:

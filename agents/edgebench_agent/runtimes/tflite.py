@@ -24,7 +24,9 @@ def _describe(modules: Sequence[str]) -> Description:
     return Description(f"{LIBRARIES[name]} {version}", {"numpy": np.__version__}, ["CPU"])
 
 
-def _load(modules: Sequence[str], path: str, *, threads: int, providers: Sequence[str]) -> Model:
+def _load(
+    modules: Sequence[str], path: str, *, threads: int, providers: Sequence[str], alternates: bool = False
+) -> Model:
     """Load a model; `threads` 0 is the runtime's own choice. There is one provider, the CPU, with or without XNNPACK.
 
     Raises:
