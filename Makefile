@@ -30,8 +30,9 @@ test-fast: venv
 	$(PYTEST) -m 'not slow and not long and not openssh and not arm64 and not virtual_board'
 
 # What takes longest: every head to TFLite, searches, tuning, real setups, interrupted sessions. CI runs it, too.
+# Neighbours in the list stay in one process, which shares what they need, until another has nothing left to do.
 test-long: venv
-	$(PYTEST) -m 'long and not openssh and not arm64 and not virtual_board'
+	$(BIN)/pytest -n $(JOBS) --dist worksteal -m 'long and not openssh and not arm64 and not virtual_board'
 
 # A whole board with its own kernel, in QEMU; root, qemu-system-arm, mmdebstrap and zstd are needed.
 test-virtual-board: venv
