@@ -78,6 +78,21 @@ def open_file(path: Path, *, within: Path | None = None) -> BufferedReader:
         raise
 
 
+def is_file(path: Path) -> bool:
+    """Return whether there is a file; a name that is too long for one, or can't be looked up, is none (no OSError)."""
+    return os.path.isfile(path)  # noqa: PTH113 - Path.is_file raises for such a name, which a document may hold
+
+
+def is_folder(path: Path) -> bool:
+    """Return whether there is a folder; see `is_file`."""
+    return os.path.isdir(path)  # noqa: PTH112
+
+
+def is_there(path: Path) -> bool:
+    """Return whether there is a file or folder; see `is_file`."""
+    return os.path.exists(path)  # noqa: PTH110
+
+
 def check_file(path: Path, *, within: Path | None = None) -> None:
     """Check a file that a library opens by itself; see `open_file`.
 

@@ -1,8 +1,8 @@
-"""Search for inputs that a target does not refuse as it should: python -m tests.fuzz [TARGET ...] [--seconds N] [--seed S].
+"""Search for inputs that are not refused as they should be: python -m tests.fuzz [TARGET ...] [--seconds N] [--seed S].
 
-atheris draws the inputs, guided by the lines of edgebench and of its agent that they reach, from the seeds on. A finding
-does not end the search: its input is kept as seeds/TARGET/found-HASH, one for each place in the code. The exit status is
-1 if there were findings.
+atheris draws the inputs, guided by the lines of edgebench and of its agent that they reach, from the seeds on. A
+finding does not end the search: its input is kept as seeds/TARGET/found-HASH, one for each place in the code. The exit
+status is 1 if there were findings.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from tests.fuzz.seeds_folder import known_targets
 
 def main() -> int:
     """Search for so long in each target, one after the other; print a line for each."""
-    parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.fuzz", description="Search for inputs that are not refused as they should be."
+    )
     parser.add_argument("targets", metavar="TARGET", nargs="*", help="default: all")
     parser.add_argument("--seconds", type=int, default=60, help="for each target")
     parser.add_argument("--seed", type=int, default=1)

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
+from edgebench.text import printable
 from tests.fuzz.targets import Target
 
 #: Processor time of one input. The slowest ones take milliseconds; a machine under load needs some of the rest.
@@ -45,7 +46,7 @@ def feed(target: Target, data: bytes, folder: Path) -> bool:
             target.run(data, folder)
             accepted = True
         except target.refusals as refusal:
-            str(refusal).encode()  # a message that can't be shown is a finding, too
+            printable(str(refusal)).encode()  # as it leaves the program: what can't be shown is a finding, too
             accepted = False
     grown = _peak_bytes() - before
     if grown > MOST_MEMORY_BYTES:

@@ -24,11 +24,10 @@ with (
     contextlib.redirect_stderr(io.StringIO()),  # a line for each module
     atheris.instrument_imports(include=_INSTRUMENTED, enable_loader_override=False),
 ):
+    from tests.fuzz.bounds import feed, place_of
+    from tests.fuzz.mutations import mutated
+    from tests.fuzz.seeds_folder import SEEDS, keep_case
     from tests.fuzz.targets import TARGETS, Target
-
-from tests.fuzz.bounds import feed, place_of
-from tests.fuzz.mutations import mutated
-from tests.fuzz.seeds_folder import SEEDS, keep_case
 
 #: Beyond the bounds of `bounds.feed`, which can't interrupt native code.
 _MOST_WALL_S, _MOST_RSS_MIB = 60, 2048
@@ -98,7 +97,7 @@ def _search(target: Target, seeds: Path, scratch: Path, arguments: Sequence[str]
             feed(target, data, scratch)
         except KeyboardInterrupt:
             raise
-        except BaseException as finding:
+        except BaseException as finding:  # noqa: BLE001 - whatever it is
             place = place_of(finding)
             if place not in places:
                 places.add(place)

@@ -305,7 +305,7 @@ def _result(data: bytes, folder: Path) -> None:
     measurement_ids(_file(folder, "result.json", data))
 
 
-# --- a checkpoint -------------------------------------------------------------------------------------------------------
+# --- a checkpoint ---------------------------------------------------------------------------------------------------
 
 
 def _config(data: bytes, folder: Path) -> None:
