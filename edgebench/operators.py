@@ -99,8 +99,14 @@ class OperatorProfile:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> OperatorProfile:
-        """Return what `to_json` described."""
+        """Return what `to_json` described.
+
+        Raises:
+            KeyError, TypeError, ValueError: it is something else.
+        """
         names = ("name", "type", "provider", "calls", "total_ns")
+        if values["inferences"] < 1:
+            raise ValueError(f"{values['inferences']} inferences")
         return cls(
             inferences=values["inferences"],
             wall_ns=values["wall_ns"],

@@ -93,6 +93,14 @@ def is_there(path: Path) -> bool:
     return os.path.exists(path)  # noqa: PTH110
 
 
+def user_path(text: str) -> Path:
+    """Return a path with `~` or `~user` at its beginning replaced; where there is no such user, as it is."""
+    try:
+        return Path(os.path.expanduser(text))  # noqa: PTH111 - Path.expanduser raises where there is no such user
+    except ValueError:  # the name of a user can't have a NUL
+        return Path(text)
+
+
 def check_file(path: Path, *, within: Path | None = None) -> None:
     """Check a file that a library opens by itself; see `open_file`.
 

@@ -334,6 +334,6 @@ def _settings(folder: Path) -> tuple[str, str | None]:
         return "", None
     values = read_json_object(path)
     prompts, name = values.get("prompts"), values.get("default_prompt_name")
-    prompt = prompts.get(name, "") if isinstance(prompts, dict) and name is not None else ""
+    prompt = prompts.get(name, "") if isinstance(prompts, dict) and isinstance(name, str) else ""
     similarity = values.get("similarity_fn_name")
     return str(prompt), None if similarity in (None, "cosine") else str(similarity)

@@ -18,7 +18,7 @@ from edgebench.export.sentence_modules import is_sentence_folder
 from edgebench.export.tflite_file import DEFAULT_CHOICES, choose_buckets, default_buckets
 from edgebench.export.tokenizer_loading import encode_with
 from edgebench.export.tokens import refuse_long
-from edgebench.reading import is_folder, is_there
+from edgebench.reading import is_folder, is_there, user_path
 from edgebench.variant import REFERENCE_PREFIX
 
 Say = Callable[[str], None]
@@ -92,7 +92,7 @@ def _local_folder(source: str) -> Path | None:
     Raises:
         ConfigError: there is no such folder, or it is a file.
     """
-    folder = Path(source).expanduser()
+    folder = user_path(source)
     if is_folder(folder):
         return folder
     if is_there(folder):

@@ -6,11 +6,16 @@ entry point raises; `bounds.feed` says which of that is a refusal.
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
+
+from rich.console import Console
 
 from edgebench.board.agent import RemoteAgent
 from edgebench.board.bootstrap import InstalledAgent
@@ -24,19 +29,27 @@ from edgebench.gating.baseline import read_baseline, workload_of
 from edgebench.gating.budgets import read_budgets
 from edgebench.input_texts import read_input_texts
 from edgebench.measure.collect import RunCollector, taker
+from edgebench.measurement import measurements_to_json
+from edgebench.report import details_of, list_of_measurements
 from edgebench.store import documents
+from edgebench.store.documents import Documents
 from edgebench.store.result_files import measurement_ids
-from edgebench.store.runs import RunFolder, measurements_by_figures
+from edgebench.store.runs import RunFolder, measurements_by_figures, measurements_of
+from edgebench.store.traces import write_trace
 from edgebench.study.file import read_study
-from edgebench.xtreme_r import answer_files
+from edgebench.xtreme_r import answer_files, example_readers
+from edgebench.xtreme_r.decoding import labels_of_checkpoint
 from edgebench.xtreme_r.importer_formats import Provenance
 from edgebench.xtreme_r.importers import import_scores
+from edgebench.xtreme_r.pair_reader import read_pairs_task
 from edgebench.xtreme_r.tasks import find_task
+from edgebench.xtreme_r.word_reader import read_words_task
 from edgebench_agent import protocol
 from edgebench_agent.home import Home
 from edgebench_agent.lease import lease_command
 from edgebench_agent.protocol.failure import Failure
 from edgebench_agent.storage import environments
+from tests import sample_runs
 
 MS, SECOND = 1_000_000, 1_000_000_000
 SHA256 = "0" * 64
@@ -252,7 +265,7 @@ def _scores(data: bytes, folder: Path) -> None:
         Provenance(variant="a", task="xquad", lang="ar"),
         Provenance(variant="a", scale=1),
     ]
-    _each([lambda each=each: import_scores(path, each) for each in given], EdgebenchError)  # type: ignore[misc]
+    _each([partial(import_scores, path, each) for each in given], EdgebenchError)
 
 
 def _answers(data: bytes, folder: Path) -> None:
@@ -272,27 +285,64 @@ def _answers(data: bytes, folder: Path) -> None:
     )
 
 
+def _examples(data: bytes, folder: Path) -> None:
+    """The examples of tasks, in the layout of XTREME's scripts."""
+    path = _file(folder, "examples/task/test-sw.txt", data)
+    readers = {
+        "xnli": read_pairs_task,
+        "panx": read_words_task,
+        "udpos": read_words_task,
+        "xcopa": example_readers.read_choices_task,
+        "xquad": example_readers.read_questions_task,
+        "tatoeba": example_readers.read_tatoeba,
+        "bucc2018": example_readers.read_bucc,
+        "mewslix": example_readers.read_mewslix,
+        "lareqa": example_readers.read_lareqa,
+    }
+
+    def read(name: str) -> None:
+        task = find_task(name)
+        readers[name](task, task.langs[0], [path] * len(task.langs if name == "lareqa" else (1, 2)))
+
+    _each([partial(read, name) for name in readers], ScoresError)
+
+
 def _texts(data: bytes, folder: Path) -> None:
     paths = [_file(folder, f"texts/texts.{suffix}", data) for suffix in ("txt", "json", "csv")]
-    _each([lambda path=path: read_input_texts(path) for path in paths], ConfigError)  # type: ignore[misc]
+    _each([partial(read_input_texts, path) for path in paths], ConfigError)
 
 
 # --- a store and results ----------------------------------------------------------------------------------------------
 
 
 def _run_json(data: bytes, folder: Path) -> None:
+    """A run of a store, as `runs list` and `runs show` read and print it."""
     _file(folder, "store/runs/a/run.json", data)
-    measurements_by_figures(list(RunFolder(folder / "store").each()))
+    stored = list(RunFolder(folder / "store").each())
+    listed, shown = measurements_by_figures(stored), measurements_of(stored)
+    json.dumps([measurements_to_json(listed), measurements_to_json(shown)])
+    console = Console(file=io.StringIO())
+    console.print(list_of_measurements(listed), *map(details_of, shown))
+
+
+def _trace(folder: Path) -> None:
+    (folder / "store/runs/a").mkdir(parents=True, exist_ok=True)
+    if not (folder / "store/runs/a/trace.parquet").exists():
+        write_trace(folder / "store/runs/a/trace.parquet", sample_runs.trace([10 * MS] * 20))
 
 
 def _documents(data: bytes, folder: Path) -> None:
-    kinds = [
-        kind(folder / "store")
-        for kind in (documents.operators, documents.cold_starts, documents.searches, documents.evaluations)
-    ]
-    for kind in kinds:
+    """The other documents of a store, and what results have of them."""
+    kinds = (documents.operators, documents.cold_starts, documents.searches, documents.evaluations)
+
+    def read(kind: Documents[Any]) -> None:
         _file(folder, f"store/{kind.folder.name}/a.json", data)
-    _each([lambda kind=kind: kind.read("a") for kind in kinds], StoreError)  # type: ignore[misc]
+        found = kind.read("a")
+        assert found is not None
+        repr(found)
+        json.dumps(found.to_json())
+
+    _each([partial(read, kind(folder / "store")) for kind in kinds], StoreError)
 
 
 def _baseline(data: bytes, folder: Path) -> None:
@@ -324,14 +374,41 @@ def _weights_header(data: bytes, folder: Path) -> None:
 
 
 def _modules(data: bytes, folder: Path) -> None:
-    """The four files of sentence-transformers, one line each: modules, pooling, dense, the encoder's settings."""
+    """The files of sentence-transformers, one line each."""
     from edgebench.export.sentence_modules import module_paths, read_modules
 
-    names = ("modules.json", "1_Pooling/config.json", "2_Dense/config.json", "sentence_bert_config.json")
-    for name, line in zip(names, [*data.split(b"\n"), b"", b"", b""], strict=False):
+    for name, line in zip(_SENTENCE_FILES, [*data.split(b"\n"), *[b"{}"] * len(_SENTENCE_FILES)], strict=False):
         _file(folder, f"sentence/{name}", line)
     module_paths(folder / "sentence")
     read_modules(folder / "sentence", hidden_size=8)
+
+
+_SENTENCE_FILES = (
+    "modules.json",
+    "1_Pooling/config.json",
+    "2_Dense/config.json",
+    "sentence_bert_config.json",
+    "config_sentence_transformers.json",
+)
+
+
+def _weights_index(data: bytes, folder: Path) -> None:
+    """The index of weights in several files, beside a config.json."""
+    from edgebench.export.checkpoint import open_checkpoint
+
+    _file(folder, "sharded/model.safetensors.index.json", data)
+    open_checkpoint(folder / "sharded", source="checkpoint", task=None)
+
+
+def _shards(folder: Path) -> None:
+    _file(folder, "sharded/config.json", json.dumps(CONFIG).encode())
+    _file(folder, "sharded/model-00001-of-00001.safetensors", b"")
+
+
+def _labels(data: bytes, folder: Path) -> None:
+    """What config.json says of the outputs: the labels of a task."""
+    _file(folder, "labels/config.json", data)
+    labels_of_checkpoint(folder / "labels", find_task("xnli"))
 
 
 def _tokenizer(data: bytes, folder: Path) -> None:
@@ -419,14 +496,17 @@ TARGETS = {
     "study": Target(run=_study, syntax="toml", prepare=_study_files),
     "scores": Target(run=_scores, syntax="json"),
     "answers": Target(run=_answers, syntax="json"),
+    "examples": Target(run=_examples, syntax="lines"),
     "texts": Target(run=_texts, syntax="json"),
-    "run": Target(run=_run_json, syntax="json"),
+    "run": Target(run=_run_json, syntax="json", prepare=_trace),
     "documents": Target(run=_documents, syntax="json"),
     "baseline": Target(run=_baseline, syntax="json"),
     "result": Target(run=_result, syntax="json"),
     "config": Target(run=_config, syntax="json", prepare=_checkpoint),
     "weights-header": Target(run=_weights_header, syntax="text", prepare=_checkpoint),
     "modules": Target(run=_modules, syntax="lines", prepare=_dense),
+    "weights-index": Target(run=_weights_index, syntax="json", prepare=_shards),
+    "labels": Target(run=_labels, syntax="json"),
     "tokenizer": Target(run=_tokenizer, syntax="json", needs=("tokenizers",)),
     "tokenizer-settings": Target(run=_tokenizer_settings, syntax="json"),
     "lineage": Target(run=_lineage, syntax="json"),
