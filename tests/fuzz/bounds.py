@@ -12,6 +12,8 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
+import edgebench
+import edgebench_agent
 from edgebench.text import printable
 from tests.fuzz.targets import Target
 
@@ -19,8 +21,9 @@ from tests.fuzz.targets import Target
 MOST_CPU_S = 10
 #: By how much one input may raise the highest memory of the process so far.
 MOST_MEMORY_BYTES = 256 << 20
-#: An interpreter may report its memory in pages that it took for other reasons.
-_KIB = 1024
+#: Where the project's code lies.
+_PACKAGES = tuple(str(Path(str(package.__file__)).parent) for package in (edgebench, edgebench_agent))
+_KIB = 1024  # the unit of ru_maxrss
 
 
 class TooSlow(BaseException):
@@ -57,7 +60,7 @@ def feed(target: Target, data: bytes, folder: Path) -> bool:
 def place_of(finding: BaseException) -> str:
     """Return the kind of a finding and the line of the project where it began: one fault has one place."""
     frames = traceback.extract_tb(finding.__traceback__)
-    own = [frame for frame in frames if "/edgebench" in frame.filename and "/tests/" not in frame.filename]
+    own = [frame for frame in frames if frame.filename.startswith(_PACKAGES)]
     last = (own or frames or [None])[-1]
     where = f" at {'/'.join(Path(last.filename).parts[-2:])}:{last.lineno}" if last is not None else ""
     return f"{type(finding).__name__}{where}"
