@@ -9,7 +9,7 @@ from typing import Any
 
 from edgebench.text import counted
 
-_LAYER = re.compile(r"encoder\.(?:layer\.)?(\d+)")
+_LAYER = re.compile(r"encoder\.(?:layer\.)?(\d{1,9})")
 _PARTS = {"embeddings": "embeddings", "classifier": "head", "lm_head": "head", "qa_outputs": "head", "pooler": "head"}
 _ON_CPU = ("CPUExecutionProvider", "CPU")
 _MS = 1e6  # nanoseconds in a millisecond

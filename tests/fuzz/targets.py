@@ -21,6 +21,7 @@ from edgebench.board.agent import RemoteAgent
 from edgebench.board.bootstrap import InstalledAgent
 from edgebench.board.device_config import write_device
 from edgebench.board.facts import SystemFacts
+from edgebench.board.power import refusals_of, states_of
 from edgebench.board.transport.base import Transport
 from edgebench.board.transport.known_hosts import known_keys, listed_keys
 from edgebench.device import read_devices, read_profile
@@ -176,12 +177,13 @@ def _journal(data: bytes, _: Path) -> None:
 def _reply(data: bytes, _: Path) -> None:
     """The answer to each command that interprets it."""
     agent = _agent(data)
+    show_power = protocol.PowerRequest(do="show")
     ask: list[Callable[[], object]] = [
         lambda: agent.probe(["onnxruntime"]),
         lambda: agent.load(seconds=1),
         agent.temperatures,
         lambda: str(agent.lease(protocol.LeaseRequest(do="show")).holder),
-        lambda: agent.power(protocol.PowerRequest(do="show")),
+        lambda: (states_of(agent.power(show_power)), refusals_of(agent.power(show_power))),
         lambda: agent.make_environment(protocol.InstallSpec(SHA256, []), python="python3"),
         lambda: agent.runs(""),
     ]
