@@ -275,7 +275,7 @@ def _answers(data: bytes, folder: Path) -> None:
     _each(
         [
             lambda: answer_files.read_labels(path, find_task("xnli")),
-            lambda: answer_files.read_labels(path, find_task("tatoeba")),
+            lambda: answer_files.check_line_numbers(path, answer_files.read_labels(path, find_task("tatoeba")), 3),
             lambda: answer_files.read_tags(path, find_task("panx")),
             lambda: answer_files.read_choices(path, find_task("xcopa")),
             lambda: answer_files.read_pairs(path),
