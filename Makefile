@@ -6,7 +6,7 @@ BIN := .venv/bin
 JOBS ?= 4
 PYTEST := $(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: venv profile test test-fast test-long test-openssh test-arm64 test-virtual-board check docs bench bench-large clean
+.PHONY: venv profile test test-fast test-long test-openssh test-arm64 test-virtual-board fuzz check docs bench bench-large clean
 
 venv: .venv/.complete
 
@@ -44,6 +44,13 @@ test-openssh: venv
 # A whole Debian for arm64, emulated; root, qemu-user-static, mmdebstrap and zstd are needed.
 test-arm64: venv
 	$(BIN)/pytest -m arm64
+
+# Search for inputs that are not refused as they should be; all targets: make fuzz TARGET= SECONDS=120.
+TARGET ?= journal
+SECONDS ?= 600
+fuzz: venv
+	$(BIN)/python -c 'import atheris' 2>/dev/null || $(BIN)/pip install --quiet --no-compile --editable '.[fuzz]'
+	PYTHONPATH=.:agents $(BIN)/python -m tests.fuzz $(TARGET) --seconds $(SECONDS)
 
 check: venv
 	$(BIN)/ruff check .

@@ -151,7 +151,7 @@ class TaskEvaluation:
         _check_types(made)
         counted = made.n if made.counts is None else len(made.counts)
         clustered = made.n if made.clusters is None else len(made.clusters)
-        if not len(made.ids) == len(made.per_example) == counted == clustered == made.n:
+        if made.per_example.ndim != 1 or not len(made.ids) == len(made.per_example) == counted == clustered == made.n:
             raise StoreError(f"an evaluation of {made.task} in {made.lang} has columns of different lengths")
         return made
 
@@ -196,7 +196,7 @@ class LanguageCost:
     @property
     def padding_cost(self) -> float | None:
         """How many times as many tokens the model works on as there are."""
-        return None if self.padded_tokens is None else self.padded_tokens / self.tokens
+        return self.padded_tokens / self.tokens if self.padded_tokens is not None and self.tokens else None
 
 
 def _cost_from_json(values: Any) -> LanguageCost:
@@ -261,7 +261,7 @@ class LanguageEvaluation:
         import numpy as np
 
         try:
-            return cls(
+            made = cls(
                 id=values["id"],
                 started_at=values["started_at"],
                 scores=tuple(TaskEvaluation.from_json(score) for score in values["scores"]),
@@ -269,5 +269,8 @@ class LanguageEvaluation:
                 tokens=np.asarray(values["tokens"], np.int64),
                 cost=_cost_from_json(values["cost"]),
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise StoreError(f"this is no stored evaluation: {type(error).__name__}: {error}") from error
+        if not made.scores or not all(isinstance(text, str) for text in (made.id, made.started_at)):
+            raise StoreError("this is no stored evaluation: it has no score, or a name is no text")
+        return made

@@ -9,7 +9,7 @@ from typing import Any
 
 from edgebench.text import counted
 
-_LAYER = re.compile(r"encoder\.(?:layer\.)?(\d+)")
+_LAYER = re.compile(r"encoder\.(?:layer\.)?(\d{1,9})")
 _PARTS = {"embeddings": "embeddings", "classifier": "head", "lm_head": "head", "qa_outputs": "head", "pooler": "head"}
 _ON_CPU = ("CPUExecutionProvider", "CPU")
 _MS = 1e6  # nanoseconds in a millisecond
@@ -99,8 +99,14 @@ class OperatorProfile:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> OperatorProfile:
-        """Return what `to_json` described."""
+        """Return what `to_json` described.
+
+        Raises:
+            KeyError, TypeError, ValueError: it is something else.
+        """
         names = ("name", "type", "provider", "calls", "total_ns")
+        if values["inferences"] < 1:
+            raise ValueError(f"{values['inferences']} inferences")
         return cls(
             inferences=values["inferences"],
             wall_ns=values["wall_ns"],

@@ -78,6 +78,29 @@ def open_file(path: Path, *, within: Path | None = None) -> BufferedReader:
         raise
 
 
+def is_file(path: Path) -> bool:
+    """Return whether there is a file; a name that is too long for one, or can't be looked up, is none (no OSError)."""
+    return os.path.isfile(path)  # noqa: PTH113 - Path.is_file raises for such a name, which a document may hold
+
+
+def is_folder(path: Path) -> bool:
+    """Return whether there is a folder; see `is_file`."""
+    return os.path.isdir(path)  # noqa: PTH112
+
+
+def is_there(path: Path) -> bool:
+    """Return whether there is a file or folder; see `is_file`."""
+    return os.path.exists(path)  # noqa: PTH110
+
+
+def user_path(text: str) -> Path:
+    """Return a path with `~` or `~user` at its beginning replaced; where there is no such user, as it is."""
+    try:
+        return Path(os.path.expanduser(text))  # noqa: PTH111 - Path.expanduser raises where there is no such user
+    except ValueError:  # the name of a user can't have a NUL
+        return Path(text)
+
+
 def check_file(path: Path, *, within: Path | None = None) -> None:
     """Check a file that a library opens by itself; see `open_file`.
 

@@ -78,6 +78,8 @@ def from_plain(
         return msgspec.convert(prepared, kind, dec_hook=_decode)
     except msgspec.ValidationError as invalid:
         raise error(f"{where}{_reword(str(invalid), prepared)}") from invalid
+    except UnicodeEncodeError as invalid:  # where a text is compared with the names of an enumeration, say
+        raise error(f"{where}: a text has half a surrogate pair") from invalid
     except EdgebenchError as invalid:
         raise error(f"{where}: {invalid}") from invalid
 

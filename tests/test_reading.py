@@ -8,7 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from edgebench.reading import RefusedFile, open_file, parse_json, parse_toml, read_bytes, read_text
+from edgebench.reading import (
+    RefusedFile,
+    is_file,
+    is_folder,
+    is_there,
+    open_file,
+    parse_json,
+    parse_toml,
+    read_bytes,
+    read_text,
+    user_path,
+)
 
 
 @pytest.fixture
@@ -33,6 +44,18 @@ def test_pipes_devices_sockets_and_folders_are_refused_at_once(folder: Path) -> 
         read_text(folder)
     with pytest.raises(RefusedFile, match="NUL"):
         read_text(folder / "a\0b")
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "a\0b", "\ud800", "missing"])
+def test_names_that_no_file_can_have_are_not_there(folder: Path, name: str) -> None:
+    assert not is_file(folder / name) and not is_folder(folder / name) and not is_there(folder / name)
+    assert is_file(folder / "own.txt") and is_folder(folder) and is_there(folder)
+
+
+@pytest.mark.parametrize("text", ["~no-such-user/x", "~a\0b", "~\ud800", "x/~"])
+def test_paths_of_users_who_do_not_exist_stay_as_they_are(text: str) -> None:
+    assert user_path(text) == Path(text)
+    assert user_path("~/x") == Path.home() / "x"
 
 
 @pytest.mark.parametrize("target", ["../secret", "{absolute}", "link-to-link"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -84,8 +85,8 @@ def states_of(shown: Mapping[str, Any]) -> tuple[PowerState, ...]:
     if fastest is not None and shown.get("governor") != fastest:
         states.append(PowerState(governor=fastest))
     if shown.get("power_mode_refused", "") is None and isinstance(modes, dict):
-        numbers = [int(mode) for mode in list(modes)[:_MAX_MODES] if mode.isascii() and mode.isdigit()]
-        others = [mode for mode in numbers if mode != shown.get("power_mode") and mode <= 999_999]
+        numbers = [int(mode) for mode in list(modes)[:_MAX_MODES] if re.fullmatch("[0-9]{1,6}", mode)]
+        others = [mode for mode in numbers if mode != shown.get("power_mode")]
         states += [PowerState(governor=fastest, power_mode=mode) for mode in others]
     return tuple(states)
 

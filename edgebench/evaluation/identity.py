@@ -14,7 +14,7 @@ from edgebench.evaluation.examples import TaskExamples, question_of
 from edgebench.evaluation.model import EvaluationTarget, has_named_labels
 from edgebench.evaluation.request import EvaluationRequest
 from edgebench.export import TOKENIZER_FILES, config_folder, deciding_files
-from edgebench.reading import parse_json, read_text
+from edgebench.reading import is_folder, parse_json, read_text
 from edgebench.xtreme_r import MAX_ANSWER_LEN, N_BEST, Task, labels_of_checkpoint, lengths_of
 
 #: Of a sentence encoder: pooling, layers behind the encoder, and prompts.
@@ -40,7 +40,7 @@ def checkpoint_protocol(artifact: Artifact, task: Task) -> dict[str, Any]:
     Raises:
         ConfigError: the artifact has no tokenizer, or its config.json does not name the task's labels.
     """
-    if artifact.tokenizer is None or not Path(artifact.tokenizer).is_dir():
+    if artifact.tokenizer is None or not is_folder(Path(artifact.tokenizer)):
         raise ConfigError(f"{artifact.model_path} has no tokenizer")
     folder = Path(artifact.tokenizer)
     settings = config_folder(artifact) or folder

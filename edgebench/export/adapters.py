@@ -35,6 +35,7 @@ from edgebench.export.sentence_modules import (
     transformer_folder,
 )
 from edgebench.export.tokenizer_files import ALL_TOKENIZER_FILES, has_tokenizer
+from edgebench.reading import is_folder, user_path
 
 Say = Callable[[str], None]
 
@@ -108,8 +109,8 @@ def base_folder(folder: Path, say: Say = lambda _: None) -> Path:
     named = _adapter_config(folder).get("base_model_name_or_path")
     if not isinstance(named, str) or not named:
         raise CheckpointError(f"{folder / ADAPTER} names no base_model_name_or_path", hint=_MERGE_FIRST)
-    for path in (Path(named).expanduser(), folder / named):
-        if path.is_dir():
+    for path in (user_path(named), folder / named):
+        if is_folder(path):
             return path
     missing = f"{folder} is an adapter, and its base {named!r} is not here"
     if not hub.may_be_hub_id(named):

@@ -23,6 +23,7 @@ from edgebench.export.sentence_modules import (
     read_modules,
 )
 from edgebench.export.tokenizer_files import has_tokenizer
+from edgebench.reading import is_file
 from edgebench.variant import Lineage
 
 _SPANS, _VOCABULARY = "question-answering", "masked-lm"
@@ -179,6 +180,6 @@ def _shards(index: Path) -> tuple[Path, ...]:
     for name in names:
         if Path(name).name != name:
             raise CheckpointError(f"{index} names a shard outside its folder: {name!r}")
-        if not (index.parent / name).is_file():
+        if not is_file(index.parent / name):
             raise CheckpointError(f"{index.parent} lacks the shard {name}; try to download the checkpoint again")
     return tuple(index.parent / name for name in names)

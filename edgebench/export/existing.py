@@ -11,7 +11,7 @@ from edgebench.errors import CheckpointError, ConfigError, StoreError
 from edgebench.export.cache import RECORD, remembered_hash
 from edgebench.export.existing_onnx import existing_onnx
 from edgebench.export.existing_tflite import existing_tflite
-from edgebench.reading import check_file, parse_json, read_text
+from edgebench.reading import check_file, is_folder, parse_json, read_text
 from edgebench.variant import Variant
 
 #: The folder of a repository that holds its ONNX files.
@@ -28,9 +28,9 @@ def existing_file(source: str | Path) -> Path | None:
         CheckpointError: a folder has several model files, or an artifact.json that can't be read.
     """
     path = Path(source)
-    if format_of_file(path) is not None and not path.is_dir():
+    if format_of_file(path) is not None and not is_folder(path):
         return path
-    if not path.is_dir():
+    if not is_folder(path):
         return None
     if not (path / RECORD).is_file() or (path / "config.json").is_file():
         return _only_file(path)
@@ -86,7 +86,7 @@ def exported_before(
         variant = Variant.from_json(record["variant"]) if record.get("variant") is not None else None
     except (OSError, ValueError, KeyError, TypeError, IndexError, StoreError, ConfigError):
         return None
-    if artifact.tokenizer is not None and not Path(artifact.tokenizer).is_dir():
+    if artifact.tokenizer is not None and not is_folder(Path(artifact.tokenizer)):
         artifact = replace(artifact, tokenizer=None)
     if variant is not None and not variant.is_reference:
         variant = replace(variant, source=str(path))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from edgebench.errors import CheckpointError
-from edgebench.reading import check_files, resolved_inside
+from edgebench.reading import check_files, is_folder, resolved_inside
 
 #: Endings of what transformers, tokenizers, sentencepiece, safetensors, torch and peft read.
 READ = (".json", ".txt", ".model", ".safetensors", ".bin", ".vocab", ".jinja", ".py")
@@ -32,7 +32,7 @@ def refuse_foreign_module(folder: Path, module: Path) -> None:
     """
     if not resolved_inside(module, folder):
         raise CheckpointError(f"can't read {module}: it leads out of {folder}; copy it there")
-    if module.is_dir() and module.resolve() != folder.resolve():
+    if is_folder(module) and module.resolve() != folder.resolve():
         check_files(folder, (path for path in sorted(module.iterdir()) if path.suffix in READ), CheckpointError)
 
 

@@ -25,6 +25,7 @@ from edgebench.export.tflite_checks import other_runtimes
 from edgebench.export.tflite_file import default_buckets
 from edgebench.export.tflite_runtimes import TFLITE_RUNTIMES
 from edgebench.export.tokenizer_files import hash_tokenizer
+from edgebench.reading import is_folder, user_path
 from edgebench.variant import Variant
 
 #: Part of every artifact's key. Raise it when the same checkpoint gives a different file than before.
@@ -350,9 +351,9 @@ def _highest(*values: int | None) -> int | None:
 
 
 def _default_name(checkpoint: Checkpoint) -> str:
-    if checkpoint.folder is None or not Path(checkpoint.source).expanduser().is_dir():
+    if checkpoint.folder is None or not is_folder(user_path(checkpoint.source)):
         return checkpoint.source
-    return Path(checkpoint.source).expanduser().resolve().name
+    return user_path(checkpoint.source).resolve().name
 
 
 def _copy_out(exported: Exported, out: Path) -> Exported:

@@ -52,8 +52,9 @@ def segments_of(ids: NDArray[np.int64], separator: int) -> NDArray[np.int64]:
 def _processors(processor: Any) -> Iterator[dict[str, Any]]:
     if isinstance(processor, dict):
         yield processor
-        for inner in processor.get("processors") or ():
-            yield from _processors(inner)
+        inner = processor.get("processors")
+        for each in inner if isinstance(inner, list) else ():
+            yield from _processors(each)
 
 
 def _separator_of(processor: dict[str, Any]) -> int | None:
@@ -68,7 +69,7 @@ def _separator_of(processor: dict[str, Any]) -> int | None:
         if pair[at]["Sequence"]["type_id"] != 1:
             return None
         return int(processor["special_tokens"][pair[at - 1]["SpecialToken"]["id"]]["ids"][0])
-    except (KeyError, IndexError, TypeError, ValueError, StopIteration):
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, StopIteration):
         return None
 
 

@@ -16,6 +16,7 @@ from edgebench.errors import CheckpointError
 from edgebench.export.families import known_size
 from edgebench.export.folder_files import refuse_foreign_module
 from edgebench.export.json_files import read_json_object, read_json_value
+from edgebench.reading import is_file
 
 MODULES = "modules.json"
 #: Settings of the encoder, in its folder, and of the model, in its own.
@@ -186,7 +187,7 @@ def read_modules(folder: Path, *, hidden_size: int) -> SentenceModules:
             width = dense.outputs
             steps.append(dense)
         elif kind == "Normalize" and pooling:
-            if (place / "config.json").is_file():
+            if is_file(place / "config.json"):
                 _refuse_other_places(read_json_object(place / "config.json"), place / "config.json")
             steps.append(None)
         elif kind != "Dropout":  # which does nothing outside training
@@ -279,7 +280,7 @@ def _dense(place: Path) -> Dense:
     _refuse_other_places(values, path)
     if values.get("use_residual"):
         raise CheckpointError(f"{path}: use_residual is not supported")
-    weights = next((place / name for name in _WEIGHTS if (place / name).is_file()), None)
+    weights = next((place / name for name in _WEIGHTS if is_file(place / name)), None)
     if weights is None:
         raise CheckpointError(f"{place} has no weights; looked for {', '.join(_WEIGHTS)}")
     return Dense(
@@ -333,6 +334,6 @@ def _settings(folder: Path) -> tuple[str, str | None]:
         return "", None
     values = read_json_object(path)
     prompts, name = values.get("prompts"), values.get("default_prompt_name")
-    prompt = prompts.get(name, "") if isinstance(prompts, dict) and name is not None else ""
+    prompt = prompts.get(name, "") if isinstance(prompts, dict) and isinstance(name, str) else ""
     similarity = values.get("similarity_fn_name")
     return str(prompt), None if similarity in (None, "cosine") else str(similarity)

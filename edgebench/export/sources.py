@@ -18,6 +18,7 @@ from edgebench.export.sentence_modules import is_sentence_folder
 from edgebench.export.tflite_file import DEFAULT_CHOICES, choose_buckets, default_buckets
 from edgebench.export.tokenizer_loading import encode_with
 from edgebench.export.tokens import refuse_long
+from edgebench.reading import is_folder, is_there, user_path
 from edgebench.variant import REFERENCE_PREFIX
 
 Say = Callable[[str], None]
@@ -91,10 +92,10 @@ def _local_folder(source: str) -> Path | None:
     Raises:
         ConfigError: there is no such folder, or it is a file.
     """
-    folder = Path(source).expanduser()
-    if folder.is_dir():
+    folder = user_path(source)
+    if is_folder(folder):
         return folder
-    if folder.exists():
+    if is_there(folder):
         raise ConfigError(
             f"{source} is neither a checkpoint's folder nor an .onnx or .tflite file",
             hint=f"try the folder that it is in: {folder.parent}" if (folder.parent / CONFIG).is_file() else None,

@@ -32,7 +32,7 @@ _QUANTISED = re.compile(
 )
 #: Buffers of older versions of transformers, and a head beside another in one module: neither feeds an output.
 _WITHOUT_EFFECT = re.compile(r"(?:^|\.)(?:position_ids|token_type_ids)$|^cls\.seq_relationship\.")
-_LAYER = re.compile(r"^(.*\blayers?)\.(\d+)\.")
+_LAYER = re.compile(r"^(.*\blayers?)\.(\d{1,9})\.")
 #: Heads by a tensor that only they have.
 _HEADS = (
     (re.compile(r"^(?:lm_head|cls\.predictions|vocab_\w+|lm_predictions|generator_lm_head)\."), "masked-lm"),

@@ -133,9 +133,12 @@ class RateSearch:
         Raises:
             KeyError, TypeError, ValueError: it is not one.
         """
+        service_ms = float(values["service_ms"])
+        if not service_ms > 0:
+            raise ValueError(f"service_ms {service_ms:g}")
         return cls(
             latency_bound_ms=float(values["latency_bound_ms"]),
-            service_ms=float(values["service_ms"]),
+            service_ms=service_ms,
             probes=tuple(Probe(**probe | {"reasons": tuple(probe["reasons"])}) for probe in values["probes"]),
             settled=bool(values.get("settled", False)),
             out_of_time=bool(values.get("out_of_time", False)),

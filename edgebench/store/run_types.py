@@ -10,6 +10,11 @@ import msgspec
 
 from edgebench.run import Memory, Overhead, RunFigures
 
+#: Of two latencies; its exponential is still a number.
+_MOST_LOG_RATIO = 100
+#: Figures of a run that have a logarithm, or are 0.
+_POSITIVE = ("p50_ns", "p95_ns", "p99_ns", "geomean_ns", "throughput_per_s")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Run:
@@ -46,6 +51,7 @@ class _Workload:
     sustained_min: float | None = None
     truncate: bool | None = None
     affinity: tuple[int, ...] | None = None
+    alternating: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,3 +85,10 @@ def check_types(document: Mapping[str, Any]) -> None:
         raise ValueError(str(error)) from error
     if checked.run.latencies_count < 0:
         raise ValueError(f"latencies_count {checked.run.latencies_count}")
+    for name in _POSITIVE if checked.run.figures is not None else ():
+        value = getattr(checked.run.figures, name)
+        if value is not None and value < 0:
+            raise ValueError(f"{name} {value:g}")
+    for ratio in checked.run.beside.values():
+        if not abs(ratio) < _MOST_LOG_RATIO:
+            raise ValueError(f"a log ratio of {ratio:g}")

@@ -44,6 +44,7 @@ from edgebench.analysis import SCORE_MARGIN
 from edgebench.artifact import Format, parse_format
 from edgebench.device import Device, find_device, read_toml
 from edgebench.errors import ConfigError, EdgebenchError, UnknownName
+from edgebench.reading import is_file, is_folder
 from edgebench.request import JOURNALS
 from edgebench.serialisation import field_names, former_names, formerly, from_plain, refuse_blank, refuse_unknown_keys
 from edgebench.stats import LEVEL, MARGIN
@@ -178,7 +179,7 @@ def _scores(table: Mapping[str, Any], folder: Path, *, where: str) -> dict[str, 
     if not isinstance(table.get("scores"), str):
         return {}
     path = folder / table["scores"]
-    if not path.is_file():
+    if not is_file(path):
         raise ConfigError(f"{where}: scores: {path} is not there")
     return {"scores": path}
 
@@ -212,7 +213,7 @@ def _task(table: Mapping[str, Any], devices: Sequence[Device], folder: Path, *, 
     for key in ("data", "labels"):
         if isinstance(values.get(key), str):
             values[key] = folder / values[key]
-            if not values[key].is_dir():
+            if not is_folder(values[key]):
                 raise ConfigError(f"{where}: {key}: {values[key]} is not a folder")
     described = from_plain(StudyTask, values, where=where)
     task = _located(where, "name", find_task, described.name)

@@ -19,6 +19,7 @@ from edgebench.evaluation import (
 )
 from edgebench.evaluation_result import LanguageEvaluation
 from edgebench.events import LogMessage, OnEvent
+from edgebench.reading import is_folder
 from edgebench.store import Store
 from edgebench.study.cells import StudyCell
 from edgebench.study.file import Study, StudyTask
@@ -109,7 +110,7 @@ def with_prompt(question: Mapping[str, Any], artifact: Artifact) -> Mapping[str,
     if question.get("prefix") != "":
         return question
     rest = {name: value for name, value in question.items() if name != "prefix"}
-    if artifact.tokenizer is not None and not Path(artifact.tokenizer).is_dir():
+    if artifact.tokenizer is not None and not is_folder(Path(artifact.tokenizer)):
         return rest
     try:
         return {**rest, "prefix": prefix_of(artifact, "")}

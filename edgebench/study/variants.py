@@ -10,6 +10,7 @@ from typing import Any
 
 from edgebench.errors import ConfigError
 from edgebench.export import existing_file
+from edgebench.reading import is_there
 from edgebench.serialisation import from_plain, refuse_blank
 from edgebench.variant import REFERENCE_PREFIX, IntermediateTask, Lineage, TrainingKind, Variant, intermediate_task_name
 
@@ -75,7 +76,7 @@ def _model(model: str, folder: Path, *, where: str) -> str:
     if model.startswith(REFERENCE_PREFIX):
         return model
     found = folder / model
-    if found.exists():
+    if is_there(found):
         return str(existing_file(str(found)) or found)  # the file in a folder of exported files, as sessions name it
     if Path(model).suffix in (".onnx", ".tflite") or not _HUB_ID.fullmatch(model):
         raise ConfigError(f"{where}: model: {found} is not there")

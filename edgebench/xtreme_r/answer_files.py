@@ -55,7 +55,7 @@ def read_labels(path: Path, task: Task) -> list[str]:
     for number, line in enumerate(lines, start=1):
         if task.labels:
             _check_label(path, number, line, task)
-        elif not re.fullmatch(r"-?[0-9]+", line):
+        elif not re.fullmatch(r"-?[0-9]{1,18}", line):
             raise ScoresError(f"{path}:{number}: not the number of a line, but {line[:_SHOWN]!r}")
     return lines
 

@@ -67,7 +67,7 @@ def labels_of_checkpoint(folder: Path, task: Task) -> tuple[str, ...]:
         named = parse_json(read_text(path, within=folder)).get("id2label") or {}
         keys = sorted(map(int, named))
         names = [str(named[key]) for key in sorted(named, key=int)]
-    except (OSError, ValueError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, AttributeError, LookupError) as error:
         raise ConfigError(f"{path}: can't read which label is which (id2label): {error}") from error
     if keys != list(range(len(keys))):
         raise ConfigError(f"{path}: id2label has the outputs {', '.join(map(str, keys))}; they count from 0")

@@ -53,7 +53,9 @@ def read_questions_task(task: Task, lang: str, files: Sequence[Path]) -> Example
     ids, inputs, labels = [], [], []
     astray = 0
     for context, question in read_questions(files[0]):
-        if not context.strip() or not str(question.get("question", "")).strip():
+        if not all(isinstance(text, str) for text in (context, question.get("question", ""))):
+            raise ScoresError(f"{files[0]}: the question {question['id']} or its context is no text")
+        if not context.strip() or not question.get("question", "").strip():
             raise ScoresError(f"{files[0]}: the question {question['id']} has no text, or no context to answer from")
         ids.append(str(question["id"]))
         inputs.append(Question(context, question["question"]))
@@ -61,6 +63,8 @@ def read_questions_task(task: Task, lang: str, files: Sequence[Path]) -> Example
             rights = tuple(answer["text"] for answer in question.get("answers", ()) if answer.get("text"))
         except (AttributeError, KeyError, TypeError) as error:
             raise ScoresError(f"{files[0]}: the answers to {question['id']} are no list of texts") from error
+        if not all(isinstance(right, str) for right in rights):
+            raise ScoresError(f"{files[0]}: the answers to {question['id']} are no list of texts")
         labels.append(rights)
         astray += bool(rights) and not any(right in context for right in rights)
     without = sum(not rights for rights in labels)
@@ -193,10 +197,12 @@ def _lareqa_sentences(path: Path, lang: str) -> Iterator[tuple[Candidate, Mappin
                 at = question["answers"][0]["answer_start"]
                 inside = [start <= at < end for start, end in paragraph["sentence_breaks"]]
                 right = inside.index(True) if True in inside else None
+                if not all(isinstance(text, str) for text in (context, question["id"], question["question"])):
+                    raise TypeError("a text is none")
                 for position, (start, end) in enumerate(paragraph["sentence_breaks"]):
                     candidate = Candidate(f"{lang}_{number}_{position}", context[start:end], context)
                     yield candidate, question, position == right
-    except (KeyError, TypeError, IndexError) as error:
+    except (KeyError, TypeError, ValueError, IndexError) as error:
         raise ScoresError(f"{path}: not XQuAD-R with sentence_breaks: {type(error).__name__}: {error}") from error
 
 

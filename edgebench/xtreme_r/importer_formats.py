@@ -55,7 +55,13 @@ class Figure:
     artifact_sha256: str | None = None
     caveats: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        for name in ("lang", "conventions", "artifact_sha256"):
+            if not isinstance(found := getattr(self, name), str) and (found is not None or name == "lang"):
+                raise TypeError(f"{name} must be text")
 
+
+_MOST_EXAMPLES = 10**12  # more than any test set has
 Found = Iterator[Figure | str]  # a text names an entry that is left out
 
 
@@ -84,7 +90,7 @@ def _known_task(name: str) -> Task | None:
 
 
 def _count(value: Any) -> int | None:
-    return value if type(value) is int and value > 0 else None
+    return value if type(value) is int and 0 < value < _MOST_EXAMPLES else None
 
 
 def _named_task(path: Path, provenance: Provenance) -> tuple[Task, str]:
@@ -116,8 +122,8 @@ def _edgebench(document: Any, _: Path, provenance: Provenance) -> Found:
     for score in document["scores"]:
         task, protocol, value, n = find_task(score["task"]), score["protocol"], score["value"], _count(score["n"])
         metric, caveats = find_metric(task, score["metric"]), tuple(map(str, score.get("caveats", ())))
-        if isinstance(value, int | float):
-            split, limit = protocol.get("split", "test"), protocol.get("limit")
+        if type(value) in (int, float) and 0 <= value <= 100:
+            split, limit = str(protocol.get("split", "test")), _count(protocol.get("limit"))
             caveats = caveats_of(task.name, score["lang"], metric, value, n, split=split, limit=limit, known=caveats)
         yield Figure(
             task,
@@ -270,7 +276,8 @@ def _nlu_evals(document: Any, path: Path, provenance: Provenance) -> Found:
             prefix, _, metric = metric_key.partition("_")
             known = _known_metric(task, metric if prefix in ("predict", "test") else metric_key)
             if known is not None:
-                yield Figure(task, lang, known, value, _trainer_scale(task), values.get(f"{prefix}_samples"))
+                n = _count(values.get(f"{prefix}_samples"))
+                yield Figure(task, lang, known, value, _trainer_scale(task), n)
 
 
 def _nlu_evals_lang(task: Task, key: str) -> str | None:

@@ -41,10 +41,13 @@ def _squad(document: Any) -> str | None:
 def has_unanswerable(articles: Any) -> bool:
     """Return whether articles in SQuAD's layout have questions without an answer (`is_impossible`)."""
     return any(
-        isinstance(question, dict) and bool(question.get("is_impossible"))
-        for article in articles
-        if isinstance(article, dict)
-        for paragraph in article.get("paragraphs") or ()
-        if isinstance(paragraph, dict)
-        for question in paragraph.get("qas") or ()
+        question.get("is_impossible")
+        for article in _objects(articles)
+        for paragraph in _objects(article.get("paragraphs"))
+        for question in _objects(paragraph.get("qas"))
     )
+
+
+def _objects(value: Any) -> list[dict[str, Any]]:
+    """Return the objects in a list; what is no list has none."""
+    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []

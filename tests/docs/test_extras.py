@@ -9,7 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 EXTRAS = set(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"])
 #: For who works on edgebench itself; a checkout has them.
-OF_DEVELOPERS = {"dev", "test"}
+OF_DEVELOPERS = {"dev", "fuzz", "test"}
 
 
 def test_extras_that_pages_name_exist() -> None:
