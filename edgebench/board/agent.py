@@ -234,8 +234,9 @@ class RemoteAgent(AgentCommands):
         reply = self.command(["install", *self.lease_arguments()], input=line, timeout_s=1800, python=python)
         made, missing = reply.get("python"), reply.get("missing")
         known = {wheel.sha256 for wheel in spec.wheel_files()}
-        is_known = type(missing) is list and all(type(each) is str and each in known for each in missing)
-        if not (made is None or is_path(made)) or not is_known:
+        if not (made is None or is_path(made)) or not isinstance(missing, list):
+            raise AgentError(f"{self.name}: the board's answer to an installation is not valid")
+        if not all(isinstance(each, str) and each in known for each in missing):
             raise AgentError(f"{self.name}: the board's answer to an installation is not valid")
         return made, missing
 
