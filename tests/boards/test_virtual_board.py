@@ -107,7 +107,8 @@ class Desk:
 
         thread = threading.Thread(target=session)
         thread.start()
-        assert is_timed.wait(900)
+        assert is_timed.wait(1500)
+        assert not ended or self.session, ended  # the session did not even begin
         happens()
         thread.join(900)
         assert not thread.is_alive()
