@@ -66,7 +66,8 @@ class Namespace:
         shaped = ["root", "tbf", "rate", f"{bits_per_s}bit", "burst", "8kb", "latency", "500ms"]
         subprocess.run(["tc", "qdisc", "replace", "dev", self.interface, *shaped], check=True)
         subprocess.run(
-            ["ip", "netns", "exec", self.name, "tc", "qdisc", "replace", "dev", f"{self.interface}p", *shaped], check=True
+            ["ip", "netns", "exec", self.name, "tc", "qdisc", "replace", "dev", f"{self.interface}p", *shaped],
+            check=True,
         )
 
     def close(self) -> None:

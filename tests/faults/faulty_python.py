@@ -160,7 +160,9 @@ CAN_JUMP = shutil.which("cc") is not None and sys.platform == "linux" and sys.ma
 class FaultyPython:
     """The script `python` in a folder, and what arms its faults."""
 
-    def __init__(self, folder: Path, environment: Mapping[str, str] | None = None, *, has_sensors: bool = False) -> None:
+    def __init__(
+        self, folder: Path, environment: Mapping[str, str] | None = None, *, has_sensors: bool = False
+    ) -> None:
         self._control = folder / "control"
         programs = folder / "programs"
         for each in (folder, self._control, programs):

@@ -93,12 +93,18 @@ def read_stores(folders: Iterable[Path]) -> tuple[list[Kept], list[str]]:
     return kept, unreadable
 
 
-def judge(journals: Mapping[str, Journal], kept: Sequence[Kept], said: str) -> Findings:
+def judge(
+    journals: Mapping[str, Journal], kept: Sequence[Kept], said: str, *, before: Mapping[str, Journal] | None = None
+) -> Findings:
     """Compare runs of the store with journals by the ids of the runs.
 
     Args:
+        journals: as they are on the board.
         said: all that the commands printed, in which the id of a run names it as missing or cut short.
+        before: journals of which a part was destroyed on the board, as they were before: what the host had received
+            until then may be in the store, and what is gone is not missing there.
     """
+    full = {**journals, **(before or {})}
     found = Findings()
     for id, count in Counter(each.id for each in kept).items():
         if count > 1:
@@ -107,7 +113,7 @@ def judge(journals: Mapping[str, Journal], kept: Sequence[Kept], said: str) -> F
     if doubled := sum(count - 1 for count in times.values()):
         found.doubled.append(f"{doubled} inferences are in the store twice")
     for each in kept:
-        _judge_kept(each, journals.get(each.id), said, found)
+        _judge_kept(each, journals.get(each.id), full.get(each.id), said, found)
     missing = {id: journal for id, journal in journals.items() if counts(id) and journal.inferences}
     for each in kept:
         missing.pop(each.id, None)
@@ -117,12 +123,12 @@ def judge(journals: Mapping[str, Journal], kept: Sequence[Kept], said: str) -> F
     return found
 
 
-def _judge_kept(run: Kept, journal: Journal | None, said: str, found: Findings) -> None:
-    if journal is None:
+def _judge_kept(run: Kept, journal: Journal | None, full: Journal | None, said: str, found: Findings) -> None:
+    if journal is None or full is None:
         found.false.append(f"run {run.id} is in the store, and no journal has it")
         return
     have, all_of_it = len(run.inferences), len(journal.inferences)
-    if run.inferences != journal.inferences[:have]:
+    if run.inferences != full.inferences[:have]:
         found.false.append(f"run {run.id} in the store differs from its journal")
     elif run.valid and not (journal.is_done and have == all_of_it):
         found.false.append(f"run {run.id} counts, with {have} of {all_of_it} inferences of a journal that is not done")

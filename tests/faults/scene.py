@@ -1,0 +1,121 @@
+"""What a fault works on: the board and the host of one trial, and the moments that it can wait for."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.faults.board import Board
+from tests.faults.faulty_python import FaultyClock, FaultyPython
+from tests.faults.host import Ended, Host
+
+_POLL_S = 0.02
+#: What moves over the connection until the first run begins (the agent, the model, answers), and during a run.
+_PUSH_BYTES, _RUN_BYTES = 700_000, 30_000
+
+
+class Missed(Exception):
+    """The command ended before the moment of the fault came."""
+
+
+class Scene:
+    """One trial as its fault sees it. `notes`: what happened, for the report. `over`: called once all commands ended."""
+
+    def __init__(self, board: Board, host: Host, model: Path, rng: random.Random) -> None:
+        self.board = board
+        self.host = host
+        self.model = model
+        self.rng = rng
+        self.python: FaultyPython | None = None
+        self.clock: FaultyClock | None = None
+        self.other: Host | None = None
+        self.other_ended: list[Ended] = []
+        self.notes: list[str] = []
+        self.struck_at_ns: int | None = None
+        self.torn: dict[str, bytes] = {}  # journals as they were before they were damaged
+        self.damaged: list[Path] = []
+        self.keeps_runs = False  # the user waits for the end of the run on the board before going on
+        self.is_closing = threading.Event()
+        self.wants_command = threading.Event()
+        self._wanted = 1  # the command in which the fault strikes
+
+    # --- the moment -----------------------------------------------------------------------------------------------
+
+    def wait(self, happened: Callable[[], bool]) -> None:
+        """Return once something has happened.
+
+        Raises:
+            Missed: the command ended before.
+        """
+        while not happened():
+            self.check()
+            time.sleep(_POLL_S)
+        self.check()
+
+    def check(self) -> None:
+        """Raise Missed if the command in which the fault is to strike has ended."""
+        process = self.host.process
+        if self.is_closing.is_set() or self.host.count > self._wanted:
+            raise Missed
+        if self.host.count == self._wanted and process is None and self._has_begun:
+            raise Missed
+        if process is not None and self.host.count == self._wanted:
+            self._has_begun = True
+
+    _has_begun = False
+
+    def pause(self, least_s: float, most_s: float | None = None) -> float:
+        """Let a random time pass, or less if the trial ends; return it."""
+        seconds = self.rng.uniform(least_s, most_s if most_s is not None else least_s)
+        self.is_closing.wait(seconds)
+        return seconds
+
+    def await_end_of_command(self, most_s: float) -> None:
+        """Let time pass until the command has ended."""
+        until = time.monotonic() + most_s
+        while self.host.process is not None and time.monotonic() < until and not self.is_closing.is_set():
+            time.sleep(_POLL_S)
+
+    def next_command(self) -> None:
+        """Wait for the command after the present one."""
+        self._wanted = self.host.count + 1
+        self._has_begun = False
+        self.wants_command.set()
+        while self.host.count < self._wanted or self.host.process is None:
+            if self.is_closing.is_set():
+                raise Missed
+            time.sleep(_POLL_S)
+        self._has_begun = True
+        self.wants_command.clear()
+
+    def await_measuring(self) -> None:
+        """Wait until a run on the board that counts is timed, and a random time more."""
+        known = self._measured()
+        self.wait(lambda: len(self._measured()) > len(known))
+        self.pause(0.0, 1.0)
+        self.check()
+
+    def _measured(self) -> set[str]:
+        text = b'"name":"measuring"'
+        return {id for id, data in self.board.journals() if text in data and "pilot" not in id}
+
+    def note_strike(self, text: str) -> None:
+        """Note that the fault has happened."""
+        if self.struck_at_ns is None:
+            self.struck_at_ns = time.monotonic_ns()
+        self.notes.append(text)
+
+    # --- helpers of several faults --------------------------------------------------------------------------------
+
+    def random_bytes(self, stage: str) -> int:
+        """Return after how many bytes of a stage something on the link is to happen."""
+        return self.rng.randrange(200, _PUSH_BYTES if stage in ("start", "push") else _RUN_BYTES)
+
+    def interrupt(self) -> None:
+        """End the present command as a user does, by Ctrl-C."""
+        import signal
+
+        self.host.signal(signal.SIGINT)
