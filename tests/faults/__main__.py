@@ -93,8 +93,8 @@ def table(results: Sequence[Result]) -> str:
 
 def _counts(result: Result) -> dict[str, int]:
     findings = result.findings
-    return {
-        "trials": 1,
+    is_so = {
+        "trials": True,
         "struck": result.struck,
         "complete": result.is_complete,
         "resumed": result.is_complete and len(result.commands) > 1,
@@ -104,6 +104,7 @@ def _counts(result: Result) -> dict[str, int]:
         "hangs": bool(result.hangs),
         "false": bool(findings.false),
     }
+    return {name: int(value) for name, value in is_so.items()}
 
 
 def _tiny_model(folder: Path) -> Path:

@@ -1,6 +1,6 @@
 """A board of one trial: a home, an SSH server, a relay in front; what runs there, and how to trouble it.
 
-With root, `ip` and OpenSSH, the server is OpenSSH in a network namespace of its own; otherwise asyncssh in this process.
+With root, `ip` and OpenSSH, the server is OpenSSH in its own network namespace; otherwise asyncssh in this process.
 """
 
 from __future__ import annotations
@@ -181,7 +181,7 @@ class Board:
                 process.kill()
         for path in self.runs.glob("*/journal.ndjson"):
             if path.is_symlink():  # in memory: keep it where it can be looked at
-                memory = Path(os.readlink(path)).parent
+                memory = path.readlink().parent
                 with suppress(OSError):
                     data = path.read_bytes()
                     path.unlink()

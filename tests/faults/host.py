@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,8 +42,9 @@ class Host:
         """`settings`: the content of edgebench.toml."""
         self.folder = folder
         self.store = folder / "store"
-        self.process: subprocess.Popen[bytes] | None = None
-        self.count = 0  # of commands that were started
+        self.process: subprocess.Popen[bytes] | None = None  # of the session's command that runs now
+        self.begun = self.ended = 0  # commands of the session
+        self._logs = 0
         config = folder / ".config" / "edgebench" / "edgebench.toml"
         config.parent.mkdir(parents=True)
         config.write_text(settings)
@@ -53,28 +54,31 @@ class Host:
         self._environment |= {**own, **environment}
 
     def run(self, *arguments: object, bound_s: float) -> Ended:
-        """Run a command to its end, or kill it after `bound_s` (not counting time in which it is stopped by us)."""
-        self.count += 1
-        output = self.folder / f"command-{self.count}.log"
+        """Run a command of the session to its end, or kill it after `bound_s`."""
+        process, output = self._start(arguments)
+        self.process = process
+        self.begun += 1
+        try:
+            return _end(process, output, bound_s)
+        finally:
+            self.process = None
+            self.ended += 1
+
+    def run_aside(self, *arguments: object, bound_s: float) -> Ended:
+        """Run a command that is not one of the session, and meets no fault."""
+        return _end(*self._start(arguments), bound_s)
+
+    def _start(self, arguments: Sequence[object]) -> tuple[subprocess.Popen[bytes], Path]:
+        self._logs += 1
+        output = self.folder / f"command-{self._logs}.log"
         command = [sys.executable, "-m", "tests.faults.host", *(str(argument) for argument in arguments)]
-        began = time.monotonic()
         with output.open("wb") as file:
             file.write(f"$ edgebench {' '.join(command[3:])}\n".encode())
             file.flush()
             process = subprocess.Popen(
                 command, env=self._environment, stdin=subprocess.DEVNULL, stdout=file, stderr=file, cwd=self.folder
             )
-        self.process = process
-        is_hang = False
-        try:
-            process.wait(bound_s)
-        except subprocess.TimeoutExpired:
-            is_hang = True
-            process.send_signal(signal.SIGCONT)
-            process.kill()
-            process.wait()
-        self.process = None
-        return Ended(process.returncode, output.read_text(errors="replace"), time.monotonic() - began, is_hang)
+        return process, output
 
     def signal(self, number: signal.Signals) -> bool:
         """Send a signal to the command; return whether one is running."""
@@ -100,6 +104,19 @@ class Host:
         self.signal(signal.SIGCONT)
         self.signal(signal.SIGKILL)
         shutil.rmtree(self.folder / "cache", ignore_errors=True)
+
+
+def _end(process: subprocess.Popen[bytes], output: Path, bound_s: float) -> Ended:
+    """Wait for the end of a command, or kill it; a command that we have stopped goes on before its bound."""
+    began = time.monotonic()
+    is_hang = False
+    try:
+        process.wait(bound_s)
+    except subprocess.TimeoutExpired:
+        is_hang = True
+        process.kill()
+        process.wait()
+    return Ended(process.returncode, output.read_text(errors="replace"), time.monotonic() - began, is_hang)
 
 
 def _main() -> None:

@@ -54,15 +54,14 @@ class Findings:
 def read_journal(data: bytes) -> Journal:
     """Return what is complete and in order in a journal, which may be torn."""
     inferences: list[Inference] = []
-    is_done, loading_ns, expected = False, None, 0
-    for line in data.splitlines(keepends=True):
+    is_done, loading_ns = False, None
+    for number, line in enumerate(data.splitlines(keepends=True)):
         try:
             entry = protocol.decode_message(line)
         except protocol.ProtocolError:
             break
-        if entry.seq != expected or not line.endswith(b"\n"):
+        if entry.seq != number or not line.endswith(b"\n"):
             break
-        expected += 1
         message = entry.message
         if isinstance(message, protocol.Latencies) and not message.warmup:
             inferences.extend(zip(message.start_ns, message.latency_ns, strict=True))

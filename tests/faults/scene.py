@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from tests.faults.faulty_python import FaultyClock, FaultyPython
 from tests.faults.host import Ended, Host
 
 _POLL_S = 0.02
+_LONGEST_FAULT_S = 900.0
 #: What moves over the connection until the first run begins (the agent, the model, answers), and during a run.
 _PUSH_BYTES, _RUN_BYTES = 700_000, 30_000
 
@@ -22,7 +24,10 @@ class Missed(Exception):
 
 
 class Scene:
-    """One trial as its fault sees it. `notes`: what happened, for the report. `over`: called once all commands ended."""
+    """One trial as its fault sees it; the fault runs in a thread of its own.
+
+    `notes`: what happened, for the report. `struck_at_ns`: when; monotonic, which is also the board's clock here.
+    """
 
     def __init__(self, board: Board, host: Host, model: Path, rng: random.Random) -> None:
         self.board = board
@@ -38,6 +43,7 @@ class Scene:
         self.torn: dict[str, bytes] = {}  # journals as they were before they were damaged
         self.damaged: list[Path] = []
         self.keeps_runs = False  # the user waits for the end of the run on the board before going on
+        self.thread: threading.Thread | None = None  # the fault's
         self.is_closing = threading.Event()
         self.wants_command = threading.Event()
         self._wanted = 1  # the command in which the fault strikes
@@ -57,15 +63,8 @@ class Scene:
 
     def check(self) -> None:
         """Raise Missed if the command in which the fault is to strike has ended."""
-        process = self.host.process
-        if self.is_closing.is_set() or self.host.count > self._wanted:
+        if self.is_closing.is_set() or self.host.ended >= self._wanted:
             raise Missed
-        if self.host.count == self._wanted and process is None and self._has_begun:
-            raise Missed
-        if process is not None and self.host.count == self._wanted:
-            self._has_begun = True
-
-    _has_begun = False
 
     def pause(self, least_s: float, most_s: float | None = None) -> float:
         """Let a random time pass, or less if the trial ends; return it."""
@@ -76,27 +75,26 @@ class Scene:
     def await_end_of_command(self, most_s: float) -> None:
         """Let time pass until the command has ended."""
         until = time.monotonic() + most_s
-        while self.host.process is not None and time.monotonic() < until and not self.is_closing.is_set():
+        while self.host.ended < self._wanted and time.monotonic() < until and not self.is_closing.is_set():
             time.sleep(_POLL_S)
 
     def next_command(self) -> None:
         """Wait for the command after the present one."""
-        self._wanted = self.host.count + 1
-        self._has_begun = False
+        self._wanted = self.host.begun + 1
         self.wants_command.set()
-        while self.host.count < self._wanted or self.host.process is None:
+        while self.host.begun < self._wanted:
             if self.is_closing.is_set():
                 raise Missed
             time.sleep(_POLL_S)
-        self._has_begun = True
         self.wants_command.clear()
 
-    def await_measuring(self) -> None:
-        """Wait until a run on the board that counts is timed, and a random time more."""
+    def await_measuring(self, most_s: float) -> None:
+        """Wait until another run on the board that counts is timed, and a random time of at most `most_s` more."""
         known = self._measured()
         self.wait(lambda: len(self._measured()) > len(known))
-        self.pause(0.0, 1.0)
-        self.check()
+        if most_s:
+            self.pause(0.0, most_s)
+            self.check()
 
     def _measured(self) -> set[str]:
         text = b'"name":"measuring"'
@@ -108,6 +106,15 @@ class Scene:
             self.struck_at_ns = time.monotonic_ns()
         self.notes.append(text)
 
+    def settle(self) -> bool:
+        """Wait, in the thread of the commands, until the fault is over; return whether it waits for another command."""
+        deadline = time.monotonic() + _LONGEST_FAULT_S
+        while self.thread is not None and self.thread.is_alive() and time.monotonic() < deadline:
+            if self.wants_command.is_set():
+                return True
+            time.sleep(_POLL_S)
+        return False
+
     # --- helpers of several faults --------------------------------------------------------------------------------
 
     def random_bytes(self, stage: str) -> int:
@@ -116,6 +123,4 @@ class Scene:
 
     def interrupt(self) -> None:
         """End the present command as a user does, by Ctrl-C."""
-        import signal
-
         self.host.signal(signal.SIGINT)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import shutil
+import signal
 import threading
 import time
 import traceback
@@ -134,7 +135,7 @@ def _play(scene: Scene, fault: Fault, result: Result) -> None:
 
     def strike() -> None:
         try:
-            _await_stage(scene, result.stage)
+            _await_stage(scene, result.stage, fault.most_later_s)
             fault.does(scene, result.stage)
         except Missed:
             pass
@@ -143,17 +144,9 @@ def _play(scene: Scene, fault: Fault, result: Result) -> None:
 
     thread = threading.Thread(target=strike, name=f"fault-{result.seed}", daemon=True)
 
-    def settle() -> None:
-        """Wait until the fault is over, or waits for the next command."""
-        deadline = time.monotonic() + 900
-        while thread.is_alive() and not scene.wants_command.is_set() and time.monotonic() < deadline:
-            time.sleep(0.05)
-
+    scene.thread = thread
     thread.start()
-    bound_s = ORDINARY_S + fault.bound_s
-    result.commands = complete(
-        scene.host, scene.model, scene.rng, bound_s=bound_s, settle=settle, board=scene.board, keep=scene
-    )
+    result.commands = complete(scene.host, scene.model, bound_s=ORDINARY_S + fault.bound_s, scene=scene)
     scene.is_closing.set()
     thread.join(700)
     result.struck, result.notes = scene.struck_at_ns is not None, scene.notes
@@ -166,7 +159,7 @@ def _play(scene: Scene, fault: Fault, result: Result) -> None:
         result.hangs.append("the fault never ended")
 
 
-def _await_stage(scene: Scene, stage: str) -> None:
+def _await_stage(scene: Scene, stage: str, most_later_s: float) -> None:
     """Return when a stage begins.
 
     Raises:
@@ -175,53 +168,39 @@ def _await_stage(scene: Scene, stage: str) -> None:
     if stage == "push":
         scene.wait(lambda: (scene.board.edgebench_home / "agents").is_dir() or scene.board.relay.moved > 2000)
     elif stage == "run":
-        scene.await_measuring()
+        scene.await_measuring(most_later_s)
     elif stage == "store":
         before = scene.host.stored_runs()
         scene.wait(lambda: scene.host.stored_runs() > before)
     elif stage in ("fetch", "resume"):
-        scene.await_measuring()
+        scene.await_measuring(1.0)
+        scene.keeps_runs = stage == "fetch"
         if stage == "fetch":
-            import signal
-
             scene.host.signal(signal.SIGKILL)
         else:
             scene.interrupt()
-        scene.keeps_runs = stage == "fetch"
         scene.next_command()
 
 
-def complete(
-    host: Host,
-    model: Path,
-    rng: random.Random,
-    *,
-    bound_s: float,
-    settle: object = None,
-    board: Board | None = None,
-    keep: Scene | None = None,
-) -> list[Ended]:
-    """Profile a model as a user does, who resumes what ended early; return how each command ended.
+def complete(host: Host, model: Path, *, bound_s: float, scene: Scene | None = None) -> list[Ended]:
+    """Profile a model as a user does, who resumes what ended early; return how each command of the session ended.
 
-    `settle`: called after each command that ended early; it returns when the fault is over.
+    `scene`: of the host's fault: the next command begins when the fault is over, or waits for that command.
     """
     ended: list[Ended] = []
     while len(ended) < _MOST_COMMANDS:
-        if host.has_session():
-            command: tuple[object, ...] = ("runs", "resume")
-        else:
-            command = ("profile", "--model", model, *_PROFILE)
+        command = ("runs", "resume") if host.has_session() else ("profile", "--model", model, *_PROFILE)
         done = host.run(*command, "--store", host.store, bound_s=bound_s)
         ended.append(done)
-        if callable(settle):
-            settle()
-        if done.is_hang or (done.status in _COMPLETE and not (keep is not None and keep.wants_command.is_set())):
+        wants_more = scene is not None and scene.settle()
+        if done.is_hang or (done.status in _COMPLETE and not wants_more):
             break
-        if done.status < 0 and board is not None:
-            # The host was killed, so its lease lasts. Its run goes on, and a user looks what became of it.
-            if keep is not None and keep.keeps_runs:
-                wait_for_end(board.processes("supervise", "measure"), 60)
-            host.run("device", "release", "board", "--force", "--reason", "its host was killed", bound_s=bound_s)
+        if done.status < 0 and scene is not None:
+            # The host was killed, so its lease lasts for two minutes. Its user may see its run end, and releases it.
+            if scene.keeps_runs:
+                wait_for_end(scene.board.processes("supervise", "measure"), 60)
+            release = ("device", "release", "board", "--force", "--reason", "its host was killed")
+            host.run_aside(*release, bound_s=bound_s)
     return ended
 
 
@@ -235,6 +214,9 @@ def _judge(scene: Scene, result: Result) -> Findings:
     found.false += unreadable
     if "Traceback (most recent call last)" in said:
         found.false.append("a command printed a traceback")
+    last = result.commands[-1]
+    if not result.is_complete and not last.is_hang and not last.last_line.startswith("edgebench: "):
+        found.false.append(f"a command ended with status {last.status} and without a word why")
     found.false += _unnoticed_damage(scene, kept, {id: each.loading_ns for id, each in journals.items()})
     return found
 
