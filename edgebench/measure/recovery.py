@@ -60,6 +60,8 @@ def take_ended_runs(session: Session, cells: Sequence[Cell], idle: Mapping[Power
         try:
             with ending.deferred():
                 is_taken = _take(session, found, order, idle, partial)
+        except LeaseLost:
+            raise
         except (AgentError, BoardError) as error:
             session.log(f"run {found.id} ({found.state}) stays on the board and is not taken: {error}")
             continue
