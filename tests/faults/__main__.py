@@ -11,6 +11,7 @@ import shutil
 import sys
 import tempfile
 import threading
+import traceback
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +21,7 @@ from tests.faults.board import CAN_OPENSSH
 from tests.faults.faults import FAULTS
 from tests.faults.trial import Result, run_trial
 
-_COLUMNS = ("trials", "struck", "complete", "resumed", "named", "lost", "doubled", "hangs", "false")
+_COLUMNS = ("trials", "struck", "complete", "resumed", "named", "lost", "doubled", "hangs", "false", "broken")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -52,7 +53,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     def one(seed: int) -> None:
         fault = possible[names[seed % len(names)]]
         own = folder / f"trial-{seed}"
-        result = run_trial(seed, fault, own, model.absolute(), openssh=options.server == "openssh")
+        try:
+            result = run_trial(seed, fault, own, model.absolute(), openssh=options.server == "openssh")
+        except Exception:  # noqa: BLE001 - a trial that can't be made is not one that passed
+            result = Result(seed, fault.name, "none", broken=[traceback.format_exc()])
         with printing:
             results.append(result)
             print(_line(result), flush=True)
@@ -65,8 +69,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 shutil.rmtree(own, ignore_errors=True)
 
     with ThreadPoolExecutor(options.jobs) as pool:
-        for each in [pool.submit(one, options.seed + number) for number in range(options.n)]:
-            each.result()
+        try:
+            for each in [pool.submit(one, options.seed + number) for number in range(options.n)]:
+                each.result()
+        except KeyboardInterrupt:
+            pool.shutdown(cancel_futures=True)
     print(table(results))
     return 1 if any(result.wrong for result in results) else 0
 
@@ -103,6 +110,7 @@ def _counts(result: Result) -> dict[str, int]:
         "doubled": bool(findings.doubled),
         "hangs": bool(result.hangs),
         "false": bool(findings.false),
+        "broken": bool(result.broken),
     }
     return {name: int(value) for name, value in is_so.items()}
 

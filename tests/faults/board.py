@@ -147,7 +147,7 @@ class Board:
         with suppress(psutil.Error):
             return [
                 each
-                for each in psutil.Process(self.server._process.pid).children(recursive=True)
+                for each in psutil.Process(self.server.pid).children(recursive=True)
                 if each.name().startswith("sshd")
             ]
         return []
@@ -174,9 +174,10 @@ class Board:
         """End everything; the folder stays, with the journals in it."""
         self.end_processes()
         self.relay.close()
+        sessions = self.sessions_of_server()
         with suppress(Exception):
             self.server.close()
-        for process in self.sessions_of_server():
+        for process in sessions:
             with suppress(psutil.Error):
                 process.kill()
         for path in self.runs.glob("*/journal.ndjson"):

@@ -57,7 +57,7 @@ class Fault:
         if self.needs & {"direct", "sshd"}:
             return CAN_OPENSSH
         if "cgroup" in self.needs:
-            return CAN_OPENSSH and os.access("/sys/fs/cgroup/memory/memory.limit_in_bytes", os.W_OK)
+            return IS_ROOT and Path("/sys/fs/cgroup/memory/memory.limit_in_bytes").exists()
         if self.needs & {"store-disk", "board-disk"}:
             return IS_ROOT
         return CAN_JUMP if "clock" in self.needs else True
@@ -97,7 +97,7 @@ def _at_random_byte(scene: Scene, stage: str, action: Callable[[], None]) -> Non
 @fault("link cut and back", stages=STAGES)
 def _(scene: Scene, stage: str) -> None:
     for _ in range(scene.rng.choice([1, 1, 2, 4])):
-        _at_random_byte(scene, stage, scene.board.relay._cut)
+        _at_random_byte(scene, stage, scene.board.relay.cut)
 
 
 @fault("link away for seconds", stages=STAGES, bound_s=30)
@@ -111,7 +111,7 @@ def _(scene: Scene, stage: str) -> None:
 @fault("link silent for seconds", stages=STAGES, bound_s=30 + _SILENCE_S)
 def _(scene: Scene, stage: str) -> None:
     relay = scene.board.relay
-    _at_random_byte(scene, stage, relay._flowing.clear)
+    _at_random_byte(scene, stage, relay.hold)
     scene.notes.append(f"for {scene.pause(2, 30):.1f} s")
     relay.restore()
 
@@ -120,7 +120,7 @@ def _(scene: Scene, stage: str) -> None:
 def _(scene: Scene, stage: str) -> None:
     relay = scene.board.relay
     silently = scene.rng.random() < 0.5
-    _at_random_byte(scene, stage, relay._flowing.clear if silently else relay.refuse)
+    _at_random_byte(scene, stage, relay.hold if silently else relay.refuse)
     scene.notes.append("silently" if silently else "refused")
     scene.pause(1, 15)
     scene.interrupt()
@@ -405,7 +405,7 @@ def _(scene: Scene, stage: str) -> None:
     year = 365 * 86400
     seconds = scene.rng.choice([3600, -3600, 86400, 10 * year, -10 * year, -int(time.time())])
     scene.clock.jump(seconds)
-    scene.note_strike(f"by {seconds} s")
+    scene.note_strike(f"the {scene.clock.side}'s by {seconds} s")
 
 
 # --- files on the board -------------------------------------------------------------------------------------------

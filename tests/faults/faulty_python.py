@@ -193,7 +193,9 @@ class FaultyPython:
 class FaultyClock:
     """A wall clock that jumps, for processes with this environment; monotonic clocks are right."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, side: str) -> None:
+        """`side`: whose clock it is, the host's or the board's."""
+        self.side = side
         folder.mkdir(parents=True, exist_ok=True)
         source, library, self._file = folder / "clock.c", folder / "clock.so", folder / "offset"
         source.write_text(_CLOCK)

@@ -16,6 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+_ROOT = Path(__file__).parents[2]
 #: In place of `edgebench.board.journal.RECONNECT_S`.
 RECONNECT_S = 45.0
 
@@ -50,7 +51,8 @@ class Host:
         config.write_text(settings)
         hidden = ("XDG_CONFIG_HOME", "SSH_AUTH_SOCK", "EDGEBENCH_STORE", "EDGEBENCH_HOME")
         self._environment = {name: value for name, value in os.environ.items() if name not in hidden}
-        own = {"HOME": str(folder), "EDGEBENCH_CACHE": str(folder / "cache"), "OMP_NUM_THREADS": "1"}
+        python_path = os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")]))
+        own = {"HOME": str(folder), "EDGEBENCH_CACHE": str(folder / "cache"), "PYTHONPATH": python_path}
         self._environment |= {**own, **environment}
 
     def run(self, *arguments: object, bound_s: float) -> Ended:

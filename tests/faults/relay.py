@@ -38,6 +38,7 @@ class Relay:
         self._thread.run(self._listen())
 
     async def _listen(self) -> None:
+        self._loop = asyncio.get_running_loop()
         self._flowing = asyncio.Event()
         self._flowing.set()
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
@@ -46,7 +47,7 @@ class Relay:
     # --- what may go wrong; each may be called from any thread, or by `at` ----------------------------------------
 
     def at(self, moved: int, action: Callable[[], None]) -> None:
-        """Call `action` in the relay's thread once so many more bytes have moved; a method of the relay, or quick."""
+        """Call `action` in the relay's thread once so many more bytes have moved; it may be a method of the relay."""
         self._next = (self.moved + moved, action)
 
     @property
@@ -68,7 +69,7 @@ class Relay:
         self._call(self._flowing.clear)
 
     def restore(self) -> None:
-        """Forward again, first what was held back."""
+        """Forward again, first what was held back; what `at` was to do is not done."""
         self._next, self._is_refusing = None, False
         self._call(self._flowing.set)
 
@@ -94,7 +95,7 @@ class Relay:
         self._server.close()
 
     def _call(self, action: Callable[[], None]) -> None:
-        self._thread._loop.call_soon_threadsafe(action)
+        self._loop.call_soon_threadsafe(action)
 
     def _cut(self) -> None:
         for writer in list(self._writers):

@@ -106,6 +106,12 @@ class Scene:
             self.struck_at_ns = time.monotonic_ns()
         self.notes.append(text)
 
+    def calm(self) -> None:
+        """Let nothing happen any more that was to happen, after a fault that is over or has missed its moment."""
+        self.board.relay.restore()
+        if self.python is not None:
+            self.python.disarm()
+
     def settle(self) -> bool:
         """Wait, in the thread of the commands, until the fault is over; return whether it waits for another command."""
         deadline = time.monotonic() + _LONGEST_FAULT_S

@@ -115,7 +115,7 @@ def test_the_campaign_fails_with_its_worst_trial(
     assert campaign.main(["--n", "2", "--seed", "7", *common, "--only", "host killed"]) == 1
     printed = capsys.readouterr().out
     assert "again: python -m tests.faults --n 1 --seed 8 --only 'host killed'" in printed
-    assert printed.splitlines()[-1].split() == ["all", "2", "2", "2", "0", "0", "1", "0", "0", "0"]
+    assert printed.splitlines()[-1].split() == ["all", "2", "2", "2", "0", "0", "1", "0", "0", "0", "0"]
     assert [path.name for path in tmp_path.iterdir()] == ["trial-8"]
 
 

@@ -44,6 +44,7 @@ class Result:
     commands: list[Ended] = field(default_factory=list)
     findings: Findings = field(default_factory=Findings)
     hangs: list[str] = field(default_factory=list)
+    broken: list[str] = field(default_factory=list)  # of the campaign itself
     seconds: float = 0.0
 
     @property
@@ -54,7 +55,7 @@ class Result:
     @property
     def wrong(self) -> list[str]:
         """What must not be, a sentence each."""
-        return [*self.findings.wrong, *self.hangs]
+        return [*self.findings.wrong, *self.hangs, *self.broken]
 
     @property
     def ending(self) -> str:
@@ -92,11 +93,11 @@ def run_trial(seed: int, fault: Fault, folder: Path, model: Path, *, openssh: bo
 
 def _set_up(folder: Path, fault: Fault, rng: random.Random, model: Path, *, openssh: bool) -> Scene:
     needs = fault.needs
-    clock = FaultyClock(folder / "clock") if "clock" in needs else None
+    is_on_host = rng.random() < 0.5
+    clock = FaultyClock(folder / "clock", "host" if is_on_host else "board") if "clock" in needs else None
     disk_mb = 64 if "board-disk" in needs else 0
     board = Board(folder / "board", seed=rng.randrange(1 << 30), openssh=openssh, disk_mb=disk_mb)
     try:
-        is_on_host = clock is not None and rng.random() < 0.5
         jumps = clock.environment if clock is not None else {}
         python = None
         if needs & {"python", "sensors"}:
@@ -141,20 +142,19 @@ def _play(scene: Scene, fault: Fault, result: Result) -> None:
             pass
         except Exception:  # noqa: BLE001 - a defect of the campaign, which must not look like a passed trial
             failures.append(traceback.format_exc())
+        finally:
+            scene.calm()
 
-    thread = threading.Thread(target=strike, name=f"fault-{result.seed}", daemon=True)
-
-    scene.thread = thread
+    thread = scene.thread = threading.Thread(target=strike, name=f"fault-{result.seed}", daemon=True)
     thread.start()
     result.commands = complete(scene.host, scene.model, bound_s=ORDINARY_S + fault.bound_s, scene=scene)
     scene.is_closing.set()
     thread.join(700)
     result.struck, result.notes = scene.struck_at_ns is not None, scene.notes
-    result.notes += failures
     for ended in [*result.commands, *scene.other_ended]:
         if ended.is_hang:
             result.hangs.append(f"a command took longer than {ended.seconds:.0f} s")
-    result.hangs += [f"the campaign failed: {each}" for each in failures]
+    result.broken += failures
     if thread.is_alive():
         result.hangs.append("the fault never ended")
 
