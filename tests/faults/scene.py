@@ -13,7 +13,7 @@ from tests.faults.board import Board
 from tests.faults.faulty_python import FaultyClock, FaultyPython
 from tests.faults.host import Ended, Host
 
-_POLL_S = 0.02
+_POLL_S = 0.05
 _LONGEST_FAULT_S = 900.0
 #: What moves over the connection until the first run begins (the agent, the model, answers), and during a run.
 _PUSH_BYTES, _RUN_BYTES = 700_000, 30_000
