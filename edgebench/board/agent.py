@@ -25,7 +25,7 @@ from edgebench.board.transfer import OnProgress, fetch, fetch_into, push_bytes, 
 from edgebench.board.transport import open_transport
 from edgebench.board.transport.base import Transport
 from edgebench.device import Device
-from edgebench.errors import AgentError, BoardError, ConnectionLost, DeviceError, LeaseLost
+from edgebench.errors import AgentError, BoardError
 from edgebench.facts import OtherLoad
 from edgebench.runtimes import TFLITE_RUNTIMES
 from edgebench_agent import protocol
@@ -312,13 +312,8 @@ class RemoteAgent(AgentCommands):
         self.command(["launch"], input=spec.to_json(), timeout_s=660, python=self.python_for(spec.runtime))
 
     def runs(self, prefix: str) -> list[BoardRun]:
-        """Return the runs on the board whose ids begin so; an agent that can't list them has none to show."""
-        try:
-            reply = self.command(["runs", "--prefix", prefix], timeout_s=60)
-        except (ConnectionLost, LeaseLost):
-            raise
-        except DeviceError:
-            return []
+        """Return the runs on the board whose ids begin so; errors as of `command`."""
+        reply = self.command(["runs", "--prefix", prefix], timeout_s=60)
         listed = [each for key in ("runs", "lost") if isinstance(each := reply.get(key), list)]
         return [run for each in listed for run in map(BoardRun.of, each) if run is not None]
 

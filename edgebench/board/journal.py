@@ -207,8 +207,14 @@ class Follower:
         if status != 0:
             raise AgentError(f"{agent.name}: can't follow run {run_id}: {said}")
         self._position.ended = True
-        log = sanitize_tail(fetch(agent, run_id, "agent.log", limit=1 << 16)) or "empty"
-        raise AgentError(f"{agent.name}: run {run_id} ended without saying how; the agent's log: {log}")
+        raise AgentError(f"{agent.name}: run {run_id} ended without saying how; the agent's log: {self._agent_log()}")
+
+    def _agent_log(self) -> str:
+        """Return the end of the log of the run's processes, or why it is not shown: a runtime may print without end."""
+        try:
+            return sanitize_tail(fetch(self._agent, self._run_id, "agent.log", limit=1 << 16)) or "empty"
+        except AgentError as error:
+            return f"not shown ({error})"
 
 
 def run_failure(name: str, failed: protocol.Failed) -> RunFailed | LeaseLost:

@@ -15,7 +15,7 @@ from typing import Any
 from edgebench import ending
 from edgebench.analysis import validate_group, with_ratios
 from edgebench.board import BoardRun, PowerState
-from edgebench.errors import AgentError, BoardError
+from edgebench.errors import AgentError, BoardError, LeaseLost
 from edgebench.measure.alternation import rotation_order, rows_of
 from edgebench.measure.cells import Cell
 from edgebench.measure.collect import taker
@@ -47,7 +47,7 @@ def take_ended_runs(session: Session, cells: Sequence[Cell], idle: Mapping[Power
     rows = rows_of(cells, session.request)
     partial = session.store.interrupted_runs(session.id)
     taken = []
-    for found in session.agent.runs(f"{session.id}-"):
+    for found in _runs_on_board(session):
         order = _order_of(found, rows)
         if order is None:
             continue
@@ -60,11 +60,24 @@ def take_ended_runs(session: Session, cells: Sequence[Cell], idle: Mapping[Power
         try:
             with ending.deferred():
                 is_taken = _take(session, found, order, idle, partial)
+        except LeaseLost:
+            raise
         except (AgentError, BoardError) as error:
             session.log(f"run {found.id} ({found.state}) stays on the board and is not taken: {error}")
             continue
         taken += [found.id] if is_taken else []
     return taken
+
+
+def _runs_on_board(session: Session) -> list[BoardRun]:
+    """Return the session's runs that the board has; where it can't list them, that is reported."""
+    try:
+        return session.agent.runs(f"{session.id}-")
+    except LeaseLost:
+        raise
+    except (AgentError, BoardError) as error:
+        session.log(f"what ended on {session.agent.name} meanwhile stays there and is not taken: {error}")
+        return []
 
 
 def _order_of(found: BoardRun, rows: Sequence[Row]) -> Row | None:

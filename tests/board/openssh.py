@@ -72,6 +72,11 @@ class OpenSshServer:
                 raise RuntimeError(f"sshd does not start: {self._log.read_text()[-500:]}")
             time.sleep(0.02)
 
+    @property
+    def pid(self) -> int:
+        """The process that listens."""
+        return self._process.pid
+
     def authorize(self, public_key: str) -> None:
         """Let a key in."""
         with self._authorized.open("a") as file:

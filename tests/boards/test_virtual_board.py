@@ -1,7 +1,6 @@
 """A whole board that loses its power, is reset, filled up, or starts in 1970: sessions end clearly and go on.
 
-QEMU boots a kernel of its own in some 10 s; its latencies are no board's. `make test-virtual-board` runs these, and
-`make test-arm64` the first.
+QEMU boots a kernel of its own in some 10 s; its latencies are no board's. `make test-virtual-board` runs these.
 """
 
 from __future__ import annotations
@@ -141,7 +140,6 @@ def desk(tiny_onnx: Path, tmp_path: Path) -> Iterator[Desk]:
     board.switch_off()
 
 
-@pytest.mark.arm64  # the one that .ci/run has, too
 def test_a_board_that_loses_its_power_in_a_run_starts_in_1970_and_the_session_resumes(desk: Desk) -> None:
     def loses_its_power() -> None:
         desk.board.switch_off()

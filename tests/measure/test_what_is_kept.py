@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from edgebench.board import BoardRun, RemoteAgent, connect_agent, journal
 from edgebench.device import Device, find_device
 from edgebench.errors import AgentError, StoreError
 from edgebench.events import LogMessage
-from edgebench.measure import collect
+from edgebench.measure import collect, recovery
 from edgebench.measure.collect import RunCollector, collect_models
 from edgebench.measure.session import profile_all, resume
 from edgebench.reason import ReasonCode
@@ -90,6 +91,15 @@ def test_a_killed_supervisor_leaves_what_was_received(agent: RemoteAgent, tmp_pa
         collect_models(agent, long_spec(), [collector], watch=watch)
     assert collector.has_begun and not collector.is_done
     assert len(collector.run().latencies_ns)
+
+
+def test_a_long_log_does_not_hide_how_a_run_ended(agent: RemoteAgent, tmp_path: Path) -> None:
+    def print_much_and_die() -> None:
+        (tmp_path / "board" / "runs" / "long" / "agent.log").write_bytes(b"noise of a runtime\n" * 10_000)
+        os.kill(supervisor(tmp_path), signal.SIGKILL)
+
+    with pytest.raises(AgentError, match=r"run long ended without saying how; .* not shown \(.* is larger than"):
+        collect_models(agent, long_spec(), [RunCollector(long_spec())], watch=once_timed(print_much_and_die))
 
 
 def test_a_stopped_supervisor_is_found(agent: RemoteAgent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -211,5 +221,20 @@ def test_a_write_to_a_full_store_is_one_plain_line(tmp_path: Path, monkeypatch: 
     assert "IO Error" not in str(error.value) and "\n" not in str(error.value)
 
 
-def test_an_agent_that_can_not_list_its_runs_has_none(agent: RemoteAgent) -> None:
+def test_runs_that_can_not_be_listed_are_not_passed_over_in_silence(
+    agent: RemoteAgent, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert all(isinstance(run, BoardRun) for run in agent.runs("20"))
+
+    def command(*_: Any, **__: Any) -> None:
+        raise AgentError("local: the agent's runs gave no answer")
+
+    monkeypatch.setattr(agent, "command", command)
+    with pytest.raises(AgentError):
+        agent.runs("20")
+    said: list[str] = []
+    session: Any = SimpleNamespace(agent=agent, id="20250101T000000-000000", log=said.append)
+    assert recovery._runs_on_board(session) == []
+    assert said == [
+        "what ended on local meanwhile stays there and is not taken: local: the agent's runs gave no answer"
+    ]
