@@ -133,14 +133,17 @@ def others_worked(run: Run, plan: RunPlan, limits: Limits) -> str | None:
     if _load(run, OTHERS_CPU, limits) > limits.load_millicores:
         return f"other processes used more than {limits.load_cores:.2g} cores"
     if _is_left_disturbed(run, plan, limits, OTHERS_CPU):
-        return f"other processes used more than {limits.burst_cores:.2g} cores at times, too often to exclude"
+        return f"other processes used more than {limits.left_burst_cores:.2g} cores in moments that were not excluded"
     return None
 
 
 def stolen(run: Run, plan: RunPlan, limits: Limits) -> str | None:
-    if _load(run, STEAL, limits) <= limits.load_millicores and not _is_left_disturbed(run, plan, limits, STEAL):
-        return None
-    return f"the hypervisor gave more than {limits.load_cores:.2g} cores to other machines (steal)"
+    said = "the hypervisor gave more than {:.2g} cores to other machines (steal)"
+    if _load(run, STEAL, limits) > limits.load_millicores:
+        return said.format(limits.load_cores)
+    if _is_left_disturbed(run, plan, limits, STEAL):
+        return said.format(limits.left_burst_cores) + " in moments that were not excluded"
+    return None
 
 
 def stopped_by_quota(run: Run, _: RunPlan, limits: Limits) -> str | None:
@@ -158,7 +161,7 @@ def _is_left_disturbed(run: Run, plan: RunPlan, limits: Limits, sensor: str) -> 
     Of a sustained run, of which nothing is excluded: whether they are more than that share of some minute.
     """
     readings = {name: series for name, series in run.trace.readings.items() if name == sensor}
-    disturbed = is_disturbed(replace(run, trace=replace(run.trace, readings=readings)), limits)
+    disturbed = is_disturbed(replace(run, trace=replace(run.trace, readings=readings)), 1000 * limits.left_burst_cores)
     if plan.sustained_min is not None:
         return any(share > MOST_EXCLUDED for share in shares_by_minute(run, disturbed))
     return bool((disturbed & ~run.is_excluded).any())

@@ -31,10 +31,10 @@ def with_exclusions(runs: Sequence[Run], plan: RunPlan, margin: float = MARGIN) 
     return [replace(run, excluded_spans=_spans(run, is_excluded)) for run in runs]
 
 
-def is_disturbed(run: Run, limits: Limits) -> NDArray[np.bool_]:
+def is_disturbed(run: Run, most_millicores: float) -> NDArray[np.bool_]:
     """Return which inferences overlap a burst of other processes, or of other machines (steal); shape (inferences,).
 
-    A reading of their load is about the time since the reading before.
+    A burst is a reading of more than `most_millicores`; it is about the time since the reading before.
     """
     import numpy as np
 
@@ -45,7 +45,7 @@ def is_disturbed(run: Run, limits: Limits) -> NDArray[np.bool_]:
     ends = trace.starts_ns + trace.latencies_ns
     for series in (trace.readings[name] for name in (OTHERS_CPU, STEAL) if name in trace.readings):
         since = np.concatenate([[np.iinfo(np.int64).min], series.t_ns[:-1]])
-        for at in np.flatnonzero(series.values > limits.burst_millicores):
+        for at in np.flatnonzero(series.values > most_millicores):
             found[np.searchsorted(ends, since[at], "right") : np.searchsorted(trace.starts_ns, series.t_ns[at])] = True
     return found
 
@@ -63,7 +63,7 @@ def _excluded(runs: Sequence[Run], plan: RunPlan, margin: float) -> NDArray[np.b
     nothing = np.zeros(count, bool)
     if any(run.facts.queries_per_s is not None for run in runs) or plan.sustained_min is not None:
         return nothing
-    disturbed = np.any([is_disturbed(run, Limits.of(run, margin))[:count] for run in runs], axis=0)
+    disturbed = np.any([is_disturbed(run, Limits.of(run, margin).burst_millicores)[:count] for run in runs], axis=0)
     batches = batches_of_a_pass(runs[0])
     pass_of = np.arange(count) // batches
     excluded = np.isin(pass_of, pass_of[disturbed])

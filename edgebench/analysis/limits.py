@@ -33,7 +33,7 @@ class Limits:
         drift: by how much latencies may change from a run's start to its end, as a share: half of it is in the median.
         cores: of the board that the process may use.
         timed_ns: how long inferences were timed.
-        burst: what part of the board's time others may take for a moment, where that is not excluded.
+        burst: what part of the board's time others may take for a moment; more is excluded where that is possible.
     """
 
     effect: float
@@ -58,7 +58,7 @@ class Limits:
             drift=2 * alone,
             cores=max(1, cores or 1),
             timed_ns=max(1, timed_ns),
-            burst=min(0.5, _BURST * effect),
+            burst=min(0.5, _BURST * alone),
         )
 
     @staticmethod
@@ -88,13 +88,16 @@ class Limits:
 
     @property
     def burst_millicores(self) -> float:
-        """The same for a moment."""
+        """The same for a moment: more is excluded."""
         return max(1000 * self.cores * self.burst, self.load_millicores)
 
     @property
-    def burst_cores(self) -> float:
-        """The same in cores."""
-        return self.burst_millicores / 1000
+    def left_burst_cores(self) -> float:
+        """What others may take in a moment that was not excluded, in cores.
+
+        It is more where models alternate: a burst slows them down alike.
+        """
+        return max(self.cores * min(0.5, _BURST * self.effect), self.load_millicores / 1000)
 
     @property
     def clock_share(self) -> float:
