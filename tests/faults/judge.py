@@ -129,8 +129,9 @@ def _judge_kept(run: Kept, journal: Journal | None, full: Journal | None, said: 
     have, all_of_it = len(run.inferences), len(journal.inferences)
     if run.inferences != full.inferences[:have]:
         found.false.append(f"run {run.id} in the store differs from its journal")
-    elif run.valid and not (journal.is_done and have == all_of_it):
-        found.false.append(f"run {run.id} counts, with {have} of {all_of_it} inferences of a journal that is not done")
+    elif run.valid and not (full.is_done and have == len(full.inferences)):
+        how = "" if full.is_done else "of a journal that is not done"
+        found.false.append(f"run {run.id} counts, with {have} of {len(full.inferences)} inferences {how}".rstrip())
     elif have < all_of_it:
         text = f"run {run.id}: the last {all_of_it - have} of {all_of_it} inferences are not in the store"
         (found.named if run.id in said else found.lost).append(text)

@@ -70,6 +70,9 @@ def test_what_was_destroyed_on_the_board_is_not_missing_but_must_not_differ() ->
     assert not judge(torn, [Kept(RUN, TIMES[:4], valid=False)], "", before=JOURNALS).wrong
     assert judge(torn, [Kept(RUN, TIMES[:1], valid=False)], "", before=JOURNALS).lost
     assert judge(torn, [Kept(RUN, TIMES[1:3], valid=False)], "", before=JOURNALS).false
+    assert not judge(torn, [Kept(RUN, TIMES, valid=True)], "", before=JOURNALS).wrong  # it was over, and received
+    assert judge(torn, [Kept(RUN, TIMES, valid=True)], "", before={RUN: Journal(TIMES, is_done=False)}).false
+    assert judge(torn, [Kept(RUN, TIMES[:4], valid=True)], "", before=JOURNALS).false
 
 
 def test_a_torn_journal_is_read_as_far_as_it_is_right() -> None:
