@@ -55,12 +55,12 @@ def assert_same_array(one: Any, other: Any) -> None:
 
 @st.composite
 def traces(draw: st.DrawFn) -> Trace:
-    def columns(elements: st.SearchStrategy[int], *, many: int) -> list[Any]:
+    def columns(*elements: st.SearchStrategy[int]) -> list[Any]:
         count = draw(st.integers(0, 30))
-        return [draw(st_numpy.arrays(np.int64, count, elements=elements)) for _ in range(many)]
+        return [draw(st_numpy.arrays(np.int64, count, elements=each)) for each in elements]
 
-    starts, latencies = columns(INT64, many=2)
-    warmup_starts, warmup_latencies = columns(INT64, many=2)
+    starts, latencies = columns(INT64, st.integers(0, 2**63 - 1))  # figures of negative latencies are refused
+    warmup_starts, warmup_latencies = columns(INT64, INT64)
     names = draw(st.lists(st.sampled_from(["rss_bytes", "latency_ns", "x'y/\"z", "warmup_ns"]), unique=True))
     return Trace(
         starts_ns=starts,
@@ -69,7 +69,7 @@ def traces(draw: st.DrawFn) -> Trace:
         warmup_starts_ns=warmup_starts,
         warmup_latencies_ns=warmup_latencies,
         warmup_items=np.zeros(len(warmup_starts), np.int64),
-        readings={name: Series(*column) for name in names if len((column := columns(INT64, many=2))[0])},
+        readings={name: Series(*column) for name in names if len((column := columns(INT64, INT64))[0])},
     )
 
 
