@@ -20,6 +20,7 @@ from edgebench.measure.progress import progress_reporter
 from edgebench.measure.runs import RunEnded, measure_runs
 from edgebench.reason import ReasonCode
 from edgebench.run import Run
+from edgebench.store import import_libraries
 from edgebench.workload import RunPlan
 
 _DISTURBED = (ReasonCode.OTHERS_WORKED, ReasonCode.STOLEN)
@@ -43,6 +44,7 @@ class RunRecorder:
         done: Mapping[str, Sequence[Run]],
         idle_wait: IdleWait | None = None,
     ) -> None:
+        import_libraries()
         self.session = session
         self._idle_wait = idle_wait
         self._was_disturbed = False

@@ -12,6 +12,7 @@ from edgebench.store.opening import default_folder, open_store
 from edgebench.store.scores import merged_scores, stored_scores, with_stored
 from edgebench.store.selection import Selection, moment
 from edgebench.store.store import Store
+from edgebench.store.traces import import_libraries
 
 __all__ = [
     "Selection",
@@ -20,6 +21,7 @@ __all__ = [
     "compare_stored",
     "default_folder",
     "find_artifact_files",
+    "import_libraries",
     "keep_artifact",
     "merged_scores",
     "moment",

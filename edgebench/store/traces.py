@@ -34,6 +34,12 @@ _FEW_ROWS = 1_000_000
 _NUMBERS = "CAST(t_ns AS BIGINT) AS t_ns, CAST(value AS BIGINT) AS value"
 
 
+def import_libraries() -> None:
+    """Import what storing a run needs: an interrupted session has no time for that when it stores what it received."""
+    import duckdb  # noqa: F401
+    import scipy.special  # noqa: F401
+
+
 def connect() -> duckdb.DuckDBPyConnection:
     """Return a DuckDB in memory that neither spills into the working folder nor fetches extensions."""
     import duckdb
