@@ -30,12 +30,12 @@ from edgebench.request import Request
 from tests.schemas import check_schema
 
 pytest.importorskip("onnxruntime")
-PLAN = RunPlan(runs=2, min_count=5, min_duration_s=0)
+PLAN = RunPlan(runs=4, min_count=15, min_duration_s=0)
 
 
 @pytest.fixture(autouse=True)
 def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working folder without settings of the user's; sessions look after 2 and 3 runs, and all runs count."""
+    """A working folder without settings of the user's; sessions look after 4 and 5 runs, and all runs count."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     monkeypatch.setenv("EDGEBENCH_CACHE", str(tmp_path / "cache"))
@@ -43,7 +43,7 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     real = gate_run.profile_all
 
     def measure(request: Request, *, is_decided: Callable[[list[Measurement]], bool], **others: Any) -> Any:
-        short = replace(request, planned_looks=(2, 3), plan=replace(request.plan, runs=2), cold=False)
+        short = replace(request, planned_looks=(4, 5), plan=replace(request.plan, runs=4), cold=False)
         return counted(real(short, is_decided=lambda measured: is_decided(counted(measured)), **others))
 
     monkeypatch.setattr(gate_run, "profile_all", measure)
@@ -138,7 +138,7 @@ def accepted(id: str, store: Store, name: str, *, is_anchor: bool = False) -> No
 @pytest.mark.long
 def test_a_candidate_with_much_more_to_do_and_a_ceiling_that_no_model_keeps_fail_in_two_sessions(work: Path) -> None:
     store = Store(work / "store")
-    fast, slow = model(work / "fast.onnx", 1), model(work / "slow.onnx", 200)
+    fast, slow = model(work / "fast.onnx", 20), model(work / "slow.onnx", 400)
     id = measured(fast, store)
     accepted(id, store, "main")
     accepted(id, store, "release", is_anchor=True)
