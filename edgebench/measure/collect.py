@@ -56,13 +56,14 @@ def collect_models(
     collectors: Sequence[RunCollector],
     *,
     watch: Callable[[RunCollector], None] | None = None,
+    on_interrupt: Callable[[], None] | None = None,
 ) -> None:
     """Launch the run of one process and give its messages to a collector for each of its models.
 
     While another run occupies the board, the launch is retried as long as the agent's retry policy allows. On any later
     error the run is ended on the board, as far as the board can be reached, and the collectors keep what it had sent
     (`RunCollector.has_begun`). A run that fails does not raise: see `RunCollector.failed`. `watch` is called after
-    every message with the first collector.
+    every message with the first collector; `on_interrupt` on Ctrl-C, before the board is waited for.
 
     Raises:
         BoardBusy: another run still occupies the board.
@@ -72,7 +73,7 @@ def collect_models(
         ConnectionLost: the board could not be reached again.
         KeyboardInterrupt: Ctrl-C while the run was in progress.
     """
-    agent.retry_while_busy(lambda: _collect_once(agent, spec, collectors, watch))
+    agent.retry_while_busy(lambda: _collect_once(agent, spec, collectors, watch, on_interrupt))
 
 
 def _collect_once(
@@ -80,6 +81,7 @@ def _collect_once(
     spec: protocol.RunSpec,
     collectors: Sequence[RunCollector],
     watch: Callable[[RunCollector], None] | None,
+    on_interrupt: Callable[[], None] | None,
 ) -> None:
     position = Position()
     take = taker(spec, collectors, name=agent.name)
@@ -94,6 +96,8 @@ def _collect_once(
     except BaseException as error:
         if isinstance(error, KeyboardInterrupt):
             ending.begin()
+            if on_interrupt is not None:
+                on_interrupt()
         # The rest of a journal of which a message is not valid is not kept.
         agent.stop(spec.run_id, position=position, take=_drop if isinstance(error, AgentError) else take)
         raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -48,6 +49,7 @@ class RunRecorder:
         self.session = session
         self._idle_wait = idle_wait
         self._was_disturbed = False
+        self._is_kept_early = False
         self._idle = idle
         self.done: dict[str, list[Run]] = {id: list(runs) for id, runs in done.items()}
 
@@ -86,6 +88,13 @@ class RunRecorder:
         valid = sum(run.valid for run in done)
         order = tuple(rotation_order(row, valid))
         conditions = {**self._idle[row[0].power], **cool_down}
+
+        def keep_early(runs: list[Run]) -> None:
+            with suppress(StoreError):  # what is kept in the end is kept the same way, and reports it
+                keep_runs(session, list(zip(order, runs, strict=True)))
+                self._is_kept_early = True
+
+        self._is_kept_early = False
         with ending.deferred():
             try:
                 runs = measure_runs(
@@ -94,12 +103,13 @@ class RunRecorder:
                     plan,
                     run_ids=run_ids(order, number, valid),
                     watch=progress_reporter(session, order[0], number),
+                    keep_early=keep_early,
                 )
             except RunEnded as ended:
                 if ended.is_done:
                     self._keep_valid(row, order, ended.runs, plan, conditions)
                 else:
-                    keep_runs(session, list(zip(order, ended.runs, strict=True)))
+                    keep_runs(session, list(zip(order, ended.runs, strict=True)), replacing=self._is_kept_early)
                 raise ended.why from ended
             return self._keep_valid(row, order, runs, plan, conditions)
 
@@ -113,7 +123,7 @@ class RunRecorder:
         )
         self._was_disturbed = any(reason.code in _DISTURBED for run in validated for reason in run.reasons)
         by_id = dict(zip((cell.subject.id for cell in order), with_ratios(validated), strict=True))
-        keep_runs(session, [(cell, by_id[cell.subject.id]) for cell in row])
+        keep_runs(session, [(cell, by_id[cell.subject.id]) for cell in row], replacing=self._is_kept_early)
         for cell in row:
             self.done[cell.subject.id].append(by_id[cell.subject.id])
         return [by_id[cell.subject.id] for cell in row]

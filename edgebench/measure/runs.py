@@ -106,6 +106,7 @@ def measure_runs(
     *,
     run_ids: Sequence[str],
     watch: Callable[[RunCollector], None] | None = None,
+    keep_early: Callable[[list[Run]], None] | None = None,
 ) -> list[Run]:
     """Measure one run of each cell, in one process in which their models alternate; return the runs in this order.
 
@@ -113,6 +114,8 @@ def measure_runs(
         plan: of this run, which may be shorter or longer than the request's.
         run_ids: one for each cell; the first is also the process's.
         watch: called after every message with what was collected for the first cell.
+        keep_early: called on Ctrl-C with what was received until then, before the rest is fetched: a second Ctrl-C may
+            leave no time to keep it.
 
     Raises:
         BoardBusy: another run still occupies the board after the time that the agent waits.
@@ -120,8 +123,13 @@ def measure_runs(
         RunEnded: it ended early, for whatever reason; it is ended on the board, as far as the board can be reached.
     """
     spec, collectors = collectors_of(session, cells, plan, run_ids=run_ids)
+
+    def on_interrupt() -> None:
+        if keep_early is not None and collectors[0].has_begun:
+            keep_early(partial_runs(collectors, KeyboardInterrupt()))
+
     try:
-        collect_models(session.agent, spec, collectors, watch=watch)
+        collect_models(session.agent, spec, collectors, watch=watch, on_interrupt=on_interrupt)
     except BaseException as error:
         if isinstance(error, BoardBusy) or not collectors[0].has_begun:
             raise

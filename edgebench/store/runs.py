@@ -72,9 +72,10 @@ class RunFolder:
                 for (subject, run), temporary in zip(runs, targets.values(), strict=True):
                     _write(temporary, subject, run)
                 for target, temporary in targets.items():
-                    if replacing and target.exists():
-                        self._remove(target)
+                    replaced = self._set_aside(target) if replacing and target.exists() else None
                     temporary.rename(target)
+                    if replaced is not None:
+                        shutil.rmtree(replaced)
             except BaseException:
                 for temporary in targets.values():
                     shutil.rmtree(temporary, ignore_errors=True)
@@ -146,9 +147,11 @@ class RunFolder:
                 self._remove(each.folder)
 
     def _remove(self, folder: Path) -> None:
-        gone = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}")
-        folder.rename(gone)
-        shutil.rmtree(gone)
+        shutil.rmtree(self._set_aside(folder))
+
+    def _set_aside(self, folder: Path) -> Path:
+        """Rename a run's folder, so that the store has it no longer; return it."""
+        return folder.rename(folder.with_name(f".{folder.name}.{secrets.token_hex(4)}"))
 
     def _with_partners(self, stored: StoredRun) -> StoredRun:
         """Return a run as it is; one of a model whose partners' runs are missing does not count."""

@@ -93,7 +93,7 @@ class FaultyProxy:
 
     async def _cut(self) -> None:
         for writer in list(self._writers):
-            _reset(writer)
+            reset(writer)
         self._writers.clear()
 
     def close(self) -> None:
@@ -112,7 +112,7 @@ class FaultyProxy:
         try:
             server_reader, server_writer = await asyncio.open_connection(*self._target)
         except OSError:
-            _reset(writer)
+            reset(writer)
             return
         both = {writer, server_writer}
         self._writers |= both
@@ -152,7 +152,8 @@ class FaultyProxy:
         self.close()
 
 
-def _reset(writer: asyncio.StreamWriter) -> None:
+def reset(writer: asyncio.StreamWriter) -> None:
+    """Close a connection as a reset."""
     sock = writer.get_extra_info("socket")
     if sock is not None:
         with suppress(OSError):

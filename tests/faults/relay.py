@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import random
-import socket
-import struct
 from collections.abc import Callable
-from contextlib import suppress
 
 from edgebench.testing import LoopThread
+from edgebench.testing.network import reset
 
 _CHUNK_BYTES = 64 << 10
 _SEGMENT_BYTES = 1448
@@ -173,13 +171,3 @@ class Relay:
             await asyncio.sleep(0)  # what it asked the loop for
             await self._flowing.wait()
         return rest
-
-
-def reset(writer: asyncio.StreamWriter) -> None:
-    """Close a connection as a reset."""
-    sock = writer.get_extra_info("socket")
-    if sock is not None:
-        with suppress(OSError):
-            # A linger time of 0 makes close() send a reset.
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    writer.transport.abort()

@@ -1,13 +1,11 @@
 """Encoders of every supported family, with every head, become files that answer what transformers answers.
 
-A family is one row of SIZES. A trace takes about 5 s and a file of each format some 3 s: two families are tried with
-one head each, and all others with the marker `long`, where .tflite files are, too. Each family with each head is tried
-as onnx-fp32. The other formats are made of the same graph: each is tried once with each family and with each head.
+A family is one row of SIZES. A trace takes about 5 s and a file of each format as long again: two families are tried
+with one head each, and all others with the marker `long`, where .tflite files are, too.
 """
 
 from __future__ import annotations
 
-import itertools
 import json
 import shutil
 from pathlib import Path
@@ -56,15 +54,6 @@ QUICK = {"bert": "multiple-choice", "deberta-v2": "token-classification"}
 ALL = [(model_type, task) for model_type, family in FAMILIES.items() for task in heads_of(family)]
 TOLERANCE = {"onnx-fp32": 1e-4, "onnx-fp16": 0.05, "onnx-int8": None}
 VOCABULARY = 120
-
-
-def formats_of(model_type: str, task: str) -> list[str]:
-    """Return the formats in which a family is tried with a head: every two of family, head and format come together."""
-    family = FAMILIES[model_type]
-    number = list(FAMILIES).index(model_type) + list(heads_of(family)).index(task)
-    others = {0: "onnx-fp16", 1: "onnx-int8"}
-    chosen = others.get(number % len(heads_of(family)))
-    return ["onnx-fp32"] + ([chosen] if chosen is not None else [])
 
 
 def build_family(model_type: str, task: str, folder: Path, **more: Any) -> Path:
@@ -119,8 +108,7 @@ def test_a_family_and_head_answers_in_onnx_as_in_transformers(
     folder = build_family(model_type, task, tmp_path / "model")
     ids, mask = padded(head, json.loads((folder / "config.json").read_text()).get("pad_token_id", 0))
     expected = torch_answers(folder, head, ids, mask)
-    for format in formats_of(model_type, task):
-        tolerance = TOLERANCE[format]
+    for format, tolerance in TOLERANCE.items():
         is_int8 = tolerance is None  # random weights nearly tie, so that few of their decisions survive
         artifact = export_model(folder, format, cache=cache, accept_parity=is_int8).artifact
         assert (artifact.head, artifact.task) == (head.architecture, task)
@@ -159,12 +147,8 @@ def test_a_family_answers_in_tflite_as_in_transformers(model_type: str, task: st
         assert artifact.refused_by == {}
 
 
-def test_every_family_and_every_head_is_tried_in_every_format() -> None:
+def test_every_family_is_tried_here() -> None:
     assert set(SIZES) == set(FAMILIES) > set(QUICK)
-    tried = [(*pair, format) for pair in ALL for format in formats_of(*pair)]
-    heads = {task for _, task in ALL}
-    assert {(model_type, format) for model_type, _, format in tried} >= set(itertools.product(FAMILIES, TOLERANCE))
-    assert {(task, format) for _, task, format in tried} >= set(itertools.product(heads, TOLERANCE))
 
 
 def test_another_architecture_is_one_line_with_those_that_are_supported(tmp_path: Path) -> None:

@@ -51,6 +51,7 @@ from edgebench_agent.lease import lease_command
 from edgebench_agent.protocol.failure import Failure
 from edgebench_agent.storage import environments
 from tests import sample_runs
+from tests.sample_spec import SPEC
 
 MS, SECOND = 1_000_000, 1_000_000_000
 SHA256 = "0" * 64
@@ -87,24 +88,6 @@ def _file(folder: Path, name: str, data: bytes) -> Path:
 
 
 # --- a board --------------------------------------------------------------------------------------------------------
-
-#: What the run of `journal` was requested to do: see the seed `run.ndjson`.
-RUN = protocol.RunSpec(
-    run_id="r",
-    mode="measure",
-    runtime="onnxruntime",
-    files=[],
-    inputs_sha256=SHA256,
-    lengths=[4, 4],
-    batch=1,
-    pad_token_id=1,
-    threads=0,
-    providers=[],
-    min_count=4,
-    min_duration_ns=40 * MS,
-    max_duration_ns=SECOND,
-    lease_ns=600 * SECOND,
-)
 
 
 class _Output:
@@ -167,9 +150,9 @@ def _agent(data: bytes) -> RemoteAgent:
 
 def _journal(data: bytes, _: Path) -> None:
     """The journal of a run, followed, checked and collected; the end of a journal that has none is a refusal."""
-    collector = RunCollector(RUN, agent_sha256=SHA256)
-    take = taker(RUN, [collector], name="board", is_past=True)
-    for entry in _agent(data).follow(RUN.run_id):
+    collector = RunCollector(SPEC, agent_sha256=SHA256)
+    take = taker(SPEC, [collector], name="board", is_past=True)
+    for entry in _agent(data).follow(SPEC.run_id):
         take(entry)
     collector.run()
 

@@ -196,7 +196,7 @@ def test_an_agent_that_never_ends_its_answer_is_left_and_named(
     began = time.monotonic()
     keys = LoginKeys(settings(agent=agent(answer)), str(tmp_path / "key"))
     assert len(list(keys)) == 1  # the file is still tried
-    assert time.monotonic() - began < 60
+    assert time.monotonic() - began < 4
     assert any("no answer within" in problem for problem in keys.problems) is is_named
 
 

@@ -25,7 +25,7 @@ from tests.measure.test_interrupt import measuring_processes
 from tests.measure.watched_profile import start_watched_profile, wait_for_latencies
 
 #: A process takes some time to start and to end on a busy machine, and the bound itself has been reached then.
-_SLACK_S = 10.0
+_SLACK_S = 5.0
 
 
 class Session:
@@ -91,8 +91,8 @@ def test_a_second_interrupt_ends_at_once_and_keeps_as_much(session: Session) -> 
     assert session.process.returncode == 130
     assert seconds < 2 + _SLACK_S
     assert "go on with: edgebench runs resume" in lines[-1]
-    kept = session.store.measurements()  # none where the machine was too busy to store a run within two seconds
-    assert all(len(measured.runs[0].latencies_ns) for measured in kept)
+    (measured,) = session.store.measurements()
+    assert len(measured.runs[0].latencies_ns)
 
 
 def test_a_board_that_dies_leaves_what_was_received(session: Session) -> None:
@@ -129,7 +129,7 @@ def test_waits_of_other_threads_are_interrupted() -> None:
         results = run_sessions({"one": hang, "two": hang}, on_event=lambda *_: None)  # type: ignore[dict-item]
     assert [type(result.error) for result in results] == [KeyboardInterrupt] * 2
     assert len(ended) == 2
-    assert time.monotonic() - began < 60
+    assert time.monotonic() - began < 10
     assert not ending.has_begun()
 
 
@@ -152,7 +152,7 @@ def test_an_ending_cuts_every_wait() -> None:
         began = time.monotonic()
         ending.sleep(600)
         assert not ending.wait(threading.Event().wait, 600)
-        assert time.monotonic() - began < 60
+        assert time.monotonic() - began < 5
         assert ending.left_s(60) == 0
     assert ending.left_s(60) == 60
 

@@ -12,26 +12,11 @@ from edgebench.errors import AgentError
 from edgebench.measure.plausible import Plausibility
 from edgebench_agent import protocol
 from tests.agent.agent_board import SECOND
+from tests.sample_spec import SPEC
 
 MS = 1_000_000
 #: The board's clock when its first message comes.
 BEGAN = 50 * SECOND
-SPEC = protocol.RunSpec(
-    run_id="r",
-    mode="measure",
-    runtime="onnxruntime",
-    files=[],
-    inputs_sha256="0" * 64,
-    lengths=[4, 4],
-    batch=1,
-    pad_token_id=1,
-    threads=0,
-    providers=[],
-    min_count=4,
-    min_duration_ns=40 * MS,
-    max_duration_ns=SECOND,
-    lease_ns=600 * SECOND,
-)
 INFER = replace(SPEC, mode="infer", min_count=1, min_duration_ns=0)
 HELLO = protocol.Hello(1, "r", "0" * 64, "onnxruntime", "1.22", {}, {}, "2025-01-01T00:00:00.000")
 Messages = list[tuple[int, protocol.Message]]

@@ -149,7 +149,7 @@ def test_a_stopped_supervisor_sends_no_heartbeats_and_is_ended_with_its_worker(
     assert follower.stdout is not None and follower.stderr is not None
     rest = follower.stdout.read()  # until the follower ends by itself
     assert follower.wait(DEADLINE_S) == 1
-    assert time.monotonic() - stopped < 40
+    assert time.monotonic() - stopped < 15
     assert HEARTBEAT not in rest
     said = follower.stderr.read().decode()
     assert said.startswith(f"the supervisor of run {spec.run_id} gave no sign of life for 6 s and was ended")
@@ -193,7 +193,7 @@ def test_a_measuring_process_ends_with_its_supervisor_in_mid_inference(
     os.kill(supervisor, signal.SIGKILL)
     killed = time.monotonic()
     wait_until(lambda: is_gone(measuring))
-    assert time.monotonic() - killed < 60
+    assert time.monotonic() - killed < 5
 
 
 @pytest.mark.skipif(shutil.which("timeout") is None, reason="there is no command `timeout` here")
@@ -213,7 +213,7 @@ def test_a_sensors_command_ends_soon_after_its_supervisor(board: AgentBoard, tmp
     started = [int(word) for word in pids.read_text().split()]
     assert started
     wait_until(lambda: all(is_gone(pid) for pid in started))
-    assert time.monotonic() - killed < 60
+    assert time.monotonic() - killed < 6
 
 
 def test_a_load_that_spins_for_ever_ends_its_run(board: AgentBoard, tiny_model: bytes, tmp_path: Path) -> None:
