@@ -94,12 +94,14 @@ def _collect_once(
     except BoardBusy:
         raise  # the run was not started
     except BaseException as error:
-        if isinstance(error, KeyboardInterrupt):
-            ending.begin()
-            if on_interrupt is not None:
-                on_interrupt()
-        # The rest of a journal of which a message is not valid is not kept.
-        agent.stop(spec.run_id, position=position, take=_drop if isinstance(error, AgentError) else take)
+        try:
+            if isinstance(error, KeyboardInterrupt):
+                ending.begin()
+                if on_interrupt is not None:
+                    on_interrupt()
+        finally:
+            # The rest of a journal of which a message is not valid is not kept.
+            agent.stop(spec.run_id, position=position, take=_drop if isinstance(error, AgentError) else take)
         raise
 
 
