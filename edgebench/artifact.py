@@ -182,6 +182,44 @@ class ArtifactFile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Segmentation:
+    """How a trimmed tokenizer segments the running words of a language, compared with the one before.
+
+    Attributes:
+        name: the language, or the name of the texts.
+        unknown: of the `different` words, those with an unknown part that they did not have.
+        sample: the words are of the texts shipped with edgebench, by which no piece was chosen. Else they are those of
+            every second text that the user gave, segmented with the pieces that the other texts alone would keep.
+    """
+
+    name: str
+    words: int
+    different: int
+    unknown: int
+    sample: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trimming:
+    """The vocabulary that a checkpoint was cut to. Sizes in bytes are those of weights and tokenizer."""
+
+    languages: tuple[str, ...]
+    texts: tuple[str, ...]
+    pieces: int
+    pieces_before: int
+    parameters: int
+    parameters_before: int
+    bytes: int
+    bytes_before: int
+    segmentation: tuple[Segmentation, ...] = ()
+
+    def __str__(self) -> str:
+        """Return it in words."""
+        names = ", ".join(dict.fromkeys((*self.languages, *self.texts)))
+        return f"vocabulary trimmed to {names}: {self.pieces:,} of {self.pieces_before:,} pieces"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Artifact:
     """An exported model on this machine: `path` is its folder, the first of `files` the model.
 
@@ -201,6 +239,7 @@ class Artifact:
         pooling: what the file itself makes one vector of a text with, e.g. `cls, normalize`; None: it answers states or
             decisions.
         notes: what a person should know of the checkpoint, e.g. weights that are not used.
+        trimming: what the vocabulary was cut to; None: it is the checkpoint's.
     """
 
     format: Format
@@ -224,6 +263,7 @@ class Artifact:
     parity_accepted: bool = False
     pooling: str | None = None
     notes: tuple[str, ...] = ()
+    trimming: Trimming | None = None
 
     def __post_init__(self) -> None:
         for name in ("max_seq_len", "vocab_size", "pad_token_id", "first_position", "separator", "choices"):

@@ -15,16 +15,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from edgebench.artifact import hash_file
-from edgebench.errors import CheckpointError, ExportError, StoreError
+from edgebench.errors import CheckpointError, ExportError
 from edgebench.export import hub
 from edgebench.export.adapter_head import ADAPTER_WEIGHTS, adapter_shapes, merged_head
-from edgebench.export.cache import has_hash, key_of, remembered_hash, temporary_folder, writing
+from edgebench.export.cache import key_of, remembered_hash, temporary_folder, writing
 from edgebench.export.checkpoint import open_checkpoint
 from edgebench.export.folder_files import READ, refuse_foreign_files
 from edgebench.export.folders import ADAPTER, CONFIG
 from edgebench.export.json_files import read_json_object
 from edgebench.export.libraries import crash_message
+from edgebench.export.made_folders import first_changed, keep_folder
 from edgebench.export.recipes import versions
 from edgebench.export.sentence_modules import (
     MODULES,
@@ -45,8 +45,6 @@ MERGE = (sys.executable, "-P", "-m", "edgebench.export.adapter_merge")
 _NOT_WEIGHTS = ("PROMPT_TUNING", "MULTITASK_PROMPT_TUNING", "P_TUNING", "PREFIX_TUNING", "ADAPTION_PROMPT", "CPT")
 _MERGE_FIRST = "merge first, where the base is: PEFT's merge_and_unload(), then save_pretrained()"
 _DESCRIPTIONS = (".json", ".model", ".txt")
-#: The file with the hashes of a merged folder's files.
-_MADE = "merged.json"
 
 
 def merged_folder(folder: Path, *, task: str | None, cache: Path, say: Say) -> Path:
@@ -79,7 +77,7 @@ def merged_folder(folder: Path, *, task: str | None, cache: Path, say: Say) -> P
     }
     target = cache / "merged" / key_of(identity)
     if target.exists():
-        if (changed := _first_changed(target, cache)) is None:
+        if (changed := first_changed(target, cache)) is None:
             return target
         say(f"{target / changed} is not the file that was made: the adapter is merged again")
     say(f"merging the adapter with {base}")
@@ -93,10 +91,7 @@ def merged_folder(folder: Path, *, task: str | None, cache: Path, say: Say) -> P
                 if not (made / name).exists():  # config.json is the merged model's own
                     (made / name).parent.mkdir(parents=True, exist_ok=True)
                     shutil.copyfile(path, made / name)
-            files = sorted(path for path in made.rglob("*") if path.is_file())
-            hashes = {str(path.relative_to(made)): hash_file(path) for path in files}
-            (made / _MADE).write_text(json.dumps(hashes, indent=2), encoding="utf-8")
-            _keep(made, target, cache)
+            keep_folder(made, target, cache)
     return target
 
 
@@ -204,33 +199,3 @@ def _descriptions(folder: Path) -> list[Path]:
     return sorted(
         path for path in folder.iterdir() if path.is_file() and (path.suffix in _DESCRIPTIONS or is_wanted(path.name))
     )
-
-
-def _first_changed(merged: Path, cache: Path) -> str | None:
-    """Return a file of a merged folder that is missing or not the one that was made; None: there is none."""
-    try:
-        hashes = json.loads((merged / _MADE).read_text(encoding="utf-8"))
-        files = [path for path in sorted(merged.rglob("*")) if path.is_file() and path != merged / _MADE]
-        if added := [str(path.relative_to(merged)) for path in files if str(path.relative_to(merged)) not in hashes]:
-            return added[0]
-        for name, digest in hashes.items():
-            path = merged / name
-            if not path.is_file() or not has_hash(cache, path, digest):
-                return str(name)
-    except (OSError, ValueError, AttributeError, TypeError, StoreError):
-        return _MADE
-    return None
-
-
-def _keep(made: Path, target: Path, cache: Path) -> None:
-    """Move a finished folder into the cache. An intact one that another process put there stays."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if target.exists() and _first_changed(target, cache) is not None:
-        broken = made.with_name(f"{made.name}.broken")
-        target.rename(broken)
-        shutil.rmtree(broken, ignore_errors=True)
-    try:
-        made.rename(target)
-    except OSError:
-        if not target.exists() or _first_changed(target, cache) is not None:
-            raise

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from edgebench.errors import CheckpointError
+from edgebench.artifact import Trimming
+from edgebench.errors import CheckpointError, StoreError
 from edgebench.export.config_checks import refuse_quantised, refuse_remote_code
 from edgebench.export.folder_files import refuse_foreign_files, refuse_foreign_module
 from edgebench.export.folders import CONFIG, WEIGHTS, find_config, no_weights
@@ -24,8 +25,11 @@ from edgebench.export.sentence_modules import (
 )
 from edgebench.export.tokenizer_files import has_tokenizer
 from edgebench.reading import is_file
+from edgebench.serialisation import from_plain
 from edgebench.variant import Lineage
 
+#: What a checkpoint with a trimmed vocabulary says of it.
+TRIMMING = "trimming.json"
 _SPANS, _VOCABULARY = "question-answering", "masked-lm"
 _REFERENCE_TASK = "sequence-classification"
 
@@ -39,6 +43,7 @@ class Checkpoint:
         root: the folder that was named, where that is another one: sentence-transformers may have its encoder in a
             subfolder.
         sentence: what makes one vector of the encoder's states, where that is exported too.
+        trimming: what its vocabulary was cut to by an earlier export; None: nothing.
     """
 
     source: str
@@ -49,6 +54,7 @@ class Checkpoint:
     problem_type: str | None = None  # as in config.json: what the labels of a classification mean
     root: Path | None = None
     sentence: SentenceModules | None = None
+    trimming: Trimming | None = None
 
     @property
     def max_seq_len(self) -> int:
@@ -134,6 +140,7 @@ def open_checkpoint(folder: Path, *, source: str, task: str | None) -> Checkpoin
         problem_type=problem_type if isinstance(problem_type, str) else None,
         root=root if root != folder else None,
         sentence=sentence,
+        trimming=_read_trimming(folder),
     )
 
 
@@ -161,6 +168,16 @@ def read_lineage(folder: Path) -> Lineage | None:
     """
     path = folder / "lineage.json"
     return Lineage.from_json(read_json_object(path), where=str(path)) if path.is_file() else None
+
+
+def _read_trimming(folder: Path) -> Trimming | None:
+    path = folder / TRIMMING
+    if not path.is_file():
+        return None
+    try:
+        return from_plain(Trimming, read_json_object(path), where=str(path), error=StoreError, allow_unknown=True)
+    except StoreError as error:
+        raise CheckpointError(str(error)) from error
 
 
 def _weight_files(folder: Path) -> tuple[Path, ...]:

@@ -18,13 +18,15 @@ from edgebench.export import reference
 from edgebench.export.checkpoint import Checkpoint, read_lineage
 from edgebench.export.existing import existing_file, exported_before, take_existing
 from edgebench.export.floors import refuse
+from edgebench.export.folders import CONFIG
 from edgebench.export.isolation import Job, run_job
+from edgebench.export.keep_texts import keep_of
 from edgebench.export.recipes import RECIPES, versions
 from edgebench.export.sources import Say, Shapes, checked_length, find_checkpoint, shapes_of
 from edgebench.export.tflite_checks import other_runtimes
 from edgebench.export.tflite_file import default_buckets
 from edgebench.export.tflite_runtimes import TFLITE_RUNTIMES
-from edgebench.export.tokenizer_files import hash_tokenizer
+from edgebench.export.tokenizer_files import ALL_TOKENIZER_FILES, hash_tokenizer
 from edgebench.reading import is_folder, user_path
 from edgebench.variant import Variant
 
@@ -56,6 +58,8 @@ def export_model(
     choices: int | None = None,
     cache: Path | None = None,
     accept_parity: bool = False,
+    keep_langs: Sequence[str] = (),
+    keep_texts: Sequence[str | Path] = (),
     on_progress: Say | None = None,
 ) -> Exported:
     """Return a checkpoint as an artifact. It is exported unless the cache has it.
@@ -73,6 +77,10 @@ def export_model(
         choices: TFLite only: sequences per multiple-choice example; default: 2.
         cache: folder of artifacts; default: $EDGEBENCH_CACHE, else ~/.cache/edgebench.
         accept_parity: keep a file whose parity is beyond the limit for its head and format. The artifact records it.
+        keep_langs: languages that the vocabulary is trimmed to, such as `en`; the file then belongs to the smaller
+            tokenizer that the artifact names, and `out` gets a copy of it.
+        keep_texts: files of texts whose pieces are kept, as well as those of `keep_langs`: one text a line, or texts by
+            language in JSON or CSV.
 
     Raises:
         UsageError: there is no such source, format or task; or max_seq_len or a bucket is out of range.
@@ -84,11 +92,14 @@ def export_model(
     say = on_progress or (lambda _: None)
     cache = cache or artifacts.cache_folder()
     source = str(source)
+    keep = keep_of(keep_langs, keep_texts)
     if (existing := existing_file(source)) is not None:
+        if keep is not None:
+            raise ConfigError(f"{existing} is exported already: name its checkpoint, to trim the vocabulary")
         exported = _take_existing(existing, name=name or _name_of_folder(source), cache=cache, say=say)
     else:
         chosen = parse_format(str(format))
-        checkpoint = find_checkpoint(source, task=task, say=say, cache=cache)
+        checkpoint = find_checkpoint(source, task=task, say=say, cache=cache, keep=keep)
         longest = checked_length(checkpoint, max_seq_len)
         if buckets is None and max_seq_len is not None:
             buckets = default_buckets(longest, reach=longest)
@@ -269,6 +280,7 @@ def _make(
             head=checkpoint.head.architecture,
             # The total from checkpoint to this file, whether or not the base was cached.
             seconds=round(time.perf_counter() - start + ((base.artifact.seconds or 0) if base else 0), 3),
+            trimming=checkpoint.trimming,
             pooling=checkpoint.sentence.description if checkpoint.sentence is not None else None,
             notes=tuple(result["notes"]) if base is None else base.artifact.notes,
             peak_rss_bytes=_highest(result["peak_rss_bytes"], base.artifact.peak_rss_bytes if base else None),
@@ -351,13 +363,27 @@ def _highest(*values: int | None) -> int | None:
 
 
 def _default_name(checkpoint: Checkpoint) -> str:
-    if checkpoint.folder is None or not is_folder(user_path(checkpoint.source)):
-        return checkpoint.source
-    return user_path(checkpoint.source).resolve().name
+    name = checkpoint.source
+    if checkpoint.folder is not None and is_folder(user_path(checkpoint.source)):
+        name = user_path(checkpoint.source).resolve().name
+    return f"{name}-trimmed" if checkpoint.trimming is not None else name
 
 
 def _copy_out(exported: Exported, out: Path) -> Exported:
     folder_name = re.sub(r"[^\w.-]+", "-", exported.variant.name).strip(".-") or "model"
     folder = out / folder_name / str(exported.artifact.format)
-    copied = artifacts.copy_artifact(exported.artifact, folder, extra={"variant": exported.variant.to_json()})
+    artifact = exported.artifact
+    if artifact.trimming is not None and artifact.tokenizer is not None:
+        _copy_tokenizer(Path(artifact.tokenizer), folder)
+        artifact = replace(artifact, tokenizer=str(folder.absolute()))
+    copied = artifacts.copy_artifact(artifact, folder, extra={"variant": exported.variant.to_json()})
     return replace(exported, artifact=copied)
+
+
+def _copy_tokenizer(source: Path, folder: Path) -> None:
+    """Copy a trimmed checkpoint's tokenizer and config.json beside the file: no other folder has them."""
+    for name in (*ALL_TOKENIZER_FILES, CONFIG):
+        if (source / name).is_file():
+            with artifacts.writing(folder):
+                content = (source / name).read_bytes()
+            artifacts.write_atomically(folder / name, content)

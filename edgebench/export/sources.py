@@ -14,10 +14,12 @@ from edgebench.export.cache import cache_folder
 from edgebench.export.checkpoint import Checkpoint, open_checkpoint, reference_checkpoint
 from edgebench.export.existing import existing_file
 from edgebench.export.folders import CONFIG, is_adapter
+from edgebench.export.piece_selection import Keep
 from edgebench.export.sentence_modules import is_sentence_folder
 from edgebench.export.tflite_file import DEFAULT_CHOICES, choose_buckets, default_buckets
 from edgebench.export.tokenizer_loading import encode_with
 from edgebench.export.tokens import refuse_long
+from edgebench.export.trimming import trimmed_checkpoint
 from edgebench.reading import is_folder, is_there, user_path
 from edgebench.variant import REFERENCE_PREFIX
 
@@ -68,22 +70,33 @@ def refuse_texts(source: str | Path, format: Format, texts: Sequence[str], *, ta
 
 
 def find_checkpoint(
-    source: str, *, task: str | None, say: Say = lambda _: None, cache: Path | None = None
+    source: str,
+    *,
+    task: str | None,
+    say: Say = lambda _: None,
+    cache: Path | None = None,
+    keep: Keep | None = None,
 ) -> Checkpoint:
     """Return the checkpoint that a folder, hub id or reference name stands for.
 
-    Hub checkpoints are downloaded. An adapter (LoRA) is merged with its base, in the cache.
+    Hub checkpoints are downloaded. An adapter (LoRA) is merged with its base, and a vocabulary is trimmed to what
+    `keep` names, in the cache.
 
     Raises:
         UsageError, CheckpointError: as for `export_model`.
     """
     if source.startswith(REFERENCE_PREFIX):
+        if keep is not None:
+            raise ConfigError(f"{source} has no tokenizer: its vocabulary can't be trimmed")
         return reference_checkpoint(source, task=task)
     folder = _local_folder(source)
     if folder is None:
         say(f"fetching {source} from the hub")
         folder = hub.download(source)
-    return _open(folder, source=source, task=task, say=say, cache=cache)
+    found = _open(folder, source=source, task=task, say=say, cache=cache)
+    if keep is None:
+        return found
+    return trimmed_checkpoint(found, keep, cache=cache or cache_folder(), say=say)
 
 
 def _local_folder(source: str) -> Path | None:

@@ -117,7 +117,7 @@ def open_tokenizer(artifact: Artifact) -> Tokenizer:
             f"try the checkpoint's folder as the model"
         )
     tokenizer = load_tokenizer(artifact.tokenizer)
-    pad = _pad_of(tokenizer)
+    pad = pad_of(tokenizer)
     misfit = _misfit(vocabulary_of(tokenizer, artifact.tokenizer), artifact.tokenizer, artifact.vocab_size or _MOST_IDS)
     if misfit is not None:
         raise ConfigError(misfit)
@@ -130,7 +130,7 @@ def open_tokenizer(artifact: Artifact) -> Tokenizer:
     return tokenizer
 
 
-def _pad_of(tokenizer: Tokenizer) -> int | None:
+def pad_of(tokenizer: Tokenizer) -> int | None:
     """Return the id of the padding token, by the names that it has in the supported families."""
     found = (tokenizer.token_to_id(name) for name in ("<pad>", "[PAD]"))
     return next((id for id in found if id is not None), None)

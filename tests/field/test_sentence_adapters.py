@@ -13,7 +13,8 @@ from edgebench.artifact import hash_file
 from edgebench.errors import CheckpointError
 from edgebench.export import export_model, is_sentence_model
 from edgebench.export.adapter_head import merged_head
-from edgebench.export.adapters import _copies, _first_changed, merged_folder
+from edgebench.export.adapters import _copies, merged_folder
+from edgebench.export.made_folders import first_changed
 from tests.evaluation.conftest import encode
 from tests.field.sentence_folders import torch_vectors, write_sentence_folder
 from tests.needed import need
@@ -91,19 +92,19 @@ def test_a_file_of_a_merged_folder_that_is_missing_changed_or_new_is_found(tmp_p
     paths = [merged / "model.safetensors", merged / "1_Pooling" / "config.json"]
     for path in paths:
         path.write_text(path.name)
-    assert _first_changed(merged, tmp_path) == "merged.json"
+    assert first_changed(merged, tmp_path) == "made.json"
     hashes = {str(path.relative_to(merged)): hash_file(path) for path in paths}
-    (merged / "merged.json").write_text(json.dumps(hashes))
-    assert _first_changed(merged, tmp_path) is None
+    (merged / "made.json").write_text(json.dumps(hashes))
+    assert first_changed(merged, tmp_path) is None
     for path, name in zip(paths, hashes, strict=True):
         content = path.read_text()
         path.write_text("x" * len(content))
-        assert _first_changed(merged, tmp_path) == name
+        assert first_changed(merged, tmp_path) == name
         path.unlink()
-        assert _first_changed(merged, tmp_path) == name
+        assert first_changed(merged, tmp_path) == name
         path.write_text(content)
     (merged / "added_tokens.json").write_text("{}")
-    assert _first_changed(merged, tmp_path) == "added_tokens.json"
+    assert first_changed(merged, tmp_path) == "added_tokens.json"
 
 
 @pytest.mark.parametrize("task", [None, "encoder", TASK])
