@@ -50,6 +50,18 @@ if TYPE_CHECKING:
         metavar="N[,N...]",
         help="TFLite: input lengths to make signatures for, tokens. [default: 32,64,128,256,512]",
     ),
+    option(
+        "--keep-langs",
+        metavar="L[,L...]",
+        help="Trim the vocabulary to these languages, e.g. en,sw,th. A tokenizer that fits is written beside the file.",
+    ),
+    option(
+        "--keep-texts",
+        multiple=True,
+        type=click.Path(path_type=Path, dir_okay=False),
+        metavar="FILE",
+        help="Trim the vocabulary to the pieces of these texts: one a line, or JSON or CSV by language. Repeatable.",
+    ),
     option("--choices", type=int, metavar="N", help="TFLite: choices of each multiple-choice example. [default: 2]"),
 )
 @option_group(
@@ -86,6 +98,8 @@ def export_command(
     max_seq_len: int | None,
     buckets: str | None,
     choices: int | None,
+    keep_langs: str | None,
+    keep_texts: tuple[Path, ...],
     accept_parity: bool,
     compare_formats: bool,
     texts: Path | None,
@@ -99,6 +113,7 @@ def export_command(
     Example:
       edgebench export --model runs/xnli-multi --format onnx-int8 --out exported
       edgebench export --model runs/encoder --compare-formats
+      edgebench export --model runs/encoder --keep-langs en,sw,th --out exported
     """
     from edgebench.export import SENTENCE_EMBEDDING, existing_file, export_model
 
@@ -109,6 +124,8 @@ def export_command(
     chosen = list(parse_formats(parts(formats)))
     lengths = whole_numbers(buckets, "--buckets") if buckets is not None else None
     if compare_formats:
+        if keep_langs is not None or keep_texts:
+            raise ConfigError("--keep-langs and --keep-texts don't go with --compare-formats; export first")
         settings = {"out": out, "task": task, "max_seq_len": max_seq_len, "buckets": lengths, "choices": choices}
         settings["accept_parity"] = accept_parity
         _compare(models, chosen, texts, text_prefix, truncate=truncate, json_target=json_target, **settings)
@@ -135,6 +152,8 @@ def export_command(
                 buckets=lengths,
                 choices=choices,
                 accept_parity=accept_parity,
+                keep_langs=parts(keep_langs),
+                keep_texts=keep_texts,
                 on_progress=say,
             )
             if one.cached and verbosity() > 0:
@@ -145,6 +164,7 @@ def export_command(
     write_json(json_target, {"artifacts": [_to_json(one) for one in exported]})
     if to_stdout(json_target):
         console().print(_table(exported))
+        _print_trimming(exported)
         for one in exported:
             for shortfall in one.artifact.shortfalls:
                 console().print(
@@ -196,6 +216,14 @@ def _compare(
     for result in results:
         if result.error is not None:
             raise result.error
+
+
+def _print_trimming(exported: list[Exported]) -> None:
+    from edgebench.report import trimming_lines
+
+    for name, trimming in {one.variant.name: one.artifact.trimming for one in exported}.items():
+        for line in trimming_lines(name, trimming) if trimming is not None else ():
+            console().print(line, markup=False)
 
 
 def _to_json(exported: Exported) -> dict[str, Any]:

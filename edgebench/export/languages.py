@@ -1,4 +1,4 @@
-"""Languages: what is shipped of each, to keep its part of a vocabulary (data/languages.json says where it comes from)."""
+"""Languages: what is shipped of each, to keep its part of a vocabulary (data/languages.json names the sources)."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ class Keep:
             raise ConfigError(
                 f"nothing is known of the language{'s' * (len(unknown) > 1)} {', '.join(map(repr, unknown))}, and there"
                 f" is no text of {'them' if len(unknown) > 1 else 'it'}; known: {', '.join(known_languages())}",
-                hint='name a file of texts with `keep_texts`, such as {"%s": ["...", "..."]}' % unknown[0],
+                hint="name a file of texts with `keep_texts`",
             )
 
     @property

@@ -11,7 +11,7 @@ import math
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,7 @@ from edgebench.export.cache import writing
 from edgebench.export.checkpoint import Checkpoint, open_checkpoint
 from edgebench.export.libraries import import_libraries
 from edgebench.export.weight_files import reading
-from edgebench.export.weights import canonical, open_weights, structure_of
+from edgebench.export.weights import canonical, open_weights
 
 if TYPE_CHECKING:
     import torch
@@ -46,7 +46,7 @@ def write_weights(checkpoint: Checkpoint, rows: Sequence[int], out: Path) -> dic
     before, after = _shapes(checkpoint, checkpoint.geometry.vocab_size), _shapes(checkpoint, len(rows))
     index = torch.tensor(rows, dtype=torch.int64)
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
-    names, at = structure_of(checkpoint).required, 0
+    names, at = _stored_names(checkpoint, before), 0
 
     def read(name: str) -> torch.Tensor:
         with reading(Path(str(checkpoint.folder))):
@@ -85,6 +85,17 @@ def _shapes(checkpoint: Checkpoint, vocab_size: int) -> dict[str, tuple[int, ...
     with torch.device("meta"):
         model = architecture(geometry.config(), **dict(checkpoint.head.arguments))
     return {name: tuple(parameter.shape) for name, parameter in model.named_parameters()}
+
+
+def _stored_names(checkpoint: Checkpoint, names: Iterable[str]) -> list[str]:
+    """Return one name for each parameter; of tied ones, that of the embeddings."""
+    family = checkpoint.geometry.family
+    chosen: dict[str, str] = {}
+    for name in names:
+        key = canonical(name, family)
+        if key not in chosen or name.endswith(key):
+            chosen[key] = name
+    return list(chosen.values())
 
 
 def _total(shapes: dict[str, tuple[int, ...]], names: Sequence[str]) -> int:

@@ -26,6 +26,7 @@ from edgebench.report.layout import PlainTable, add_plain_row, plain_table
 from edgebench.report.scores import folder_parts, rows_parts
 from edgebench.report.study import status_parts, study_markdown, study_parts
 from edgebench.report.table import measurement_table
+from edgebench.report.trimming import trimming_lines
 
 __all__ = [
     "PlainTable",
@@ -54,4 +55,5 @@ __all__ = [
     "study_markdown",
     "study_parts",
     "tables_below",
+    "trimming_lines",
 ]
