@@ -22,6 +22,7 @@ from edgebench.export.folders import CONFIG
 from edgebench.export.isolation import Job, run_job
 from edgebench.export.keep_texts import keep_of
 from edgebench.export.recipes import RECIPES, versions
+from edgebench.export.sentence_modules import sentence_modules_of
 from edgebench.export.sources import Say, Shapes, checked_length, find_checkpoint, shapes_of
 from edgebench.export.tflite_checks import other_runtimes
 from edgebench.export.tflite_file import default_buckets
@@ -375,7 +376,8 @@ def _copy_out(exported: Exported, out: Path) -> Exported:
     artifact = exported.artifact
     if artifact.trimming is not None and artifact.tokenizer is not None:
         _copy_tokenizer(Path(artifact.tokenizer), folder)
-        artifact = replace(artifact, tokenizer=str(folder.absolute()))
+        if sentence_modules_of(artifact.tokenizer) is None:  # else the modules are only in the checkpoint's folder
+            artifact = replace(artifact, tokenizer=str(folder.absolute()))
     copied = artifacts.copy_artifact(artifact, folder, extra={"variant": exported.variant.to_json()})
     return replace(exported, artifact=copied)
 
