@@ -55,20 +55,28 @@ def encode(artifact: Artifact, texts: Sequence[str]) -> list[list[int]]:
     return [ids.tolist() for ids in np.split(encoded.ids, ends[:-1])]
 
 
-def peak_mb(artifact: Artifact, texts: Sequence[str]) -> float:
-    """Return the peak RSS of a process that loads and runs a file, MB."""
+def peak_mb(artifact: Artifact, texts: Sequence[str]) -> tuple[float, float]:
+    """Return the peak RSS of a process that loads and runs a file, before it loads the file and at the end, MB."""
     job = json.dumps({"path": str(artifact.model_path), "sequences": encode(artifact, texts)})
     command = [sys.executable, "-m", "benchmarks.trimming", "--measure"]
     done = subprocess.run(command, input=job, capture_output=True, text=True, check=True)
-    return float(done.stdout.split()[-1])
+    before, peak = map(float, done.stdout.split()[-2:])
+    return before, peak
 
 
 def measure() -> None:
-    """Run the file that standard input names, and print this process's peak RSS in MB."""
+    """Run the file that standard input names; print this process's peak RSS before it is loaded and after, in MB."""
+    import onnxruntime  # noqa: F401 - part of the process without a model
+
     job = json.load(sys.stdin)
+    before = _peak_mb()
     vectors(job["path"], job["sequences"])
+    print(before, _peak_mb())
+
+
+def _peak_mb() -> float:
     status = Path("/proc/self/status").read_text(encoding="ascii")  # getrusage would include the parent at the fork
-    print(int(status.split("VmHWM:")[1].split()[0]) * 1024 / 1e6)
+    return int(status.split("VmHWM:")[1].split()[0]) * 1024 / 1e6
 
 
 def main() -> None:
@@ -96,7 +104,12 @@ def main() -> None:
     for format in FORMATS:
         sizes = [made[format, kept].bytes / 1e6 for kept in (False, True)]
         peaks = [peak_mb(made[format, kept], texts[langs[0]]) for kept in (False, True)]
-        for name, (before, after) in (("file MB", sizes), ("peak RSS MB", peaks)):
+        rows = [
+            ("file MB", sizes),
+            ("peak RSS MB", [peak for _, peak in peaks]),
+            ("peak RSS MB less that without a model", [peak - before for before, peak in peaks]),
+        ]
+        for name, (before, after) in rows:
             print(f"{format} {name}: {before:.1f} -> {after:.1f} ({after / before:.3f})")
     pools = {
         key: {lang: vectors(str(one.model_path), encode(one, texts[lang])) for lang in langs}

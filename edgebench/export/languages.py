@@ -73,7 +73,7 @@ def frequent_pieces(language: str, pieces: Sequence[str]) -> frozenset[int] | No
 
 @cache
 def _is_xlm_r(pieces: tuple[str, ...]) -> bool:
-    return hashlib.sha256("\n".join(pieces).encode()).hexdigest() == _shipped()["vocabulary"]
+    return hashlib.sha256("\n".join(pieces).encode()).hexdigest() == str(_shipped()["vocabulary"])
 
 
 @cache

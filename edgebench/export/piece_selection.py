@@ -172,7 +172,7 @@ def _by_id(pieces: Pieces) -> list[str]:
 
 def _with_parts(kept: set[int], pieces: Pieces, by_id: Sequence[str]) -> set[int]:
     """Return the ids with those of all pieces that BPE merges on the way to them."""
-    parts = defaultdict(list)
+    parts: dict[str, list[str]] = defaultdict(list)
     for left, right, merged in merges_of(pieces.description["model"]):
         parts[merged] += [left, right]
     waiting, found = [by_id[id] for id in kept], set(kept)
