@@ -23,6 +23,7 @@ from edgebench.export.trimmed_tokenizer import read_trimmed, renumbered, trim_de
 from edgebench.report import trimming_lines
 from tests.export.conftest import build
 from tests.needed import need
+from tests.schemas import check_schema
 
 need("torch")
 np = pytest.importorskip("numpy")
@@ -56,7 +57,7 @@ def train(kind: str) -> Any:
     tokenizer.train_from_iterator(texts, trainer)
     tokenizer.add_special_tokens(["<mask>"])
     tokenizer.add_tokens(["<brand>"])
-    ends = [(name, tokenizer.token_to_id(name)) for name in ("<s>", "</s>")]
+    ends: list[tuple[str, Any]] = [(name, tokenizer.token_to_id(name)) for name in ("<s>", "</s>")]
     tokenizer.post_processor = (
         processors.RobertaProcessing(ends[1], ends[0])
         if kind == "BPE"
@@ -109,7 +110,8 @@ def test_a_masked_language_model_answers_the_same_for_the_pieces_that_stay(lm: P
     before, after = (Tokenizer.from_file(str(folder / "tokenizer.json")) for folder in (lm, trimmed))
     models = [transformers.AutoModelForMaskedLM.from_pretrained(folder).eval() for folder in (lm, trimmed)]
     assert models[1].lm_head.decoder.weight is models[1].get_input_embeddings().weight  # tied
-    old_ids = [before.token_to_id(after.id_to_token(id)) for id in range(after.get_vocab_size())]
+    by_id = sorted(after.get_vocab().items(), key=lambda entry: entry[1])
+    old_ids = [before.token_to_id(token) for token, _ in by_id]
     for text in NEW:
         inputs = [torch.tensor([tokenizer.encode(text).ids]) for tokenizer in (before, after)]
         answers = [model(ids).logits.detach().numpy() for model, ids in zip(models, inputs, strict=True)]
@@ -145,6 +147,8 @@ def test_an_exported_file_has_its_tokenizer_beside_it(lm: Path, tmp_path: Path) 
     again = export_model(folder, cache=tmp_path / "cache")
     assert again.artifact.tokenizer == str(folder)
     assert isinstance(again.artifact.trimming, Trimming)
+    document = exported.artifact.to_result() | {"variant": exported.variant.to_json(), "cached": False}
+    check_schema({"artifacts": [document]}, "export")
 
 
 def test_texts_keep_their_pieces_and_half_of_them_judges(lm: Path, tmp_path: Path) -> None:
