@@ -1,6 +1,8 @@
 # The two commands of the README are `make profile` and `make test`; both build what they need.
 PYTHON ?= python3
 BIN := .venv/bin
+# Some images of Python set this: each of the many processes of tests would compile all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
 # Tests run side by side, a file's in one process, files with slow tests first (tests/conftest.py). They wait a lot, so
 # that four at a time keep two cores busy.
 JOBS ?= 4
