@@ -28,9 +28,10 @@ profile: venv
 test: venv
 	$(PYTEST) -m 'not long and not openssh and not arm64 and not virtual_board'
 
-# For work in between: no export, no SSH server.
+# For work in between: what is pure, and the agent; no export, no SSH server, no session.
+FAST := $(addprefix tests/,agent analysis board cli gating report stats store study xtreme_r)
 test-fast: venv
-	$(PYTEST) -m 'not slow and not long and not openssh and not arm64 and not virtual_board'
+	$(BIN)/pytest -n 6 --dist worksteal -m 'not slow and not long and not openssh' $(FAST)
 
 # What takes longest: every head to TFLite, searches, tuning, real setups, interrupted sessions. CI runs it, too.
 # Neighbours in the list stay in one process, which shares what they need, until another has nothing left to do.

@@ -367,6 +367,7 @@ def test_a_row_without_valid_runs_does_not_decide_for_the_others() -> None:
     assert compare_rows([broken, a, c]) == []
 
 
+@pytest.mark.slow
 def test_a_run_reduced_to_its_median_is_like_a_whole_one() -> None:
     """The board's shortcut for many sessions: same centre and spread over processes, same time that passes."""
     whole, short = SimulatedBoard(seed=1, drift=0.05), SimulatedBoard(seed=2, drift=0.05)

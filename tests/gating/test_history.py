@@ -101,6 +101,7 @@ def test_normal_scores_take_an_outliers_weight() -> None:
     assert scores == pytest.approx([-0.299, 0.299, -1.049, 1.049], abs=2e-3)
 
 
+@pytest.mark.slow
 def test_a_step_of_3_percent_is_found_and_noise_is_not(tmp_path: Path) -> None:
     pytest.importorskip("ruptures")
     random = np.random.default_rng(1)

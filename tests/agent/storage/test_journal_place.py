@@ -105,6 +105,7 @@ def test_a_tmpfs_where_others_may_rename_our_folders_is_not_used(board: AgentBoa
         open_to_all.rmdir()
 
 
+@pytest.mark.slow
 def test_a_journal_removed_in_mid_run_goes_on_on_the_disk_and_nothing_is_lost(board: AgentBoard) -> None:
     run_id = idle(board, 6)
     before = read_journal(journal_of(board, run_id))
@@ -222,6 +223,7 @@ def small_tmpfs(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(mounted)], check=True)
 
 
+@pytest.mark.slow
 def test_a_tmpfs_that_somebody_else_fills_does_not_end_a_run(board: AgentBoard, small_tmpfs: Path) -> None:
     board.environment["EDGEBENCH_SHM"] = str(small_tmpfs)
     run_id = idle(board, 4)
