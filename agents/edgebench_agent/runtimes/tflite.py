@@ -22,8 +22,12 @@ class Functions(NamedTuple):
 
 def bind(modules: Sequence[str]) -> Functions:
     """Return the functions for the first of these libraries that is installed."""
-    functions = (_describe, run_smallest, _load, _open_profiler)
-    return Functions(*(partial(function, modules) for function in functions))
+    return Functions(
+        describe=partial(_describe, modules),
+        start_session=partial(run_smallest, modules),
+        load=partial(_load, modules),
+        open_profiler=partial(_open_profiler, modules),
+    )
 
 
 def _describe(modules: Sequence[str]) -> Description:
