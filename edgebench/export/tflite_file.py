@@ -3,9 +3,9 @@
 There is one signature per length bucket, e.g. `tokens_32` for inputs of up to 32 tokens. They share the weights.
 Inputs are int32 `input_ids` and `attention_mask` [1, tokens] ([1, choices, tokens] for multiple choice).
 
-Int8 weights have a scale for each channel, and embeddings one for each row. tflite-runtime 2.13 and 2.14 load such files,
-but read only one scale a tensor: their outputs are wrong. For them there is a file with one scale per tensor (see
-docs/decisions/0044-int8-scales-by-runtime.md). Two more settings, which the libraries leave open, are right in both:
+Int8 weights have a scale for each channel, and embeddings one for each row. tflite-runtime 2.13 and 2.14 load such
+files, but read only one scale a tensor: their outputs are wrong. For them there is a file with one scale per tensor
+(docs/decisions/0044-int8-scales-by-runtime.md). Two more settings, which the libraries leave open, are right in both:
 
 - Activations are quantised with a zero point (asymmetrically). New runtimes always do so, old ones only if the file
   requests it; without it, the cosine between the two is only 0.997.

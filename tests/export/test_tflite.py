@@ -353,14 +353,14 @@ def test_the_runtime_that_will_run_it_decides_which_int8_is_made(
 
 
 def test_a_file_that_the_runtime_computes_wrong_is_refused_with_the_right_one(
-    exported: dict[str, Exported], old_runtimes: dict[str, Path], tmp_path: Path, cache: Path
+    exported: dict[str, Exported], old_runtimes: dict[str, Path], tagger: Path, tmp_path: Path, cache: Path
 ) -> None:
     foreign = tmp_path / "foreign.tflite"
     shutil.copy(exported["tflite-int8"].artifact.model_path, foreign)
     taken = export_model(foreign, cache=cache).artifact
     assert (taken.format, taken.weight_scales) == (Format.TFLITE, WeightScales.CHANNEL)
     python = str(next(iter(old_runtimes.values())))
-    for artifact in (taken, exported["tflite-int8"].artifact):
+    for artifact in (replace(taken, tokenizer=str(tagger)), exported["tflite-int8"].artifact):
         with pytest.raises(BoardError, match=r"would be computed wrong.*one for each channel.*tflite-int8-per-tensor"):
             infer_texts(artifact, ["abc"], device=find_device("local"), python=python)
     for format, scales in ((PER_TENSOR, WeightScales.TENSOR), ("tflite-fp32", None)):
