@@ -95,7 +95,7 @@ def test_a_format_that_a_variant_does_not_have_is_said(store: Store) -> None:
 
 
 def test_a_name_with_int8_stands_for_what_the_board_got_for_it(store: Store) -> None:
-    session = "20251130T100000-eeeeee"
+    session = "20251107T100000-ababab"
     add(store, session, 0, "before", format="tflite-int8-per-tensor")
     add(store, session, 1, "after", format="tflite-int8-per-tensor")
     pair = [(f"{session}-000", f"{session}-001")]
@@ -199,7 +199,7 @@ def test_a_misspelled_variant_is_told_the_nearest(store: Store, capsys: pytest.C
 
 
 def test_one_comparison_and_several_have_one_shape(store: Store, tmp_path: Path) -> None:
-    session, target = "20251130T100000-eeeeee", tmp_path / "comparison.json"
+    session, target = "20251204T100000-eeeeee", tmp_path / "comparison.json"
     for number, lang in enumerate(("en", "sw")):
         workload = {"scenario": "single-stream", "lang": lang, "batch": 1, "threads": 4}
         add(store, session, number, "base", label=lang, workload=workload)
