@@ -109,6 +109,12 @@ class RuntimeProbe:
         """Why it does not work, without the advice, which is for a Python of the user's choice."""
         return (self.error or "it does not work").partition("; try: ")[0]
 
+    @property
+    def library(self) -> str | None:
+        """The name before the version, which only the libraries of TFLite report; else None."""
+        name, _, number = (self.version or "").rpartition(" ")
+        return name if self.works and number else None
+
     @staticmethod
     def from_report(report: Mapping[str, Any], board: BoardFacts) -> RuntimeProbe:
         """Return the probe in a report whose strings are harmless already."""
