@@ -1,6 +1,8 @@
 # The two commands of the README are `make profile` and `make test`; both build what they need.
 PYTHON ?= python3
 BIN := .venv/bin
+# Some images of Python set this: each of the many processes of tests would compile all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
 # Tests run side by side, a file's in one process, files with slow tests first (tests/conftest.py). They wait a lot, so
 # that four at a time keep two cores busy.
 JOBS ?= 4
@@ -26,9 +28,10 @@ profile: venv
 test: venv
 	$(PYTEST) -m 'not long and not openssh and not arm64 and not virtual_board'
 
-# For work in between: no export, no SSH server.
+# For work in between: what is pure, and the agent; no export, no SSH server, no session.
+FAST := $(addprefix tests/,agent analysis board cli gating report stats store study xtreme_r)
 test-fast: venv
-	$(PYTEST) -m 'not slow and not long and not openssh and not arm64 and not virtual_board'
+	$(BIN)/pytest -n 6 --dist worksteal -m 'not slow and not long and not openssh' $(FAST)
 
 # What takes longest: every head to TFLite, searches, tuning, real setups, interrupted sessions. CI runs it, too.
 # Neighbours in the list stay in one process, which shares what they need, until another has nothing left to do.

@@ -22,15 +22,17 @@ from rich.console import Console
 from rich.table import Table
 
 import edgebench
+from edgebench.artifact import EXPORT_FORMATS, Format
 from edgebench.errors import BoardError
 from edgebench.evaluation.inference import sentence_vectors
 from edgebench.export import cache_folder, encode_texts, export_model
+from edgebench.export.tflite_checks import computed_by_older
 from edgebench.export.tflite_runtimes import TFLITE_RUNTIMES, tflite_runtime_python
 from edgebench.workload import EncodedInputs
 from edgebench.xtreme_r.retrieval import Vectors, nearest, pooled, read_parallel, retrieve, split
 
 PREFIX = "query: "
-FORMATS = ("onnx-fp32", "onnx-fp16", "onnx-int8", "tflite-fp32", "tflite-int8")
+FORMATS = tuple(map(str, EXPORT_FORMATS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +45,10 @@ class Case:
 
 
 def cases(formats: Sequence[str], *, old_runtimes: bool) -> Iterator[Case]:
-    """Yield what to measure: .tflite files in each runtime."""
+    """Yield what to measure: .tflite files in each runtime that computes them."""
     for format in formats:
         yield Case(format, format)
-        if old_runtimes and format.startswith("tflite"):
+        if old_runtimes and computed_by_older(Format(format)):
             for version in TFLITE_RUNTIMES:
                 try:
                     python = tflite_runtime_python(version, cache=cache_folder(), on_progress=print)

@@ -17,20 +17,37 @@ _CHUNK_BYTES = 1 << 20
 
 
 class Format(StrEnum):
-    """File format and precision of a model. `ONNX` and `TFLITE` are existing files, profiled as they are."""
+    """File format and precision of a model. `ONNX` and `TFLITE` are existing files, profiled as they are.
+
+    `TFLITE_INT8` has a scale for each channel of a weight (each row of an embedding); `TFLITE_INT8_PER_TENSOR` has one
+    scale for the entire weight, which is all that tflite-runtime computes.
+    """
 
     ONNX_FP32 = "onnx-fp32"
     ONNX_FP16 = "onnx-fp16"
     ONNX_INT8 = "onnx-int8"
     TFLITE_FP32 = "tflite-fp32"
     TFLITE_INT8 = "tflite-int8"
+    TFLITE_INT8_PER_TENSOR = "tflite-int8-per-tensor"
     ONNX = "onnx"
     TFLITE = "tflite"
 
     @property
     def runtime(self) -> str:
         """The runtime of the agent that reads it."""
-        return "tflite" if self in (Format.TFLITE_FP32, Format.TFLITE_INT8, Format.TFLITE) else "onnxruntime"
+        return "tflite" if self.partition("-")[0] == "tflite" else "onnxruntime"
+
+    @property
+    def precision(self) -> str | None:
+        """Fp32, fp16 or int8; None: of an existing file, whose precision is not known."""
+        return self.split("-")[1] if "-" in self else None
+
+
+class WeightScales(StrEnum):
+    """What has a scale of its own in int8 weights: a channel (of an embedding: a row), or the entire tensor."""
+
+    CHANNEL = "channel"
+    TENSOR = "tensor"
 
 
 #: Ending of the class in transformers, by the kind of head.
@@ -232,6 +249,9 @@ class Artifact:
         parity: with the runtime of this machine.
         parity_elsewhere: with other runtimes that boards have.
         refused_by: runtimes that can't read the file, with their messages.
+        weight_scales: TFLite: of int8 weights whose activations are quantised while the model runs (dynamic range);
+            None: there are none, or the file can't be read here. Artifacts of earlier versions have None, and their
+            tflite-int8 has one scale a tensor.
         first_position: what the input `position_ids` begins with; None: numbered as XLM-R does.
         separator: the token after which the input `token_type_ids` is 1; None: it is 0 everywhere.
         parity_accepted: a figure of parity is beyond its limit, and the user has accepted that.
@@ -264,6 +284,7 @@ class Artifact:
     pooling: str | None = None
     notes: tuple[str, ...] = ()
     trimming: Trimming | None = None
+    weight_scales: WeightScales | None = None
 
     def __post_init__(self) -> None:
         for name in ("max_seq_len", "vocab_size", "pad_token_id", "first_position", "separator", "choices"):

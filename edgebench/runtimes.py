@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
-from edgebench.artifact import Format
+from edgebench.artifact import Format, WeightScales
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,12 +18,14 @@ class Runtime:
         trial_formats: formats of the tiny models that it must compute correctly before it is used. 32-bit floats
             exercise every kernel; 8-bit integers are the ones that differ most between processors.
         reference: the runtime on this machine whose numbers it must reproduce.
+        stand_ins: for each format that it can't compute, the one that it gets instead.
     """
 
     requirements: tuple[str, ...]
     packages: tuple[str, ...]
     trial_formats: tuple[Format, ...]
     reference: str
+    stand_ins: Mapping[Format, Format] = field(default_factory=dict)
 
     @property
     def reads_tflite(self) -> bool:
@@ -31,7 +34,8 @@ class Runtime:
 
 
 _ONNX = (Format.ONNX_FP32, Format.ONNX_INT8)
-_TFLITE = (Format.TFLITE_FP32, Format.TFLITE_INT8)
+#: The older distribution of TFLite's runtime, which reads one scale of an int8 weight, even of a file that has more.
+TFLITE_RUNTIME = "tflite-runtime"
 
 #: By the agent's name; the preferred one of several for a format first.
 RUNTIMES = {
@@ -44,15 +48,34 @@ RUNTIMES = {
     "ai-edge-litert": Runtime(
         requirements=("ai-edge-litert", "numpy", "psutil"),
         packages=("ai-edge-litert",),
-        trial_formats=_TFLITE,
+        trial_formats=(Format.TFLITE_FP32, Format.TFLITE_INT8),
         reference="ai-edge-litert",
     ),
-    "tflite-runtime": Runtime(
+    TFLITE_RUNTIME: Runtime(
         requirements=("tflite-runtime", "numpy<2", "psutil"),
         packages=("tflite-runtime",),
-        trial_formats=_TFLITE,
-        reference="ai-edge-litert",  # a .tflite file computes the same in both
+        trial_formats=(Format.TFLITE_FP32, Format.TFLITE_INT8_PER_TENSOR),
+        reference="ai-edge-litert",  # such a file computes the same in both
+        stand_ins={Format.TFLITE_INT8: Format.TFLITE_INT8_PER_TENSOR},
     ),
 }
 #: The runtimes of .tflite files.
 TFLITE_RUNTIMES = tuple(name for name, runtime in RUNTIMES.items() if runtime.reads_tflite)
+
+
+def format_for(runtime: str, format: Format) -> Format:
+    """Return the format in which a runtime computes what was requested in this one: nearly always the same."""
+    known = RUNTIMES.get(runtime)
+    return known.stand_ins.get(format, format) if known is not None else format
+
+
+def formats_given_for(format: Format) -> frozenset[Format]:
+    """Return the formats in which a request for this one is measured, whichever runtime a board has."""
+    return frozenset(format_for(runtime, format) for runtime in RUNTIMES)
+
+
+def why_not_computed(runtime: str, scales: WeightScales | None) -> str | None:
+    """Return why a runtime answers nonsense on a file with int8 weights of these scales; None where it does not."""
+    if runtime != TFLITE_RUNTIME or scales is not WeightScales.CHANNEL:
+        return None
+    return f"{runtime} reads one scale for all of an int8 weight, and this file has one for each channel"

@@ -27,7 +27,7 @@ import socket
 import subprocess
 import sys
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -181,6 +181,8 @@ class Server:
         for name in _PRELOADED if kind == WORKER else _OF_COMMANDS:
             with contextlib.suppress(ImportError):
                 importlib.import_module(name)
+        if kind == WORKER:
+            _warm_up()
         gc.freeze()  # collecting garbage in a fork would copy what it only reads
         self._forks: list[_Fork] = []
         self._children, self._wake = socket.socketpair()
@@ -275,6 +277,7 @@ class Server:
             if request["module"] == COMMAND:
                 self._run_command(request["arguments"])
             else:
+                _trace_once(self._path.with_name("traces"))
                 importlib.import_module(request["module"]).main()
             status = 0
         except SystemExit as error:
@@ -293,6 +296,44 @@ class Server:
 
         isolation.WORKER = client_command(self._path.with_name("exports"), self._session_process)
         main(arguments)
+
+
+def _warm_up() -> None:
+    """Trace a graph: torch and onnxscript fill their registers of operators the first time, for some 4 s of CPU."""
+    from edgebench.export import skeleton
+    from edgebench.export.checkpoint import reference_checkpoint
+
+    with contextlib.suppress(ImportError):
+        checkpoint = reference_checkpoint("reference:tiny", task="encoder")
+        skeleton.trace(replace(checkpoint.geometry, num_hidden_layers=1), checkpoint.head)
+
+
+def _trace_once(folder: Path) -> None:
+    """Have each graph traced once in a session, whatever the caches that its tests use; 5 to 10 s of CPU each."""
+    import onnx
+    import onnx_ir as ir
+
+    from edgebench.export import skeleton_file, worker
+
+    trace, load = skeleton_file.trace, skeleton_file.load_skeleton
+    folder.mkdir(exist_ok=True)
+
+    def load_once(path: Path, *arguments: Any, **options: Any) -> ir.Model:
+        traced = folder / path.name  # named for all that decides the graph
+
+        def trace_once(*of: Any) -> ir.Model:
+            with traced.with_suffix(".lock").open("w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                if not traced.exists():
+                    unfinished = traced.with_suffix(".unfinished")
+                    unfinished.write_bytes(ir.to_proto(trace(*of)).SerializeToString(deterministic=True))
+                    unfinished.rename(traced)
+            return ir.from_proto(onnx.load(traced))
+
+        skeleton_file.trace = trace_once
+        return load(path, *arguments, **options)
+
+    worker.load_skeleton = load_once
 
 
 def _open_streams() -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from edgebench.artifact import Format, WeightScales
 from edgebench.facts import DeviceFacts
 from edgebench.measurement import Measurement
 from edgebench.text import printable
@@ -107,6 +108,14 @@ def _agents(measurement: Measurement) -> object:
     return tuple(sorted(each[:12] for each in found)) or None
 
 
+def _weight_scales(measurement: Measurement) -> str | None:
+    """Return what has a scale of its own in tflite-int8, which once was one file for every runtime."""
+    artifact = measurement.subject.artifact
+    if artifact.format is not Format.TFLITE_INT8:
+        return None
+    return f"one for each {artifact.weight_scales or WeightScales.TENSOR}"
+
+
 def _way(measurement: Measurement) -> str:
     """A model that alternates with others finds the CPU caches as they left them."""
     files = measurement.subject.alternates_with
@@ -120,7 +129,9 @@ def _padded(measurement: Measurement) -> object:
     return measurement.subject.workload.get("padding")
 
 
-_BOARD, _RUNTIME, _PROVIDERS = "board", "runtime", "providers"
+_BOARD, _RUNTIME, _PROVIDERS, _SCALES = "board", "runtime", "providers", "weight_scales"
+#: What the files of one format have in common; those of several may differ in it.
+_OF_ONE_FORMAT = (_PROVIDERS, _SCALES)
 CONDITIONS = (
     Condition(allow=_BOARD, text="board", device=("name", "model", "arch", "cpu", "cores")),
     # Virtual machines give processors with and without int8 products one name.
@@ -134,8 +145,8 @@ CONDITIONS = (
     Condition(allow="python", text="Python", device=("python",), compared=False),
     # The runtime belongs to the artifact, its version to the circumstances: see `_runtime`.
     Condition(allow="runtime", text="runtime", device=("runtime", "runtime_version"), compared=False),
-    # The files of one format have one way of running; those of several may differ in it.
     Condition(allow=_PROVIDERS, text="execution provider", read=_providers, may_be_unknown=True),
+    Condition(allow=_SCALES, text="kind of int8 scales", read=_weight_scales),
     Condition(allow="agent", text="version of the agent", read=_agents, may_be_unknown=True),
     Condition(allow="scenario", text="scenario", workload=("scenario",)),
     Condition(allow="rate", text="rate of queries", workload=("queries_per_s",)),
@@ -240,7 +251,7 @@ def _compared(baseline: Measurement, candidate: Measurement) -> list[Condition]:
     """Return the conditions that must match between these two."""
     subjects = [each.subject for each in (baseline, candidate)]
     is_one_format = len({(each.artifact.format, each.device.runtime) for each in subjects}) == 1
-    return [each for each in CONDITIONS if each.compared and (is_one_format or each.allow != _PROVIDERS)]
+    return [each for each in CONDITIONS if each.compared and (is_one_format or each.allow not in _OF_ONE_FORMAT)]
 
 
 def changed_on_board(now: DeviceFacts, then: DeviceFacts) -> str | None:

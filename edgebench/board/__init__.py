@@ -11,6 +11,7 @@ from edgebench.board.archive import agent_archive
 from edgebench.board.busy_retry import BusyRetry
 from edgebench.board.device_config import add_device, remove_device, write_device
 from edgebench.board.facts import BoardFacts, BoardProbe, BoardRun, RuntimeProbe, SensorReading, SystemFacts
+from edgebench.board.format_choice import formats_on
 from edgebench.board.installed_runtimes import InstalledRuntime
 from edgebench.board.journal import Position, run_failure
 from edgebench.board.lease import TRY_LATER, board_lease, open_leased_agent, own_name
@@ -42,6 +43,7 @@ __all__ = [
     "board_lease",
     "connect_agent",
     "find_pythons",
+    "formats_on",
     "is_refusal",
     "managed_power",
     "model_files",

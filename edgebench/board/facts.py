@@ -90,6 +90,7 @@ class RuntimeProbe:
 
     Args:
         error: why it does not work, with advice; None where it works.
+        is_missing: it is not installed.
         providers: the execution providers it has; None where it does not report any.
         libraries: versions of the libraries it uses, by name.
         board: the facts that the Python of this runtime reports.
@@ -98,6 +99,7 @@ class RuntimeProbe:
     works: bool
     version: str | None = None
     error: str | None = None
+    is_missing: bool = False
     providers: tuple[str, ...] | None = None
     libraries: Mapping[str, str | None] = field(default_factory=dict)
     board: BoardFacts = field(default_factory=BoardFacts)
@@ -106,6 +108,12 @@ class RuntimeProbe:
     def problem(self) -> str:
         """Why it does not work, without the advice, which is for a Python of the user's choice."""
         return (self.error or "it does not work").partition("; try: ")[0]
+
+    @property
+    def library(self) -> str | None:
+        """The name before the version, which only the libraries of TFLite report; else None."""
+        name, _, number = (self.version or "").rpartition(" ")
+        return name if self.works and number else None
 
     @staticmethod
     def from_report(report: Mapping[str, Any], board: BoardFacts) -> RuntimeProbe:
@@ -116,6 +124,7 @@ class RuntimeProbe:
             works=report["ok"],
             version=_text(report.get("version")),
             error=error if isinstance(error, str) and error else None,  # bounded already; its advice stands at the end
+            is_missing=report.get("kind") == "runtime_missing",
             providers=tuple(printable(name) for name in providers) if isinstance(providers, list) else None,
             libraries={printable(name): _text(version) for name, version in libraries.items()},
             board=board,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
@@ -13,6 +14,7 @@ from edgebench.device import Device
 from edgebench.errors import BoardError
 from edgebench.events import LogMessage, OnEvent, Pushing, ignore
 from edgebench.facts import DeviceFacts
+from edgebench.runtimes import why_not_computed
 from edgebench.sensors import POWER
 from edgebench_agent import protocol
 
@@ -32,13 +34,15 @@ def preflight(
     `runtime`: the one for .tflite files; None: whichever the board has.
 
     Raises:
-        BoardError: a runtime or provider does not work there, or a model is larger than the free memory.
+        BoardError: a runtime or provider does not work there or can't compute a file, or a model is larger than the
+            free memory.
     """
     runtimes = sorted({runtime_of(artifact, runtime) for artifact in artifacts})
     probe = agent.probe(runtimes)
     for name in runtimes:
         _require_runtime(agent, device, name, probe.runtimes[name])
     for artifact in artifacts:
+        _require_scales(device, artifact, probe.runtimes[runtime_of(artifact, runtime)])
         _require_provider(device, artifact, probe.runtimes[runtime_of(artifact, runtime)])
     _report_load(device, probe, on_event)
     for artifact in artifacts:
@@ -53,6 +57,18 @@ def _require_runtime(agent: RemoteAgent, device: Device, runtime: str, found: Ru
     if agent.installed.may_be_set_up:
         problem = f"{found.problem}; try: edgebench device setup {device.name}"
     raise BoardError(f"{device.name}: {runtime} does not work on the board: {problem}")
+
+
+def _require_scales(device: Device, artifact: Artifact, found: RuntimeProbe) -> None:
+    """Refuse a file that the board's runtime loads, and answers nonsense on without a message."""
+    library = found.library
+    reason = why_not_computed(library, artifact.weight_scales) if library is not None else None
+    if reason is not None:
+        raise BoardError(
+            f"{device.name}: {artifact.model_path} would be computed wrong: {reason}",
+            hint=f"try `format='{Format.TFLITE_INT8_PER_TENSOR}'` of the checkpoint, or ai-edge-litert on the board: "
+            f"edgebench device setup {shlex.quote(device.name)} --runtime ai-edge-litert",
+        )
 
 
 def _require_provider(device: Device, artifact: Artifact, found: RuntimeProbe) -> None:

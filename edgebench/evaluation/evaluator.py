@@ -9,7 +9,7 @@ from pathlib import Path
 from edgebench import ending
 from edgebench.analysis import Evaluation
 from edgebench.artifact import Format, parse_format
-from edgebench.board import open_leased_agent, preflight, providers_for, push_artifact, runtime_of
+from edgebench.board import formats_on, open_leased_agent, preflight, providers_for, push_artifact, runtime_of
 from edgebench.device import Device, find_device
 from edgebench.errors import ConfigError, UnknownName
 from edgebench.evaluation.answers import Answerer
@@ -124,7 +124,7 @@ def evaluate_all(request: EvaluationRequest, *, store: Store, on_event: OnEvent 
         raise ConfigError(f"{request.model} has no fp32 artifact to compare with; name the checkpoint's folder")
     refuse_other_formats([request.model], [request.format] if request.format is not None else [])
     examples, missing = read_examples(request)
-    model = load_model(request, request.format or request.device.profile.default_format, examples, on_event)
+    model = load_model(request, _format(request, on_event), examples, on_event)
     if any(part.task.group == "retrieval" for part in examples):
         request = _with_prompt(request, model, on_event)
     fp32 = load_model(request, Format.ONNX_FP32, examples, on_event) if request.also_host else None
@@ -142,6 +142,16 @@ def evaluate_all(request: EvaluationRequest, *, store: Store, on_event: OnEvent 
         missing=missing,
         is_limited=request.limit is not None or request.split != "test",
     )
+
+
+def _format(request: EvaluationRequest, on_event: OnEvent) -> Format:
+    """Return the format that answers; of a file, it does not matter."""
+    format = request.format or request.device.profile.default_format
+    if existing_file(request.model) is not None:
+        return format
+    device = request.device
+    (chosen,) = formats_on(device, [format], runtime=request.runtime, wait_s=request.wait_s, on_event=on_event)
+    return chosen
 
 
 def _with_prompt(request: EvaluationRequest, model: EvaluatedModel, on_event: OnEvent) -> EvaluationRequest:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from edgebench.artifact import Artifact, Format, format_of_file
+from edgebench.artifact import Artifact, Format, WeightScales, format_of_file
 from edgebench.errors import CheckpointError, ConfigError, StoreError
 from edgebench.export.cache import RECORD, remembered_hash
 from edgebench.export.existing_onnx import existing_onnx
@@ -74,7 +74,7 @@ def exported_before(
     """
     try:
         record = parse_json(read_text(path.parent / RECORD, within=path.parent))
-        artifact = Artifact.from_json(record, path=path.parent.resolve())
+        artifact = _by_scales(Artifact.from_json(record, path=path.parent.resolve()))
         names = [file.name for file in artifact.files]
         if path.name != names[0]:
             return None
@@ -91,3 +91,10 @@ def exported_before(
     if variant is not None and not variant.is_reference:
         variant = replace(variant, source=str(path))
     return artifact, variant
+
+
+def _by_scales(artifact: Artifact) -> Artifact:
+    """Return an artifact under the name that its format has today: tflite-int8 once had one scale a tensor."""
+    if artifact.format is not Format.TFLITE_INT8 or artifact.weight_scales is not None:
+        return artifact
+    return replace(artifact, format=Format.TFLITE_INT8_PER_TENSOR, weight_scales=WeightScales.TENSOR)

@@ -20,7 +20,7 @@ def existing_tflite(path: Path, *, cache: Path, on_progress: Callable[[str], Non
     """Return a .tflite file as an artifact, in place; nothing is copied.
 
     Its inputs and outputs are checked only if ai-edge-litert is installed; otherwise the board reports unsupported
-    inputs, and the head is the one that the config names.
+    inputs, the head is the one that the config names, and the scales of its weights are not known.
 
     Raises:
         CheckpointError: it is not a TFLite model, or takes no `input_ids`.
@@ -48,6 +48,7 @@ def existing_tflite(path: Path, *, cache: Path, on_progress: Callable[[str], Non
         tokenizer=beside.tokenizer,
         first_position=None if first_position else 0,
         separator=beside.separator if graph is not None and "token_type_ids" in _inputs(graph) else None,
+        weight_scales=graph.weight_scales if graph is not None else None,
     )
 
 

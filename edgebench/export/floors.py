@@ -36,7 +36,7 @@ class Floor:
 
     def limit(self, format: Format) -> float:
         """Return the limit for a format."""
-        return {"fp32": self.fp32, "fp16": self.fp16, "int8": self.int8}[precision(format)]
+        return {"fp32": self.fp32, "fp16": self.fp16, "int8": self.int8}[str(format.precision)]
 
 
 _FLOAT32 = Bound(max_abs_diff=1e-3)
@@ -48,6 +48,7 @@ BOUNDS = {
     Format.ONNX_FP16: Bound(mean_cosine=0.999),
     Format.ONNX_INT8: _INT8,
     Format.TFLITE_INT8: _INT8,
+    Format.TFLITE_INT8_PER_TENSOR: _INT8,
 }
 
 
@@ -91,11 +92,6 @@ _LARGEST_DIFFERENCE, _LARGEST_PART = 1e-3, 1e-5
 _PADDED_PART = 0.05
 
 
-def precision(format: Format) -> str:
-    """Return fp32, fp16 or int8."""
-    return str(format).rsplit("-", 1)[-1]
-
-
 def judge(
     parity: Parity, meanings: Sequence[Meaning], format: Format, *, largest: float, is_random: bool
 ) -> tuple[Judgement, ...]:
@@ -107,7 +103,7 @@ def judge(
         is_random: of a reference model.
     """
     found = []
-    if precision(format) == "fp32":
+    if format.precision == "fp32":
         limit = max(_LARGEST_DIFFERENCE, _LARGEST_PART * largest)
         value = parity.max_abs_diff
         found.append(Judgement(output=None, measure=_DIFFERENCE, value=value, limit=limit, is_met=value <= limit))
@@ -179,7 +175,7 @@ def refuse_padded(parity: Parity, format: Format, *, alone: float, largest: floa
         alone: largest difference of an example alone.
         largest: torch's largest number.
     """
-    part = {"fp32": _LARGEST_PART, "fp16": _PADDED_PART}[precision(format)]
+    part = {"fp32": _LARGEST_PART, "fp16": _PADDED_PART}[str(format.precision)]
     limit = max(_LARGEST_DIFFERENCE, part * largest, 2 * alone)
     if not parity.max_abs_diff <= limit:
         raise ParityError(
@@ -197,7 +193,7 @@ def _in_words(judgement: Judgement) -> str:
 
 
 def _hint(format: Format, *, may_accept: bool) -> str | None:
-    others = [] if precision(format) == "fp32" else [f"`format='{str(format).split('-')[0]}-fp32'`"]
+    others = [] if format.precision == "fp32" else [f"`format='{str(format).split('-')[0]}-fp32'`"]
     if may_accept:
         others.append("`accept_parity=True`, which keeps the file and marks it")
     return f"try: {' or '.join(others)}" if others else None

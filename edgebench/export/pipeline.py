@@ -24,7 +24,7 @@ from edgebench.export.keep_texts import keep_of
 from edgebench.export.recipes import RECIPES, versions
 from edgebench.export.sentence_modules import sentence_modules_of
 from edgebench.export.sources import Say, Shapes, checked_length, find_checkpoint, shapes_of
-from edgebench.export.tflite_checks import other_runtimes
+from edgebench.export.tflite_checks import computed_by_older, other_runtimes
 from edgebench.export.tflite_file import default_buckets
 from edgebench.export.tflite_runtimes import TFLITE_RUNTIMES
 from edgebench.export.tokenizer_files import ALL_TOKENIZER_FILES, hash_tokenizer
@@ -158,7 +158,7 @@ def _export(
     if found is None:
         _make(checkpoint, format, shapes, cache=cache, key=key, accept_parity=accept_parity, say=say)
         found = artifacts.find_artifact(cache, key)
-    elif format.runtime == "tflite":
+    elif computed_by_older(format):
         found = _check_in_more_runtimes(
             checkpoint, shapes, found, cache=cache, key=key, accept_parity=accept_parity, say=say
         )
@@ -194,6 +194,7 @@ def _identity(checkpoint: Checkpoint, format: Format, cache: Path, say: Say) -> 
         "tokenizer": _tokenizer_hash(checkpoint, cache, say),
         "written": versions(recipe.writers, extra=recipe.extra),
         "checked": versions(recipe.checkers, extra=recipe.extra),
+        **({"scales": str(recipe.scales)} if recipe.scales is not None else {}),
     }
 
 
@@ -251,7 +252,7 @@ def _make(
     base = None
     if (source := RECIPES[format].made_from) is not None:
         base = _export(checkpoint, source, shapes, name=None, cache=cache, accept_parity=accept_parity, say=say)
-    elsewhere = other_runtimes(TFLITE_RUNTIMES, cache, say) if format.runtime == "tflite" else []
+    elsewhere = other_runtimes(TFLITE_RUNTIMES, cache, say) if computed_by_older(format) else []
     start = time.perf_counter()
     with artifacts.temporary_folder(cache) as folder:
         job = replace(
@@ -285,6 +286,7 @@ def _make(
             pooling=checkpoint.sentence.description if checkpoint.sentence is not None else None,
             notes=tuple(result["notes"]) if base is None else base.artifact.notes,
             peak_rss_bytes=_highest(result["peak_rss_bytes"], base.artifact.peak_rss_bytes if base else None),
+            weight_scales=RECIPES[format].scales,
         )
         artifact = replace(artifact, parity_accepted=bool(artifact.shortfalls))
         parameters = result["parameters"] if base is None else base.variant.parameters

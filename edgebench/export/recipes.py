@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 
-from edgebench.artifact import Format
+from edgebench.artifact import Format, WeightScales
 from edgebench.errors import MissingExtra
 
 _TORCH = ("torch", "transformers")
@@ -21,6 +21,7 @@ class Recipe:
         checkers: distributions that the parity check uses.
         extra: the extra of edgebench that installs them.
         made_from: the format that it is made from, instead of from the checkpoint.
+        scales: what has a scale of its own in the int8 weights of a .tflite file.
     """
 
     tracers: tuple[str, ...]
@@ -28,24 +29,20 @@ class Recipe:
     checkers: tuple[str, ...]
     extra: str
     made_from: Format | None = None
+    scales: WeightScales | None = None
 
 
 _ONNX = Recipe(tracers=(*_TORCH, "onnx", "onnx-ir", "onnxscript"), checkers=("onnxruntime",), extra="export")
+_TFLITE = Recipe(tracers=(*_TORCH, "litert-torch", "litert-converter"), checkers=("ai-edge-litert",), extra="tflite")
+_TFLITE_INT8 = replace(_TFLITE, writers=("ai-edge-quantizer",), made_from=Format.TFLITE_FP32)
 
 RECIPES = {
     Format.ONNX_FP32: _ONNX,
     Format.ONNX_FP16: _ONNX,
     Format.ONNX_INT8: _ONNX,
-    Format.TFLITE_FP32: Recipe(
-        tracers=(*_TORCH, "litert-torch", "litert-converter"), checkers=("ai-edge-litert",), extra="tflite"
-    ),
-    Format.TFLITE_INT8: Recipe(
-        tracers=(*_TORCH, "litert-torch", "litert-converter"),
-        writers=("ai-edge-quantizer",),
-        checkers=("ai-edge-litert",),
-        extra="tflite",
-        made_from=Format.TFLITE_FP32,
-    ),
+    Format.TFLITE_FP32: _TFLITE,
+    Format.TFLITE_INT8: replace(_TFLITE_INT8, scales=WeightScales.CHANNEL),
+    Format.TFLITE_INT8_PER_TENSOR: replace(_TFLITE_INT8, scales=WeightScales.TENSOR),
 }
 
 

@@ -7,11 +7,18 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from edgebench.artifact import Format
 from edgebench.errors import EdgebenchError, ExportError
 from edgebench.export import cache as artifacts
 from edgebench.export.tflite_runtimes import tflite_runtime_python
+from edgebench.runtimes import TFLITE_RUNTIME, format_for
 
 _RETRY_S = 3600  # wait after a failed attempt to create an environment
+
+
+def computed_by_older(format: Format) -> bool:
+    """Whether files of a format are for tflite-runtime, too, and are therefore checked in it."""
+    return format.runtime == "tflite" and format_for(TFLITE_RUNTIME, format) is format
 
 
 def other_runtimes(versions: Iterable[str], cache: Path, say: Callable[[str], None]) -> list[tuple[str, str]]:

@@ -3,10 +3,10 @@
 There is one signature per length bucket, e.g. `tokens_32` for inputs of up to 32 tokens. They share the weights.
 Inputs are int32 `input_ids` and `attention_mask` [1, tokens] ([1, choices, tokens] for multiple choice).
 
-Old runtimes give correct outputs only if three settings, which both libraries leave open, are right:
+Int8 weights have a scale for each channel, and embeddings one for each row. tflite-runtime 2.13 and 2.14 load such
+files, but read only one scale a tensor: their outputs are wrong. For them there is a file with one scale per tensor
+(docs/decisions/0044-int8-scales-by-runtime.md). Two more settings, which the libraries leave open, are right in both:
 
-- Int8 weights have one scale per tensor. tflite-runtime 2.14 loads files with one scale per channel, but its outputs
-  are wrong.
 - Activations are quantised with a zero point (asymmetrically). New runtimes always do so, old ones only if the file
   requests it; without it, the cosine between the two is only 0.997.
 - Constants are inside the flatbuffer, because tflite-runtime 2.13 does not look elsewhere.
@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgebench.artifact import WeightScales
 from edgebench.errors import ConfigError, ExportError, MissingExtra
 from edgebench.export.checkpoint import Checkpoint
 from edgebench.export.sentence_graph import dense_readers, graph_module
@@ -98,8 +99,11 @@ def convert(checkpoint: Checkpoint, buckets: Sequence[int], choices: int | None,
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-def quantise(source: Path, path: Path) -> None:
+def quantise(source: Path, path: Path, scales: WeightScales) -> None:
     """Write a float32 .tflite with its matrices and embeddings as int8 (dynamic range).
+
+    Args:
+        scales: what has a scale of its own.
 
     Raises:
         MissingExtra: ai-edge-quantizer is not installed.
@@ -109,10 +113,12 @@ def quantise(source: Path, path: Path) -> None:
     except ImportError as error:
         raise MissingExtra(error.name or "ai_edge_quantizer", "tflite", "quantising a .tflite file") from error
 
+    of_each = {
+        WeightScales.CHANNEL: qtyping.QuantGranularity.CHANNELWISE,
+        WeightScales.TENSOR: qtyping.QuantGranularity.TENSORWISE,
+    }
     config = qtyping.OpQuantizationConfig(
-        weight_tensor_config=qtyping.TensorQuantizationConfig(
-            num_bits=8, symmetric=True, granularity=qtyping.QuantGranularity.TENSORWISE
-        ),
+        weight_tensor_config=qtyping.TensorQuantizationConfig(num_bits=8, symmetric=True, granularity=of_each[scales]),
         compute_precision=qtyping.ComputePrecision.INTEGER,
         explicit_dequantize=False,
     )
@@ -139,7 +145,10 @@ def _sentence_module(checkpoint: Checkpoint) -> torch.nn.Module | None:
 
 
 def _finish(source: Path, path: Path) -> None:
-    """Write a quantised model with the settings that old runtimes need (see the module's docstring)."""
+    """Write a quantised model with the settings that old runtimes need (see the module's docstring).
+
+    Every bucket's graph names the scales of every weight; they are written once and shared, as the weights are.
+    """
     import flatbuffers
     import numpy as np
     from ai_edge_litert import schema_py_generated as schema
@@ -148,7 +157,12 @@ def _finish(source: Path, path: Path) -> None:
     if len(raw) > LARGEST_FLATBUFFER_BYTES:
         raise ExportError(f"the model takes {len(raw) / 1e9:.1f} GB as int8; a .tflite for every runtime ends at 2 GiB")
     model: Any = schema.ModelT.InitFromPackedBuf(bytes(raw))
+    shared: dict[tuple[object, ...], _Scales] = {}
     for graph in model.subgraphs:
+        for tensor in graph.tensors:
+            if tensor.quantization is not None and tensor.quantization.details is None:
+                scales = _Scales(tensor.quantization)
+                tensor.quantization = shared.setdefault(scales.content, scales)
         for operator in graph.operators:
             if model.operatorCodes[operator.opcodeIndex].builtinCode != schema.BuiltinOperator.FULLY_CONNECTED:
                 continue
@@ -162,6 +176,23 @@ def _finish(source: Path, path: Path) -> None:
     builder.Finish(model.Pack(builder), file_identifier=_IDENTIFIER)
     with path.open("wb") as file:
         file.write(memoryview(builder.Bytes)[builder.Head() :])
+
+
+class _Scales:
+    """The quantisation of tensors, which is written where the first of them is."""
+
+    def __init__(self, quantisation: Any) -> None:
+        fields = {name: getattr(quantisation, name) for name in ("scale", "zeroPoint", "min", "max")}
+        arrays = (None if values is None else values.tobytes() for values in fields.values())
+        self.content = (*arrays, quantisation.quantizedDimension)
+        self._quantisation = quantisation
+        self._written: int | None = None
+
+    def Pack(self, builder: Any) -> int:  # noqa: N802 - the name that the generated schema calls
+        """Append the quantisation to the builder, unless it is there; return its offset."""
+        if self._written is None:
+            self._written = int(self._quantisation.Pack(builder))
+        return self._written
 
 
 class _Constant:

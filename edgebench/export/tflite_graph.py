@@ -1,4 +1,4 @@
-"""What a .tflite file says about its inputs and outputs: names and shapes, and the size of its vocabulary."""
+"""What a .tflite file says about itself: names and shapes of inputs and outputs, vocabulary, scales of int8 weights."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from edgebench.artifact import WeightScales
 from edgebench.errors import CheckpointError
 from edgebench_agent.protocol import plain_input_name
 
@@ -13,6 +14,8 @@ from edgebench_agent.protocol import plain_input_name
 _PASS_ON = ("CAST", "RESHAPE", "EXPAND_DIMS", "SQUEEZE", "MAXIMUM", "MINIMUM", "QUANTIZE")
 #: Operators that look ids up, with their inputs that are the table and the ids.
 _LOOK_UPS = {"EMBEDDING_LOOKUP": (1, 0), "GATHER": (0, 1)}
+#: Operators that take int8 weights while their other tensors are floats, with the input that is the weights.
+_DYNAMIC = {"EMBEDDING_LOOKUP": 1, "FULLY_CONNECTED": 1}
 
 
 class TFLiteGraph:
@@ -36,6 +39,8 @@ class TFLiteGraph:
             self.inputs = [(name, _shape(graph.Tensors(at))) for name, graph, at in self._entries]
             self.outputs = {name: len(_shape(graph.Tensors(at))) for name, graph, at in self._outputs()}
             self.vocab_size = min(self._vocabularies(), default=None)
+            scales = set(self._weight_scales(schema.TensorType))
+            self.weight_scales = next((each for each in WeightScales if each in scales), None)
         except Exception as error:  # a corrupt table can raise anything
             raise CheckpointError(f"{path} is not a TFLite model, or is truncated") from error
 
@@ -83,6 +88,20 @@ class TFLiteGraph:
                     shape = _shape(graph.Tensors(inputs[_LOOK_UPS[kind][0]]))
                     if len(shape) > 1 and shape[0] > 0:
                         yield shape[0]
+
+    def _weight_scales(self, types: Any) -> Iterator[WeightScales]:
+        """Yield what has a scale of its own in each int8 weight of an operator whose result is floats."""
+        for position in range(self._model.SubgraphsLength()):
+            graph = self._model.Subgraphs(position)
+            for number in range(graph.OperatorsLength()):
+                operator = graph.Operators(number)
+                at = _DYNAMIC.get(self._kind(operator))
+                if at is None or at >= operator.InputsLength():
+                    continue
+                weights, result = graph.Tensors(operator.Inputs(at)), graph.Tensors(operator.Outputs(0))
+                quantisation = weights.Quantization()
+                if weights.Type() == types.INT8 and result.Type() == types.FLOAT32 and quantisation is not None:
+                    yield WeightScales.CHANNEL if quantisation.ScaleLength() > 1 else WeightScales.TENSOR
 
     def _kind(self, operator: Any) -> str:
         code = self._model.OperatorCodes(operator.OpcodeIndex())

@@ -28,6 +28,7 @@ from edgebench.export.isolation import Job, out_of_memory_message
 from edgebench.export.libraries import READERS, import_libraries
 from edgebench.export.lifetime import end_with_parent
 from edgebench.export.parity import Ids, Outputs, check, check_onnx, expected_outputs, parity_inputs
+from edgebench.export.recipes import RECIPES
 from edgebench.export.skeleton import INPUTS, static_shape
 from edgebench.export.skeleton_file import load_skeleton
 from edgebench.export.tflite_answers import Refused, TFLiteRuntime
@@ -145,7 +146,9 @@ def _write_tflite(job: Job, checkpoint: Checkpoint, say: Say) -> int | None:
     path = Path(job.folder) / tflite_file.MODEL_NAME
     if job.made_from is not None:
         say(f"quantising to {job.format}")
-        tflite_file.quantise(Path(job.made_from), path)
+        scales = RECIPES[Format(job.format)].scales
+        assert scales is not None  # noqa: S101 - every format that is made from another has them
+        tflite_file.quantise(Path(job.made_from), path, scales)
         return None
     say(f"converting to {job.format}, for inputs of up to {', '.join(map(str, job.buckets))} tokens")
     return tflite_file.convert(checkpoint, job.buckets, job.choices, path)

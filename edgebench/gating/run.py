@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from edgebench.artifact import EXPORT_FORMATS, Format, parity_notes, parse_format
+from edgebench.board import formats_on
 from edgebench.device import LOCAL, Device, find_device
 from edgebench.errors import NotValid, UnknownName
 from edgebench.events import OnEvent, ignore
@@ -100,6 +101,8 @@ def gate(
     known = find_baselines(str(baseline), store=keep, device=board.name if board is not None else _local(str(baseline)))
     board = board if board is not None else find_device(known[0].device.name)
     candidate = _candidate_format(str(model), format, known[0], board)
+    if existing_file(str(model)) is None:
+        (candidate,) = formats_on(board, [candidate], runtime=runtime, wait_s=wait_s, on_event=on_event)
     require(known, device=board.name, formats=[candidate], allow=allow)
     chosen = choose_workloads(known, workloads, texts=tuple(texts) if texts is not None else None)
     anchors = find_anchors(keep, str(anchor) if anchor is not None else None, device=board.name, rows=chosen)

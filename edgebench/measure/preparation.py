@@ -1,4 +1,4 @@
-"""Preparation on this machine: refuse what can't be measured, export models, encode inputs."""
+"""Preparation: refuse what can't be measured, export models, encode inputs; all of it on this machine."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, replace
 
 from edgebench.artifact import Artifact, Format, format_of_file
+from edgebench.board import formats_on
 from edgebench.device import Device
 from edgebench.errors import ConfigError, UnknownName, UsageError
 from edgebench.events import LogMessage, OnEvent
@@ -43,7 +44,10 @@ class Prepared:
 def prepare(request: Request, on_event: OnEvent) -> list[Prepared]:
     """Export every model in every format, and encode every workload's inputs; in the request's order.
 
+    A format that the board's runtime would compute wrong is replaced by the one that it computes (`formats_on`).
+
     Raises:
+        DeviceError: the board was asked for its runtime, and can't be reached or is busy.
         UsageError: a model, format, runtime and workload do not fit together; nothing is exported then.
         ExportError: a checkpoint can't be exported.
     """
@@ -52,8 +56,10 @@ def prepare(request: Request, on_event: OnEvent) -> list[Prepared]:
         for model, format in _files(request):
             _refuse_misfits(model, format, request.workloads, task=_task(model, request))
         choices = _common_choices(request)
+    computed = _for_the_board(request, on_event)
+    with _ONE_AT_A_TIME:
         exported = _with_unique_names(
-            [_export(model, format, choices, request, on_event) for model, format in _files(request)]
+            [_export(model, format, choices, computed, on_event) for model, format in _files(computed)]
         )
         _report_fallbacks(request.device, {artifact.format for _, artifact in exported}, on_event)
         resolved = [(*pair, resolve_workload(pair[1], work)) for pair in exported for work in request.workloads]
@@ -83,6 +89,17 @@ def _files(request: Request) -> Iterator[tuple[str, Format | None]]:
         else:
             for format in request.formats or (request.device.profile.default_format,):
                 yield model, format
+
+
+def _for_the_board(request: Request, on_event: OnEvent) -> Request:
+    """Return a request in the formats that the runtimes of its board compute."""
+    requested = [format for _, format in _files(request) if format is not None]
+    if not requested:
+        return request
+    formats = tuple(dict.fromkeys(requested))
+    device = request.device
+    chosen = formats_on(device, formats, runtime=request.runtime, wait_s=request.wait_s, on_event=on_event)
+    return replace(request, formats=tuple(dict.fromkeys(chosen)))
 
 
 def _runtime(model: str, format: Format | None) -> str:

@@ -23,6 +23,9 @@ from edgebench.run import Overhead
 from edgebench.text import counted, printable
 from edgebench_agent.protocol import LeaseRequest
 
+#: Tried on every board that has them: the formats that people measure need one or the other.
+_RUNTIMES = ("onnxruntime", "tflite")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checkup:
@@ -74,7 +77,7 @@ def check_device(device: Device) -> Checkup:
         with connect_agent(device, busy_retry=BusyRetry()) as agent:
             findings += _connection_findings(device)
             findings.append(Finding("Python", f"{_version(agent.installed.python_version)} at {agent.python}"))
-            probe = agent.probe([runtime])
+            probe = agent.probe([runtime, *(name for name in _RUNTIMES if name != runtime)])
             board = probe.board.reported
             findings += probe_findings(device, runtime, probe)
             findings.append(_lease(agent.lease(LeaseRequest(do="show")).holder))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from edgebench.analysis import STICKY_SHIFT, disturbance, throttle_names
 from edgebench.board import DEFAULT_PYTHON, BoardFacts, BoardProbe, RuntimeProbe, SensorReading
@@ -19,9 +20,12 @@ _HOT_MC = 70_000  # boards begin to slow down at 80 to 85 degrees
 
 
 def probe_findings(device: Device, runtime: str, probe: BoardProbe) -> Iterator[Finding]:
-    """Yield the findings about a board and one runtime on it."""
+    """Yield the findings about a board and its runtimes; `runtime` is the one that it is measured with by default."""
     board = probe.board
     yield from _runtime_findings(device, runtime, probe.runtimes[runtime], board.python_executable)
+    for name, other in probe.runtimes.items():
+        if name != runtime and not other.is_missing:
+            yield _other_runtime(device, name, other, board.python_executable)
     yield _model(device, board)
     yield _room("free memory", board.memory_available_bytes, _MEMORY_BYTES, "stop what else runs there")
     clean = f"edgebench device clean {shlex.quote(device.name)}"
@@ -184,6 +188,14 @@ def _runtime_findings(device: Device, runtime: str, found: RuntimeProbe, python:
     yield Finding(runtime, found.version or UNKNOWN)
     if device.profile.providers and found.providers is not None:
         yield _providers(device, runtime, found.providers)
+
+
+def _other_runtime(device: Device, runtime: str, found: RuntimeProbe, python: str | None) -> Finding:
+    """Return the finding about a runtime that other formats need: where it is broken, the default one can be used."""
+    if found.works:
+        return Finding(runtime, found.version or UNKNOWN)
+    (failed,) = _runtime_findings(device, runtime, found, python)
+    return replace(failed, state=State.WARN)
 
 
 def _providers(device: Device, runtime: str, providers: tuple[str, ...]) -> Finding:

@@ -10,6 +10,7 @@ from edgebench.analysis import row_key
 from edgebench.artifact import Format
 from edgebench.errors import ConfigError, UnknownName, UsageError
 from edgebench.measurement import Measurement
+from edgebench.runtimes import formats_given_for
 from edgebench.store.result_files import is_file_name, measurement_ids
 from edgebench.store.store import Store
 from edgebench.text import printable
@@ -91,7 +92,7 @@ def _side(store: Store, name: str) -> Side:
         return Side(name=name, found=tuple(found))
     variant, _, format = name.rpartition(":")  # a variant may have a colon of its own: `reference:tiny`
     if variant and format in {str(known) for known in Format}:
-        if found := store.measurements(variant=variant, format=format):
+        if found := _measured_in(store, variant, Format(format)):
             return Side(name=name, found=tuple(found), format=format)
         if others := store.measurements(variant=variant):
             had = ", ".join(Side(name=name, found=tuple(others)).formats)
@@ -106,6 +107,15 @@ def _side(store: Store, name: str) -> Side:
             where = f"store {store.folder}; see: edgebench runs list"
             raise UnknownName("variant or measurement", name, variants, hint=where) from error
         raise
+
+
+def _measured_in(store: Store, variant: str, format: Format) -> list[Measurement]:
+    """Return a variant's measurements in a format; of sessions without it, in the one that their board got instead."""
+    exact = store.measurements(variant=variant, format=str(format))
+    sessions = {each.subject.session for each in exact}
+    others = sorted(map(str, formats_given_for(format) - {format}))
+    given = [each for other in others for each in store.measurements(variant=variant, format=other)]
+    return [*exact, *(each for each in given if each.subject.session not in sessions)]
 
 
 def _of_file(store: Store, path: Path) -> tuple[Measurement, ...]:
@@ -182,9 +192,7 @@ def _session_of(name: str, known: Sequence[str], of: str, *, everything: set[str
 
 def _in_formats(sides: tuple[Side, Side]) -> tuple[tuple[Side, Side], list[str]]:
     """Return the sides in the formats that are compared, and what is said where a side has another one."""
-    wanted = [
-        side.format or (_format(side.found[0]) if side.exact and len(side.found) == 1 else None) for side in sides
-    ]
+    wanted = [_wanted_format(side) for side in sides]
     result, notes = list(sides), []
     for at, side in enumerate(sides):
         format = wanted[1 - at]
@@ -202,6 +210,13 @@ def _in_formats(sides: tuple[Side, Side]) -> tuple[tuple[Side, Side], list[str]]
                 hint=f"name one of them: {side.name}:{side.formats[0]}",
             )
     return (result[0], result[1]), notes
+
+
+def _wanted_format(side: Side) -> str | None:
+    """Return the format that a name says, or that it was measured in where there is one; None: the name is open."""
+    if side.format is not None:
+        return side.formats[0] if len(side.formats) == 1 else side.format
+    return _format(side.found[0]) if side.exact and len(side.found) == 1 else None
 
 
 def _rows_in_common(baseline: Side, candidate: Side) -> list[tuple[Measurement, Measurement]]:

@@ -17,6 +17,7 @@ from edgebench.analysis import is_same_workload
 from edgebench.artifact import format_of_file
 from edgebench.device import Device
 from edgebench.measurement import Measurement, Subject
+from edgebench.runtimes import formats_given_for
 from edgebench.store import Store
 from edgebench.study.file import Study
 from edgebench.workload import Workload
@@ -123,7 +124,6 @@ def _is_current(measurement: Measurement, artifacts: Mapping[str, Collection[str
 
 def _complete(study: Study, measured: Sequence[Measurement]) -> list[str]:
     """Return the variants with valid measurements in every format of the study."""
-    wanted = len(study.formats) or 1
     counts = [
         (
             variant.name,
@@ -131,7 +131,13 @@ def _complete(study: Study, measured: Sequence[Measurement]) -> list[str]:
         )
         for variant in study.variants
     ]
-    return [name for name, mine in counts if _is_file(mine) or len(mine) >= wanted]
+    return [name for name, mine in counts if _is_file(mine) or _has_formats(study, mine)]
+
+
+def _has_formats(study: Study, measured: Sequence[Measurement]) -> bool:
+    """Whether there is a measurement for each of a study's formats, in that one or the one that a runtime gets."""
+    found = {each.subject.artifact.format for each in measured}
+    return bool(found) and all(found & formats_given_for(format) for format in study.formats)
 
 
 def _is_file(measured: Sequence[Measurement]) -> bool:

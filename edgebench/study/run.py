@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from edgebench.device import Device
-from edgebench.errors import ConfigError, StoreError, gravest_error
+from edgebench.errors import ConfigError, DeviceError, StoreError, gravest_error
 from edgebench.events import LogMessage, OnEvent, ignore
 from edgebench.measure import Measure, prepare, profile_all, resume, run_sessions
 from edgebench.measurement import Measurement
@@ -51,14 +51,19 @@ def run_study(study: Study, store: Store, *, on_event: OnEvent = ignore) -> list
 def missing_sessions(study: Study, store: Store, *, on_event: OnEvent) -> dict[str, Measure]:
     """Return the sessions that measure the missing cells, one a device.
 
-    Exports the models first: measurements of files that have changed since don't count.
+    Exports the models first: measurements of files that have changed since don't count. Where a device had to say
+    which runtime it has, and failed, its session raises that error.
 
     Raises:
         EdgebenchError: a model can't be exported, or the store not be read.
     """
     sessions: dict[str, Measure] = {}
     for device in study.devices:
-        prepared = prepare(_request(study, device, study.workloads), on_event)
+        try:
+            prepared = prepare(_request(study, device, study.workloads), on_event)
+        except DeviceError as error:
+            sessions[device.name] = partial(_fail, error)
+            continue
         artifacts: dict[str, set[str]] = {}
         for row in prepared:
             artifacts.setdefault(row.variant.source, set()).add(row.artifact.sha256)
@@ -89,6 +94,11 @@ def _request(study: Study, device: Device, workloads: tuple[Workload, ...]) -> R
         accept_parity=study.accept_parity,
         sentence_embedding=any(find_task(task.name).group == "retrieval" for task in study.tasks),
     )
+
+
+def _fail(error: DeviceError, *, on_event: OnEvent) -> list[Measurement]:
+    """Raise the error that ended a session before it began, as a session that the others do not wait for."""
+    raise error
 
 
 #: Fields in which the same session may differ from its request.

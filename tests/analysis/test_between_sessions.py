@@ -253,6 +253,7 @@ def test_a_store_knows_by_how_much_sessions_of_a_board_have_differed(tmp_path: P
     assert "; 4 sessions of this board have differed by 22 %; its history does not decide: 3 sessions" in found.verdict
 
 
+@pytest.mark.slow
 def test_the_history_of_a_store_decides(tmp_path: Path) -> None:
     store = stored(tmp_path, STEADY)
     stored(tmp_path, [0.06], first=14, file=1)

@@ -19,7 +19,7 @@ import edgebench
 from edgebench.analysis import PairedComparison, compare_pairs, compare_rows, summarise
 from edgebench.analysis.comparability import ALLOWABLE
 from edgebench.analysis.comparison import Comparison, compare
-from edgebench.artifact import Format
+from edgebench.artifact import Format, WeightScales
 from edgebench.errors import ConfigError, NotComparable, TooFewRuns, UnknownName
 from edgebench.measure.scheduler import order_of_runs
 from edgebench.measurement import Measurement
@@ -367,6 +367,7 @@ def test_a_row_without_valid_runs_does_not_decide_for_the_others() -> None:
     assert compare_rows([broken, a, c]) == []
 
 
+@pytest.mark.slow
 def test_a_run_reduced_to_its_median_is_like_a_whole_one() -> None:
     """The board's shortcut for many sessions: same centre and spread over processes, same time that passes."""
     whole, short = SimulatedBoard(seed=1, drift=0.05), SimulatedBoard(seed=2, drift=0.05)
@@ -497,6 +498,21 @@ def test_an_int8_file_of_another_runtime_may_be_compared() -> None:
     a, b = measured()
     device = replace(b.subject.device, runtime="tflite", runtime_version="ai-edge-litert 2.3.0")
     assert compare(a, replace(b, subject=replace(b.subject, device=device))).differs == ()
+
+
+def test_int8_with_a_scale_for_each_channel_is_not_taken_for_that_of_earlier_versions() -> None:
+    def in_tflite(each: Measurement, scales: WeightScales | None) -> Measurement:
+        artifact = replace(each.subject.artifact, format=Format.TFLITE_INT8, weight_scales=scales)
+        return replace(each, subject=replace(each.subject, artifact=artifact))
+
+    a, b = measured()
+    before, after = in_tflite(a, None), in_tflite(b, WeightScales.CHANNEL)
+    with pytest.raises(NotComparable, match=r"another kind of int8 scales \(one for each channel, not one for each te"):
+        compare(before, after)
+    assert len(compare(before, after, allow=["weight_scales"]).differs) == 1
+    assert compare(in_tflite(a, WeightScales.CHANNEL), after).differs == ()
+    # Other formats say it by their names.
+    assert compare(a, after).differs == ()
 
 
 @pytest.mark.parametrize("change", [{"margin": 0.0}, {"margin": 3.0}, {"level": 95.0}, {"level": 0.4}])

@@ -26,6 +26,7 @@ class AsyncSshServer:
         self.user = USER
         self.password: str | None = None
         self.refuse_all = False
+        self.login_shell = "/bin/sh"
         self.logins = 0
         self._closed = False
         self._children: list[asyncio.subprocess.Process] = []
@@ -115,7 +116,7 @@ class AsyncSshServer:
             process.exit(1)
             return
         child = await asyncio.create_subprocess_exec(
-            "/bin/sh",
+            self.login_shell,
             "-c",
             command,
             stdin=asyncio.subprocess.PIPE,

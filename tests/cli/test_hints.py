@@ -67,6 +67,7 @@ def test_a_hint_survives_another_process() -> None:
     assert (str(error), error.kind) == ("full; free some", "out_of_disk")
 
 
+@pytest.mark.slow
 def test_every_argument_in_a_message_has_an_option() -> None:
     """Costs 1 s: reads the texts of the library from its source."""
     named = set()

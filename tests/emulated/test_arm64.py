@@ -29,7 +29,7 @@ from tests.emulated.board import EmulatedBoard
 pytestmark = [pytest.mark.arm64, pytest.mark.timeout(1800)]
 
 #: Each runtime with the format that it is measured in.
-MEASURED = {"onnxruntime": "onnx-int8", "ai-edge-litert": "tflite-int8", "tflite-runtime": "tflite-int8"}
+MEASURED = {"onnxruntime": "onnx-int8", "ai-edge-litert": "tflite-int8", "tflite-runtime": "tflite-int8-per-tensor"}
 
 
 class Desk:

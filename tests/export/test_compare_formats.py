@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import edgebench
-from edgebench.artifact import Format
+from edgebench.artifact import EXPORT_FORMATS, Format
 from edgebench.errors import ConfigError
 from edgebench.events import Event, LogMessage
 from tests.fork_server import edgebench_command
@@ -43,7 +43,7 @@ def test_one_table_shows_every_format_with_its_retrieval(encoder: Path, cache: P
     done = run_export(*arguments, "--json", str(result), cache=cache)
     assert done.returncode == 0, done.stderr
     rows = {line.split()[0]: line for line in done.stdout.splitlines() if line.startswith(("onnx-", "tflite-"))}
-    assert set(rows) == {"onnx-fp32", "onnx-fp16", "onnx-int8", "tflite-fp32", "tflite-int8"}
+    assert set(rows) == {str(format) for format in EXPORT_FORMATS}
     assert "mean of 2 languages with 3 texts each" in done.stdout
     document = json.loads(result.read_text())
     check_schema(document, "export-formats")

@@ -103,7 +103,7 @@ def test_the_older_runtimes_operators_are_told_too(tagger: Path, cache: Path, tm
         python = tflite_runtime_python(version, cache=cache)
     except BoardError as error:
         pytest.skip(str(error))
-    model = export_model(tagger, "tflite-int8", buckets=BUCKETS, cache=cache).artifact.model_path
+    model = export_model(tagger, "tflite-int8-per-tensor", buckets=BUCKETS, cache=cache).artifact.model_path
     measured = profiled(model, tmp_path, device=replace(find_device("local"), python=str(python)))
     assert measured.subject.device.runtime_version == f"tflite-runtime {version}"
     found = measured.operators

@@ -1,7 +1,8 @@
-"""Checkpoints become .tflite files that answer what torch answers in every runtime that boards have."""
+"""Checkpoints become .tflite files that answer what torch answers in the runtimes that they are for."""
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -16,14 +17,17 @@ import pytest
 import edgebench
 import edgebench_agent
 from edgebench import RunPlan, Workload
-from edgebench.artifact import Artifact, Format
+from edgebench.artifact import Artifact, Format, WeightScales
 from edgebench.device import find_device
 from edgebench.errors import BoardError, CheckpointError, ConfigError, EdgebenchError, ExportError
 from edgebench.evaluation.inference import infer_texts
+from edgebench.events import Event, LogMessage
 from edgebench.export import Exported, encode_texts, export_model
 from edgebench.export.heads import HEADS
 from edgebench.export.tflite_file import choose_buckets
 from edgebench.export.tflite_runtimes import TFLITE_RUNTIMES, tflite_runtime_python
+from edgebench.measure.preparation import prepare
+from edgebench.request import Request
 from tests.export.conftest import BUCKETS, MAX_SEQ_LEN, build
 from tests.needed import need
 
@@ -32,9 +36,12 @@ need("torch", "litert_torch")
 schema = pytest.importorskip("ai_edge_litert.schema_py_generated")
 
 pytestmark = pytest.mark.export
-FORMATS = ("tflite-fp32", "tflite-int8")
+PER_TENSOR = "tflite-int8-per-tensor"
+FORMATS = ("tflite-fp32", "tflite-int8", PER_TENSOR)
+#: Those that tflite-runtime computes, too.
+OF_EVERY_RUNTIME = ("tflite-fp32", PER_TENSOR)
 #: Of one number, of outputs of about one.
-TOLERANCE = {"tflite-fp32": 1e-4, "tflite-int8": 1.0}
+TOLERANCE = {"tflite-fp32": 1e-4, "tflite-int8": 0.5, PER_TENSOR: 1.0}
 SHORT = RunPlan(runs=1, min_count=3, min_duration_s=0.0, max_duration_s=30.0)
 
 
@@ -78,7 +85,7 @@ def test_an_input_of_any_length_is_answered_as_torch_answers_it(
         np.testing.assert_allclose(answer["logits"][:, :length], expected, atol=TOLERANCE[format])
 
 
-@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("format", OF_EVERY_RUNTIME)
 @pytest.mark.long
 def test_older_runtimes_answer_the_same(
     exported: dict[str, Exported], old_runtimes: dict[str, Path], format: str
@@ -94,12 +101,12 @@ def test_older_runtimes_answer_the_same(
 
 
 def test_parity_is_told_for_every_runtime(exported: dict[str, Exported], old_runtimes: dict[str, Path]) -> None:
-    for one in exported.values():
+    for format, one in exported.items():
         artifact = one.artifact
         assert artifact.parity is not None and artifact.parity.examples >= 32
         assert artifact.parity.runtime is not None and artifact.parity.runtime.startswith("ai-edge-litert ")
         assert [parity.runtime for parity in artifact.parity_elsewhere] == [
-            f"tflite-runtime {version}" for version in old_runtimes
+            f"tflite-runtime {version}" for version in old_runtimes if format in OF_EVERY_RUNTIME
         ]
         assert all(parity.mean_cosine > 0.98 for parity in (artifact.parity, *artifact.parity_elsewhere))
 
@@ -216,8 +223,25 @@ def test_a_file_has_one_signature_a_bucket_and_its_weights_once(exported: dict[s
         table = 300 * 32 * (4 if format == "tflite-fp32" else 1)
         sizes = [model.Buffers(i).DataLength() for i in range(model.BuffersLength())]
         assert sizes.count(table) == 1
-    parameters = exported["tflite-int8"].variant.parameters
+    parameters = exported[PER_TENSOR].variant.parameters
     assert parameters == exported["tflite-fp32"].variant.parameters is not None
+
+
+def test_a_channel_has_a_scale_and_all_lengths_share_it(exported: dict[str, Exported]) -> None:
+    for format, rows, scales in (("tflite-int8", 300, WeightScales.CHANNEL), (PER_TENSOR, 1, WeightScales.TENSOR)):
+        artifact = exported[format].artifact
+        assert artifact.weight_scales is scales
+        model = read(artifact)
+        tables = [
+            tensor
+            for graph in (model.Subgraphs(i) for i in range(model.SubgraphsLength()))
+            for tensor in (graph.Tensors(i) for i in range(graph.TensorsLength()))
+            if tensor.ShapeAsNumpy().tolist() == [300, 32]
+        ]
+        assert len(tables) == len(BUCKETS)
+        assert {table.Quantization().ScaleLength() for table in tables} == {rows}
+        places = {table.Quantization()._tab.Vector(table.Quantization()._tab.Offset(8)) for table in tables}
+        assert len(places) == 1  # the field of slot 8 is the scales
 
 
 @pytest.mark.long
@@ -290,11 +314,58 @@ def test_the_older_runtime_is_measured_when_it_is_asked_for(
 ) -> None:
     monkeypatch.setenv("EDGEBENCH_CACHE", str(cache))
     measured = edgebench.profile(
-        str(exported["tflite-int8"].artifact.model_path), plan=SHORT, runtime="tflite-runtime", store=cache / "store",
+        str(exported[PER_TENSOR].artifact.model_path), plan=SHORT, runtime="tflite-runtime", store=cache / "store",
         workload=Workload(seq_len=20), overhead=False, cold=False,
     )  # fmt: skip
     assert measured.valid
     assert measured.subject.device.runtime_version == "tflite-runtime 2.14.0"
+
+
+def prepared(model: Path, device: edgebench.Device, **options: Any) -> tuple[Artifact, list[str]]:
+    """Return what a session would measure, and what is said about it."""
+    said: list[str] = []
+
+    def note(event: Event) -> None:
+        if isinstance(event, LogMessage):
+            said.append(event.text)
+
+    (row,) = prepare(Request(device=device, models=(str(model),), **options), note)
+    return row.artifact, said
+
+
+def test_the_runtime_that_will_run_it_decides_which_int8_is_made(
+    exported: dict[str, Exported], old_runtimes: dict[str, Path], tagger: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def export(source: str, format: Format, **_: Any) -> Exported:
+        return exported[str(format)]
+
+    monkeypatch.setattr("edgebench.measure.preparation.export_model", export)
+    here = find_device("local")
+    older = replace(here, python=str(next(iter(old_runtimes.values()))))
+    int8 = {"formats": (Format.TFLITE_INT8,), "workloads": (Workload(seq_len=9),)}
+    assert prepared(tagger, here, **int8) == (exported["tflite-int8"].artifact, [])
+    instead = "local: tflite-runtime can't compute tflite-int8: tflite-int8-per-tensor is used instead"
+    for device, runtime in ((older, None), (here, "tflite-runtime")):
+        artifact, said = prepared(tagger, device, runtime=runtime, **int8)
+        assert (artifact, said) == (exported[PER_TENSOR].artifact, [instead])
+    both = {**int8, "formats": (Format.TFLITE_INT8, Format.TFLITE_INT8_PER_TENSOR)}
+    assert prepared(tagger, older, **both) == (exported[PER_TENSOR].artifact, [instead])
+
+
+def test_a_file_that_the_runtime_computes_wrong_is_refused_with_the_right_one(
+    exported: dict[str, Exported], old_runtimes: dict[str, Path], tagger: Path, tmp_path: Path, cache: Path
+) -> None:
+    foreign = tmp_path / "foreign.tflite"
+    shutil.copy(exported["tflite-int8"].artifact.model_path, foreign)
+    taken = export_model(foreign, cache=cache).artifact
+    assert (taken.format, taken.weight_scales) == (Format.TFLITE, WeightScales.CHANNEL)
+    python = str(next(iter(old_runtimes.values())))
+    for artifact in (replace(taken, tokenizer=str(tagger)), exported["tflite-int8"].artifact):
+        with pytest.raises(BoardError, match=r"would be computed wrong.*one for each channel.*tflite-int8-per-tensor"):
+            infer_texts(artifact, ["abc"], device=find_device("local"), python=python)
+    for format, scales in ((PER_TENSOR, WeightScales.TENSOR), ("tflite-fp32", None)):
+        shutil.copy(exported[format].artifact.model_path, foreign)
+        assert export_model(foreign, cache=cache).artifact.weight_scales is scales
 
 
 def test_a_runtime_that_the_board_lacks_is_named_with_what_installs_it(
@@ -316,6 +387,15 @@ def test_a_file_that_was_exported_keeps_what_is_known_of_it(tagger: Path, cache:
         Format.TFLITE_INT8, BUCKETS, out.parity, str(tagger)
     )  # fmt: skip
     assert encode_texts(taken, ["abc"]).lengths.tolist() == [5]
+
+
+def test_int8_of_an_earlier_version_has_one_scale_a_tensor(tagger: Path, cache: Path, tmp_path: Path) -> None:
+    out = export_model(tagger, PER_TENSOR, buckets=BUCKETS, cache=cache, out=tmp_path).artifact
+    record = json.loads((out.path / "artifact.json").read_text())
+    del record["weight_scales"]
+    (out.path / "artifact.json").write_text(json.dumps(record | {"format": "tflite-int8"}))
+    taken = export_model(out.path, cache=cache).artifact
+    assert (taken.format, taken.weight_scales) == (Format.TFLITE_INT8_PER_TENSOR, WeightScales.TENSOR)
 
 
 def test_a_file_that_is_not_the_recorded_one_is_taken_as_it_is(tagger: Path, cache: Path, tmp_path: Path) -> None:

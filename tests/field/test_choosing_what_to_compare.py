@@ -94,6 +94,18 @@ def test_a_format_that_a_variant_does_not_have_is_said(store: Store) -> None:
         find_pairs(store, "english:tflite-int8", "multi")
 
 
+def test_a_name_with_int8_stands_for_what_the_board_got_for_it(store: Store) -> None:
+    session = "20251107T100000-ababab"
+    add(store, session, 0, "before", format="tflite-int8-per-tensor")
+    add(store, session, 1, "after", format="tflite-int8-per-tensor")
+    pair = [(f"{session}-000", f"{session}-001")]
+    assert ids(store, "before:tflite-int8", "after:tflite-int8") == pair
+    assert ids(store, "before:tflite-int8", "after") == pair
+    add(store, session, 2, "after", format="tflite-int8")  # the board has the other runtime, too: the name is exact
+    assert ids(store, "before", "after:tflite-int8-per-tensor") == pair
+    assert ids(store, "before:tflite-int8", "after:tflite-int8") == [(f"{session}-000", f"{session}-002")]
+
+
 def test_of_several_formats_none_is_chosen_silently(store: Store) -> None:
     session = "20251201T100000-eeeeee"
     add(store, session, 0, "two", format="onnx-fp32")

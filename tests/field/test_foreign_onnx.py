@@ -25,6 +25,7 @@ import numpy as np  # noqa: E402
 
 from tests.field.foreign_models import BOOL, FLOAT, FLOAT16, encoder, optimum_folder, save, write_config  # noqa: E402
 
+TEXTS = ("ab", "abcd")
 SHORT = RunPlan(runs=1, min_count=3, min_duration_s=0, max_warmup_s=0)
 
 
@@ -55,6 +56,16 @@ def rows_of(path: Path, texts: list[str], *, batch: int = 1) -> list[Any]:
     return [row[: len(text) + 2] for text, row in zip(texts, rows, strict=True)]
 
 
+@pytest.fixture(scope="module")
+def plain_rows(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
+    """What a file with the usual inputs answers to two texts."""
+    folder = tmp_path_factory.mktemp("plain")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EDGEBENCH_CACHE", str(folder / "cache"))
+        patch.setenv("EDGEBENCH_HOME", str(folder / "board"))
+        return rows_of(optimum_folder(folder / "model", "model.onnx"), list(TEXTS), batch=2)
+
+
 @pytest.mark.parametrize(
     "changes",
     [
@@ -68,12 +79,10 @@ def rows_of(path: Path, texts: list[str], *, batch: int = 1) -> list[Any]:
     ids=str,
 )
 def test_masks_of_any_type_and_names_of_any_exporter_give_the_same_answers(
-    tmp_path: Path, changes: dict[str, Any]
+    tmp_path: Path, plain_rows: list[Any], changes: dict[str, Any]
 ) -> None:
-    plain = optimum_folder(tmp_path / "plain", "model.onnx")
     other = optimum_folder(tmp_path / "other", "model.onnx", model=encoder(**changes))
-    texts = ["ab", "abcd"]
-    for expected, found in zip(rows_of(plain, texts, batch=2), rows_of(other, texts, batch=2), strict=True):
+    for expected, found in zip(plain_rows, rows_of(other, list(TEXTS), batch=2), strict=True):
         np.testing.assert_array_equal(found, expected)
 
 

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import os
 import pwd
 import shutil
+import sys
+from pathlib import Path
 
 import pytest
 
+from edgebench.board import connect_agent
 from edgebench.board.transport import open_transport
 from edgebench.board.transport.ssh.login_output import LoginOutput
 from edgebench.errors import BoardError
 from tests.board.ssh_board import SshBoard
+from tests.board.ssh_server import AsyncSshServer
+from tests.board.test_ssh_commands import ECHO_ARGUMENTS, HARD_ARGUMENTS
 
 
 @pytest.fixture
@@ -71,3 +78,69 @@ def test_a_shell_that_prints_without_end_is_given_up() -> None:
     output = LoginOutput(b"mark\n")
     assert not output.add(b"y\n" * (1 << 20))
     assert "prints without end" in output.why_no_command(ended=False)
+
+
+def with_shell(board: SshBoard, shell: str) -> SshBoard:
+    """Let commands run as sshd runs them for a user with this shell: `SHELL -c COMMAND`."""
+    path = shutil.which(shell)
+    if path is None:
+        pytest.skip(f"{shell} is not installed")
+    assert isinstance(board.server, AsyncSshServer)
+    board.server.login_shell = path
+    return board
+
+
+@pytest.mark.parametrize("shell", ["dash", "bash", "zsh", "fish", "tcsh", "csh", "ksh", "mksh"])
+def test_every_login_shell_runs_what_is_sent(ssh_board: SshBoard, shell: str) -> None:
+    hard = [
+        *HARD_ARGUMENTS,
+        "%",
+        "%0101",
+        "\\",
+        "\\'",
+        "ends in \\",
+        "a!b",
+        "\n",
+        "x\n\n",
+        "\x01\x7f",
+        os.fsdecode(b"\xff"),
+    ]
+    with open_transport(with_shell(ssh_board, shell).device()) as transport:
+        result = transport.run([sys.executable, "-c", ECHO_ARGUMENTS, *hard])
+        assert json.loads(result.stdout) == hard
+        assert transport.run(["cat"], input=bytes(range(256))).stdout == bytes(range(256))
+        assert transport.run(["sh", "-c", "echo oh! >&2; exit 3"]).status == 3
+        assert transport.run(["/no-such-command"]).status == 127
+    with connect_agent(ssh_board.device()) as agent:
+        assert agent.probe().board.system.arch == os.uname().machine
+
+
+@pytest.mark.parametrize(
+    ("shell", "file"), [("tcsh", ".cshrc"), ("fish", ".config/fish/config.fish"), ("zsh", ".zshenv")]
+)
+def test_what_other_shells_files_print_is_not_the_commands(ssh_board: SshBoard, shell: str, file: str) -> None:
+    board = with_shell(ssh_board, shell)
+    (board.home / file).parent.mkdir(parents=True, exist_ok=True)
+    (board.home / file).write_text("echo hello\n")
+    with open_transport(board.device()) as transport:
+        assert transport.run(["echo", "1"]).stdout == b"1\n"
+
+
+def test_a_restricted_shell_is_named(ssh_board: SshBoard) -> None:
+    with (
+        open_transport(with_shell(ssh_board, "rbash").device()) as transport,
+        pytest.raises(BoardError, match=r"the login shell is a restricted one.*chsh -s /bin/sh"),
+    ):
+        transport.run(["true"])
+
+
+@pytest.mark.parametrize("stream", ["1", "2"])
+def test_a_shell_that_only_prints_a_banner_is_quoted(ssh_board: SshBoard, tmp_path: Path, stream: str) -> None:
+    shell = tmp_path / "banner"
+    shell.write_text(f"#!/bin/sh\necho 'This account is currently not available.' >&{stream}\nexit 1\n")
+    shell.chmod(0o755)
+    with (
+        open_transport(with_shell(ssh_board, str(shell)).device()) as transport,
+        pytest.raises(BoardError, match=r"ended before the command began \(it printed: This account is currently not"),
+    ):
+        transport.run(["true"])

@@ -106,6 +106,7 @@ def test_runs_that_spread_make_the_models_alternate_in_a_new_session() -> None:
     assert quiet.sessions[0].runs == {"baseline": 6, "candidate": 6}
 
 
+@pytest.mark.slow
 def test_neighbours_do_not_fail_a_gate_that_can_not_alternate() -> None:
     truth = replace(NEIGHBOURS, can_alternate=False)
     found = Counter(said(simulate_gate(truth, seed)) for seed in range(10))
@@ -113,6 +114,7 @@ def test_neighbours_do_not_fail_a_gate_that_can_not_alternate() -> None:
     assert found[UNDECIDED] > 0  # nine of 20 runs decide
 
 
+@pytest.mark.slow
 def test_where_files_lie_in_memory_is_drawn_anew_for_the_second_session() -> None:
     truth = replace(ALTERNATING, placement=0.02)
     found = Counter(said(simulate_gate(truth, seed)) for seed in range(24))
@@ -120,6 +122,7 @@ def test_where_files_lie_in_memory_is_drawn_anew_for_the_second_session() -> Non
     assert found[PASS] >= 16
 
 
+@pytest.mark.slow
 def test_small_slowdowns_pass_one_by_one_and_fail_against_the_anchor() -> None:
     assert all(said(simulate_gate(replace(QUIET, candidate=1.01), seed)) is PASS for seed in range(5))
     assert {creeping_commits(QUIET, seed, commits=5) for seed in range(3)} <= {2, 3, 4}

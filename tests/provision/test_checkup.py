@@ -62,6 +62,23 @@ def test_nothing_is_amiss_on_a_healthy_board() -> None:
     assert all(finding.fix is None for finding in found.values())
 
 
+def test_a_second_runtime_that_is_broken_is_a_warning_and_one_that_is_missing_is_no_finding() -> None:
+    device = Device(name="board", profile=load_profile("pi4"), host="10.0.0.4")
+
+    def about_tflite(**report: Any) -> list[Finding]:
+        reply = {"board": HEALTHY, "runtimes": {"onnxruntime": RUNTIME, "tflite": report}, **QUIET}
+        probe = BoardProbe.from_reply(reply, ["onnxruntime", "tflite"], name="board")
+        return [finding for finding in probe_findings(device, "onnxruntime", probe) if finding.what == "tflite"]
+
+    error = "the first inference of tflite died of signal SIGILL: it is built for another processor; try: pip install x"
+    (broken,) = about_tflite(ok=False, error=error)
+    assert (broken.state, broken.seen) == (State.WARN, error.partition("; try")[0])
+    assert broken.fix == "edgebench device setup board --runtime ai-edge-litert"
+    assert about_tflite(ok=False, error="no module", kind="runtime_missing") == []
+    (works,) = about_tflite(ok=True, version="ai-edge-litert 2.1")
+    assert (works.state, works.seen) == (State.OK, "ai-edge-litert 2.1")
+
+
 def test_what_keeps_the_board_busy_is_named() -> None:
     device = Device(name="board", profile=load_profile("pi4"), host="10.0.0.4")
     reply = {"board": HEALTHY, "runtimes": {"onnxruntime": RUNTIME}}

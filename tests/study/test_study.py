@@ -11,13 +11,17 @@ from pathlib import Path
 
 import pytest
 
-from edgebench.errors import ConfigError, EdgebenchError
+from edgebench.artifact import Format
+from edgebench.errors import ConfigError, ConnectionFailed, EdgebenchError
+from edgebench.events import ignore
 from edgebench.measure.scheduler import order_of_runs
 from edgebench.report import study_markdown
+from edgebench.request import Request
 from edgebench.store import Store
 from edgebench.study.answers import answer_study
 from edgebench.study.cells import estimated_remaining_s, study_cells
 from edgebench.study.file import Study, read_study
+from edgebench.study.run import missing_sessions
 from edgebench.study.training import ALL_LANGUAGES
 from edgebench.testing import SimulatedBoard
 from edgebench.testing.simulated_board import simulated_subject
@@ -127,6 +131,46 @@ def test_a_study_that_is_none_says_where(tmp_path: Path, text: str, problem: str
 
 
 # --- what is there --------------------------------------------------------------------------------------------------
+
+
+def test_a_format_is_there_where_the_board_got_another_for_it(tmp_path: Path) -> None:
+    """The simulated board measures in onnx-int8; the files' formats are rewritten."""
+    study, store = whole(tmp_path), Store(tmp_path / "store")
+    keep(study, store, langs=("sw",))
+
+    def done(requested: Sequence[str], measured: str) -> bool:
+        only = replace(study, formats=tuple(map(Format, requested)), workloads=study.workloads[:1])
+        subjects = [each.subject for each in store.measurements()]
+        artifacts = [replace(subject.artifact, format=Format(measured)) for subject in subjects]
+        patched = [
+            replace(each, subject=replace(each.subject, artifact=artifact))
+            for each, artifact in zip(store.measurements(), artifacts, strict=True)
+        ]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Store, "measurements_by_figures", lambda _, wanted: [m for m in patched if wanted(m.subject)])
+            return study_cells(only, store)[0].done
+
+    assert done(["tflite-int8"], "tflite-int8")
+    assert done(["tflite-int8"], "tflite-int8-per-tensor")
+    assert done(["tflite-int8", "tflite-int8-per-tensor"], "tflite-int8-per-tensor")
+    assert not done(["tflite-int8-per-tensor"], "tflite-int8")
+    assert not done(["tflite-int8", "tflite-fp32"], "tflite-int8")
+
+
+def test_a_board_that_does_not_say_its_runtime_fails_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    study = study_of(tmp_path, HEAD + variant("english", 1) + WORKLOADS)
+    here = study.devices[0]
+    study = replace(study, devices=(here, replace(here, name="other")))
+
+    def prepare(request: Request, _: object) -> list[object]:
+        raise ConnectionFailed(f"{request.device.name} is off")
+
+    monkeypatch.setattr("edgebench.study.run.prepare", prepare)
+    sessions = missing_sessions(study, Store(tmp_path / "store"), on_event=ignore)
+    for name, begin in sessions.items():
+        with pytest.raises(ConnectionFailed, match=f"{name} is off"):
+            begin(on_event=ignore)
+    assert len(sessions) == 2
 
 
 def test_a_workload_is_done_when_one_session_has_all_variants(tmp_path: Path) -> None:

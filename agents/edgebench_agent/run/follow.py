@@ -11,7 +11,7 @@ from ..home import Home, RunFolder
 from ..lease.run_lease import RunLease
 from ..protocol.failure import Failure
 from ..protocol.wire import HEARTBEAT, MAX_LINE_BYTES, RENEW, RUN_FILES, STOP
-from ..storage.journal_place import check_place
+from ..storage.journal_place import check_place, open_journal
 from ..storage.journal_tail import complete_lines, has_writer
 from .pulse import PulseWatch
 
@@ -36,7 +36,7 @@ def follow(
     """
     folder = _existing(home, run_id)
     pulse = PulseWatch(folder)
-    journal = os.open(folder.journal, os.O_RDONLY)
+    journal = open_journal(folder.journal)
     os.pread(journal, 1, 0)  # an unreadable file is reported before the thread starts, which may end this process
     _seek_line(journal, offset)
     threading.Thread(target=_handle_commands, args=(folder, commands, renew), daemon=True).start()

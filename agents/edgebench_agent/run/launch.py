@@ -21,7 +21,7 @@ from ..protocol.run_spec import ModelFile, RunSpec
 from ..protocol.wire import MAX_LINE_BYTES, one_line
 from ..runtimes.registry import open_runtime
 from ..storage.blobs import paced
-from ..storage.journal_place import check_place, release_place, sweep
+from ..storage.journal_place import open_journal, release_place, sweep
 from ..storage.verified import Verified
 from .pulse import PulseWatch
 
@@ -119,8 +119,7 @@ def _reply_of(folder: RunFolder, run_id: str) -> Dict[str, Any]:
 
 
 def _first_line(folder: RunFolder) -> bytes:
-    check_place(folder.journal)
-    with folder.journal.open("rb") as journal:
+    with os.fdopen(open_journal(folder.journal), "rb") as journal:
         return journal.readline(MAX_LINE_BYTES)
 
 

@@ -2,4 +2,4 @@
 
 from .tflite import bind
 
-describe, load, open_profiler = bind(("ai_edge_litert",))
+describe, start_session, load, open_profiler = bind(("ai_edge_litert",))

@@ -66,6 +66,8 @@ class Runtime(Protocol):
 
     Its functions may import the runtime; the module itself must not, so that it can be opened without one. Where the
     runtime has an operator profiler, there is also `open_profiler(path, *, threads, providers, folder) -> Profiler`.
+    `start_session()`, where there is one, runs a small model that lies in the code: a build for another processor may
+    import and die there of an illegal instruction.
     """
 
     def describe(self) -> Description:
@@ -79,3 +81,11 @@ class Runtime(Protocol):
         Raises:
             Failure: model_rejected, inputs_rejected, out_of_memory.
         """
+
+
+def unpack_model(text: str) -> bytes:
+    """Return a model file that lies in the code as text: compressed, in base 64."""
+    import base64  # only here: a measuring process needs neither
+    import zlib
+
+    return zlib.decompress(base64.b64decode(text))

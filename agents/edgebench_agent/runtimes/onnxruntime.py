@@ -1,6 +1,5 @@
 """ONNX Runtime, with the options that a user's own loop would set."""
 
-import base64
 import json
 import re
 from collections import Counter
@@ -10,7 +9,7 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from ..protocol.failure import Failure
 from ..protocol.wire import one_line
-from .interface import Description, Model, Operator, Profiler, Tensor
+from .interface import Description, Model, Operator, Profiler, Tensor, unpack_model
 
 _CPU = "CPUExecutionProvider"
 #: Names in the profiler's trace: an inference, and the work of a node in it.
@@ -23,8 +22,12 @@ _NO_GPU_MEMORY = re.compile(
     re.IGNORECASE,
 )
 
-#: A model that multiplies a matrix of 4 x 4 floats by itself: IR 4, opset 9.
-_SMALLEST = b"CAQSADpAChEKAXgKAXgSAXkiBk1hdE11bBIBZ1oTCgF4Eg4KDAgBEggKAggECgIIBGITCgF5Eg4KDAgBEggKAggECgIIBEIECgAQCQ=="
+#: A model that multiplies a matrix of 16 x 16 floats by itself, quantises the product and multiplies it in 8-bit
+#: integers: MatMul, DynamicQuantizeLinear, MatMulInteger; IR 4, opset 11.
+_SMALLEST = (
+    "eNrjYBFisJrIzCXIxVgBREKMlUpsvoklvqU5XMpcjJVCjIVCjMVCjPlKoi6VeYm5mcmBpYl5JZlVqT6ZeamJRVzSXIyFXIzlXIz5QoxVSrwQrZ55"
+    "JanpqUVCjOlaPUwcAhwCAsxOjOVeDUyMDGhghAlECYPCmI+Lh4NRiIMLGDQgnAQUrAILsiEEnVi4GAS4AUFkHhU="
+)
 _RECORD_NODES = "session.record_ep_graph_assignment_info"
 #: https://github.com/microsoft/onnxruntime/pull/11841, since 1.12
 _STOP_SPINNING = "session.force_spinning_stop"
@@ -39,7 +42,7 @@ def describe() -> Description:
 
 
 def start_session() -> None:
-    """Run the smallest model once: a build for another processor may import and die here of an illegal instruction.
+    """Run the smallest model once: floats and 8-bit integers have instructions of their own.
 
     Raises:
         Failure: runtime_broken: it can't run the model.
@@ -48,8 +51,8 @@ def start_session() -> None:
     import onnxruntime
 
     try:
-        session = onnxruntime.InferenceSession(base64.b64decode(_SMALLEST), _options(1), providers=[_CPU])
-        session.run(None, {"x": numpy.ones((4, 4), numpy.float32)})
+        session = onnxruntime.InferenceSession(unpack_model(_SMALLEST), _options(1), providers=[_CPU])
+        session.run(None, {"x": numpy.ones((16, 16), numpy.float32)})
     except Exception as error:
         raise Failure("runtime_broken", f"ONNX Runtime can't run a model: {one_line(str(error))}") from error
 

@@ -2,18 +2,32 @@
 
 from functools import partial
 from importlib import import_module
-from typing import Any, Callable, Sequence, Tuple
+from typing import Any, Callable, NamedTuple, Sequence
 
 from .interface import Description, Model, Profiler
-from .tflite_interpreter import interpreter_module, model_of, open_interpreter
+from .tflite_interpreter import interpreter_module, model_of, open_interpreter, run_smallest
 
 #: What pip calls each library, by its module.
 LIBRARIES = {"ai_edge_litert": "ai-edge-litert", "tflite_runtime": "tflite-runtime"}
 
 
-def bind(modules: Sequence[str]) -> Tuple[Callable[[], Description], Callable[..., Model], Callable[..., Profiler]]:
-    """Return `describe`, `load` and `open_profiler` for the first of these libraries that is installed."""
-    return partial(_describe, modules), partial(_load, modules), partial(_open_profiler, modules)
+class Functions(NamedTuple):
+    """What the module of a runtime offers."""
+
+    describe: Callable[[], Description]
+    start_session: Callable[[], None]
+    load: Callable[..., Model]
+    open_profiler: Callable[..., Profiler]
+
+
+def bind(modules: Sequence[str]) -> Functions:
+    """Return the functions for the first of these libraries that is installed."""
+    return Functions(
+        describe=partial(_describe, modules),
+        start_session=partial(run_smallest, modules),
+        load=partial(_load, modules),
+        open_profiler=partial(_open_profiler, modules),
+    )
 
 
 def _describe(modules: Sequence[str]) -> Description:
@@ -41,4 +55,4 @@ def _open_profiler(modules: Sequence[str], path: str, **options: Any) -> Profile
     return open_tflite_profiler(modules, path, **options)
 
 
-describe, load, open_profiler = bind(("ai_edge_litert", "tflite_runtime"))
+describe, start_session, load, open_profiler = bind(("ai_edge_litert", "tflite_runtime"))

@@ -9,10 +9,17 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Se
 from ..protocol.failure import Failure
 from ..protocol.input_names import plain_input_name
 from ..protocol.wire import one_line
-from .interface import Model, Tensor
+from .interface import Model, Tensor, unpack_model
 
 _IDS = "input_ids"
 _DELEGATE = "DELEGATE"
+#: A model of two FULLY_CONNECTED layers of 16 x 16: weights in floats, then in 8-bit integers (versions 1 and 9).
+_SMALLEST = (
+    "eNrtVbFOwzAQfaaGpsIqkcjQoUMHBgYGJBg6IJWJqQMDn8HSqdCpH9EPYWDgA/giJibMO985ScPIhIiT54svd8/ni/QyAfBwt7wCxqhQIqCgx3MFroDb"
+    "Q+B6CAyguOB66iQC+PiKUSxcuvfHv3McsXOes/ZGp+0Cvx49R8/Rc/xFjvsYozMdDbW6es7qeyFeiTfigHgkqpQ7xsTij02LZ0paiD0zBVKtljFMnOJ2"
+    "Jj0D4xTLMqLqO/Y4K+Ms7dmnS7lzbla7aGfxLfXjrwCfxDuxI+b2/pyxRapPYzfGl3uRz3dq/cjnu7E4jtE85eupcs8Ky3c/lHi7ELuy/DL3t1PHc6eO"
+    "kLrR8Ie6r2rXHb5Qd7ypJ8c+dbjl+bK1z0lrn5FBTEjfo+HM/m9FcTKj"
+)
 
 
 class Signature(NamedTuple):
@@ -39,6 +46,24 @@ def interpreter_module(modules: Sequence[str]) -> Tuple[str, Any]:
             if name == modules[0] or (isinstance(wrong, ModuleNotFoundError) and not absent):
                 wrong = error
     raise wrong
+
+
+def run_smallest(modules: Sequence[str]) -> None:
+    """Run the smallest model once: floats and 8-bit integers have instructions of their own.
+
+    Raises:
+        Failure: runtime_broken: it can't run the model.
+    """
+    import numpy as np
+
+    _, module = interpreter_module(modules)
+    try:
+        interpreter = module.Interpreter(model_content=unpack_model(_SMALLEST), num_threads=1)
+        interpreter.allocate_tensors()
+        interpreter.set_tensor(interpreter.get_input_details()[0]["index"], np.ones((1, 16), np.float32))
+        interpreter.invoke()
+    except Exception as error:
+        raise Failure("runtime_broken", f"TFLite can't run a model: {one_line(str(error))}") from error
 
 
 def open_interpreter(

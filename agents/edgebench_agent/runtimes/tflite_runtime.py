@@ -2,4 +2,4 @@
 
 from .tflite import bind
 
-describe, load, open_profiler = bind(("tflite_runtime",))
+describe, start_session, load, open_profiler = bind(("tflite_runtime",))

@@ -1,4 +1,4 @@
-"""Whether a runtime can be imported: tried in a process of its own, which may die of it."""
+"""Whether a runtime can be imported and runs a small model: tried in a process of its own, which may die of it."""
 
 import signal
 import subprocess
@@ -11,12 +11,12 @@ from ..protocol.failure import Failure
 from ..protocol.wire import one_line
 from .registry import RUNTIMES, describe, install_command, open_runtime
 
-_IMPORT_TIMEOUT_S = 120
+_TIMEOUT_S = 120
 _IMPORTED = "edgebench: imported\n"  # how far a process came that died
 
 
 def try_runtime(name: str) -> Dict[str, Any]:
-    """Import a runtime in this process and return what it is: the agent's command `try`."""
+    """Import a runtime in this process, run a small model and return what it is: the agent's command `try`."""
     try:
         found = describe(name)
         sys.stderr.write(_IMPORTED)
@@ -30,7 +30,7 @@ def try_runtime(name: str) -> Dict[str, Any]:
 
 
 def probe_runtime(name: str) -> Dict[str, Any]:
-    """Return what a runtime is, or in `error` why it can't be imported here; the import happens in a child process."""
+    """Return what a runtime is, or in `error` why it does not work here; it is tried in a child process."""
     if name not in RUNTIMES:
         return _not_usable(f"this agent knows no runtime {name!r}; it knows {', '.join(RUNTIMES)}")
     command, environment = own_command("try", name)
@@ -41,22 +41,27 @@ def probe_runtime(name: str) -> Dict[str, Any]:
             env=environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            timeout=_IMPORT_TIMEOUT_S,
+            timeout=_TIMEOUT_S,
             check=False,
         )
-    except subprocess.TimeoutExpired:
-        return _not_usable(f"importing {name} took longer than {_IMPORT_TIMEOUT_S} s; {fix}")
+    except subprocess.TimeoutExpired as error:
+        return _not_usable(f"{_act(name, error.stderr)} took longer than {_TIMEOUT_S} s; {fix}")
+    act = _act(name, done.stderr)
     if done.returncode < 0:
         died = signal.Signals(-done.returncode).name
         if -done.returncode == signal.SIGKILL:
-            return _not_usable(f"importing {name} was killed, probably for memory; end other programs on the board")
-        what = "starting a session of" if _IMPORTED.encode() in done.stderr else "importing"
-        return _not_usable(f"{what} {name} died of signal {died}: it is built for another processor or system; {fix}")
+            return _not_usable(f"{act} was killed, probably for memory; end other programs on the board")
+        return _not_usable(f"{act} died of signal {died}: it is built for another processor or system; {fix}")
     try:
         return {**_not_usable("no answer"), **decode_object(done.stdout)}
     except ProtocolError:
         printed = one_line(done.stderr.decode("utf-8", "replace")[-500:])
-        return _not_usable(f"importing {name} ended with status {done.returncode}: {printed}; {fix}")
+        return _not_usable(f"{act} ended with status {done.returncode}: {printed}; {fix}")
+
+
+def _act(name: str, stderr: Optional[bytes]) -> str:
+    """Return what a process that tried a runtime was doing when it ended."""
+    return f"the first inference of {name}" if _IMPORTED.encode() in (stderr or b"") else f"importing {name}"
 
 
 def _not_usable(error: Optional[str]) -> Dict[str, Any]:

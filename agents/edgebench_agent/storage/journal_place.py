@@ -73,12 +73,28 @@ def check_place(journal: Path) -> None:
     folder = _folder_of(journal)
     if folder is None:
         return
-    if not _is_ours(folder) or not journal.exists():
+    sound = _is_ours(folder) and journal.exists()
+    if not sound and _folder_of(journal) == folder:  # else the run has ended meanwhile: its journal is on the disk
         raise Failure(
             "not_found",
             f"the journal of run {journal.parent.name} was in memory, at {folder}, and is gone: the board was started "
             f"again or somebody emptied {folder.parent}; measure again",
         )
+
+
+def open_journal(journal: Path) -> int:
+    """Return a descriptor of a run's journal, for reading, wherever it is.
+
+    Raises:
+        Failure: not_found, as `check_place`.
+        FileNotFoundError: the run has no journal.
+    """
+    check_place(journal)
+    try:
+        return os.open(journal, os.O_RDONLY)
+    except FileNotFoundError:  # the link's target: the run has ended, and its journal moves to the disk once
+        check_place(journal)
+        return os.open(journal, os.O_RDONLY)
 
 
 def move_to_disk(source: int, journal: Path) -> int:

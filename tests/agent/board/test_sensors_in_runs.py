@@ -118,6 +118,7 @@ def hanging(tmp_path: Path) -> Iterator[Path]:
     os.close(silent)  # whoever hangs in it gets an error
 
 
+@pytest.mark.slow
 def test_a_file_that_hangs_costs_its_own_fact_and_holds_up_nobody(board: AgentBoard, hanging: Path) -> None:
     plant({"etc/os-release": "NAME=Linux\n", "proc/sys/kernel/random/boot_id": "a-boot\n"}, hanging)
     board.environment["EDGEBENCH_ROOT"] = str(hanging)

@@ -46,6 +46,7 @@ def test_a_run_that_nobody_renews_ends_itself(board: AgentBoard, tiny_model: byt
     assert board.journal(spec.run_id)[-1].message.kind == "lease_expired"
 
 
+@pytest.mark.slow
 def test_a_run_that_is_renewed_outlives_its_lease(board: AgentBoard, tiny_model: bytes) -> None:
     spec = board.long_spec(tiny_model, lease_ns=4 * SECOND)
     board.launch_well(spec)
@@ -115,6 +116,7 @@ def test_a_measuring_process_that_waits_for_ever_ends_its_run(
         os.kill(measuring, 0)
 
 
+@pytest.mark.slow
 def test_a_measuring_process_that_is_stopped_ends_its_run_soon(board: AgentBoard, tiny_model: bytes) -> None:
     board.change("run/progress.py", b"STOPPED_S = 10", b"STOPPED_S = 2")
     spec = board.long_spec(tiny_model)
@@ -130,6 +132,7 @@ def test_a_measuring_process_that_is_stopped_ends_its_run_soon(board: AgentBoard
         os.kill(measuring, 0)
 
 
+@pytest.mark.slow
 def test_a_stopped_supervisor_sends_no_heartbeats_and_is_ended_with_its_worker(
     board: AgentBoard, tiny_model: bytes
 ) -> None:
@@ -160,6 +163,7 @@ def test_a_stopped_supervisor_sends_no_heartbeats_and_is_ended_with_its_worker(
     assert isinstance(board.run(board.spec())[-1], Done)  # the board is free
 
 
+@pytest.mark.slow
 def test_a_supervisor_that_is_stopped_before_its_run_begins_ends_the_launch(
     board: AgentBoard, tiny_model: bytes, tmp_path: Path
 ) -> None:
@@ -196,6 +200,7 @@ def test_a_measuring_process_ends_with_its_supervisor_in_mid_inference(
     assert time.monotonic() - killed < 5
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("timeout") is None, reason="there is no command `timeout` here")
 def test_a_sensors_command_ends_soon_after_its_supervisor(board: AgentBoard, tmp_path: Path) -> None:
     command, pids = tmp_path / "bin/vcgencmd", tmp_path / "pids"
@@ -216,6 +221,7 @@ def test_a_sensors_command_ends_soon_after_its_supervisor(board: AgentBoard, tmp
     assert time.monotonic() - killed < 6
 
 
+@pytest.mark.slow
 def test_a_load_that_spins_for_ever_ends_its_run(board: AgentBoard, tiny_model: bytes, tmp_path: Path) -> None:
     board.change("run/progress.py", b"LOAD_S = 300", b"LOAD_S = 2")
     endless = "\ndef spin(*_, **__):\n    while True: pass\nsys.modules[__name__].InferenceSession = spin\n"
@@ -225,6 +231,7 @@ def test_a_load_that_spins_for_ever_ends_its_run(board: AgentBoard, tiny_model: 
     assert "loading, sent nothing for 2 s, though it used processor time" in failed.message
 
 
+@pytest.mark.slow
 def test_slow_inferences_are_not_stuck_as_long_as_they_work(
     board: AgentBoard, tiny_model: bytes, tmp_path: Path
 ) -> None:

@@ -49,6 +49,7 @@ def test_a_run_has_its_name_for_itself(board: AgentBoard) -> None:
     assert board.launch(replace(spec, min_count=51))["kind"] == "bad_request"
 
 
+@pytest.mark.slow
 def test_a_launch_sent_again_finds_its_run_while_it_goes_on_and_after(board: AgentBoard, tiny_model: bytes) -> None:
     spec = board.long_spec(tiny_model)
     told = board.launch(spec)

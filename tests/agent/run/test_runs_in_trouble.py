@@ -46,6 +46,31 @@ def test_a_runtime_that_dies_of_an_illegal_instruction_is_a_finding(
     assert "SIGILL" in reply["message"]
 
 
+_DIE = "import os, signal; die = lambda *_, **__: os.kill(os.getpid(), signal.SIGILL)\n"
+
+
+@pytest.mark.parametrize(
+    ("runtime", "package", "code"),
+    [
+        ("onnxruntime", "onnxruntime", "import onnxruntime; onnxruntime.InferenceSession = die"),
+        ("onnxruntime", "onnxruntime", "import onnxruntime; onnxruntime.InferenceSession.run = die"),
+        ("tflite", "ai_edge_litert", "from ai_edge_litert import interpreter; interpreter.Interpreter.__init__ = die"),
+        ("tflite", "ai_edge_litert", "from ai_edge_litert import interpreter; interpreter.Interpreter.invoke = die"),
+    ],
+    ids=["onnxruntime-session", "onnxruntime-inference", "tflite-session", "tflite-inference"],
+)
+def test_a_runtime_that_imports_and_dies_at_its_first_inference_is_a_finding(
+    board: AgentBoard, tmp_path: Path, runtime: str, package: str, code: str
+) -> None:
+    pytest.importorskip(package)
+    assert board.reply("probe", "--runtime", runtime)["runtimes"][runtime]["ok"]
+    put_before(board, tmp_path, package, "", _DIE + code)
+    found = board.reply("probe", "--runtime", runtime)["runtimes"][runtime]
+    assert not found["ok"]
+    assert found["error"].startswith(f"the first inference of {runtime} died of signal SIGILL: it is built for another")
+    assert "\n" not in found["error"]
+
+
 def test_a_full_disk_ends_a_run_with_what_fits(board: AgentBoard, tiny_model: bytes) -> None:
     def fill_up_early() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))

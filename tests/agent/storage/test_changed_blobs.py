@@ -120,6 +120,7 @@ def connected(home: Path, monkeypatch: pytest.MonkeyPatch, said: list[str]) -> I
         yield agent
 
 
+@pytest.mark.slow
 def test_the_host_pushes_again_what_changed_and_says_so(
     board: AgentBoard, tiny_model: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,6 +7,8 @@ import shutil
 import threading
 from pathlib import Path
 
+import pytest
+
 from edgebench_agent.home import Home
 from edgebench_agent.storage.cleaning import clean
 from tests.agent.agent_board import AgentBoard, wait_until
@@ -91,6 +93,7 @@ def test_clean_leaves_the_agent_that_runs_it(board: AgentBoard) -> None:
     assert list(agents.iterdir()) == [own]
 
 
+@pytest.mark.slow
 def test_what_vanishes_while_clean_looks_is_gone(board: AgentBoard) -> None:
     home = Home(board.home)
     home.create()
@@ -110,7 +113,7 @@ def test_what_vanishes_while_clean_looks_is_gone(board: AgentBoard) -> None:
     other = threading.Thread(target=come_and_go)
     other.start()
     try:
-        for _ in range(1000):
+        for _ in range(250):
             clean(home, older_than_s=3600, keep_bytes=None, dry_run=False)
             clean(home, older_than_s=0, keep_bytes=None, dry_run=True)
     finally:

@@ -105,6 +105,7 @@ def test_a_tmpfs_where_others_may_rename_our_folders_is_not_used(board: AgentBoa
         open_to_all.rmdir()
 
 
+@pytest.mark.slow
 def test_a_journal_removed_in_mid_run_goes_on_on_the_disk_and_nothing_is_lost(board: AgentBoard) -> None:
     run_id = idle(board, 6)
     before = read_journal(journal_of(board, run_id))
@@ -222,6 +223,7 @@ def small_tmpfs(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(mounted)], check=True)
 
 
+@pytest.mark.slow
 def test_a_tmpfs_that_somebody_else_fills_does_not_end_a_run(board: AgentBoard, small_tmpfs: Path) -> None:
     board.environment["EDGEBENCH_SHM"] = str(small_tmpfs)
     run_id = idle(board, 4)
@@ -252,3 +254,27 @@ def test_where_neither_memory_nor_disk_has_room_the_failure_is_out_of_disk(
     last = board.journal(spec.run_id)[-1].message
     assert isinstance(last, Failed)
     assert last.kind == "out_of_disk"
+
+
+@pytest.mark.parametrize("moment", ["_is_ours", "os.open"])
+def test_a_journal_that_moves_to_the_disk_while_it_is_opened_is_not_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    memory, journal = tmp_path / "memory", tmp_path / "run" / "journal.ndjson"
+    for folder in (memory, journal.parent):
+        folder.mkdir(mode=0o700)
+    (memory / journal.name).write_bytes(b"{}\n")
+    journal.symlink_to(memory / journal.name)
+    owner, name = (os, "open") if moment == "os.open" else (journal_place, moment)
+    real = getattr(owner, name)
+
+    def move_first(*arguments: object) -> object:
+        monkeypatch.setattr(owner, name, real)
+        (memory / journal.name).replace(journal)
+        memory.rmdir()
+        return real(*arguments)
+
+    monkeypatch.setattr(owner, name, move_first)
+    descriptor = journal_place.open_journal(journal)
+    assert os.read(descriptor, 10) == b"{}\n"
+    os.close(descriptor)

@@ -7,7 +7,6 @@ run on exec channels of the connection, never through Fabric's `run`, which reco
 from __future__ import annotations
 
 import secrets
-import shlex
 import threading
 from collections.abc import Sequence
 from typing import Any
@@ -19,6 +18,7 @@ from edgebench.board.transport.base import Stream, Transport
 from edgebench.board.transport.known_hosts import HostKey
 from edgebench.board.transport.ssh import limits
 from edgebench.board.transport.ssh.channel import BROKEN, SshStream, answers
+from edgebench.board.transport.ssh.command_line import command_line
 from edgebench.board.transport.ssh.hop import close_hop, open_hop
 from edgebench.board.transport.ssh.login import Login
 from edgebench.board.transport.ssh.route import Hop, find_route, hops_of
@@ -72,13 +72,7 @@ class SshTransport(Transport):
 
     def start(self, argv: Sequence[str]) -> Stream:
         marker = f"edgebench-{secrets.token_hex(8)}"
-        # By a process of its own: if nobody reads any more, SIGPIPE must not end the shell before the command.
-        # All of it is one command of the login shell, which may print before each (`trap ... DEBUG` in ~/.bashrc).
-        program = f"sh -c 'echo {marker}'; exec \"$@\""
-        command = f"exec sh -c {shlex.quote(program)} sh {shlex.join(argv)}"
-        if "\0" in command:
-            raise ValueError("an argument can't hold a NUL")
-        stream = SshStream(self._exec(command), name=self.name, marker=f"{marker}\n".encode())
+        stream = SshStream(self._exec(command_line(argv, marker)), name=self.name, marker=f"{marker}\n".encode())
         self._streams = [other for other in self._streams if not other.closed] + [stream]
         return stream
 

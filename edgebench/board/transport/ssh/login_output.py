@@ -9,9 +9,9 @@ from edgebench.text import printable
 
 #: More than any greeting; a file that prints without end must not fill the memory.
 _MOST_BYTES = 1 << 20
-#: What csh and tcsh say of quotes that other shells take.
-_WORDS_OF_CSH = (b"Unmatched", b"Event not found", b"Illegal variable name")
-_FILES = "~/.bashrc, ~/.profile, ~/.zshenv or the like there"
+#: What a restricted bash, zsh or ksh says.
+_RESTRICTED = b"restricted"
+_FILES = "~/.bashrc, ~/.profile, ~/.zshenv, ~/.cshrc or the like there"
 
 
 class LoginOutput:
@@ -40,15 +40,12 @@ class LoginOutput:
         """Explain, to follow a board's name, why the command did not begin."""
         printed = printable((self._before or stderr).decode("utf-8", "replace")[-300:], 200)
         said = f" (it printed: {printed})" if printed else ""
-        if ended and any(word in stderr for word in _WORDS_OF_CSH):
-            return (
-                f"the login shell is csh or tcsh{said}; bash, zsh, dash and ash are supported; try there: "
-                f"chsh -s /bin/sh"
-            )
+        if ended and _RESTRICTED in stderr:
+            return f"the login shell is a restricted one, which runs no programs{said}; try there: chsh -s /bin/sh"
         if ended:
             return (
-                f"the login shell ended before the command began{said}; does {_FILES} end it (exit, exec), is the "
-                f"shell csh or tcsh (bash, zsh, dash and ash are supported), or may the user run no commands?"
+                f"the login shell ended before the command began{said}; does {_FILES} end it (exit, exec), or may the "
+                f"user run no commands? bash, zsh, dash, ash, ksh, fish, csh and tcsh are supported"
             )
         if len(self._before) > _MOST_BYTES:
             return f"the login shell prints without end{said}; look at {_FILES}"
