@@ -71,7 +71,7 @@ if TYPE_CHECKING:
     from edgebench.provision.plan import SetupPlan
     from edgebench.provision.setup import Setup, set_up_device, set_up_for
     from edgebench.reason import Reason, ReasonCode
-    from edgebench.report.study import study_markdown
+    from edgebench.reporting.study import study_markdown
     from edgebench.request import Request
     from edgebench.run import Run
     from edgebench.store.comparison import compare_stored
@@ -153,7 +153,7 @@ _HOMES = {
     "provision.plan": ("SetupPlan",),
     "provision.setup": ("Setup", "set_up_device", "set_up_for"),
     "reason": ("Reason", "ReasonCode"),
-    "report.study": ("study_markdown",),
+    "reporting.study": ("study_markdown",),
     "request": ("Request",),
     "run": ("Run",),
     "store.comparison": ("compare_stored",),

@@ -169,7 +169,7 @@ def _compare(
     from edgebench.cli.hints import as_options
     from edgebench.evaluation import compare_formats
     from edgebench.events import Event, LogMessage
-    from edgebench.report import formats_table
+    from edgebench.reporting import formats_table
     from edgebench.xtreme_r import read_parallel
 
     if len(models) > 1:
@@ -203,7 +203,7 @@ def _to_json(exported: Exported) -> dict[str, Any]:
 
 
 def _table(exported: list[Exported]) -> Table:
-    from edgebench.report import add_plain_row, parity_text, plain_table
+    from edgebench.reporting import add_plain_row, parity_text, plain_table
 
     table = plain_table("variant", "format", "MB", "max diff", "parity", "seconds", "peak MB", "path")
     for column in table.columns[2:-1]:

@@ -88,7 +88,7 @@ def status(file: Path, store: Path, json_target: str | None) -> None:
     found = study_status(read_study(file), Store(store))
     write_json(json_target, found.to_json())
     if to_stdout(json_target):
-        from edgebench.report import status_parts
+        from edgebench.reporting import status_parts
 
         for part in status_parts(found):
             console().print(part, markup=False)
@@ -115,12 +115,12 @@ def report(file: Path, markdown: Path | None, allow_variant_scores: bool, store:
     found = study_report(read_study(file), Store(store), allow_variant_scores=allow_variant_scores)
     write_json(json_target, found.to_json())
     if to_stdout(json_target):
-        from edgebench.report import study_parts
+        from edgebench.reporting import study_parts
 
         for part in study_parts(found):
             console().print(part, markup=False)
     if markdown is not None:
-        from edgebench.report import study_markdown
+        from edgebench.reporting import study_markdown
 
         _write(markdown, study_markdown(found))
 

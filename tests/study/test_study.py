@@ -13,7 +13,7 @@ import pytest
 
 from edgebench.errors import ConfigError, EdgebenchError
 from edgebench.measure.scheduler import order_of_runs
-from edgebench.report import study_markdown
+from edgebench.reporting import study_markdown
 from edgebench.store import Store
 from edgebench.study.answers import answer_study
 from edgebench.study.cells import estimated_remaining_s, study_cells

@@ -13,11 +13,11 @@ from edgebench.facts import DeviceFacts
 from edgebench.figures import Score
 from edgebench.measurement import Measurement
 from edgebench.reason import State, joined
-from edgebench.report.caveats import caveat_lines, marked
-from edgebench.report.figures import latency_text, megabytes, rounded, with_interval
-from edgebench.report.layout import Column, FittingTable
-from edgebench.report.overhead import cost_lines
-from edgebench.report.provisional import PROVISIONAL_NOTE, figure_column, has_provisional_figures
+from edgebench.reporting.caveats import caveat_lines, marked
+from edgebench.reporting.figures import latency_text, megabytes, rounded, with_interval
+from edgebench.reporting.layout import Column, FittingTable
+from edgebench.reporting.overhead import cost_lines
+from edgebench.reporting.provisional import PROVISIONAL_NOTE, figure_column, has_provisional_figures
 from edgebench.text import counted, printable
 from edgebench.variant import Variant
 from edgebench.xtreme_r import TaskScore, task_scores

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from edgebench.report.overhead import cost_text, sensors_text
+from edgebench.reporting.overhead import cost_text, sensors_text
 
 if TYPE_CHECKING:
     from edgebench.provision import Checkup, Finding

@@ -8,7 +8,7 @@ from dataclasses import replace
 from edgebench.analysis import summarise
 from edgebench.measurement import Measurement
 from edgebench.reason import ReasonCode, State
-from edgebench.report.layout import Column
+from edgebench.reporting.layout import Column
 
 #: Of such a run no figure is shown at all.
 _NOTHING_MEASURED = {ReasonCode.INCOMPLETE, ReasonCode.FAILED, ReasonCode.INTERRUPTED, ReasonCode.PARTNER_MISSING}

@@ -17,15 +17,15 @@ from edgebench.analysis import (
     sides_lines,
 )
 from edgebench.artifact import parity_notes
-from edgebench.report.caveats import caveat_lines, marked
-from edgebench.report.layout import add_plain_row, coloured_sentence, plain_table
-from edgebench.report.overhead import cost_lines
+from edgebench.reporting.caveats import caveat_lines, marked
+from edgebench.reporting.layout import add_plain_row, coloured_sentence, plain_table
+from edgebench.reporting.overhead import cost_lines
 from edgebench.stats import MINIMUM_COUNTS, PAIRS
 
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from edgebench.report.layout import PlainTable
+    from edgebench.reporting.layout import PlainTable
 
 _UNMEASURED = "not measured on both sides"
 #: Title, name, and what is said where it can't be compared; nothing where a board without a sensor is the rule.

@@ -13,10 +13,10 @@ from rich.text import Text
 from edgebench.figures import LatencySummary, PaddingCost
 from edgebench.measurement import Measurement
 from edgebench.reason import joined
-from edgebench.report.caveats import marked
-from edgebench.report.figures import latency_text, megabytes, rounded, with_interval
-from edgebench.report.layout import Column, FittingTable
-from edgebench.report.table import VALID_CELLS, excluded_text, measurement_table, mlperf_text, variant_name
+from edgebench.reporting.caveats import marked
+from edgebench.reporting.figures import latency_text, megabytes, rounded, with_interval
+from edgebench.reporting.layout import Column, FittingTable
+from edgebench.reporting.table import VALID_CELLS, excluded_text, measurement_table, mlperf_text, variant_name
 from edgebench.run import Run
 from edgebench.text import printable
 

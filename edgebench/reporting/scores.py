@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from edgebench.figures import Score
-from edgebench.report.caveats import caveat_lines, marked
-from edgebench.report.layout import add_plain_row, plain_table
+from edgebench.reporting.caveats import caveat_lines, marked
+from edgebench.reporting.layout import add_plain_row, plain_table
 from edgebench.xtreme_r import ScoreRow, all_tasks, task_scores, task_values, tasks_of
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from rich.console import Console
 
 from edgebench.figures import ColdStart, PaddingCost
 from edgebench.measurement import Measurement
-from edgebench.report import measurement_table
+from edgebench.reporting import measurement_table
 from edgebench.text import counted
-from tests.report.test_table import measured, text_of
+from tests.reporting.test_table import measured, text_of
 from tests.sample_runs import MS
 
 COLD = ColdStart(load_ns=931 * MS, first_ns=45 * MS, resident_share=0.0)

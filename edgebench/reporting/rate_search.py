@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from rich.console import RenderableType
 
 from edgebench.measurement import Measurement
-from edgebench.report.figures import latency_text, rounded
-from edgebench.report.layout import Column, FittingTable
-from edgebench.report.table import variant_name
+from edgebench.reporting.figures import latency_text, rounded
+from edgebench.reporting.layout import Column, FittingTable
+from edgebench.reporting.table import variant_name
 from edgebench.stats import Probe, RateSearch
 from edgebench.text import counted, printable
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from edgebench.measurement import Measurement
-from edgebench.report.figures import with_interval
+from edgebench.reporting.figures import with_interval
 from edgebench.text import printable
 
 

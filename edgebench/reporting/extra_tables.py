@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from rich.console import RenderableType
 
 from edgebench.measurement import Measurement
-from edgebench.report.operators import operator_tables
-from edgebench.report.rate_search import search_tables
-from edgebench.report.sustained import sustained_tables
+from edgebench.reporting.operators import operator_tables
+from edgebench.reporting.rate_search import search_tables
+from edgebench.reporting.sustained import sustained_tables
 
 
 def tables_below(measurement: Measurement) -> Iterator[RenderableType]:

@@ -8,9 +8,9 @@ from rich.console import RenderableType
 
 from edgebench.figures import Minute, Sustained
 from edgebench.measurement import Measurement
-from edgebench.report.figures import latency_text, rounded
-from edgebench.report.layout import Column, FittingTable
-from edgebench.report.table import variant_name
+from edgebench.reporting.figures import latency_text, rounded
+from edgebench.reporting.layout import Column, FittingTable
+from edgebench.reporting.table import variant_name
 
 _MOST_ROWS = 40
 

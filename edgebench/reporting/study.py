@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from edgebench.analysis import Contrast, Figure, Front
 from edgebench.artifact import parity_notes
-from edgebench.report.caveats import caveat_lines, marked
-from edgebench.report.comparison import score_verdict
-from edgebench.report.layout import PlainTable, add_plain_row, coloured_sentence, plain_table
+from edgebench.reporting.caveats import caveat_lines, marked
+from edgebench.reporting.comparison import score_verdict
+from edgebench.reporting.layout import PlainTable, add_plain_row, coloured_sentence, plain_table
 from edgebench.study import Answer, StudyReport, StudyStatus
 from edgebench.text import printable
 

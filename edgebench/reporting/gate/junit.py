@@ -5,7 +5,7 @@ from __future__ import annotations
 from xml.etree import ElementTree
 
 from edgebench.gating import BudgetResult, GateResult, GateVerdict, budget_sentence
-from edgebench.report.gate.rows import limit_of, title_of
+from edgebench.reporting.gate.rows import limit_of, title_of
 from edgebench.text import printable
 
 _SUITE = "edgebench gate"

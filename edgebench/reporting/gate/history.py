@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from edgebench.gating import GateHistory
-from edgebench.report.layout import add_plain_row, plain_table
+from edgebench.reporting.layout import add_plain_row, plain_table
 
 if TYPE_CHECKING:
     from rich.table import Table

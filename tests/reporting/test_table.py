@@ -13,9 +13,9 @@ from edgebench.analysis import summarise
 from edgebench.facts import RunFacts
 from edgebench.figures import PaddingCost, Score
 from edgebench.measurement import Measurement
-from edgebench.report import details_of, list_of_measurements, measurement_table
-from edgebench.report.layout import add_plain_row, plain_table
-from edgebench.report.table import summary_line
+from edgebench.reporting import details_of, list_of_measurements, measurement_table
+from edgebench.reporting.layout import add_plain_row, plain_table
+from edgebench.reporting.table import summary_line
 from tests.sample_runs import MS, run, subject, trace
 
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from edgebench.artifact import Artifact, Format, Parity
-from edgebench.report.figures import rounded
-from edgebench.report.layout import add_plain_row, plain_table
+from edgebench.reporting.figures import rounded
+from edgebench.reporting.layout import add_plain_row, plain_table
 from edgebench.text import counted
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from edgebench.measurement import Measurement
 from edgebench.operators import OperatorProfile
-from edgebench.report.figures import rounded
-from edgebench.report.layout import add_plain_row, plain_table
-from edgebench.report.table import variant_name
+from edgebench.reporting.figures import rounded
+from edgebench.reporting.layout import add_plain_row, plain_table
+from edgebench.reporting.table import variant_name
 from edgebench.text import counted
 
 if TYPE_CHECKING:

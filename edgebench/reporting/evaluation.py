@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from edgebench.artifact import parity_notes
-from edgebench.report.caveats import caveat_lines, marked
-from edgebench.report.layout import add_plain_row, plain_table
+from edgebench.reporting.caveats import caveat_lines, marked
+from edgebench.reporting.layout import add_plain_row, plain_table
 from edgebench.stats import MINIMUM_COUNTS
 from edgebench.text import counted
 from edgebench.xtreme_r import all_tasks, task_values

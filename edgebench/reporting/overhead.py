@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from edgebench.measurement import Measurement
-from edgebench.report.figures import rounded
+from edgebench.reporting.figures import rounded
 from edgebench.run import Overhead
 from edgebench.stats import MARGIN
 

@@ -5,14 +5,14 @@ Measurements, Comparisons, Evaluations and study reports come in; tables and Mar
 
 from __future__ import annotations
 
-from edgebench.report.checkup import overhead_findings
-from edgebench.report.comparison import comparison_parts
-from edgebench.report.details import details_of, list_of_measurements
-from edgebench.report.evaluation import evaluation_parts
-from edgebench.report.extension import extension_lines
-from edgebench.report.extra_tables import tables_below
-from edgebench.report.formats import formats_table, parity_text
-from edgebench.report.gate import (
+from edgebench.reporting.checkup import overhead_findings
+from edgebench.reporting.comparison import comparison_parts
+from edgebench.reporting.details import details_of, list_of_measurements
+from edgebench.reporting.evaluation import evaluation_parts
+from edgebench.reporting.extension import extension_lines
+from edgebench.reporting.extra_tables import tables_below
+from edgebench.reporting.formats import formats_table, parity_text
+from edgebench.reporting.gate import (
     code_quality,
     gate_markdown,
     gate_parts,
@@ -22,10 +22,10 @@ from edgebench.report.gate import (
     junit_xml,
     openmetrics,
 )
-from edgebench.report.layout import PlainTable, add_plain_row, plain_table
-from edgebench.report.scores import folder_parts, rows_parts
-from edgebench.report.study import status_parts, study_markdown, study_parts
-from edgebench.report.table import measurement_table
+from edgebench.reporting.layout import PlainTable, add_plain_row, plain_table
+from edgebench.reporting.scores import folder_parts, rows_parts
+from edgebench.reporting.study import status_parts, study_markdown, study_parts
+from edgebench.reporting.table import measurement_table
 
 __all__ = [
     "PlainTable",

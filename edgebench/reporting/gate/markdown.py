@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edgebench.gating import GateResult
-from edgebench.report.gate.rows import HEADERS, budget_rows
+from edgebench.reporting.gate.rows import HEADERS, budget_rows
 from edgebench.text import printable
 
 _MARKS = {"pass": "✅", "fail": "❌", "undecided": "❔"}

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from edgebench.gating import GateResult
-from edgebench.report.gate.rows import HEADERS, budget_rows
-from edgebench.report.layout import add_plain_row, plain_table
+from edgebench.reporting.gate.rows import HEADERS, budget_rows
+from edgebench.reporting.layout import add_plain_row, plain_table
 
 if TYPE_CHECKING:
     from rich.table import Table
