@@ -68,8 +68,12 @@ class Column:
 
 def coloured(cell: str) -> Text:
     """Return a verdict or a validity in its colour."""
-    word = cell.partition(" ")[0].rstrip(",;:")
-    return Text(cell, style=_COLOURS.get(word, ""), overflow="fold")
+    return Text(cell, style=colour_of(cell), overflow="fold")
+
+
+def colour_of(cell: str) -> str:
+    """Return the colour of a verdict or a validity: green, red, yellow, or nothing."""
+    return _COLOURS.get(cell.partition(" ")[0].rstrip(",;:"), "")
 
 
 def coloured_sentence(sentence: str) -> Text:

@@ -10,8 +10,8 @@ from edgebench.artifact import parity_notes
 from edgebench.reporting.caveats import caveat_lines, marked
 from edgebench.reporting.comparison import score_verdict
 from edgebench.reporting.layout import PlainTable, add_plain_row, coloured_sentence, plain_table
+from edgebench.reporting.markdown_text import markdown_table, markdown_text
 from edgebench.study import Answer, StudyReport, StudyStatus
-from edgebench.text import printable
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -54,7 +54,7 @@ def _span(seconds: float) -> str:
 
 def study_parts(report: StudyReport) -> Iterator[PlainTable | Text | str]:
     """Yield what to print of a report."""
-    for title, content in _sections(report):
+    for title, content in study_sections(report):
         yield ""
         yield title
         for part in content:
@@ -63,15 +63,16 @@ def study_parts(report: StudyReport) -> Iterator[PlainTable | Text | str]:
 
 def study_markdown(report: StudyReport) -> str:
     """Return the report as the text of a Markdown file."""
-    lines = [f"# {_escaped(report.study.name)}"]
-    for title, content in _sections(report):
-        lines += ["", f"## {_escaped(title)}"]
+    lines = [f"# {markdown_text(report.study.name)}"]
+    for title, content in study_sections(report):
+        lines += ["", f"## {markdown_text(title)}"]
         for part in content:
-            lines += ["", *([_escaped(part)] if isinstance(part, str) else _markdown_table(part))]
+            lines += ["", *([markdown_text(part)] if isinstance(part, str) else markdown_table(*part))]
     return "\n".join(lines) + "\n"
 
 
-def _sections(report: StudyReport) -> Iterator[tuple[str, list[str | Rows]]]:
+def study_sections(report: StudyReport) -> Iterator[tuple[str, list[str | Rows]]]:
+    """Yield the title and the content of each section of a report, for every way to write it."""
     for answer in report.answers:
         yield answer.name, list(_of_answer(answer))
     for where, found in report.fronts.items():
@@ -199,18 +200,3 @@ def _table(rows: Rows) -> PlainTable:
     for row in rows[1]:
         add_plain_row(table, *row)
     return table
-
-
-def _markdown_table(rows: Rows) -> list[str]:
-    headers, cells = rows
-    return [
-        f"| {' | '.join(headers)} |",
-        f"|{' --- |' * len(headers)}",
-        *(f"| {' | '.join(_escaped(cell) for cell in row)} |" for row in cells),
-    ]
-
-
-def _escaped(text: str) -> str:
-    """Return text from elsewhere as one line in which nothing is markup or ends a cell."""
-    clean = printable(text, 4000)
-    return "".join(f"\\{letter}" if letter in "|\\`*_<>[]#" else letter for letter in clean)
