@@ -112,7 +112,9 @@ def front() -> Front:
         Choice(name=name, quality=Figure(quality, (quality - 1, quality + 1)), cost=Figure(cost, (cost - 2, cost + 2)),
                worst="xnli sw 60.0", dominated_by=by, surely=False)
         for name, quality, cost, by in (
-            ("a onnx-fp32", 80.0, 90.0, ()), ("b onnx-int8", 78.0, 40.0, ()), ("c onnx-int8", 75.0, 60.0, ("b onnx-int8",))
+            ("a onnx-fp32", 80.0, 90.0, ()),
+            ("b onnx-int8", 78.0, 40.0, ()),
+            ("c onnx-int8", 75.0, 60.0, ("b onnx-int8",)),
         )
     )  # fmt: skip
     return Front(cost="latency", unit="ms", scored="xnli, mean of 2 languages", choices=choices, without=())

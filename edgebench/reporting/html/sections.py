@@ -27,6 +27,7 @@ from edgebench.reporting.html.tables import (
     comparisons_table,
     measurements_table,
     score_contrasts_table,
+    scores_table,
 )
 from edgebench.reporting.study import study_sections
 from edgebench.study import Answer
@@ -50,10 +51,10 @@ def page_of(results: Results, *, title: str, store: str, own_command: str | None
     groups = groups_of(results.measurements)
     comparisons = [*results.comparisons, *(each for study in results.studies for each in _compared(study.answers))]
     made = [
-        section("Measurements", list(_measurements(groups, draw=with_figures))),
         section("Comparisons", list(_comparisons(comparisons, draw=with_figures))),
         *_gates(results, draw=with_figures),
         *_studies(results, draw=with_figures),
+        section("Measurements", list(_measurements(groups, draw=with_figures))),
         section("Scores and languages", list(_languages(results, draw=with_figures))),
         section("Over time", list(_over_time(groups) if with_figures else ())),
         section("Validity", [validity_table(results.measurements)] if results.measurements else []),
@@ -162,6 +163,8 @@ def _study_table(title: str, headers: tuple[str, ...], rows: list[tuple[str, ...
 
 def _languages(results: Results, *, draw: bool) -> Iterator[Block]:
     yield from (evaluation_table(each) for each in results.evaluations)
+    if (scores := scores_table(results.measurements)) is not None:
+        yield scores
     if draw:
         yield from _there(languages_of_evaluation(each) for each in results.evaluations)
         yield from _there(charts.languages(group) for group in by_board(results.measurements))

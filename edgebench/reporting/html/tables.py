@@ -134,3 +134,29 @@ def score_contrasts_table(scores: Iterable[tuple[str, ScoreContrast]]) -> TableB
         verdict="verdict",
         numbers=("baseline", "candidate", "points", "interval"),
     )
+
+
+def scores_table(measurements: Sequence[Measurement]) -> TableBlock | None:
+    """Return a row per file, task, language and metric that a measurement has a score of; None without scores."""
+    rows = {
+        (subject.variant_and_format, score.task, score.lang, score.metric): (
+            subject.variant_and_format,
+            score.task,
+            score.lang,
+            score.metric,
+            marked(f"{score.value:.2f}", score.caveats),
+            "of this file" if score.artifact_sha256 is not None else "of the variant",
+        )
+        for each in measurements
+        for subject in (each.subject,)
+        for score in each.scores
+    }
+    if not rows:
+        return None
+    return TableBlock(
+        headers=("variant and format", "task", "lang", "metric", "score", "whose"),
+        rows=tuple(rows.values()),
+        caption="Scores, 0 to 100, of the files that were timed; one of the variant may be another file's. A score "
+        "with ! has a caveat: edgebench scores shows it.",
+        numbers=("score",),
+    )

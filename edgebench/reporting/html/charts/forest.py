@@ -90,7 +90,7 @@ def _chart() -> object:
     y = alt.Y("row:N", sort=None, title=None)
     base = named("rows").encode(y=y)
     colour = alt.Color("colour:N", scale=None)
-    low = alt.X("low:Q", title="ratio, candidate / baseline", scale=alt.Scale(zero=False))
+    low = alt.X("low:Q", title="ratio, candidate / baseline", scale=alt.Scale(zero=False, padding=10))
     band = base.mark_bar(opacity=0.18, color="#7f8c8d", height={"band": 1}).encode(x="margin_low:Q", x2="margin_high:Q")
     one = named("one").mark_rule(strokeDash=[4, 3]).encode(x="one:Q")
     line = base.mark_rule(strokeWidth=2.5).encode(x=low, x2="high:Q", color=colour)

@@ -48,7 +48,7 @@ def history(of: GateHistory) -> Figure:
 
 def _chart() -> Any:
     alt = altair()
-    base = named("points").encode(x=alt.X("time:T", title=None))
+    base = named("points").encode(x=alt.X("time:T", title=None, scale=alt.Scale(padding=12)))
     interval = base.mark_rule(opacity=0.6).encode(
         y=alt.Y("low:Q", title="ratio to the anchor", scale=alt.Scale(zero=False)), y2="high:Q"
     )

@@ -104,7 +104,7 @@ def _chart(title: str) -> Any:
         y=alt.Y("lang:N", sort=None, title=None), color=alt.Color("series:N", sort=None), opacity=opacity
     )
     line = base.mark_rule(strokeWidth=1.5).encode(
-        x=alt.X("low:Q", title=title, scale=alt.Scale(zero=False)), x2="high:Q"
+        x=alt.X("low:Q", title=title, scale=alt.Scale(zero=False, padding=10)), x2="high:Q"
     )
     dots = (
         base.mark_point(filled=True, size=70)

@@ -30,7 +30,7 @@ CONFIG: dict[str, Any] = {
     "axis": {
         **dict.fromkeys(("labelColor", "titleColor", "tickColor", "domainColor", "gridColor"), _INK),
         "gridOpacity": 0.15,
-        "labelLimit": 130,
+        "labelLimit": 150,
         "titleFontWeight": "normal",
     },
     "legend": {

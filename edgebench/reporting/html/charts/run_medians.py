@@ -43,7 +43,7 @@ def run_medians(group: Group) -> Figure | None:
 def _chart() -> object:
     alt = altair()
     y = alt.Y("series:N", sort=None, title=None)
-    x = alt.X("ms:Q", title="median latency, ms", scale=alt.Scale(zero=False))
+    x = alt.X("ms:Q", title="median latency, ms", scale=alt.Scale(zero=False, padding=10))
     state = alt.Scale(domain=["counts", _HIDDEN_OF_NAME], range=["circle", "cross"])
     dots = (
         named("dots")
