@@ -60,8 +60,8 @@ def validity_table(measurements: Sequence[Measurement]) -> TableBlock:
 def environment_table(results: Results) -> TableBlock | None:
     """Return the boards, one a column, and what each reported of itself; None without a board."""
     boards: dict[str, DeviceFacts] = {}
-    for each in (*results.measurements, *results.evaluations):
-        device = each.subject.device if isinstance(each, Measurement) else each.device
+    devices = [each.subject.device for each in results.measurements]
+    for device in (*devices, *(each.device for each in results.evaluations)):
         known = [name for name, facts in boards.items() if _identity(facts) == _identity(device)]
         if not known:
             name = device.name or "board"

@@ -68,7 +68,8 @@ def _with_data(plot: Plot) -> dict[str, Any]:
     inline = {
         name: [dict(zip(rows.columns, row, strict=True)) for row in rows.rows] for name, rows in plot.data.items()
     }
-    return _filled(plot.spec, inline) | {"width": _WIDTH}
+    filled: dict[str, Any] = _filled(plot.spec, inline)
+    return filled | {"width": _WIDTH}
 
 
 def _filled(value: Any, data: dict[str, Any]) -> Any:

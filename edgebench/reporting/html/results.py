@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from edgebench.analysis import Comparison, Evaluation, PairedComparison
 from edgebench.errors import UsageError
@@ -13,6 +14,7 @@ from edgebench.reporting.table import variant_name
 from edgebench.study import StudyReport
 from edgebench.text import counted
 
+T = TypeVar("T")
 Result = Measurement | Evaluation | Comparison | PairedComparison | GateResult | GateHistory | StudyReport
 
 #: More runs than this make a page that no browser shows well, and take minutes to read.
@@ -50,33 +52,38 @@ def sort_results(results: Iterable[Result]) -> Results:
     Raises:
         UsageError: there are none, one is something else, or they have too many runs for a page.
     """
-    found: dict[type, list[object]] = {}
-    for each in results:
-        kind = next((kind for kind in _KINDS if isinstance(each, kind)), None)
-        if kind is None:
+    everything = list(results)
+    for each in everything:
+        if not isinstance(each, _KINDS):
             raise UsageError(f"a report is made of results, not of a {type(each).__name__}")
-        found.setdefault(kind, []).append(each)
-    if not found:
+    if not everything:
         raise UsageError("nothing to report: no measurement, evaluation, comparison, gate or study was chosen")
-    of_kind = {kind: tuple(found.get(kind, ())) for kind in _KINDS}
-    comparisons = [*of_kind[PairedComparison], *(PairedComparison(comparison=each) for each in of_kind[Comparison])]  # type: ignore[arg-type]
-    of_studies = [each for study in of_kind[StudyReport] for answer in study.answers for each in answer.comparisons]  # type: ignore[attr-defined]
+    studies = _of(StudyReport, everything)
+    comparisons = (
+        *_of(PairedComparison, everything),
+        *(PairedComparison(comparison=each) for each in _of(Comparison, everything)),
+    )
+    of_studies = [each for study in studies for answer in study.answers for each in answer.comparisons]
     sides = [
         side for each in (*comparisons, *of_studies) for side in (each.comparison.baseline, each.comparison.candidate)
     ]
-    measurements = list({each.id: each for each in (*of_kind[Measurement], *sides)}.values())
+    measurements = list({each.id: each for each in (*_of(Measurement, everything), *sides)}.values())
     check_count(sum(len(each.runs) for each in measurements))
     return Results(
         measurements=tuple(measurements),
-        comparisons=tuple(comparisons),
-        evaluations=of_kind[Evaluation],  # type: ignore[arg-type]
-        gates=of_kind[GateResult],  # type: ignore[arg-type]
-        histories=of_kind[GateHistory],  # type: ignore[arg-type]
-        studies=of_kind[StudyReport],  # type: ignore[arg-type]
+        comparisons=comparisons,
+        evaluations=_of(Evaluation, everything),
+        gates=_of(GateResult, everything),
+        histories=_of(GateHistory, everything),
+        studies=studies,
     )
 
 
 _KINDS = (Measurement, Evaluation, Comparison, PairedComparison, GateResult, GateHistory, StudyReport)
+
+
+def _of(kind: type[T], results: Iterable[object]) -> tuple[T, ...]:
+    return tuple(each for each in results if isinstance(each, kind))
 
 
 def check_count(runs: int) -> None:
