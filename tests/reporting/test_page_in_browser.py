@@ -26,7 +26,7 @@ if CHROMIUM is None:
     pytest.skip("no chromium is installed; try: apt install chromium", allow_module_level=True)
 #: What is looked at: name, colours, width in pixels.
 VIEWS = {"light": ("light", 1200), "dark": ("dark", 1200), "phone": ("light", 375)}
-_PATIENTLY_MS = 300_000
+_PATIENTLY_MS = 120_000
 
 
 @pytest.fixture(scope="module")
@@ -47,14 +47,14 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def opened(browser: Browser, file: Path, view: str, said: list[str], **context: Any) -> Page:
-    """Open the page; `said` gets what the console and the network hear."""
+    """Open the page; `said` gets the errors of the console and what is asked of the network."""
     colours, width = VIEWS[view]
     page = browser.new_context(
         color_scheme=colours,  # type: ignore[arg-type]
         viewport={"width": width, "height": 900},
         **context,
     ).new_page()
-    page.on("console", lambda message: said.append(f"{message.type}: {message.text}"))
+    page.on("console", lambda message: said.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: said.append(f"error: {error}"))
     page.on("request", lambda request: said.append(request.url) if request.url != file.as_uri() else None)
     page.on("dialog", lambda dialog: (said.append(f"dialog: {dialog.message}"), dialog.dismiss()))

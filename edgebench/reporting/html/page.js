@@ -2,7 +2,7 @@
 // Vega's own interpreter of expressions (ast) instead of `new Function`: the page allows no script to make scripts.
 (function () {
   const page = JSON.parse(document.getElementById("data").textContent);
-  const options = { mode: "vega-lite", actions: false, renderer: "svg", ast: true, config: page.config, defaultStyle: false, logLevel: window.vega.Error };
+  const options = { mode: "vega-lite", actions: false, renderer: "svg", ast: true, config: page.config, defaultStyle: false, logLevel: 1 }; // 1: errors only
 
   function records(table) {
     return table.rows.map((row) => Object.fromEntries(table.columns.map((name, at) => [name, row[at]])));
