@@ -24,7 +24,7 @@ from edgebench.artifact import Artifact
 from edgebench.cli.numbers import parts
 from edgebench.export import encode_texts, export_model
 from edgebench.input_texts import read_input_texts
-from edgebench.report import trimming_lines
+from edgebench.reporting import trimming_lines
 
 PREFIX = "query: "
 FORMATS = ("onnx-fp32", "onnx-int8")

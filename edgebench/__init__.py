@@ -71,7 +71,8 @@ if TYPE_CHECKING:
     from edgebench.provision.plan import SetupPlan
     from edgebench.provision.setup import Setup, set_up_device, set_up_for
     from edgebench.reason import Reason, ReasonCode
-    from edgebench.report.study import study_markdown
+    from edgebench.reporting.html import plot, report
+    from edgebench.reporting.study import study_markdown
     from edgebench.request import Request
     from edgebench.run import Run
     from edgebench.store.comparison import compare_stored
@@ -153,7 +154,8 @@ _HOMES = {
     "provision.plan": ("SetupPlan",),
     "provision.setup": ("Setup", "set_up_device", "set_up_for"),
     "reason": ("Reason", "ReasonCode"),
-    "report.study": ("study_markdown",),
+    "reporting.html": ("plot", "report"),
+    "reporting.study": ("study_markdown",),
     "request": ("Request",),
     "run": ("Run",),
     "store.comparison": ("compare_stored",),
@@ -265,6 +267,7 @@ __all__ = [
     "list_devices",
     "list_profiles",
     "open_store",
+    "plot",
     "profile",
     "profile_all",
     "read_budgets",
@@ -274,6 +277,7 @@ __all__ = [
     "release_device",
     "remove_device",
     "remove_setup",
+    "report",
     "resume",
     "run_sessions",
     "run_study",

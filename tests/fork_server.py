@@ -55,7 +55,7 @@ _OF_COMMANDS = (
     "edgebench.gating",
     "edgebench.measure",
     "edgebench.provision",
-    "edgebench.report",
+    "edgebench.reporting",
     "edgebench.study",
     "edgebench.xtreme_r",
     "duckdb",

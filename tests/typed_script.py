@@ -178,6 +178,9 @@ def studies(store: edgebench.Store) -> None:
         print(len(measured), status.estimated_remaining_s)
     report: edgebench.StudyReport = edgebench.study_report(study, store, allow_variant_scores=True)
     Path("report.md").write_text(edgebench.study_markdown(report), encoding="utf-8")
+    page: str = edgebench.report(report, *store.measurements(), out="report.html", title="A study")
+    picture: Path = edgebench.plot(report, kind="front", out="front.svg")
+    print(len(page), picture)
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from edgebench.analysis.comparability import SCORE_PROTOCOL, changed_on_board, is_same_workload, row_key
 from edgebench.analysis.comparison import Comparison, compare_pairs, why_not_comparable
 from edgebench.analysis.comparison_document import comparison_document
-from edgebench.analysis.conditions import CPU_ZONES, FREQUENCY, OTHERS_CPU, THROTTLED, cpu_temperatures
+from edgebench.analysis.conditions import CPU_ZONES, FREQUENCY, OTHERS_CPU, THROTTLED, cpu_temperatures, highest
 from edgebench.analysis.contrast import BY_SESSION, Contrast
 from edgebench.analysis.energy import LEAST_READINGS, averaging_time_ns, energy_of, has_power, idle_power_uw, rails_of
 from edgebench.analysis.evaluation import Difference, Evaluation, with_caveats
@@ -108,6 +108,7 @@ __all__ = [
     "figures_of",
     "fronts",
     "has_power",
+    "highest",
     "idle_power_uw",
     "is_one_session",
     "is_same_workload",

@@ -24,6 +24,8 @@ COMMANDS = {
     "compare": ("edgebench.cli.compare", "Two measurements: faster, slower or the same?"),
     "gate": ("edgebench.cli.gate", "Hold a candidate against a baseline that is measured again, for CI."),
     "history": ("edgebench.cli.history", "Ratios to the anchor over time, with change points."),
+    "report": ("edgebench.cli.report", "A page with the answer, tables and plots: HTML or Markdown."),
+    "plot": ("edgebench.cli.plot", "One figure of a report as PNG or SVG."),
     "study": ("edgebench.cli.study", "A matrix of variants, devices and workloads: run, status, report."),
     "device": ("edgebench.cli.device", "Boards: list, add, set up, check, release, clean, remove."),
     "runs": ("edgebench.cli.runs", "What is stored: list, show, export, resume."),

@@ -68,7 +68,7 @@ def command(
     """
     from edgebench.analysis import comparison_document
     from edgebench.cli.hints import as_options
-    from edgebench.report import PlainTable, comparison_parts
+    from edgebench.reporting import PlainTable, comparison_parts
     from edgebench.store import Store, compare_stored
 
     check_json_target(json_target)

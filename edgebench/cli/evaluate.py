@@ -146,7 +146,7 @@ def command(
     last_line.say(answered, only_interrupted=True)
     evaluation = evaluate_all(request, store=Store(store), on_event=show_message)
     if to_stdout(json_target):
-        from edgebench.report import evaluation_parts
+        from edgebench.reporting import evaluation_parts
 
         for part in evaluation_parts(evaluation):
             console().print(part, markup=False)

@@ -189,7 +189,7 @@ def _compare(
     from edgebench.cli.hints import as_options
     from edgebench.evaluation import compare_formats
     from edgebench.events import Event, LogMessage
-    from edgebench.report import formats_table
+    from edgebench.reporting import formats_table
     from edgebench.xtreme_r import read_parallel
 
     if len(models) > 1:
@@ -219,7 +219,7 @@ def _compare(
 
 
 def _print_trimming(exported: list[Exported]) -> None:
-    from edgebench.report import trimming_lines
+    from edgebench.reporting import trimming_lines
 
     for name, trimming in {one.variant.name: one.artifact.trimming for one in exported}.items():
         for line in trimming_lines(name, trimming) if trimming is not None else ():
@@ -231,7 +231,7 @@ def _to_json(exported: Exported) -> dict[str, Any]:
 
 
 def _table(exported: list[Exported]) -> Table:
-    from edgebench.report import add_plain_row, parity_text, plain_table
+    from edgebench.reporting import add_plain_row, parity_text, plain_table
 
     table = plain_table("variant", "format", "MB", "max diff", "parity", "seconds", "peak MB", "path")
     for column in table.columns[2:-1]:

@@ -183,7 +183,7 @@ def command(
 
     from edgebench.cli.live import LiveDisplay
     from edgebench.gating import GateVerdict, gate
-    from edgebench.report import junit_error
+    from edgebench.reporting import junit_error
     from edgebench.request import DEFAULT_MODEL
 
     kind = Scenario(scenario)
@@ -225,7 +225,7 @@ def command(
         raise
     write_json(json_target, result.to_json())
     if to_stdout(json_target):
-        from edgebench.report import gate_parts
+        from edgebench.reporting import gate_parts
 
         for part in gate_parts(result):
             console().print(part, markup=False)
@@ -268,7 +268,7 @@ def _write_for_ci(
     file: str,
 ) -> None:
     """Write what CI systems read; `file` is what an annotation of a change is attached to."""
-    from edgebench.report import code_quality, gate_markdown, github_annotations, junit_xml, openmetrics
+    from edgebench.reporting import code_quality, gate_markdown, github_annotations, junit_xml, openmetrics
 
     if junit is not None:
         _write(junit, junit_xml(result))

@@ -59,6 +59,7 @@ _ARGUMENTS = frozenset(
         "sentence_embedding",
         "seq_len",
         "session",
+        "since",
         "split",
         "store",
         "system_python",

@@ -39,7 +39,7 @@ def command(name: str | None, store: Path, json_target: str | None) -> None:
         said = f"no gate in {store} has measured an anchor; pin one: edgebench gate accept ID --anchor"
         click.echo(f"edgebench: {said}", err=True)
     elif to_stdout(json_target):
-        from edgebench.report import history_parts
+        from edgebench.reporting import history_parts
 
         for part in history_parts(histories):
             console().print(part, markup=False)

@@ -19,7 +19,7 @@ from edgebench.events import Began, Event
 from edgebench.measure import BoardResult, Measure, run_sessions
 from edgebench.measurement import Measurement, measurements_to_json
 from edgebench.reason import ReasonCode
-from edgebench.report import measurement_table, tables_below
+from edgebench.reporting import measurement_table, tables_below
 from edgebench.stats import MARGIN
 from edgebench.text import counted, printable
 from edgebench.xtreme_r import ScoreRow, scores_of

@@ -60,7 +60,7 @@ def evaluate(predictions: Path, labels: Path, benchmark: str, seqeval: str, json
     scores = score_predictions(predictions, labels, benchmark=benchmark, seqeval=seqeval)
     write_json(json_target, scores.to_json())
     if to_stdout(json_target):
-        from edgebench.report import folder_parts
+        from edgebench.reporting import folder_parts
 
         for part in folder_parts(scores):
             console().print(part, markup=False)
@@ -147,7 +147,7 @@ def _show(rows: list[Any], json_target: str | None, *, left_out: list[str] | Non
     document: dict[str, Any] = {"scores": [asdict(row) | {"caveats": list(row.caveats)} for row in rows]}
     write_json(json_target, document if left_out is None else document | {"left_out": left_out})
     if to_stdout(json_target):
-        from edgebench.report import rows_parts
+        from edgebench.reporting import rows_parts
 
         for part in rows_parts(rows):
             console().print(part, markup=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
@@ -88,7 +89,7 @@ def status(file: Path, store: Path, json_target: str | None) -> None:
     found = study_status(read_study(file), Store(store))
     write_json(json_target, found.to_json())
     if to_stdout(json_target):
-        from edgebench.report import status_parts
+        from edgebench.reporting import status_parts
 
         for part in status_parts(found):
             console().print(part, markup=False)
@@ -97,11 +98,19 @@ def status(file: Path, store: Path, json_target: str | None) -> None:
 @command.command("report")
 @click.argument("file", type=_FILE, metavar="STUDY.toml")
 @cloup.option("--markdown", type=_FILE, metavar="FILE", help="Also write the report as Markdown.")
+@cloup.option("--html", type=_FILE, metavar="FILE", help="Also write a page with plots (extra: report).")
 @cloup.option(
     "--allow-variant-scores", is_flag=True, help="Also use scores of another file of the variant, labelled as such."
 )
 @output_options
-def report(file: Path, markdown: Path | None, allow_variant_scores: bool, store: Path, json_target: str | None) -> None:
+def report(
+    file: Path,
+    markdown: Path | None,
+    html: Path | None,
+    allow_variant_scores: bool,
+    store: Path,
+    json_target: str | None,
+) -> None:
     """Answer each contrast of a study from the stored measurements.
 
     \b
@@ -111,18 +120,24 @@ def report(file: Path, markdown: Path | None, allow_variant_scores: bool, store:
     from edgebench.store import Store
     from edgebench.study import read_study, study_report
 
-    check_json_target(json_target)
+    for target in (json_target, markdown, html):
+        check_json_target(str(target) if target is not None else None)
     found = study_report(read_study(file), Store(store), allow_variant_scores=allow_variant_scores)
     write_json(json_target, found.to_json())
     if to_stdout(json_target):
-        from edgebench.report import study_parts
+        from edgebench.reporting import study_parts
 
         for part in study_parts(found):
             console().print(part, markup=False)
     if markdown is not None:
-        from edgebench.report import study_markdown
+        from edgebench.reporting import study_markdown
 
         _write(markdown, study_markdown(found))
+    if html is not None:
+        from edgebench.reporting.html import report as page
+
+        again = f"edgebench study report {shlex.quote(str(file))} --html {shlex.quote(str(html))}"
+        page(found, out=html, title=f"Study: {found.study.name}", store=store, command=again)
 
 
 def _write(path: Path, text: str) -> None:

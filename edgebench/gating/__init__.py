@@ -12,6 +12,7 @@ from edgebench.gating.baseline import Baseline
 from edgebench.gating.budgets import Budget, read_budgets
 from edgebench.gating.history import GateHistory, HistoryPoint, gate_history
 from edgebench.gating.metrics import KINDS
+from edgebench.gating.records import stored_gate
 from edgebench.gating.result import BudgetResult, GateResult, GateSession, GateSide
 from edgebench.gating.rules import LOOK_ALPHA, LOOKS, GateVerdict
 from edgebench.gating.run import gate
@@ -36,4 +37,5 @@ __all__ = [
     "gate_history",
     "read_budgets",
     "shown",
+    "stored_gate",
 ]

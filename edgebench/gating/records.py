@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from edgebench.errors import StoreError, UnknownName, UsageError
 from edgebench.gating.result import GateResult
+from edgebench.serialisation import from_plain
 from edgebench.store import Store, checked_id, read_document, replace_file, to_text, writing
 
 FOLDER = "gates"
@@ -31,3 +33,34 @@ def kept_results(store: Store) -> list[dict[str, Any]]:
     """
     found = [read_document(path) for path in sorted((store.folder / FOLDER).glob("[!.]*.json"))]
     return sorted(found, key=lambda values: str(values.get("started_at")))
+
+
+def stored_gate(store: Store, name: str) -> GateResult:
+    """Return the gate whose id begins so; `latest`: the last one.
+
+    Raises:
+        UnknownName: the store has none of that id.
+        UsageError: several begin so, or the store has no gate.
+        StoreError: it can't be read, or is of a newer version.
+    """
+    kept = {str(values.get("id")): values for values in kept_results(store)}
+    if not kept:
+        raise UsageError(f"{store.folder} holds no gate; try: edgebench gate --baseline NAME")
+    if name == "latest":
+        return _result(list(kept.values())[-1], store)
+    matches = [name] if name in kept else [id for id in kept if id.startswith(name)]
+    if not matches:
+        raise UnknownName("gate", name, (*kept, "latest"), hint=f"store {store.folder}")
+    if len(matches) > 1:
+        raise UsageError(
+            f"{name!r} is the beginning of {len(matches)} gates: {', '.join(matches[:6])}; give more of it"
+        )
+    return _result(kept[matches[0]], store)
+
+
+def _result(values: dict[str, Any], store: Store) -> GateResult:
+    anchor = values.get("anchor")
+    budgets = anchor.get("budgets", []) if isinstance(anchor, dict) else []
+    where = str(store.folder / FOLDER / f"{values.get('id')}.json")
+    flat = values | {"anchor_budgets": budgets}
+    return from_plain(GateResult, flat, where=where, error=StoreError, allow_unknown=True)

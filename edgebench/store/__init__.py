@@ -9,12 +9,14 @@ from edgebench.store.comparison import compare_stored
 from edgebench.store.files import checked_id, read_document, replace_file, to_text, writing
 from edgebench.store.kept_artifacts import find_artifact_files, keep_artifact
 from edgebench.store.opening import default_folder, open_store
+from edgebench.store.result_files import is_file_name, measurement_ids
 from edgebench.store.scores import merged_scores, stored_scores, with_stored
 from edgebench.store.selection import Selection, moment
-from edgebench.store.store import Store
+from edgebench.store.store import EVERYTHING, Store
 from edgebench.store.traces import import_libraries
 
 __all__ = [
+    "EVERYTHING",
     "Selection",
     "Store",
     "checked_id",
@@ -22,7 +24,9 @@ __all__ = [
     "default_folder",
     "find_artifact_files",
     "import_libraries",
+    "is_file_name",
     "keep_artifact",
+    "measurement_ids",
     "merged_scores",
     "moment",
     "open_store",

@@ -127,16 +127,31 @@ class Store:
         )
         return self.select(where, on_unreadable=on_unreadable)
 
-    def select(self, where: Selection, *, on_unreadable: OnUnreadable | None = None) -> list[Measurement]:
-        """Return the measurements that fit, as `measurements` does.
+    def select(
+        self, where: Selection, *, ids: Sequence[str] = (), on_unreadable: OnUnreadable | None = None
+    ) -> list[Measurement]:
+        """Return the measurements that fit, as `measurements` does; of those named by `ids` only, if there are any.
 
         Raises:
             StoreError: as `measurements`.
+            UnknownName, UsageError: an id that nothing has, or that several begin with.
         """
-        found = measurements_of(self._selected(where, on_unreadable), on_unreadable)
+        found = measurements_of(self._selected(where, on_unreadable, ids), on_unreadable)
         return [self.complete(each, on_unreadable) for each in found]
 
-    def _selected(self, where: Selection, on_unreadable: OnUnreadable | None = None) -> list[StoredRun]:
+    def count_runs(self, where: Selection, *, ids: Sequence[str] = ()) -> int:
+        """Return how many readable runs `select` would read, without their traces.
+
+        Raises:
+            UnknownName, UsageError: as `select`.
+        """
+        return len(self._selected(where, lambda _: None, ids))
+
+    def _selected(
+        self, where: Selection, on_unreadable: OnUnreadable | None = None, ids: Sequence[str] = ()
+    ) -> list[StoredRun]:
+        if ids:
+            return where.of(self._runs.of_measurements(ids), self.tags)
         prefix = f"{where.session}-" if where.session is not None else ""
         return where.of(list(self._runs.each(on_unreadable, prefix=prefix)), self.tags)
 
@@ -386,7 +401,7 @@ class Store:
             UnknownName, UsageError: an id that nothing has, or that several begin with; or nothing fits `where`.
             StoreError: a run can't be read, or the file not written.
         """
-        stored = where.of(self._runs.of_measurements(ids), self.tags) if ids else self._selected(where)
+        stored = self._selected(where, ids=ids)
         if not stored and where != EVERYTHING:
             raise UsageError(self.why_nothing_fits(where))
         return queries.export([each.folder for each in stored], target, kind)

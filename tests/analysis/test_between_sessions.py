@@ -27,7 +27,7 @@ from edgebench.analysis import (
 from edgebench.analysis.comparison import Comparison, compare
 from edgebench.facts import DeviceFacts
 from edgebench.measurement import Measurement
-from edgebench.report import comparison_parts
+from edgebench.reporting import comparison_parts
 from edgebench.run import Memory
 from edgebench.store import Store, compare_stored
 from edgebench.testing.simulated_sessions import KNOWN_BOARD, session_effects, simulated_sessions

@@ -24,7 +24,7 @@ from edgebench.errors import ConfigError, NotComparable, TooFewRuns, UnknownName
 from edgebench.measure.scheduler import order_of_runs
 from edgebench.measurement import Measurement
 from edgebench.reason import reasons_from_json
-from edgebench.report import comparison_parts
+from edgebench.reporting import comparison_parts
 from edgebench.run import Series
 from edgebench.stats import LOOKS, RatioEstimate, Verdict, estimate_ratio, holm_alphas, judge_all, more_runs
 from edgebench.stats.verdicts import is_decided, judge, look_level

@@ -14,7 +14,7 @@ from edgebench.analysis import energy_of, figures_of, idle_power_uw, rails_of, s
 from edgebench.analysis.energy import energy_per_inference_j
 from edgebench.figures import Energy
 from edgebench.reason import reasons_from_json
-from edgebench.report import measurement_table
+from edgebench.reporting import measurement_table
 from edgebench.run import Run, Series
 from tests.sample_runs import MS, START_NS, run, subject, trace
 

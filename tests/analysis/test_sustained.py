@@ -18,7 +18,7 @@ from edgebench.errors import ConfigError
 from edgebench.measure.scheduler import RunScheduler
 from edgebench.measurement import Measurement, measurements_to_json
 from edgebench.reason import ReasonCode, reasons_from_json, texts_of
-from edgebench.report.sustained import sustained_tables
+from edgebench.reporting.sustained import sustained_tables
 from edgebench.run import Run, Series
 from edgebench.store import Store
 from edgebench.testing import Disturbance, SimulatedBoard

@@ -15,8 +15,8 @@ from edgebench.analysis.limits import Limits
 from edgebench.analysis.validity import RULES, judged
 from edgebench.facts import RunFacts
 from edgebench.reason import Reason, ReasonCode, State, reasons_from_json, texts_of
-from edgebench.report import measurement_table
-from edgebench.report.table import summary_line
+from edgebench.reporting import measurement_table
+from edgebench.reporting.table import summary_line
 from edgebench.run import Run, Series
 from edgebench.testing import Disturbance, SimulatedBoard
 from edgebench.testing.simulated_board import simulated_subject

@@ -13,7 +13,7 @@ import edgebench
 from edgebench.artifact import Artifact, ArtifactFile, Format
 from edgebench.errors import ConfigError
 from edgebench.evaluation import checkpoint_protocol
-from edgebench.report import evaluation_parts
+from edgebench.reporting import evaluation_parts
 from edgebench.store import Store
 from edgebench.xtreme_r import find_task, kinds_of
 from tests.evaluation.conftest import NLI, NewCheckpoint, answer, encode, texts, write_tokenizer, write_xnli

@@ -20,7 +20,7 @@ from edgebench.export.languages import known_languages, letters_of
 from edgebench.export.piece_selection import Keep, open_pieces, select
 from edgebench.export.sources import find_checkpoint
 from edgebench.export.trimmed_tokenizer import read_trimmed, renumbered, trim_description
-from edgebench.report import trimming_lines
+from edgebench.reporting import trimming_lines
 from tests.export.conftest import build
 from tests.needed import need
 from tests.schemas import check_schema

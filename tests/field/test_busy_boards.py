@@ -14,7 +14,7 @@ from edgebench.errors import BoardBusy
 from edgebench.events import Event, LogMessage
 from edgebench.facts import BusyProcess, OtherLoad
 from edgebench.measure import IdleWait
-from edgebench.report import measurement_table
+from edgebench.reporting import measurement_table
 from edgebench.text import duration_text
 from tests.sample_runs import MS, run, subject, trace
 

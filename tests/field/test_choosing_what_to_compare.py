@@ -291,7 +291,7 @@ def test_no_line_breaks_inside_a_word(store: Store, columns: int) -> None:
 
     from rich.console import Console
 
-    from edgebench.report import PlainTable, comparison_parts
+    from edgebench.reporting import PlainTable, comparison_parts
 
     found = compare_stored("english", "multi", store=store)
     words = {word for part in comparison_parts(found) if isinstance(part, PlainTable) for word in words_of(part)}

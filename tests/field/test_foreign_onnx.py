@@ -188,7 +188,7 @@ def test_the_vocabulary_of_quantised_and_fused_embeddings_is_found(tmp_path: Pat
 
 
 def test_a_fixed_batch_that_is_filled_up_costs_its_rows(tmp_path: Path) -> None:
-    from edgebench.report import measurement_table
+    from edgebench.reporting import measurement_table
 
     measured = measure(save(encoder(batch=8), tmp_path / "model.onnx"), tmp_path, seq_len=16)
     assert measured.padding.cost == 8.0

@@ -223,8 +223,8 @@ def test_the_table_of_results_marks_a_file_whose_parity_was_accepted() -> None:
     from dataclasses import replace
 
     from edgebench.artifact import Judgement, Parity
-    from edgebench.report import measurement_table
-    from tests.report.test_table import measured, text_of
+    from edgebench.reporting import measurement_table
+    from tests.reporting.test_table import measured, text_of
 
     shortfall = Judgement(output=None, measure="rank correlation", value=0.26, limit=0.9, is_met=False)
     parity = Parity(

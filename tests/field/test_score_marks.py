@@ -13,8 +13,8 @@ import pytest
 from edgebench.analysis import Evaluation, ExampleScores, compare_scores, join_scores, summarise
 from edgebench.errors import ScoresError
 from edgebench.evaluation_result import LanguageEvaluation
-from edgebench.report import evaluation_parts, rows_parts
-from edgebench.report.comparison import score_table
+from edgebench.reporting import evaluation_parts, rows_parts
+from edgebench.reporting.comparison import score_table
 from edgebench.store import Store, merged_scores, stored_scores
 from edgebench.xtreme_r import ScoreRow, caveats_of, kinds_of
 from edgebench.xtreme_r.caveats import label_caveats, renaming_caveat

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from edgebench.evaluation_result import LanguageCost, LanguageEvaluation, TaskEvaluation
-from edgebench.report import status_parts, study_markdown, study_parts
+from edgebench.reporting import status_parts, study_markdown, study_parts
 from edgebench.store import Store
 from edgebench.study import Study, study_report, study_status
 from edgebench.study.scores import questions_of_study

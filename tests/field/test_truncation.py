@@ -54,7 +54,7 @@ def test_long_inputs_of_a_language_are_refused_with_advice_that_helps(tmp_path: 
 
 
 def test_truncation_cuts_the_inputs_of_a_language_and_counts_them(tmp_path: Path) -> None:
-    from edgebench.report import measurement_table
+    from edgebench.reporting import measurement_table
 
     folder = optimum_folder(tmp_path / "model", "model.onnx", max_position_embeddings=514)
     store = Store(tmp_path / "store")

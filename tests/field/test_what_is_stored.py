@@ -16,7 +16,7 @@ from edgebench.device import find_device
 from edgebench.errors import ConfigError, UsageError
 from edgebench.measure import extend, profile_all, request_to_extend
 from edgebench.measurement import measurements_to_json
-from edgebench.report.figures import with_interval
+from edgebench.reporting.figures import with_interval
 from edgebench.request import Request, request_to_json
 from edgebench.run import Trace
 from edgebench.store import Selection, Store
@@ -316,7 +316,7 @@ def test_output_to_a_pipe_is_not_padded(store: Store, capsys: pytest.CaptureFixt
 def test_verdicts_have_colours_on_a_terminal_only(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     from rich.console import Console
 
-    from edgebench.report import comparison_parts, list_of_measurements
+    from edgebench.reporting import comparison_parts, list_of_measurements
     from edgebench.store import compare_stored
 
     def shown(*, no_colour: bool = False) -> str:

@@ -31,7 +31,7 @@ from edgebench.gating.budgets import read_budgets
 from edgebench.input_texts import read_input_texts
 from edgebench.measure.collect import RunCollector, taker
 from edgebench.measurement import measurements_to_json
-from edgebench.report import details_of, list_of_measurements
+from edgebench.reporting import details_of, list_of_measurements
 from edgebench.store import documents
 from edgebench.store.documents import Documents
 from edgebench.store.result_files import measurement_ids

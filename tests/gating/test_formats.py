@@ -11,7 +11,7 @@ from jsonschema import Draft202012Validator
 from edgebench.gating.metrics import Metric
 from edgebench.gating.result import GateResult
 from edgebench.gating.rules import GateVerdict
-from edgebench.report import (
+from edgebench.reporting import (
     code_quality,
     gate_markdown,
     gate_parts,

@@ -18,8 +18,8 @@ from edgebench.errors import AgentError
 from edgebench.events import Event, LogMessage
 from edgebench.measure.probes.overhead import measure_overhead, overhead_of, with_sensors
 from edgebench.measure.profiling import profile
-from edgebench.report import comparison_parts
-from edgebench.report.overhead import cost_lines, sensors_text
+from edgebench.reporting import comparison_parts
+from edgebench.reporting.overhead import cost_lines, sensors_text
 from edgebench.run import Overhead, Run
 from edgebench.workload import RunPlan
 from tests.agent.agent_board import AgentBoard

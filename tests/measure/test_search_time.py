@@ -6,7 +6,7 @@ import pytest
 
 from edgebench.measure.probes.rate_finder import bracket_text
 from edgebench.measure.probes.search_time import SearchTime, shown_time
-from edgebench.report.rate_search import answer
+from edgebench.reporting.rate_search import answer
 from edgebench.stats import Probe, RateSearch
 from edgebench.workload import RunPlan
 

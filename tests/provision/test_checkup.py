@@ -11,7 +11,7 @@ from edgebench.device import Device, load_profile, profile_names
 from edgebench.provision.checkup import Checkup
 from edgebench.provision.findings import Finding, State
 from edgebench.provision.probe_findings import probe_findings
-from edgebench.report import overhead_findings
+from edgebench.reporting import overhead_findings
 from edgebench.run import Overhead
 from edgebench_agent.board.sensors import BOARD_SENSORS
 

@@ -17,7 +17,7 @@ from edgebench.analysis import summarise
 from edgebench.device import find_device
 from edgebench.errors import ConfigError, StoreError
 from edgebench.measurement import measurements_to_json
-from edgebench.report.rate_search import answer, search_tables
+from edgebench.reporting.rate_search import answer, search_tables
 from edgebench.request import Request
 from edgebench.stats import MINIMUM_COUNTS, Probe, RateSearch, percentile_bound_holds
 from edgebench.store import Store

@@ -15,7 +15,7 @@ from edgebench.artifact import Format
 from edgebench.errors import ConfigError, ConnectionFailed, EdgebenchError
 from edgebench.events import ignore
 from edgebench.measure.scheduler import order_of_runs
-from edgebench.report import study_markdown
+from edgebench.reporting import study_markdown
 from edgebench.request import Request
 from edgebench.store import Store
 from edgebench.study.answers import answer_study

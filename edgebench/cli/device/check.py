@@ -29,7 +29,7 @@ def command(name: str, json_target: str | None) -> int:
     """
     from edgebench.device import find_device
     from edgebench.provision import check_device
-    from edgebench.report import overhead_findings
+    from edgebench.reporting import overhead_findings
 
     checkup = check_device(find_device(name))
     checkup = dataclasses.replace(checkup, findings=(*checkup.findings, *overhead_findings(checkup)))
@@ -41,7 +41,7 @@ def command(name: str, json_target: str | None) -> int:
 
 def _show_findings(checkup: Checkup) -> None:
     from edgebench.cli.hints import as_options
-    from edgebench.report import add_plain_row, plain_table
+    from edgebench.reporting import add_plain_row, plain_table
 
     verdict = "a measurement can be made" if checkup.can_measure else "no measurement can be made yet"
     table = plain_table("what", "seen", "", "how to fix it", title=f"{checkup.device}: {verdict}")

@@ -53,7 +53,7 @@ def command(name: str, older_than: int | None, max_size: int | None, dry_run: bo
 
 
 def _show_cleaned(cleaned: Cleanup) -> None:
-    from edgebench.report import add_plain_row, plain_table
+    from edgebench.reporting import add_plain_row, plain_table
 
     table = plain_table("what", "MB", "last used, days ago")
     table.columns[1].justify = table.columns[2].justify = "right"

@@ -35,7 +35,7 @@ def command(json_target: str | None) -> None:
     )
     if not to_stdout(json_target):
         return
-    from edgebench.report import add_plain_row, plain_table
+    from edgebench.reporting import add_plain_row, plain_table
 
     table = plain_table("device", "profile", "address", "python", "host key", "from", title="Boards")
     for board in boards:

@@ -102,7 +102,7 @@ def command(
 
 def _show_setup(done: Setup) -> None:
     from edgebench.cli.hints import as_options
-    from edgebench.report import add_plain_row, plain_table
+    from edgebench.reporting import add_plain_row, plain_table
 
     verdict = "ready" if done.is_ready else "something requested does not work"
     table = plain_table("what", "seen", "", "how to fix it", title=f"{done.device}: {verdict}")

@@ -34,7 +34,7 @@ def list_runs(store: Path, json_target: str | None, **filters: str | None) -> No
         hint = kept.why_nothing_fits(where) if some else f"nothing is stored in {store}; try: edgebench profile"
         click.echo(f"edgebench: {hint}", err=True)
     elif to_stdout(json_target):
-        from edgebench.report import list_of_measurements
+        from edgebench.reporting import list_of_measurements
 
         console().print(list_of_measurements(measurements))
 
@@ -66,7 +66,7 @@ def show(id: str, store: Path, json_target: str | None) -> None:
     document = measurements_to_json([measurement])
     write_json(json_target, document if found is None else document | {"tune": found.to_json()})
     if to_stdout(json_target):
-        from edgebench.report import details_of, tables_below
+        from edgebench.reporting import details_of, tables_below
 
         console().print(details_of(measurement))
         for part in tables_below(measurement):

@@ -105,7 +105,7 @@ def extend_session(
 
 def _beside_before(store: Store, before: set[str]) -> list[str]:
     """Return what was measured now beside what was measured in the session of before."""
-    from edgebench.report import extension_lines
+    from edgebench.reporting import extension_lines
 
     new = [session for session in store.sessions() if session not in before]
     measured = [each for session in new for each in store.measurements(session=session)]
