@@ -44,6 +44,7 @@ _ARGUMENTS = frozenset(
         "format",
         "host",
         "host_key",
+        "keep_texts",
         "labels",
         "lang",
         "markdown",

@@ -10,10 +10,11 @@
 
   async function draw(plot, at) {
     const target = document.getElementById("p" + at);
+    const name = target.getAttribute("aria-label"); // Vega writes the description there
     const datasets = {};
     for (const [name, table] of Object.entries(plot.data)) datasets[name] = records(table);
     try {
-      await window.vegaEmbed(target, { ...page.specs[plot.spec], datasets }, options);
+      await window.vegaEmbed(target, { ...page.specs[plot.spec], description: name, datasets }, options);
       for (const svg of target.querySelectorAll("svg")) svg.setAttribute("aria-hidden", "true");
       target.dataset.state = "drawn";
     } catch (error) {

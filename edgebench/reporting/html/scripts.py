@@ -25,7 +25,7 @@ def drawing_script() -> str:
     path = cache_folder() / _FOLDER / f"vega-{version('vl-convert-python')}.js"
     if (kept := _kept(path)) is not None:
         return kept
-    text: str = vl_convert.javascript_bundle()
+    text: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
     _keep(path, text)
     return text
 
