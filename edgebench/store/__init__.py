@@ -11,10 +11,12 @@ from edgebench.store.kept_artifacts import find_artifact_files, keep_artifact
 from edgebench.store.opening import default_folder, open_store
 from edgebench.store.scores import merged_scores, stored_scores, with_stored
 from edgebench.store.selection import Selection, moment
+from edgebench.store.sql import QueryResult
 from edgebench.store.store import Store
 from edgebench.store.traces import import_libraries
 
 __all__ = [
+    "QueryResult",
     "Selection",
     "Store",
     "checked_id",
