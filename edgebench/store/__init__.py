@@ -12,11 +12,13 @@ from edgebench.store.opening import default_folder, open_store
 from edgebench.store.result_files import is_file_name, measurement_ids
 from edgebench.store.scores import merged_scores, stored_scores, with_stored
 from edgebench.store.selection import Selection, moment
+from edgebench.store.sql import QueryResult
 from edgebench.store.store import EVERYTHING, Store
 from edgebench.store.traces import import_libraries
 
 __all__ = [
     "EVERYTHING",
+    "QueryResult",
     "Selection",
     "Store",
     "checked_id",

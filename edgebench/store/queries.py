@@ -1,4 +1,4 @@
-"""Queries: DuckDB's SQL over the files of a store as they are, and exports of every inference."""
+"""The tables of a store, made by DuckDB of its files as they are, and exports of every inference."""
 
 from __future__ import annotations
 
@@ -6,36 +6,16 @@ import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from edgebench.analysis import CPU_ZONES, FREQUENCY, OTHERS_CPU, THROTTLED
-from edgebench.errors import StoreError, UsageError
+from edgebench.errors import StoreError
 from edgebench.reading import check_file
 from edgebench.sensors import TEMPERATURE
 from edgebench.store.traces import TIMED, check_traces, connect, first_line, sql_glob, sql_text
 
 if TYPE_CHECKING:
     import duckdb
-
-
-def query(runs: Sequence[Path], sql: str) -> list[dict[str, Any]]:
-    """Return the rows of a query over the views `runs` (one row a run) and `traces`. `runs`: the folders of the runs.
-
-    Raises:
-        StoreError: a run can't be read.
-        UsageError: the query is not valid.
-    """
-    import duckdb
-
-    with _views(runs) as connection:
-        try:
-            result = connection.execute(sql)
-            names = [column[0] for column in result.description or ()]
-            return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
-        except duckdb.IOException as error:
-            raise StoreError(f"can't read the store: {first_line(error)}") from error
-        except duckdb.Error as error:
-            raise UsageError(f"the query is not valid: {first_line(error)}") from error
 
 
 def export(runs: Sequence[Path], target: Path, kind: Literal["csv", "parquet"]) -> int:
@@ -52,7 +32,7 @@ def export(runs: Sequence[Path], target: Path, kind: Literal["csv", "parquet"]) 
     options = "FORMAT parquet, COMPRESSION zstd" if kind == "parquet" else "FORMAT csv, HEADER"
     try:
         with _views(runs) as connection:
-            (count,) = connection.execute(f"COPY ({_INFERENCES}) TO {sql_text(str(temporary))} ({options})").fetchall()[
+            (count,) = connection.execute(f"COPY ({INFERENCES}) TO {sql_text(str(temporary))} ({options})").fetchall()[
                 0
             ]
         temporary.replace(target)
@@ -66,15 +46,43 @@ def export(runs: Sequence[Path], target: Path, kind: Literal["csv", "parquet"]) 
 
 
 @contextmanager
+def define_tables(runs: Sequence[Path], *, with_traces: bool) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Yield a database in memory with the tables `runs` and `traces`, which need the files no longer.
+
+    Args:
+        runs: folders of the runs.
+        with_traces: False: `traces` has no rows.
+
+    Raises:
+        StoreError: a run can't be read.
+    """
+    import duckdb
+
+    with connect() as connection:
+        try:
+            _check(connection, runs, with_traces=with_traces)
+            connection.execute(f"CREATE TABLE runs AS {_runs([folder / 'run.json' for folder in runs])}")
+            traces = [folder / "trace.parquet" for folder in runs] if with_traces else []
+            connection.execute(f"CREATE TABLE traces AS {_traces(traces)}")
+        except duckdb.Error as error:
+            raise StoreError(f"can't read the store: {first_line(error)}") from error
+        yield connection
+
+
+@contextmanager
 def _views(runs: Sequence[Path]) -> Iterator[duckdb.DuckDBPyConnection]:
     with connect() as connection:
-        for folder in runs:
-            _check_run(folder)
-        if runs:
-            check_traces(connection, [folder / "trace.parquet" for folder in runs])
-        connection.execute(_runs_view([folder / "run.json" for folder in runs]))
-        connection.execute(_traces_view([folder / "trace.parquet" for folder in runs]))
+        _check(connection, runs, with_traces=True)
+        connection.execute(f"CREATE VIEW runs AS {_runs([folder / 'run.json' for folder in runs])}")
+        connection.execute(f"CREATE VIEW traces AS {_traces([folder / 'trace.parquet' for folder in runs])}")
         yield connection
+
+
+def _check(connection: duckdb.DuckDBPyConnection, runs: Sequence[Path], *, with_traces: bool) -> None:
+    for folder in runs:
+        _check_run(folder)
+    if runs and with_traces:
+        check_traces(connection, [folder / "trace.parquet" for folder in runs])
 
 
 def _check_run(folder: Path) -> None:
@@ -150,7 +158,8 @@ _LAST_READ = " ".join(
     f"ASOF LEFT JOIN {name}_read ON t.run = {name}_read.run AND t.t_ns >= {name}_read.t_ns" for name in _CONDITIONS
 )
 
-_INFERENCES = f"""
+#: The query for one row a timed inference, over `runs` and `traces`.
+INFERENCES = f"""
     WITH zoned AS (
         SELECT *, starts_with(series, '{TEMPERATURE}') AND ({_IS_CPU}) AS is_cpu,
             bool_or(is_cpu) OVER (PARTITION BY run) AS any_cpu
@@ -173,7 +182,7 @@ _INFERENCES = f"""
 """  # noqa: S608 - built from constants
 
 
-def _runs_view(paths: Sequence[Path]) -> str:
+def _runs(paths: Sequence[Path]) -> str:
     columns = ", ".join(
         f"CAST({_in_document(where)} AS {kind}) AS {name}" for name, (where, kind) in _RUN_COLUMNS.items()
     )
@@ -183,7 +192,7 @@ def _runs_view(paths: Sequence[Path]) -> str:
         if paths
         else "(SELECT NULL::JSON AS subject, NULL::JSON AS run WHERE false)"
     )
-    return f"CREATE VIEW runs AS SELECT {columns} FROM {source}"  # noqa: S608 - constants and quoted paths
+    return f"SELECT {columns} FROM {source}"  # noqa: S608 - constants and quoted paths
 
 
 def _in_document(where: str) -> str:
@@ -192,7 +201,7 @@ def _in_document(where: str) -> str:
     return f"({column} {arrow} '$.{rest}')"
 
 
-def _traces_view(paths: Sequence[Path]) -> str:
+def _traces(paths: Sequence[Path]) -> str:
     files = ", ".join(sql_text(sql_glob(path)) for path in paths)
     source = (
         f"read_parquet([{files}], filename = true)"
@@ -201,6 +210,6 @@ def _traces_view(paths: Sequence[Path]) -> str:
         "0::BIGINT AS t_ns, 0::BIGINT AS value, 0::INTEGER AS item WHERE false)"
     )
     return (
-        "CREATE VIEW traces AS SELECT parse_path(filename)[-2] AS run, series, t_ns, value, item "  # noqa: S608
+        "SELECT parse_path(filename)[-2] AS run, series, t_ns, value, item "  # noqa: S608
         f"FROM {source}"
     )

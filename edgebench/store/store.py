@@ -36,6 +36,7 @@ from edgebench.store.runs import (
     unknown_name,
 )
 from edgebench.store.selection import Moment, Selection, moment
+from edgebench.store.sql import QueryResult, run_query
 from edgebench.store.tags import checked_tag, tags_of
 
 EVERYTHING = Selection()
@@ -368,13 +369,27 @@ class Store:
     # --- queries and exports ------------------------------------------------------------------------------------
 
     def query(self, sql: str) -> list[dict[str, Any]]:
-        """Return the rows of a query in DuckDB's SQL over the views `runs` (one row a run) and `traces`.
+        """Return the rows of a query in DuckDB's SQL, each by the names of its columns; see `query_table`.
 
         Raises:
-            StoreError: a run can't be read.
-            UsageError: the query is not valid.
+            StoreError, UsageError: as `query_table`.
         """
-        return queries.query([each.folder for each in self._runs.each()], sql)
+        return self.query_table(sql).to_dicts()
+
+    def query_table(self, sql: str, *, limit: int | None = None) -> QueryResult:
+        """Return what a query in DuckDB's SQL returns, over `runs`, `inferences`, `sensors`, `scores` and `traces`.
+
+        It can only read these tables: no file, network or setting.
+
+        Args:
+            sql: one statement that reads.
+            limit: rows that are returned at most; None: all.
+
+        Raises:
+            StoreError: a run or an evaluation can't be read.
+            UsageError: the query is not valid, or is none that reads.
+        """
+        return run_query([each.folder for each in self._runs.each()], self.evaluations, sql, limit=limit)
 
     def export(
         self,

@@ -13,6 +13,7 @@ import pytest
 from edgebench.store import Store
 from tests.fork_server import edgebench_command
 from tests.sample_runs import MS, run, subject, trace
+from tests.schemas import check_schema
 
 
 def edgebench(*arguments: str, columns: int | None = None) -> subprocess.CompletedProcess[str]:
@@ -96,6 +97,9 @@ def test_show_as_json_goes_to_a_file(store: Path, tmp_path: Path) -> None:
         (["show", "2025"], "'2025' is the beginning of 2 measurements"),
         (["export", "nothing", "--to", "csv", "--out", "x.csv"], "unknown measurement 'nothing'"),
         (["export", "--to", "xml", "--out", "x.xml"], "Invalid value for '--to'"),
+        (["sql", "SELECT nonsense FROM runs"], "the query is not valid"),
+        (["sql", "SELECT 1 AS a, 2 AS a", "--json", "-"], "two columns are named 'a'"),
+        (["sql", "SELECT 1", "--json", "-", "--csv", "-"], "only one of them can be standard output"),
     ],
 )
 def test_a_wrong_request_is_one_line_and_exit_code_2(store: Path, arguments: list[str], message: str) -> None:
@@ -129,3 +133,26 @@ def test_export_to_a_folder_that_is_missing_is_exit_code_1(store: Path, tmp_path
     done = edgebench("runs", "export", "--to", "parquet", "--out", str(tmp_path / "no" / "x"), "--store", str(store))
     assert done.returncode == 1
     assert "is not a folder" in done.stderr
+
+
+def test_a_query_is_a_table_json_or_csv(store: Path, tmp_path: Path) -> None:
+    sql = "SELECT variant, count(*) AS runs, NULL AS nothing FROM runs GROUP BY ALL ORDER BY 1"
+    shown = edgebench("runs", "sql", sql, "--store", str(store))
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert [line.split() for line in shown.stdout.splitlines() if line.startswith("variant-")] == [
+        ["variant-0", "2", "-"],
+        ["variant-1", "2", "-"],
+    ]
+    target = tmp_path / "rows.csv"
+    written = edgebench("runs", "sql", sql, "--store", str(store), "--json", "-", "--csv", str(target))
+    document = json.loads(written.stdout)
+    check_schema(document, "runs-sql")
+    assert document["rows"][0] == {"variant": "variant-0", "runs": 2, "nothing": None}
+    assert target.read_text().splitlines() == ["variant,runs,nothing", "variant-0,2,", "variant-1,2,"]
+
+
+def test_a_query_with_more_rows_than_the_limit_says_so(store: Path) -> None:
+    done = edgebench("runs", "sql", "SELECT run FROM runs", "--limit", "3", "--csv", "-", "--store", str(store))
+    assert len(done.stdout.splitlines()) == 4
+    assert "only the first 3 rows of more" in done.stderr
+    assert not edgebench("runs", "sql", "SELECT run FROM runs", "--limit", "0", "--store", str(store)).stderr

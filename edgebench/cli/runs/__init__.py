@@ -5,12 +5,12 @@ from __future__ import annotations
 import cloup
 
 from edgebench.cli.groups import Group
-from edgebench.cli.runs import changes, export, listing, measuring
+from edgebench.cli.runs import changes, export, listing, measuring, sql
 
 
 @cloup.group("runs", cls=Group)
 def command() -> None:
-    """What is stored: list, show, export, resume, extend, tag, delete.
+    """What is stored: list, show, export, query, resume, extend, tag, delete.
 
     \b
     Example:
@@ -22,6 +22,7 @@ for each in (
     listing.list_runs,
     listing.show,
     export.command,
+    sql.command,
     measuring.resume_session,
     measuring.extend_session,
     changes.tag,

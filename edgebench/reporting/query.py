@@ -1,0 +1,76 @@
+"""The result of a query as a table and as JSON."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from datetime import date, datetime, time
+from decimal import Decimal
+from typing import Any
+
+from edgebench._version import __version__
+from edgebench.errors import UsageError
+from edgebench.measurement import FORMAT_VERSION
+from edgebench.reporting.layout import PlainTable, plain_table
+from edgebench.store import QueryResult
+
+_LONG = 120  # characters of a cell
+
+
+def query_table(result: QueryResult) -> PlainTable:
+    """Return the rows for a terminal: numbers to the right, what is null as a dash."""
+    table = plain_table(*result.columns)
+    rows = plain_rows(result)
+    for at, column in enumerate(table.columns):
+        values = [row[at] for row in rows if row[at] is not None]
+        if values and all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
+            column.justify = "right"
+    for row in rows:
+        table.add_texts(*(_cell(value) for value in row))
+    return table
+
+
+def query_document(result: QueryResult) -> dict[str, Any]:
+    """Return what `runs sql --json` writes.
+
+    Raises:
+        UsageError: two columns have one name.
+    """
+    twice = {name for name in result.columns if result.columns.count(name) > 1}
+    if twice:
+        raise UsageError(f"two columns are named {min(twice)!r}; name them with AS for JSON")
+    return {
+        "format_version": FORMAT_VERSION,
+        "edgebench_version": __version__,
+        "columns": [{"name": name, "type": kind} for name, kind in zip(result.columns, result.types, strict=True)],
+        "rows": [dict(zip(result.columns, row, strict=True)) for row in plain_rows(result)],
+        "has_more": result.has_more,
+    }
+
+
+def plain_rows(result: QueryResult) -> list[list[Any]]:
+    """Return the rows with values that JSON has; a number that is not finite is null."""
+    return [[_plain(value) for value in row] for row in result.rows]
+
+
+def _plain(value: Any) -> Any:
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float | Decimal):
+        return float(value) if math.isfinite(value) else None
+    if isinstance(value, datetime | date | time):
+        return value.isoformat()
+    if isinstance(value, bytes | bytearray):
+        return value.hex()
+    if isinstance(value, Mapping):
+        return {str(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    return str(value)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    text = f"{value:.6g}" if isinstance(value, float) else str(value)
+    return text if len(text) <= _LONG else text[: _LONG - 3] + "..."
