@@ -81,6 +81,7 @@ def test_a_page_draws_everything_and_is_silent(browser: Browser, file: Path, vie
     page.context.close()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("view", VIEWS)
 def test_axe_finds_nothing_serious(browser: Browser, file: Path, view: str) -> None:
     from axe_core_python.sync_playwright import Axe
