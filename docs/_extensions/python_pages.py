@@ -36,10 +36,16 @@ def page(name: str, value: Any) -> str:
     kind = kind_of(value)
     directive = {"Functions": "autofunction", "Constants": "autodata"}.get(kind, "autoclass")
     options = [":members:", ":undoc-members:"] if directive == "autoclass" else []
+    if kind == "Classes" and any(base.__name__ not in edgebench.__all__ for base in _own_bases(value)):
+        options.append(":inherited-members:")  # no page of their own
     if kind == "Errors":
         options.append(":show-inheritance:")
     body = [f".. {directive}:: edgebench.{name}", *(f"   {option}" for option in options)]
     return "\n".join([f"# {name}", "", "```{eval-rst}", *body, "```", ""])
+
+
+def _own_bases(value: type) -> list[type]:
+    return [base for base in value.__mro__[1:] if base.__module__.startswith("edgebench.")]
 
 
 def overview() -> str:
