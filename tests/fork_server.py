@@ -33,6 +33,9 @@ from typing import Any
 
 WORKER = "edgebench.export.worker"
 MERGE = "edgebench.export.adapter_merge"
+TRIM = "edgebench.export.trim_weights"
+#: In the environment of a test whose exports trace every graph themselves.
+TRACE_ANEW = "EDGEBENCH_TESTS_TRACE_ANEW"
 #: What exports import. What is not installed is left out, as exports do.
 _PRELOADED = (
     WORKER,
@@ -277,7 +280,8 @@ class Server:
             if request["module"] == COMMAND:
                 self._run_command(request["arguments"])
             else:
-                _trace_once(self._path.with_name("traces"))
+                if TRACE_ANEW not in os.environ:
+                    _trace_once(self._path.with_name("traces"))
                 importlib.import_module(request["module"]).main()
             status = 0
         except SystemExit as error:

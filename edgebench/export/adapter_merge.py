@@ -1,21 +1,19 @@
 """Adapter merge: the program of the child process that merges an adapter with its base, with PEFT.
 
-Standard input: one JSON object with the paths `adapter`, `base` (with its config.json) and `out`, and the `task` of the
-merged checkpoint. Ends with status 0, or with 1 and `{"error": message}` on standard output.
+The job (see child.py): the paths `adapter`, `base` (with its config.json) and `out`, and the `task` of the merged
+checkpoint. The answer is empty.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import sys
-import traceback
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from edgebench.errors import CheckpointError, EdgebenchError
+from edgebench.errors import CheckpointError
 from edgebench.export.adapter_head import PREFIX, adapter_shapes
 from edgebench.export.checkpoint import open_checkpoint
+from edgebench.export.child import serve
 from edgebench.export.libraries import import_libraries
 
 #: How far the merged model may differ from base and adapter: rounding of float32.
@@ -84,24 +82,16 @@ def _answers(model: Any, vocabulary: int) -> list[Any]:
         ]
 
 
+def _merge(job: Mapping[str, Any]) -> dict[str, Any]:
+    import_libraries()
+    import_libraries(["peft"])
+    merge(Path(job["adapter"]), Path(job["base"]), Path(job["out"]), task=job["task"])
+    return {}
+
+
 def main() -> None:
     """Merge what standard input names."""
-    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # libraries print to it
-    job = json.load(sys.stdin)
-    try:
-        import_libraries()
-        import_libraries(["peft"])
-        merge(Path(job["adapter"]), Path(job["base"]), Path(job["out"]), task=job["task"])
-    except EdgebenchError as error:
-        print(json.dumps({"error": str(error)}), file=answers, flush=True)
-        sys.exit(1)
-    except Exception as error:  # noqa: BLE001 - the parent reports it in one line; standard error has the traceback
-        traceback.print_exception(error)
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        message = f"{job['adapter']}: can't be merged with its base {job['base']}: {reason}"
-        print(json.dumps({"error": message}), file=answers, flush=True)
-        sys.exit(1)
+    serve(_merge, failure=lambda job: f"{job['adapter']}: can't be merged with its base {job['base']}")
 
 
 if __name__ == "__main__":

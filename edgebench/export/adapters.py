@@ -5,25 +5,22 @@ adapter_merge.py is the program of the child process that merges.
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from edgebench.errors import CheckpointError, ExportError
+from edgebench.errors import CheckpointError
 from edgebench.export import hub
 from edgebench.export.adapter_head import ADAPTER_WEIGHTS, adapter_shapes, merged_head
 from edgebench.export.cache import key_of, remembered_hash, temporary_folder, writing
 from edgebench.export.checkpoint import open_checkpoint
+from edgebench.export.child import run_child
 from edgebench.export.folder_files import READ, refuse_foreign_files
 from edgebench.export.folders import ADAPTER, CONFIG
 from edgebench.export.json_files import read_json_object
-from edgebench.export.libraries import crash_message
 from edgebench.export.made_folders import first_changed, keep_folder
 from edgebench.export.recipes import versions
 from edgebench.export.sentence_modules import (
@@ -133,27 +130,7 @@ def _weights_of(folder: Path) -> Path:
 
 def _merge(folder: Path, base: Path, made: Path, *, task: str) -> None:
     job = {"adapter": str(folder), "base": str(base), "out": str(made), "task": task}
-    done = subprocess.run(
-        MERGE,
-        input=json.dumps(job).encode(),
-        capture_output=True,
-        env={**os.environ, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"},
-        check=False,
-    )
-    if done.returncode == 0:
-        return
-    lines = done.stdout.decode(errors="replace").splitlines()
-    try:
-        message = json.loads(lines[-1])["error"]
-    except (IndexError, ValueError, KeyError, TypeError):
-        message = crash_message(str(folder), done.returncode, importing=None)
-        if message is None:
-            message = f"{folder}: the merge with {base} ended with status {done.returncode} and no answer"
-        error = ExportError(message)
-    else:
-        error = CheckpointError(message)
-    error.add_note(done.stderr.decode(errors="replace")[-4000:])
-    raise error
+    run_child(MERGE, job, subject=str(folder), what=f"merging with {base}")
 
 
 def _place_of_encoder(folder: Path, base: Path) -> str:

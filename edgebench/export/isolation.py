@@ -25,7 +25,7 @@ from edgebench.export.lifetime import PARENT
 WORKER: tuple[str, ...] = (sys.executable, "-P", "-m", "edgebench.export.worker")
 _LOG_TAIL = 4000
 #: How a process ends without memory: the kernel kills it, or a native library aborts when an allocation fails.
-_MEMORY_SIGNALS = (signal.SIGKILL, signal.SIGABRT)
+MEMORY_SIGNALS = (signal.SIGKILL, signal.SIGABRT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,7 +130,7 @@ def _error(job: Job, answer: dict[str, Any], status: int) -> ExportError:
         return kind(message) if issubclass(kind, ExportError) else ExportError(message)
     if crashed := crash_message(job.source, status, importing=answer.get("importing")):
         return ExportError(crashed)
-    if -status in _MEMORY_SIGNALS:
+    if -status in MEMORY_SIGNALS:
         return ExportError(
             out_of_memory_message(job.source, f"the export was killed by signal {-status}, probably for want of memory")
         )

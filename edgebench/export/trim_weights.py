@@ -1,24 +1,22 @@
 """Trim weights: the program of the child process that writes a checkpoint's weights with some rows of its vocabulary.
 
-Standard input: one JSON object with `folder`, `task`, `rows` (the old ids in their new order) and `out`. Ends with
-status 0 and `{"parameters": N, "parameters_before": N}` on standard output, or with 1 and `{"error": message}`.
+The job (see child.py): `folder`, `task`, `rows` (the old ids in their new order) and `out`. The answer: the numbers of
+`parameters` and `parameters_before`.
 """
 
 from __future__ import annotations
 
 import json
 import math
-import os
-import sys
-import traceback
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgebench.errors import CheckpointError, EdgebenchError
+from edgebench.errors import CheckpointError
 from edgebench.export.cache import writing
 from edgebench.export.checkpoint import Checkpoint, open_checkpoint
+from edgebench.export.child import serve
 from edgebench.export.libraries import import_libraries
 from edgebench.export.weight_files import reading
 from edgebench.export.weights import canonical, open_weights
@@ -102,23 +100,15 @@ def _total(shapes: dict[str, tuple[int, ...]], names: Sequence[str]) -> int:
     return sum(math.prod(shapes[name]) for name in names)
 
 
+def _trim(job: Mapping[str, Any]) -> dict[str, int]:
+    import_libraries()
+    checkpoint = open_checkpoint(Path(job["folder"]), source=job["folder"], task=job["task"])
+    return write_weights(checkpoint, job["rows"], Path(job["out"]))
+
+
 def main() -> None:
     """Write the weights that standard input names."""
-    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # libraries print to it
-    job = json.load(sys.stdin)
-    try:
-        import_libraries()
-        checkpoint = open_checkpoint(Path(job["folder"]), source=job["folder"], task=job["task"])
-        answer: dict[str, Any] = dict(write_weights(checkpoint, job["rows"], Path(job["out"])))
-    except EdgebenchError as error:
-        answer = {"error": str(error), "kind": type(error).__name__}
-    except Exception as error:  # noqa: BLE001 - the parent reports it in one line; standard error has the traceback
-        traceback.print_exception(error)
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        answer = {"error": f"{job['folder']}: its weights can't be trimmed: {reason}"}
-    print(json.dumps(answer), file=answers, flush=True)
-    sys.exit("error" in answer)
+    serve(_trim, failure=lambda job: f"{job['folder']}: its weights can't be trimmed")
 
 
 if __name__ == "__main__":

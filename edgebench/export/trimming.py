@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -18,14 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from edgebench.artifact import Segmentation, Trimming
-from edgebench.errors import CheckpointError, ConfigError, ExportError
+from edgebench.errors import CheckpointError, ConfigError
 from edgebench.export.cache import key_of, remembered_hash, temporary_folder, writing
 from edgebench.export.checkpoint import TRIMMING, Checkpoint, open_checkpoint
+from edgebench.export.child import run_child
 from edgebench.export.folder_files import READ
 from edgebench.export.folders import CONFIG
 from edgebench.export.json_files import read_json_object
 from edgebench.export.languages import samples_of, shipped_sha256
-from edgebench.export.libraries import crash_message
 from edgebench.export.made_folders import first_changed, keep_folder
 from edgebench.export.piece_selection import Keep, Pieces, open_pieces, select, texts_to_compare, without_compared
 from edgebench.export.recipes import versions
@@ -238,26 +236,4 @@ def _write_weights(checkpoint: Checkpoint, rows: Sequence[int], place: Path) -> 
     """Write the weights in a child process; return the numbers of `parameters` and `parameters_before`."""
     root = str(checkpoint.root or checkpoint.folder)
     job = {"folder": root, "task": checkpoint.head.task, "rows": list(rows), "out": str(place)}
-    done = subprocess.run(
-        TRIM,
-        input=json.dumps(job).encode(),
-        capture_output=True,
-        env={**os.environ, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"},
-        check=False,
-    )
-    lines = done.stdout.decode(errors="replace").splitlines()
-    try:
-        answer = json.loads(lines[-1])
-    except (IndexError, ValueError):
-        answer = {}
-    if done.returncode == 0 and "parameters" in answer:
-        counts: dict[str, int] = answer
-        return counts
-    if "error" in answer:
-        kind = CheckpointError if answer.get("kind") == CheckpointError.__name__ else ExportError
-        error: ExportError = kind(answer["error"])
-    else:
-        message = crash_message(root, done.returncode, importing=None)
-        error = ExportError(message or f"{root}: trimming ended with status {done.returncode} and no answer")
-    error.add_note(done.stderr.decode(errors="replace")[-4000:])
-    raise error
+    return run_child(TRIM, job, subject=root, what="trimming")

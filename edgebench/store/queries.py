@@ -12,7 +12,7 @@ from edgebench.analysis import CPU_ZONES, FREQUENCY, OTHERS_CPU, THROTTLED
 from edgebench.errors import StoreError
 from edgebench.reading import check_file
 from edgebench.sensors import TEMPERATURE
-from edgebench.store.traces import TIMED, check_traces, connect, first_line, sql_glob, sql_text
+from edgebench.store.traces import TIMED, check_trace_files, check_traces, connect, first_line, sql_glob, sql_text
 
 if TYPE_CHECKING:
     import duckdb
@@ -81,8 +81,11 @@ def _views(runs: Sequence[Path]) -> Iterator[duckdb.DuckDBPyConnection]:
 def _check(connection: duckdb.DuckDBPyConnection, runs: Sequence[Path], *, with_traces: bool) -> None:
     for folder in runs:
         _check_run(folder)
-    if runs and with_traces:
-        check_traces(connection, [folder / "trace.parquet" for folder in runs])
+    traces = [folder / "trace.parquet" for folder in runs]
+    if traces and with_traces:
+        check_traces(connection, traces)
+    else:
+        check_trace_files(traces)
 
 
 def _check_run(folder: Path) -> None:

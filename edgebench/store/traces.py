@@ -6,7 +6,7 @@ was read), value BIGINT, item INTEGER (the position of the input batch; null for
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +47,19 @@ def connect() -> duckdb.DuckDBPyConnection:
     return duckdb.connect(config={"temp_directory": "", "autoinstall_known_extensions": "false"})
 
 
+def check_trace_files(paths: Iterable[Path]) -> None:
+    """Check that traces are regular files of the store.
+
+    Raises:
+        StoreError: one is something else.
+    """
+    for path in paths:
+        try:
+            check_file(path, within=path.parent.parent)
+        except OSError as error:
+            raise StoreError(f"{path}: not readable as a trace: {error.strerror}") from error
+
+
 def check_traces(connection: duckdb.DuckDBPyConnection, paths: Sequence[Path]) -> None:
     """Check traces before they are read: regular files of the store, with no more rows than their size allows.
 
@@ -56,11 +69,7 @@ def check_traces(connection: duckdb.DuckDBPyConnection, paths: Sequence[Path]) -
         StoreError: one is something else.
         duckdb.Error: one is not Parquet.
     """
-    for path in paths:
-        try:
-            check_file(path, within=path.parent.parent)
-        except OSError as error:
-            raise StoreError(f"{path}: not readable as a trace: {error.strerror}") from error
+    check_trace_files(paths)
     counted = connection.execute(
         "SELECT file_name, sum(rows) FROM (SELECT file_name, row_group_id, max(row_group_num_rows) AS rows "
         "FROM parquet_metadata(?) GROUP BY file_name, row_group_id) GROUP BY file_name",

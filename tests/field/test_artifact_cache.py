@@ -15,6 +15,7 @@ from edgebench.errors import ConfigError
 from edgebench.export import encode_texts, export_model, open_tokenizer
 from tests.export.conftest import build, write_tokenizer
 from tests.field.test_families import build_family
+from tests.fork_server import TRACE_ANEW
 from tests.needed import need
 
 need("torch")
@@ -85,8 +86,10 @@ def replace_by_text(path: Path) -> None:
     "damage", [flip_one_byte, *(pytest.param(each, marks=pytest.mark.long) for each in (truncate, replace_by_text))]
 )
 def test_a_damaged_skeleton_is_traced_again(
-    tokenized: Path, cache: Path, tmp_path: Path, damage: Callable[[Path], None]
+    tokenized: Path, cache: Path, tmp_path: Path, damage: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Traces a graph that another test has traced: 8 s of CPU."""
+    monkeypatch.setenv(TRACE_ANEW, "1")
     first = export_model(tokenized, "onnx-fp32", cache=cache).artifact
     shutil.copytree(cache / "skeletons", tmp_path / "skeletons")
     (tmp_path / "expected").symlink_to(cache / "expected")

@@ -105,12 +105,12 @@ def test_normal_scores_take_an_outliers_weight() -> None:
 def test_a_step_of_3_percent_is_found_and_noise_is_not(tmp_path: Path) -> None:
     pytest.importorskip("ruptures")
     random = np.random.default_rng(1)
-    false = [change_points(np.exp(random.normal(0.0, 0.01, 150))) for _ in range(10)]
+    false = [change_points(np.exp(random.normal(0.0, 0.01, 150))) for _ in range(20)]
     assert sum(map(bool, false)) <= 1
     found_at = [
-        change_points(np.exp(np.r_[random.normal(0.0, 0.01, 60), random.normal(0.03, 0.01, 30)])) for _ in range(5)
+        change_points(np.exp(np.r_[random.normal(0.0, 0.01, 60), random.normal(0.03, 0.01, 30)])) for _ in range(10)
     ]
-    assert sum(len(each) == 1 and abs(each[0] - 60) <= 2 for each in found_at) >= 4
+    assert sum(len(each) == 1 and abs(each[0] - 60) <= 2 for each in found_at) >= 9
     store = Store(tmp_path)
     for day in range(1, 29):
         keep(store, day, 1.0 + 0.03 * (day > 14) + 0.002 * (day % 3))

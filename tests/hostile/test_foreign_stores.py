@@ -211,7 +211,7 @@ def test_files_of_a_run_are_regular_and_inside_the_store(tmp_path: Path, name: s
     with pytest.raises(StoreError, match=r"a pipe|a device|leads out of"):
         store.measurements()
     with pytest.raises(StoreError, match=r"a pipe|a device|leads out of"):
-        store.query(f"SELECT * FROM {'runs' if name == 'run.json' else 'traces'}")  # noqa: S608 - of two names
+        store.query("SELECT * FROM runs")
 
 
 def test_ids_of_a_store_name_no_files_elsewhere(tmp_path: Path) -> None:

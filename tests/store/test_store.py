@@ -74,7 +74,7 @@ def traces(draw: st.DrawFn) -> Trace:
 
 
 @pytest.mark.slow
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
 @given(kept=traces())
 def test_every_integer_comes_back_exactly(kept: Trace, tmp_path: Path) -> None:
     of = subject(planned_runs=1)

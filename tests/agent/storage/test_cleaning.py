@@ -113,7 +113,7 @@ def test_what_vanishes_while_clean_looks_is_gone(board: AgentBoard) -> None:
     other = threading.Thread(target=come_and_go)
     other.start()
     try:
-        for _ in range(250):
+        for _ in range(1000):
             clean(home, older_than_s=3600, keep_bytes=None, dry_run=False)
             clean(home, older_than_s=0, keep_bytes=None, dry_run=True)
     finally:
