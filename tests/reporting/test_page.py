@@ -19,6 +19,7 @@ from edgebench.errors import UsageError
 from edgebench.measurement import Measurement
 from edgebench.reporting.html import charts, chosen_results
 from edgebench.reporting.html.charts.thin import binned, quantile_points
+from edgebench.reporting.html.pictures import KINDS
 from edgebench.reporting.html.results import MOST_RUNS, groups_of
 from edgebench.store import Selection, Store
 from tests.needed import need
@@ -219,15 +220,25 @@ def test_thinning_keeps_the_extremes() -> None:
     assert binned(values[:0], values[:0], 50) == []
 
 
-@pytest.mark.parametrize("suffix", [".svg", ".png"])
-def test_one_figure_is_a_picture(tmp_path: Path, suffix: str) -> None:
-    kind = {".svg": "time", ".png": "forest"}[suffix]
-    target = edgebench.plot(compared(), kind=kind, out=tmp_path / f"figure{suffix}")
-    content = target.read_bytes()
-    assert content.startswith({".svg": b"<svg", ".png": b"\x89PNG"}[suffix])
-    if suffix == ".svg":
+@pytest.fixture(scope="module")
+def each_kind() -> list[object]:
+    """Results that have every figure."""
+    return everything()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_figure_is_a_picture(tmp_path: Path, each_kind: list[object], kind: str) -> None:
+    content = edgebench.plot(*each_kind, kind=kind, out=tmp_path / "figure.svg").read_bytes()
+    assert content.startswith(b"<svg")
+    assert b"currentColor" not in content
+    assert b"mark-" in content
+    if kind == "time":
         assert b"temperature" in content
-        assert b"currentColor" not in content
+
+
+def test_a_picture_may_be_a_png(tmp_path: Path) -> None:
+    target = edgebench.plot(compared(), kind="forest", out=tmp_path / "figure.PNG")
+    assert target.read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_figure_that_results_do_not_have_is_refused(tmp_path: Path) -> None:

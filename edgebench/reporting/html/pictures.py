@@ -80,7 +80,9 @@ def _filled(value: Any, data: dict[str, Any]) -> Any:
         return value
     if value.keys() == {"name"} and value["name"] in data:
         return {"values": data[value["name"]]}
-    # A picture has no zoom and no switch.
+    # A picture has no zoom and no switch: what depends on one looks as it does before a click.
+    if isinstance(condition := value.get("condition"), dict) and "param" in condition:
+        return {"value": condition["value"]}
     return {key: _filled(each, data) for key, each in value.items() if key != "params"}
 
 

@@ -54,7 +54,7 @@ def _phases_chart() -> Any:
         named("rows")
         .mark_point(filled=True, size=80)
         .encode(
-            x=alt.X("MB:Q", title="MB", scale=alt.Scale(padding=10)),
+            x=alt.X("MB:Q", title="MB"),
             y=alt.Y("phase:N", sort=[phase for phase, _ in _PHASES], title=None),
             color=alt.Color("series:N", sort=None),
             opacity=opacity,
