@@ -29,7 +29,7 @@ test: venv
 	$(PYTEST) -m 'not long and not openssh and not arm64 and not virtual_board'
 
 # For work in between: what is pure, and the agent; no export, no SSH server, no session.
-FAST := $(addprefix tests/,agent analysis board cli gating report stats store study xtreme_r)
+FAST := $(addprefix tests/,agent analysis board cli gating reporting stats store study xtreme_r)
 test-fast: venv
 	$(BIN)/pytest -n 6 --dist worksteal -m 'not slow and not long and not openssh' $(FAST)
 

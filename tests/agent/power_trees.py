@@ -17,7 +17,12 @@ NVPMODEL = (
 
 
 def governors(root: Path) -> list[str]:
-    return [(root / f"{CPU}/cpu{core}/cpufreq/scaling_governor").read_text().strip() for core in range(4)]
+    """Return the governor of each core. A file of /sys is never empty; one of the tree is while it is written."""
+    found = []
+    for core in range(4):
+        file = root / f"{CPU}/cpu{core}/cpufreq/scaling_governor"
+        found.append(next(text for text in iter(file.read_text, None) if text).strip())
+    return found
 
 
 def mode(root: Path) -> str:

@@ -81,6 +81,7 @@ def downloads_of(page: str) -> dict[str, list[list[str]]]:
     return {name: list(csv.reader(io.StringIO(base64.b64decode(text).decode()))) for name, text in found}
 
 
+@pytest.mark.slow
 def test_stored_runs_become_a_page(tmp_path: Path) -> None:
     text = edgebench.report(*chosen_results(Store(STORED)), out=tmp_path / "page.html")
     assert (tmp_path / "page.html").read_text(encoding="utf-8") == text
@@ -121,6 +122,7 @@ def test_the_page_allows_no_network_and_no_script_but_its_own(page: str) -> None
     assert all((address or "").startswith(("#", "data:text/csv")) for address in addresses)
 
 
+@pytest.mark.slow
 def test_every_chart_is_valid_vega_lite() -> None:
     alt = pytest.importorskip("altair")
     (group,) = groups_of([measured(0, operators=True, excluded=True), measured(1, name="other", operators=True)])
@@ -196,6 +198,7 @@ def test_an_empty_store_and_an_empty_selection_are_one_line(tmp_path: Path) -> N
         chosen_results(Store(STORED), where=Selection(device="pi5"))
 
 
+@pytest.mark.slow
 def test_a_hundred_measurements_stay_small(tmp_path: Path) -> None:
     """Costs 3 s: a hundred measurements of six runs."""
     of = [subject(number, name=f"variant-{number}", planned_runs=6) for number in range(100)]

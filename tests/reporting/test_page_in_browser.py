@@ -18,6 +18,8 @@ from tests.reporting.sample_results import HOSTILE, everything
 
 need("altair", "vl_convert", "playwright", "axe_core_python")
 
+pytestmark = pytest.mark.slow
+
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
