@@ -56,14 +56,15 @@ def board_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session", autouse=True)
 def shared_imports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Exports of these processes import torch once, all of them together: see fork_server.py."""
-    from edgebench.export import adapters, isolation, trimming
-    from tests.fork_server import MERGE, TRIM, client_command
+    from edgebench.export import adapters, isolation, standstill, trimming
+    from tests.fork_server import CLIENTS_WAIT_S, MERGE, TRIM, client_command
 
     in_xdist = "PYTEST_XDIST_WORKER" in os.environ
     with pytest.MonkeyPatch.context() as patch:
         socket = _of_all_processes(tmp_path_factory) / "exports"
         session = os.getppid() if in_xdist else os.getpid()
         patch.setattr(isolation, "WORKER", client_command(socket, session))
+        patch.setattr(standstill, "STANDSTILL_S", CLIENTS_WAIT_S)
         patch.setattr(adapters, "MERGE", client_command(socket, session, MERGE))
         patch.setattr(trimming, "TRIM", client_command(socket, session, TRIM))
         yield

@@ -71,6 +71,8 @@ _OF_COMMANDS = (
     "tomlkit",
 )
 COMMAND = "edgebench"
+#: A client waits for its fork without doing anything: exports of tests don't end it.
+CLIENTS_WAIT_S = 3600.0
 _STREAMS = 3
 _PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _SERVER_LOST = 70  # the client's exit status
@@ -296,8 +298,9 @@ class Server:
 
     def _run_command(self, arguments: list[str]) -> None:
         from edgebench.cli import main
-        from edgebench.export import isolation
+        from edgebench.export import isolation, standstill
 
+        standstill.STANDSTILL_S = CLIENTS_WAIT_S
         isolation.WORKER = client_command(self._path.with_name("exports"), self._session_process)
         main(arguments)
 

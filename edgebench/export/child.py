@@ -16,9 +16,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from edgebench.errors import CheckpointError, EdgebenchError, ExportError
-from edgebench.export.isolation import MEMORY_SIGNALS, out_of_memory_message
+from edgebench.export.isolation import MEMORY_SIGNALS, out_of_memory_message, stood_still
 from edgebench.export.libraries import crash_message
 from edgebench.export.lifetime import PARENT, end_with_parent
+from edgebench.export.standstill import ended_at_standstill
 
 _LOG_TAIL = 4000
 _LONG_REASON = 200  # characters
@@ -38,18 +39,24 @@ def run_child(command: Sequence[str], job: Mapping[str, Any], *, subject: str, w
         CheckpointError: as the child says.
         ExportError: as the child says, or it died.
     """
-    done = subprocess.run(
+    with subprocess.Popen(
         command,
-        input=json.dumps(job).encode(),
-        capture_output=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         env={**os.environ, PARENT: str(os.getpid()), "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"},
-        check=False,
-    )
-    answer = _last_object(done.stdout)
-    if done.returncode == 0:
+    ) as child:
+        try:
+            with ended_at_standstill(child) as watch:
+                output, log = child.communicate(json.dumps(job).encode())
+        except BaseException:
+            child.kill()
+            raise
+    answer = _last_object(output)
+    if child.returncode == 0:
         return answer
-    error = _error(answer, done.returncode, subject, what)
-    error.add_note(done.stderr.decode(errors="replace")[-_LOG_TAIL:])
+    error = stood_still(subject, what) if watch.stood_still else _error(answer, child.returncode, subject, what)
+    error.add_note(log.decode(errors="replace")[-_LOG_TAIL:])
     raise error
 
 

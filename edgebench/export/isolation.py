@@ -20,6 +20,7 @@ from edgebench import errors
 from edgebench.errors import ExportError
 from edgebench.export.libraries import crash_message
 from edgebench.export.lifetime import PARENT
+from edgebench.export.standstill import STANDSTILL_S, ended_at_standstill
 
 #: Command of the child. -P: don't import modules such as a torch.py from the working folder.
 WORKER: tuple[str, ...] = (sys.executable, "-P", "-m", "edgebench.export.worker")
@@ -63,6 +64,14 @@ def out_of_memory_message(source: str, what: str) -> str:
     return f"{source}: {what}; try to close other programs, or export on a larger machine"
 
 
+def stood_still(source: str, what: str) -> ExportError:
+    """Return the error for a child that was ended because it did nothing any more."""
+    seconds = f"{STANDSTILL_S:.0f} s"
+    return ExportError(
+        out_of_memory_message(source, f"{what} did nothing for {seconds} and was ended, probably for want of memory")
+    )
+
+
 def run_job(job: Job, *, on_progress: Callable[[str], None]) -> dict[str, Any]:
     """Return the child's result.
 
@@ -87,8 +96,9 @@ def run_job(job: Job, *, on_progress: Callable[[str], None]) -> dict[str, Any]:
             },
         )
         try:
-            answer = _converse(child, job, on_progress)
-            child.wait()
+            with ended_at_standstill(child) as watch:
+                answer = _converse(child, job, on_progress)
+                child.wait()
         except BaseException:
             child.kill()
             child.wait()
@@ -96,7 +106,7 @@ def run_job(job: Job, *, on_progress: Callable[[str], None]) -> dict[str, Any]:
         if "result" in answer:
             result: dict[str, Any] = answer["result"]
             return result
-        error = _error(job, answer, child.returncode)
+        error = stood_still(job.source, "the export") if watch.stood_still else _error(job, answer, child.returncode)
         log.seek(max(0, log.seek(0, os.SEEK_END) - _LOG_TAIL))
         error.add_note(log.read().decode(errors="replace"))
         raise error
