@@ -71,6 +71,7 @@ if TYPE_CHECKING:
     from edgebench.provision.plan import SetupPlan
     from edgebench.provision.setup import Setup, set_up_device, set_up_for
     from edgebench.reason import Reason, ReasonCode
+    from edgebench.reporting.exchange import ExportedResults, export_results
     from edgebench.reporting.html import plot, report
     from edgebench.reporting.study import study_markdown
     from edgebench.request import Request
@@ -154,6 +155,7 @@ _HOMES = {
     "provision.plan": ("SetupPlan",),
     "provision.setup": ("Setup", "set_up_device", "set_up_for"),
     "reason": ("Reason", "ReasonCode"),
+    "reporting.exchange": ("ExportedResults", "export_results"),
     "reporting.html": ("plot", "report"),
     "reporting.study": ("study_markdown",),
     "request": ("Request",),
@@ -198,6 +200,7 @@ __all__ = [
     "Event",
     "ExportError",
     "Exported",
+    "ExportedResults",
     "FolderScores",
     "Format",
     "FormatResult",
@@ -257,6 +260,7 @@ __all__ = [
     "compare_stored",
     "evaluate",
     "export_model",
+    "export_results",
     "extend",
     "fetch_host_key",
     "find_device",

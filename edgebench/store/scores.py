@@ -17,6 +17,7 @@ def stored_scores(
     measurements: Iterable[Measurement],
     *,
     wanted: Callable[[LanguageEvaluation], bool] = lambda _: True,
+    evaluations: Iterable[LanguageEvaluation] | None = None,
 ) -> tuple[list[ScoreRow], list[ExampleScores]]:
     """Return the scores of the very files that were timed, and what each example scored.
 
@@ -25,6 +26,7 @@ def stored_scores(
 
     Args:
         wanted: which evaluations of these files are taken.
+        evaluations: those of the store, where the caller has read them.
 
     Raises:
         StoreError: an evaluation can't be read.
@@ -33,7 +35,8 @@ def stored_scores(
     for each in measurements:
         names.setdefault(each.subject.artifact.sha256, set()).add(each.subject.variant.name)
     chosen: dict[tuple[str, str, str, str], LanguageEvaluation] = {}
-    for evaluation in sorted(store.evaluations(), key=lambda each: (_completeness(each), each.started_at)):
+    known = store.evaluations() if evaluations is None else evaluations
+    for evaluation in sorted(known, key=lambda each: (_completeness(each), each.started_at)):
         score = evaluation.scores[0]
         if score.artifact_sha256 not in names or not wanted(evaluation):
             continue

@@ -12,7 +12,7 @@ catalogue: the folder is the truth, and may be copied, merged and synchronised a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -36,6 +36,7 @@ from edgebench.store.stored_documents import StoredDocuments
 from edgebench.store.tags import checked_tag, tags_of
 
 EVERYTHING = Selection()
+_MEASUREMENTS_AT_A_TIME = 32
 
 
 class Store(StoredDocuments):
@@ -130,6 +131,23 @@ class Store(StoredDocuments):
         """
         found = measurements_of(self._selected(where, on_unreadable, ids), on_unreadable)
         return [self.complete(each, on_unreadable) for each in found]
+
+    def each_measurement(
+        self, where: Selection = EVERYTHING, *, ids: Sequence[str] = (), on_unreadable: OnUnreadable | None = None
+    ) -> Iterator[Measurement]:
+        """Yield what `select` returns, a few measurements in memory at a time: for as many as there are.
+
+        Raises:
+            StoreError, UnknownName, UsageError: as `select`.
+        """
+        runs: dict[str, list[StoredRun]] = {}
+        for each in sorted(self._selected(where, on_unreadable, ids), key=lambda each: each.run.started_at):
+            runs.setdefault(each.subject.id, []).append(each)
+        of_each = list(runs.values())
+        for at in range(0, len(of_each), _MEASUREMENTS_AT_A_TIME):
+            some = [each for of_one in of_each[at : at + _MEASUREMENTS_AT_A_TIME] for each in of_one]
+            for measurement in measurements_of(some, on_unreadable):
+                yield self.complete(measurement, on_unreadable)
 
     def count_runs(self, where: Selection, *, ids: Sequence[str] = ()) -> int:
         """Return how many readable runs `select` would read, without their traces.

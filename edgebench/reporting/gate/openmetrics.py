@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from edgebench.gating import BudgetResult, GateResult
+from edgebench.reporting.exposition import Family, exposition
 from edgebench.text import printable
 
 
@@ -27,32 +28,24 @@ _FAMILIES: tuple[tuple[str, str, Callable[[BudgetResult], float | None]], ...] =
 
 def openmetrics(result: GateResult) -> str:
     """Return the text of the exposition."""
-    lines = []
-    for name, about, figure in _FAMILIES:
-        samples = list(_samples(f"edgebench_gate_{name}", figure, result))
-        if samples:
-            lines += [f"# TYPE edgebench_gate_{name} gauge", f"# HELP edgebench_gate_{name} {about}", *samples]
-    return "\n".join([*lines, "# EOF"]) + "\n"
+    return exposition(
+        Family(name=f"edgebench_gate_{name}", about=about, samples=_samples(figure, result))
+        for name, about, figure in _FAMILIES
+    )
 
 
-def _samples(name: str, figure: Callable[[BudgetResult], float | None], result: GateResult) -> Iterator[str]:
-    seen = set()
-    for each in (*result.budgets, *result.anchor_budgets):
+def _samples(
+    figure: Callable[[BudgetResult], float | None], result: GateResult
+) -> Iterator[tuple[dict[str, str], float]]:
+    for each in (*result.budgets, *result.anchor_budgets):  # two budgets may limit one figure
         value = figure(each)
-        labels = {
-            "device": str(result.device.get("name")),
-            "metric": str(each.metric),
-            "workload": each.workload or "",
-            "against": each.against or "",
-            "limit": "ceiling" if each.ceiling is not None else "margin",
-            "of": each.detail or "",
-        }
-        listed = ",".join(f'{key}="{_escaped(text)}"' for key, text in labels.items() if text)
-        sample = f"{name}{{{listed}}}"
-        if value is not None and sample not in seen:  # two budgets may limit one figure
-            seen.add(sample)
-            yield f"{sample} {value!r}"
-
-
-def _escaped(text: str) -> str:
-    return printable(text).replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+        if value is not None:
+            labels = {
+                "device": str(result.device.get("name")),
+                "metric": str(each.metric),
+                "workload": each.workload or "",
+                "against": each.against or "",
+                "limit": "ceiling" if each.ceiling is not None else "margin",
+                "of": each.detail or "",
+            }
+            yield {name: printable(text) for name, text in labels.items()}, value
