@@ -35,11 +35,12 @@ Outcome = Literal["new", "changed", "unchanged"]
 
 @dataclass(frozen=True, slots=True)
 class Tracking:
-    """An experiment of a tracking server."""
+    """An experiment of a tracking server. `known`: its runs by the ids of the measurements that they have."""
 
     client: MlflowClient
     experiment_id: str
     uri: str
+    known: dict[str, MlflowRun]
 
     def export(self, measurement: Measurement, entry: Entry) -> Outcome:
         """Write a measurement: to a new run, or what is new of it to the run that has it.
@@ -48,7 +49,7 @@ class Tracking:
             EdgebenchError: the server refuses it, or does not answer.
         """
         with _translated(self.uri):
-            kept = self._find(entry.subject.id)
+            kept = self.known.get(entry.subject.id)
             run = kept or self._create(entry)
             is_changed = self._add(run, measurement, entry)
             if is_changed:
@@ -58,10 +59,6 @@ class Tracking:
         if kept is None:
             return "new"
         return "changed" if is_changed else "unchanged"
-
-    def _find(self, id: str) -> MlflowRun | None:
-        found = self.client.search_runs([self.experiment_id], f"tags.`{_ID_TAG}` = '{id}'", max_results=1)
-        return found[0] if found else None
 
     def _create(self, entry: Entry) -> MlflowRun:
         return self.client.create_run(
@@ -115,7 +112,18 @@ def open_tracking(uri: str | None, experiment: str) -> Tracking:
         client = MlflowClient(tracking_uri=uri, registry_uri=uri if "://" not in uri else None)
         known = client.get_experiment_by_name(experiment)
         id = known.experiment_id if known is not None else client.create_experiment(experiment)
-        return Tracking(client, id, uri)
+        return Tracking(client, id, uri, dict(_known_runs(client, id)))
+
+
+def _known_runs(client: MlflowClient, experiment_id: str) -> Iterator[tuple[str, MlflowRun]]:
+    """Yield the runs that an export made. All at once: a folder reads every run for each search."""
+    token = None
+    while True:
+        page = client.search_runs([experiment_id], f"tags.`{_ID_TAG}` LIKE '%'", max_results=1000, page_token=token)
+        yield from ((run.data.tags[_ID_TAG], run) for run in page)
+        token = page.token
+        if not token:
+            return
 
 
 @contextmanager
