@@ -133,15 +133,16 @@ def _translated(uri: str) -> Iterator[None]:
     try:
         yield
     except (MlflowException, OSError, ValueError) as error:
-        why = printable(str(error).partition("\n")[0], limit=300)
+        why = str(error).partition("\n")[0]
         raise EdgebenchError(
-            f"MLflow at {printable(_without_password(uri))}: {why}",
+            printable(_without_passwords(f"MLflow at {uri}: {why}")),
             hint="check `tracking_uri`, and that the server runs",
         ) from error
 
 
-def _without_password(uri: str) -> str:
-    return re.sub(r"(?<=://)[^/@]*@", "", uri)
+def _without_passwords(text: str) -> str:
+    """Return text whose URLs have neither user nor password: MLflow's own messages repeat them."""
+    return re.sub(r"(?<=://)[^/@\s]*@", "", text)
 
 
 def _portions(metrics: list[Any]) -> Iterator[list[Any]]:

@@ -14,7 +14,6 @@ from edgebench.reporting.exchange.figures import Figure
 from edgebench.text import counted, printable
 from edgebench.xtreme_r import all_tasks
 
-_SOURCE = {"name": "edgebench"}
 #: Groups of tasks -> the Hub's names of tasks.
 _HUB_TASKS = {
     "classification": "text-classification",
@@ -25,7 +24,7 @@ _HUB_TASKS = {
 #: The Hub has no task for a latency.
 _OTHER = "other"
 _PLAIN_KEYS = frozenset(
-    ["model-index", "name", "results", "task", "type", "dataset", "config", "args", "metrics", "value", "source"]
+    ["model-index", "name", "results", "task", "type", "dataset", "config", "args", "metrics", "value"]
 )
 
 
@@ -61,7 +60,6 @@ def _measured(entry: Entry) -> dict[str, Any]:
             "args": {name: value for name, value in subject.workload.items() if value is not None},
         },
         "metrics": [_metric(each, format) for each in entry.figures if each.better is not None],
-        "source": _SOURCE,
     }
 
 
@@ -88,7 +86,6 @@ def _scored(entries: Sequence[Entry]) -> Iterator[dict[str, Any]]:
             "task": {"type": hub_task, "name": title},
             "dataset": {"type": name, "name": f"{title} ({lang})", "config": lang},
             "metrics": [_score(score, format) for score, format in found.values()],
-            "source": _SOURCE,
         }
 
 

@@ -161,7 +161,7 @@ def test_what_is_not_valid_is_left_out_with_a_line(to: str) -> None:
     assert "-020 (throttled onnx-int8 on pi4, 128 tok) is not valid: " in first
     assert "under-voltage" in first
     assert "(short onnx-int8 on pi4, 128 tok) is not judged: its runs are too short" in second
-    with pytest.raises(NotValid, match="nothing to export: .* is not valid: .* more"):
+    with pytest.raises(NotValid, match=r"nothing to export: .* is not valid: .* more"):
         export_results([throttled(), short], to=to)
 
 

@@ -66,7 +66,7 @@ def test_numbers_are_numbers() -> None:
 
 def test_a_card_is_about_one_variant() -> None:
     with pytest.raises(
-        UsageError, match="these measurements are of 2 variants: xnli-multi, a.*; name one with `variant`"
+        UsageError, match=r"these measurements are of 2 variants: xnli-multi, a.*; name one with `variant`"
     ):
         export_results([measured(0), unusual()], to="model-index")
 

@@ -25,7 +25,7 @@ need("perfetto")
 
 from perfetto.protos.perfetto.trace import perfetto_trace_pb2 as pb  # type: ignore[import-untyped]  # noqa: E402
 
-#: A board that has been on for half a year: in microseconds as a float, as JSON traces have it, this loses its last digits.
+#: Of a board that has been on for half a year: a float, as JSON traces have it, loses the last digits.
 UPTIME_NS = 15_552_000_123_456_789
 
 
