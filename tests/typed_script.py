@@ -180,7 +180,10 @@ def studies(store: edgebench.Store) -> None:
     Path("report.md").write_text(edgebench.study_markdown(report), encoding="utf-8")
     page: str = edgebench.report(report, *store.measurements(), out="report.html", title="A study")
     picture: Path = edgebench.plot(report, kind="front", out="front.svg")
-    print(len(page), picture)
+    exported: edgebench.ExportedResults = edgebench.export_results(
+        store.each_measurement(), to="bmf", out="results.json", store=store
+    )
+    print(len(page), picture, exported.measurements)
 
 
 def main() -> None:
