@@ -126,15 +126,15 @@ def judge_limit(limit: Limit, measurement: Measurement) -> Finding:
     verdict, bounds = judge(found, margin=0.0, alpha=_ALPHA), bounds_of(found, alpha=_ALPHA)
 
     def shown(ratio: float) -> str:
-        return f"{limit.value * ratio**sign:.4g}"
+        return _number(limit.value * ratio**sign)
 
     value, bound = shown(bounds.ratio), shown(bounds.upper)
-    low, high = sorted((shown(each) for each in bounds.interval), key=float)
-    limited = f"{limit.value:g} {kind.unit}"
-    side, beyond = ("lower", "below") if kind.is_floor else ("upper", "above")
+    low, high = (shown(each) for each in bounds.interval[::sign])
+    limited = f"{_number(limit.value)} {kind.unit}"
+    side, within, beyond = ("lower", "above", "below") if kind.is_floor else ("upper", "within", "above")
     match verdict:
         case GateVerdict.PASS:
-            said = f"{value} {kind.unit} (95 % {side} bound {bound}) is within {limited}"
+            said = f"{value} {kind.unit} (95 % {side} bound {bound}) is {within} {limited}"
         case GateVerdict.FAIL:
             said = f"{value} {kind.unit} is {beyond} {limited} (95 % interval {low} to {high}, {len(figures)} runs)"
         case _:
@@ -155,7 +155,13 @@ def _judge_size(limit: Limit, kind: Kind, measurement: Measurement) -> Finding:
     size = measurement.subject.artifact.bytes / kind.scale
     verdict = GateVerdict.PASS if size <= limit.value else GateVerdict.FAIL
     said = "is within" if verdict is GateVerdict.PASS else "is above"
-    return Finding(verdict, f"{_WORDS[verdict]}: size {size:.4g} {kind.unit} {said} {limit.value:g} {kind.unit}")
+    return Finding(
+        verdict, f"{_WORDS[verdict]}: size {_number(size)} {kind.unit} {said} {_number(limit.value)} {kind.unit}"
+    )
+
+
+def _number(value: float) -> str:
+    return f"{value:.4g}" if value < 1e4 else f"{value:,.0f}"
 
 
 def _figures(kind: Kind, measurement: Measurement) -> Sequence[float]:

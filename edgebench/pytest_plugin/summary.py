@@ -28,11 +28,11 @@ class Results:
         self._problem = ""
 
     def add(self, report: pytest.TestReport) -> None:
-        """Take what the report of one phase of a test says; a later one says all that an earlier one did."""
+        """Take what the report of one phase of a test says; the same test may run in several processes."""
         for name, kept in ((MEASURED, self._tests), (FINDING, self._findings)):
             said = [str(value) for key, value in report.user_properties if key == name]
             if said:
-                kept[report.nodeid] = said
+                kept[report.nodeid] = list(dict.fromkeys([*kept.get(report.nodeid, ()), *said]))
 
     @property
     def ids(self) -> list[str]:
