@@ -27,6 +27,7 @@ PUBLIC = [
     "BudgetResult",
     "CheckpointError",
     "Checkup",
+    "CiRecipe",
     "Cleanup",
     "Comparison",
     "ConfigError",
@@ -130,6 +131,7 @@ PUBLIC = [
     "study_report",
     "study_status",
     "tune",
+    "write_ci_recipe",
     "write_scores",
 ]
 
