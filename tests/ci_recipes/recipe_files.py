@@ -85,7 +85,7 @@ def _literal(text: str) -> str:
     quotes = "'''" if text.startswith("'''") else "'"
     assert text.startswith(quotes) and text.endswith(quotes)
     inner = text[len(quotes) : -len(quotes)]
-    assert not re.search(r"\\[^\\']", inner)  # no other escapes are written
+    assert re.fullmatch(r"(?:[^\\]|\\[\\'])*", inner, re.DOTALL)  # no other escapes are written
     return re.sub(r"\\(.)", r"\1", inner)
 
 
