@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from edgebench.board.device_config import add_device, remove_device
     from edgebench.board.lease_reply import Holder
     from edgebench.board.transport.ssh import fetch_host_key, install_public_key
+    from edgebench.ci_recipes import CiRecipe, write_ci_recipe
     from edgebench.device import Device, DeviceProfile, find_device, list_devices, list_profiles
     from edgebench.errors import (
         AgentError,
@@ -99,6 +100,7 @@ _HOMES = {
     "board.device_config": ("add_device", "remove_device"),
     "board.lease_reply": ("Holder",),
     "board.transport.ssh": ("fetch_host_key", "install_public_key"),
+    "ci_recipes": ("CiRecipe", "write_ci_recipe"),
     "device": ("Device", "DeviceProfile", "find_device", "list_devices", "list_profiles"),
     "errors": (
         "AgentError",
@@ -187,6 +189,7 @@ __all__ = [
     "BudgetResult",
     "CheckpointError",
     "Checkup",
+    "CiRecipe",
     "Cleanup",
     "Comparison",
     "ConfigError",
@@ -292,6 +295,7 @@ __all__ = [
     "study_report",
     "study_status",
     "tune",
+    "write_ci_recipe",
     "write_scores",
 ]
 

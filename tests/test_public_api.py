@@ -27,6 +27,7 @@ PUBLIC = [
     "BudgetResult",
     "CheckpointError",
     "Checkup",
+    "CiRecipe",
     "Cleanup",
     "Comparison",
     "ConfigError",
@@ -132,6 +133,7 @@ PUBLIC = [
     "study_report",
     "study_status",
     "tune",
+    "write_ci_recipe",
     "write_scores",
 ]
 

@@ -35,11 +35,16 @@ def test_wheel_holds_the_agent_the_profiles_and_the_figures(wheel: Path) -> None
         "edgebench/__init__.py",
         "edgebench/py.typed",
         "edgebench/device_profiles/pi4.toml",
+        "edgebench/ci_recipes/templates/Jenkinsfile",
+        "edgebench/ci_recipes/templates/measure.sh",
         "edgebench/data/xlmr_token_lengths.json",
         "edgebench_agent/protocol/messages.py",
         "edgebench_agent/__main__.py",
     } <= names
     assert not [name for name in names if name.startswith(("tests/", "benchmarks/", "agents/"))]
+    (entry_points,) = [name for name in names if name.endswith(".dist-info/entry_points.txt")]
+    with zipfile.ZipFile(wheel) as archive:
+        assert "[pytest11]\nedgebench.pytest_plugin = edgebench.pytest_plugin" in archive.read(entry_points).decode()
 
 
 @pytest.fixture(scope="module")

@@ -137,6 +137,8 @@ def scores(artifact: edgebench.Artifact, store: edgebench.Store) -> None:
     whose = edgebench.Provenance(variant="xnli-multi", artifact_sha256=artifact.sha256)
     imported: edgebench.ImportedScores = edgebench.import_scores(Path("report.json"), whose)
     edgebench.write_scores(Path("scores.csv"), imported.rows)
+    recipe: edgebench.CiRecipe = edgebench.write_ci_recipe(".", system="github", device="pi4", model="runs/new")
+    print(recipe.path, *recipe.next_steps)
     print(evaluation.to_json(), folder.overall)
 
 

@@ -21,6 +21,7 @@ from edgebench.analysis.passes import batches_of_a_pass, complete_passes, durati
 from edgebench.analysis.quantities import (
     ENERGY,
     LATENCY,
+    P50,
     P95,
     P99,
     PEAK_PSS,
@@ -65,6 +66,7 @@ __all__ = [
     "NOT_JUDGED",
     "OF_FILE",
     "OTHERS_CPU",
+    "P50",
     "P95",
     "P99",
     "PEAK_PSS",

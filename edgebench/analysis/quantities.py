@@ -63,6 +63,7 @@ LATENCY = Quantity(
     of=lambda run: _figures_of(run).geomean_ns,
     paired=log_ratio_of_pairs,
 )
+P50 = Quantity(name="p50", lower="faster", higher="slower", of=lambda run: _figures_of(run).p50_ns)
 P95 = Quantity(name="p95", lower="faster", higher="slower", of=lambda run: _figures_of(run).p95_ns)
 P99 = Quantity(name="p99", lower="faster", higher="slower", of=lambda run: _figures_of(run).p99_ns)
 THROUGHPUT = Quantity(

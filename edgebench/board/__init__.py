@@ -14,7 +14,16 @@ from edgebench.board.facts import BoardFacts, BoardProbe, BoardRun, RuntimeProbe
 from edgebench.board.format_choice import formats_on
 from edgebench.board.installed_runtimes import InstalledRuntime
 from edgebench.board.journal import Position, run_failure
-from edgebench.board.lease import TRY_LATER, board_lease, open_leased_agent, own_name
+from edgebench.board.kept_lease import use_lease
+from edgebench.board.lease import (
+    TRY_LATER,
+    board_lease,
+    give_back,
+    open_leased_agent,
+    own_name,
+    renew_lease,
+    take_lease,
+)
 from edgebench.board.lease_reply import Holder
 from edgebench.board.power import AS_FOUND, BoardPower, PowerState, is_refusal, managed_power
 from edgebench.board.preflight import model_files, preflight, providers_for, push_artifact, runtime_of
@@ -44,6 +53,7 @@ __all__ = [
     "connect_agent",
     "find_pythons",
     "formats_on",
+    "give_back",
     "is_refusal",
     "managed_power",
     "model_files",
@@ -53,8 +63,11 @@ __all__ = [
     "providers_for",
     "push_artifact",
     "remove_device",
+    "renew_lease",
     "require_new_enough",
     "run_failure",
     "runtime_of",
+    "take_lease",
+    "use_lease",
     "write_device",
 ]

@@ -9,11 +9,12 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 
 from edgebench import ending
 from edgebench.board.agent import RemoteAgent, connect_agent
 from edgebench.board.busy_retry import BusyRetry, wait_for_board
+from edgebench.board.kept_lease import kept_lease
 from edgebench.board.lease_reply import LeaseReply
 from edgebench.board.retry import Retry
 from edgebench.board.transport import open_transport
@@ -71,30 +72,75 @@ def board_lease(
 ) -> Iterator[None]:
     """Hold the lease of a board: the commands of its agent run under it until the end.
 
-    It is renewed meanwhile, whatever this machine does: `renew_after_s` after the last command that renewed it.
+    It is renewed meanwhile, whatever this machine does: `renew_after_s` after the last command that renewed it. A lease
+    that is kept for several sessions (`use_lease`) is used in its turn, and not given back at the end.
 
     Raises:
         BoardBusy: somebody else still held it after `wait_s`; the error's hint begins with `advice`.
         LeaseLost: from every command of the agent once the lease is lost.
     """
-    held = agent.held_lease
-    held.token = _acquire(agent, purpose=purpose, wait_s=wait_s, advice=advice, ttl_ns=ttl_ns, on_event=on_event)
-    held.renewed_s = time.monotonic()
-    ended = threading.Event()
-    # A daemon: an interrupted host must end even if its board does not answer.
-    threading.Thread(
-        target=_keep_renewed, args=(agent, device, renew_after_s, ended), name=f"lease-{device.name}", daemon=True
-    ).start()
-    try:
-        yield
-    except KeyboardInterrupt:
-        ending.begin()
-        raise
-    finally:
-        ended.set()
-        token, held.token = held.token, 0
-        with suppress(DeviceError):  # the lease ends by itself
-            agent.lease(protocol.LeaseRequest(do="release", token=token))
+    held, kept = agent.held_lease, kept_lease(device)
+    with kept.turn() if kept is not None else nullcontext():
+        if kept is not None:
+            held.token = kept.token
+            agent.keep_lease()
+        else:
+            held.token = _acquire(
+                agent, purpose=purpose, wait_s=wait_s, advice=advice, ttl_ns=ttl_ns, on_event=on_event
+            )
+        held.renewed_s = time.monotonic()
+        ended = threading.Event()
+        # A daemon: an interrupted host must end even if its board does not answer.
+        threading.Thread(
+            target=_keep_renewed, args=(agent, device, renew_after_s, ended), name=f"lease-{device.name}", daemon=True
+        ).start()
+        try:
+            yield
+        except KeyboardInterrupt:
+            ending.begin()
+            raise
+        finally:
+            ended.set()
+            token, held.token = held.token, 0
+            if kept is None:
+                with suppress(DeviceError):  # the lease ends by itself
+                    agent.lease(protocol.LeaseRequest(do="release", token=token))
+
+
+def take_lease(device: Device, *, purpose: str, wait_s: float = WAIT_S, on_event: OnEvent = ignore) -> int:
+    """Take a board's lease for several sessions, and return its token: see `use_lease`.
+
+    It ends by itself 120 s after its last renewal (`renew_lease`, or a session that uses it), or by `give_back`.
+
+    Raises:
+        BoardBusy: somebody else still held it after `wait_s`.
+        DeviceError: the board can't be reached, or can't run the agent.
+    """
+    with connect_agent(device) as agent:
+        return _acquire(
+            agent, purpose=purpose, wait_s=wait_s, advice="try `wait_s=1800`", ttl_ns=TTL_NS, on_event=on_event
+        )
+
+
+def renew_lease(device: Device, token: int) -> None:
+    """Renew a lease that `take_lease` took.
+
+    Raises:
+        LeaseLost: it is somebody else's by now.
+        DeviceError: the board can't be reached.
+    """
+    with connect_agent(device) as agent:
+        agent.lease(protocol.LeaseRequest(do="renew", token=token))
+
+
+def give_back(device: Device, token: int) -> None:
+    """Give back a lease that `take_lease` took; nothing happens if the board has another owner by now.
+
+    Raises:
+        DeviceError: the board can't be reached; the lease then ends by itself.
+    """
+    with connect_agent(device) as agent:
+        agent.lease(protocol.LeaseRequest(do="release", token=token))
 
 
 def _keep_renewed(agent: RemoteAgent, device: Device, after_s: float, ended: threading.Event) -> None:

@@ -28,6 +28,7 @@ COMMANDS = {
     "plot": ("edgebench.cli.plot", "One figure of a report as PNG or SVG."),
     "study": ("edgebench.cli.study", "A matrix of variants, devices and workloads: run, status, report."),
     "device": ("edgebench.cli.device", "Boards: list, add, set up, check, release, clean, remove."),
+    "ci": ("edgebench.cli.ci", "Write a CI job that measures on a board."),
     "runs": ("edgebench.cli.runs", "What is stored: list, show, export, resume."),
 }
 
