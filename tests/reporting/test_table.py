@@ -14,7 +14,7 @@ from edgebench.facts import RunFacts
 from edgebench.figures import PaddingCost, Score
 from edgebench.measurement import Measurement
 from edgebench.reporting import details_of, list_of_measurements, measurement_table
-from edgebench.reporting.layout import add_plain_row, plain_table
+from edgebench.reporting.layout import PlainTable
 from edgebench.reporting.table import summary_line
 from tests.sample_runs import MS, run, subject, trace
 
@@ -239,10 +239,10 @@ def test_details_say_how_each_run_cooled_down() -> None:
 
 
 def test_figures_of_a_plain_table_do_not_break() -> None:
-    table = plain_table("lang", "f1 [95 %]", "minus fp32 [95 %]", "what it says of it")
+    table = PlainTable("lang", "f1 [95 %]", "minus fp32 [95 %]", "what it says of it")
     for column in table.columns[1:3]:
         column.justify = "right"
-    add_plain_row(table, "sw", "71.23 [69.1, 73.4]", "-0.12 [-0.4, +0.2]", "words may go on in the next line")
+    table.add_row("sw", "71.23 [69.1, 73.4]", "-0.12 [-0.4, +0.2]", "words may go on in the next line")
     with (console := Console(width=44)).capture() as shown:
         console.print(table)
     lines = [line.split() for line in shown.get().splitlines()]

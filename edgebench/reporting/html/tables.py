@@ -8,7 +8,7 @@ from edgebench.analysis import NOT_JUDGED, Contrast, PairedComparison, ScoreCont
 from edgebench.measurement import Measurement
 from edgebench.reporting.caveats import marked
 from edgebench.reporting.comparison import score_verdict
-from edgebench.reporting.figures import latency_text, megabytes, rounded, with_interval
+from edgebench.reporting.figures import megabytes, rounded, with_interval
 from edgebench.reporting.html.page import TableBlock
 from edgebench.reporting.html.results import Group
 from edgebench.reporting.table import VALID_CELLS
@@ -45,8 +45,8 @@ def _cells(each: Measurement) -> tuple[str, ...]:
         rounded(each.load_ms),
         rounded(each.first_ms),
         with_interval(latency.p50, latency.p50_ci),
-        latency_text(latency.p95),
-        latency_text(latency.p99),
+        rounded(latency.p95),
+        rounded(latency.p99),
         rounded(each.throughput_per_s),
         rounded(each.tokens_per_s),
         rounded(megabytes(each.memory_bytes.peak_rss)),
