@@ -80,12 +80,16 @@ class _Trimmed:
 
 
 def progress_console() -> Console:
-    """Return the console of progress: standard error, silent under -q."""
+    """Return the console of progress: standard error, silent under -q; live where it is a terminal."""
     from edgebench.cli.safe_console import SafeConsole
 
     stream = raw_stream(sys.stderr)
     return SafeConsole(
-        file=stream, highlight=False, quiet=verbosity() < 0, width=None if stream.isatty() else _columns() or _WIDE
+        file=stream,
+        highlight=False,
+        quiet=verbosity() < 0,
+        width=None if stream.isatty() else _columns() or _WIDE,
+        force_interactive=None if stream.isatty() else False,  # FORCE_COLOR is about colours alone
     )
 
 

@@ -30,6 +30,7 @@ def list_of_measurements(measurements: Sequence[Measurement]) -> ResultTable:
             [cell(each) for each in measurements],
             names_row=header == "id",
             text=header in _WORDS,
+            folds=header == "variant",
             verdict=header == "valid",
             priority=_PRIORITIES.get(header, ALWAYS),
         )

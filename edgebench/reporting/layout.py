@@ -59,6 +59,7 @@ class Column:
     verdict: bool = False
     priority: int | None = None  # ALWAYS where it names the row, else the usual one
     chart: bool = False
+    note: str = ""  # stands below a table that shows the column
 
     def __post_init__(self) -> None:
         if not self.chart:
@@ -70,7 +71,7 @@ class Column:
     @property
     def title(self) -> str:
         """The header in one line."""
-        return self.header.replace("\n", " ")
+        return self.header.replace("\n/", "/").replace("\n", " ")
 
     @property
     def width(self) -> int:
@@ -116,10 +117,9 @@ class ResultTable:
             yield _rich_table(part, room)
         if hidden := [column.title for column in columns if column not in kept and column.title]:
             yield Text(f"hidden: {', '.join(hidden)}; --wide shows {'it' if len(hidden) == 1 else 'them'}")
-        if self._notes:
+        if notes := [*(printable(column.note, _LONG) for column in kept if column.note), *self._notes]:
             yield ""
-        for note in self._notes:
-            yield Text(note)
+            yield from map(Text, notes)
 
     def _space_before(self, number: int) -> bool:
         return bool(self._heading or number)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from edgebench.figures import LatencySummary
 from edgebench.measurement import Measurement
@@ -12,6 +13,11 @@ from edgebench.reporting.layout import ALWAYS, Column, ResultTable
 from edgebench.reporting.table import VALID_CELLS
 from edgebench.run import Run
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+_BAR = 14  # characters of a bar
 _PIECES = 12  # characters of a sparkline
 _WORDS = ("run", "started at", "valid")
 #: Header, cell, and priority: a narrow terminal hides those with the greatest first.
@@ -24,7 +30,7 @@ _COLUMNS: tuple[tuple[str, Callable[[Run, LatencySummary], str], int], ...] = (
     ("first\nms", lambda run, _: rounded(_ms(run.first_ns)), 7),
     ("p50\nms", lambda _, latency: rounded(latency.p50), ALWAYS),
     ("p95\nms", lambda _, latency: rounded(latency.p95), 2),
-    ("peak\nRSS MB", lambda run, _: rounded(megabytes(run.memory.peak_rss)), 3),
+    ("peak\nRSS MB", lambda run, _: rounded(megabytes(run.memory.peak_rss)), 4),
     ("PSS MB", lambda run, _: rounded(megabytes(run.memory.peak_pss)), 7),
     ("valid", lambda run, _: VALID_CELLS[run.state], ALWAYS),
 )
@@ -44,15 +50,11 @@ def run_table(measurement: Measurement) -> ResultTable:
         )
         for header, cell, priority in _COLUMNS
     ]
-    charts, notes = [], []
-    for chart, note in (_spread(measurement.runs), _latency_over_time(measurement.runs), _memory(measurement.runs)):
-        if any(chart.cells):
-            charts.append(chart)
-            notes.append(note)
-    return ResultTable([*columns, *charts], notes=notes)
+    charts = (_spread(measurement.runs), _latency_over_time(measurement.runs), _memory(measurement.runs))
+    return ResultTable([*columns, *(chart for chart in charts if any(chart.cells))])
 
 
-def _spread(runs: Sequence[Run]) -> tuple[Column, str]:
+def _spread(runs: Sequence[Run]) -> Column:
     """Return bars from the 10th to the 90th percentile, all on one scale."""
     import numpy as np
 
@@ -64,21 +66,24 @@ def _spread(runs: Sequence[Run]) -> tuple[Column, str]:
     ]
     known = [span for span in spans if span is not None]
     low, high = min((span[0] for span in known), default=0.0), max((span[2] for span in known), default=0.0)
-    bars = [span_bar((span[0], span[1], span[2]), low, high) if span is not None else "" for span in spans]
-    note = f"p10 p50 p90: of a run's latencies, from {rounded(low)} ms on the left to {rounded(high)} ms on the right"
-    return Column("p10 p50 p90", bars, text=True, chart=True, priority=4), note
+    bars = [span_bar((span[0], span[1], span[2]), low, high, width=_BAR) if span is not None else "" for span in spans]
+    note = (
+        f"spread: a run's latencies from the 10th to the 90th percentile, with the median; {rounded(low)} ms on the "
+        f"left, {rounded(high)} ms on the right"
+    )
+    return Column("spread", bars, text=True, chart=True, priority=3, note=note)
 
 
-def _latency_over_time(runs: Sequence[Run]) -> tuple[Column, str]:
+def _latency_over_time(runs: Sequence[Run]) -> Column:
     import numpy as np
 
     pieces = [[float(np.median(piece)) / 1e6 for piece in _pieces(run)] for run in runs]
     chart, low, high = _sparklines(pieces)
     note = f"over time: median latency, from {rounded(low)} ms (lowest) to {rounded(high)} ms (highest)"
-    return Column("over time", chart, text=True, chart=True, priority=10), note
+    return Column("over time", chart, text=True, chart=True, priority=10, note=note)
 
 
-def _pieces(run: Run) -> Iterator[Sequence[int]]:
+def _pieces(run: Run) -> Iterator[NDArray[np.int64]]:
     """Yield the latencies of a run in equal parts, where there are enough for a median of several."""
     import numpy as np
 
@@ -86,7 +91,7 @@ def _pieces(run: Run) -> Iterator[Sequence[int]]:
         yield from np.array_split(run.latencies_ns, _PIECES)
 
 
-def _memory(runs: Sequence[Run]) -> tuple[Column, str]:
+def _memory(runs: Sequence[Run]) -> Column:
     import numpy as np
 
     readings = [run.trace.readings.get("rss_bytes") for run in runs]
@@ -98,7 +103,7 @@ def _memory(runs: Sequence[Run]) -> tuple[Column, str]:
     ]
     chart, low, high = _sparklines(pieces)
     note = f"RSS over time: from {rounded(low)} MB (lowest) to {rounded(high)} MB (highest), loading included"
-    return Column("RSS over time", chart, text=True, chart=True, priority=11), note
+    return Column("RSS over time", chart, text=True, chart=True, priority=11, note=note)
 
 
 def _sparklines(rows: Sequence[Sequence[float]]) -> tuple[list[str], float, float]:

@@ -194,7 +194,9 @@ def _mlperf_column(measurements: Sequence[Measurement]) -> list[Column]:
     """Return the column of MLPerf's figure, where any row has it."""
     if all(each.mlperf is None for each in measurements):
         return []
-    return [Column("MLPerf\nms", [mlperf_text(each) for each in measurements], priority=_PRIORITIES["MLPerf\nms"])]
+    note = "MLPerf: the percentile that its scenario reports, by LoadGen's early stopping over the runs' queries"
+    cells = [mlperf_text(each) for each in measurements]
+    return [Column("MLPerf\nms", cells, priority=_PRIORITIES["MLPerf\nms"], note=note)]
 
 
 def _energy_column(measurements: Sequence[Measurement]) -> list[Column]:
@@ -242,8 +244,6 @@ def _notes(measurements: Sequence[Measurement]) -> Iterable[str]:
         )
     if any(header == _GEOMEAN[0] for header, _ in _figures(measurements)):
         yield "geomean: over inputs of mixed length, of each input's median; what comparisons judge"
-    if any(each.mlperf for each in measurements):
-        yield "MLPerf: the percentile that its scenario reports, by LoadGen's early stopping over the runs' queries"
     yield from _scenarios(measurements)
     yield from _cold_notes(measurements)
     yield from _of_rows("padding", measurements, _padding)
