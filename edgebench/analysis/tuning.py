@@ -239,13 +239,11 @@ def _setting(each: Measurement) -> dict[str, Any]:
 
 
 def _p50_text(each: Measurement) -> str:
-    latency = each.latency_ms
-    interval = (
-        f" (95 % {significant(latency.p50_ci[0])} to {significant(latency.p50_ci[1])} by runs)"
-        if latency.p50_ci
-        else ""
-    )
-    return f"p50 {significant(latency.p50)} ms{interval}"
+    p50, ci = each.latency_ms.p50, each.latency_ms.p50_ci
+    if p50 is None:
+        return "no p50"
+    interval = f" (95 % {significant(ci[0])} to {significant(ci[1])} by runs)" if ci else ""
+    return f"p50 {significant(p50)} ms{interval}"
 
 
 def _energy_text(each: Measurement) -> str:

@@ -95,7 +95,8 @@ class RateFinder:
         if low is None or self._time.confirm_s(low) > self._time.left_s():
             raise self._out_of_time(search)
         self._log(
-            f"no more probes fit into the budget; confirming {significant(low)}/s, although {significant(high)}/s may be near"
+            f"no more probes fit into the budget; confirming {significant(low)}/s, although {significant(high)}/s "
+            "may be near"
         )
         return self._keep(replace(search, settled=True))
 

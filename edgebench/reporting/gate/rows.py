@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from edgebench.gating import KINDS, BudgetResult, GateResult, shown
-from edgebench.text import ratio_text, significant
+from edgebench.text import ratio_text
 
 HEADERS = ("budget", "workload", "against", "limit", "found", "upper bound", "would have seen", "result")
 
@@ -20,7 +20,7 @@ def budget_rows(result: GateResult) -> Iterator[tuple[str, ...]]:
             limit_of(each),
             _found(each),
             _figure(each, each.upper_bound),
-            f"{significant(100 * each.detectable)} %" if each.detectable is not None else "",
+            f"{100 * each.detectable:.2g} %" if each.detectable is not None else "",
             str(each.result) + (", not repeated" if each.disagrees else ""),
         )
 
