@@ -149,7 +149,7 @@ def test_many_runs_have_few_lines_where_nothing_is_live(out: io.StringIO) -> Non
     lines = out.getvalue().splitlines()
     assert len(lines) == 21
     assert lines[0].endswith("about 1.5 h")
-    assert lines[1] == "27 of 540 runs, about 1.4 h left"
+    assert lines[1] == "27 of 540 runs, about 86 min left"
     assert lines[-1] == "540 of 540 runs"
 
 

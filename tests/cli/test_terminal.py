@@ -7,7 +7,9 @@ import pty
 import re
 import select
 import subprocess
+import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -37,7 +39,7 @@ def environment(**changes: str) -> dict[str, str]:
     return kept | {"TERM": "xterm", "PYTHONIOENCODING": "utf-8"} | changes
 
 
-def in_terminal(*arguments: str, **changes: str) -> str:
+def in_terminal(*arguments: str, program: Sequence[str] = (), **changes: str) -> str:
     """Return what a command writes to a terminal of 80 columns."""
     import fcntl
     import struct
@@ -46,7 +48,11 @@ def in_terminal(*arguments: str, **changes: str) -> str:
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 80, 0, 0))
     process = subprocess.Popen(
-        [*edgebench_command(), *arguments], stdin=theirs, stdout=theirs, stderr=theirs, env=environment(**changes)
+        [*(program or edgebench_command()), *arguments],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env=environment(**changes),
     )
     os.close(theirs)
     written, until = b"", time.monotonic() + _TIMEOUT_S
@@ -118,6 +124,8 @@ def test_a_pipe_has_all_columns_and_no_escapes_unless_it_has_a_width(store: Path
 
 
 def test_a_terminal_that_has_only_ascii_gets_only_ascii(store: Path) -> None:
-    shown = in_terminal("runs", "show", subject(0).id, "--store", str(store), "--wide", PYTHONIOENCODING="ascii")
+    command = ("runs", "show", subject(0).id, "--store", str(store), "--wide")
+    # A Python of its own: its streams have the encoding of its environment.
+    shown = in_terminal(*command, program=(sys.executable, "-m", "edgebench"), PYTHONIOENCODING="ascii")
     assert shown.isascii()
     assert re.search(r"\|-*o-*\|", shown)

@@ -265,7 +265,7 @@ def test_details_have_a_bar_for_each_run_and_its_memory_over_time() -> None:
     text = text_of(details_of(summarise(whole.subject, runs)), 260)
     assert text.count("●") == len(runs)
     assert "▁" in text and "█" in text
-    assert "RSS over time: from 50.0 MB (lowest) to 250 MB (highest)" in text
+    assert "RSS over time: from 60.5 MB (lowest) to 250 MB (highest)" in text
     out = io.TextIOWrapper(io.BytesIO(), encoding="ascii", errors="replace")
     SafeConsole(file=out, width=260).print(details_of(whole))
     out.flush()

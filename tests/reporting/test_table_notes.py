@@ -25,7 +25,9 @@ def with_cold(number: int, cold: ColdStart | None) -> Measurement:
 
 @pytest.mark.parametrize("width", [80, 200])
 def test_cold_figures_are_columns_and_not_a_note_for_each_row(width: int) -> None:
-    text = text_of(measurement_table([with_cold(0, COLD), with_cold(1, replace(COLD, load_ns=512 * MS))]), width, shows_all=True)
+    text = text_of(
+        measurement_table([with_cold(0, COLD), with_cold(1, replace(COLD, load_ns=512 * MS))]), width, shows_all=True
+    )
     assert text.count("cold load") == text.count("cold first") == 1 or width == 80  # there the headers have two lines
     for figure in ("931", "512", "45.0", "400"):
         assert figure in text
