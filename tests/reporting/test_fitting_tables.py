@@ -121,8 +121,9 @@ def other_tables() -> Iterator[object]:
     one = measured(0, name=LONG, ms=1234.5)
     minutes = tuple(
         Minute(
-            number=number, seconds=60.0, inferences=100, p50_ms=1234.5 + 10 * number, p95_ms=2345.6, throughput_per_s=0.81,
-            clock_mhz=1500.0, temperature_c=71.3, others_cores=0.12, throttled=("under-voltage", "frequency capped"),
+            number=number, seconds=60.0, inferences=100, p50_ms=1234.5 + 10 * number, p95_ms=2345.6,
+            throughput_per_s=0.81, clock_mhz=1500.0, temperature_c=71.3, others_cores=0.12,
+            throttled=("under-voltage", "frequency capped"),
         )
         for number in range(1, 91)
     )  # fmt: skip
@@ -271,3 +272,47 @@ def test_details_have_a_bar_for_each_run_and_its_memory_over_time() -> None:
     out.flush()
     ascii_text = out.buffer.getvalue().decode("ascii")  # type: ignore[attr-defined]
     assert re.search(r"\|-*o-*\|", ascii_text)
+
+
+# --- the terminal and Markdown ------------------------------------------------------------------------------------
+
+
+def numbers_of(text: str) -> set[str]:
+    return set(re.findall(r"\d[\d,]*\.\d+", text))
+
+
+def test_markdown_has_the_verdict_and_the_figures_of_the_terminal() -> None:
+    from edgebench.analysis import PairedComparison
+    from edgebench.reporting import comparison_parts
+
+    sides = measured(0, ms=123.4, name="english"), measured(1, ms=45.67, name="multi")
+    found = PairedComparison(comparison=edgebench.compare(*sides))
+    markdown = edgebench.report(found, markdown=True).replace("\\", "")
+    assert found.verdict in markdown
+    (table,) = [part for part in comparison_parts([found]) if isinstance(part, ResultTable)]
+    terminal = numbers_of(text_of(table, 200))
+    assert len(terminal) > 5
+    assert terminal <= numbers_of(markdown)
+    both = edgebench.report(*sides, markdown=True).replace("\\", "")
+    figures = numbers_of(text_of(measurement_table(sides), 200).partition("MLPerf:")[0].replace("<=", ""))
+    missing = {each for each in figures if each not in numbers_of(both)}
+    assert not missing - {"1.22.0"} - mlperf_of(sides)
+
+
+def mlperf_of(sides: tuple[Measurement, ...]) -> set[str]:
+    """Return the figures of MLPerf's column, which the report's table does not have."""
+    return {rounded(each.mlperf.at_most_ms) for each in sides if each.mlperf is not None}
+
+
+def test_a_study_has_the_same_sentences_and_cells_in_both() -> None:
+    from edgebench.reporting import study_markdown, study_parts
+    from tests.reporting.sample_results import studied
+
+    report = studied()
+    markdown = study_markdown(report).replace("\\", "")
+    for part in study_parts(report):
+        if isinstance(part, ResultTable):
+            cells = {cell for column in part.columns for cell in column.cells}
+            assert all(cell in markdown for cell in cells)
+        else:
+            assert str(part) in markdown
