@@ -25,9 +25,9 @@ def significant(value: float, digits: int = 3) -> str:
 
 
 def ratio_decimals(interval: tuple[float, float] | None) -> int:
-    """Return how many decimals a ratio near 1 is worth: 3, more where its interval is narrower than 0.1 %."""
+    """Return how many decimals a ratio near 1 is worth: 3, or 4 where its interval is narrower than 0.1 %."""
     width = interval[1] - interval[0] if interval is not None else 0.0
-    return max(3, min(6, -math.floor(math.log10(width)))) if width > 0 else 3
+    return 4 if 0 < width < 0.001 else 3
 
 
 def ratio_text(ratio: float, interval: tuple[float, float] | None = None) -> str:
