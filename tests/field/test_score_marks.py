@@ -139,7 +139,7 @@ def test_question_answering_in_one_language_has_one_figure(tmp_path: Path) -> No
     rows = [ScoreRow(variant="v", task="xquad", lang="de", metric=s.metric, value=s.value) for s in (f1, em)]
     table = next(part for part in rows_parts(rows) if not isinstance(part, str))
     cells = [next(iter(column.cells)) for column in table.columns]  # type: ignore[union-attr]
-    assert [str(cell) for cell in cells[3:6]] == ["66.67", "1 of 12 (partial)", "de 66.7"]
+    assert [str(cell) for cell in cells[3:6]] == ["66.7", "1 of 12 (partial)", "de 66.7"]
 
 
 def test_a_comparison_shows_the_caveats_of_both_sides() -> None:
