@@ -16,7 +16,7 @@ from edgebench.reason import Reason, ReasonCode, State, joined, texts_of
 from edgebench.run import Memory, Overhead, Run
 from edgebench.serialisation import from_plain
 from edgebench.stats import RateSearch
-from edgebench.text import counted, printable
+from edgebench.text import counted, printable, significant
 from edgebench.variant import Variant
 
 #: Version of run.json and of the JSON results. Older ones stay readable.
@@ -117,9 +117,9 @@ class Measurement:
 
     def __repr__(self) -> str:
         latency, subject = self.latency_ms, self.subject
-        p50 = "no p50" if latency.p50 is None else f"p50 {latency.p50:.4g} ms"
+        p50 = "no p50" if latency.p50 is None else f"p50 {significant(latency.p50)} ms"
         if latency.p50 is not None and latency.p50_ci is not None:
-            p50 += f" ({latency.p50_ci[0]:.4g} to {latency.p50_ci[1]:.4g})"
+            p50 += f" ({significant(latency.p50_ci[0])} to {significant(latency.p50_ci[1])})"
         reasons = f" ({joined(self.doubts)})" if self.doubts else ""
         what = f"{p50}, {counted(len(self.runs), 'run')}, {self.state}{reasons}"
         return printable(f"<Measurement {self.id}: {subject.text}: {what}>")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
 from typing import Any
@@ -9,6 +10,35 @@ from typing import Any
 #: Control (escapes, C1), format (bidirectional overrides), surrogates, private use, unassigned.
 _UNSAFE = {"Cc", "Cf", "Cs", "Co", "Cn"}
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+
+
+def significant(value: float, digits: int = 3) -> str:
+    """Return a measured figure with that many significant digits and no exponent: `0.941`, `12.3`, `1,230`.
+
+    Figures of 1,000 and more are rounded, too. What is counted (runs, inferences, bytes) is exact and not for this.
+    """
+    if not math.isfinite(value):
+        return str(value)
+    rounded = float(f"{value:.{digits - 1}e}")  # first, because 9.996 has one digit before the point and 10.0 has two
+    exponent = math.floor(math.log10(abs(rounded))) if rounded else 0
+    return f"{rounded:,.{max(0, digits - 1 - exponent)}f}"
+
+
+def ratio_decimals(interval: tuple[float, float] | None) -> int:
+    """Return how many decimals a ratio near 1 is worth: 3, or 4 where its interval is narrower than 0.1 %."""
+    width = interval[1] - interval[0] if interval is not None else 0.0
+    return 4 if 0 < width < 0.001 else 3
+
+
+def ratio_text(ratio: float, interval: tuple[float, float] | None = None) -> str:
+    """Return a ratio with the decimals that its interval is worth: its distance from 1 is what is read."""
+    return f"{ratio:.{ratio_decimals(interval)}f}"
+
+
+def ratio_interval_text(interval: tuple[float, float]) -> str:
+    """Return the interval of a ratio: `0.989 to 1.014`."""
+    decimals = ratio_decimals(interval)
+    return f"{interval[0]:.{decimals}f} to {interval[1]:.{decimals}f}"
 
 
 def duration_text(seconds: float) -> str:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgebench.text import printable
+from edgebench.text import printable, ratio_text
 
 
 @given(st.text(), st.integers(3, 600))
@@ -38,3 +38,18 @@ def test_what_is_harmful_becomes_a_space(text: object, line: str) -> None:
 
 def test_a_long_text_is_cut_visibly() -> None:
     assert printable("x" * 1000, 10) == "xxxxxxx..."
+
+
+@pytest.mark.parametrize(
+    ("ratio", "interval", "expected"),
+    [
+        (1.00149, None, "1.001"),
+        (1.00149, (0.989, 1.014), "1.001"),
+        (1.00149, (1.0011, 1.0019), "1.0015"),
+        (1.0, (1.0, 1.0), "1.000"),
+    ],
+)
+def test_a_ratio_has_three_decimals_and_a_fourth_where_its_interval_needs_it(
+    ratio: float, interval: tuple[float, float] | None, expected: str
+) -> None:
+    assert ratio_text(ratio, interval) == expected

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from edgebench.text import ratio_interval_text, ratio_text
+
 BY_SESSION, BY_HISTORY = "session", "history"
 
 
@@ -40,8 +42,8 @@ class Contrast:
     reason: str | None = None
 
     def __repr__(self) -> str:
-        ratio = f" {self.ratio:.4f}" if self.ratio is not None else ""
-        interval = f" ({100 * self.level:.4g} % {self.ci[0]:.4f} to {self.ci[1]:.4f})" if self.ci is not None else ""
+        ratio = f" {ratio_text(self.ratio, self.ci)}" if self.ratio is not None else ""
+        interval = f" ({100 * self.level:.4g} % {ratio_interval_text(self.ci)})" if self.ci is not None else ""
         return f"<Contrast {self.quantity}{ratio}{interval}: {self.verdict}>"
 
     def to_json(self) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -11,7 +10,7 @@ from edgebench.analysis.undecided import NOT_DECIDED, OTHER_SESSION, name_of
 from edgebench.analysis.verdict_family import NOT_JUDGED
 from edgebench.measurement import Measurement
 from edgebench.stats import PAIRS
-from edgebench.text import printable
+from edgebench.text import printable, ratio_interval_text, ratio_text
 
 if TYPE_CHECKING:
     from edgebench.analysis.comparison import Comparison
@@ -90,12 +89,5 @@ def _ratio_text(contrast: Contrast, *, with_verdict: bool) -> str:
         return f"{contrast.quantity} ({contrast.verdict})"
     if contrast.ci is None:
         return f"{contrast.quantity} ratio {contrast.ratio:.3f} ({contrast.verdict})"
-    low, high = contrast.ci
-    decimals = _decimals(high - low)
-    interval = f"{100 * contrast.level:.4g} % {low:.{decimals}f} to {high:.{decimals}f}"
-    return f"{contrast.quantity} ratio {contrast.ratio:.{decimals}f} ({interval}{verdict})"
-
-
-def _decimals(width: float) -> int:
-    """Return how many decimals a ratio is worth whose interval is so wide: two digits of its width, at least 3."""
-    return max(3, min(6, 1 - math.floor(math.log10(width)))) if width > 0 else 3
+    interval = f"{100 * contrast.level:.4g} % {ratio_interval_text(contrast.ci)}"
+    return f"{contrast.quantity} ratio {ratio_text(contrast.ratio, contrast.ci)} ({interval}{verdict})"

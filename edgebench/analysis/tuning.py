@@ -16,7 +16,7 @@ from edgebench.analysis.undecided import NOT_DECIDED
 from edgebench.errors import TooFewRuns
 from edgebench.measurement import Measurement
 from edgebench.stats import MARGIN
-from edgebench.text import counted, printable
+from edgebench.text import counted, printable, significant
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -239,14 +239,16 @@ def _setting(each: Measurement) -> dict[str, Any]:
 
 
 def _p50_text(each: Measurement) -> str:
-    latency = each.latency_ms
-    interval = f" (95 % {latency.p50_ci[0]:.4g} to {latency.p50_ci[1]:.4g} by runs)" if latency.p50_ci else ""
-    return f"p50 {latency.p50:.4g} ms{interval}"
+    p50, ci = each.latency_ms.p50, each.latency_ms.p50_ci
+    if p50 is None:
+        return "no p50"
+    interval = f" (95 % {significant(ci[0])} to {significant(ci[1])} by runs)" if ci else ""
+    return f"p50 {significant(p50)} ms{interval}"
 
 
 def _energy_text(each: Measurement) -> str:
     joules = _joules(each)
-    return f"{joules:.3g} J/inference" if joules is not None else f"no energy known ({each.energy_absent})"
+    return f"{significant(joules)} J/inference" if joules is not None else f"no energy known ({each.energy_absent})"
 
 
 def _joules(each: Measurement | None) -> float | None:

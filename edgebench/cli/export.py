@@ -11,14 +11,14 @@ from cloup import option, option_group
 
 from edgebench.artifact import EXPORT_FORMATS, Format, parse_formats
 from edgebench.cli.numbers import parts, whole_numbers
-from edgebench.cli.options import json_option, verbosity_options
+from edgebench.cli.options import json_option, verbosity_options, wide_option
 from edgebench.cli.output import check_json_target, console, progress_console, to_stdout, verbosity, write_json
 from edgebench.errors import ConfigError
+from edgebench.text import printable, significant
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from edgebench.export import Exported
+    from edgebench.reporting import PlainTable
 
 
 @cloup.command("export")
@@ -87,6 +87,7 @@ if TYPE_CHECKING:
         "--out", type=click.Path(path_type=Path, file_okay=False), help="Copy the files to DIR/<variant>/<format>/."
     ),
     json_option,
+    wide_option,
     verbosity_options,
 )
 def export_command(
@@ -164,6 +165,10 @@ def export_command(
     write_json(json_target, {"artifacts": [_to_json(one) for one in exported]})
     if to_stdout(json_target):
         console().print(_table(exported))
+        for one in exported:
+            # One line, however long: a path is copied.
+            path = printable(f"{one.variant.name} {one.artifact.format}: {one.artifact.model_path}", 5000)
+            console().print(path, markup=False, soft_wrap=True)
         _print_trimming(exported)
         for one in exported:
             for shortfall in one.artifact.shortfalls:
@@ -230,23 +235,22 @@ def _to_json(exported: Exported) -> dict[str, Any]:
     return exported.artifact.to_result() | {"variant": exported.variant.to_json(), "cached": exported.cached}
 
 
-def _table(exported: list[Exported]) -> Table:
-    from edgebench.reporting import add_plain_row, parity_text, plain_table
+def _table(exported: list[Exported]) -> PlainTable:
+    from edgebench.reporting import PlainTable, parity_text
 
-    table = plain_table("variant", "format", "MB", "max diff", "parity", "seconds", "peak MB", "path")
-    for column in table.columns[2:-1]:
-        column.justify = "right"
+    table = PlainTable(
+        *("variant", "format", "MB", "max diff", "parity", "seconds", "peak MB"), names=2,
+        figures=("MB", "max diff", "parity", "seconds", "peak MB"), hide_first=("peak MB", "seconds", "max diff"),
+    )  # fmt: skip
     for one in exported:
         artifact, parity = one.artifact, one.artifact.parity
-        add_plain_row(
-            table,
+        table.add_row(
             one.variant.name,
             str(artifact.format),
-            f"{artifact.bytes / 1e6:.1f}",
+            significant(artifact.bytes / 1e6),
             f"{parity.max_abs_diff:.2g}" if parity else "-",
             parity_text(parity),
-            f"{artifact.seconds:.1f}" if artifact.seconds is not None else "-",
-            f"{artifact.peak_rss_bytes / 1e6:.0f}" if artifact.peak_rss_bytes is not None else "-",
-            str(artifact.model_path),
+            significant(artifact.seconds) if artifact.seconds is not None else "-",
+            significant(artifact.peak_rss_bytes / 1e6) if artifact.peak_rss_bytes is not None else "-",
         )
     return table

@@ -53,7 +53,6 @@ _ARGUMENTS = frozenset(
         "device",
         "model",
         "out",
-        "output",
         "reason",
         "replace",
         "runs",

@@ -155,11 +155,26 @@ def verbosity_options(function: Decorated) -> Decorated:
     )(function)
 
 
+def wide_option(function: Decorated) -> Decorated:
+    """Add `--wide`; `console()` reads it."""
+
+    def remember(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+        settings_of(ctx)["wide"] = int(value)
+
+    return cloup.option(
+        "--wide",
+        is_flag=True,
+        callback=remember,
+        expose_value=False,
+        help="Show all columns of tables.",
+    )(function)
+
+
 def output_options(function: Decorated) -> Decorated:
-    """Add `--store`, `--json`, `-v` and `-q` as the group "Output"."""
-    return cloup.option_group("Output", store_option, json_option, verbosity_options)(function)
+    """Add `--store`, `--json`, `--wide`, `-v` and `-q` as the group "Output"."""
+    return cloup.option_group("Output", store_option, json_option, wide_option, verbosity_options)(function)
 
 
 def result_options(function: Decorated) -> Decorated:
-    """Add `--json`, `-v` and `-q` as the group "Output", for commands that store nothing."""
-    return cloup.option_group("Output", json_option, verbosity_options)(function)
+    """Add `--json`, `--wide`, `-v` and `-q` as the group "Output", for commands that store nothing."""
+    return cloup.option_group("Output", json_option, wide_option, verbosity_options)(function)

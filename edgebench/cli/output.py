@@ -19,8 +19,9 @@ from edgebench.text import escaped_json
 if TYPE_CHECKING:
     from rich.console import Console
 
-#: Width, in columns, of output to a file or pipe.
+#: Width, in columns, of output to a file or pipe, where COLUMNS does not say another.
 _WIDE = 200
+_MOST_COLUMNS = 10_000  # a greater COLUMNS is a mistake
 _PADDING = re.compile(r" +(?=\n)")
 
 
@@ -37,13 +38,32 @@ def settings_of(ctx: click.Context) -> dict[str, int]:
 
 
 def console() -> Console:
-    """Return the console of results: standard output; _WIDE columns if it is not a terminal."""
+    """Return the console of results: standard output.
+
+    A terminal, or COLUMNS, says how wide tables may be: they then hide columns, unless `--wide` is given. A file or
+    pipe of no known width gets _WIDE columns, and tables with all of theirs.
+    """
     from edgebench.cli.safe_console import SafeConsole
 
     stream = raw_stream(sys.stdout)
+    ctx = click.get_current_context(silent=True)
+    is_wide = bool(ctx and settings_of(ctx).get("wide"))
     if stream.isatty():
-        return SafeConsole(file=stream, highlight=False, soft_wrap=False)
-    return SafeConsole(file=cast(IO[str], _Trimmed(stream)), highlight=False, width=_WIDE, soft_wrap=False)
+        return SafeConsole(file=stream, highlight=False, soft_wrap=False, shows_all_columns=is_wide)
+    width = _columns()
+    return SafeConsole(
+        file=cast(IO[str], _Trimmed(stream)),
+        highlight=False,
+        width=width or _WIDE,
+        soft_wrap=False,
+        shows_all_columns=is_wide or width is None,
+    )
+
+
+def _columns() -> int | None:
+    """Return the width that COLUMNS says; None where it says none."""
+    columns = os.environ.get("COLUMNS", "")
+    return int(columns) if columns.isdecimal() and 0 < int(columns) < _MOST_COLUMNS else None
 
 
 class _Trimmed:
@@ -60,11 +80,17 @@ class _Trimmed:
 
 
 def progress_console() -> Console:
-    """Return the console of progress: standard error, silent under -q."""
+    """Return the console of progress: standard error, silent under -q; live where it is a terminal."""
     from edgebench.cli.safe_console import SafeConsole
 
     stream = raw_stream(sys.stderr)
-    return SafeConsole(file=stream, highlight=False, quiet=verbosity() < 0, width=None if stream.isatty() else _WIDE)
+    return SafeConsole(
+        file=stream,
+        highlight=False,
+        quiet=verbosity() < 0,
+        width=None if stream.isatty() else _columns() or _WIDE,
+        force_interactive=None if stream.isatty() else False,  # FORCE_COLOR is about colours alone
+    )
 
 
 def check_json_target(target: str | None) -> None:

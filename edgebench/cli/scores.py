@@ -9,7 +9,7 @@ import click
 import cloup
 
 from edgebench.cli.groups import Group
-from edgebench.cli.options import json_option, result_options, verbosity_options
+from edgebench.cli.options import json_option, result_options, verbosity_options, wide_option
 from edgebench.cli.output import check_json_target, console, progress_console, to_stdout, write_json
 from edgebench.text import counted
 
@@ -86,6 +86,7 @@ def evaluate(predictions: Path, labels: Path, benchmark: str, seqeval: str, json
     "Output",
     cloup.option("--out", type=_FOLDER, required=True, metavar="FILE", help="Scores file to write: .csv or .jsonl."),
     json_option,
+    wide_option,
     verbosity_options,
 )
 def import_files(files: tuple[Path, ...], out: Path, kind: str | None, json_target: str | None, **options: Any) -> None:

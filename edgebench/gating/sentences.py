@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from edgebench.gating.metrics import KINDS, Metric
 from edgebench.gating.result import BudgetResult
 from edgebench.gating.rules import GateVerdict
-from edgebench.text import printable
+from edgebench.text import printable, significant
 
 
 def gate_sentence(
@@ -162,5 +162,5 @@ def shown(value: float | None, unit: str) -> str:
     if value is None:
         return "not measured"
     if unit == "bytes":
-        return f"{value / 1e6:.4g} MB" if value >= 1e5 else f"{value / 1e3:.4g} kB"
-    return f"{value:.4g} {unit}"
+        return f"{significant(value / 1e6)} MB" if value >= 1e5 else f"{significant(value / 1e3)} kB"
+    return f"{significant(value)} {unit}"

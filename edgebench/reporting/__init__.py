@@ -22,7 +22,7 @@ from edgebench.reporting.gate import (
     junit_xml,
     openmetrics,
 )
-from edgebench.reporting.layout import PlainTable, add_plain_row, plain_table
+from edgebench.reporting.layout import PlainTable, ResultTable
 from edgebench.reporting.scores import folder_parts, rows_parts
 from edgebench.reporting.study import status_parts, study_markdown, study_parts
 from edgebench.reporting.table import measurement_table
@@ -30,7 +30,7 @@ from edgebench.reporting.trimming import trimming_lines
 
 __all__ = [
     "PlainTable",
-    "add_plain_row",
+    "ResultTable",
     "code_quality",
     "comparison_parts",
     "details_of",
@@ -49,7 +49,6 @@ __all__ = [
     "openmetrics",
     "overhead_findings",
     "parity_text",
-    "plain_table",
     "rows_parts",
     "status_parts",
     "study_markdown",

@@ -18,14 +18,14 @@ from edgebench.analysis import (
 )
 from edgebench.artifact import parity_notes
 from edgebench.reporting.caveats import caveat_lines, marked
-from edgebench.reporting.layout import add_plain_row, coloured_sentence, plain_table
+from edgebench.reporting.layout import PlainTable
 from edgebench.reporting.overhead import cost_lines
+from edgebench.reporting.verdict_style import coloured_sentence
 from edgebench.stats import MINIMUM_COUNTS, PAIRS
+from edgebench.text import ratio_interval_text, ratio_text
 
 if TYPE_CHECKING:
     from rich.text import Text
-
-    from edgebench.reporting.layout import PlainTable
 
 _UNMEASURED = "not measured on both sides"
 #: Title, name, and what is said where it can't be compared; nothing where a board without a sensor is the rule.
@@ -79,20 +79,20 @@ def comparison_parts(answers: Sequence[PairedComparison]) -> Iterator[PlainTable
 
 
 def _quantity_table(comparison: Comparison) -> PlainTable:
-    table = plain_table("", "ratio", "interval", "level", "verdict", "more runs", verdict="verdict")
+    table = PlainTable(
+        *("", "ratio", "interval", "level", "verdict", "more runs"),
+        figures=("ratio", "interval", "level"), verdict="verdict", hide_first=("level", "more runs"),
+    )  # fmt: skip
     for title, name, absent in _QUANTITIES:
         contrast: Contrast | None = getattr(comparison, name)
         if contrast is None or (name == "p99" and name not in comparison.deciding):
             if absent:
-                add_plain_row(table, title, "", "", "", absent, "")
+                table.add_row(title, "", "", "", absent, "")
             continue
-        figures = [f"{contrast.ratio:.4f}" if contrast.ratio is not None else "", "", ""]
+        figures = [ratio_text(contrast.ratio, contrast.ci) if contrast.ratio is not None else "", "", ""]
         if contrast.ci is not None:
-            low, high = contrast.ci
-            figures[1:] = [f"{low:.4f} to {high:.4f}", f"{100 * contrast.level:.4g} %"]
-        add_plain_row(table, title, *figures, _verdict(contrast), _more(contrast))
-    for column in table.columns[1:4]:
-        column.justify = "right"
+            figures[1:] = [ratio_interval_text(contrast.ci), f"{100 * contrast.level:.4g} %"]
+        table.add_row(title, *figures, _verdict(contrast), _more(contrast))
     return table
 
 
@@ -122,16 +122,17 @@ def _about_verdict(comparisons: Sequence[Comparison]) -> Iterator[str]:
 def score_table(scores: Sequence[ScoreContrast]) -> PlainTable:
     """Return a row per task and language, the greatest loss first."""
     headers = ("task", "lang", "baseline", "candidate", "points", "interval", "level", "verdict", "scores")
-    table = plain_table(*headers, names=2, verdict="verdict")
+    table = PlainTable(
+        *headers, names=2, figures=headers[2:5], verdict="verdict",
+        hide_first=("scores", "level", "baseline", "candidate", "interval"),
+    )  # fmt: skip
     for each in sorted(scores, key=lambda each: each.difference):
         points = marked(f"{each.difference:+.2f}", each.caveats)
         figures = (f"{each.baseline:.1f}", f"{each.candidate:.1f}", points)
         interval = f"{each.ci[0]:+.2f} to {each.ci[1]:+.2f}" if each.ci else each.without_interval or ""
         level = f"{100 * each.level:.4g} %" if each.level is not None else ""
         whose = "" if each.whose == OF_FILE else each.whose
-        add_plain_row(table, each.task, each.lang, *figures, interval, level, score_verdict(each), whose)
-    for column in table.columns[2:5]:
-        column.justify = "right"
+        table.add_row(each.task, each.lang, *figures, interval, level, score_verdict(each), whose)
     return table
 
 

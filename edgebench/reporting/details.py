@@ -10,18 +10,19 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from edgebench.figures import LatencySummary, PaddingCost
+from edgebench.figures import PaddingCost
 from edgebench.measurement import Measurement
 from edgebench.reason import joined
 from edgebench.reporting.caveats import marked
-from edgebench.reporting.figures import latency_text, megabytes, rounded, with_interval
-from edgebench.reporting.layout import Column, FittingTable
+from edgebench.reporting.figures import megabytes, rounded, with_interval
+from edgebench.reporting.layout import ALWAYS, Column, ResultTable
+from edgebench.reporting.run_table import run_table
 from edgebench.reporting.table import VALID_CELLS, excluded_text, measurement_table, mlperf_text, variant_name
 from edgebench.run import Run
 from edgebench.text import printable
 
 
-def list_of_measurements(measurements: Sequence[Measurement]) -> Table:
+def list_of_measurements(measurements: Sequence[Measurement]) -> ResultTable:
     """Return one row per measurement: enough to choose one."""
     columns = [
         Column(
@@ -29,13 +30,15 @@ def list_of_measurements(measurements: Sequence[Measurement]) -> Table:
             [cell(each) for each in measurements],
             names_row=header == "id",
             text=header in _WORDS,
+            folds=header == "variant",
             verdict=header == "valid",
+            priority=_PRIORITIES.get(header, ALWAYS),
         )
         for header, cell in _LISTED
     ]
     if any(each.tags for each in measurements):
-        columns.append(Column("tags", [", ".join(each.tags) for each in measurements], text=True))
-    return FittingTable(columns)
+        columns.append(Column("tags", [", ".join(each.tags) for each in measurements], text=True, priority=1))
+    return ResultTable(columns)
 
 
 def details_of(measurement: Measurement) -> RenderableType:
@@ -43,21 +46,7 @@ def details_of(measurement: Measurement) -> RenderableType:
     return Group(
         measurement_table([measurement]),
         "",
-        FittingTable(
-            [
-                Column(
-                    header,
-                    [
-                        cell(run, of_run)
-                        for run, of_run in zip(measurement.runs, measurement.run_latency_ms, strict=True)
-                    ],
-                    names_row=header == "run",
-                    text=header in _WORDS,
-                    verdict=header == "valid",
-                )
-                for header, cell in _RUNS
-            ]
-        ),
+        run_table(measurement),
         "",
         _pairs(_facts(measurement)),
     )
@@ -69,6 +58,7 @@ _LONG = 10_000  # characters of a fact
 _WORDS = ("variant", "format", "device", "workload", "started at", "valid")
 
 #: Header and cell.
+_PRIORITIES = {"threads": 6, "runs": 5, "device": 4, "valid": 3, "p50\nms": 2, "workload": 1, "format": 1}
 _LISTED: tuple[tuple[str, Callable[[Measurement], str]], ...] = (
     ("id", lambda each: each.id),
     ("variant", lambda each: variant_name(each.subject.variant)),
@@ -79,20 +69,6 @@ _LISTED: tuple[tuple[str, Callable[[Measurement], str]], ...] = (
     ("runs", lambda each: _runs_text(sum(run.valid for run in each.runs), each.subject.planned_runs)),
     ("p50\nms", lambda each: with_interval(each.latency_ms.p50, each.latency_ms.p50_ci)),
     ("valid", lambda each: VALID_CELLS[each.state]),
-)
-
-_RUNS: tuple[tuple[str, Callable[[Run, LatencySummary], str]], ...] = (
-    ("run", lambda run, _: run.id),
-    ("started at", lambda run, _: run.started_at[:19]),
-    ("inferences", lambda run, _: str(len(run.latencies_ns))),
-    ("excluded", lambda run, _: str(int(run.is_excluded.sum()))),
-    ("load\nms", lambda run, _: rounded(_ms(run.load_ns))),
-    ("first\nms", lambda run, _: rounded(_ms(run.first_ns))),
-    ("p50\nms", lambda _, latency: latency_text(latency.p50)),
-    ("p95\nms", lambda _, latency: latency_text(latency.p95)),
-    ("peak\nRSS MB", lambda run, _: rounded(megabytes(run.memory.peak_rss))),
-    ("PSS MB", lambda run, _: rounded(megabytes(run.memory.peak_pss))),
-    ("valid", lambda run, _: VALID_CELLS[run.state]),
 )
 
 #: Facts of a run that have a row of their own, or that only figures are worked out with.
@@ -120,7 +96,7 @@ def _facts(measurement: Measurement) -> Iterator[tuple[str, Any]]:
     for name in ("geomean", "p50", "p90", "p95", "p99"):
         yield f"{name} ms", _in_full(getattr(latency, name), getattr(latency, f"{name}_ci"))
     yield "MLPerf ms", _mlperf(measurement)
-    yield "min, mean, max ms", _joined([latency_text(value) for value in (latency.min, latency.mean, latency.max)])
+    yield "min, mean, max ms", _joined([rounded(value) for value in (latency.min, latency.mean, latency.max)])
     yield (
         "RSS MB",
         ", ".join(
@@ -196,9 +172,5 @@ def _padding_text(padding: PaddingCost | None) -> str:
 
 def _in_full(value: float | None, interval: tuple[float, float] | None) -> str:
     if interval is None:
-        return latency_text(value)
-    return f"{latency_text(value)} (95 % {latency_text(interval[0])} to {latency_text(interval[1])} by runs)"
-
-
-def _ms(value_ns: int | None) -> float | None:
-    return value_ns / 1e6 if value_ns is not None else None
+        return rounded(value)
+    return f"{with_interval(value, interval)} (95 %, by runs)"

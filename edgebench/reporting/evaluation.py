@@ -7,19 +7,18 @@ from typing import TYPE_CHECKING
 
 from edgebench.artifact import parity_notes
 from edgebench.reporting.caveats import caveat_lines, marked
-from edgebench.reporting.layout import add_plain_row, plain_table
+from edgebench.reporting.figures import rounded
+from edgebench.reporting.layout import PlainTable
 from edgebench.stats import MINIMUM_COUNTS
 from edgebench.text import counted
 from edgebench.xtreme_r import all_tasks, task_values
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from edgebench.analysis import Difference, Evaluation
     from edgebench.evaluation_result import LanguageCost, LanguageEvaluation, TaskEvaluation
 
 
-def evaluation_parts(evaluation: Evaluation) -> Iterator[Table | str]:
+def evaluation_parts(evaluation: Evaluation) -> Iterator[PlainTable | str]:
     """Yield what to print of an evaluation: a table a task, then what must be known of it."""
     caveats = {(score.task, score.lang, score.metric): score.caveats for score in evaluation.scores}
     differences = {(each.task, each.lang, each.metric): each for each in evaluation.differences()}
@@ -32,7 +31,11 @@ def evaluation_parts(evaluation: Evaluation) -> Iterator[Table | str]:
         yield from caveat_lines((task, lang, each) for (task, lang, _), each in caveats.items() if task == name)
     yield from parity_notes([(f"{evaluation.variant.name} {evaluation.artifact.format}", evaluation.artifact)])
     if evaluation.overall is not None:
-        yield f"overall (XTREME-R, mean of ten tasks): {evaluation.overall:.2f}"
+        yield f"overall (XTREME-R, mean of ten tasks): {evaluation.overall:.1f}"
+
+
+#: Columns that a narrow terminal hides, the first one first.
+_HIDE_FIRST = ("J", "padding", "split words", "tokens/word", "vs English", "tokens", "p95 ms", "fp32 agrees")
 
 
 def _where(evaluation: Evaluation) -> str:
@@ -45,15 +48,13 @@ def _table(
     mine: list[LanguageEvaluation],
     differences: dict[tuple[str, str, str], Difference],
     caveats: Mapping[tuple[str, str, str], Sequence[str]],
-) -> Table:
+) -> PlainTable:
     task = all_tasks()[mine[0].task]
     metrics = [score.metric for score in mine[0].scores if score.metric in task.metrics]
     of_fp32 = ["fp32 agrees", "minus fp32 [95 %]"] if evaluation.reference else []
     columns = ["lang", *(f"{metric} [95 %]" for metric in metrics), "n", *of_fp32]
     columns += ["p50 ms", "p95 ms", "tokens", "vs English", "tokens/word", "split words", "padding", "J"]
-    table = plain_table(*columns)
-    for position in range(1, len(columns)):
-        table.columns[position].justify = "right"
+    table = PlainTable(*columns, figures=columns[1:], hide_first=_HIDE_FIRST)
     for each in mine:
         scores = {score.metric: score for score in each.scores}
         cost = each.cost
@@ -65,14 +66,14 @@ def _table(
         cells += [
             _latency(cost, "p50"),
             _latency(cost, "p95"),
-            _number(cost.tokens, ".1f"),
-            _number(evaluation.premium(each), ".2f"),
-            _number(cost.fertility, ".2f"),
+            _number(cost.tokens),
+            _number(evaluation.premium(each)),
+            _number(cost.fertility),
             _share(cost.continued_words),
-            _number(cost.padding_cost, ".2f"),
-            _number(cost.energy_j, ".3g"),
+            _number(cost.padding_cost),
+            _number(cost.energy_j),
         ]
-        add_plain_row(table, *cells)
+        table.add_row(*cells)
     return table
 
 
@@ -85,7 +86,7 @@ def _below(evaluation: Evaluation, name: str, mine: list[LanguageEvaluation]) ->
     by_lang = task_values(task, [(each.lang, score.metric, score.value) for each in mine for score in each.scores])
     worst = min(by_lang, key=lambda lang: by_lang[lang])
     yield (
-        f"mean over {of}: {evaluation.tasks[name]:.2f} ({metric}; {protocol['convention']}); "
+        f"mean over {of}: {evaluation.tasks[name]:.1f} ({metric}; {protocol['convention']}); "
         f"worst: {worst} {by_lang[worst]:.1f}"
     )
     batch = mine[0].cost.batch
@@ -109,13 +110,13 @@ def _below(evaluation: Evaluation, name: str, mine: list[LanguageEvaluation]) ->
 
 def _latency(cost: LanguageCost, name: str) -> str:
     """Return a latency, in parentheses where it is not valid."""
-    text = _number(cost.latency_ms[name], ".2f")
+    text = _number(cost.latency_ms[name])
     return f"({text})" if cost.latency_reasons and text != "-" else text
 
 
 def _score(score: TaskEvaluation) -> str:
     interval = f" [{score.ci[0]:.1f}, {score.ci[1]:.1f}]" if score.ci is not None else ""
-    return f"{score.value:.2f}{interval}"
+    return f"{score.value:.1f}{interval}"
 
 
 def _difference(difference: Difference) -> str:
@@ -128,5 +129,5 @@ def _share(value: float | None) -> str:
     return "-" if value is None else f"{100 * value:.1f} %"
 
 
-def _number(value: float | None, how: str) -> str:
-    return "-" if value is None else format(value, how)
+def _number(value: float | None) -> str:
+    return rounded(value) or "-"

@@ -7,35 +7,35 @@ from typing import TYPE_CHECKING
 
 from edgebench.artifact import Artifact, Format, Parity
 from edgebench.reporting.figures import rounded
-from edgebench.reporting.layout import add_plain_row, plain_table
+from edgebench.reporting.layout import PlainTable
 from edgebench.text import counted
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from edgebench.xtreme_r import Retrieval
 
 Row = tuple[Format, Artifact | None, "Retrieval | None", str | None]
 _FP32 = {"onnxruntime": Format.ONNX_FP32, "tflite": Format.TFLITE_FP32}
 
 
-def formats_table(rows: Sequence[Row]) -> Iterator[Table | str]:
+def formats_table(rows: Sequence[Row]) -> Iterator[PlainTable | str]:
     """Yield what to print of (format, artifact, retrieval, error) rows."""
     with_retrieval = any(retrieval is not None for _, _, retrieval, _ in rows)
     elsewhere = any(artifact is not None and artifact.parity_elsewhere for _, artifact, _, _ in rows)
     columns = ["format", "MB", "x fp32", "seconds", "peak MB", "max diff", "parity"]
     columns += ["parity in others"] * elsewhere + ["retrieval", "worst language"] * with_retrieval
-    table = plain_table(*columns)
-    for column in table.columns[1:]:
-        column.justify = "right"
+    table = PlainTable(
+        *columns,
+        figures=columns[1:],
+        hide_first=("peak MB", "seconds", "max diff", "parity in others", "worst language"),
+    )
     sizes = {format: artifact.bytes for format, artifact, _, _ in rows if artifact is not None}
     for format, artifact, retrieval, error in rows:
         if artifact is None:
-            add_plain_row(table, str(format), "failed", *[""] * (len(columns) - 2))
+            table.add_row(str(format), "failed", *[""] * (len(columns) - 2))
             continue
         cells = [
             str(format),
-            f"{artifact.bytes / 1e6:.1f}",
+            rounded(artifact.bytes / 1e6),
             _ratio(artifact.bytes, sizes.get(_FP32[format.runtime])),
             _or_dash(artifact.seconds, 1.0),
             _or_dash(artifact.peak_rss_bytes, 1e6),
@@ -48,7 +48,7 @@ def formats_table(rows: Sequence[Row]) -> Iterator[Table | str]:
             cells += [f"{retrieval.mean:.1f} %", f"{worst} {retrieval.accuracy[worst]:.1f} %"]
         elif with_retrieval:
             cells += ["-", error or "-"]
-        add_plain_row(table, *cells)
+        table.add_row(*cells)
     yield table
     yield "parity: what decides for this head, to torch's answers; max diff: of one number"
     runtimes = sorted({parity.runtime or "?" for _, made, _, _ in rows if made for parity in made.parity_elsewhere})

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from edgebench.measurement import Measurement
 from edgebench.operators import OperatorProfile
 from edgebench.reporting.figures import rounded
-from edgebench.reporting.layout import add_plain_row, plain_table
+from edgebench.reporting.layout import PlainTable
 from edgebench.reporting.table import variant_name
 from edgebench.text import counted
-
-if TYPE_CHECKING:
-    from rich.table import Table
 
 _TOP = 10
 _FALLEN = 8
 
 
-def operator_tables(measurement: Measurement) -> Iterator[Table | str]:
+def operator_tables(measurement: Measurement) -> Iterator[PlainTable | str]:
     """Yield what to print of a measurement's operators; nothing where they were not profiled."""
     profile = measurement.operators
     if profile is None:
@@ -33,18 +29,20 @@ def operator_tables(measurement: Measurement) -> Iterator[Table | str]:
         f"{counted(profile.inferences, 'inference')} that don't count"
     )
     yield from _fallback(profile)
-    slowest = plain_table("operator", "type", "runs on", "ms", "share")
+    slowest = PlainTable(
+        *("operator", "type", "runs on", "ms", "share"), figures=("ms", "share"), hide_first=("type", "runs on")
+    )
     for operator in profile.operators[:_TOP]:
         where = operator.name.removesuffix(f"/{operator.type}")
         cells = (where, operator.type, operator.provider.removesuffix("ExecutionProvider"))
-        add_plain_row(slowest, *cells, *_cells(profile, operator.total_ns))
-    yield _numbers(slowest)
+        slowest.add_row(*cells, *_cells(profile, operator.total_ns))
+    yield slowest
     for title, group in (("type", profile.by_type()), ("layer", profile.by_layer())):
-        table = plain_table(title, "ms", "share")
+        table = PlainTable(title, "ms", "share", figures=("ms", "share"))
         for name, total_ns in group:
-            add_plain_row(table, name or "(unnamed)", *_cells(profile, total_ns))
+            table.add_row(name or "(unnamed)", *_cells(profile, total_ns))
         yield ""
-        yield _numbers(table)
+        yield table
 
 
 def _fallback(profile: OperatorProfile) -> Iterator[str]:
@@ -57,9 +55,3 @@ def _fallback(profile: OperatorProfile) -> Iterator[str]:
 
 def _cells(profile: OperatorProfile, total_ns: int) -> tuple[str, str]:
     return rounded(profile.ms(total_ns)), f"{100 * profile.share(total_ns):.1f} %"
-
-
-def _numbers(table: Table) -> Table:
-    for column in table.columns[-2:]:
-        column.justify = "right"
-    return table

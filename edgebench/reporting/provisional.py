@@ -38,11 +38,18 @@ def with_provisional_figures(measurement: Measurement) -> Measurement:
     )
 
 
-def figure_column(header: str, measurements: Sequence[Measurement], cell: Callable[[Measurement], str]) -> Column:
+def figure_column(
+    header: str, measurements: Sequence[Measurement], cell: Callable[[Measurement], str], *, priority: int
+) -> Column:
     """Return the column of a figure, marked in the rows that are not valid."""
     texts = [cell(with_provisional_figures(each)) for each in measurements]
     dim = [at for at, each in enumerate(measurements) if each.state is State.NOT_VALID]
-    return Column(header, [f"({text})" if at in dim and text else text for at, text in enumerate(texts)], dim=dim)
+    return Column(
+        header,
+        [f"({text})" if at in dim and text else text for at, text in enumerate(texts)],
+        dim=dim,
+        priority=priority,
+    )
 
 
 def has_provisional_figures(measurements: Sequence[Measurement]) -> bool:

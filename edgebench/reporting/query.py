@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime, time
 from decimal import Decimal
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 from edgebench._version import __version__
 from edgebench.errors import UsageError
 from edgebench.measurement import FORMAT_VERSION
-from edgebench.reporting.layout import PlainTable, plain_table
+from edgebench.reporting.layout import PlainTable
 from edgebench.store import QueryResult
 
 _LONG = 120  # characters of a cell
@@ -19,15 +19,18 @@ _LONG = 120  # characters of a cell
 
 def query_table(result: QueryResult) -> PlainTable:
     """Return the rows for a terminal: numbers to the right, what is null as a dash."""
-    table = plain_table(*result.columns)
     rows = plain_rows(result)
-    for at, column in enumerate(table.columns):
-        values = [row[at] for row in rows if row[at] is not None]
-        if values and all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
-            column.justify = "right"
+    numbers = {
+        name for at, name in enumerate(result.columns) if _are_numbers([row[at] for row in rows if row[at] is not None])
+    }
+    table = PlainTable(*result.columns, figures=numbers)
     for row in rows:
-        table.add_texts(*(_cell(value) for value in row))
+        table.add_row(*(_cell(value) for value in row))
     return table
+
+
+def _are_numbers(values: Sequence[Any]) -> bool:
+    return bool(values) and all(isinstance(each, int | float) and not isinstance(each, bool) for each in values)
 
 
 def query_document(result: QueryResult) -> dict[str, Any]:

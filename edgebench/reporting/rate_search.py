@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from rich.console import RenderableType
 
 from edgebench.measurement import Measurement
-from edgebench.reporting.figures import latency_text, rounded
-from edgebench.reporting.layout import Column, FittingTable
+from edgebench.reporting.figures import rounded
+from edgebench.reporting.layout import Column, ResultTable
 from edgebench.reporting.table import variant_name
 from edgebench.stats import Probe, RateSearch
 from edgebench.text import counted, printable
@@ -23,9 +23,15 @@ def search_tables(measurement: Measurement) -> Iterator[RenderableType]:
     probes = sorted(search.probes, key=lambda probe: probe.queries_per_s)
     heading = f"{variant_name(subject.variant)} {subject.artifact.format} · searching queries/s with p99 <= "
     yield ""
-    yield FittingTable(
+    yield ResultTable(
         [
-            Column(header, [cell(probe) for probe in probes], text=header in ("measured in", "holds", "not valid"))
+            Column(
+                header,
+                [cell(probe) for probe in probes],
+                text=header in ("measured in", "holds", "not valid"),
+                verdict=header == "holds",
+                priority=_PRIORITIES.get(header),
+            )
             for header, cell in _COLUMNS
             if header != "not valid" or any(probe.reasons for probe in probes)
         ],
@@ -50,13 +56,15 @@ def answer(search: RateSearch) -> str:
     )
 
 
+#: The least important columns; a narrow terminal hides the one with the greatest number first.
+_PRIORITIES = {"not valid": 9, "queries": 8, "server\nbusy": 7, "measured in": 6}
 #: Header and cell.
 _COLUMNS: tuple[tuple[str, Callable[[Probe], str]], ...] = (
     ("queries\n/s", lambda probe: rounded(probe.queries_per_s)),
     ("measured in", lambda probe: counted(probe.runs, "run") if probe.runs else "a probe"),
     ("queries", lambda probe: str(probe.queries)),
     ("over\nbound", lambda probe: str(probe.over_bound)),
-    ("p99\nms", lambda probe: latency_text(probe.p99_ms)),
+    ("p99\nms", lambda probe: rounded(probe.p99_ms)),
     ("server\nbusy", lambda probe: f"{100 * probe.utilisation:.0f} %" if probe.utilisation is not None else ""),
     ("holds", lambda probe: "yes" if probe.holds else "no"),
     ("not valid", lambda probe: printable("; ".join(probe.reasons))),

@@ -7,30 +7,28 @@ from typing import TYPE_CHECKING
 
 from edgebench.figures import Score
 from edgebench.reporting.caveats import caveat_lines, marked
-from edgebench.reporting.layout import add_plain_row, plain_table
+from edgebench.reporting.layout import PlainTable
 from edgebench.xtreme_r import ScoreRow, all_tasks, task_scores, task_values, tasks_of
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from edgebench.xtreme_r import FolderScores
 
 
-def folder_parts(scores: FolderScores) -> Iterator[Table | str]:
+def folder_parts(scores: FolderScores) -> Iterator[PlainTable | str]:
     """Yield what to print of a folder's scores: a row per task, its languages, and what is missing."""
-    table = plain_table("task", "score", "metric", "languages", "worst language", "n")
-    for column in (table.columns[1], table.columns[5]):
-        column.justify = "right"
+    table = PlainTable(
+        *("task", "score", "metric", "languages", "worst language", "n"),
+        figures=("score", "n"), hide_first=("metric", "n", "worst language"),
+    )  # fmt: skip
     for name, value in scores.tasks.items():
         task = all_tasks()[name]
         mine = [score for score in scores.scores if score.task == name]
         caveats = [caveat for score in mine for caveat in score.caveats]
         of = len(task.langs_in(scores.benchmark))
         there = of - len(scores.missing.get(name, ()))
-        add_plain_row(
-            table,
+        table.add_row(
             task.title,
-            f"{value:.2f}",
+            f"{value:.1f}",
             " and ".join(task.metrics),
             f"{there} of {of} (partial)" if there < of else str(of),
             _worst(task_values(task, [(score.lang, score.metric, score.value) for score in mine])),
@@ -51,17 +49,19 @@ def folder_parts(scores: FolderScores) -> Iterator[Table | str]:
 def _overall(scores: FolderScores) -> str:
     count = len(tasks_of(scores.benchmark))
     if scores.overall is not None:
-        return f"overall ({scores.benchmark}, mean of {count} tasks): {scores.overall:.2f}"
+        return f"overall ({scores.benchmark}, mean of {count} tasks): {scores.overall:.1f}"
     partial = [name for name in scores.missing if name in {task.name for task in tasks_of(scores.benchmark)}]
     why = [f"no {', '.join(scores.absent)}"] if scores.absent else []
     why += [f"partial: {', '.join(partial)}"] if partial else []
     return f"overall: none, it takes all {count} tasks of {scores.benchmark} in all languages ({'; '.join(why)})"
 
 
-def rows_parts(rows: Sequence[ScoreRow]) -> Iterator[Table | str]:
+def rows_parts(rows: Sequence[ScoreRow]) -> Iterator[PlainTable | str]:
     """Yield what to print of a file's rows: a row per variant, format and task, and its languages."""
-    table = plain_table("variant", "format", "task", "score", "languages", "worst language", "by languages")
-    table.columns[3].justify = "right"
+    table = PlainTable(
+        *("variant", "format", "task", "score", "languages", "worst language", "by languages"),
+        names=3, figures=("score",), hide_first=("by languages", "worst language", "languages"),
+    )  # fmt: skip
     groups: dict[tuple[str, str | None, str | None], list[ScoreRow]] = {}
     for row in rows:
         groups.setdefault((row.variant, row.format, row.artifact_sha256), []).append(row)
@@ -72,12 +72,11 @@ def rows_parts(rows: Sequence[ScoreRow]) -> Iterator[Table | str]:
             values = task_values(task, [(row.lang, row.metric, row.value) for row in mine if row.task == name])
             mean = means.get(name)
             langs = len(mean.langs) if mean else 0
-            add_plain_row(
-                table,
+            table.add_row(
                 variant,
                 " ".join(part for part in (format, sha256 and sha256[:12]) if part) or "-",
                 task.title,
-                marked(f"{mean.value:.2f}", mean.caveats) if mean else "-",
+                marked(f"{mean.value:.1f}", mean.caveats) if mean else "-",
                 f"{langs} of {len(task.langs)}" + (" (partial)" if langs < len(task.langs) else ""),
                 _worst(values),
                 _by_language(values),

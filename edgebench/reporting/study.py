@@ -9,24 +9,30 @@ from edgebench.analysis import Contrast, Figure, Front
 from edgebench.artifact import parity_notes
 from edgebench.reporting.caveats import caveat_lines, marked
 from edgebench.reporting.comparison import score_verdict
-from edgebench.reporting.layout import PlainTable, add_plain_row, coloured_sentence, plain_table
+from edgebench.reporting.layout import PlainTable
 from edgebench.reporting.markdown_text import markdown_table, markdown_text
+from edgebench.reporting.verdict_style import coloured_sentence
 from edgebench.study import Answer, StudyReport, StudyStatus
+from edgebench.text import ratio_interval_text, ratio_text, significant
 
 if TYPE_CHECKING:
     from rich.text import Text
 
+#: Columns that a narrow terminal hides, the first one first.
+_HIDE_FIRST = ("scores", "seeds", "level", "energy", "memory", "baseline", "worst language", "workload", "interval")
 #: The headers, and the rows under them.
 Rows = tuple[tuple[str, ...], list[tuple[str, ...]]]
 
 
 def status_parts(status: StudyStatus) -> Iterator[PlainTable | str]:
     """Yield what to print: a row per device and workload, how long what is missing takes, and what is not scored."""
-    table = plain_table("device", "workload", "variants", "missing", "session", "took")
+    table = PlainTable(
+        *("device", "workload", "variants", "missing", "session", "took"),
+        names=2, whole=("session",), hide_first=("took", "session"),
+    )  # fmt: skip
     variants, left_s = status.study.variants, status.estimated_remaining_s
     for cell in status.cells:
-        add_plain_row(
-            table,
+        table.add_row(
             cell.device.name,
             cell.workload.label,
             f"{len(cell.have)} of {len(variants)}",
@@ -147,9 +153,8 @@ def _ratio(contrast: Contrast) -> str:
     if contrast.ratio is None:
         return "not measured"
     if contrast.ci is None:
-        return f"{contrast.ratio:.3f}"
-    low, high = contrast.ci
-    return f"{contrast.ratio:.3f} ({low:.3f} to {high:.3f})"
+        return ratio_text(contrast.ratio)
+    return f"{ratio_text(contrast.ratio, contrast.ci)} ({ratio_interval_text(contrast.ci)})"
 
 
 def _described(contrast: Contrast | None) -> str:
@@ -178,17 +183,17 @@ def _score_rows(answer: Answer) -> Rows:
 
 
 def _front_rows(front: Front) -> Rows:
-    unit, scale, digits = ("MB", 1e6, 1) if front.unit == "bytes" else (front.unit, 1.0, 3)
+    unit, scale = ("MB", 1e6) if front.unit == "bytes" else (front.unit, 1.0)
     headers = ("row", "quality", f"{front.cost} ({unit})", "worst language", "")
     return headers, [
-        (each.name, _figure(each.quality, 2), _figure(each.cost, digits, scale), each.worst, each.verdict)
+        (each.name, _figure(each.quality), _figure(each.cost, scale), each.worst, each.verdict)
         for each in front.choices
     ]
 
 
-def _figure(figure: Figure, digits: int, scale: float = 1.0) -> str:
+def _figure(figure: Figure, scale: float = 1.0) -> str:
     def shown(value: float) -> str:
-        return f"{value / scale:.{digits}f}"
+        return significant(value / scale)
 
     return shown(figure.value) + (f" ({shown(figure.ci[0])} to {shown(figure.ci[1])})" if figure.ci else "")
 
@@ -196,7 +201,7 @@ def _figure(figure: Figure, digits: int, scale: float = 1.0) -> str:
 def _table(rows: Rows) -> PlainTable:
     # Where there are two names in a row, both say which row it is.
     names = 2 if rows[0][:2] == ("candidate", "baseline") else 1
-    table = plain_table(*rows[0], names=names, verdict="verdict")
+    table = PlainTable(*rows[0], names=names, verdict="verdict", hide_first=_HIDE_FIRST)
     for row in rows[1]:
-        add_plain_row(table, *row)
+        table.add_row(*row)
     return table

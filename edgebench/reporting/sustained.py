@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from rich.console import RenderableType
 
 from edgebench.figures import Minute, Sustained
 from edgebench.measurement import Measurement
-from edgebench.reporting.figures import latency_text, rounded
-from edgebench.reporting.layout import Column, FittingTable
+from edgebench.reporting.charts import bar
+from edgebench.reporting.figures import rounded
+from edgebench.reporting.layout import ALWAYS, Column, ResultTable
 from edgebench.reporting.table import variant_name
 
 _MOST_ROWS = 40
@@ -21,11 +22,17 @@ def sustained_tables(measurement: Measurement) -> Iterator[RenderableType]:
     if sustained is None or not sustained.minutes:
         return
     shown = _shown(sustained.minutes)
-    columns = [Column(header, [cell(minute) for minute in shown]) for header, cell in _COLUMNS]
+    columns = [
+        Column(
+            header, [cell(minute) for minute in shown], names_row=header == "minute", priority=_PRIORITIES.get(header)
+        )
+        for header, cell in _COLUMNS
+    ]
+    columns.append(_bars(shown))
     subject = measurement.subject
     heading = f"{variant_name(subject.variant)} {subject.artifact.format} · {subject.label} · minute by minute"
     yield ""
-    yield FittingTable(
+    yield ResultTable(
         [column for column in columns if any(column.cells)], heading=heading, notes=list(_notes(sustained, len(shown)))
     )
 
@@ -38,8 +45,15 @@ def against_the_first(sustained: Sustained) -> str:
     first, last = sustained.minutes[0], sustained.minutes[-1]
     return (
         f"p50 in the last minute: {ratio:.3f} times that of the first "
-        f"({latency_text(first.p50_ms)} -> {latency_text(last.p50_ms)} ms)"
+        f"({rounded(first.p50_ms)} -> {rounded(last.p50_ms)} ms)"
     )
+
+
+def _bars(shown: Sequence[Minute]) -> Column:
+    """Return a bar for each minute's p50, all of them from zero."""
+    highest = max((minute.p50_ms for minute in shown if minute.p50_ms is not None), default=0.0)
+    bars = [bar(minute.p50_ms, highest) if minute.p50_ms is not None else "" for minute in shown]
+    return Column("p50", bars, text=True, chart=True, priority=6)
 
 
 def _shown(minutes: tuple[Minute, ...]) -> list[Minute]:
@@ -66,11 +80,13 @@ def _span(minute: Minute) -> str:
     return str(minute.number) if abs(minute.seconds - 60) < 1 else f"{minute.number} ({minute.seconds:.0f} s)"
 
 
+#: A narrow terminal hides those with the greatest number first; others after them.
+_PRIORITIES = {"p50\nms": ALWAYS, "others\ncores": 8, "p95\nms": 7}
 #: Header and cell; a column without any cell is left out.
 _COLUMNS: tuple[tuple[str, Callable[[Minute], str]], ...] = (
     ("minute", _span),
-    ("p50\nms", lambda minute: latency_text(minute.p50_ms)),
-    ("p95\nms", lambda minute: latency_text(minute.p95_ms)),
+    ("p50\nms", lambda minute: rounded(minute.p50_ms)),
+    ("p95\nms", lambda minute: rounded(minute.p95_ms)),
     ("inputs\n/s", lambda minute: rounded(minute.throughput_per_s)),
     ("clock\nMHz", lambda minute: f"{minute.clock_mhz:.0f}" if minute.clock_mhz is not None else ""),
     ("max\n°C", lambda minute: f"{minute.temperature_c:.1f}" if minute.temperature_c is not None else ""),

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
-
-from rich.table import Table
+from typing import Any
 
 from edgebench.analysis import cores_text, has_power
 from edgebench.artifact import parity_notes
@@ -14,16 +12,13 @@ from edgebench.figures import Score
 from edgebench.measurement import Measurement
 from edgebench.reason import State, joined
 from edgebench.reporting.caveats import caveat_lines, marked
-from edgebench.reporting.figures import latency_text, megabytes, rounded, with_interval
-from edgebench.reporting.layout import Column, FittingTable
+from edgebench.reporting.figures import megabytes, rounded, with_interval
+from edgebench.reporting.layout import ALWAYS, Column, ResultTable
 from edgebench.reporting.overhead import cost_lines
 from edgebench.reporting.provisional import PROVISIONAL_NOTE, figure_column, has_provisional_figures
 from edgebench.text import counted, printable
 from edgebench.variant import Variant
 from edgebench.xtreme_r import TaskScore, task_scores
-
-if TYPE_CHECKING:
-    pass
 
 _OF_VARIANT = "*"
 _SIZE = "size\nMB"  # of the file, whatever was measured
@@ -33,11 +28,11 @@ _NOT_COLD = "not known, because the board keeps the model's file in memory, or d
 VALID_CELLS = {State.VALID: "yes", State.NOT_JUDGED: "not judged", State.NOT_VALID: "no"}
 
 
-def measurement_table(measurements: Sequence[Measurement]) -> Table:
+def measurement_table(measurements: Sequence[Measurement]) -> ResultTable:
     """Return one row per measurement; what was not measured is an empty cell.
 
     What all rows share (device, workload, threads, batch) is in a line above, what differs in columns of its own.
-    Where the terminal is too narrow, the columns go on in further tables below, whose rows are named again.
+    A terminal that is too narrow hides the least important columns.
     """
     shared, differing = _circumstances(measurements)
     columns = [
@@ -45,9 +40,9 @@ def measurement_table(measurements: Sequence[Measurement]) -> Table:
         Column("format", [str(each.subject.artifact.format) for each in measurements], names_row=True),
         *differing,
         *(
-            figure_column(header, measurements, cell)
+            figure_column(header, measurements, cell, priority=_priority_of(header, measurements))
             if header != _SIZE
-            else Column(header, [cell(each) for each in measurements])
+            else Column(header, [cell(each) for each in measurements], priority=_PRIORITIES[header])
             for header, cell in _figures(measurements)
         ),
         *_mlperf_column(measurements),
@@ -55,25 +50,21 @@ def measurement_table(measurements: Sequence[Measurement]) -> Table:
         valid_column(measurements),
         *_score_columns(measurements),
     ]
-    return FittingTable(columns, heading=" · ".join(shared), notes=list(_notes(measurements)))
+    return ResultTable(columns, heading=" · ".join(shared), notes=list(_notes(measurements)))
 
 
 def summary_line(measurement: Measurement) -> str:
     """Return the measurement in one line of plain text."""
     subject, latency = measurement.subject, measurement.latency_ms
-    interval = latency.p50_ci
     figures = [
-        (
-            "p50 {} ms" + (f" (95 % {latency_text(interval[0])} to {latency_text(interval[1])})" if interval else ""),
-            latency.p50,
-        ),
         ("p95 {} ms", latency.p95),
         ("p99 {} ms", latency.p99),
         ("{} inputs/s", measurement.throughput_per_s),
         ("{} tokens/s", measurement.tokens_per_s),
         ("peak RSS {} MB", megabytes(measurement.memory_bytes.peak_rss)),
     ]
-    said = [text.format(latency_text(value)) for text, value in figures if value is not None]
+    said = [f"p50 {with_interval(latency.p50, latency.p50_ci)} ms"] if latency.p50 is not None else []
+    said += [text.format(rounded(value)) for text, value in figures if value is not None]
     name = f"{variant_name(subject.variant)} {subject.artifact.format} on {subject.device.name}, {subject.label}"
     doubts = measurement.doubts
     state = [f"{measurement.state.upper()}: {joined(doubts)}"] if doubts else []
@@ -87,6 +78,7 @@ def valid_column(measurements: Sequence[Measurement]) -> Column:
         [VALID_CELLS[each.state] for each in measurements],
         text=True,
         verdict=True,
+        priority=ALWAYS,
     )
 
 
@@ -104,7 +96,7 @@ def _circumstances(measurements: Sequence[Measurement]) -> tuple[list[str], list
     for header, above, value in _CIRCUMSTANCES:
         values = [str(found) if (found := value(each)) is not None else "" for each in measurements]
         if len(set(values)) > 1:
-            differing.append(Column(header, values, names_row=True))
+            differing.append(Column(header, values, names_row=True, priority=_PRIORITIES.get(header, ALWAYS)))
         elif values and values[0] and above:
             shared.append(counted(int(values[0]), "thread") if header == "threads" else above.format(values[0]))
     return shared, differing
@@ -130,13 +122,46 @@ _FIGURES: tuple[tuple[str, Callable[[Measurement], str]], ...] = (
     ("cold load\nms", lambda each: _cold(each, "load_ms")),
     ("cold first\nms", lambda each: _cold(each, "first_ms")),
     ("p50\nms", lambda each: with_interval(each.latency_ms.p50, each.latency_ms.p50_ci)),
-    ("p95\nms", lambda each: latency_text(each.latency_ms.p95)),
-    ("p99\nms", lambda each: latency_text(each.latency_ms.p99)),
+    ("p95\nms", lambda each: rounded(each.latency_ms.p95)),
+    ("p99\nms", lambda each: rounded(each.latency_ms.p99)),
     ("inputs\n/s", lambda each: rounded(each.throughput_per_s)),
     ("tokens\n/s", lambda each: rounded(each.tokens_per_s)),
     ("peak\nRSS MB", lambda each: rounded(megabytes(each.memory_bytes.peak_rss))),
     ("PSS MB", lambda each: rounded(megabytes(each.memory_bytes.peak_pss))),
 )
+
+
+#: What a narrow terminal hides first has the greatest number.
+_PRIORITIES = {
+    "p50\nms": ALWAYS,
+    "geomean\nms": 1,
+    "batch": 1,
+    "cores": 1,
+    "p95\nms": 2,
+    "peak\nRSS MB": 2,
+    "J\n/inf": 3,
+    "runtime": 4,
+    "inputs\n/s": 4,
+    "power\nmode": 5,
+    "governor": 5,
+    _SIZE: 5,
+    "p99\nms": 6,
+    "load\nms": 7,
+    "PSS MB": 7,
+    "first\nms": 8,
+    "MLPerf\nms": 9,
+    "tokens\n/s": 10,
+    "cold load\nms": 11,
+    "cold first\nms": 12,
+}
+_OF_SCORES = 3
+#: What a scenario is about: of its tables, these are hidden last.
+_RESULTS = {"server": "p99\nms", "offline": "inputs\n/s"}
+
+
+def _priority_of(header: str, measurements: Sequence[Measurement]) -> int:
+    scenarios = {each.subject.workload.get("scenario") for each in measurements}
+    return 1 if header in {_RESULTS.get(str(scenario)) for scenario in scenarios} else _PRIORITIES[header]
 
 
 def _figures(measurements: Sequence[Measurement]) -> Iterator[tuple[str, Callable[[Measurement], str]]]:
@@ -169,7 +194,9 @@ def _mlperf_column(measurements: Sequence[Measurement]) -> list[Column]:
     """Return the column of MLPerf's figure, where any row has it."""
     if all(each.mlperf is None for each in measurements):
         return []
-    return [Column("MLPerf\nms", [mlperf_text(each) for each in measurements])]
+    note = "MLPerf: the percentile that its scenario reports, by LoadGen's early stopping over the runs' queries"
+    cells = [mlperf_text(each) for each in measurements]
+    return [Column("MLPerf\nms", cells, priority=_PRIORITIES["MLPerf\nms"], note=note)]
 
 
 def _energy_column(measurements: Sequence[Measurement]) -> list[Column]:
@@ -177,19 +204,14 @@ def _energy_column(measurements: Sequence[Measurement]) -> list[Column]:
     if all(each.energy_j is None for each in measurements):
         return []
     joules = [each.energy_j.per_inference if each.energy_j is not None else None for each in measurements]
-    return [Column("J\n/inf", [_joules(value) for value in joules])]
-
-
-def _joules(value: float | None) -> str:
-    """Return three digits, however little it is: a small model on an efficient board takes millijoules."""
-    return "" if value is None else f"{value:.3g}"
+    return [Column("J\n/inf", [rounded(value) for value in joules], priority=_PRIORITIES["J\n/inf"])]
 
 
 def _score_columns(measurements: Sequence[Measurement]) -> list[Column]:
     """Return a column for each task that any row has a score of."""
     rows = [_scores_of_row(each) for each in measurements]
     names = dict.fromkeys(name for row in rows for name in row)
-    return [Column(name, [_score(row.get(name)) for row in rows]) for name in names]
+    return [Column(name, [_score(row.get(name)) for row in rows], priority=_OF_SCORES) for name in names]
 
 
 def _scores_of_row(measurement: Measurement) -> dict[str, TaskScore]:
@@ -222,8 +244,6 @@ def _notes(measurements: Sequence[Measurement]) -> Iterable[str]:
         )
     if any(header == _GEOMEAN[0] for header, _ in _figures(measurements)):
         yield "geomean: over inputs of mixed length, of each input's median; what comparisons judge"
-    if any(each.mlperf for each in measurements):
-        yield "MLPerf: the percentile that its scenario reports, by LoadGen's early stopping over the runs' queries"
     yield from _scenarios(measurements)
     yield from _cold_notes(measurements)
     yield from _of_rows("padding", measurements, _padding)
@@ -264,7 +284,7 @@ def _scenarios(measurements: Sequence[Measurement]) -> Iterable[str]:
 def mlperf_text(measurement: Measurement) -> str:
     """Return MLPerf's figure in words; empty where the scenario is not MLPerf's."""
     found = measurement.mlperf
-    return "" if found is None else f"p{found.percentile} <= {latency_text(found.at_most_ms)}"
+    return "" if found is None else f"p{found.percentile} <= {rounded(found.at_most_ms)}"
 
 
 def _of_rows(title: str, measurements: Sequence[Measurement], text_of: Callable[[Measurement], str]) -> Iterator[str]:

@@ -286,7 +286,7 @@ def test_the_table_has_no_interval_and_no_more_runs() -> None:
         console.print(part)
     lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
     (row,) = (line for line in lines if line.startswith("latency ") and "not decided" in line)
-    assert row.split()[1:] == [f"{found.latency.ratio:.4f}", "not", "decided"]
+    assert row.split()[1:] == [f"{found.latency.ratio:.3f}", "not", "decided"]
 
 
 def test_a_history_is_empty_where_nothing_is_stored() -> None:

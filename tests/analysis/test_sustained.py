@@ -187,7 +187,7 @@ def test_a_run_that_ended_early_keeps_its_minutes_and_says_so() -> None:
     measurement = summarise(SUSTAINED, [cut])
     assert not measurement.valid
     text = shown(measurement)
-    assert "2.000 times that of the first (10.00 -> 20.00 ms)" in text
+    assert "2.000 times that of the first (10.0 -> 20.0 ms)" in text
     assert "it ended after 2.0 of 3 minutes" in text
 
 

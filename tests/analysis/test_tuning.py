@@ -83,7 +83,7 @@ def test_the_fastest_setting_wins_and_says_what_it_costs() -> None:
     }
     assert "is 4 threads, governor performance: p50 " in found.sentence
     assert (
-        "0.5 J/inference; latency ratio to the setting before tuning (4 threads, governor ondemand) 0.7"
+        "0.500 J/inference; latency ratio to the setting before tuning (4 threads, governor ondemand) 0.7"
         in found.sentence
     )
     assert "J/inference ratio 1.250" in found.sentence
@@ -114,7 +114,7 @@ def test_only_runs_that_had_no_part_in_the_choice_say_what_it_gains() -> None:
     assert told["measured_again"] == [f"{row.id}.again" for row in rows]
     low, high = told["latency_ratio"]["ci"]
     assert low < 1 < high
-    assert f"p50 {again[1].latency_ms.p50:.4g} ms" in found.sentence
+    assert f"p50 {again[1].latency_ms.p50:.1f} ms" in found.sentence
     alone = tuned(rows)
     assert alone is not None and alone.vs_baseline is not None
     assert alone.vs_baseline.latency.ci[1] < 0.95

@@ -48,7 +48,7 @@ def test_list_shows_every_measurement(store: Path) -> None:
     assert [row.split()[:3] for row in rows] == [
         [subject(number).id, f"variant-{number}", "onnx-int8"] for number in range(2)
     ]
-    assert all("2 of 2" in row and "50.50" in row for row in rows)
+    assert all("2 of 2" in row and "50.5" in row for row in rows)
 
 
 def test_list_as_json_prints_nothing_else(store: Path) -> None:
@@ -77,7 +77,7 @@ def test_list_of_an_empty_store_says_what_to_try(tmp_path: Path) -> None:
 def test_show_finds_a_measurement_by_the_beginning_of_its_id(store: Path) -> None:
     done = edgebench("runs", "show", subject(1).id, "--store", str(store), columns=80)
     assert (done.returncode, done.stderr) == (0, "")
-    for expected in (f"{subject(1).id}-000", f"{subject(1).id}-001", "variant-1", "50.50", "CPUExecutionProvider"):
+    for expected in (f"{subject(1).id}-000", f"{subject(1).id}-001", "variant-1", "50.5", "CPUExecutionProvider"):
         assert expected in done.stdout
 
 

@@ -134,12 +134,12 @@ def test_question_answering_in_one_language_has_one_figure(tmp_path: Path) -> No
     em = evaluation([100, 50, 0], task="xquad", lang="de", metric="em", protocol=protocol)
     both = replace(language(f1, ["a", "b", "c"]), scores=(f1, em))
     said = lines(evaluation_parts(of((both,), missing={"xquad": ("en",)})))
-    assert "mean over 1 of 12 languages (partial): 66.67" in said
+    assert "mean over 1 of 12 languages (partial): 66.7" in said
     assert "worst: de 66.7" in said
     rows = [ScoreRow(variant="v", task="xquad", lang="de", metric=s.metric, value=s.value) for s in (f1, em)]
     table = next(part for part in rows_parts(rows) if not isinstance(part, str))
     cells = [next(iter(column.cells)) for column in table.columns]  # type: ignore[union-attr]
-    assert [str(cell) for cell in cells[3:6]] == ["66.67", "1 of 12 (partial)", "de 66.7"]
+    assert [str(cell) for cell in cells[3:6]] == ["66.7", "1 of 12 (partial)", "de 66.7"]
 
 
 def test_a_comparison_shows_the_caveats_of_both_sides() -> None:

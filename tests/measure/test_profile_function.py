@@ -114,7 +114,7 @@ def test_results_have_a_short_text() -> None:
     assert repr(measurement).startswith(
         "<Measurement 20250102T030405-abcdef-000: xnli-multi onnx-int8 on pi4, 128 tok: "
     )
-    assert "p50 20 ms (20 to 20), 2 runs" in str(measurement)
+    assert "p50 20.0 ms (20.0 to 20.0), 2 runs" in str(measurement)
     assert repr(measured[0]).startswith(f"<Run {measured[0].id}: 200 inferences, ")
     assert repr(measurement.subject) == "<Subject 20250102T030405-abcdef-000: xnli-multi onnx-int8 on pi4, 128 tok>"
     count = 500

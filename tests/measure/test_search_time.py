@@ -71,7 +71,7 @@ def test_times_for_people(seconds: float, said: str) -> None:
 
 def test_the_bracket_in_words() -> None:
     assert bracket_text(NEW) == "no rate has held yet"
-    assert bracket_text(search(probe(5, True))) == "5/s held in a probe"
-    assert bracket_text(search(probe(5, True), probe(7.071, False))) == "5/s held in a probe, 7.071/s did not"
+    assert bracket_text(search(probe(5, True))) == "5.00/s held in a probe"
+    assert bracket_text(search(probe(5, True), probe(7.071, False))) == "5.00/s held in a probe, 7.07/s did not"
     said = answer(search(probe(5, True), probe(7.071, False), out_of_time=True))
     assert said.endswith("because the budget ended; 5.00/s held in a probe, 7.07/s did not")

@@ -41,10 +41,10 @@ def command(name: str, json_target: str | None) -> int:
 
 def _show_findings(checkup: Checkup) -> None:
     from edgebench.cli.hints import as_options
-    from edgebench.reporting import add_plain_row, plain_table
+    from edgebench.reporting import PlainTable
 
     verdict = "a measurement can be made" if checkup.can_measure else "no measurement can be made yet"
-    table = plain_table("what", "seen", "", "how to fix it", title=f"{checkup.device}: {verdict}")
+    table = PlainTable("what", "seen", "", "how to fix it", verdict="", title=f"{checkup.device}: {verdict}")
     for finding in checkup.findings:
-        add_plain_row(table, finding.what, as_options(finding.seen), str(finding.state), finding.fix or "")
+        table.add_row(finding.what, as_options(finding.seen), str(finding.state), finding.fix or "")
     console().print(table)

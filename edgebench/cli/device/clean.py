@@ -12,6 +12,7 @@ from edgebench.cli.numbers import time_span
 from edgebench.cli.options import result_options
 from edgebench.cli.output import console, to_stdout, write_json
 from edgebench.errors import UsageError
+from edgebench.text import significant
 
 if TYPE_CHECKING:
     from edgebench.provision import Cleanup
@@ -53,12 +54,11 @@ def command(name: str, older_than: int | None, max_size: int | None, dry_run: bo
 
 
 def _show_cleaned(cleaned: Cleanup) -> None:
-    from edgebench.reporting import add_plain_row, plain_table
+    from edgebench.reporting import PlainTable
 
-    table = plain_table("what", "MB", "last used, days ago")
-    table.columns[1].justify = table.columns[2].justify = "right"
+    table = PlainTable("what", "MB", "last used, days ago", figures=("MB", "last used, days ago"))
     for thing in cleaned.removed:
-        add_plain_row(table, thing.name, f"{thing.bytes / 1e6:,.1f}", f"{thing.age_s / 86400:.1f}")
+        table.add_row(thing.name, significant(thing.bytes / 1e6), significant(thing.age_s / 86400))
     if cleaned.removed:
         console().print(table)
     verb, left = ("would remove", "would be") if cleaned.dry_run else ("removed", "are")

@@ -35,19 +35,26 @@ def command(json_target: str | None) -> None:
     )
     if not to_stdout(json_target):
         return
-    from edgebench.reporting import add_plain_row, plain_table
+    from edgebench.reporting import PlainTable
 
-    table = plain_table("device", "profile", "address", "python", "host key", "from", title="Boards")
+    table = PlainTable(
+        "device",
+        "profile",
+        "address",
+        "python",
+        "host key",
+        "from",
+        title="Boards",
+        hide_first=("from", "host key", "python"),
+    )
     for board in boards:
         key = "" if board.is_local else "pinned" if board.host_key else "known_hosts"
-        add_plain_row(
-            table, board.name, board.profile.name, board.address, board.python, key, board.origin or "built in"
-        )
+        table.add_row(board.name, board.profile.name, board.address, board.python, key, board.origin or "built in")
     console().print(table)
     console().print()
-    table = plain_table("profile", "what it is", "default format", title="Built-in profiles")
+    table = PlainTable("profile", "what it is", "default format", title="Built-in profiles")
     for profile in profiles:
-        add_plain_row(table, profile.name, profile.title, str(profile.default_format))
+        table.add_row(profile.name, profile.title, str(profile.default_format))
     console().print(table)
 
 

@@ -10,7 +10,7 @@ import click
 import cloup
 from cloup import option, option_group
 
-from edgebench.cli.options import json_option, verbosity_options, wait_option
+from edgebench.cli.options import json_option, verbosity_options, wait_option, wide_option
 from edgebench.cli.output import check_json_target, console, progress_console, to_stdout, write_json
 from edgebench.errors import UsageError
 
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     option("--remove", is_flag=True, help="Instead, remove everything of edgebench from the board."),
 )
 @option_group("Where", wait_option)
-@option_group("Output", json_option, verbosity_options)
+@option_group("Output", json_option, wide_option, verbosity_options)
 def command(
     name: str,
     runtimes: tuple[str, ...],
@@ -102,12 +102,12 @@ def command(
 
 def _show_setup(done: Setup) -> None:
     from edgebench.cli.hints import as_options
-    from edgebench.reporting import add_plain_row, plain_table
+    from edgebench.reporting import PlainTable
 
     verdict = "ready" if done.is_ready else "something requested does not work"
-    table = plain_table("what", "seen", "", "how to fix it", title=f"{done.device}: {verdict}")
+    table = PlainTable("what", "seen", "", "how to fix it", verdict="", title=f"{done.device}: {verdict}")
     for finding in done.findings:
-        add_plain_row(table, finding.what, as_options(finding.seen), str(finding.state), finding.fix or "")
+        table.add_row(finding.what, as_options(finding.seen), str(finding.state), finding.fix or "")
     console().print(table)
 
 

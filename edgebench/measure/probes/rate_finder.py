@@ -19,7 +19,7 @@ from edgebench.measure.runs import RunEnded, measure_runs
 from edgebench.reason import ReasonCode
 from edgebench.run import Run
 from edgebench.stats import Probe, RateSearch, percentile_bound_holds, quantiles, queue_bound_holds
-from edgebench.text import counted
+from edgebench.text import counted, significant
 from edgebench.workload import RunPlan, Scenario
 
 _LONGER = 3.0  # a probe or run may take so many times the expected time
@@ -94,7 +94,10 @@ class RateFinder:
         low, high = search.bracket
         if low is None or self._time.confirm_s(low) > self._time.left_s():
             raise self._out_of_time(search)
-        self._log(f"no more probes fit into the budget; confirming {low:.4g}/s, although {high:.4g}/s may be near")
+        self._log(
+            f"no more probes fit into the budget; confirming {significant(low)}/s, although {significant(high)}/s "
+            "may be near"
+        )
         return self._keep(replace(search, settled=True))
 
     def _out_of_time(self, search: RateSearch) -> OutOfTime:
@@ -114,13 +117,14 @@ class RateFinder:
         if last.runs and not last.over_bound and (last.utilisation or 0.0) < 1:
             return NotValid(
                 f"{self._cell.name}: no query of {last.queries} was over {self._bound_ms:g} ms at "
-                f"{last.queries_per_s:.3g}/s, but so few can't confirm the rate, because queries wait for each other",
+                f"{significant(last.queries_per_s)}/s, but so few can't confirm the rate, because queries wait for "
+                "each other",
                 hint="raise `min_count`",
             )
         lowest = min(probe.queries_per_s for probe in search.probes)
         return NotValid(
-            f"{self._cell.name}: no rate keeps p99 under {self._bound_ms:g} ms, not even {lowest:.3g}/s; a query "
-            f"takes {search.service_ms:.4g} ms if no query waits",
+            f"{self._cell.name}: no rate keeps p99 under {self._bound_ms:g} ms, not even {significant(lowest)}/s; a "
+            f"query takes {significant(search.service_ms)} ms if no query waits",
             hint="raise `latency_bound_ms`",
         )
 
@@ -170,7 +174,7 @@ class RateFinder:
             )
         search = RateSearch(latency_bound_ms=self._bound_ms, service_ms=max(service_ns, 1) / 1e6)
         self._log(
-            f"p50 {search.service_ms:.4g} ms if no query waits: at most {search.limit_qps:.4g}/s; "
+            f"p50 {significant(search.service_ms)} ms if no query waits: at most {significant(search.limit_qps)}/s; "
             f"searching the rate that keeps p99 under {self._bound_ms:g} ms, {QUERIES:,} queries a probe"
         )
         return self._keep(search)
@@ -222,8 +226,12 @@ class RateFinder:
 def bracket_text(search: RateSearch) -> str:
     """Return in words between which rates the search is."""
     low, high = search.bracket
-    lower = f"{low:.4g}/s held in a probe" if low is not None else "no rate has held yet"
-    upper = f"{high:.4g}/s did not" if any(not each.runs for each in search.probes) and high < search.limit_qps else ""
+    lower = f"{significant(low)}/s held in a probe" if low is not None else "no rate has held yet"
+    upper = (
+        f"{significant(high)}/s did not"
+        if any(not each.runs for each in search.probes) and high < search.limit_qps
+        else ""
+    )
     return ", ".join(part for part in (lower, upper) if part)
 
 
@@ -278,6 +286,6 @@ def _describe(probe: Probe, bound_ms: float) -> str:
     verdict = "holds" if probe.holds else "does not hold"
     p99 = f", p99 {probe.p99_ms:.4g} ms" if probe.p99_ms is not None else ""
     if probe.utilisation is not None and probe.utilisation >= 1:
-        return f"{probe.queries_per_s:.4g}/s {verdict}: the queue grows"
+        return f"{significant(probe.queries_per_s)}/s {verdict}: the queue grows"
     over = f"{probe.over_bound} of {probe.queries} queries over {bound_ms:g} ms"
-    return f"{probe.queries_per_s:.4g}/s {verdict}: {over}{p99}"
+    return f"{significant(probe.queries_per_s)}/s {verdict}: {over}{p99}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from edgebench.gating import KINDS, BudgetResult, GateResult, shown
+from edgebench.text import ratio_text
 
 HEADERS = ("budget", "workload", "against", "limit", "found", "upper bound", "would have seen", "result")
 
@@ -39,8 +40,8 @@ def limit_of(budget: BudgetResult) -> str:
 
 def _found(budget: BudgetResult) -> str:
     if budget.ratio is not None:
-        again = f", {budget.repeated:.4g} again" if budget.repeated is not None else ""
-        return f"{budget.ratio:.4g}{again}"
+        again = f", {ratio_text(budget.repeated, budget.interval)} again" if budget.repeated is not None else ""
+        return f"{ratio_text(budget.ratio, budget.interval)}{again}"
     if budget.unit == "points" and budget.value is not None and budget.baseline_value is not None:
         return f"{budget.value - budget.baseline_value:+.2f} points"
     again = f", {shown(budget.repeated, budget.unit)} again" if budget.repeated is not None else ""
@@ -50,4 +51,4 @@ def _found(budget: BudgetResult) -> str:
 def _figure(budget: BudgetResult, value: float | None) -> str:
     if value is None:
         return ""
-    return f"{value:.4g}" if budget.ratio is not None else shown(value, budget.unit)
+    return ratio_text(value, budget.interval) if budget.ratio is not None else shown(value, budget.unit)

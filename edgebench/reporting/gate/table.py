@@ -7,19 +7,23 @@ from typing import TYPE_CHECKING
 
 from edgebench.gating import GateResult
 from edgebench.reporting.gate.rows import HEADERS, budget_rows
-from edgebench.reporting.layout import add_plain_row, plain_table
+from edgebench.reporting.layout import PlainTable
+from edgebench.reporting.verdict_style import coloured_sentence
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.text import Text
 
 
-def gate_parts(result: GateResult) -> Iterator[Table | str]:
+def gate_parts(result: GateResult) -> Iterator[PlainTable | Text | str]:
     """Yield what to print: the sentence, a row for each budget, and notes."""
-    yield result.sentence
+    yield coloured_sentence(result.sentence)
     yield ""
-    table = plain_table(*HEADERS)
+    table = PlainTable(
+        *HEADERS, figures=("limit", "found", "upper bound", "would have seen"), verdict="result",
+        hide_first=("would have seen", "against", "workload", "upper bound"),
+    )  # fmt: skip
     for row in budget_rows(result):
-        add_plain_row(table, *row)
+        table.add_row(*row)
     yield table
     yield ""
     sides = [result.baseline, result.candidate, *([result.anchor] if result.anchor is not None else [])]

@@ -16,7 +16,7 @@ from edgebench.reporting.html.charts.look import CONFIG
 from edgebench.reporting.html.escape import as_data_address, as_html, as_script_json
 from edgebench.reporting.html.page import Block, Command, Download, Figure, Heading, Page, Rows, Section, TableBlock
 from edgebench.reporting.html.scripts import drawing_script
-from edgebench.reporting.layout import colour_of
+from edgebench.reporting.verdict_style import colour_of
 
 _NO_SCRIPT = "The plots need scripts. The answer and all tables are complete without."
 

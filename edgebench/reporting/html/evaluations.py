@@ -15,7 +15,7 @@ def evaluation_table(evaluation: Evaluation) -> TableBlock:
     for each in evaluation.languages:
         for score in each.scores:
             interval = f"{score.ci[0]:.1f} to {score.ci[1]:.1f}" if score.ci is not None else ""
-            figure = marked(f"{score.value:.2f}", caveats[score.task, score.lang, score.metric])
+            figure = marked(f"{score.value:.1f}", caveats[score.task, score.lang, score.metric])
             rows.append(
                 (
                     each.task,

@@ -13,7 +13,7 @@ from edgebench.reporting.html.results import Results
 from edgebench.reporting.html.tables import without_empty
 from edgebench.reporting.overhead import cost_lines
 from edgebench.reporting.table import VALID_CELLS, excluded_text
-from edgebench.text import counted
+from edgebench.text import counted, significant
 
 #: Facts of a board that say what it is; the others are in `runs show`.
 _FACTS = (
@@ -86,7 +86,7 @@ def _fact(device: DeviceFacts, name: str) -> str:
         case _, None:
             return ""
         case "memory_bytes", int():
-            return f"{value / 1e9:.2f} GB"
+            return f"{significant(value / 1e9)} GB"
         case (("clock_min_khz" | "clock_max_khz"), int()):
             return f"{value / 1000:g} MHz"
         case "virtual", bool():
@@ -101,7 +101,7 @@ def files_table(measurements: Sequence[Measurement]) -> TableBlock | None:
         each.subject.artifact.sha256: (
             each.subject.variant_and_format,
             each.subject.variant.source or "",
-            f"{each.subject.artifact.bytes / 1e6:.4g}",
+            significant(each.subject.artifact.bytes / 1e6),
             each.subject.artifact.sha256,
         )
         for each in measurements

@@ -31,7 +31,7 @@ from edgebench.reporting.html.tables import (
 )
 from edgebench.reporting.study import study_sections
 from edgebench.study import Answer
-from edgebench.text import counted
+from edgebench.text import counted, ratio_interval_text, ratio_text
 
 #: So many measurements are drawn over time; each has up to five sets of axes.
 _MOST_OVER_TIME = 12
@@ -129,8 +129,8 @@ def _history_table(history: GateHistory) -> TableBlock:
         (
             each.started_at[:10],
             each.candidate,
-            f"{each.ratio:.4f}",
-            f"{each.interval[0]:.3f} to {each.interval[1]:.3f}" if each.interval is not None else "",
+            ratio_text(each.ratio, each.interval),
+            ratio_interval_text(each.interval) if each.interval is not None else "",
             each.result,
             "changed here" if each.is_change else "",
         )

@@ -8,10 +8,11 @@ from edgebench.analysis import NOT_JUDGED, Contrast, PairedComparison, ScoreCont
 from edgebench.measurement import Measurement
 from edgebench.reporting.caveats import marked
 from edgebench.reporting.comparison import score_verdict
-from edgebench.reporting.figures import latency_text, megabytes, rounded, with_interval
+from edgebench.reporting.figures import megabytes, rounded, with_interval
 from edgebench.reporting.html.page import TableBlock
 from edgebench.reporting.html.results import Group
 from edgebench.reporting.table import VALID_CELLS
+from edgebench.text import ratio_interval_text, ratio_text
 
 _FIGURES = (
     "size MB", "load ms", "first ms", "p50 ms", "p95 ms", "p99 ms", "inputs/s", "tokens/s", "peak RSS MB", "PSS MB",
@@ -45,13 +46,13 @@ def _cells(each: Measurement) -> tuple[str, ...]:
         rounded(each.load_ms),
         rounded(each.first_ms),
         with_interval(latency.p50, latency.p50_ci),
-        latency_text(latency.p95),
-        latency_text(latency.p99),
+        rounded(latency.p95),
+        rounded(latency.p99),
         rounded(each.throughput_per_s),
         rounded(each.tokens_per_s),
         rounded(megabytes(each.memory_bytes.peak_rss)),
         rounded(megabytes(each.memory_bytes.peak_pss)),
-        f"{each.energy_j.per_inference:.3g}" if each.energy_j is not None else "",
+        rounded(each.energy_j.per_inference if each.energy_j is not None else None),
     )
 
 
@@ -89,13 +90,13 @@ def comparisons_table(comparisons: Sequence[PairedComparison]) -> TableBlock:
         subject = each.comparison.candidate.subject
         for contrast in contrasts_of(each):
             said = contrast.verdict if contrast.verdict != NOT_JUDGED else "described, not judged"
-            low_high = f"{contrast.ci[0]:.4f} to {contrast.ci[1]:.4f}" if contrast.ci is not None else ""
+            low_high = ratio_interval_text(contrast.ci) if contrast.ci is not None else ""
             rows.append(
                 (
                     comparison_name(each),
                     f"{subject.device.name}, {subject.label}",
                     contrast.quantity,
-                    f"{contrast.ratio:.4f}" if contrast.ratio is not None else "",
+                    ratio_text(contrast.ratio, contrast.ci) if contrast.ratio is not None else "",
                     low_high,
                     f"{100 * contrast.level:.4g} %" if contrast.ci is not None else "",
                     said + (f": {contrast.reason}" if contrast.reason else ""),
@@ -144,7 +145,7 @@ def scores_table(measurements: Sequence[Measurement]) -> TableBlock | None:
             score.task,
             score.lang,
             score.metric,
-            marked(f"{score.value:.2f}", score.caveats),
+            marked(f"{score.value:.1f}", score.caveats),
             "of this file" if score.artifact_sha256 is not None else "of the variant",
         )
         for each in measurements
