@@ -16,6 +16,7 @@ class ModelSizes:
 
     Args:
         largest_bytes: of the largest weight as the file stores it, nearly always the table of words.
+        parameters: numbers in all weights.
         matrix_parameters: numbers in the matrices that multiply the states of all tokens.
         hidden_size, intermediate_size, heads: of the encoder.
         outputs: numbers that the file answers for each token, e.g. the vocabulary; 0: few.
@@ -24,6 +25,7 @@ class ModelSizes:
     """
 
     largest_bytes: int
+    parameters: int
     matrix_parameters: int
     hidden_size: int
     intermediate_size: int

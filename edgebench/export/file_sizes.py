@@ -66,6 +66,7 @@ def model_sizes(checkpoint: Checkpoint, format: Format) -> ModelSizes:
     matrices = (Use.PRODUCT, Use.DOWN)
     return ModelSizes(
         largest_bytes=max(weight_bytes(weight, format) // weight.count for weight in weights),
+        parameters=parameters_of(checkpoint),
         matrix_parameters=sum(weight.parameters for weight in weights if weight.use in matrices),
         hidden_size=geometry.hidden_size,
         intermediate_size=geometry.intermediate_size,

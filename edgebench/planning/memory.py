@@ -10,7 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from edgebench.artifact import Format
-from edgebench.prediction import ModelSizes
+from edgebench.prediction import ModelSizes, Prediction
+from edgebench.runtimes import TFLITE_RUNTIMES
 
 _FLOAT = 4
 _MB = 1_000_000
@@ -75,4 +76,110 @@ _PROCESSES = {
     "ai-edge-litert": _Process(imported=43 * _MB, session=8 * _MB),
     "tflite-runtime": _Process(imported=46 * _MB, session=9 * _MB),
 }
+#: By runtime and precision; ONNX Runtime copies the weights and, while it loads, the largest once more.
+_MODELS = {
+    ("onnxruntime", "fp32"): _Model(
+        weights=_Weights(copies=1, largest=1, packed=0.4),
+        activations=_Activations(scores=4.3, inner=8.2, hidden=8.1, outputs=2),
+    ),
+    ("onnxruntime", "fp16"): _Model(
+        weights=_Weights(copies=1, largest=1, packed=5),
+        activations=_Activations(scores=4.3, inner=5.9, hidden=16.2, outputs=3),
+    ),
+    ("onnxruntime", "int8"): _Model(
+        weights=_Weights(copies=1, largest=1, packed=1.15),
+        activations=_Activations(scores=4.3, inner=6.1, hidden=13.8, outputs=4),
+    ),
+    ("ai-edge-litert", "fp32"): _Model(
+        weights=_Weights(copies=1, largest=0, packed=2.25, mapped=4),
+        activations=_Activations(scores=1, inner=0.5, hidden=7.3, outputs=2),
+    ),
+    ("ai-edge-litert", "int8"): _Model(
+        weights=_Weights(copies=1, largest=0, packed=1, mapped=1),
+        activations=_Activations(scores=1, inner=0, hidden=9.1, outputs=2),
+    ),
+    ("tflite-runtime", "fp32"): _Model(
+        weights=_Weights(copies=1, largest=0, packed=3.3, mapped=4),
+        activations=_Activations(scores=3.6, inner=0, hidden=0.8, outputs=2),
+    ),
+    ("tflite-runtime", "int8"): _Model(
+        weights=_Weights(copies=0, largest=0, packed=2.6, mapped=1),
+        activations=_Activations(scores=1.5, inner=0, hidden=50, outputs=2),
+    ),
+}
 _BY_DISTANCE = 3.0
+#: How far a peak may be off, as a ratio: of a file whose sizes are known, and of one whose sizes are estimates.
+RANGE, WIDE_RANGE = 0.10, 0.25
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observed:
+    """What earlier runs on the same board with the same runtime showed; None: nothing.
+
+    Args:
+        imported_rss_bytes: RSS with the runtime imported and no model loaded.
+        load_ns_per_byte: time to load a file, for each of its bytes.
+    """
+
+    imported_rss_bytes: int | None = None
+    load_ns_per_byte: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shape:
+    """The largest batch of a run: inputs (of several sequences each: all of them), and tokens after padding."""
+
+    batch: int = 1
+    seq_len: int = 128
+
+
+def predict(
+    format: Format,
+    file_bytes: int,
+    sizes: ModelSizes,
+    shape: Shape,
+    *,
+    runtime: str | None = None,
+    observed: Observed | None = None,
+) -> Prediction | None:
+    """Return what a file will take; None: nothing is known of this runtime.
+
+    Args:
+        file_bytes: of the file, or as predicted.
+        runtime: as the agent names it; None: the preferred one of the format.
+        observed: what the board showed before.
+    """
+    name = runtime or runtime_for(format)
+    model = _MODELS.get((name, _precision(format, file_bytes, sizes)))
+    if model is None:
+        return None
+    observed = observed or Observed()
+    process, weights = _PROCESSES[name], model.weights
+    empty = process.session + (observed.imported_rss_bytes or process.imported)
+    loaded = empty + weights.copies * file_bytes + weights.packed * sizes.matrix_parameters
+    highest = max(loaded, empty + weights.copies * file_bytes + weights.largest * sizes.largest_bytes)
+    load_ms = observed.load_ns_per_byte * file_bytes / 1e6 if observed.load_ns_per_byte is not None else None
+    return Prediction(
+        runtime=name,
+        batch=shape.batch,
+        seq_len=shape.seq_len,
+        file_bytes=file_bytes,
+        load_rss_bytes=round(highest),
+        run_rss_bytes=round(loaded + model.activations.bytes(sizes, shape.batch, shape.seq_len)),
+        range_ratio=WIDE_RANGE if sizes.is_estimate else RANGE,
+        mapped_bytes=round(weights.mapped * sizes.matrix_parameters),
+        load_ms=load_ms,
+    )
+
+
+def runtime_for(format: Format) -> str:
+    """Return the preferred runtime of a format, as the agent names it."""
+    return "onnxruntime" if format.runtime == "onnxruntime" else next(iter(TFLITE_RUNTIMES))
+
+
+def _precision(format: Format, file_bytes: int, sizes: ModelSizes) -> str:
+    """Return the precision of a format; of a file that edgebench did not make, by the bytes of each number."""
+    if format.precision is not None:
+        return format.precision
+    each = file_bytes / max(1, sizes.parameters) if sizes.parameters else 4
+    return "fp32" if each > 3 else "fp16" if each > 1.6 and format.runtime == "onnxruntime" else "int8"
