@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     )
     from edgebench.measure.extension import extend
     from edgebench.measure.parallel import BoardResult, run_sessions
+    from edgebench.measure.plan import plan_export
     from edgebench.measure.profiling import profile
     from edgebench.measure.session import profile_all, resume
     from edgebench.measure.tune import tune
@@ -145,6 +146,7 @@ _HOMES = {
     ),
     "measure.extension": ("extend",),
     "measure.parallel": ("BoardResult", "run_sessions"),
+    "measure.plan": ("plan_export",),
     "measure.profiling": ("profile",),
     "measure.session": ("profile_all", "resume"),
     "measure.tune": ("tune",),
@@ -268,6 +270,7 @@ __all__ = [
     "list_profiles",
     "open_store",
     "plot",
+    "plan_export",
     "profile",
     "profile_all",
     "read_budgets",

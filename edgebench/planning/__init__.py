@@ -7,10 +7,11 @@ a `Prediction`, and whether it fits.
 from __future__ import annotations
 
 from edgebench.planning.board_memory import BoardMemory, check_memory, memory_of_facts, memory_of_profile, sizes_text
-from edgebench.planning.memory import Observed, Shape, predict, runtime_for
-from edgebench.planning.plans import ExportPlan, PlannedBoard, plan_export
+from edgebench.planning.memory import LEAST_LOAD_BYTES, Observed, Shape, predict, runtime_for
+from edgebench.planning.plans import ExportPlan, PlannedBoard, plan_file
 
 __all__ = [
+    "LEAST_LOAD_BYTES",
     "BoardMemory",
     "ExportPlan",
     "Observed",
@@ -19,7 +20,7 @@ __all__ = [
     "check_memory",
     "memory_of_facts",
     "memory_of_profile",
-    "plan_export",
+    "plan_file",
     "predict",
     "runtime_for",
     "sizes_text",

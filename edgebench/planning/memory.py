@@ -108,6 +108,8 @@ _MODELS = {
     ),
 }
 _BY_DISTANCE = 3.0
+#: The time to load a smaller file says nothing of its bytes.
+LEAST_LOAD_BYTES = 10 * _MB
 #: How far a peak may be off, as a ratio: of a file whose sizes are known, and of one whose sizes are estimates.
 RANGE, WIDE_RANGE = 0.10, 0.25
 
@@ -158,7 +160,7 @@ def predict(
     empty = process.session + (observed.imported_rss_bytes or process.imported)
     loaded = empty + weights.copies * file_bytes + weights.packed * sizes.matrix_parameters
     highest = max(loaded, empty + weights.copies * file_bytes + weights.largest * sizes.largest_bytes)
-    load_ms = observed.load_ns_per_byte * file_bytes / 1e6 if observed.load_ns_per_byte is not None else None
+    rate = observed.load_ns_per_byte if file_bytes >= LEAST_LOAD_BYTES else None
     return Prediction(
         runtime=name,
         batch=shape.batch,
@@ -168,7 +170,7 @@ def predict(
         run_rss_bytes=round(loaded + model.activations.bytes(sizes, shape.batch, shape.seq_len)),
         range_ratio=WIDE_RANGE if sizes.is_estimate else RANGE,
         mapped_bytes=round(weights.mapped * sizes.matrix_parameters),
-        load_ms=load_ms,
+        load_ms=rate * file_bytes / 1e6 if rate is not None else None,
     )
 
 

@@ -78,7 +78,7 @@ class ExportPlan:
         }
 
 
-def plan_export(
+def plan_file(
     source: str | Path,
     format: Format,
     *,
@@ -109,7 +109,7 @@ def plan_export(
     if batch < 1:
         raise ConfigError(f"batch must be >= 1, got {batch}")
     if existing_file(source) is not None:
-        return _plan_file(Path(source), batch=batch, seq_len=seq_len, board=board, say=on_progress)
+        return _plan_existing(Path(source), batch=batch, seq_len=seq_len, board=board, say=on_progress)
     format = format_for(board.runtime, format) if board is not None and board.runtime is not None else format
     checkpoint = describe_checkpoint(str(source), task=task, say=on_progress)
     if (keep := keep_of(keep_langs, keep_texts)) is not None:
@@ -129,7 +129,7 @@ def plan_export(
     return _plan(str(source), format, parameters_of(checkpoint), size, prediction, board, notes)
 
 
-def _plan_file(
+def _plan_existing(
     path: Path,
     *,
     batch: int,

@@ -23,6 +23,7 @@ from edgebench.reporting.gate import (
     openmetrics,
 )
 from edgebench.reporting.layout import PlainTable, add_plain_row, plain_table
+from edgebench.reporting.plans import plans_table
 from edgebench.reporting.scores import folder_parts, rows_parts
 from edgebench.reporting.study import status_parts, study_markdown, study_parts
 from edgebench.reporting.table import measurement_table
@@ -50,6 +51,7 @@ __all__ = [
     "overhead_findings",
     "parity_text",
     "plain_table",
+    "plans_table",
     "rows_parts",
     "status_parts",
     "study_markdown",

@@ -16,7 +16,14 @@ from edgebench.reason import joined
 from edgebench.reporting.caveats import marked
 from edgebench.reporting.figures import latency_text, megabytes, rounded, with_interval
 from edgebench.reporting.layout import Column, FittingTable
-from edgebench.reporting.table import VALID_CELLS, excluded_text, measurement_table, mlperf_text, variant_name
+from edgebench.reporting.table import (
+    VALID_CELLS,
+    excluded_text,
+    measurement_table,
+    mlperf_text,
+    predicted_text,
+    variant_name,
+)
 from edgebench.run import Run
 from edgebench.text import printable
 
@@ -129,6 +136,7 @@ def _facts(measurement: Measurement) -> Iterator[tuple[str, Any]]:
             if value is not None
         ),
     )
+    yield "memory", predicted_text(measurement)
     yield "PSS", "the highest at the borders of phases: what loading needs for a moment shows in peak RSS only"
     yield "temperature °C", measurement.temperature_c
     yield "padding", _padding_text(measurement.padding)
