@@ -67,6 +67,8 @@ if TYPE_CHECKING:
     from edgebench.measure.session import profile_all, resume
     from edgebench.measure.tune import tune
     from edgebench.measurement import Measurement
+    from edgebench.planning.plans import ExportPlan
+    from edgebench.prediction import Prediction
     from edgebench.provision.checkup import Checkup, check_device
     from edgebench.provision.maintenance import Cleanup, Release, Removal, clean_device, release_device, remove_setup
     from edgebench.provision.plan import SetupPlan
@@ -151,6 +153,8 @@ _HOMES = {
     "measure.session": ("profile_all", "resume"),
     "measure.tune": ("tune",),
     "measurement": ("Measurement",),
+    "planning.plans": ("ExportPlan",),
+    "prediction": ("Prediction",),
     "provision.checkup": ("Checkup", "check_device"),
     "provision.maintenance": ("Cleanup", "Release", "Removal", "clean_device", "release_device", "remove_setup"),
     "provision.plan": ("SetupPlan",),
@@ -199,6 +203,7 @@ __all__ = [
     "Evaluation",
     "Event",
     "ExportError",
+    "ExportPlan",
     "Exported",
     "FolderScores",
     "Format",
@@ -222,6 +227,7 @@ __all__ = [
     "PairedComparison",
     "ParityError",
     "PasswordRefused",
+    "Prediction",
     "Provenance",
     "Reason",
     "ReasonCode",
@@ -269,8 +275,8 @@ __all__ = [
     "list_devices",
     "list_profiles",
     "open_store",
-    "plot",
     "plan_export",
+    "plot",
     "profile",
     "profile_all",
     "read_budgets",

@@ -132,7 +132,7 @@ def export_command(
       edgebench export --model runs/xnli-multi --format onnx-int8 --out exported
       edgebench export --model runs/encoder --compare-formats
       edgebench export --model runs/encoder --keep-langs en,sw,th --out exported
-      edgebench export --plan --model runs/encoder --format all --device pi-zero-2w
+      edgebench export --plan --model runs/encoder --device pi-zero-2w
     """
     from edgebench.export import SENTENCE_EMBEDDING, existing_file, export_model
 

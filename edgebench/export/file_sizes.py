@@ -16,6 +16,7 @@ _FLOAT, _HALF = 4, 2
 _ONNX_SCALE, _ONNX_ZERO, _TFLITE_SCALE = 4, 1, 12
 _COLUMN_SUM = 4  # of the second matrix of a feed-forward layer, see export/int8.py
 
+
 @dataclass(frozen=True, slots=True)
 class _Graph:
     """Bytes of a file that are no weights: names, nodes and constants, which depend on the number of layers alone."""

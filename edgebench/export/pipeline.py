@@ -291,6 +291,7 @@ def _make(
             notes=tuple(result["notes"]) if base is None else base.artifact.notes,
             peak_rss_bytes=_highest(result["peak_rss_bytes"], base.artifact.peak_rss_bytes if base else None),
             weight_scales=RECIPES[format].scales,
+            sizes=model_sizes(checkpoint, format),
         )
         artifact = replace(artifact, parity_accepted=bool(artifact.shortfalls))
         parameters = result["parameters"] if base is None else base.variant.parameters

@@ -73,8 +73,9 @@ def check_memory(device: str, artifact: Artifact, prediction: Prediction | None,
     low, _ = prediction.peak_rss_range
     free, swap = memory.free, facts.swap_bytes or 0
     said = (
-        f"{device}: {artifact.model_path.name} ({artifact.format}) is predicted to need {_mb(prediction.peak_rss_bytes)}"
-        f" MB of memory (±{100 * prediction.range_ratio:.0f} %) and the board has {_mb(free)} MB free"
+        f"{device}: {artifact.model_path.name} ({artifact.format}) is predicted to need"
+        f" {_mb(prediction.peak_rss_bytes)} MB of memory (±{100 * prediction.range_ratio:.0f} %), and the board has"
+        f" {_mb(free)} MB free"
     )
     if low - prediction.mapped_bytes > free + swap:
         raise BoardError(said, hint="try a smaller format (`format='onnx-int8'`) or `batch`, or free memory there")

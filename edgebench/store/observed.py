@@ -1,4 +1,4 @@
-"""Observed: what earlier runs on a board tell of its runtimes, for predictions: memory before a model, speed of loading."""
+"""Observed: what earlier runs on a board tell of its runtimes, for predictions of memory and of loading."""
 
 from __future__ import annotations
 

@@ -114,7 +114,7 @@ class RunFolder:
                 on_unreadable(error)
 
     def recent(self, wanted: Callable[[Subject], bool], *, most: int) -> list[StoredRun]:
-        """Return the latest runs that are wanted, those first; only as many are read as it takes, and _SEARCHED at most.
+        """Return the latest runs that are wanted, those first; of a long history, only its end is read.
 
         Ids begin with the time of the session. Unreadable runs are left out.
         """
