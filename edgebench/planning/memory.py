@@ -46,6 +46,8 @@ class _Weights:
         largest: further copies of the largest weight, while loading.
         packed: bytes for each number of a matrix, beside the file's own, once it is loaded.
         mapped: bytes for each number of a matrix that stay mapped from the file.
+        tied: further copies of a table that is also the decoder of a masked language model: transposed and packed.
+        kept: bytes for each number of a matrix that may or may not stay after loading: the allocator decides.
         slack: bytes that the runtime takes for a file of any size but the smallest, whose share of it is _SLACK_SHARE.
     """
 
@@ -53,6 +55,8 @@ class _Weights:
     largest: float
     packed: float
     mapped: float = 0.0
+    tied: float = 0.0
+    kept: float = 0.0
     slack: int = 0
 
 
@@ -81,16 +85,16 @@ _PROCESSES = {
 #: By runtime and precision; ONNX Runtime copies the weights and, while it loads, the largest once more.
 _MODELS = {
     ("onnxruntime", "fp32"): _Model(
-        weights=_Weights(copies=1, largest=1, packed=0.4),
+        weights=_Weights(copies=1, largest=1, packed=0.4, tied=2, kept=2.3),
         activations=_Activations(scores=4.3, inner=8.2, hidden=8.1, outputs=2),
     ),
     ("onnxruntime", "fp16"): _Model(
-        weights=_Weights(copies=1, largest=1, packed=5),
-        activations=_Activations(scores=4.3, inner=5.9, hidden=16.2, outputs=3),
+        weights=_Weights(copies=1, largest=1, packed=5, tied=4),
+        activations=_Activations(scores=4.3, inner=5.9, hidden=16.2, outputs=3.8),
     ),
     ("onnxruntime", "int8"): _Model(
-        weights=_Weights(copies=1, largest=1, packed=1.15),
-        activations=_Activations(scores=4.3, inner=6.1, hidden=13.8, outputs=4),
+        weights=_Weights(copies=1, largest=1, packed=0.65, tied=1.5, slack=5 * _MB),
+        activations=_Activations(scores=4.3, inner=6.1, hidden=13.8, outputs=1.6),
     ),
     ("ai-edge-litert", "fp32"): _Model(
         weights=_Weights(copies=1, largest=0, packed=0.63, mapped=4, slack=34 * _MB),
@@ -109,10 +113,9 @@ _MODELS = {
         activations=_Activations(scores=3.5, inner=0, hidden=1, outputs=2),
     ),
 }
-#: DeBERTa's scores by distance: so many times as many tensors of the size of the scores.
+#: Attention by distance (DeBERTa): so many times the scores, and what ONNX Runtime takes for its larger graph.
 _BY_DISTANCE = 4.5
-#: A table that is also the decoder of a masked language model is transposed and packed; loading needs one copy more.
-_TIED_COPIES = 2
+_DISTANCES = 25 * _MB
 _SLACK_SHARE = 0.75
 #: The time to load a smaller file says nothing of its bytes.
 LEAST_LOAD_BYTES = 10 * _MB
@@ -164,23 +167,26 @@ def predict(
     observed = observed or Observed()
     process, weights = _PROCESSES[name], model.weights
     empty = process.session + (observed.imported_rss_bytes or process.imported)
-    stored = empty + weights.copies * file_bytes
+    stored = empty + weights.copies * file_bytes + (weights.tied * sizes.largest_bytes if sizes.outputs else 0)
+    loading = stored + weights.largest * sizes.largest_bytes
     loaded = stored + weights.packed * sizes.matrix_parameters + min(weights.slack, _SLACK_SHARE * file_bytes)
-    if sizes.outputs:
-        loaded += _TIED_COPIES * weights.largest * sizes.largest_bytes
-        stored = loaded
-    highest = max(loaded, stored + weights.largest * sizes.largest_bytes)
-    if sizes.by_distance:  # what loading freed is not given back
-        loaded = highest
+    kept = weights.kept * sizes.matrix_parameters
+    if sizes.by_distance and format.runtime == "onnxruntime":
+        loaded += _DISTANCES
+    loading = max(loading, loaded + kept / 2)
+    running = loaded + kept / 2 + model.activations.bytes(sizes, shape.batch, shape.seq_len)
+    doubt = WIDE_RANGE if sizes.is_estimate or (sizes.outputs and not weights.tied) else RANGE
+    if running + kept / 2 > loading:
+        doubt += kept / 2 / max(loading, running)
     rate = observed.load_ns_per_byte if file_bytes >= LEAST_LOAD_BYTES else None
     return Prediction(
         runtime=name,
         batch=shape.batch,
         seq_len=shape.seq_len,
         file_bytes=file_bytes,
-        load_rss_bytes=round(highest),
-        run_rss_bytes=round(loaded + model.activations.bytes(sizes, shape.batch, shape.seq_len)),
-        range_ratio=WIDE_RANGE if sizes.is_estimate else RANGE,
+        load_rss_bytes=round(loading),
+        run_rss_bytes=round(running),
+        range_ratio=round(doubt, 3),
         mapped_bytes=round(weights.mapped * sizes.matrix_parameters),
         load_ms=rate * file_bytes / 1e6 if rate is not None else None,
     )
