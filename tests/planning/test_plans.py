@@ -169,6 +169,20 @@ def test_the_command_plans_and_its_json_fits_its_schema(config_only: Path, tmp_p
     assert not (tmp_path / "store").exists()
 
 
+def test_a_disk_that_is_full_leaves_no_half_of_a_plan(config_only: Path, tmp_path: Path) -> None:
+    script = (
+        "import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))\n"
+        "from edgebench.cli import main\nmain()"
+    )
+    target = tmp_path / "plan.json"
+    options = ["export", "--plan", "--model", str(config_only), "--json", str(target), "--store", str(tmp_path / "s")]
+    done = subprocess.run([sys.executable, "-B", "-c", script, *options], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"edgebench: can't write {target}: ")
+    assert done.stderr.count("\n") == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint"]
+
+
 @pytest.mark.parametrize("options", [["--device", "pi4"], ["--batch", "2"], ["--plan", "--out", "x"]])
 def test_options_of_a_plan_go_with_a_plan_only(options: list[str]) -> None:
     result = CliRunner().invoke(root, ["export", "--model", "reference:tiny", *options])
