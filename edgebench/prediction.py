@@ -9,6 +9,8 @@ from typing import Any
 from edgebench.errors import StoreError
 from edgebench.serialisation import from_plain
 
+_MOST = 1 << 50  # bytes or numbers; above any model's
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelSizes:
@@ -33,6 +35,17 @@ class ModelSizes:
     outputs: int = 0
     by_distance: bool = False
     is_estimate: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("largest_bytes", "parameters", "matrix_parameters", "outputs"):
+            _check(name, getattr(self, name), least=0)
+        for name in ("hidden_size", "intermediate_size", "heads"):
+            _check(name, getattr(self, name), least=1)
+
+
+def _check(name: str, value: int, *, least: int) -> None:
+    if not least <= value <= _MOST:
+        raise StoreError(f"{name} can't be {value}")
 
 
 class Fit(StrEnum):
@@ -63,6 +76,14 @@ class Prediction:
     range_ratio: float
     mapped_bytes: int = 0
     load_ms: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("file_bytes", "load_rss_bytes", "run_rss_bytes", "mapped_bytes"):
+            _check(name, getattr(self, name), least=0)
+        _check("batch", self.batch, least=1)
+        _check("seq_len", self.seq_len, least=1)
+        if not 0 <= self.range_ratio <= 1:
+            raise StoreError(f"range_ratio can't be {self.range_ratio}")
 
     @property
     def peak_rss_bytes(self) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 from edgebench.export.families import known_size
 from edgebench.prediction import ModelSizes
 
+_MOST = 1 << 36  # numbers in a weight; more are of a damaged file
 _HEAD_COLUMNS = 64  # of each head of attention in most encoders
 
 
@@ -29,6 +30,8 @@ def sizes_of_tensors(tensors: Iterable[tuple[Sequence[int], int]], config: Mappi
     if not others:
         return None
     inner = known_size(config, "intermediate_size") or max(max(shape) for shape in others)
+    if max(prod(shape) for shape, _ in weights) > _MOST or hidden > _MOST or inner > _MOST:
+        return None
     return ModelSizes(
         largest_bytes=largest,
         parameters=sum(prod(shape) for shape, _ in weights),

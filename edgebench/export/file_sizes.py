@@ -52,7 +52,25 @@ def predicted_bytes(checkpoint: Checkpoint, format: Format, *, buckets: Sequence
         return stored + times * _ONNX_GRAPHS[format].bytes(geometry.num_hidden_layers)
     graphs = len(buckets) * times * _TFLITE_GRAPH.bytes(geometry.num_hidden_layers)
     has_types = geometry.type_vocab_size > 0 and geometry.separator is None
-    return stored + graphs + (sum(buckets) * geometry.hidden_size * _FLOAT if has_types else 0)
+    rows = sum(buckets) * geometry.hidden_size * _FLOAT
+    positions = _folded_positions(checkpoint, format, rows)
+    return stored + graphs + (rows if has_types else 0) + positions
+
+
+def _folded_positions(checkpoint: Checkpoint, format: Format, rows: int) -> int:
+    """Return the bytes that a table of positions takes more where each length has its rows of it as floats."""
+    geometry = checkpoint.geometry
+    if geometry.family.positions_after_padding:
+        return 0  # they are looked up
+    table = next(
+        (
+            weight
+            for weight in weights_of(geometry, checkpoint.head)[1:2]
+            if weight.use is Use.LOOK_UP and weight.rows == geometry.max_position_embeddings
+        ),
+        None,
+    )
+    return rows * table.columns // geometry.hidden_size - weight_bytes(table, format) if table is not None else 0
 
 
 def parameters_of(checkpoint: Checkpoint) -> int:

@@ -121,6 +121,8 @@ _SLACK_SHARE = 0.75
 LEAST_LOAD_BYTES = 10 * _MB
 #: How far a peak may be off, as a ratio: of a file whose sizes are known, and of one whose sizes are estimates.
 RANGE, WIDE_RANGE = 0.10, 0.25
+#: Of TFLite: how many of the pages that are mapped from the file count differs from run to run.
+_MAPPED_RANGE = 0.20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,7 +177,8 @@ def predict(
         loaded += _DISTANCES
     loading = max(loading, loaded + kept / 2)
     running = loaded + kept / 2 + model.activations.bytes(sizes, shape.batch, shape.seq_len)
-    doubt = WIDE_RANGE if sizes.is_estimate or (sizes.outputs and not weights.tied) else RANGE
+    usual = _MAPPED_RANGE if weights.mapped else RANGE
+    doubt = WIDE_RANGE if sizes.is_estimate or (sizes.outputs and not weights.tied) else usual
     if running + kept / 2 > loading:
         doubt += kept / 2 / max(loading, running)
     rate = observed.load_ns_per_byte if file_bytes >= LEAST_LOAD_BYTES else None
@@ -186,7 +189,7 @@ def predict(
         file_bytes=file_bytes,
         load_rss_bytes=round(loading),
         run_rss_bytes=round(running),
-        range_ratio=round(doubt, 3),
+        range_ratio=round(min(1.0, doubt), 3),
         mapped_bytes=round(weights.mapped * sizes.matrix_parameters),
         load_ms=rate * file_bytes / 1e6 if rate is not None else None,
     )

@@ -171,8 +171,7 @@ def test_the_command_plans_and_its_json_fits_its_schema(config_only: Path, tmp_p
 
 def test_a_disk_that_is_full_leaves_no_half_of_a_plan(config_only: Path, tmp_path: Path) -> None:
     script = (
-        "import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))\n"
-        "from edgebench.cli import main\nmain()"
+        "import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))\nfrom edgebench.cli import main\nmain()"
     )
     target = tmp_path / "plan.json"
     options = ["export", "--plan", "--model", str(config_only), "--json", str(target), "--store", str(tmp_path / "s")]
