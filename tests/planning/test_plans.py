@@ -277,7 +277,8 @@ def test_a_profile_stores_its_prediction_and_shows_its_error(cache: Path, tmp_pa
         assert predicted_text(measured).startswith(f"predicted peak {found.peak_rss_bytes / 1e6:.0f} MB, measured")
     (later,) = plan_export("reference:tiny", device="local", store=store)
     assert later.board is not None
-    assert later.board.observed["onnxruntime"].imported_rss_bytes == measured.runs[0].memory.before_load
+    before = [run.memory.before_load or 0 for run in measured.runs]  # one that is not valid is repeated
+    assert min(before) <= (later.board.observed["onnxruntime"].imported_rss_bytes or 0) <= max(before)
 
 
 @pytest.mark.export
