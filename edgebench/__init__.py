@@ -63,10 +63,13 @@ if TYPE_CHECKING:
     )
     from edgebench.measure.extension import extend
     from edgebench.measure.parallel import BoardResult, run_sessions
+    from edgebench.measure.plan import plan_export
     from edgebench.measure.profiling import profile
     from edgebench.measure.session import profile_all, resume
     from edgebench.measure.tune import tune
     from edgebench.measurement import Measurement
+    from edgebench.planning.plans import ExportPlan
+    from edgebench.prediction import Prediction
     from edgebench.provision.checkup import Checkup, check_device
     from edgebench.provision.maintenance import Cleanup, Release, Removal, clean_device, release_device, remove_setup
     from edgebench.provision.plan import SetupPlan
@@ -148,10 +151,13 @@ _HOMES = {
     ),
     "measure.extension": ("extend",),
     "measure.parallel": ("BoardResult", "run_sessions"),
+    "measure.plan": ("plan_export",),
     "measure.profiling": ("profile",),
     "measure.session": ("profile_all", "resume"),
     "measure.tune": ("tune",),
     "measurement": ("Measurement",),
+    "planning.plans": ("ExportPlan",),
+    "prediction": ("Prediction",),
     "provision.checkup": ("Checkup", "check_device"),
     "provision.maintenance": ("Cleanup", "Release", "Removal", "clean_device", "release_device", "remove_setup"),
     "provision.plan": ("SetupPlan",),
@@ -202,6 +208,7 @@ __all__ = [
     "Evaluation",
     "Event",
     "ExportError",
+    "ExportPlan",
     "Exported",
     "ExportedResults",
     "FolderScores",
@@ -226,6 +233,7 @@ __all__ = [
     "PairedComparison",
     "ParityError",
     "PasswordRefused",
+    "Prediction",
     "Provenance",
     "Reason",
     "ReasonCode",
@@ -274,6 +282,7 @@ __all__ = [
     "list_devices",
     "list_profiles",
     "open_store",
+    "plan_export",
     "plot",
     "profile",
     "profile_all",

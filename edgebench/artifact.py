@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from edgebench.errors import StoreError, UnknownName
+from edgebench.prediction import ModelSizes
 from edgebench.reading import open_file
 from edgebench.serialisation import from_plain, to_plain
 
@@ -260,6 +261,7 @@ class Artifact:
             decisions.
         notes: what a person should know of the checkpoint, e.g. weights that are not used.
         trimming: what the vocabulary was cut to; None: it is the checkpoint's.
+        sizes: what its memory depends on; None: not known.
     """
 
     format: Format
@@ -285,6 +287,7 @@ class Artifact:
     notes: tuple[str, ...] = ()
     trimming: Trimming | None = None
     weight_scales: WeightScales | None = None
+    sizes: ModelSizes | None = None
 
     def __post_init__(self) -> None:
         for name in ("max_seq_len", "vocab_size", "pad_token_id", "first_position", "separator", "choices"):

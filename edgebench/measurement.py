@@ -12,6 +12,7 @@ from edgebench.errors import StoreError
 from edgebench.facts import DeviceFacts
 from edgebench.figures import ColdStart, Energy, LatencySummary, MlperfLatency, PaddingCost, Score, Sustained
 from edgebench.operators import OperatorProfile
+from edgebench.prediction import Prediction, relative_error
 from edgebench.reason import Reason, ReasonCode, State, joined, texts_of
 from edgebench.run import Memory, Overhead, Run
 from edgebench.serialisation import from_plain
@@ -64,6 +65,7 @@ class Subject:
     seed: int | None = None  # of the order in which the session's runs were made
     truncated: Truncation | None = None  # None: no input was cut
     extends: str | None = None  # the measurement of an earlier session that this one repeats with other runs
+    prediction: Prediction | None = None  # of its memory, before it was pushed; None: not predicted
 
     def __repr__(self) -> str:
         return printable(f"<Subject {self.id}: {self.text}>")
@@ -152,6 +154,16 @@ class Measurement:
         """Why the figures can't be trusted, or why that is not known; empty: they are valid."""
         return (_NOT_JUDGED,) if self.state is State.NOT_JUDGED else self.reasons
 
+    @property
+    def peak_rss_error(self) -> float | None:
+        """How far the predicted peak of memory is from the measured one, as a ratio; None: one of them is missing."""
+        predicted = self.subject.prediction
+        return relative_error(predicted.peak_rss_bytes if predicted else None, self.memory_bytes.peak_rss)
+
+    def _prediction(self) -> dict[str, Any] | None:
+        predicted = self.subject.prediction
+        return predicted.to_json() | {"peak_rss_error_ratio": self.peak_rss_error} if predicted is not None else None
+
     def to_json(self) -> dict[str, Any]:
         """Return one entry of `measurements` in `profile --json`; latencies themselves stay in the store."""
         subject = self.subject
@@ -181,6 +193,7 @@ class Measurement:
             "cold": self.cold_start.to_json() if self.cold_start is not None and self.cold_start.is_cold else None,
             "covers": self.covers,
             "memory_bytes": asdict(self.memory_bytes),
+            "prediction": self._prediction(),
             "temperature_c": dict(self.temperature_c) if self.temperature_c is not None else None,
             "energy_j": self.energy_j.to_json() if self.energy_j is not None else None,
             "energy_absent": self.energy_absent,

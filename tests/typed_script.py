@@ -101,6 +101,11 @@ def profiles(device: edgebench.Device, store: edgebench.Store) -> list[edgebench
     )
     edgebench.set_up_for(request, listen)
     rows: list[edgebench.ScoreRow] = edgebench.read_scores(Path("scores.csv"))
+    plans: list[edgebench.ExportPlan] = edgebench.plan_export(
+        "reference:tiny", ["onnx-int8"], device="pi4", store=store
+    )
+    predicted: edgebench.Prediction | None = plans[0].prediction
+    assert predicted is not None
     together: list[edgebench.Measurement] = edgebench.profile_all(request, store=store, scores=rows, on_event=listen)
     again: list[edgebench.Measurement] = edgebench.resume("20250101T120000-1a2b3c", store=store, scores=rows)
     more: list[edgebench.Measurement] = edgebench.extend(again[0].id, runs=20, store=store, scores=rows)

@@ -11,8 +11,9 @@ from cloup import option, option_group
 
 from edgebench.artifact import EXPORT_FORMATS, Format, parse_formats
 from edgebench.cli.numbers import parts, whole_numbers
-from edgebench.cli.options import json_option, verbosity_options, wide_option
+from edgebench.cli.options import json_option, store_option, verbosity_options, wide_option
 from edgebench.cli.output import check_json_target, console, progress_console, to_stdout, verbosity, write_json
+from edgebench.cli.planning import show_plans
 from edgebench.errors import ConfigError
 from edgebench.text import printable, significant
 
@@ -82,10 +83,22 @@ if TYPE_CHECKING:
     option("--truncate", is_flag=True, help="Cut texts of --texts that are longer than the model allows."),
 )
 @option_group(
+    "Plan",
+    option(
+        "--plan",
+        is_flag=True,
+        help="Only predict file size, memory and time to load; config.json is enough. Nothing is exported.",
+    ),
+    option("--device", metavar="NAME", help="With --plan: the board, or the kind of board, that it is to run on."),
+    option("--seq-len", type=int, metavar="N", help="With --plan: tokens of an input. [default: 128]"),
+    option("--batch", type=int, metavar="N", help="With --plan: inputs of a batch. [default: 1]"),
+)
+@option_group(
     "Output",
     option(
         "--out", type=click.Path(path_type=Path, file_okay=False), help="Copy the files to DIR/<variant>/<format>/."
     ),
+    store_option,
     json_option,
     wide_option,
     verbosity_options,
@@ -106,6 +119,11 @@ def export_command(
     texts: Path | None,
     text_prefix: str,
     truncate: bool,
+    plan: bool,
+    device: str | None,
+    seq_len: int | None,
+    batch: int | None,
+    store: Path,
     json_target: str | None,
 ) -> None:
     """Turn checkpoints into artifact files, and check them against torch.
@@ -115,6 +133,7 @@ def export_command(
       edgebench export --model runs/xnli-multi --format onnx-int8 --out exported
       edgebench export --model runs/encoder --compare-formats
       edgebench export --model runs/encoder --keep-langs en,sw,th --out exported
+      edgebench export --plan --model runs/encoder --device pi-zero-2w
     """
     from edgebench.export import SENTENCE_EMBEDDING, existing_file, export_model
 
@@ -124,6 +143,27 @@ def export_command(
     check_json_target(json_target)
     chosen = list(parse_formats(parts(formats)))
     lengths = whole_numbers(buckets, "--buckets") if buckets is not None else None
+    if plan:
+        if compare_formats or out is not None or accept_parity:
+            raise ConfigError("--plan makes no file: leave --compare-formats, --out and --accept-parity out")
+        show_plans(
+            models,
+            chosen or [Format.ONNX_INT8],
+            device=device,
+            store=store,
+            json_target=json_target,
+            task=task,
+            max_seq_len=max_seq_len,
+            buckets=lengths,
+            choices=choices,
+            keep_langs=parts(keep_langs),
+            keep_texts=keep_texts,
+            seq_len=seq_len,
+            batch=batch if batch is not None else 1,
+        )
+        return
+    if device is not None or seq_len is not None or batch is not None:
+        raise ConfigError("--device, --seq-len and --batch belong to --plan")
     if compare_formats:
         if keep_langs is not None or keep_texts:
             raise ConfigError("--keep-langs and --keep-texts don't go with --compare-formats; export first")

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 
@@ -130,6 +131,8 @@ def write_json(target: str | None, document: dict[str, Any]) -> None:
         temporary.write_text(text, encoding="utf-8")
         temporary.replace(path)
     except OSError as error:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)  # a full disk leaves half of it
         raise StoreError(f"can't write {path}: {error.strerror}") from error
 
 

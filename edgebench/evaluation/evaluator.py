@@ -23,9 +23,10 @@ from edgebench.evaluation_result import LanguageEvaluation
 from edgebench.events import LogMessage, OnEvent, ignore
 from edgebench.export import existing_file, refuse_other_formats
 from edgebench.facts import DeviceFacts
-from edgebench.measure import idle_wait_of
+from edgebench.measure import idle_wait_of, predict_on, report_memory
+from edgebench.planning import Shape
 from edgebench.request import WAIT_S
-from edgebench.store import Store, open_store
+from edgebench.store import Store, observed_on, open_store
 from edgebench.xtreme_r import SEQEVAL_VERSIONS
 
 HOST_FP32 = "host-fp32"
@@ -174,6 +175,10 @@ def _evaluate_on(
     artifact, runtime = model.artifact, request.runtime
     with open_leased_agent(device, purpose="evaluate", wait_s=request.wait_s, on_event=on_event) as agent:
         facts = preflight(agent, device, [artifact], on_event, runtime=runtime)[runtime_of(artifact, runtime)]
+        if not providers_for(device, artifact):
+            # Not of the longest text, but of what loading takes: the texts are not encoded yet.
+            prediction = predict_on(artifact, Shape(batch=1, seq_len=1), facts, observed_on(store, device.name))
+            report_memory(device.name, artifact, prediction, facts, on_event)
         push_artifact(agent, artifact, on_event)
         board = BoardModel(agent=agent, artifact=artifact, providers=providers_for(device, artifact), runtime=runtime)
         target = EvaluationTarget(device=device, model=model, board=board, facts=facts)

@@ -90,8 +90,11 @@ def reference_checkpoint(source: str, *, task: str | None) -> Checkpoint:
     return Checkpoint(source=source, folder=None, weight_files=(), geometry=geometry, head=head)
 
 
-def open_checkpoint(folder: Path, *, source: str, task: str | None) -> Checkpoint:
+def open_checkpoint(folder: Path, *, source: str, task: str | None, with_weights: bool = True) -> Checkpoint:
     """Return the checkpoint in a local folder.
+
+    Args:
+        with_weights: False: its weights need not be there, for a plan of its export.
 
     Raises:
         CheckpointError: its config or weights are missing, or its architecture or head is not supported.
@@ -128,7 +131,7 @@ def open_checkpoint(folder: Path, *, source: str, task: str | None) -> Checkpoin
         raise CheckpointError(
             f"{folder}: a masked language model whose decoder is not tied to its embeddings is not supported"
         )
-    weight_files = _weight_files(folder)
+    weight_files = _weight_files(folder) if with_weights else ()
     refuse_other_sizes(geometry, weight_files, where=str(folder))
     problem_type = config.get("problem_type")
     return Checkpoint(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ from edgebench.errors import CheckpointError, MissingExtra
 from edgebench.export.cache import remembered_hash
 from edgebench.export.companions import Companions, companions_of
 from edgebench.export.existing_inputs import refuse_inputs
+from edgebench.export.existing_sizes import sizes_of_tensors
 from edgebench.export.onnx_graph import OnnxGraph, read_graph
 from edgebench.export.placeholders import refuse_placeholder
 from edgebench.reading import check_file
@@ -58,6 +60,7 @@ def existing_onnx(path: Path, *, cache: Path, on_progress: Callable[[str], None]
         tokenizer=beside.tokenizer,
         first_position=None if first_position else 0,
         separator=beside.separator if "token_type_ids" in map(plain_input_name, graph.inputs) else None,
+        sizes=sizes_of_tensors(_weights(model), beside.config),
     )
 
 
@@ -111,6 +114,19 @@ def _external_tensors(model: onnx.ModelProto) -> Iterator[tuple[str, int]]:
         if uses_external_data(tensor):
             info = ExternalDataInfo(tensor)
             yield info.location, int(info.offset or 0) + int(info.length or 0)
+
+
+def _weights(model: onnx.ModelProto) -> Iterator[tuple[list[int], int]]:
+    """Yield the shape and the bytes of each weight."""
+    from onnx.helper import tensor_dtype_to_np_dtype
+
+    for tensor in model.graph.initializer:
+        try:
+            each = tensor_dtype_to_np_dtype(tensor.data_type).itemsize
+        except (KeyError, TypeError, ValueError):
+            continue  # of a type that is newer than this onnx
+        shape = [int(dim) for dim in tensor.dims]
+        yield shape, each * math.prod(shape)
 
 
 def _size(value: int | None) -> int | None:

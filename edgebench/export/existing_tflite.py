@@ -10,6 +10,7 @@ from edgebench.errors import CheckpointError
 from edgebench.export.cache import remembered_hash
 from edgebench.export.companions import companions_of
 from edgebench.export.existing_inputs import refuse_inputs
+from edgebench.export.existing_sizes import sizes_of_tensors
 from edgebench.export.placeholders import refuse_placeholder
 from edgebench.export.skeleton import INPUTS
 from edgebench.export.tflite_graph import TFLiteGraph
@@ -49,6 +50,7 @@ def existing_tflite(path: Path, *, cache: Path, on_progress: Callable[[str], Non
         first_position=None if first_position else 0,
         separator=beside.separator if graph is not None and "token_type_ids" in _inputs(graph) else None,
         weight_scales=graph.weight_scales if graph is not None else None,
+        sizes=sizes_of_tensors(graph.tensors, beside.config) if graph is not None else None,
     )
 
 

@@ -19,8 +19,11 @@ def may_be_hub_id(source: str) -> bool:
     return _ID.fullmatch(source) is not None
 
 
-def download(hub_id: str) -> Path:
+def download(hub_id: str, *, with_weights: bool = True) -> Path:
     """Return the folder of a hub checkpoint, downloaded if necessary: safetensors if available, else .bin.
+
+    Args:
+        with_weights: False: only config, tokenizer and other descriptions are needed.
 
     Raises:
         CheckpointError: the hub can't be reached, or has no such checkpoint.
@@ -43,6 +46,8 @@ def download(hub_id: str) -> Path:
         return Path(snapshot_download(hub_id, allow_patterns=patterns, ignore_patterns=["*/*"]))
 
     try:
+        if not with_weights:
+            return fetch(_DESCRIPTIONS)
         folder = fetch(_DESCRIPTIONS + _SAFETENSORS)
         if not any(folder.glob("*.safetensors")):
             folder = fetch(_DESCRIPTIONS + _BIN)

@@ -17,6 +17,7 @@ from edgebench.export import cache as artifacts
 from edgebench.export import reference
 from edgebench.export.checkpoint import Checkpoint, read_lineage
 from edgebench.export.existing import existing_file, exported_before, take_existing
+from edgebench.export.file_sizes import model_sizes
 from edgebench.export.floors import refuse
 from edgebench.export.folders import CONFIG
 from edgebench.export.isolation import Job, run_job
@@ -179,7 +180,10 @@ def _export(
         parameters=record["parameters"],
     )
     artifact = replace(
-        artifact, tokenizer=checkpoint.tokenizer, tokenizer_sha256=_tokenizer_hash(checkpoint, cache, say)
+        artifact,
+        tokenizer=checkpoint.tokenizer,
+        tokenizer_sha256=_tokenizer_hash(checkpoint, cache, say),
+        sizes=model_sizes(checkpoint, format),
     )
     return Exported(variant=variant, artifact=artifact, cached=cached)
 
@@ -287,6 +291,7 @@ def _make(
             notes=tuple(result["notes"]) if base is None else base.artifact.notes,
             peak_rss_bytes=_highest(result["peak_rss_bytes"], base.artifact.peak_rss_bytes if base else None),
             weight_scales=RECIPES[format].scales,
+            sizes=model_sizes(checkpoint, format),
         )
         artifact = replace(artifact, parity_accepted=bool(artifact.shortfalls))
         parameters = result["parameters"] if base is None else base.variant.parameters

@@ -99,6 +99,25 @@ def find_checkpoint(
     return trimmed_checkpoint(found, keep, cache=cache or cache_folder(), say=say)
 
 
+def describe_checkpoint(source: str, *, task: str | None, say: Say = lambda _: None) -> Checkpoint:
+    """Return what a folder, hub id or reference name says of its model; weights need not be there, nor are downloaded.
+
+    An adapter is described by its base.
+
+    Raises:
+        UsageError, CheckpointError: as for `export_model`.
+    """
+    if source.startswith(REFERENCE_PREFIX):
+        return reference_checkpoint(source, task=task)
+    folder = _local_folder(source)
+    if folder is None:
+        say(f"reading the config of {source} from the hub")
+        folder = hub.download(source, with_weights=False)
+    if is_adapter(folder):
+        folder = base_folder(folder)
+    return open_checkpoint(folder, source=source, task=task, with_weights=False)
+
+
 def _local_folder(source: str) -> Path | None:
     """Return the folder that a source names; None: it is the id of a checkpoint on the hub.
 

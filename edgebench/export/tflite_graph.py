@@ -39,6 +39,7 @@ class TFLiteGraph:
             self.inputs = [(name, _shape(graph.Tensors(at))) for name, graph, at in self._entries]
             self.outputs = {name: len(_shape(graph.Tensors(at))) for name, graph, at in self._outputs()}
             self.vocab_size = min(self._vocabularies(), default=None)
+            self.tensors = list(self._constants())
             scales = set(self._weight_scales(schema.TensorType))
             self.weight_scales = next((each for each in WeightScales if each in scales), None)
         except Exception as error:  # a corrupt table can raise anything
@@ -88,6 +89,18 @@ class TFLiteGraph:
                     shape = _shape(graph.Tensors(inputs[_LOOK_UPS[kind][0]]))
                     if len(shape) > 1 and shape[0] > 0:
                         yield shape[0]
+
+    def _constants(self) -> Iterator[tuple[list[int], int]]:
+        """Yield the shape and the bytes of each constant of the first graph; further graphs share them."""
+        graph = self._model.Subgraphs(0)
+        seen = set()
+        for number in range(graph.TensorsLength()):
+            tensor = graph.Tensors(number)
+            buffer = self._model.Buffers(tensor.Buffer())
+            size = max(buffer.DataLength(), buffer.Size())
+            if size > 0 and tensor.Buffer() not in seen:
+                seen.add(tensor.Buffer())
+                yield _shape(tensor), size
 
     def _weight_scales(self, types: Any) -> Iterator[WeightScales]:
         """Yield what has a scale of its own in each int8 weight of an operator whose result is floats."""

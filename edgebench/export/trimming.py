@@ -82,6 +82,20 @@ def trimmed_checkpoint(checkpoint: Checkpoint, keep: Keep, *, cache: Path, say: 
     return open_checkpoint(target, source=checkpoint.source, task=checkpoint.head.task)
 
 
+def trimmed_vocabulary(checkpoint: Checkpoint, keep: Keep) -> int:
+    """Return how many rows the embeddings of a checkpoint have once its vocabulary is trimmed; nothing is made.
+
+    Raises:
+        ConfigError, CheckpointError: as `trimmed_checkpoint`.
+    """
+    if checkpoint.folder is None or checkpoint.tokenizer is None:
+        raise ConfigError(f"{checkpoint.source} has no tokenizer: what a trimmed vocabulary has can't be counted")
+    tokenizer = _open_tokenizer(checkpoint)
+    pieces = open_pieces(tokenizer, json.loads(tokenizer.to_str()), where=str(checkpoint.folder))
+    config = read_json_object(checkpoint.folder / CONFIG)
+    return len(_new_ids(checkpoint, tokenizer, pieces, select(tokenizer, pieces, keep), config))
+
+
 def _hash_texts(texts: Sequence[str]) -> str:
     return hashlib.sha256(json.dumps(texts).encode()).hexdigest()
 

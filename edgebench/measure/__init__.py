@@ -10,6 +10,8 @@ from edgebench.measure.extension import extend, request_to_extend
 from edgebench.measure.idle_wait import IdleWait, idle_wait_of
 from edgebench.measure.inputs import encode, resolve_workload
 from edgebench.measure.parallel import BoardResult, Measure, run_sessions
+from edgebench.measure.plan import plan_export, planned_board
+from edgebench.measure.predictions import predict_on, report_memory
 from edgebench.measure.preparation import prepare, refuse_plain_checkpoints
 from edgebench.measure.probes import measure_overhead
 from edgebench.measure.profiling import profile
@@ -27,10 +29,14 @@ __all__ = [
     "extend",
     "idle_wait_of",
     "measure_overhead",
+    "plan_export",
+    "planned_board",
+    "predict_on",
     "prepare",
     "profile",
     "profile_all",
     "refuse_plain_checkpoints",
+    "report_memory",
     "request_to_extend",
     "resolve_workload",
     "resume",

@@ -23,6 +23,7 @@ from edgebench.reporting.gate import (
     openmetrics,
 )
 from edgebench.reporting.layout import PlainTable, ResultTable
+from edgebench.reporting.plans import plans_table
 from edgebench.reporting.scores import folder_parts, rows_parts
 from edgebench.reporting.study import status_parts, study_markdown, study_parts
 from edgebench.reporting.table import measurement_table
@@ -49,6 +50,7 @@ __all__ = [
     "openmetrics",
     "overhead_findings",
     "parity_text",
+    "plans_table",
     "rows_parts",
     "status_parts",
     "study_markdown",

@@ -17,7 +17,14 @@ from edgebench.reporting.caveats import marked
 from edgebench.reporting.figures import megabytes, rounded, with_interval
 from edgebench.reporting.layout import ALWAYS, Column, ResultTable
 from edgebench.reporting.run_table import run_table
-from edgebench.reporting.table import VALID_CELLS, excluded_text, measurement_table, mlperf_text, variant_name
+from edgebench.reporting.table import (
+    VALID_CELLS,
+    excluded_text,
+    measurement_table,
+    mlperf_text,
+    predicted_text,
+    variant_name,
+)
 from edgebench.run import Run
 from edgebench.text import printable
 
@@ -105,6 +112,7 @@ def _facts(measurement: Measurement) -> Iterator[tuple[str, Any]]:
             if value is not None
         ),
     )
+    yield "memory", predicted_text(measurement)
     yield "PSS", "the highest at the borders of phases: what loading needs for a moment shows in peak RSS only"
     yield "temperature °C", measurement.temperature_c
     yield "padding", _padding_text(measurement.padding)

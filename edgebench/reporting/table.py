@@ -248,6 +248,7 @@ def _notes(measurements: Sequence[Measurement]) -> Iterable[str]:
     yield from _cold_notes(measurements)
     yield from _of_rows("padding", measurements, _padding)
     yield from _of_rows("truncated", measurements, _truncated)
+    yield from _of_rows("memory", measurements, predicted_text)
     if any(each.subject.alternates_with for each in measurements):
         yield (
             "alternating: memory and energy are not reported, because the models share one process; loading and the "
@@ -314,6 +315,18 @@ def _truncated(measurement: Measurement) -> str:
     return (
         f"{cut.inputs} of {counted(cut.of, 'input')}, to {counted(cut.to_tokens, 'token')}" if cut is not None else ""
     )
+
+
+def predicted_text(measurement: Measurement) -> str:
+    """Say what peak of memory was predicted and how far off that was; nothing where none was predicted."""
+    predicted, measured = measurement.subject.prediction, measurement.memory_bytes.peak_rss
+    if predicted is None:
+        return ""
+    text = f"predicted peak {predicted.peak_rss_bytes / 1e6:.0f} MB"
+    error = measurement.peak_rss_error
+    if measured is None or error is None:
+        return text
+    return f"{text}, measured {measured / 1e6:.0f} MB ({100 * error:+.1f} %)"
 
 
 def _cold(measurement: Measurement, figure: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from edgebench.store.comparison import compare_stored
 from edgebench.store.files import checked_id, read_document, replace_file, to_text, writing
 from edgebench.store.kept_artifacts import find_artifact_files, keep_artifact
+from edgebench.store.observed import latest_facts, observed_on
 from edgebench.store.opening import default_folder, open_store
 from edgebench.store.result_files import is_file_name, measurement_ids
 from edgebench.store.scores import merged_scores, stored_scores, with_stored
@@ -28,9 +29,11 @@ __all__ = [
     "import_libraries",
     "is_file_name",
     "keep_artifact",
+    "latest_facts",
     "measurement_ids",
     "merged_scores",
     "moment",
+    "observed_on",
     "open_store",
     "read_document",
     "replace_file",

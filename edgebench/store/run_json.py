@@ -11,6 +11,7 @@ from edgebench.analysis import figures_of, summarise_run
 from edgebench.artifact import Artifact
 from edgebench.facts import DeviceFacts, RunFacts
 from edgebench.measurement import FORMAT_VERSION, Subject, Truncation
+from edgebench.prediction import Prediction
 from edgebench.reason import reasons_from_json, texts_of
 from edgebench.run import Memory, Overhead, Run, RunFigures, Trace
 from edgebench.variant import Variant
@@ -27,6 +28,7 @@ def run_to_json(subject: Subject, run: Run) -> dict[str, Any]:
         "seed": subject.seed,
         **({"truncated": asdict(subject.truncated)} if subject.truncated is not None else {}),
         "extends": subject.extends,
+        "prediction": subject.prediction.to_json() if subject.prediction is not None else None,
         "subject": {
             "id": subject.id,
             "session": subject.session,
@@ -66,6 +68,7 @@ def subject_from_json(document: Mapping[str, Any]) -> Subject:
     """
     values = document["subject"]
     overhead, truncated = document.get("overhead_us"), document.get("truncated")
+    predicted = document.get("prediction")
     return Subject(
         id=values["id"],
         session=values["session"],
@@ -80,6 +83,7 @@ def subject_from_json(document: Mapping[str, Any]) -> Subject:
         seed=document.get("seed"),
         truncated=Truncation.from_json(truncated) if truncated is not None else None,
         extends=document.get("extends"),
+        prediction=Prediction.from_json(predicted) if predicted is not None else None,
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from edgebench.prediction import Prediction
 from edgebench.run import Memory, Overhead, RunFigures
 
 #: Of two latencies; its exponential is still a number.
@@ -70,6 +71,7 @@ class _Document:
     looks: int = 1
     seed: int | None = None
     extends: str | None = None
+    prediction: Prediction | None = None
     overhead_us: Overhead | None = None
 
 

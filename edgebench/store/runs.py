@@ -32,6 +32,7 @@ OnUnreadable = Callable[[StoreError], None]
 
 FEW = 10  # names that still fit into a message
 _BATCH_RUNS = 256
+_SEARCHED = 500  # runs that `recent` reads at most
 _BATCH_LATENCIES = 1_000_000
 
 
@@ -111,6 +112,23 @@ class RunFolder:
                 if on_unreadable is None:
                     raise
                 on_unreadable(error)
+
+    def recent(self, wanted: Callable[[Subject], bool], *, most: int) -> list[StoredRun]:
+        """Return the latest runs that are wanted, those first; of a long history, only its end is read.
+
+        Ids begin with the time of the session. Unreadable runs are left out.
+        """
+        found: list[StoredRun] = []
+        for folder in sorted(self.folder.glob("[!.]*"), reverse=True)[:_SEARCHED]:
+            if len(found) == most:
+                break
+            try:
+                stored = _read(folder)
+            except StoreError:
+                continue
+            if wanted(stored.subject):
+                found.append(stored)
+        return found
 
     def of_measurements(self, ids: Sequence[str]) -> list[StoredRun]:
         """Return the runs of these measurements, named by id or by how it begins; other unreadable runs don't matter.

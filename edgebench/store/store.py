@@ -77,6 +77,10 @@ class Store(StoredDocuments):
         """
         return self._runs.add(runs, replacing=replacing)
 
+    def recent_runs(self, device: str, *, most: int) -> list[StoredRun]:
+        """Return the latest runs on a device, those first, without their traces; unreadable ones are left out."""
+        return self._runs.recent(lambda subject: subject.device.name == device, most=most)
+
     def has_run(self, id: str) -> bool:
         """Return whether the store has the run of that id, readable or not."""
         return self._runs.has(id)
