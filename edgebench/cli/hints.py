@@ -53,6 +53,7 @@ _ARGUMENTS = frozenset(
         "device",
         "model",
         "out",
+        "output",
         "reason",
         "replace",
         "runs",

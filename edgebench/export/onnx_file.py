@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgebench.export.cpu_graph import find_attentions, keep_norms_apart
 from edgebench.export.fp16 import halve, to_half
-from edgebench.export.int8 import quantise
+from edgebench.export.int8 import LOWEST, Quantiser, down_projections
 from edgebench.export.skeleton import INPUTS, TRANSPOSED, static_shape
 from edgebench.export.weights import Weights
 
 if TYPE_CHECKING:
+    import numpy as np
     import onnx_ir as ir
+    from numpy.typing import NDArray
 
 MODEL_NAME = "model.onnx"
 DATA_NAME = "model.onnx.data"
@@ -25,6 +29,7 @@ def write_fp32(skeleton: ir.Model, weights: Weights, folder: Path) -> None:
     """Write the skeleton with float32 weights. They are read one at a time, while the file is written."""
     import onnx_ir as ir
 
+    keep_norms_apart(skeleton.graph)
     for value in take_weights(skeleton.graph, weights):
         read = partial(_read_tensor, weights, value)
         shape = ir.Shape(static_shape(value))
@@ -46,15 +51,33 @@ def write_fp16(skeleton: ir.Model, weights: Weights, folder: Path) -> None:
     save(model, folder)
 
 
-def write_int8(skeleton: ir.Model, weights: Weights, folder: Path) -> None:
-    """Write the skeleton with int8 matrices and dynamically quantised activations."""
-    down_projection = weights.checkpoint.geometry.family.down_projection
-    for value in take_weights(skeleton.graph, weights):
+def write_int8(
+    skeleton: ir.Model, weights: Weights, folder: Path, ranges: Mapping[str, NDArray[np.float32]] | None = None
+) -> None:
+    """Write the skeleton with int8 matrices and dynamically quantised activations.
+
+    Args:
+        ranges: by the name of a linear module, the largest magnitude that each of its inputs had. Shape (inputs,).
+    """
+    geometry, graph = weights.checkpoint.geometry, skeleton.graph
+    keep_norms_apart(graph, biases_of=down_projections(geometry.family.down_projection))
+    quantiser = Quantiser(
+        skeleton,
+        ranges=ranges or {},
+        down_projection=geometry.family.down_projection,
+        lowest=LOWEST.get(geometry.hidden_act),
+    )
+    values = take_weights(graph, weights)
+    for attention in list(find_attentions(graph)):
+        quantiser.fuse(attention, lambda value: _read_tensor(weights, value).numpy())
+    for value in values:
+        if not value.uses():
+            continue  # part of an attention by now
         tensor = _read_tensor(weights, value)
-        if not quantise(skeleton.graph, value, tensor.numpy(), down_projection=down_projection):
+        if not quantiser.quantise(value, tensor.numpy()):
             value.const_value = tensor
-            skeleton.graph.register_initializer(value)
-    skeleton.graph.sort()  # an input that several products share is quantised before the first of them
+            graph.register_initializer(value)
+    graph.sort()  # an input that several products share is quantised before the first of them
     save(skeleton, folder)
 
 

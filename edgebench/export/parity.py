@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -20,13 +20,15 @@ from edgebench.export.finite import refuse_file_outputs, refuse_torch_outputs
 from edgebench.export.floors import BOUNDS, judge, refuse, refuse_padded
 from edgebench.export.heads import Head, Output
 from edgebench.export.segments import segments_of
+from edgebench.export.sentence_graph import reference_model
 from edgebench.export.skeleton import INPUTS
 from edgebench.export.tokenizer_loading import encode_with
-from edgebench.export.weights import load_model
+from edgebench.export.weights import load_stock_model
 
 if TYPE_CHECKING:
     import numpy as np
     import onnxruntime
+    import torch
     from numpy.typing import NDArray
 
 #: Token ids of one example: (tokens,), or (choices, tokens) for a head with choices.
@@ -36,6 +38,7 @@ Outputs: TypeAlias = "dict[str, NDArray[np.float32]]"
 
 
 _EXAMPLES = 40
+_RANGE = "range:"  # before a module's name, in the cached file
 _CHOICES = 2  # for a file that takes any number
 _PADDED_BATCH = 4
 #: With more labels than this (a vocabulary), only some tokens are compared: each token has a megabyte of output.
@@ -90,8 +93,22 @@ def _with_choices(inputs: Sequence[Ids], choices: int) -> list[Ids]:
     ]
 
 
-def expected_outputs(checkpoint: Checkpoint, inputs: Sequence[Ids], folder: Path, key: str) -> list[Outputs]:
-    """Return torch's outputs of the checkpoint for each example alone, computed now or cached by an earlier export.
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """What torch computes of the checkpoint.
+
+    Attributes:
+        outputs: for each example alone.
+        input_ranges: of each linear module, by its name in the model: the largest magnitude of each of its inputs.
+            Shape (inputs,).
+    """
+
+    outputs: list[Outputs]
+    input_ranges: Mapping[str, NDArray[np.float32]]
+
+
+def torch_reference(checkpoint: Checkpoint, inputs: Sequence[Ids], folder: Path, key: str) -> Reference:
+    """Return what torch computes of the checkpoint, now or, as it was cached, in an earlier export.
 
     Args:
         folder: where the outputs are cached.
@@ -105,18 +122,20 @@ def expected_outputs(checkpoint: Checkpoint, inputs: Sequence[Ids], folder: Path
     kept = _read_expected(path, checkpoint.head, len(inputs))
     if kept is not None:
         return kept
-    outputs = _torch_outputs(checkpoint, inputs)
-    refuse_torch_outputs(outputs, where=checkpoint.source)
-    _keep_expected(path, outputs)
-    return outputs
+    reference = _run_torch(checkpoint, inputs)
+    refuse_torch_outputs(reference.outputs, where=checkpoint.source)
+    _keep_expected(path, reference)
+    return reference
 
 
-def _read_expected(path: Path, head: Head, count: int) -> list[Outputs] | None:
+def _read_expected(path: Path, head: Head, count: int) -> Reference | None:
     import numpy as np
 
     try:
         with np.load(path, allow_pickle=False) as kept:
-            return [{output.name: kept[f"{i}.{output.name}"] for output in head.outputs} for i in range(count)]
+            outputs = [{output.name: kept[f"{i}.{output.name}"] for output in head.outputs} for i in range(count)]
+            ranges = {name.removeprefix(_RANGE): kept[name] for name in kept.files if name.startswith(_RANGE)}
+            return Reference(outputs, ranges)
     except (OSError, ValueError, KeyError, EOFError):
         return None
     except Exception as error:  # zipfile's own exception, for an incomplete file
@@ -125,19 +144,22 @@ def _read_expected(path: Path, head: Head, count: int) -> list[Outputs] | None:
         raise
 
 
-def _keep_expected(path: Path, outputs: Sequence[Outputs]) -> None:
+def _keep_expected(path: Path, reference: Reference) -> None:
     import numpy as np
 
     content = io.BytesIO()
-    named = {f"{i}.{name}": values for i, answer in enumerate(outputs) for name, values in answer.items()}
+    named = {f"{i}.{name}": values for i, answer in enumerate(reference.outputs) for name, values in answer.items()}
+    named |= {_RANGE + name: values for name, values in reference.input_ranges.items()}
     np.savez(content, **named)  # type: ignore[arg-type]
     write_atomically(path, content.getvalue())
 
 
-def _torch_outputs(checkpoint: Checkpoint, inputs: Sequence[Ids]) -> list[Outputs]:
+def _run_torch(checkpoint: Checkpoint, inputs: Sequence[Ids]) -> Reference:
     import torch
 
-    model = load_model(checkpoint)
+    stock = load_stock_model(checkpoint)
+    ranges = _watch_inputs(stock)
+    model = stock if checkpoint.sentence is None else reference_model(stock, checkpoint.sentence)
     separator = checkpoint.geometry.separator
     outputs = []
     with torch.inference_mode():
@@ -149,7 +171,26 @@ def _torch_outputs(checkpoint: Checkpoint, inputs: Sequence[Ids]) -> list[Output
             answers = model(input_ids=batch, attention_mask=torch.ones_like(batch), **types)
             named = {output.name: answers[output.name][0].numpy() for output in checkpoint.head.outputs}
             outputs.append(_sampled(named))
-    return outputs
+    return Reference(outputs, {name: largest.numpy() for name, largest in ranges.items()})
+
+
+def _watch_inputs(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """Return a table that the model fills while it runs: of each linear module, the largest magnitude of each input."""
+    import torch
+
+    found: dict[str, torch.Tensor] = {}
+
+    def watch(name: str) -> Callable[[torch.nn.Module, tuple[torch.Tensor, ...]], None]:
+        def note(_module: torch.nn.Module, arguments: tuple[torch.Tensor, ...]) -> None:
+            sizes = arguments[0].detach().abs().flatten(0, -2).amax(0)
+            found[name] = torch.maximum(found[name], sizes) if name in found else sizes
+
+        return note
+
+    for name, module in model.named_modules():
+        if isinstance(module, torch.nn.Linear):
+            module.register_forward_pre_hook(watch(name))
+    return found
 
 
 def _sampled(outputs: Outputs) -> Outputs:

@@ -11,7 +11,7 @@ from edgebench.errors import CheckpointError
 from edgebench.export.checkpoint import Checkpoint
 from edgebench.export.families import Family
 from edgebench.export.reference import random_tensor
-from edgebench.export.sentence_graph import dense_readers, reference_model
+from edgebench.export.sentence_graph import dense_readers
 from edgebench.export.weight_files import open_file, reading
 from edgebench.export.weight_names import Structure, match_names
 
@@ -142,16 +142,6 @@ def structure_of(checkpoint: Checkpoint) -> Structure:
         aliases=tuple(name for name in model.state_dict() if name not in names),
         encoder=prefix if any(name.startswith(prefix) for name in names) else "",
     )
-
-
-def load_model(checkpoint: Checkpoint) -> torch.nn.Module:
-    """Return the checkpoint in torch, with the modules of sentence-transformers where they are exported.
-
-    Raises:
-        CheckpointError: it can't be loaded.
-    """
-    model = load_stock_model(checkpoint)
-    return model if checkpoint.sentence is None else reference_model(model, checkpoint.sentence)
 
 
 def load_stock_model(checkpoint: Checkpoint) -> torch.nn.Module:

@@ -12,10 +12,10 @@ import math
 import os
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edgebench.artifact import Format, Judgement, Parity
 from edgebench.errors import EdgebenchError, ExportError, ParityError
@@ -27,7 +27,7 @@ from edgebench.export.floors import refuse_range
 from edgebench.export.isolation import Job, out_of_memory_message
 from edgebench.export.libraries import READERS, import_libraries
 from edgebench.export.lifetime import end_with_parent
-from edgebench.export.parity import Ids, Outputs, check, check_onnx, expected_outputs, parity_inputs
+from edgebench.export.parity import Ids, Outputs, Reference, check, check_onnx, parity_inputs, torch_reference
 from edgebench.export.recipes import RECIPES
 from edgebench.export.skeleton import INPUTS, static_shape
 from edgebench.export.skeleton_file import load_skeleton
@@ -35,14 +35,14 @@ from edgebench.export.tflite_answers import Refused, TFLiteRuntime
 from edgebench.export.tokens import check_tokenizer
 from edgebench.export.weights import Weights, open_weights
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
 Say = Callable[[str], None]
 
-#: How each ONNX format is written: from a skeleton and weights into a folder.
-WRITERS = {
-    Format.ONNX_FP32: onnx_file.write_fp32,
-    Format.ONNX_FP16: onnx_file.write_fp16,
-    Format.ONNX_INT8: onnx_file.write_int8,
-}
+#: How each ONNX format of floats is written: from a skeleton and weights into a folder.
+WRITERS = {Format.ONNX_FP32: onnx_file.write_fp32, Format.ONNX_FP16: onnx_file.write_fp16}
 
 #: Out-of-memory messages of the kernel, torch, C++, the linker, the agent and ONNX Runtime.
 _NO_MEMORY = (
@@ -66,18 +66,25 @@ def export(job: Job, say: Say) -> dict[str, Any]:
     format = Format(job.format)
     tflite = format.runtime == "tflite"
     if job.only_elsewhere:
-        return _elsewhere(job, checkpoint, *_examples(job, checkpoint), say)
+        inputs, reference = _examples(job, checkpoint)
+        return _elsewhere(job, checkpoint, inputs, reference.outputs, say)
     check_tokenizer(checkpoint.tokenizer, checkpoint.geometry.vocab_size)
     notes: tuple[str, ...] = ()
     if job.made_from is None:
         weights = open_weights(checkpoint)
         weights.check_labels()
         notes = weights.notes
+    ranges: Mapping[str, NDArray[np.float32]] = {}
+    if format is Format.ONNX_INT8:
+        say("running the checkpoint in torch")
+        ranges = _examples(job, checkpoint)[1].input_ranges
+        gc.collect()  # the model is in reference cycles
     with writing(Path(job.folder)):
-        parameters = _write_tflite(job, checkpoint, say) if tflite else _write_onnx(job, weights, say)
+        parameters = _write_tflite(job, checkpoint, say) if tflite else _write_onnx(job, weights, ranges, say)
     gc.collect()  # graphs are reference cycles that keep the checkpoint's files mapped
     say("checking parity with torch")
-    inputs, expected = _examples(job, checkpoint)
+    inputs, reference = _examples(job, checkpoint)
+    expected = reference.outputs
     if tflite:
         path = Path(job.folder) / tflite_file.MODEL_NAME
         parity = _check_tflite(
@@ -97,12 +104,12 @@ def export(job: Job, say: Say) -> dict[str, Any]:
     }
 
 
-def _examples(job: Job, checkpoint: Checkpoint) -> tuple[list[Ids], list[Outputs]]:
-    """Return the inputs of the parity check and torch's outputs for them."""
+def _examples(job: Job, checkpoint: Checkpoint) -> tuple[list[Ids], Reference]:
+    """Return the inputs of the parity check and what torch computes of them."""
     longest = max(job.buckets, default=min(checkpoint.geometry.max_seq_len, _LONGEST))
     inputs = parity_inputs(checkpoint, longest=longest, choices=job.choices)
     expected_at = Path(job.expected)
-    return inputs, expected_outputs(checkpoint, inputs, expected_at.parent, expected_at.stem)
+    return inputs, torch_reference(checkpoint, inputs, expected_at.parent, expected_at.stem)
 
 
 def _open(job: Job) -> Checkpoint:
@@ -111,15 +118,22 @@ def _open(job: Job) -> Checkpoint:
     return open_checkpoint(Path(job.checkpoint), source=job.source, task=job.task)
 
 
-def _write_onnx(job: Job, weights: Weights, say: Say) -> int:
-    """Write an ONNX file; return the number of parameters."""
+def _write_onnx(job: Job, weights: Weights, ranges: Mapping[str, NDArray[np.float32]], say: Say) -> int:
+    """Write an ONNX file; return the number of parameters.
+
+    Args:
+        ranges: for int8: the largest magnitude of each input of each linear module.
+    """
     checkpoint = weights.checkpoint
     skeleton = load_skeleton(
         Path(job.skeleton), checkpoint.geometry, checkpoint.head, checkpoint.sentence, on_progress=say
     )
     parameters = sum(math.prod(static_shape(value)) for value in skeleton.graph.inputs if value.name not in INPUTS)
     say(f"writing {job.format}")
-    WRITERS[Format(job.format)](skeleton, weights, Path(job.folder))
+    if job.format == Format.ONNX_INT8:
+        onnx_file.write_int8(skeleton, weights, Path(job.folder), ranges)
+    else:
+        WRITERS[Format(job.format)](skeleton, weights, Path(job.folder))
     return parameters
 
 

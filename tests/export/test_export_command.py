@@ -47,9 +47,10 @@ def test_the_table_is_the_result_and_progress_is_not(classifier: Path, cache: Pa
     target = tmp_path / "result.json"
     result = edgebench(cache, "--model", str(classifier), "--format", "onnx-fp32", "-v", "--json", str(target))
     assert result.returncode == 0, result.stderr
-    title, _, row = result.stdout.splitlines()
+    title, _, row, path = result.stdout.splitlines()
     assert title.split()[:2] == ["variant", "format"]
     assert row.split()[:2] == ["xnli-multi", "onnx-fp32"]
+    assert path.startswith("xnli-multi onnx-fp32: /")
     assert "xnli-multi onnx-fp32: " in result.stderr
     assert len(json.loads(target.read_text())["artifacts"]) == 1
 

@@ -28,6 +28,7 @@ _FORMATS = (*_TABLES, "perfetto", "bmf", "github-action-benchmark", "openmetrics
 #: Other names of formats.
 _ALIASES = {"bencher": "bmf", "model-card": "model-index"}
 _MOST_NOTES = 10
+_TO = f"What to write: {', '.join(_FORMATS)}."
 
 
 class _FormatChoice(click.Choice[str]):
@@ -39,7 +40,7 @@ class _FormatChoice(click.Choice[str]):
 
 @cloup.command("export")
 @click.argument("ids", metavar="[ID]...", nargs=-1)
-@cloup.option("--to", "kind", type=_FormatChoice(_FORMATS), required=True, help="What to write.")
+@cloup.option("--to", "kind", type=_FormatChoice(_FORMATS), required=True, metavar="FORMAT", help=_TO)
 @cloup.option(
     "--out",
     type=click.Path(path_type=Path, dir_okay=False, allow_dash=True),
@@ -78,7 +79,7 @@ def command(
     \b
     Examples:
       edgebench runs export 20250101T120000-1a2b3c-000 --to csv --out l.csv
-      edgebench runs export 20250101T120000-1a2b3c-000 --to perfetto --out runs.pftrace
+      edgebench runs export --device pi4 --to perfetto --out runs.pftrace
     """
     from edgebench.store import Store
 
