@@ -77,7 +77,7 @@ def command(
     mlflow makes a run of each. What is left out because it is not valid is reported.
 
     \b
-    Examples:
+    Example:
       edgebench runs export 20250101T120000-1a2b3c-000 --to csv --out l.csv
       edgebench runs export --device pi4 --to perfetto --out runs.pftrace
     """
