@@ -12,9 +12,10 @@ from edgebench.export.weight_uses import Use, Weight, weights_of
 from edgebench.prediction import ModelSizes
 
 _FLOAT, _HALF = 4, 2
-#: Bytes of an int8 weight's scale and zero point for each channel: in ONNX 4 and 1, in TFLite 4 and 8.
-_ONNX_SCALE, _ONNX_ZERO, _TFLITE_SCALE = 4, 1, 12
-_COLUMN_SUM = 4  # of the second matrix of a feed-forward layer, see export/int8.py
+#: Bytes of an int8 weight's scale for each channel; in TFLite with 8 of a zero point.
+_ONNX_SCALE, _TFLITE_SCALE = 4, 12
+#: Factors that bring the channels of a layer's two normalisations to similar sizes, see export/int8.py.
+_SMOOTHING = 2 * 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ class _Graph:
 _ONNX_GRAPHS = {
     Format.ONNX_FP32: _Graph(5_500, 6_500),
     Format.ONNX_FP16: _Graph(6_000, 6_700),
-    Format.ONNX_INT8: _Graph(6_500, 14_500),
+    Format.ONNX_INT8: _Graph(6_500, 7_500),
 }
 _TFLITE_GRAPH = _Graph(20_000, 47_000)  # for each length
 _DEBERTA_TIMES = 3
@@ -48,6 +49,8 @@ def predicted_bytes(checkpoint: Checkpoint, format: Format, *, buckets: Sequence
     weights = weights_of(geometry, checkpoint.head, checkpoint.sentence)
     stored = sum(weight_bytes(weight, format) for weight in weights)
     times = _DEBERTA_TIMES if geometry.model_type == "deberta-v2" else 1
+    if format is Format.ONNX_INT8:
+        stored += geometry.num_hidden_layers * geometry.hidden_size * _SMOOTHING
     if format.runtime != "tflite":
         return stored + times * _ONNX_GRAPHS[format].bytes(geometry.num_hidden_layers)
     graphs = len(buckets) * times * _TFLITE_GRAPH.bytes(geometry.num_hidden_layers)
@@ -112,10 +115,8 @@ def _onnx_scales(weight: Weight) -> int:
     if weight.use is Use.LOOK_UP:
         return weight.rows * _ONNX_SCALE
     if weight.use is Use.TIED:
-        return weight.rows * (2 * _ONNX_SCALE + _ONNX_ZERO)
-    if weight.use is Use.DOWN:
-        return weight.columns * (_ONNX_SCALE + _COLUMN_SUM)
-    return weight.columns * (_ONNX_SCALE + _ONNX_ZERO)
+        return weight.rows * 2 * _ONNX_SCALE
+    return weight.columns * _ONNX_SCALE
 
 
 def _tflite_scales(weight: Weight, scales: WeightScales | None) -> int:

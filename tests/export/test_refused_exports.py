@@ -243,13 +243,17 @@ def test_a_file_with_other_weights_fails_the_check(
     from onnx import numpy_helper
 
     from edgebench.export.checkpoint import open_checkpoint
-    from edgebench.export.parity import check_onnx, expected_outputs, parity_inputs
+    from edgebench.export.parity import check_onnx, parity_inputs, torch_reference
 
     checkpoint = open_checkpoint(classifier, source="xnli-multi", task=None)
     numpy = pytest.importorskip("numpy")
     inputs = parity_inputs(checkpoint, longest=64)
-    expected = expected_outputs(checkpoint, inputs, tmp_path, "expected")
-    numpy.testing.assert_equal(expected_outputs(checkpoint, inputs, tmp_path, "expected"), expected)  # as it was kept
+    reference = torch_reference(checkpoint, inputs, tmp_path, "expected")
+    kept = torch_reference(checkpoint, inputs, tmp_path, "expected")
+    numpy.testing.assert_equal(kept.outputs, reference.outputs)
+    numpy.testing.assert_equal(kept.input_ranges, reference.input_ranges)
+    assert reference.input_ranges["roberta.encoder.layer.1.output.dense"].shape == (64,)
+    expected = reference.outputs
     path = export_model(classifier, format, cache=cache).artifact.model_path
     assert check_onnx(path, checkpoint, format, inputs, expected).examples == len(inputs) >= 32
 
@@ -269,7 +273,7 @@ def test_a_mask_that_is_ignored_fails_the_check_in_a_padded_batch(
     from onnx import helper
 
     from edgebench.export.checkpoint import open_checkpoint
-    from edgebench.export.parity import check_onnx, expected_outputs, parity_inputs
+    from edgebench.export.parity import check_onnx, parity_inputs, torch_reference
 
     model = onnx.load(export_model(classifier, "onnx-fp32", cache=cache).artifact.model_path)
     (cast,) = (node for node in model.graph.node if node.op_type == "Cast" and node.input[0] == "attention_mask")
@@ -285,7 +289,7 @@ def test_a_mask_that_is_ignored_fails_the_check_in_a_padded_batch(
     checkpoint = open_checkpoint(classifier, source="xnli-multi", task=None)
     inputs = parity_inputs(checkpoint, longest=64)
     with pytest.raises(ParityError, match="in a padded batch: onnx-fp32 differs"):
-        expected = expected_outputs(checkpoint, inputs, tmp_path, "expected")
+        expected = torch_reference(checkpoint, inputs, tmp_path, "expected").outputs
         check_onnx(tmp_path / "maskless.onnx", checkpoint, Format.ONNX_FP32, inputs, expected)
 
 
