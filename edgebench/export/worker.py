@@ -6,6 +6,7 @@ Standard input: one Job as JSON. Standard output: lines of JSON, first `{"import
 
 from __future__ import annotations
 
+import gc
 import json
 import math
 import os
@@ -153,6 +154,7 @@ def _write_onnx(job: Job, weights: Weights, ranges: Mapping[str, NDArray[np.floa
         Path(job.skeleton), checkpoint.geometry, checkpoint.head, checkpoint.sentence, on_progress=say
     )
     parameters = sum(math.prod(static_shape(value)) for value in skeleton.graph.inputs if value.name not in INPUTS)
+    release_memory()
     say(f"writing {job.format}")
     if job.format == Format.ONNX_INT8:
         onnx_file.write_int8(skeleton, weights, Path(job.folder), ranges)
@@ -260,14 +262,24 @@ def main() -> None:
 
     job = Job(**json.load(sys.stdin))
     try:
-        for library in READERS:
-            send(importing=library.split(".")[0])
-            import_libraries([library])
-        send(importing=None)
+        _import(job, send)
         send(result=export(job, lambda text: send(progress=text)))
     except Exception as error:  # noqa: BLE001 - the parent reports it in one line; the log has the traceback
         send(**_error_message(error, job))
         sys.exit(1)
+
+
+def _import(job: Job, send: Callable[..., None]) -> None:
+    """Import the libraries that read checkpoints, and say which one is being imported."""
+    if Format(job.format).runtime != "tflite":
+        sys.modules.setdefault("torchao", None)  # type: ignore[arg-type]  # transformers would import it, for nothing
+    gc.disable()  # nothing of a module that is being imported is garbage
+    for library in READERS:
+        send(importing=library.split(".")[0])
+        import_libraries([library])
+    gc.freeze()
+    gc.enable()
+    send(importing=None)
 
 
 def _error_message(error: Exception, job: Job) -> dict[str, str]:
