@@ -9,23 +9,24 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
 
 from edgebench.xtreme_r.retrieval import Vectors, pooled
 
 _WARM_UP = 10
 _LEVEL = 0.95
-_RESAMPLES = 2000
+_ROUNDS = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ratio:
-    """The median of pairwise ratios of two files' times, with its interval (bootstrap, 95 %), and their medians."""
+    """The ratio of two files' times: mean over the rounds of their median of pairwise ratios, 95 % t-interval."""
 
     thread: float  # of CPU time of the calling thread
     low: float
     high: float
     wall: float
-    medians_ms: tuple[float, float]  # thread time
 
     def __str__(self) -> str:
         return f"{self.thread:.3f} ({self.low:.3f} to {self.high:.3f}; wall clock {self.wall:.3f})"
@@ -62,24 +63,41 @@ class OnnxFile:
         return time.thread_time_ns() - thread, time.perf_counter_ns() - wall
 
 
-def time_in_turn(baseline: OnnxFile, candidate: OnnxFile, ids: Sequence[int], *, pairs: int) -> Ratio:
-    """Return how long `candidate` takes relative to `baseline` for one input; which is first changes with each pair."""
-    files = (baseline, candidate)
-    feeds = [file.feeds(ids) for file in files]
+def time_in_turn(baseline: Path, candidate: Path, ids: Sequence[int], *, pairs: int) -> Ratio:
+    """Return how long `candidate` takes relative to `baseline` for one input.
+
+    Each round opens both files anew, because two sessions of one file can differ by 3 %. Which file is first changes
+    with each round and each pair.
+
+    Args:
+        pairs: of inferences, in all rounds together.
+    """
+    rounds = [
+        _round((baseline, candidate), ids, pairs=-(-pairs // _ROUNDS), swapped=bool(n % 2)) for n in range(_ROUNDS)
+    ]
+    logs = np.log([np.median(times[:, 1, 0] / times[:, 0, 0]) for times in rounds])
+    half = stats.t.ppf((1 + _LEVEL) / 2, _ROUNDS - 1) * logs.std(ddof=1) / np.sqrt(_ROUNDS)
+    walls = [np.median(times[:, 1, 1] / times[:, 0, 1]) for times in rounds]
+    return Ratio(
+        thread=float(np.exp(logs.mean())),
+        low=float(np.exp(logs.mean() - half)),
+        high=float(np.exp(logs.mean() + half)),
+        wall=float(np.exp(np.log(walls).mean())),
+    )
+
+
+def _round(paths: tuple[Path, Path], ids: Sequence[int], *, pairs: int, swapped: bool) -> NDArray[np.float64]:
+    """Return the times of both files, ns. Shape (pairs, 2 files, thread and wall clock)."""
+    order = (1, 0) if swapped else (0, 1)
+    opened = {at: OnnxFile(paths[at]) for at in order}
+    feeds = {at: file.feeds(ids) for at, file in opened.items()}
     times = np.zeros((pairs, 2, 2))
     for pair in range(-_WARM_UP, pairs):
-        for at in (0, 1) if pair % 2 else (1, 0):
-            measured = files[at].run_ns(feeds[at])
+        for at in order if pair % 2 else order[::-1]:
+            measured = opened[at].run_ns(feeds[at])
             if pair >= 0:
                 times[pair, at] = measured
-    ratios = times[:, 1] / times[:, 0]
-    drawn = np.random.default_rng(0).integers(0, pairs, (_RESAMPLES, pairs))
-    low, high = np.quantile(np.median(ratios[drawn, 0], axis=1), [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2])
-    thread, wall = np.median(ratios, axis=0)
-    first_ms, second_ms = np.median(times[:, :, 0], axis=0) / 1e6
-    return Ratio(
-        thread=float(thread), low=float(low), high=float(high), wall=float(wall), medians_ms=(first_ms, second_ms)
-    )
+    return times
 
 
 def random_ids(vocab_size: int, tokens: int) -> list[int]:

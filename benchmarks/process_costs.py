@@ -10,13 +10,13 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-_POLL_S = 0.02
+_POLL_S = 0.05
 _LOG_TAIL = 2000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
-    """`peak_rss_bytes`: the largest sum over the processes that ran at one moment, seen every 20 ms."""
+    """`peak_rss_bytes`: the largest sum over the processes that ran at one moment, seen every 50 ms."""
 
     wall_s: float
     cpu_s: float

@@ -28,6 +28,7 @@ from edgebench.export import encode_texts, export_model
 from edgebench.xtreme_r.retrieval import Vectors, read_parallel, retrieve
 
 LENGTHS = {32: 200, 128: 80}  # tokens: pairs
+_CALIBRATION_TOKENS = 64  # a shorter text is repeated, a longer one cut
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,13 +43,18 @@ class Recipe:
 
 
 _FLOAT_OUTPUTS = {"OpTypesToExcludeOutputQuantization": ["MatMul"]}
-RECIPES = (
-    Recipe(label="MinMax, outputs quantised"),
-    Recipe(label="MinMax, float outputs", extra=_FLOAT_OUTPUTS),
-    Recipe(label="percentile 99.99, float outputs", method="Percentile", extra=_FLOAT_OUTPUTS),
-    Recipe(label="MinMax, float outputs, float embedding", ops=("MatMul",), extra=_FLOAT_OUTPUTS),
-    Recipe(label="MinMax, symmetric (as TensorRT)", symmetric=True, ops=("MatMul",), extra=_FLOAT_OUTPUTS),
-)
+RECIPES = {
+    "outputs": Recipe(label="MinMax, outputs quantised"),
+    "minmax": Recipe(label="MinMax, float outputs", extra=_FLOAT_OUTPUTS),
+    "percentile": Recipe(label="percentile 99.99, float outputs", method="Percentile", extra=_FLOAT_OUTPUTS),
+    "embedding": Recipe(label="MinMax, float outputs and embedding", ops=("MatMul",), extra=_FLOAT_OUTPUTS),
+    "symmetric": Recipe(
+        label="MinMax, float outputs and embedding, symmetric (as TensorRT)",
+        symmetric=True,
+        ops=("MatMul",),
+        extra=_FLOAT_OUTPUTS,
+    ),
+}
 
 
 class Texts:
@@ -110,8 +116,12 @@ def main() -> None:
     parser.add_argument("--checkpoint", type=Path, required=True)
     parser.add_argument("--texts", type=Path, required=True)
     parser.add_argument("--optimum-int8", type=Path, help="model_quantized.onnx of optimum-cli, for a further row")
+    parser.add_argument("--recipes", default=",".join(RECIPES), help=f"default: {','.join(RECIPES)}")
     parser.add_argument("--calibration-texts", type=int, default=2, help="of each language; default: 2")
     options = parser.parse_args()
+    if unknown := set(options.recipes.split(",")) - set(RECIPES):
+        parser.error(f"no recipe is called {', '.join(sorted(unknown))}; there are {', '.join(RECIPES)}")
+    chosen_recipes = [RECIPES[name] for name in options.recipes.split(",")]
     logging.disable(logging.WARNING)  # of quantize_static, on a model that was not shape-inferred
 
     parallel = read_parallel(options.texts)
@@ -120,7 +130,7 @@ def main() -> None:
     int8 = export_model(options.checkpoint, "onnx-int8").artifact
     encoded = encode_texts(fp32, [PREFIX + text for part in parallel.values() for text in part], truncate=True)
     sequences = [ids.tolist() for ids in np.split(encoded.ids, np.cumsum(encoded.lengths)[:-1])]
-    baseline, float32 = OnnxFile(int8.model_path), OnnxFile(fp32.model_path)
+    float32 = OnnxFile(fp32.model_path)
     reference = float32.vectors(sequences)
     size = len(parallel[languages[0]])
     chosen = [
@@ -128,18 +138,19 @@ def main() -> None:
         for language in range(len(languages))
         for text in range(0, size, size // options.calibration_texts)[: options.calibration_texts]
     ]
-    inputs = [float32.feeds(ids) for ids in chosen]
+    natural = [float32.feeds(ids) for ids in chosen]
+    # the percentile calibration takes inputs of one length only
+    even = [float32.feeds(np.resize(ids, _CALIBRATION_TOKENS).tolist()) for ids in chosen]
     times = {tokens: random_ids(fp32.vocab_size or 1000, tokens) for tokens in LENGTHS}
 
     def row(label: str, path: Path, seconds: str) -> list[str]:
-        file = OnnxFile(path)
-        ratios = [str(time_in_turn(baseline, file, ids, pairs=LENGTHS[tokens])) for tokens, ids in times.items()]
+        ratios = [str(time_in_turn(int8.model_path, path, ids, pairs=LENGTHS[tokens])) for tokens, ids in times.items()]
         return [
             label,
             f"{path.stat().st_size / 1e6:.0f}",
             seconds,
             *ratios,
-            *quality(file.vectors(sequences), reference, languages),
+            *quality(OnnxFile(path).vectors(sequences), reference, languages),
         ]
 
     def rows() -> Iterator[list[str]]:
@@ -147,18 +158,18 @@ def main() -> None:
         yield row("onnx-int8 (dynamic)", int8.model_path, "")
         if options.optimum_int8 is not None:
             yield row("Optimum's int8 (dynamic)", options.optimum_int8, "")
-        for recipe in RECIPES:
+        for recipe in chosen_recipes:
             with tempfile.TemporaryDirectory() as folder:
                 path, start = Path(folder) / "static.onnx", time.perf_counter()
-                quantise(fp32.model_path, path, recipe, inputs)
+                quantise(fp32.model_path, path, recipe, natural if recipe.method == "MinMax" else even)
                 yield row(f"static: {recipe.label}", path, f"{time.perf_counter() - start:.0f}")
 
     print(
         f"{len(chosen)} texts of {len(languages)} languages calibrate, {len(sequences)} are scored; times: x onnx-int8"
     )
+    columns = [f"time, {tokens} tokens" for tokens in LENGTHS]
     print_markdown(
-        ["", "MB", "s", *(f"time, {tokens} tokens" for tokens in LENGTHS)]
-        + ["mean cosine", "least cosine", "retrieval", "language that loses most"],
+        ["", "MB", "s", *columns, "mean cosine", "least cosine", "retrieval", "language that loses most"],
         rows(),
     )
 
