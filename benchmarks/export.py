@@ -95,7 +95,7 @@ def cost_rows(bench: Bench) -> Iterator[Row]:
             first.append(_edgebench_cost(str(bench.checkpoint), cache))
             again.append(_edgebench_cost(str(other), cache))
             shutil.rmtree(cache)
-            print(f"export {number + 1}: Optimum {theirs[-1]}; edgebench {first[-1]}; second variant {again[-1]}")
+            _say(f"export {number + 1}: Optimum {theirs[-1]}; edgebench {first[-1]}; second variant {again[-1]}")
     least = _least(theirs)
     yield _time_row("first export to onnx-int8", _least(first), least, MOST_TIME)
     yield Row(
@@ -168,7 +168,7 @@ def speed_rows(bench: Bench) -> Iterator[Row]:
 
 
 def quality_rows(bench: Bench) -> Iterator[Row]:
-    """Yield what onnx-int8 keeps of retrieval; print the same of each file."""
+    """Yield what onnx-int8 keeps of retrieval; say the same of each file."""
     parallel = read_parallel(bench.texts)
     languages, lines = list(parallel), [PREFIX + text for part in parallel.values() for text in part]
     fp32 = bench.artifact(Format.ONNX_FP32)
@@ -182,7 +182,7 @@ def quality_rows(bench: Bench) -> Iterator[Row]:
     }
     vectors = {name: OnnxFile(path).vectors(sequences) for name, path in paths.items()}
     for name, each in vectors.items():
-        print(f"{name}: {paths[name].stat().st_size / 1e6:.1f} MB, {_quality(each, reference, languages)}")
+        _say(f"{name}: {paths[name].stat().st_size / 1e6:.1f} MB, {_quality(each, reference, languages)}")
     ours = retrieve(vectors["onnx-int8"], languages)
     lost = {lang: ours.accuracy[lang] - before.accuracy[lang] for lang in before.accuracy}
     worst = min(lost, key=lambda lang: lost[lang])
@@ -235,6 +235,11 @@ PARTS: dict[str, Callable[[Bench], Iterator[Row]]] = {
 }
 
 
+def _say(text: str) -> None:
+    """Print what is not part of the table."""
+    print(text, file=sys.stderr, flush=True)
+
+
 def main() -> int:
     """Print the table; return 1 if a row is not met."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -252,7 +257,7 @@ def main() -> int:
     if not list(options.checkpoint.glob("*.safetensors")):
         parser.error(f"{options.checkpoint}: no .safetensors file there")
     python = optimum.optimum_python(options.optimum_python)
-    print(f"Optimum: {optimum.versions(python)}; {optimum.quantise_option()}", flush=True)
+    _say(f"Optimum: {optimum.versions(python)}; {optimum.quantise_option()}")
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(
             checkpoint=options.checkpoint.resolve(),
@@ -261,9 +266,8 @@ def main() -> int:
             folder=Path(folder),
             repeats=options.repeats,
         )
-        rows = [row for part in PARTS if part in parts for row in PARTS[part](bench)]
-    print()
-    return 0 if print_rows(rows) else 1
+        rows = (row for part in PARTS if part in parts for row in PARTS[part](bench))
+        return 0 if print_rows(rows) else 1
 
 
 if __name__ == "__main__":

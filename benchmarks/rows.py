@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from benchmarks.tables import print_markdown
@@ -30,10 +30,14 @@ class Row:
         return ", ".join(limits + ([f"<= {self.most:.4g}"] if self.most is not None else []))
 
 
-def print_rows(rows: Sequence[Row]) -> bool:
-    """Print the table; return whether every row is met."""
-    print_markdown(
-        ["what", "must reach", "reached", "met"],
-        ([row.what, row.goal, row.shown or f"{row.value:.4g}", "yes" if row.is_met else "**no**"] for row in rows),
-    )
-    return all(row.is_met for row in rows)
+def print_rows(rows: Iterable[Row]) -> bool:
+    """Print the table row by row, as they come; return whether every row is met."""
+    seen = []
+
+    def cells() -> Iterator[list[str]]:
+        for row in rows:
+            seen.append(row)
+            yield [row.what, row.goal, row.shown or f"{row.value:.4g}", "yes" if row.is_met else "**no**"]
+
+    print_markdown(["what", "must reach", "reached", "met"], cells())
+    return all(row.is_met for row in seen)
