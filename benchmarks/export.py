@@ -18,6 +18,7 @@ Ends with 1 if a row is not met.
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import sys
 import tempfile
@@ -258,6 +259,7 @@ def main() -> int:
         parser.error(f"{options.checkpoint}: no .safetensors file there")
     python = optimum.optimum_python(options.optimum_python)
     _say(f"Optimum: {optimum.versions(python)}; {optimum.quantise_option()}")
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # for torch: its waiting threads would take the others' time
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(
             checkpoint=options.checkpoint.resolve(),
