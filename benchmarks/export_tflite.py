@@ -2,31 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import edgebench
 from benchmarks.real_input import PREFIX, torch_vectors
+from benchmarks.rows import Row
 from edgebench.evaluation.inference import sentence_vectors
 from edgebench.export import encode_texts, export_model
 from edgebench.xtreme_r.retrieval import read_parallel, retrieve
 
 #: Least mean cosine to torch's vectors, and most points of retrieval that may be lost.
 LEAST_COSINE, MOST_LOST_POINTS = 0.997, 0.7
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """A figure, the least value that it must have, and whether it has it."""
-
-    what: str
-    value: float
-    least: float
-
-    @property
-    def is_met(self) -> bool:
-        """Whether the value is not below its limit."""
-        return self.value >= self.least
 
 
 def tflite_rows(checkpoint: Path, texts: Path) -> list[Row]:

@@ -88,6 +88,7 @@ def run_job(job: Job, *, on_progress: Callable[[str], None]) -> dict[str, Any]:
             stdout=subprocess.PIPE,
             stderr=log,
             env={
+                "OMP_WAIT_POLICY": "PASSIVE",  # waiting threads that spin take the time of those they wait for
                 **os.environ,
                 PARENT: str(os.getpid()),
                 "HF_HUB_OFFLINE": "1",

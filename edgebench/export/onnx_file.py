@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from edgebench.export.cpu_graph import find_attentions, keep_norms_apart
 from edgebench.export.fp16 import halve, to_half
 from edgebench.export.int8 import LOWEST, Quantiser, down_projections
+from edgebench.export.memory import page_out
 from edgebench.export.skeleton import INPUTS, TRANSPOSED, static_shape
 from edgebench.export.weights import Weights
 
@@ -77,6 +78,8 @@ def write_int8(
         if not quantiser.quantise(value, tensor.numpy()):
             value.const_value = tensor
             graph.register_initializer(value)
+        else:
+            page_out(tensor.numpy())
     graph.sort()  # an input that several products share is quantised before the first of them
     save(skeleton, folder)
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     import onnxruntime
     import torch
     from numpy.typing import NDArray
+    from tokenizers import Tokenizer
 
 #: Token ids of one example: (tokens,), or (choices, tokens) for a head with choices.
 Ids: TypeAlias = "NDArray[np.int64]"
@@ -46,18 +47,21 @@ _MOST_LABELS = 4096
 _SAMPLED_TOKENS = 4
 
 
-def parity_inputs(checkpoint: Checkpoint, *, longest: int, choices: int | None = None) -> list[Ids]:
+def parity_inputs(
+    checkpoint: Checkpoint, *, longest: int, choices: int | None = None, opened: Tokenizer | None = None
+) -> list[Ids]:
     """Return examples of various lengths: multilingual text if there is a tokenizer, else seeded random ids.
 
     Args:
         longest: maximum length in tokens; the last example has exactly this length.
         choices: sequences per example, if the file fixes it.
+        opened: the checkpoint's tokenizer, if it has been read before.
     """
     import numpy as np
 
     if checkpoint.tokenizer is not None:
         text = resources.files("edgebench").joinpath("data/parity_texts.json").read_text(encoding="utf-8")
-        encoded = encode_with(checkpoint.tokenizer, json.loads(text)["texts"])
+        encoded = encode_with(checkpoint.tokenizer, json.loads(text)["texts"], opened=opened)
         inputs = [np.array(ids[:longest], np.int64) for ids in encoded]
     else:
         stream = np.random.default_rng(0)
@@ -345,6 +349,7 @@ def _open_session(path: Path) -> onnxruntime.InferenceSession:
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # as in the child's OMP_WAIT_POLICY
     try:
         return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     except Exception as error:

@@ -23,14 +23,17 @@ if TYPE_CHECKING:
 _NEEDED_FOR = "encoding texts"
 
 
-def encode_with(tokenizer: str, texts: Sequence[str]) -> list[list[int]]:
+def encode_with(tokenizer: str, texts: Sequence[str], *, opened: Tokenizer | None = None) -> list[list[int]]:
     """Return the token ids of each text, special tokens included, using the tokenizer in a folder.
+
+    Args:
+        opened: that tokenizer, if `open_fast` has read it before: a large vocabulary takes a second.
 
     Raises:
         CheckpointError: the tokenizer can't be read.
         MissingExtra: its library is not installed.
     """
-    fast = _open_fast(Path(tokenizer))
+    fast = opened or open_fast(Path(tokenizer))
     if fast is not None:
         try:
             return [encoding.ids for encoding in fast.encode_batch(list(texts))]
@@ -97,7 +100,7 @@ def vocabulary_of(found: Any, folder: str) -> Vocabulary | None:
 
 def _open(folder: Path) -> Any:
     """Return a Tokenizer where there is one, else the slow tokenizer of transformers."""
-    fast = _open_fast(folder)
+    fast = open_fast(folder)
     if fast is not None:
         return fast
     found = _open_with_transformers(folder)
@@ -108,8 +111,13 @@ def _open(folder: Path) -> Any:
     return _without_batching(backend)
 
 
-def _open_fast(folder: Path) -> Tokenizer | None:
-    """Return the tokenizer in a folder's tokenizer.json; None: there is no such file."""
+def open_fast(folder: Path) -> Tokenizer | None:
+    """Return the tokenizer in a folder's tokenizer.json; None: there is no such file.
+
+    Raises:
+        CheckpointError: it can't be read.
+        MissingExtra: its library is not installed.
+    """
     path = folder / FAST
     refuse_foreign_files(folder)
     if not path.is_file():

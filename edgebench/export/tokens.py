@@ -71,8 +71,11 @@ def _misfit(vocabulary: Vocabulary | None, tokenizer: str, embeddings: int) -> s
     return None if vocabulary is None else describe_misfit(vocabulary, tokenizer, embeddings)
 
 
-def check_tokenizer(tokenizer: str | None, embeddings: int) -> None:
+def check_tokenizer(tokenizer: str | None, embeddings: int, *, opened: Tokenizer | None = None) -> None:
     """Refuse a tokenizer that gives ids which the model has no embedding for. None: there is no tokenizer to check.
+
+    Args:
+        opened: that tokenizer, if `open_fast` has read it before.
 
     Raises:
         CheckpointError: it does so, or can't be read.
@@ -80,7 +83,8 @@ def check_tokenizer(tokenizer: str | None, embeddings: int) -> None:
     """
     if tokenizer is None:
         return
-    misfit = _misfit(load_vocabulary(tokenizer), tokenizer, embeddings)
+    vocabulary = load_vocabulary(tokenizer) if opened is None else vocabulary_of(opened, tokenizer)
+    misfit = _misfit(vocabulary, tokenizer, embeddings)
     if misfit is not None:
         raise CheckpointError(misfit)
 

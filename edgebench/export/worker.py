@@ -27,17 +27,20 @@ from edgebench.export.floors import refuse_range
 from edgebench.export.isolation import Job, out_of_memory_message
 from edgebench.export.libraries import READERS, import_libraries
 from edgebench.export.lifetime import end_with_parent
+from edgebench.export.memory import release_memory
 from edgebench.export.parity import Ids, Outputs, Reference, check, check_onnx, parity_inputs, torch_reference
 from edgebench.export.recipes import RECIPES
 from edgebench.export.skeleton import INPUTS, static_shape
 from edgebench.export.skeleton_file import load_skeleton
 from edgebench.export.tflite_answers import Refused, TFLiteRuntime
+from edgebench.export.tokenizer_loading import open_fast
 from edgebench.export.tokens import check_tokenizer
 from edgebench.export.weights import Weights, open_weights
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+    from tokenizers import Tokenizer
 
 Say = Callable[[str], None]
 
@@ -66,25 +69,15 @@ def export(job: Job, say: Say) -> dict[str, Any]:
     format = Format(job.format)
     tflite = format.runtime == "tflite"
     if job.only_elsewhere:
-        inputs, reference = _examples(job, checkpoint)
-        return _elsewhere(job, checkpoint, inputs, reference.outputs, say)
-    check_tokenizer(checkpoint.tokenizer, checkpoint.geometry.vocab_size)
-    notes: tuple[str, ...] = ()
-    if job.made_from is None:
-        weights = open_weights(checkpoint)
-        weights.check_labels()
-        notes = weights.notes
-    ranges: Mapping[str, NDArray[np.float32]] = {}
-    if format is Format.ONNX_INT8:
-        say("running the checkpoint in torch")
-        ranges = _examples(job, checkpoint)[1].input_ranges
-        gc.collect()  # the model is in reference cycles
-    with writing(Path(job.folder)):
-        parameters = _write_tflite(job, checkpoint, say) if tflite else _write_onnx(job, weights, ranges, say)
-    gc.collect()  # graphs are reference cycles that keep the checkpoint's files mapped
+        inputs = _inputs(job, checkpoint)
+        return _elsewhere(job, checkpoint, inputs, _reference(job, checkpoint, inputs).outputs, say)
+    inputs = _checked_inputs(job, checkpoint)
+    release_memory()
+    notes, parameters = _write(job, checkpoint, inputs, say)
+    release_memory()
     say("checking parity with torch")
-    inputs, reference = _examples(job, checkpoint)
-    expected = reference.outputs
+    expected = _reference(job, checkpoint, inputs).outputs
+    release_memory()
     if tflite:
         path = Path(job.folder) / tflite_file.MODEL_NAME
         parity = _check_tflite(
@@ -104,12 +97,44 @@ def export(job: Job, say: Say) -> dict[str, Any]:
     }
 
 
-def _examples(job: Job, checkpoint: Checkpoint) -> tuple[list[Ids], Reference]:
-    """Return the inputs of the parity check and what torch computes of them."""
+def _checked_inputs(job: Job, checkpoint: Checkpoint) -> list[Ids]:
+    """Return the inputs of the parity check, by a tokenizer that fits the model."""
+    opened = open_fast(Path(checkpoint.tokenizer)) if checkpoint.tokenizer is not None else None
+    check_tokenizer(checkpoint.tokenizer, checkpoint.geometry.vocab_size, opened=opened)
+    return _inputs(job, checkpoint, opened)
+
+
+def _inputs(job: Job, checkpoint: Checkpoint, opened: Tokenizer | None = None) -> list[Ids]:
     longest = max(job.buckets, default=min(checkpoint.geometry.max_seq_len, _LONGEST))
-    inputs = parity_inputs(checkpoint, longest=longest, choices=job.choices)
+    return parity_inputs(checkpoint, longest=longest, choices=job.choices, opened=opened)
+
+
+def _reference(job: Job, checkpoint: Checkpoint, inputs: Sequence[Ids]) -> Reference:
+    """Return what torch computes of the inputs of the parity check."""
     expected_at = Path(job.expected)
-    return inputs, torch_reference(checkpoint, inputs, expected_at.parent, expected_at.stem)
+    return torch_reference(checkpoint, inputs, expected_at.parent, expected_at.stem)
+
+
+def _write(job: Job, checkpoint: Checkpoint, inputs: Sequence[Ids], say: Say) -> tuple[tuple[str, ...], int | None]:
+    """Write the file; return notes on the weights, and the number of parameters.
+
+    The weights are this function's alone: as long as they are open, the checkpoint's files are mapped.
+    """
+    format = Format(job.format)
+    weights = open_weights(checkpoint) if job.made_from is None else None
+    if weights is not None:
+        weights.check_labels()
+    ranges: Mapping[str, NDArray[np.float32]] = {}
+    if format is Format.ONNX_INT8:
+        say("running the checkpoint in torch")
+        ranges = _reference(job, checkpoint, inputs).input_ranges
+        release_memory()
+    with writing(Path(job.folder)):
+        if format.runtime == "tflite" or weights is None:
+            parameters = _write_tflite(job, checkpoint, say)
+        else:
+            parameters = _write_onnx(job, weights, ranges, say)
+    return weights.notes if weights is not None else (), parameters
 
 
 def _open(job: Job) -> Checkpoint:
@@ -129,6 +154,7 @@ def _write_onnx(job: Job, weights: Weights, ranges: Mapping[str, NDArray[np.floa
         Path(job.skeleton), checkpoint.geometry, checkpoint.head, checkpoint.sentence, on_progress=say
     )
     parameters = sum(math.prod(static_shape(value)) for value in skeleton.graph.inputs if value.name not in INPUTS)
+    release_memory()
     say(f"writing {job.format}")
     if job.format == Format.ONNX_INT8:
         onnx_file.write_int8(skeleton, weights, Path(job.folder), ranges)
@@ -236,14 +262,24 @@ def main() -> None:
 
     job = Job(**json.load(sys.stdin))
     try:
-        for library in READERS:
-            send(importing=library.split(".")[0])
-            import_libraries([library])
-        send(importing=None)
+        _import(job, send)
         send(result=export(job, lambda text: send(progress=text)))
     except Exception as error:  # noqa: BLE001 - the parent reports it in one line; the log has the traceback
         send(**_error_message(error, job))
         sys.exit(1)
+
+
+def _import(job: Job, send: Callable[..., None]) -> None:
+    """Import the libraries that read checkpoints, and say which one is being imported."""
+    if Format(job.format).runtime != "tflite":
+        sys.modules.setdefault("torchao", None)  # type: ignore[arg-type]  # transformers would import it, for nothing
+    gc.disable()  # nothing of a module that is being imported is garbage
+    for library in READERS:
+        send(importing=library.split(".")[0])
+        import_libraries([library])
+    gc.freeze()
+    gc.enable()
+    send(importing=None)
 
 
 def _error_message(error: Exception, job: Job) -> dict[str, str]:
@@ -269,3 +305,5 @@ def _is_out_of_memory(error: BaseException) -> bool:
 
 if __name__ == "__main__":
     main()
+    sys.stderr.flush()
+    os._exit(0)  # all is written; to take torch's modules apart would take a second more
