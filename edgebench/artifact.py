@@ -27,6 +27,7 @@ class Format(StrEnum):
     ONNX_FP32 = "onnx-fp32"
     ONNX_FP16 = "onnx-fp16"
     ONNX_INT8 = "onnx-int8"
+    ONNX_INT4 = "onnx-int4"
     TFLITE_FP32 = "tflite-fp32"
     TFLITE_INT8 = "tflite-int8"
     TFLITE_INT8_PER_TENSOR = "tflite-int8-per-tensor"
@@ -40,7 +41,7 @@ class Format(StrEnum):
 
     @property
     def precision(self) -> str | None:
-        """Fp32, fp16 or int8; None: of an existing file, whose precision is not known."""
+        """Fp32, fp16, int8 or int4; None: of an existing file, whose precision is not known."""
         return self.split("-")[1] if "-" in self else None
 
 
