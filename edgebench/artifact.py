@@ -263,6 +263,8 @@ class Artifact:
         notes: what a person should know of the checkpoint, e.g. weights that are not used.
         trimming: what the vocabulary was cut to; None: it is the checkpoint's.
         sizes: what its memory depends on; None: not known.
+        operators_since: operators of an existing ONNX file that not every onnxruntime has, with the first version that
+            does.
     """
 
     format: Format
@@ -289,6 +291,7 @@ class Artifact:
     trimming: Trimming | None = None
     weight_scales: WeightScales | None = None
     sizes: ModelSizes | None = None
+    operators_since: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("max_seq_len", "vocab_size", "pad_token_id", "first_position", "separator", "choices"):

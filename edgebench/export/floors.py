@@ -25,7 +25,7 @@ class Bound:
 
 @dataclass(frozen=True, slots=True)
 class Floor:
-    """A figure of `OutputParity` and its limit by precision."""
+    """A figure of `OutputParity` and its limit by precision; int4, whose matrices are int8, has that of int8."""
 
     figure: str
     measure: str
