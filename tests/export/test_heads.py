@@ -24,7 +24,7 @@ onnxruntime = pytest.importorskip("onnxruntime")
 pytestmark = pytest.mark.export
 LABELS = {"question-answering": 2}
 #: Largest difference of one number, of outputs of about one.
-TOLERANCE = {"onnx-fp32": 1e-4, "onnx-fp16": 0.05, "onnx-int8": 1.0}
+TOLERANCE = {"onnx-fp32": 1e-4, "onnx-fp16": 0.05, "onnx-int8": 1.0, "onnx-int4": 1.0}
 
 
 @pytest.fixture(scope="session")
