@@ -12,7 +12,7 @@ import pytest
 from edgebench.artifact import Artifact, Format
 from edgebench.board.agent import connect_agent
 from edgebench.board.preflight import preflight, providers_for
-from edgebench.device import find_device
+from edgebench.device import find_device, load_profile
 from edgebench.errors import BoardError
 from edgebench.export import export_model
 from tests.export.conftest import build
@@ -183,7 +183,8 @@ def test_a_file_of_its_own_is_read_again_with_its_vocabulary_and_length(cache: P
 
 def test_a_gpu_does_not_get_it(cache: Path) -> None:
     artifact = export_model("reference:tiny", "onnx-int4", cache=cache).artifact
-    assert providers_for(find_device("jetson-orin-nano"), artifact) == []
+    jetson = replace(find_device("local"), profile=load_profile("jetson-orin-nano"))
+    assert jetson.profile.providers and providers_for(jetson, artifact) == []
 
 
 # --- a runtime that lacks an operator ---------------------------------------------------------------------------
@@ -254,7 +255,9 @@ def test_a_board_whose_onnxruntime_lacks_an_operator_is_refused_before_the_push(
     with pytest.raises(BoardError) as refused:
         preflight_with(lacks)
     line = str(refused.value)
-    assert f"uses GatherBlockQuantized, which onnxruntime has since {since}, and the board has {lacks}; install " in line
+    assert (
+        f"uses GatherBlockQuantized, which onnxruntime has since {since}, and the board has {lacks}; install " in line
+    )
     assert "\n" not in line
 
 
