@@ -27,6 +27,7 @@ class Format(StrEnum):
     ONNX_FP32 = "onnx-fp32"
     ONNX_FP16 = "onnx-fp16"
     ONNX_INT8 = "onnx-int8"
+    ONNX_INT4 = "onnx-int4"
     TFLITE_FP32 = "tflite-fp32"
     TFLITE_INT8 = "tflite-int8"
     TFLITE_INT8_PER_TENSOR = "tflite-int8-per-tensor"
@@ -40,7 +41,7 @@ class Format(StrEnum):
 
     @property
     def precision(self) -> str | None:
-        """Fp32, fp16 or int8; None: of an existing file, whose precision is not known."""
+        """Fp32, fp16, int8 or int4; None: of an existing file, whose precision is not known."""
         return self.split("-")[1] if "-" in self else None
 
 
@@ -262,6 +263,8 @@ class Artifact:
         notes: what a person should know of the checkpoint, e.g. weights that are not used.
         trimming: what the vocabulary was cut to; None: it is the checkpoint's.
         sizes: what its memory depends on; None: not known.
+        operators_since: operators of an existing ONNX file that not every onnxruntime has, with the first version that
+            does.
     """
 
     format: Format
@@ -288,6 +291,7 @@ class Artifact:
     trimming: Trimming | None = None
     weight_scales: WeightScales | None = None
     sizes: ModelSizes | None = None
+    operators_since: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("max_seq_len", "vocab_size", "pad_token_id", "first_position", "separator", "choices"):

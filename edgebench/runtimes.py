@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -61,6 +62,29 @@ RUNTIMES = {
 }
 #: The runtimes of .tflite files.
 TFLITE_RUNTIMES = tuple(name for name, runtime in RUNTIMES.items() if runtime.reads_tflite)
+
+
+#: ONNX Runtime's own operators that a supported version (1.19 and later) lacks, and the first that has them, as tried.
+_GATHER_BLOCKS = "GatherBlockQuantized"
+_BLOCKS_SINCE, _BLOCKS_OF_BYTES_SINCE = "1.20", "1.23"
+
+
+def operator_since(domain: str, op_type: str, *, bits: bool) -> str | None:
+    """Return the first version of ONNX Runtime with an operator; None: every supported version has it, or not known.
+
+    Args:
+        bits: the node says how many bits its numbers have, because its table is stored as bytes.
+    """
+    if domain != "com.microsoft" or op_type != _GATHER_BLOCKS:
+        return None
+    return _BLOCKS_OF_BYTES_SINCE if bits else _BLOCKS_SINCE
+
+
+def is_older(version: str, than: str) -> bool | None:
+    """Return whether a version of a runtime is older than another; None: it has no numbers to compare."""
+    found = re.match(r"(\d+)\.(\d+)", version)
+    wanted = tuple(map(int, than.split(".")[:2]))
+    return (int(found[1]), int(found[2])) < wanted if found else None
 
 
 def format_for(runtime: str, format: Format) -> Format:

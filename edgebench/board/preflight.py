@@ -14,7 +14,7 @@ from edgebench.device import Device
 from edgebench.errors import BoardError
 from edgebench.events import LogMessage, OnEvent, Pushing, ignore
 from edgebench.facts import DeviceFacts
-from edgebench.runtimes import why_not_computed
+from edgebench.runtimes import is_older, why_not_computed
 from edgebench.sensors import POWER
 from edgebench_agent import protocol
 
@@ -43,6 +43,7 @@ def preflight(
         _require_runtime(agent, device, name, probe.runtimes[name])
     for artifact in artifacts:
         _require_scales(device, artifact, probe.runtimes[runtime_of(artifact, runtime)])
+        _require_operators(device, artifact, probe.runtimes[runtime_of(artifact, runtime)])
         _require_provider(device, artifact, probe.runtimes[runtime_of(artifact, runtime)])
     _report_load(device, probe, on_event)
     for artifact in artifacts:
@@ -69,6 +70,18 @@ def _require_scales(device: Device, artifact: Artifact, found: RuntimeProbe) -> 
             hint=f"try `format='{Format.TFLITE_INT8_PER_TENSOR}'` of the checkpoint, or ai-edge-litert on the board: "
             f"edgebench device setup {shlex.quote(device.name)} --runtime ai-edge-litert",
         )
+
+
+def _require_operators(device: Device, artifact: Artifact, found: RuntimeProbe) -> None:
+    """Refuse a file whose operators the board's runtime does not have yet, before it is pushed."""
+    for operator, since in artifact.operators_since.items():
+        if found.version is not None and is_older(found.version, since):
+            raise BoardError(
+                f"{device.name}: {artifact.model_path} uses {operator}, which onnxruntime has since {since}, and the "
+                f"board has {found.version}",
+                hint=f"install onnxruntime {since} or later there, or export the checkpoint: `format='onnx-int4'` "
+                "needs no such operator",
+            )
 
 
 def _require_provider(device: Device, artifact: Artifact, found: RuntimeProbe) -> None:
@@ -101,10 +114,11 @@ def _report_load(device: Device, probe: BoardProbe, on_event: OnEvent) -> None:
 
 def _require_memory(device: Device, artifact: Artifact, available: int | None) -> None:
     if available is not None and artifact.bytes > available:
+        smaller = Format.ONNX_INT4 if artifact.format is Format.ONNX_INT8 else Format.ONNX_INT8
         raise BoardError(
             f"{device.name}: the model is {artifact.bytes / 1e6:.0f} MB and the board has {available / 1e6:.0f} MB "
             f"of memory free",
-            hint="try a smaller format (`format='onnx-int8'`) or free memory on the board",
+            hint=f"try a smaller format (`format='{smaller}'`) or free memory on the board",
         )
 
 
@@ -139,7 +153,7 @@ def runtime_of(artifact: Artifact, chosen: str | None) -> str:
 
 def providers_for(device: Device, artifact: Artifact) -> list[str]:
     """Return the execution providers to ask for; empty: the CPU, the only one for TFLite and for dynamic int8."""
-    on_cpu = artifact.format is Format.ONNX_INT8 or artifact.format.runtime == "tflite"
+    on_cpu = artifact.format in (Format.ONNX_INT8, Format.ONNX_INT4) or artifact.format.runtime == "tflite"
     return [] if on_cpu else list(device.profile.providers)
 
 

@@ -16,6 +16,7 @@ from edgebench.export.existing_sizes import sizes_of_tensors
 from edgebench.export.onnx_graph import OnnxGraph, read_graph
 from edgebench.export.placeholders import refuse_placeholder
 from edgebench.reading import check_file
+from edgebench.runtimes import operator_since
 from edgebench_agent.protocol import plain_input_name
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ def existing_onnx(path: Path, *, cache: Path, on_progress: Callable[[str], None]
         first_position=None if first_position else 0,
         separator=beside.separator if "token_type_ids" in map(plain_input_name, graph.inputs) else None,
         sizes=sizes_of_tensors(_weights(model), beside.config),
+        operators_since=_operators_since(model),
     )
 
 
@@ -127,6 +129,17 @@ def _weights(model: onnx.ModelProto) -> Iterator[tuple[list[int], int]]:
             continue  # of a type that is newer than this onnx
         shape = [int(dim) for dim in tensor.dims]
         yield shape, each * math.prod(shape)
+
+
+def _operators_since(model: onnx.ModelProto) -> dict[str, str]:
+    """Return the operators that not every onnxruntime has, with the first version that does."""
+    found: dict[str, str] = {}
+    for node in model.graph.node:
+        has_bits = any(attribute.name == "bits" for attribute in node.attribute)
+        since = operator_since(node.domain, node.op_type, bits=has_bits)
+        if since is not None:
+            found[node.op_type] = max(since, found.get(node.op_type, since))
+    return found
 
 
 def _size(value: int | None) -> int | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from edgebench.artifact import Format, WeightScales
 from edgebench.export.checkpoint import Checkpoint
+from edgebench.export.int4 import block_size
 from edgebench.export.recipes import RECIPES
 from edgebench.export.weight_uses import Use, Weight, weights_of
 from edgebench.prediction import ModelSizes
@@ -34,6 +35,7 @@ _ONNX_GRAPHS = {
     Format.ONNX_FP32: _Graph(5_500, 6_500),
     Format.ONNX_FP16: _Graph(6_000, 6_700),
     Format.ONNX_INT8: _Graph(6_500, 7_500),
+    Format.ONNX_INT4: _Graph(8_700, 7_500),
 }
 _TFLITE_GRAPH = _Graph(20_000, 47_000)  # for each length
 _DEBERTA_TIMES = 3
@@ -49,7 +51,7 @@ def predicted_bytes(checkpoint: Checkpoint, format: Format, *, buckets: Sequence
     weights = weights_of(geometry, checkpoint.head, checkpoint.sentence)
     stored = sum(weight_bytes(weight, format) for weight in weights)
     times = _DEBERTA_TIMES if geometry.model_type == "deberta-v2" else 1
-    if format is Format.ONNX_INT8:
+    if format in (Format.ONNX_INT8, Format.ONNX_INT4):
         stored += geometry.num_hidden_layers * geometry.hidden_size * _SMOOTHING
     if format.runtime != "tflite":
         return stored + times * _ONNX_GRAPHS[format].bytes(geometry.num_hidden_layers)
@@ -108,11 +110,15 @@ def weight_bytes(weight: Weight, format: Format) -> int:
         return weight.parameters + _tflite_scales(weight, RECIPES[format].scales)
     if weight.use is Use.ONE_TOKEN:
         return _FLOAT * weight.parameters
+    if format is Format.ONNX_INT4 and weight.use in (Use.WORDS, Use.TIED):
+        block = block_size(weight.columns, is_tied=weight.use is Use.TIED)
+        if block is not None:
+            return weight.parameters // 2 + _HALF * weight.parameters // block
     return weight.parameters + weight.count * _onnx_scales(weight)
 
 
 def _onnx_scales(weight: Weight) -> int:
-    if weight.use is Use.LOOK_UP:
+    if weight.use in (Use.WORDS, Use.LOOK_UP):
         return weight.rows * _ONNX_SCALE
     if weight.use is Use.TIED:
         return weight.rows * 2 * _ONNX_SCALE
@@ -122,5 +128,5 @@ def _onnx_scales(weight: Weight) -> int:
 def _tflite_scales(weight: Weight, scales: WeightScales | None) -> int:
     if scales is not WeightScales.CHANNEL:
         return _TFLITE_SCALE * weight.count
-    is_table = weight.use in (Use.LOOK_UP, Use.TIED)
+    is_table = weight.use in (Use.WORDS, Use.LOOK_UP, Use.TIED)
     return _TFLITE_SCALE * weight.count * (weight.rows if is_table else weight.columns)

@@ -25,7 +25,7 @@ class Bound:
 
 @dataclass(frozen=True, slots=True)
 class Floor:
-    """A figure of `OutputParity` and its limit by precision."""
+    """A figure of `OutputParity` and its limit by precision; int4, whose matrices are int8, has that of int8."""
 
     figure: str
     measure: str
@@ -36,7 +36,7 @@ class Floor:
 
     def limit(self, format: Format) -> float:
         """Return the limit for a format."""
-        return {"fp32": self.fp32, "fp16": self.fp16, "int8": self.int8}[str(format.precision)]
+        return {"fp32": self.fp32, "fp16": self.fp16, "int8": self.int8, "int4": self.int8}[str(format.precision)]
 
 
 _FLOAT32 = Bound(max_abs_diff=1e-3)
@@ -47,6 +47,7 @@ BOUNDS = {
     Format.TFLITE_FP32: _FLOAT32,
     Format.ONNX_FP16: Bound(mean_cosine=0.999),
     Format.ONNX_INT8: _INT8,
+    Format.ONNX_INT4: _INT8,
     Format.TFLITE_INT8: _INT8,
     Format.TFLITE_INT8_PER_TENSOR: _INT8,
 }

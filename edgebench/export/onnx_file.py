@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgebench.export.cpu_graph import find_attentions, keep_norms_apart
 from edgebench.export.fp16 import halve, to_half
+from edgebench.export.int4 import quantise_table
 from edgebench.export.int8 import LOWEST, Quantiser, down_projections
 from edgebench.export.memory import page_out
 from edgebench.export.skeleton import INPUTS, TRANSPOSED, static_shape
@@ -82,6 +83,18 @@ def write_int8(
             page_out(tensor.numpy())
     graph.sort()  # an input that several products share is quantised before the first of them
     save(skeleton, folder)
+
+
+def write_int4(
+    skeleton: ir.Model, weights: Weights, folder: Path, ranges: Mapping[str, NDArray[np.float32]] | None = None
+) -> None:
+    """Write the skeleton as `write_int8` does, with the table of words in four bits."""
+    graph, words = skeleton.graph, weights.checkpoint.geometry.vocab_size
+    for table in [value for value in graph.inputs if value.name not in INPUTS and static_shape(value)[:1] == (words,)]:
+        weights.require([str(table.name).removesuffix(TRANSPOSED)])
+        if quantise_table(graph, table, _read_tensor(weights, table).numpy()):
+            graph.inputs.remove(table)
+    write_int8(skeleton, weights, folder, ranges)
 
 
 def take_weights(graph: ir.Graph, weights: Weights) -> list[ir.Value]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -49,7 +50,7 @@ def read_graph(model: onnx.ModelProto) -> OnnxGraph:
     tracer = _Tracer(graph.node, tables)
     ids = next((value for value in inputs if plain_input_name(value.name) == "input_ids"), None)
     words = tracer.tables_of(ids.name) if ids is not None else []
-    width = words[0][-1] if words else None
+    width = _row_length(words[0]) if words else None
     taken = [value for value in inputs if plain_input_name(value.name) == "position_ids"]
     positions = [table for value in taken for table in tracer.tables_of(value.name)]
     positions += tracer.fused(1) or tracer.other_tables(words, width)
@@ -60,6 +61,11 @@ def read_graph(model: onnx.ModelProto) -> OnnxGraph:
         vocab_size=min((table[0] for table in words), default=None),
         positions=min((table[0] for table in positions), default=None),
     )
+
+
+def _row_length(table: tuple[int, ...]) -> int:
+    """Return the numbers in a row of a table; two share a byte where a row is blocks of them."""
+    return table[-1] if len(table) == 2 else 2 * math.prod(table[1:])
 
 
 def _dimensions(value: onnx.ValueInfoProto) -> int | None:

@@ -40,6 +40,7 @@ RECIPES = {
     Format.ONNX_FP32: _ONNX,
     Format.ONNX_FP16: _ONNX,
     Format.ONNX_INT8: _ONNX,
+    Format.ONNX_INT4: _ONNX,
     Format.TFLITE_FP32: _TFLITE,
     Format.TFLITE_INT8: replace(_TFLITE_INT8, scales=WeightScales.CHANNEL),
     Format.TFLITE_INT8_PER_TENSOR: replace(_TFLITE_INT8, scales=WeightScales.TENSOR),

@@ -15,7 +15,8 @@ from edgebench.export.sentence_modules import SentenceModules
 class Use(StrEnum):
     """What a weight is for; formats treat each use in its own way."""
 
-    LOOK_UP = "look-up"  # an embedding, of which rows are taken
+    WORDS = "words"  # the table of words, of which rows are taken
+    LOOK_UP = "look-up"  # any other embedding
     TIED = "tied"  # an embedding that is the decoder of a masked language model, too
     PRODUCT = "product"  # a matrix that multiplies the states of all tokens
     DOWN = "down"  # the same, the second matrix of a feed-forward layer
@@ -79,7 +80,7 @@ def _linear(rows: int, columns: int, use: Use, count: int = 1) -> Iterator[Weigh
 
 def _embeddings(geometry: Geometry, head: Head) -> Iterator[Weight]:
     width = embedding_size(geometry)
-    yield Weight(Use.TIED if head.task == "masked-lm" else Use.LOOK_UP, geometry.vocab_size, width)
+    yield Weight(Use.TIED if head.task == "masked-lm" else Use.WORDS, geometry.vocab_size, width)
     is_deberta = geometry.model_type == "deberta-v2"
     if not is_deberta or _flag(geometry, "position_biased_input", default=True):
         yield Weight(Use.LOOK_UP, geometry.max_position_embeddings, width)

@@ -46,6 +46,8 @@ Say = Callable[[str], None]
 
 #: How each ONNX format of floats is written: from a skeleton and weights into a folder.
 WRITERS = {Format.ONNX_FP32: onnx_file.write_fp32, Format.ONNX_FP16: onnx_file.write_fp16}
+#: The same of formats with int8 matrices, whose writers also take the ranges of the matrices' inputs.
+INTEGER_WRITERS = {Format.ONNX_INT8: onnx_file.write_int8, Format.ONNX_INT4: onnx_file.write_int4}
 
 #: Out-of-memory messages of the kernel, torch, C++, the linker, the agent and ONNX Runtime.
 _NO_MEMORY = (
@@ -125,7 +127,7 @@ def _write(job: Job, checkpoint: Checkpoint, inputs: Sequence[Ids], say: Say) ->
     if weights is not None:
         weights.check_labels()
     ranges: Mapping[str, NDArray[np.float32]] = {}
-    if format is Format.ONNX_INT8:
+    if format in INTEGER_WRITERS:
         say("running the checkpoint in torch")
         ranges = _reference(job, checkpoint, inputs).input_ranges
         release_memory()
@@ -147,7 +149,7 @@ def _write_onnx(job: Job, weights: Weights, ranges: Mapping[str, NDArray[np.floa
     """Write an ONNX file; return the number of parameters.
 
     Args:
-        ranges: for int8: the largest magnitude of each input of each linear module.
+        ranges: for int8 and int4: the largest magnitude of each input of each linear module.
     """
     checkpoint = weights.checkpoint
     skeleton = load_skeleton(
@@ -156,8 +158,8 @@ def _write_onnx(job: Job, weights: Weights, ranges: Mapping[str, NDArray[np.floa
     parameters = sum(math.prod(static_shape(value)) for value in skeleton.graph.inputs if value.name not in INPUTS)
     release_memory()
     say(f"writing {job.format}")
-    if job.format == Format.ONNX_INT8:
-        onnx_file.write_int8(skeleton, weights, Path(job.folder), ranges)
+    if (write := INTEGER_WRITERS.get(Format(job.format))) is not None:
+        write(skeleton, weights, Path(job.folder), ranges)
     else:
         WRITERS[Format(job.format)](skeleton, weights, Path(job.folder))
     return parameters

@@ -158,11 +158,14 @@ def _common_choices(request: Request) -> int | None:
 def _report_fallbacks(device: Device, formats: Set[Format], on_event: OnEvent) -> None:
     """Report formats that run slower on this device than another format would."""
     name, providers = device.name, device.profile.providers
-    if providers and Format.ONNX_INT8 in formats:
-        gpu = providers[0]
-        on_event(
-            LogMessage(f"{name}: dynamic int8 does not run on {gpu}: onnx-int8 is measured on the CPU; try onnx-fp16")
-        )
+    for format in (Format.ONNX_INT8, Format.ONNX_INT4):
+        if providers and format in formats:
+            gpu = providers[0]
+            on_event(
+                LogMessage(
+                    f"{name}: dynamic int8 does not run on {gpu}: {format} is measured on the CPU; try onnx-fp16"
+                )
+            )
     if not providers and Format.ONNX_FP16 in formats:
         on_event(
             LogMessage(f"{name}: onnx-fp16 is for GPUs: a CPU works in float32 and converts each value; try onnx-int8")

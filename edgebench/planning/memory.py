@@ -96,6 +96,10 @@ _MODELS = {
         weights=_Weights(copies=1, largest=1, packed=0.65, tied=1.5, slack=5 * _MB),
         activations=_Activations(scores=4.3, inner=6.1, hidden=13.8, outputs=1.6),
     ),
+    ("onnxruntime", "int4"): _Model(
+        weights=_Weights(copies=1, largest=1, packed=0.65, tied=1.5, slack=5 * _MB),
+        activations=_Activations(scores=4.3, inner=6.1, hidden=13.8, outputs=1.6),
+    ),
     ("ai-edge-litert", "fp32"): _Model(
         weights=_Weights(copies=1, largest=0, packed=0.63, mapped=4, slack=34 * _MB),
         activations=_Activations(scores=1, inner=0.5, hidden=7.3, outputs=2),

@@ -24,7 +24,7 @@ onnxruntime = pytest.importorskip("onnxruntime")
 pytestmark = pytest.mark.export
 LABELS = {"question-answering": 2}
 #: Largest difference of one number, of outputs of about one.
-TOLERANCE = {"onnx-fp32": 1e-4, "onnx-fp16": 0.05, "onnx-int8": 1.0}
+TOLERANCE = {"onnx-fp32": 1e-4, "onnx-fp16": 0.05, "onnx-int8": 1.0, "onnx-int4": 1.0}
 
 
 @pytest.fixture(scope="session")
@@ -65,7 +65,7 @@ def test_float16_takes_half_of_the_bytes(heads: dict[str, Path], cache: Path) ->
 def test_a_masked_language_model_holds_its_vocabulary_once(heads: dict[str, Path], cache: Path) -> None:
     import onnx
 
-    for format in ("onnx-fp32", "onnx-fp16", "onnx-int8"):
+    for format in ("onnx-fp32", "onnx-fp16", "onnx-int8"):  # onnx-int4: test_int4.py
         artifact = export_model(heads["masked-lm"], format, cache=cache).artifact
         model = onnx.load(artifact.model_path)
         of_vocabulary = [t for t in model.graph.initializer if 300 in t.dims and len(t.dims) == 2 and min(t.dims) > 1]

@@ -112,7 +112,7 @@ def test_the_command_refuses_accepts_and_marks(
 
 def test_a_sound_reranker_passes_in_every_onnx_format(cache: Path, tmp_path: Path) -> None:
     build("XLMRobertaForSequenceClassification", num_labels=1).save_pretrained(tmp_path / "reranker")
-    for format in ("onnx-fp32", "onnx-fp16", "onnx-int8"):
+    for format in ("onnx-fp32", "onnx-fp16", "onnx-int8", "onnx-int4"):
         parity = export_model(tmp_path / "reranker", format, cache=cache).artifact.parity
         assert parity is not None and not parity.shortfalls
         (output,) = parity.outputs

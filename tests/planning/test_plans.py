@@ -40,6 +40,7 @@ E5_BYTES = {
     "onnx-fp32": 470_108_275,
     "onnx-fp16": 235_095_744,
     "onnx-int8": 119_081_699,
+    "onnx-int4": 76_077_120,
     "tflite-fp32": 474_421_248,
     "tflite-int8": 125_545_008,
     "tflite-int8-per-tensor": 122_041_536,

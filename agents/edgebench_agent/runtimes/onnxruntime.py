@@ -28,6 +28,11 @@ _SMALLEST = (
     "eNrjYBFisJrIzCXIxVgBREKMlUpsvoklvqU5XMpcjJVCjIVCjMVCjPlKoi6VeYm5mcmBpYl5JZlVqT6ZeamJRVzSXIyFXIzlXIz5QoxVSrwQrZ55"
     "JanpqUVCjOlaPUwcAhwCAsxOjOVeDUyMDGhghAlECYPCmI+Lh4NRiIMLGDQgnAQUrAILsiEEnVi4GAS4AUFkHhU="
 )
+#: What ONNX Runtime says of an operator that it does not have, in a file that may be right.
+_NO_OPERATOR = re.compile(
+    r"(?P<unknown>[\w.:]+)\(-?\d+\) is not a registered function/op"
+    r"|Could not find an implementation for (?P<kernel>[\w.:]+)\(\d+\)"
+)
 _RECORD_NODES = "session.record_ep_graph_assignment_info"
 #: https://github.com/microsoft/onnxruntime/pull/11841, since 1.12
 _STOP_SPINNING = "session.force_spinning_stop"
@@ -170,6 +175,16 @@ def _failure(kind: str, what: str, error: Exception) -> Failure:
             "out_of_memory",
             f"the GPU got no memory, which it may share with the processor; try: free memory on the board, a smaller "
             f"model or batch, or reboot it, because an earlier process may still hold some: {message}",
+        )
+    lacking = _NO_OPERATOR.search(message)
+    if lacking:
+        import onnxruntime
+
+        return Failure(
+            kind,
+            f"ONNX Runtime {onnxruntime.__version__} lacks an operator that the model uses, "
+            f"{lacking.group('unknown') or lacking.group('kernel')}; try: a later onnxruntime on the board, or another "
+            "format of the model",
         )
     return Failure(kind, f"{what}: {message}")
 
