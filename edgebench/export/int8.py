@@ -24,6 +24,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from edgebench.export.cpu_graph import Attention
+from edgebench.export.memory import page_out
 from edgebench.export.skeleton import TRANSPOSED, static_shape
 
 if TYPE_CHECKING:
@@ -323,17 +324,35 @@ def quantise_symmetric(
     """
     import numpy as np
 
-    largest = np.maximum(values.max(axis=axis, keepdims=True), -values.min(axis=axis, keepdims=True))
-    scales = largest / np.float32(_LARGEST)
+    pairs = np.zeros(1, np.float32)
     if largest_pair is not None and len(values) > 1:
         sizes = np.abs(values[: len(values) // 2 * 2])
-        pairs = (sizes[::2] + sizes[1::2]).max(axis=0, keepdims=True)
-        scales = np.maximum(scales, pairs / np.float32(largest_pair))
-    scales = scales.astype(np.float32)
-    scales[scales == 0] = 1
-    quantised = np.empty(values.shape, np.int8)
-    spread = np.broadcast_to(scales, values.shape)
-    for start in range(0, len(values), _BLOCK_ROWS):  # avoids a second float copy of a large embedding
+        pairs = (sizes[::2] + sizes[1::2]).max(axis=0, keepdims=True) / np.float32(largest_pair)
+    if axis == 0:
+        scales = _scales(values, axis, pairs)
+        return _rounded(values, scales), scales
+    quantised, scales = np.empty(values.shape, np.int8), np.empty((len(values), 1), np.float32)
+    for start in range(0, len(values), _BLOCK_ROWS):  # an embedding may be most of the model: no copy of it
         block = slice(start, start + _BLOCK_ROWS)
-        quantised[block] = np.rint(values[block] / spread[block])
+        scales[block] = _scales(values[block], axis, pairs)
+        quantised[block] = _rounded(values[block], scales[block])
+        page_out(values[block])
     return quantised, scales
+
+
+def _scales(values: NDArray[np.float32], axis: int, least: NDArray[np.float32]) -> NDArray[np.float32]:
+    import numpy as np
+
+    largest = np.maximum(values.max(axis=axis, keepdims=True), -values.min(axis=axis, keepdims=True))
+    scales: NDArray[np.float32] = np.maximum(largest / np.float32(_LARGEST), least).astype(np.float32)
+    scales[scales == 0] = 1
+    return scales
+
+
+def _rounded(values: NDArray[np.float32], scales: NDArray[np.float32]) -> NDArray[np.int8]:
+    import numpy as np
+
+    scaled = values / scales
+    np.rint(scaled, out=scaled)
+    rounded: NDArray[np.int8] = scaled.astype(np.int8)
+    return rounded
