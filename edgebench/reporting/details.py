@@ -65,7 +65,7 @@ _LONG = 10_000  # characters of a fact
 _WORDS = ("variant", "format", "device", "workload", "started at", "valid")
 
 #: Header and cell.
-_PRIORITIES = {"threads": 6, "runs": 5, "device": 4, "valid": 3, "p50\nms": 2, "workload": 1, "format": 1}
+_PRIORITIES = {"threads": 6, "runs": 5, "device": 4, "p50\nms": 3, "valid": 2, "workload": 1, "format": 1}
 _LISTED: tuple[tuple[str, Callable[[Measurement], str]], ...] = (
     ("id", lambda each: each.id),
     ("variant", lambda each: variant_name(each.subject.variant)),
