@@ -222,7 +222,7 @@ def check(
 
     Args:
         answers: the file's outputs per example, without batch dimension and padding; consumed one at a time.
-        expected: as `expected_outputs` returns them.
+        expected: torch's outputs, as in `Reference.outputs`.
         runtime: returns the runtime and its version; called after all answers were consumed.
         accept: figures beyond their limits are recorded and are no error.
 
