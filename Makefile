@@ -31,7 +31,7 @@ test: venv
 # For work in between: what is pure, and the agent; no export, no SSH server, no session.
 FAST := $(addprefix tests/,agent analysis board cli gating reporting stats store study xtreme_r)
 test-fast: venv
-	$(BIN)/pytest -n 6 --dist worksteal -m 'not slow and not long and not openssh' $(FAST)
+	$(BIN)/pytest -n 4 --dist worksteal -m 'not slow and not long and not openssh' $(FAST)
 
 # What takes longest: every head to TFLite, searches, tuning, real setups, interrupted sessions. CI runs it, too.
 # Neighbours in the list stay in one process, which shares what they need, until another has nothing left to do.

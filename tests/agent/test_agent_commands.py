@@ -69,6 +69,7 @@ def test_temperatures_are_told_without_a_probe(board: AgentBoard) -> None:
     assert all(type(value) is int for value in told["temperature_mc"].values())
 
 
+@pytest.mark.slow
 def test_probe_names_a_process_that_keeps_the_board_busy(board: AgentBoard) -> None:
     spinning = subprocess.Popen([sys.executable, "-c", "while True: pass"])
     try:

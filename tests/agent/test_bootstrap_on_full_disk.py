@@ -42,6 +42,7 @@ def install() -> None:
         pass
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("folder", ["blobs", "runs", "others"])
 def test_a_full_disk_is_told_with_what_to_free_and_nothing_is_left(small_disk: Path, folder: str) -> None:
     fill(small_disk / folder / "large", spare_bytes=len(agent_archive()[0]) // 2)

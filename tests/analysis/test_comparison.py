@@ -582,6 +582,7 @@ def test_the_command_prints_the_sentence_and_the_table(store: Path) -> None:
     assert "peak memory" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_slower_candidate_fails_where_asked(store: Path) -> None:
     done = edgebench_compare("english", "translated", "--store", str(store), "--fail-on", "slower,worse", "--json", "-")
     assert done.returncode == 3

@@ -273,6 +273,7 @@ def store(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_the_command_puts_scores_beside(store: Path) -> None:
     file = store / "scores.csv"
     rows = "english,xnli,sw,accuracy,70\nmultilingual,xnli,sw,accuracy,68\nmultilingual,xnli,th,accuracy,60\n"

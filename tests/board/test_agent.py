@@ -160,6 +160,7 @@ def test_a_journal_of_another_run_or_agent_is_refused() -> None:
             collector.take(protocol.Entry(0, 0, hello))
 
 
+@pytest.mark.slow
 def test_a_folder_with_a_module_of_a_standard_name_does_not_reach_the_agent(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

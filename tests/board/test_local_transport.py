@@ -95,6 +95,7 @@ def test_writing_to_a_command_that_ended_is_a_broken_pipe(local: Transport) -> N
         stream.write(bytes(1 << 20))
 
 
+@pytest.mark.slow
 def test_closing_ends_a_blocked_write_of_another_thread(local: Transport) -> None:
     stream = local.start(["sh", "-c", "echo ready; exec sleep 5"])
     assert stream.read(100, timeout_s=60) == b"ready\n"
@@ -112,6 +113,7 @@ def test_closing_ends_a_blocked_write_of_another_thread(local: Transport) -> Non
     assert ended.is_set()
 
 
+@pytest.mark.slow
 def test_a_command_that_does_not_end_is_given_up_and_ended(local: Transport, tmp_path: Path) -> None:
     pid_file = tmp_path / "pid"
     with pytest.raises(ConnectionLost, match="did not end within"):

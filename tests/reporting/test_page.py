@@ -89,6 +89,7 @@ def test_stored_runs_become_a_page(tmp_path: Path) -> None:
     assert "edgebench runs extend 20250102T030405-abcdef-000 --runs 2" in text
 
 
+@pytest.mark.slow
 def test_a_report_of_invalid_measurements_says_so_in_its_first_line(page: str) -> None:
     words = [text.strip() for text in Tags(page).text if text.strip()]
     assert words[1].startswith("NOT VALID: 1 of 6 measurements: ")

@@ -133,6 +133,7 @@ def test_a_study_that_is_none_says_where(tmp_path: Path, text: str, problem: str
 # --- what is there --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_format_is_there_where_the_board_got_another_for_it(tmp_path: Path) -> None:
     """The simulated board measures in onnx-int8; the files' formats are rewritten."""
     study, store = whole(tmp_path), Store(tmp_path / "store")
@@ -228,6 +229,7 @@ def test_a_contrast_is_answered_on_every_workload_and_judged_together(tmp_path: 
     json.dumps(report.to_json(), allow_nan=False)
 
 
+@pytest.mark.slow
 def test_three_seeds_speak_about_the_training(tmp_path: Path) -> None:
     from scipy.stats import ttest_rel
 
@@ -313,6 +315,7 @@ def test_a_real_study_is_measured_once_and_answered(tmp_path: Path, tiny_onnx: P
     assert (tmp_path / "r.md").read_text().startswith("# tiny\n")
 
 
+@pytest.mark.slow
 def test_a_wrong_study_is_one_line(tmp_path: Path) -> None:
     done = edgebench_study("status", str(tmp_path / "STUDY.toml"))
     assert (done.returncode, len(done.stderr.strip().splitlines())) == (2, 1)

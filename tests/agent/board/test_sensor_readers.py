@@ -301,6 +301,7 @@ def test_a_pipe_where_a_file_should_be_is_no_value_and_holds_up_nothing(pi4: Pat
     assert board_facts(Home(pi4), pi4)["temperature_mc"] is None
 
 
+@pytest.mark.slow
 def test_a_command_that_hangs_is_ended_with_what_it_started(tmp_path: Path) -> None:
     plant_command(tmp_path / "usr/bin/vcgencmd", f"sleep 600 & echo $! > {tmp_path}/pid; wait")
     assert raspberry_pi.read_throttled(tmp_path) is None
@@ -359,6 +360,7 @@ def test_sensors_are_read_when_they_are_due_and_all_at_borders(pi4: Path, sensor
     assert border["throttled"] == 0x80000
 
 
+@pytest.mark.slow
 def test_a_sensor_that_blocks_holds_up_neither_the_others_nor_a_border(
     pi4: Path, sensor_set: Callable[..., SensorSet], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -33,6 +33,7 @@ def test_probe_tells_what_the_sensors_say(board: AgentBoard, vcgencmd: Path, tmp
     assert reply["sensors"]["vcgencmd"]["values"] == {"throttled": 0}
 
 
+@pytest.mark.slow
 def test_an_idle_run_does_nothing_but_read_sensors(board: AgentBoard, vcgencmd: Path, tmp_path: Path) -> None:
     plant_answers(tmp_path, VCGENCMD_PI5)
     messages = board.run(board.spec(mode="idle", min_duration_ns=SECOND))
@@ -48,6 +49,7 @@ def give_commands_less_time(board: AgentBoard) -> None:
     board.change("board/sensors/command.py", b"_TIMEOUT_S = 2\n", b"_TIMEOUT_S = 0.3\n")
 
 
+@pytest.mark.slow
 def test_a_vcgencmd_that_hangs_holds_up_no_run(board: AgentBoard, vcgencmd: Path) -> None:
     plant_command(vcgencmd, "exec sleep 600")
     give_commands_less_time(board)
@@ -58,6 +60,7 @@ def test_a_vcgencmd_that_hangs_holds_up_no_run(board: AgentBoard, vcgencmd: Path
     assert all("throttled" not in message.values for message in of(Readings, messages))
 
 
+@pytest.mark.slow
 def test_a_vcgencmd_that_starts_to_lie_is_left_out_with_a_note(board: AgentBoard, vcgencmd: Path) -> None:
     plant_command(
         vcgencmd,
@@ -79,6 +82,7 @@ def test_a_vcgencmd_that_starts_to_lie_is_left_out_with_a_note(board: AgentBoard
     assert set(read) == {0, None}
 
 
+@pytest.mark.slow
 def test_a_vcgencmd_whose_child_keeps_its_output_open_holds_up_nobody(board: AgentBoard, vcgencmd: Path) -> None:
     plant_command(vcgencmd, 'setsid sleep 600 & echo $! >> "$0.children"; exit 0\n')
     give_commands_less_time(board)

@@ -274,6 +274,7 @@ def test_a_run_of_a_lost_lease_does_not_begin(board: AgentBoard) -> None:
     assert board.launch(board.spec(lease_token=token))["kind"] == "lease_lost"
 
 
+@pytest.mark.slow
 def test_a_run_ends_itself_once_the_lease_is_anothers(board: AgentBoard, tiny_model: bytes) -> None:
     token = token_of(acquire(board, "anna"))
     spec = board.long_spec(tiny_model, lease_token=token)

@@ -201,6 +201,7 @@ def test_a_power_mode_that_needs_a_reboot_is_refused(board: AgentBoard, jetson: 
     assert mode(jetson) == "pmode:0001"
 
 
+@pytest.mark.slow
 def test_the_next_holder_finds_the_board_as_the_dead_one_found_it(board: AgentBoard, pi4: Path) -> None:
     token = lease(board, ttl_ns=SECOND)["token"]
     power(board, "set", token, governor="performance")
@@ -218,6 +219,7 @@ def test_a_board_that_is_given_back_is_as_it_was_found(board: AgentBoard, pi4: P
     assert governors(pi4) == ["ondemand"] * 4
 
 
+@pytest.mark.slow
 def test_a_run_of_somebody_without_a_lease_finds_the_board_as_it_was(board: AgentBoard, pi4: Path) -> None:
     token = lease(board, ttl_ns=SECOND)["token"]
     power(board, "set", token, governor="performance")
@@ -236,6 +238,7 @@ def test_a_run_under_the_lease_keeps_what_was_set_and_tells_it(board: AgentBoard
     assert hello.board["governor"] == "performance"
 
 
+@pytest.mark.slow
 def test_what_cannot_be_put_back_is_told_and_stays_on_record(board: AgentBoard, jetson: Path) -> None:
     token = lease(board, ttl_ns=SECOND)["token"]
     power(board, "set", token, power_mode=0)
@@ -344,6 +347,7 @@ def test_the_clocks_of_a_dead_host_are_put_back_though_nobody_comes(board: Agent
     assert lease(board, "renew", token=token)["kind"] == "lease_lost"  # it would measure with other clocks than it set
 
 
+@pytest.mark.slow
 def test_clocks_are_left_as_they_are_while_a_host_may_come_back_or_a_run_measures(board: AgentBoard, pi4: Path) -> None:
     hurry_guards(board)
     home = Home(board.home)

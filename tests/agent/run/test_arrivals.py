@@ -41,6 +41,7 @@ def test_gaps_between_arrivals_are_exponential_with_the_rates_mean() -> None:
         assert sum(gap > times * mean_ns for gap in gaps) / count == pytest.approx(math.exp(-times), abs=off)
 
 
+@pytest.mark.slow
 def test_queries_arrive_as_the_seed_says_however_fast_they_are_served(board: AgentBoard, tiny_model: bytes) -> None:
     random = Random(7)
     drawn = [round(random.expovariate(200 / 1e9)) for _ in range(200)]
@@ -67,6 +68,7 @@ def test_latency_counts_from_the_arrival_waiting_included(board: AgentBoard, tin
     assert (done.count, done.duration_ns) == (2_000, ends[-1] - arrivals[0])
 
 
+@pytest.mark.slow
 def test_no_query_is_served_before_it_arrives(board: AgentBoard) -> None:
     _, latencies, _ = columns(board.run(board.spec(**server())))
     assert min(latencies) > 0

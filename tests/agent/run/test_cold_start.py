@@ -43,6 +43,7 @@ def cached_before_load(messages: Sequence[Any]) -> dict[str, int]:
     return {name: value for name, value in values.items() if name.startswith("model_")}
 
 
+@pytest.mark.slow
 def test_a_cold_start_loads_and_infers_once_with_the_model_out_of_memory(board: AgentBoard, tiny_model: bytes) -> None:
     warm = cached_before_load(board.run(board.model_spec(tiny_model)))
     assert warm == {"model_bytes": len(tiny_model), "model_resident_bytes": len(tiny_model)}

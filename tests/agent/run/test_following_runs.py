@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 
+import pytest
+
 from edgebench_agent.protocol import (
     HEARTBEAT,
     RENEW,
@@ -70,6 +72,7 @@ def test_a_follower_that_loses_its_host_ends_and_the_run_goes_on(board: AgentBoa
     assert seqs == list(range(len(seqs)))
 
 
+@pytest.mark.slow
 def test_a_follower_shows_that_it_lives_while_nothing_is_new(board: AgentBoard, tiny_model: bytes) -> None:
     spec = board.long_spec(tiny_model, sensors=False)
     supervisor = board.launch_well(spec)
@@ -86,6 +89,7 @@ def test_a_follower_shows_that_it_lives_while_nothing_is_new(board: AgentBoard, 
     follower.communicate(timeout=DEADLINE_S)
 
 
+@pytest.mark.slow
 def test_a_run_ends_cleanly_when_the_host_says_stop(board: AgentBoard, tiny_model: bytes) -> None:
     spec = board.long_spec(tiny_model)
     board.launch_well(spec)

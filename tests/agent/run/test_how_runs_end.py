@@ -23,6 +23,7 @@ from tests.agent.agent_board import DEADLINE_S, SECOND, AgentBoard, children, wa
 from tests.agent.runs import failed_of, put_before, timed, wait_for_latencies
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("who", ["supervisor", "measuring process"])
 def test_a_signal_ends_the_run_cleanly_and_keeps_what_was_measured(
@@ -40,6 +41,7 @@ def test_a_signal_ends_the_run_cleanly_and_keeps_what_was_measured(
         os.kill(measuring, 0)
 
 
+@pytest.mark.slow
 def test_a_run_that_nobody_renews_ends_itself(board: AgentBoard, tiny_model: bytes) -> None:
     spec = board.long_spec(tiny_model, lease_ns=SECOND)
     board.launch_well(spec)
@@ -65,6 +67,7 @@ def test_a_run_that_is_renewed_outlives_its_lease(board: AgentBoard, tiny_model:
     follower.communicate(timeout=DEADLINE_S)
 
 
+@pytest.mark.slow
 def test_a_measuring_process_that_is_killed_is_told(board: AgentBoard, tiny_model: bytes) -> None:
     spec = board.long_spec(tiny_model)
     supervisor = board.launch_well(spec)
@@ -76,6 +79,7 @@ def test_a_measuring_process_that_is_killed_is_told(board: AgentBoard, tiny_mode
     assert "measuring" in failed.message
 
 
+@pytest.mark.slow
 def test_a_supervisor_that_is_killed_leaves_a_journal_without_an_ending(board: AgentBoard, tiny_model: bytes) -> None:
     spec = board.long_spec(tiny_model)
     supervisor = board.launch_well(spec)
@@ -245,6 +249,7 @@ def test_slow_inferences_are_not_stuck_as_long_as_they_work(
     assert isinstance(board.run(board.model_spec(tiny_model, mode="infer", max_duration_ns=MAX_INT))[-1], Done)
 
 
+@pytest.mark.slow
 def test_the_supervisor_rests_while_the_runtime_is_imported(
     board: AgentBoard, tiny_model: bytes, tmp_path: Path
 ) -> None:

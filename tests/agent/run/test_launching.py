@@ -95,6 +95,7 @@ def test_an_unknown_runtime_is_refused_with_the_known_ones(board: AgentBoard) ->
     assert "onnxruntime" in reply["message"]
 
 
+@pytest.mark.slow
 def test_a_second_run_is_refused_while_one_measures(board: AgentBoard, tiny_model: bytes) -> None:
     first = board.long_spec(tiny_model)
     board.launch_well(first)
@@ -103,6 +104,7 @@ def test_a_second_run_is_refused_while_one_measures(board: AgentBoard, tiny_mode
     assert first.run_id in reply["message"]
 
 
+@pytest.mark.slow
 def test_the_next_run_follows_at_the_heels_of_the_last(board: AgentBoard) -> None:
     for _ in range(3):
         assert isinstance(board.run(board.spec(min_count=1))[-1], Done)
@@ -131,6 +133,7 @@ def test_a_model_finds_its_other_files_by_name(board: AgentBoard, tiny_model: by
     assert isinstance(board.run(board.spec(runtime="onnxruntime", files=files))[-1], Done)
 
 
+@pytest.mark.slow
 def test_a_run_lets_go_of_its_blobs_when_it_ends(board: AgentBoard, tiny_model: bytes) -> None:
     spec = board.model_spec(tiny_model)
     board.run(spec)

@@ -35,6 +35,7 @@ def timed(messages: list[Any], model: int) -> list[tuple[int, int, int]]:
     return [each for block in blocks for each in zip(block.start_ns, block.latency_ns, block.items, strict=True)]
 
 
+@pytest.mark.slow
 def test_each_batch_is_run_by_every_model_before_the_next(
     board: AgentBoard, tiny_model: bytes, other_model: bytes
 ) -> None:
@@ -60,6 +61,7 @@ def test_each_model_is_loaded_and_warmed_up_and_says_so(
         assert warm.count == sum(len(b.items) for b in of(Latencies, messages) if b.warmup and b.model == warm.model)
 
 
+@pytest.mark.slow
 def test_durations_are_of_each_models_share(board: AgentBoard, tiny_model: bytes) -> None:
     spec = board.model_spec(tiny_model, min_count=1, min_duration_ns=SECOND // 2)
     done = board.run(replace(spec, beside=[beside(board, tiny_model, [8])]))[-1]

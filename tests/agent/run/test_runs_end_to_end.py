@@ -23,6 +23,7 @@ from tests.agent.agent_board import SECOND, AgentBoard, of
 from tests.agent.runs import run_folder, timed
 
 
+@pytest.mark.slow
 def test_a_run_tells_its_story_in_order(board: AgentBoard, tiny_model: bytes) -> None:
     spec = board.model_spec(tiny_model, [5, 9, 3], min_count=50)
     messages = board.run(spec)
@@ -61,6 +62,7 @@ def test_every_timed_inference_is_told_once_with_its_batch(board: AgentBoard, ti
     assert of(Log, messages) == []
 
 
+@pytest.mark.slow
 def test_readings_share_the_clock_of_the_inferences(board: AgentBoard, tiny_model: bytes) -> None:
     spec = board.model_spec(tiny_model, min_duration_ns=SECOND)
     board.launch_well(spec)
@@ -76,6 +78,7 @@ def test_readings_share_the_clock_of_the_inferences(board: AgentBoard, tiny_mode
     assert any(values.get("rss_bytes") for values in within)
 
 
+@pytest.mark.slow
 def test_pss_is_read_only_while_the_measuring_process_waits(board: AgentBoard, tiny_model: bytes) -> None:
     spec = board.model_spec(tiny_model, min_duration_ns=SECOND)
     messages = board.run(spec)
@@ -92,6 +95,7 @@ def test_sensors_can_be_left_out(board: AgentBoard) -> None:
     assert of(Readings, board.run(board.spec(sensors=False))) == []
 
 
+@pytest.mark.slow
 def test_the_loop_goes_on_until_both_minima_are_reached(board: AgentBoard, tiny_model: bytes) -> None:
     by_count = board.run(board.model_spec(tiny_model, min_count=321))
     assert by_count[-1].count == 321
@@ -100,6 +104,7 @@ def test_the_loop_goes_on_until_both_minima_are_reached(board: AgentBoard, tiny_
     assert by_time[-1].duration_ns > SECOND // 4
 
 
+@pytest.mark.slow
 def test_distinct_batches_run_equally_often_wherever_the_minima_are_reached(
     board: AgentBoard, tiny_model: bytes
 ) -> None:
@@ -118,6 +123,7 @@ def test_a_turn_that_the_longest_time_cut_is_told(board: AgentBoard) -> None:
     assert f"of 20000 batches, the first {messages[-1].count} ran once more" in log.text
 
 
+@pytest.mark.slow
 def test_the_longest_time_ends_the_loop_before_its_minima(board: AgentBoard, tiny_model: bytes) -> None:
     endless = {"min_count": 10_000_000, "min_duration_ns": 600 * SECOND}
     done = board.run(board.model_spec(tiny_model, max_duration_ns=SECOND // 2, **endless))[-1]
@@ -138,6 +144,7 @@ def test_the_null_runtime_is_measured_and_bounded_and_says_so(board: AgentBoard)
     assert sum(len(block.items) for block in timed(messages)) == 1 << 18
 
 
+@pytest.mark.slow
 def test_the_busy_runtime_works_on_as_many_cores_as_asked(board: AgentBoard) -> None:
     for threads in (1, 3, 0):  # 0: all
         messages = board.run(board.spec(runtime="busy", threads=threads, min_count=5, sensors=False))

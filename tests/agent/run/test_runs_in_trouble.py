@@ -21,6 +21,7 @@ from tests.agent.conftest import make_hungry_model
 from tests.agent.runs import failed_of, put_before, run_folder
 
 
+@pytest.mark.slow
 def test_what_a_native_library_prints_goes_to_the_log(board: AgentBoard, tiny_model: bytes, tmp_path: Path) -> None:
     noise = "import ctypes; c = ctypes.CDLL(None); c.puts(b'noise from below'); c.fflush(None); print('more')"
     put_before(board, tmp_path, "onnxruntime", noise)
@@ -32,6 +33,7 @@ def test_what_a_native_library_prints_goes_to_the_log(board: AgentBoard, tiny_mo
     assert b"more" in log
 
 
+@pytest.mark.slow
 def test_a_runtime_that_dies_of_an_illegal_instruction_is_a_finding(
     board: AgentBoard, tiny_model: bytes, tmp_path: Path
 ) -> None:
@@ -49,6 +51,7 @@ def test_a_runtime_that_dies_of_an_illegal_instruction_is_a_finding(
 _DIE = "import os, signal; die = lambda *_, **__: os.kill(os.getpid(), signal.SIGILL)\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("runtime", "package", "code"),
     [

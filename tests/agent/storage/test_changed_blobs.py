@@ -48,6 +48,7 @@ def hashed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return names
 
 
+@pytest.mark.slow
 def test_a_launch_finds_a_changed_byte_and_removes_the_blob(board: AgentBoard, tiny_model: bytes) -> None:
     spec = board.model_spec(tiny_model)
     assert isinstance(board.run(spec)[-1], Done)
@@ -77,6 +78,7 @@ def test_a_push_finds_a_changed_blob_and_receives_it_again(board: AgentBoard) ->
     assert board.replies("receive", sha256, len(data))[0] == {"ok": True, "have": len(data)}
 
 
+@pytest.mark.slow
 def test_a_blob_is_hashed_once_in_a_boot_whatever_we_do_to_it(
     board: AgentBoard, tiny_model: bytes, hashed: list[str]
 ) -> None:

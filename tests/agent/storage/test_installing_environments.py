@@ -288,6 +288,7 @@ def test_nothing_is_changed_on_a_board_that_is_somebody_elses(board: AgentBoard,
     assert board.reply(command, "--lease", theirs, input=CHANGES[command])["ok"]
 
 
+@pytest.mark.slow
 def test_an_installation_whose_lease_is_lost_meanwhile_puts_nothing_in_place(board: AgentBoard) -> None:
     ours = leased(board, "ours")
     wheel = make_wheel({f"thing/m{number}.py": CODE for number in range(2_500)})

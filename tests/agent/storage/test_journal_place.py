@@ -68,6 +68,7 @@ def test_a_journal_grows_in_a_folder_of_memory_that_only_we_can_open(board: Agen
     assert read_journal(journal)[0].message.journal_on == "tmpfs"
 
 
+@pytest.mark.slow
 def test_a_journal_is_on_the_disk_once_its_run_has_ended(board: AgentBoard) -> None:
     run_id = idle(board, 0.5)
     folder = journal_of(board, run_id).readlink().parent
@@ -78,6 +79,7 @@ def test_a_journal_is_on_the_disk_once_its_run_has_ended(board: AgentBoard) -> N
     assert read_journal(journal_of(board, run_id)) == followed
 
 
+@pytest.mark.slow
 def test_without_a_tmpfs_journals_are_on_the_disk_and_say_so(board: AgentBoard, tmp_path: Path) -> None:
     for place in ("", str(tmp_path), str(tmp_path / "missing"), "/proc"):
         board.environment["EDGEBENCH_SHM"] = place
@@ -121,6 +123,7 @@ def test_a_journal_removed_in_mid_run_goes_on_on_the_disk_and_nothing_is_lost(bo
     assert told.splitlines()[-1] == journal_of(board, run_id).read_bytes().splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_a_journal_that_is_gone_with_its_run_is_told_in_one_line(board: AgentBoard) -> None:
     run_id = idle(board)
     kill_run(board, run_id)
@@ -132,6 +135,7 @@ def test_a_journal_that_is_gone_with_its_run_is_told_in_one_line(board: AgentBoa
     assert "the board was started again or somebody emptied /dev/shm" in line
 
 
+@pytest.mark.slow
 def test_a_follower_does_not_wait_for_a_journal_that_is_gone_with_its_run(board: AgentBoard) -> None:
     run_id = idle(board)
     follower = board.start("follow", run_id, 0)
@@ -146,6 +150,7 @@ def test_a_follower_does_not_wait_for_a_journal_that_is_gone_with_its_run(board:
     follower.communicate()
 
 
+@pytest.mark.slow
 def test_a_folder_of_somebody_else_is_not_read(board: AgentBoard) -> None:
     run_id = idle(board)
     kill_run(board, run_id)
@@ -156,6 +161,7 @@ def test_a_folder_of_somebody_else_is_not_read(board: AgentBoard) -> None:
     folder.chmod(0o700)
 
 
+@pytest.mark.slow
 def test_the_next_launch_takes_home_what_a_dead_run_left_in_memory(board: AgentBoard) -> None:
     run_id = idle(board)
     kill_run(board, run_id)

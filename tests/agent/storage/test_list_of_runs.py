@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import signal
 
+import pytest
+
 from edgebench_agent.protocol import Done, decode_message
 from edgebench_agent.storage.journal_tail import has_writer
 from tests.agent.agent_board import SECOND, AgentBoard, children, wait_until
 
 
+@pytest.mark.slow
 def test_runs_are_listed_with_their_state_and_their_journals_are_read_from_the_start(board: AgentBoard) -> None:
     assert board.reply("runs") == {"ok": True, "runs": [], "lost": [], "count": 0}
     finished = board.spec(run_id="s1-finished")

@@ -115,6 +115,7 @@ def test_each_measurement_yields_what_select_returns(exported_store: Store) -> N
     }
 
 
+@pytest.mark.slow
 def test_tables_are_read_by_pandas_and_duckdb(exported_store: Store, tmp_path: Path) -> None:
     need("pandas", "pyarrow")
     import duckdb
