@@ -24,7 +24,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from edgebench.export.cpu_graph import Attention
-from edgebench.export.memory import page_out
+from edgebench.export.memory import row_blocks
 from edgebench.export.skeleton import TRANSPOSED, static_shape
 
 if TYPE_CHECKING:
@@ -46,7 +46,6 @@ _LARGEST = 127  # symmetric: -128 is not used
 _ZERO = 32  # the byte that means zero in activations quantised per token
 _LARGEST_PAIR = 127  # of two weights; rounding adds one at most, and 255 * 128 fits into 16 bits
 _LEAST_FACTOR = 0.01  # of the largest: a channel that was never used
-_BLOCK_ROWS = 8192
 
 
 def down_projections(name: str) -> re.Pattern[str]:
@@ -332,11 +331,12 @@ def quantise_symmetric(
         scales = _scales(values, axis, pairs)
         return _rounded(values, scales), scales
     quantised, scales = np.empty(values.shape, np.int8), np.empty((len(values), 1), np.float32)
-    for start in range(0, len(values), _BLOCK_ROWS):  # an embedding may be most of the model: no copy of it
-        block = slice(start, start + _BLOCK_ROWS)
-        scales[block] = _scales(values[block], axis, pairs)
-        quantised[block] = _rounded(values[block], scales[block])
-        page_out(values[block])
+    done = 0
+    for block in row_blocks(values):  # an embedding may be most of the model: no copy of it
+        rows = slice(done, done + len(block))
+        done += len(block)
+        scales[rows] = _scales(block, axis, pairs)
+        quantised[rows] = _rounded(block, scales[rows])
     return quantised, scales
 
 

@@ -19,6 +19,7 @@ from edgebench.export.figures import compare_output, meaning_of
 from edgebench.export.finite import refuse_file_outputs, refuse_torch_outputs
 from edgebench.export.floors import BOUNDS, judge, refuse, refuse_padded
 from edgebench.export.heads import Head, Output
+from edgebench.export.memory import forget_after_use
 from edgebench.export.segments import segments_of
 from edgebench.export.sentence_graph import reference_model
 from edgebench.export.skeleton import INPUTS
@@ -164,6 +165,7 @@ def _run_torch(checkpoint: Checkpoint, inputs: Sequence[Ids]) -> Reference:
     stock = load_stock_model(checkpoint)
     ranges = _watch_inputs(stock)
     model = stock if checkpoint.sentence is None else reference_model(stock, checkpoint.sentence)
+    forget_after_use(stock)
     separator = checkpoint.geometry.separator
     outputs = []
     with torch.inference_mode():

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import zlib
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from edgebench.errors import UnknownName
+from edgebench.export.cache import cache_folder
 from edgebench.export.geometry import Geometry
+from edgebench.export.memory import LARGE_BYTES, array_in_a_file, row_blocks
 from edgebench.variant import REFERENCE_PREFIX
 
 if TYPE_CHECKING:
@@ -46,6 +49,7 @@ def random_tensor(name: str, shape: tuple[int, ...], geometry: Geometry) -> NDAr
     """Return the initial weights of an XLM-R tensor: normal(0, 0.02); norms are 1, biases and padding rows 0.
 
     Each tensor has a random stream derived from its name, so its values don't depend on which tensors are made before.
+    Large ones are in a file, as those of a checkpoint are, so that not all of a large model need be in memory.
     """
     import numpy as np
 
@@ -54,8 +58,20 @@ def random_tensor(name: str, shape: tuple[int, ...], geometry: Geometry) -> NDAr
     if name.endswith(".bias"):
         return np.zeros(shape, np.float32)
     stream = np.random.Generator(np.random.PCG64([SEED, zlib.crc32(name.encode())]))
-    values = stream.standard_normal(shape, dtype=np.float32)
-    values *= np.float32(0.02)
+    values = _in_a_file(shape) if math.prod(shape) * 4 >= LARGE_BYTES else np.empty(shape, np.float32)
+    for block in row_blocks(values):
+        stream.standard_normal(dtype=np.float32, out=block)
+        block *= np.float32(0.02)
     if name.endswith(("word_embeddings.weight", "position_embeddings.weight")):
         values[geometry.pad_token_id] = 0
     return values
+
+
+def _in_a_file(shape: tuple[int, ...]) -> NDArray[np.float32]:
+    import numpy as np
+
+    folder = cache_folder()
+    try:
+        return array_in_a_file(shape, folder if folder.is_dir() else None)
+    except OSError:  # no room: memory has to do
+        return np.empty(shape, np.float32)

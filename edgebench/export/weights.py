@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from edgebench.errors import CheckpointError
 from edgebench.export.checkpoint import Checkpoint
 from edgebench.export.families import Family
+from edgebench.export.memory import row_blocks
 from edgebench.export.reference import random_tensor
 from edgebench.export.sentence_graph import dense_readers
 from edgebench.export.weight_files import open_file, reading
@@ -58,7 +59,7 @@ class Weights:
             raise CheckpointError(
                 f"{where}: {name} is {tensor.dtype}; only floating-point weights of 16 bits or more can be exported"
             )
-        if not all(torch.isfinite(extreme) for extreme in torch.aminmax(tensor)):
+        if not _is_finite(tensor):
             raise CheckpointError(f"{where}: {name} holds NaN or infinite values")
         values: NDArray[np.float32] = tensor.to(torch.float32).numpy()
         return values
@@ -89,6 +90,16 @@ class Weights:
                 f"{self.checkpoint.folder} lacks {len(missing)} of the {len(names)} tensors"
                 f" of {self.checkpoint.head.architecture}: {shown}"
             )
+
+
+def _is_finite(tensor: torch.Tensor) -> bool:
+    """Whether all values are; no more than a block of a large tensor is in memory for that."""
+    import torch
+
+    if tensor.dtype != torch.float32 or not tensor.ndim:
+        return all(bool(torch.isfinite(extreme)) for extreme in torch.aminmax(tensor))
+    blocks = map(torch.from_numpy, row_blocks(tensor.numpy()))
+    return all(bool(torch.isfinite(extreme)) for block in blocks for extreme in torch.aminmax(block))
 
 
 def canonical(name: str, family: Family) -> str:
