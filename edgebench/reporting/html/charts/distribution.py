@@ -19,6 +19,9 @@ from edgebench.reporting.html.page import Figure, Rows
 from edgebench.reporting.html.results import Group
 from edgebench.run import Run
 
+#: From this ratio of the slowest inference to the fastest, an even axis would show the tail and little else.
+_LONG_TAIL = 10.0
+
 
 def distribution(group: Group) -> Figure | None:
     """Return the curves of a group; None where no measurement has a trace."""
@@ -32,6 +35,9 @@ def distribution(group: Group) -> Figure | None:
         rows += [(shown(_series(group, each)), value, share) for value, share in quantile_points(values)]
     if not rows:
         return None
+    times_ms = [ms for _, ms, _ in rows]
+    has_long_tail = max(times_ms) > _LONG_TAIL * min(times_ms) > 0
+    scale = " The axis of latency is logarithmic." if has_long_tail else ""
     left_out = f" The first {MOST_SERIES} of {len(drawn)} are drawn." if len(drawn) > MOST_SERIES else ""
     thinned = f" Drawn at {len(SHARES)} quantiles of {total:,} inferences." if len(rows) < total else ""
     return Figure(
@@ -39,10 +45,10 @@ def distribution(group: Group) -> Figure | None:
         title="Latency distribution",
         caption="A point says which share of inferences took at most so long. A curve further left is faster, a "
         "steeper one steadier; a long flat end is a slow tail. Inferences that do not count are left out. "
-        f"{LEGEND_HINT} {ZOOM_HINT}{thinned}{left_out}",
+        f"{LEGEND_HINT} {ZOOM_HINT}{scale}{thinned}{left_out}",
         plots=(
             plot(
-                _chart,
+                _logarithmic_chart if has_long_tail else _chart,
                 f"Latency distribution of {', '.join(group.name(each) for each in drawn)}; {group.title}",
                 height=260,
                 points=Rows(columns=("series", "ms", "share"), rows=tuple(rows)),
@@ -62,13 +68,21 @@ def _series(group: Group, measurement: Measurement) -> str:
 
 
 def _chart() -> object:
+    return _curves(altair().Scale(zero=False))
+
+
+def _logarithmic_chart() -> object:
+    return _curves(altair().Scale(type="log", nice=False))
+
+
+def _curves(scale: object) -> object:
     alt = altair()
     chosen, opacity = legend_switch(alt)
     return (
         named("points")
         .mark_line(interpolate="step-after", strokeWidth=2, clip=True)
         .encode(
-            x=alt.X("ms:Q", title="latency, ms", scale=alt.Scale(zero=False)),
+            x=alt.X("ms:Q", title="latency, ms", scale=scale),
             y=alt.Y("share:Q", title="share of inferences", axis=alt.Axis(format="%")),
             color=alt.Color("series:N", sort=None),
             opacity=opacity,

@@ -7,7 +7,20 @@ from collections.abc import Sequence
 from edgebench.analysis import PairedComparison
 from edgebench.gating import GateResult
 from edgebench.reporting.gate.rows import title_of
-from edgebench.reporting.html.charts.look import BAD, GOOD, OPEN, altair, named, plot, shown, tips, zoom
+from edgebench.reporting.html.charts.look import (
+    BAD,
+    GOOD,
+    OPEN,
+    altair,
+    lines_of,
+    named,
+    plot,
+    row_height,
+    row_label,
+    rows_of,
+    tips,
+    zoom,
+)
 from edgebench.reporting.html.page import Figure, Plot, Rows, Value
 from edgebench.reporting.html.tables import comparison_name, contrasts_of
 
@@ -46,7 +59,9 @@ def _of_board(board: str, comparisons: Sequence[PairedComparison], *, several: b
             low, high = contrast.ci or (None, None)
             colour = _COLOURS.get(contrast.verdict, _NEUTRAL)
             margin = (1 - contrast.margin, 1 + contrast.margin)
-            rows.append((shown(of + contrast.quantity), contrast.ratio, low, high, contrast.verdict, colour, *margin))
+            rows.append(
+                (row_label(of + contrast.quantity), contrast.ratio, low, high, contrast.verdict, colour, *margin)
+            )
     if not rows:
         return None
     where = f" on {board}" if several else ""
@@ -68,7 +83,7 @@ def gate_forest(gate: GateResult) -> Figure | None:
         name = ", ".join(part for part in (title_of(each), each.workload, f"to {each.against}") if part)
         margin = (1.0, 1 + each.margin) if each.margin is not None else (None, None)
         verdict = str(each.result)
-        rows.append((shown(name), each.ratio, low, high, verdict, _COLOURS.get(verdict, _NEUTRAL), *margin))
+        rows.append((row_label(name), each.ratio, low, high, verdict, _COLOURS.get(verdict, _NEUTRAL), *margin))
     if not rows:
         return None
     return Figure(
@@ -82,15 +97,17 @@ def gate_forest(gate: GateResult) -> Figure | None:
 
 
 def _plot(rows: Sequence[tuple[Value, ...]], label: str) -> Plot:
-    return plot(_chart, label, rows=Rows(columns=_COLUMNS, rows=tuple(rows)), one=Rows(columns=("one",), rows=((1,),)))
+    lines = lines_of(str(name) for name, *_ in rows)
+    one = Rows(columns=("one",), rows=((1,),))
+    return plot(_chart, label, lines, rows=Rows(columns=_COLUMNS, rows=tuple(rows)), one=one)
 
 
-def _chart() -> object:
+def _chart(lines: str) -> object:
     alt = altair()
-    y = alt.Y("row:N", sort=None, title=None)
+    y = rows_of("row", lines)
     base = named("rows").encode(y=y)
     colour = alt.Color("colour:N", scale=None)
-    low = alt.X("low:Q", title="ratio, candidate / baseline", scale=alt.Scale(zero=False, padding=10))
+    low = alt.X("low:Q", title="ratio, candidate / baseline", scale=alt.Scale(zero=False, nice=False, padding=10))
     band = base.mark_bar(opacity=0.18, color="#7f8c8d", height={"band": 1}).encode(x="margin_low:Q", x2="margin_high:Q")
     one = named("one").mark_rule(strokeDash=[4, 3]).encode(x="one:Q")
     line = base.mark_rule(strokeWidth=2.5).encode(x=low, x2="high:Q", color=colour)
@@ -110,4 +127,4 @@ def _chart() -> object:
         )
         .add_params(zoom("x"))
     )
-    return (band + one + line + dot).properties(height=alt.Step(26))
+    return (band + one + line + dot).properties(height=row_height(lines, 26))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import textwrap
+from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Any
 
@@ -47,7 +48,8 @@ CONFIG: dict[str, Any] = {
     "range": {"category": list(PALETTE)},
     "autosize": {"type": "fit-x", "contains": "padding"},
 }
-_LONG_NAME = 60
+_LONG_NAME, _LONG_ROW_NAME = 60, 160
+_LINE, _LINE_HEIGHT = 24, 12  # characters, pixels
 
 
 def altair() -> Any:
@@ -66,6 +68,29 @@ def altair() -> Any:
 def shown(name: str) -> str:
     """Return a name as an axis or a legend has it."""
     return printable(name, _LONG_NAME)
+
+
+def row_label(name: str) -> str:
+    """Return a name as an axis of rows has it: in lines, because names often differ at their ends."""
+    return "\n".join(textwrap.wrap(printable(name, _LONG_ROW_NAME), _LINE, break_on_hyphens=False))
+
+
+def lines_of(labels: Iterable[str]) -> str:
+    """Return how many lines the longest of these labels has; text, because `plot` passes text on to charts."""
+    return str(max(label.count("\n") + 1 for label in labels))
+
+
+def rows_of(column: str, lines: str) -> Any:
+    """Return the encoding of rows whose labels, in this column, are made by `row_label`."""
+    alt = altair()
+    offset = (1 - int(lines)) * _LINE_HEIGHT / 2  # Vega puts the first line, not the middle one, beside the row
+    axis = alt.Axis(labelExpr="split(datum.label, '\\n')", labelLineHeight=_LINE_HEIGHT, labelOffset=offset)
+    return alt.Y(f"{column}:N", sort=None, title=None, axis=axis)
+
+
+def row_height(lines: str, least: int) -> Any:
+    """Return the height of a chart of such rows."""
+    return altair().Step(max(least, _LINE_HEIGHT * int(lines) + 6))
 
 
 def plot(chart: Callable[..., Any], label: str, *about: str, height: int | None = None, **data: Rows) -> Plot:

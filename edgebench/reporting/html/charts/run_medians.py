@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from edgebench.reporting.html.charts.look import BAD, altair, named, plot, shown, tips, zoom
+from edgebench.reporting.html.charts.look import (
+    BAD,
+    altair,
+    lines_of,
+    named,
+    plot,
+    row_height,
+    row_label,
+    rows_of,
+    tips,
+    zoom,
+)
 from edgebench.reporting.html.page import Figure, Rows
 from edgebench.reporting.html.results import Group
 
@@ -13,7 +24,7 @@ def run_medians(group: Group) -> Figure | None:
     """Return the dots of a group; None where no run has a median."""
     dots, intervals = [], []
     for each in group.measurements:
-        name = shown(group.name(each))
+        name = row_label(group.name(each))
         for run, of_run in zip(each.runs, each.run_latency_ms, strict=True):
             if of_run.p50 is not None:
                 dots.append((name, of_run.p50, "counts" if run.valid else _HIDDEN_OF_NAME, run.id, run.started_at[:19]))
@@ -33,6 +44,7 @@ def run_medians(group: Group) -> Figure | None:
             plot(
                 _chart,
                 f"Median latency of each run, with intervals; {group.title}",
+                lines_of(name for name, *_ in dots),
                 dots=Rows(columns=("series", "ms", "state", "run", "started"), rows=tuple(dots)),
                 intervals=Rows(columns=("series", "ms", "low", "high"), rows=tuple(intervals)),
             ),
@@ -40,9 +52,9 @@ def run_medians(group: Group) -> Figure | None:
     )
 
 
-def _chart() -> object:
+def _chart(lines: str) -> object:
     alt = altair()
-    y = alt.Y("series:N", sort=None, title=None)
+    y = rows_of("series", lines)
     x = alt.X("ms:Q", title="median latency, ms", scale=alt.Scale(zero=False, padding=10))
     state = alt.Scale(domain=["counts", _HIDDEN_OF_NAME], range=["circle", "cross"])
     dots = (
@@ -65,4 +77,4 @@ def _chart() -> object:
         x=alt.X("ms:Q"),
         tooltip=["series:N", *tips("ms", "low", "high")],
     )
-    return (line + stroke + dots).properties(height=alt.Step(30))
+    return (line + stroke + dots).properties(height=row_height(lines, 30))
