@@ -68,6 +68,21 @@ class Running:
 
 
 @dataclass(frozen=True, slots=True)
+class Answering:
+    """Examples go through a file on the board: `done` of `total` inferences of `name` are over.
+
+    `left_s`: how long the others take at this rate; None before the first one.
+    """
+
+    name: str
+    done: int
+    total: int
+    phase: str
+    temperature_mc: int | None
+    left_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Cooling:
     """The next run waits until the board is cool enough; millidegrees Celsius."""
 
@@ -85,7 +100,7 @@ class Ended:
     left_s: float | None = None
 
 
-Event = LogMessage | Waiting | Began | Planned | Pushing | Cooling | Running | Ended
+Event = LogMessage | Waiting | Began | Planned | Pushing | Answering | Cooling | Running | Ended
 OnEvent = Callable[[Event], None]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import click
@@ -106,11 +107,10 @@ def command(
     Example:
       edgebench evaluate --model runs/xnli-multi --task xnli --data download
     """
-    from edgebench.cli.hints import as_options
     from edgebench.cli.interrupts import last_line
+    from edgebench.cli.live import LiveDisplay
     from edgebench.cli.requested import named_device
     from edgebench.evaluation import EvaluationRequest, evaluate_all
-    from edgebench.events import Event, LogMessage
     from edgebench.store import Store
 
     check_json_target(json_target)
@@ -136,15 +136,10 @@ def command(
         wait_s=wait_s,
         wait_idle_s=wait_idle_s,
     )
-    progress = progress_console()
-
-    def show_message(event: Event) -> None:
-        if isinstance(event, LogMessage):
-            progress.print(as_options(event.text), markup=False)
-
     answered = f"the languages that were answered are in {printable(str(store))}; the same command goes on"
     last_line.say(answered, only_interrupted=True)
-    evaluation = evaluate_all(request, store=Store(store), on_event=show_message)
+    with LiveDisplay(progress_console()) as display:
+        evaluation = evaluate_all(request, store=Store(store), on_event=partial(display, ""))
     if to_stdout(json_target):
         from edgebench.reporting import evaluation_parts
 

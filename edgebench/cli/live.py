@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.text import Text
 
 from edgebench.cli.hints import as_options
-from edgebench.events import Cooling, Ended, Event, LogMessage, Planned, Pushing, Running, Waiting
+from edgebench.events import Answering, Cooling, Ended, Event, LogMessage, Planned, Pushing, Running, Waiting
 from edgebench.reason import State, joined
 from edgebench.text import counted, printable, significant
 
@@ -123,6 +123,8 @@ class _Board:
                 self._push(event)
             case Waiting(left_s):
                 self._set_line(f"waiting for the board, for at most {_duration(left_s)} more")
+            case Answering():
+                self._set_line(_answering_line(event))
             case Cooling():
                 self._set_line(
                     f"cooling down: {event.temperature_mc / 1000:.1f} °C, to {event.target_mc / 1000:.0f} °C, "
@@ -206,6 +208,16 @@ def _running_line(event: Running) -> str:
     if event.minutes is not None and event.count:
         parts.append(f"minute {int(event.minutes) + 1} of {event.subject.workload.get('sustained_min', 0):g}")
     parts += [f"run {event.number} of {max(event.number, event.runs)}", _name(event)]
+    return " · ".join(parts)
+
+
+def _answering_line(event: Answering) -> str:
+    parts = [f"{event.done:,} of {event.total:,}" if event.done else _PHASES.get(event.phase, event.phase)]
+    if event.temperature_mc is not None:
+        parts.append(f"{event.temperature_mc / 1000:.1f} °C")
+    if event.left_s is not None and event.left_s > 1:
+        parts.append(f"about {_duration(event.left_s)} left")
+    parts.append(event.name)
     return " · ".join(parts)
 
 

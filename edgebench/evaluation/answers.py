@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import math
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -18,8 +20,8 @@ from edgebench.evaluation.model import EvaluationTarget
 from edgebench.evaluation.outputs import require_names
 from edgebench.evaluation.request import EvaluationRequest
 from edgebench.evaluation_result import LanguageEvaluation, TaskEvaluation
-from edgebench.events import LogMessage, OnEvent
-from edgebench.measure import RunCollector, resolve_workload
+from edgebench.events import Answering, LogMessage, OnEvent
+from edgebench.measure import PROGRESS_EVERY_S, RunCollector, resolve_workload
 from edgebench.stats import bootstrap_interval
 from edgebench.text import counted
 from edgebench.workload import EncodedInputs, Workload
@@ -123,14 +125,22 @@ class Answerer:
         )
 
     def _progress_reporter(self, name: str, inputs: TaskInputs) -> Callable[[RunCollector], None]:
-        reported = 0
+        reported, last_s, began_s = 0, -math.inf, 0.0
         inferences = -(-len(inputs.owners) // self.request.batch)
 
         def report(collector: RunCollector) -> None:
-            nonlocal reported
-            if collector.count - reported >= _REPORT_EVERY:
-                reported = collector.count
-                self._log(f"{name}: {collector.count} of {inferences}")
+            nonlocal reported, last_s, began_s
+            now_s, count = time.monotonic(), collector.count
+            if not count:
+                began_s = now_s
+            if now_s - last_s >= PROGRESS_EVERY_S:
+                last_s = now_s
+                left_s = (now_s - began_s) / count * max(0, inferences - count) if count else None
+                temperature_mc = collector.temperature_mc
+                self.on_event(Answering(name, count, inferences, collector.phase, temperature_mc, left_s))
+            if count - reported >= _REPORT_EVERY:
+                reported = count
+                self._log(f"{name}: {count} of {inferences}")
 
         return report
 

@@ -15,11 +15,13 @@ from edgebench.measure.predictions import predict_on, report_memory
 from edgebench.measure.preparation import prepare, refuse_plain_checkpoints
 from edgebench.measure.probes import measure_overhead
 from edgebench.measure.profiling import profile
+from edgebench.measure.progress import PROGRESS_EVERY_S
 from edgebench.measure.runs import run_spec
 from edgebench.measure.scores import scores_for
 from edgebench.measure.session import profile_all, resume
 
 __all__ = [
+    "PROGRESS_EVERY_S",
     "BoardResult",
     "IdleWait",
     "Measure",

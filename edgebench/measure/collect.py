@@ -189,6 +189,12 @@ class RunCollector:
         self._load_ns: int | None = None
         self._first_ns: int | None = None
 
+    @property
+    def temperature_mc(self) -> int | None:
+        """The highest of the last readings of temperatures, millidegrees Celsius; None before there is one."""
+        zones = [value for name, value in self.last_reading.items() if name.startswith("temperature_mc/")]
+        return max(zones, default=None)
+
     def take(self, entry: protocol.Entry) -> None:
         """Add one message.
 

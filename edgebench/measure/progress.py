@@ -10,7 +10,8 @@ from edgebench.measure.cells import Cell
 from edgebench.measure.collect import RunCollector
 from edgebench.measure.context import Session
 
-_PROGRESS_EVERY_S = 0.2
+#: So often, seconds, a run in progress is reported.
+PROGRESS_EVERY_S = 0.2
 
 
 def progress_reporter(session: Session, cell: Cell, number: int) -> Callable[[RunCollector], None]:
@@ -21,11 +22,10 @@ def progress_reporter(session: Session, cell: Cell, number: int) -> Callable[[Ru
     def report(collector: RunCollector) -> None:
         nonlocal last_s
         now_s = time.monotonic()
-        if now_s - last_s < _PROGRESS_EVERY_S:
+        if now_s - last_s < PROGRESS_EVERY_S:
             return
         last_s = now_s
         recent = sorted(collector.recent_ns)
-        temperatures = [value for name, value in collector.last_reading.items() if name.startswith("temperature_mc/")]
         session.on_event(
             Running(
                 cell.subject,
@@ -34,7 +34,7 @@ def progress_reporter(session: Session, cell: Cell, number: int) -> Callable[[Ru
                 collector.phase,
                 collector.count,
                 recent[len(recent) // 2] if recent else None,
-                max(temperatures, default=None),
+                collector.temperature_mc,
                 collector.timed_s / 60 if request.plan.sustained_min is not None else None,
             )
         )

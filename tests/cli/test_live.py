@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from edgebench.cli.live import LiveDisplay
-from edgebench.events import Ended, LogMessage, Planned, Running
+from edgebench.events import Answering, Ended, LogMessage, Planned, Running
 from tests.sample_runs import MS, run, subject, trace
 
 OF = subject()
@@ -61,6 +61,15 @@ def test_a_second_session_begins_at_zero(display: LiveDisplay, out: io.StringIO)
             display("", ended(1))
             display._live.refresh()
     assert bars(out) == [(0, 1), (1, 1)]
+
+
+def test_an_evaluation_shows_how_far_it_is(display: LiveDisplay, out: io.StringIO) -> None:
+    with display:
+        for done, left_s in ((0, None), (1200, 130.0)):
+            display("", Answering("xnli sw", done, 5010, "loading" if not done else "measuring", 51200, left_s))
+            display._live.refresh()
+    assert "load · 51.2 °C · xnli sw" in out.getvalue()
+    assert "1,200 of 5,010 · 51.2 °C · about 2 min left · xnli sw" in out.getvalue()
 
 
 def test_what_a_board_says_does_nothing_to_the_terminal(display: LiveDisplay, out: io.StringIO) -> None:
