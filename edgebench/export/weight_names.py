@@ -182,7 +182,12 @@ def _best_prefix(cleaned: Mapping[str, str], required: set[str], canonical: Cano
     # under the encoder's own prefix stand the same tensors, in a second model there are others
     usual = set(best.prefix.split(".")) - {""} <= _USUAL_HOLDERS
     least = len(best.found) if usual else _FEW
-    rivals = [one for one in ranked[1:] if len(one.found) >= least and not _share(one, best)]
+    # a head beside an encoder under a prefix has other parameters: those are missing under it, as is said later
+    rivals = [
+        one
+        for one in ranked[1:]
+        if len(one.found) >= least and not _share(one, best) and not one.found.keys().isdisjoint(best.found)
+    ]
     if rivals and best.prefix:
         prefixes = ", ".join(repr(one.prefix) for one in (best, *rivals))
         raise CheckpointError(

@@ -54,6 +54,9 @@ class Weights:
         where = self.checkpoint.folder
         with reading(where):
             tensor = self.readers[canonical(name, self.checkpoint.geometry.family)]()
+        if tensor.is_meta or tensor.layout is not torch.strided:
+            what = "has no numbers (it is on torch's device meta)" if tensor.is_meta else "is sparse"
+            raise CheckpointError(f"{where}: {name} {what}; save the model with all of its weights, dense")
         if tuple(tensor.shape) != shape:
             raise CheckpointError(f"{where}: {name} has shape {list(tensor.shape)}, config.json says {list(shape)}")
         if tensor.dtype not in (torch.float32, torch.float16, torch.bfloat16, torch.float64):

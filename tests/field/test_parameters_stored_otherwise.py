@@ -152,3 +152,31 @@ def test_chunks_that_save_memory_in_training_change_nothing(tmp_path: Path) -> N
     checkpoint = open_checkpoint(chunked, source="b", task=None)
     assert checkpoint.geometry == plain.geometry
     assert load_stock_model(checkpoint).config.chunk_size_feed_forward == 0
+
+
+@pytest.mark.parametrize(("kind", "words"), [("sparse", "is sparse"), ("meta", "has no numbers")])
+def test_a_tensor_that_is_sparse_or_has_no_numbers_is_named(kind: str, words: str, tmp_path: Path) -> None:
+    import torch
+
+    name = "embeddings.word_embeddings.weight"
+
+    def changed(state: State) -> State:
+        tensor = state[name]
+        return state | {name: tensor.to_sparse() if kind == "sparse" else torch.empty(tensor.shape, device="meta")}
+
+    weights = opened(saved(build_family("bert", "encoder", tmp_path / "model"), changed))
+    with pytest.raises(CheckpointError, match=f"{name} {words}"):
+        weights.read(name, (120, 32))
+
+
+def test_an_encoder_and_a_head_of_a_class_of_ones_own_are_not_called_several_models(tmp_path: Path) -> None:
+    """What such a class computes of them is not known; its encoder can be exported."""
+
+    def held(state: State) -> State:
+        return {name.replace("roberta.", "encoder.", 1): tensor for name, tensor in state.items()}
+
+    folder = saved(build_family("roberta", "sequence-classification", tmp_path / "model"), held)
+    message = refusal(folder)
+    assert "lacks 4 of the 41 tensors" in message and "(the others stand under 'encoder.')" in message
+    assert "try `task='encoder'`" in message
+    assert open_weights(open_checkpoint(folder, source="m", task="encoder")).readers
