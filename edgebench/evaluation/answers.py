@@ -164,8 +164,8 @@ class Answerer:
         )
         self._log(f"{task.name}: {len(candidates)} candidates")
         inferred = self._infer(inputs, reduce=True, name=f"{task.name} candidates")
-        found = vectors_in(inferred.batches, artifact, source=inferred.source)
-        self.vectors[key] = found, [len(sequence) for sequence in inputs.sequences]
+        made = vectors_in(inferred.batches, artifact, source=inferred.source)
+        self.vectors[key] = made, [len(sequence) for sequence in inputs.sequences]
         return self.vectors[key]
 
     def _task_evaluation(
