@@ -5,13 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from edgebench.errors import ConfigError
-from edgebench.reading import parse_json, read_bytes
+from edgebench.reading import parse_json, read_bytes, unique_keys
 from edgebench.text import counted
 
 _MOST_BYTES = 1 << 30
@@ -19,6 +20,17 @@ _LANGUAGE = re.compile(r"[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*")
 _DELIMITERS = (",", ";", "\t", "|")
 _TABLES = (".csv", ".tsv", ".tab")
 _DOCUMENTS = (".json", ".jsonl", ".ndjson")
+#: What other files begin with, what they are, and what to do.
+_OTHER_FILES = (
+    (b"\x1f\x8b", "compressed by gzip", "unpack it: gunzip"),
+    (b"PK\x03\x04", "a zip archive or a spreadsheet", "unpack it, or save its texts as CSV"),
+    (b"\xfd7zXZ", "compressed by xz", "unpack it: unxz"),
+    (b"\x28\xb5\x2f\xfd", "compressed by zstd", "unpack it: unzstd"),
+    (b"PAR1", "Parquet", "save its texts one a line, or as CSV"),
+    (b"ARROW1", "Arrow", "save its texts one a line, or as CSV"),
+    (b"\xff\xfe", "UTF-16", "convert it: iconv -f UTF-16 -t UTF-8"),
+    (b"\xfe\xff", "UTF-16", "convert it: iconv -f UTF-16 -t UTF-8"),
+)
 _LAYOUTS = 'one text a line, {"en": ["one", "two"], "sw": ["moja", "mbili"]}, or CSV with a column for each language'
 
 
@@ -53,14 +65,29 @@ def read_input_texts(path: Path) -> InputTexts:
 
 def _content(path: Path) -> str:
     try:
-        content = read_bytes(path, most=_MOST_BYTES, within=path.parent).decode("utf-8-sig")
+        content = _decoded(path, read_bytes(path, most=_MOST_BYTES, within=path.parent))
     except OSError as error:
         raise ConfigError(f"can't read {path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path} is not UTF-8 text: {error}", hint="convert it: iconv -t UTF-8") from error
     if "\0" in content:
         raise ConfigError(f"{path} is not text: it has NUL characters")
+    if "\r" in content and "\n" not in content:
+        raise ConfigError(
+            f"{path}: its lines end with a carriage return alone, and would be one text",
+            hint=f"convert it: tr '\\r' '\\n' < {shlex.quote(path.name)}",
+        )
     return content
+
+
+def _decoded(path: Path, data: bytes) -> str:
+    for start, what, hint in _OTHER_FILES:
+        if data.startswith(start):
+            raise ConfigError(f"{path} is not text, but {what}", hint=hint)
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            f"{path} is not UTF-8 text: {error}", hint="convert it: iconv -f ENCODING -t UTF-8, e.g. -f LATIN1"
+        ) from error
 
 
 def _lines(content: str) -> list[str]:
@@ -78,7 +105,7 @@ def _from_document(path: Path, content: str) -> InputTexts | None:
     if not is_called_json and start not in ("{", "["):
         return None
     try:
-        document = parse_json(content)
+        document = parse_json(content, pairs=unique_keys)
     except ValueError as error:
         if is_called_json or _looks_like_json(content):
             what = "JSON lines" if _are_json_lines(content) else f"not JSON: {error}"
@@ -101,7 +128,7 @@ def _looks_like_json(content: str) -> bool:
 def _are_json_lines(content: str) -> bool:
     lines = [line for line in _lines(content) if line.strip()]
     try:
-        return bool(lines) and all(isinstance(parse_json(line), dict | list | str) for line in lines)
+        return len(lines) > 1 and all(isinstance(parse_json(line), dict | list | str) for line in lines)
     except ValueError:
         return False
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -135,7 +136,7 @@ def export_command(
       edgebench export --model runs/encoder --keep-langs en,sw,th --out exported
       edgebench export --plan --model runs/encoder --device pi-zero-2w
     """
-    from edgebench.export import SENTENCE_EMBEDDING, existing_file, export_model
+    from edgebench.export import SENTENCE_EMBEDDING
 
     if sentence_embedding and task not in (None, SENTENCE_EMBEDDING):
         raise ConfigError(f"--sentence-embedding is the task {SENTENCE_EMBEDDING}: leave --task {task} out")
@@ -176,32 +177,18 @@ def export_command(
     chosen = chosen or [Format.ONNX_INT8]
     if lengths is not None and all(format.runtime != "tflite" for format in chosen):
         raise ConfigError("--buckets are the lengths of .tflite files, and none is asked for; try --format tflite-int8")
-    progress = progress_console()
-    exported = []
-    for model in models:
-        for format in chosen:
-
-            def say(text: str, label: str = f"{model} {format}") -> None:
-                progress.print(f"{label}: {text}", markup=False)
-
-            one = export_model(
-                model,
-                format,
-                out=out,
-                task=task,
-                max_seq_len=max_seq_len,
-                buckets=lengths,
-                choices=choices,
-                accept_parity=accept_parity,
-                keep_langs=parts(keep_langs),
-                keep_texts=keep_texts,
-                on_progress=say,
-            )
-            if one.cached and verbosity() > 0:
-                say(f"in the cache: {one.artifact.path}")
-            exported.append(one)
-            if existing_file(model) is not None:
-                break  # an existing file is used unchanged, in its own format
+    exported = _export_all(
+        models,
+        chosen,
+        out,
+        task=task,
+        max_seq_len=max_seq_len,
+        buckets=lengths,
+        choices=choices,
+        accept_parity=accept_parity,
+        keep_langs=parts(keep_langs),
+        keep_texts=keep_texts,
+    )
     write_json(json_target, {"artifacts": [_to_json(one) for one in exported]})
     if to_stdout(json_target):
         console().print(_table(exported))
@@ -219,6 +206,39 @@ def export_command(
 
 
 command = export_command
+
+
+def _export_all(models: tuple[str, ...], formats: list[Format], out: Path | None, **settings: Any) -> list[Exported]:
+    """Export each model to each format, under names that differ: models of one name would share a folder of `out`."""
+    from edgebench.export import existing_file, export_model, unique_names
+
+    progress = progress_console()
+    exported: list[Exported] = []
+    wanted: list[tuple[str, Format]] = []
+    named: list[Exported] = []
+    has_one = len(set(models)) == 1
+    try:
+        for model in models:
+            for format in formats:
+
+                def say(text: str, label: str = f"{model} {format}") -> None:
+                    progress.print(f"{label}: {text}", markup=False)
+
+                one = export_model(model, format, out=out if has_one else None, on_progress=say, **settings)
+                if one.cached and verbosity() > 0:
+                    say(f"in the cache: {one.artifact.path}")
+                exported.append(one)
+                wanted.append((model, format))
+                if existing_file(model) is not None:
+                    break  # an existing file is used unchanged, in its own format
+    finally:  # what was exported before an error is copied as well
+        names = unique_names([(one.variant.source, one.variant.name) for one in exported])
+        for one, (model, format), name in zip(exported, wanted, names, strict=True):
+            if out is not None and not has_one:
+                named.append(export_model(model, format, name=name, out=out, **settings))
+            else:
+                named.append(replace(one, variant=replace(one.variant, name=name)))
+    return named
 
 
 def _compare(

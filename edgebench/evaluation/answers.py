@@ -17,7 +17,7 @@ from edgebench.evaluation.embeddings import vectors_in
 from edgebench.evaluation.examples import TaskExamples
 from edgebench.evaluation.inference import Inferred
 from edgebench.evaluation.model import EvaluationTarget
-from edgebench.evaluation.outputs import require_names
+from edgebench.evaluation.outputs import refuse_quantised, require_names
 from edgebench.evaluation.request import EvaluationRequest
 from edgebench.evaluation_result import LanguageEvaluation, TaskEvaluation
 from edgebench.events import Answering, LogMessage, OnEvent
@@ -79,6 +79,8 @@ class Answerer:
         if task.group != "retrieval":
             needed = ("start_logits", "end_logits") if task.group == "qa" else ("logits",)
             require_names(list(inferred.batches[0]), needed, source=inferred.source)
+            if task.group == "qa":  # whose logits are added; the largest of several is the same in any scale
+                refuse_quantised(inferred.batches, needed, source=inferred.source)
         labels = model.labels.get(task.name, ())
         english_tokens: float | None = None
         if task.group == "retrieval":
@@ -150,7 +152,8 @@ class Answerer:
 
         queries = examples.examples
         vectors, tokens = self._candidate_vectors(examples.task, queries.candidates)
-        rankings = rank(examples.task, queries, vectors_in(inferred.batches, self.target.artifact), vectors)
+        found = vectors_in(inferred.batches, self.target.artifact, source=inferred.source)
+        rankings = rank(examples.task, queries, found, vectors)
         if examples.task.name != "tatoeba" or queries.labels is None:
             return rankings, None
         position = {candidate.id: at for at, candidate in enumerate(queries.candidates)}
@@ -171,7 +174,8 @@ class Answerer:
         )
         self._log(f"{task.name}: {len(candidates)} candidates")
         inferred = self._infer(inputs, reduce=True, name=f"{task.name} candidates")
-        self.vectors[key] = vectors_in(inferred.batches, artifact), [len(sequence) for sequence in inputs.sequences]
+        made = vectors_in(inferred.batches, artifact, source=inferred.source)
+        self.vectors[key] = made, [len(sequence) for sequence in inputs.sequences]
         return self.vectors[key]
 
     def _task_evaluation(

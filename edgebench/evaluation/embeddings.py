@@ -6,11 +6,12 @@ here, which is right only where the folder says the same.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING
 
 from edgebench.artifact import Artifact
 from edgebench.errors import ConfigError
+from edgebench.evaluation.outputs import Outputs, refuse_quantised
 from edgebench.export import VECTOR, SentenceModules, sentence_modules_of
 
 if TYPE_CHECKING:
@@ -81,13 +82,15 @@ def prefix_of(artifact: Artifact, prefix: str) -> str:
     return chosen
 
 
-def vectors_in(batches: Sequence[Mapping[str, Any]], artifact: Artifact) -> NDArray[np.float32]:
+def vectors_in(batches: Sequence[Outputs], artifact: Artifact, *, source: str) -> NDArray[np.float32]:
     """Return the vectors in a run's outputs, whose states were averaged on the board; shape (texts, dimensions).
 
     Raises:
         ConfigError: there are none.
+        AgentError: they are quantised integers.
     """
     import numpy as np
 
     name = output_of_vectors(artifact, batches[0].keys())
+    refuse_quantised(batches, [name], source=source)
     return np.concatenate([batch[name] for batch in batches]).astype(np.float32)

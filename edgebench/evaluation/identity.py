@@ -48,6 +48,8 @@ def checkpoint_protocol(artifact: Artifact, task: Task) -> dict[str, Any]:
         "tokenizer_sha256": _tokenizer_sha256(folder),
         "config_sha256": _config_sha256(folder, settings / "config.json"),
     }
+    if artifact.separator is not None:  # of a file that takes token types, which tokenizer_config.json may switch off
+        values["separator"] = artifact.separator
     if has_named_labels(task):
         values["labels"] = list(labels_of_checkpoint(settings, task))
     return values

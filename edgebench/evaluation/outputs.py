@@ -180,6 +180,20 @@ def _is_per_token(name: str, artifact: Artifact, spec: protocol.RunSpec) -> bool
     return artifact.task in _OF_A_TOKEN or artifact.task == "masked-lm"
 
 
+def refuse_quantised(batches: Sequence[Outputs], needed: Sequence[str], *, source: str) -> None:
+    """Refuse outputs that are computed with, and are integers: their scale and zero point are not applied.
+
+    Raises:
+        AgentError: it names the output.
+    """
+    for name in needed:
+        if (kind := batches[0][name].dtype).kind != "f":
+            raise AgentError(
+                f"{source}: the output {name} is {kind}: quantised numbers, to which the file does not apply their"
+                " scale; convert the model with outputs of float32"
+            )
+
+
 def require_names(found: Sequence[str], needed: Sequence[str], *, source: str) -> None:
     """Raise AgentError unless a run's outputs have these names."""
     if missing := [name for name in needed if name not in found]:

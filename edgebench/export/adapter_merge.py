@@ -54,11 +54,18 @@ def merge(adapter: Path, base: Path, out: Path, *, task: str) -> None:
             f"{adapter}: neither the adapter nor its base {base} has {', '.join(sorted(absent)[:3])}:"
             " the head is untrained"
         )
-    adapted: Any = peft.PeftModel.from_pretrained(model, str(adapter)).eval()
-    taken = {name.removeprefix(PREFIX) for name in peft.get_peft_model_state_dict(adapted)}
+    try:
+        adapted: Any = peft.PeftModel.from_pretrained(model, str(adapter)).eval()
+    except KeyError as error:
+        raise _lacking(adapter, [str(error.args[0])]) from error
+    taken = {name.removeprefix(PREFIX) for name in peft.get_peft_model_state_dict(adapted, save_embedding_layers=False)}
+    if missing := sorted(taken - names.keys()):
+        raise _lacking(adapter, missing)
+    taken |= {name.removeprefix(PREFIX) for name in peft.get_peft_model_state_dict(adapted)}
     if left := sorted(names.keys() - taken):
         raise CheckpointError(f"{adapter}: its base {base} has no place for {len(left)} of its tensors ({left[0]} ...)")
     before = _answers(adapted, config.vocab_size)
+    _unwrap_saved_modules(adapted)
     merged = adapted.merge_and_unload(safe_merge=True).eval()
     difference = max(
         float((a - b).abs().max()) for a, b in zip(before, _answers(merged, config.vocab_size), strict=True)
@@ -66,6 +73,27 @@ def merge(adapter: Path, base: Path, out: Path, *, task: str) -> None:
     if not difference <= _LARGEST_DIFFERENCE * max(1.0, *(float(a.abs().max()) for a in before)):
         raise CheckpointError(f"{adapter}: the merged model differs from base and adapter by {difference:.2g}")
     merged.save_pretrained(out)
+
+
+def _lacking(adapter: Path, names: list[str]) -> CheckpointError:
+    """Return the error for tensors that the adapter's settings ask for and its file has not."""
+    more = " ..." if len(names) > 1 else ""
+    return CheckpointError(
+        f"{adapter}: its file lacks {len(names)} of the tensors that adapter_config.json asks for"
+        f" ({names[0].removeprefix(PREFIX)}{more})",
+        hint="save the adapter again, or correct target_modules and modules_to_save there",
+    )
+
+
+def _unwrap_saved_modules(adapted: Any) -> None:
+    """Put the modules that were trained as a whole where they belong: PEFT does so for some kinds of adapters only."""
+    from peft.utils import ModulesToSaveWrapper
+
+    base = adapted.get_base_model()
+    for name, module in list(base.named_modules()):
+        if isinstance(module, ModulesToSaveWrapper):
+            parent, _, attribute = name.rpartition(".")
+            setattr(base.get_submodule(parent), attribute, module.modules_to_save[str(module.active_adapters[0])])
 
 
 def _answers(model: Any, vocabulary: int) -> list[Any]:

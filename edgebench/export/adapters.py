@@ -29,6 +29,7 @@ from edgebench.export.sentence_modules import (
     TRANSFORMER_SETTINGS,
     is_sentence_folder,
     module_paths,
+    settings_of_transformer,
     transformer_folder,
 )
 from edgebench.export.tokenizer_files import ALL_TOKENIZER_FILES, has_tokenizer
@@ -65,7 +66,7 @@ def merged_folder(folder: Path, *, task: str | None, cache: Path, say: Say) -> P
     copies = _copies(folder, base, encoder.folder)
     hash_one = partial(remembered_hash, cache, on_progress=say)
     identity = {
-        "merged": 2,
+        "merged": 3,
         "task": task,
         "adapter": [hash_one(path) for path in (folder / ADAPTER, _weights_of(folder))],
         "base": [hash_one(path) for path in (encoder.folder / CONFIG, *encoder.weight_files)],
@@ -116,6 +117,11 @@ def base_folder(folder: Path, say: Say = lambda _: None) -> Path:
 
 def _adapter_config(folder: Path) -> dict[str, Any]:
     values = read_json_object(folder / ADAPTER)
+    if "peft_type" not in values and ("model_class" in values or any(folder.glob("pytorch_adapter.*"))):
+        raise CheckpointError(
+            f"{folder} is an adapter of AdapterHub (library `adapters`), whose modules no exported class has",
+            hint="merge it there if its kind allows that (model.merge_adapter()), then save_pretrained()",
+        )
     kind = str(values.get("peft_type"))
     if kind.upper() in _NOT_WEIGHTS:
         raise CheckpointError(f"{folder} is an adapter of the kind {kind}, which can't be merged into weights")
@@ -160,7 +166,7 @@ def _copies(folder: Path, base: Path, encoder: Path) -> dict[str, Path]:
     if root is None:
         return found
     settings = {MODULES: [root / MODULES], **{name: [folder / name, root / name] for name in SENTENCE_FILES[1:]}}
-    settings[TRANSFORMER_SETTINGS].append(root / place / TRANSFORMER_SETTINGS)
+    settings[TRANSFORMER_SETTINGS].append(settings_of_transformer(root / place))
     for name, paths in settings.items():
         if (path := next((path for path in paths if path.is_file()), None)) is not None:
             found[str(place / name) if name == TRANSFORMER_SETTINGS else name] = path

@@ -20,6 +20,7 @@ _NEUTRAL = {
     "position_embedding_type", "task_specific_params", "is_decoder", "add_cross_attention", "classifier_dropout",
     "hidden_dropout_prob", "attention_probs_dropout_prob", "dropout", "attention_dropout", "qa_dropout",
     "seq_classif_dropout", "pooler_dropout", "summary_last_dropout", "bos_token_id", "eos_token_id",
+    "chunk_size_feed_forward",
 }  # fmt: skip
 #: Decoders see only what stands before a token; the exported graph sees all tokens.
 _DECODERS = ("is_decoder", "add_cross_attention")
@@ -110,6 +111,11 @@ def geometry_from_config(config: Mapping[str, Any], *, where: str) -> Geometry:
     geometry = Geometry(**values, model_type=family.model_type, further=tuple(sorted(further.items())))
     if geometry.hidden_size % geometry.num_attention_heads:
         raise CheckpointError(f"{where}: hidden_size is not a multiple of num_attention_heads")
+    if geometry.pad_token_id >= geometry.vocab_size:
+        raise CheckpointError(
+            f"{where}: pad_token_id {geometry.pad_token_id} in config.json is beyond its vocab_size"
+            f" {geometry.vocab_size}; correct either"
+        )
     if geometry.max_seq_len < 1:
         raise CheckpointError(f"{where}: max_position_embeddings leaves no room for a token")
     return geometry

@@ -33,7 +33,7 @@ from edgebench.reading import is_folder, user_path
 from edgebench.variant import Variant
 
 #: Part of every artifact's key. Raise it when the same checkpoint gives a different file than before.
-EXPORTER_VERSION = 6
+EXPORTER_VERSION = 7
 
 #: An artifact and its record.
 Found: TypeAlias = tuple[Artifact, dict[str, Any]]

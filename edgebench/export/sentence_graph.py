@@ -33,6 +33,12 @@ def dense_readers(modules: SentenceModules) -> dict[str, Callable[[], torch.Tens
             if f"linear.{name}" not in opened:
                 raise CheckpointError(f"{step.weights} lacks linear.{name}")
             readers[f"sentence.dense_{position}.{name}"] = opened[f"linear.{name}"]
+        if others := sorted(opened.keys() - {f"linear.{name}" for name in ("weight", "bias")[: 1 + step.bias]}):
+            raise CheckpointError(
+                f"{step.weights} has {', '.join(others[:3])}, which its config.json does not mean: the exported file"
+                " would compute something else",
+                hint="save the model again with sentence-transformers",
+            )
     return readers
 
 

@@ -21,6 +21,14 @@ from edgebench.reading import is_file
 MODULES = "modules.json"
 #: Settings of the encoder, in its folder, and of the model, in its own.
 TRANSFORMER_SETTINGS, _SETTINGS = "sentence_bert_config.json", "config_sentence_transformers.json"
+#: What early versions called the settings of the encoder; the first of them that is there counts.
+_SETTINGS_BY_FAMILY = (
+    TRANSFORMER_SETTINGS,
+    *(
+        f"sentence_{name}_config.json"
+        for name in ("roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
+    ),
+)
 #: The files that sentence-transformers adds to a folder, besides those of the modules.
 SENTENCE_FILES = (MODULES, _SETTINGS, TRANSFORMER_SETTINGS)
 #: The task of `export_model` that exports encoder and modules as one graph.
@@ -130,6 +138,12 @@ def transformer_folder(folder: Path) -> Path:
         CheckpointError: modules.json can't be read, or names no Transformer first.
     """
     return _module_folder(folder, _modules(folder)[0])
+
+
+def settings_of_transformer(encoder: Path) -> Path:
+    """Return the file of the encoder's settings in its folder, under whichever name; it need not be there."""
+    paths = [encoder / name for name in _SETTINGS_BY_FAMILY]
+    return next((path for path in paths if path.is_file()), paths[0])
 
 
 def sentence_modules_of(encoder: str | Path | None) -> SentenceModules | None:
@@ -294,7 +308,7 @@ def _dense(place: Path) -> Dense:
 
 def _max_seq_length(transformer: Path) -> int | None:
     """Return where texts are cut, from the Transformer's settings or, as in today's versions, the tokenizer's."""
-    path = transformer / TRANSFORMER_SETTINGS
+    path = settings_of_transformer(transformer)
     values = read_json_object(path) if path.is_file() else {}
     _refuse_other_states(values, path)
     if values.get("do_lower_case"):
@@ -334,6 +348,12 @@ def _settings(folder: Path) -> tuple[str, str | None]:
         return "", None
     values = read_json_object(path)
     prompts, name = values.get("prompts"), values.get("default_prompt_name")
-    prompt = prompts.get(name, "") if isinstance(prompts, dict) and isinstance(name, str) else ""
+    prompts = prompts if isinstance(prompts, dict) else {}
+    if name is not None and (not isinstance(name, str) or name not in prompts):
+        raise CheckpointError(
+            f"{path}: default_prompt_name {name!r} is none of its prompts ({', '.join(map(str, prompts)) or 'none'})",
+            hint="correct either",
+        )
+    prompt = prompts.get(name, "")
     similarity = values.get("similarity_fn_name")
     return str(prompt), None if similarity in (None, "cosine") else str(similarity)

@@ -10,7 +10,8 @@ from edgebench.artifact import Artifact
 from edgebench.errors import CheckpointError, ConfigError
 from edgebench.export.tokenizer_checks import Vocabulary, describe_misfit
 from edgebench.export.tokenizer_files import hash_tokenizer
-from edgebench.export.tokenizer_loading import encode_with, load_tokenizer, load_vocabulary, vocabulary_of
+from edgebench.export.tokenizer_loading import encode_with, load_tokenizer, load_vocabulary, open_fast, vocabulary_of
+from edgebench.export.tokenizer_settings import refuse_contradictions
 from edgebench.workload import EncodedInputs
 
 if TYPE_CHECKING:
@@ -39,7 +40,10 @@ def encode_texts(
         raise ConfigError(f"{artifact.model_path} has no tokenizer: texts can't be encoded; try `seq_len` or `lang`")
     if not texts:
         raise ConfigError("there are no texts to encode")
-    encoded = encode_with(artifact.tokenizer, [prefix + text for text in texts])
+    fast = open_fast(Path(artifact.tokenizer))
+    if fast is not None:
+        refuse_contradictions(fast, Path(artifact.tokenizer))
+    encoded = encode_with(artifact.tokenizer, [prefix + text for text in texts], opened=fast)
     refuse_changed_tokenizer(artifact)
     lengths = [len(ids) for ids in encoded]
     limit = artifact.max_seq_len
@@ -121,6 +125,7 @@ def open_tokenizer(artifact: Artifact) -> Tokenizer:
             f"try the checkpoint's folder as the model"
         )
     tokenizer = load_tokenizer(artifact.tokenizer)
+    refuse_contradictions(tokenizer, Path(artifact.tokenizer))
     pad = pad_of(tokenizer)
     misfit = _misfit(vocabulary_of(tokenizer, artifact.tokenizer), artifact.tokenizer, artifact.vocab_size or _MOST_IDS)
     if misfit is not None:

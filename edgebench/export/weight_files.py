@@ -103,9 +103,10 @@ def _find_table(state: Any, path: Path) -> tuple[str | None, dict[str, Any]]:
             f"{path} can't be read as weights: it holds {type(state).__name__}, not a table of tensors",
             hint=_SAVE_TENSORS,
         )
-    if tensors := _tensors(state):
-        return None, tensors
+    tensors = _tensors(state)
     tables = {str(key): found for key, value in state.items() if isinstance(value, dict) and (found := _tensors(value))}
+    if tensors and all(len(found) <= len(tensors) for found in tables.values()):  # else a step or a loss beside a table
+        return None, tensors
     if len(tables) == 1:
         return next(iter(tables.items()))
     if not tables:

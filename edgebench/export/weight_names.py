@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
+from edgebench.artifact import HEAD_CLASSES
 from edgebench.errors import CheckpointError
 
 Canonical = Callable[[str], str]
@@ -29,6 +30,18 @@ _ADAPTERS = re.compile(
 _QUANTISED = re.compile(
     r"\.(?:qweight|qzeros|g_idx|SCB|weight_scale|weight_scale_inv|weight_packed"
     r"|weight\.(?:absmax|quant_map|nested_absmax|quant_state\.\S+))$"
+)
+#: How training stores a parameter as something else, and what to do before saving.
+_REWRITTEN = (
+    (re.compile(r"(?:^|\.)_?flat_param(?:_\d+)?$"), "FSDP flattened its parameters: save a FULL_STATE_DICT"),
+    (
+        re.compile(r"(?:weight|bias)_(?:orig|mask)$"),
+        "it was pruned with masks: call torch.nn.utils.prune.remove() before saving",
+    ),
+    (
+        re.compile(r"(?:^|\.)parametrizations\.|\.weight_[guv]$"),
+        "its weights are parametrised: call torch.nn.utils.parametrize.remove_parametrizations() before saving",
+    ),
 )
 #: Buffers of older versions of transformers, and a head beside another in one module: neither feeds an output.
 _WITHOUT_EFFECT = re.compile(r"(?:^|\.)(?:position_ids|token_type_ids)$|^cls\.seq_relationship\.")
@@ -61,11 +74,18 @@ class Structure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NameMatch:
-    """Names in the files by canonical name; `notes`: what a person should know; `renamed`: a prefix was left out."""
+    """Names in the files by canonical name.
+
+    Args:
+        notes: what a person should know.
+        renamed: a prefix was left out.
+        doubles: pairs of names in the files that are one parameter of the class.
+    """
 
     stored: Mapping[str, str]
     notes: tuple[str, ...] = ()
     renamed: bool = False
+    doubles: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(slots=True)
@@ -93,11 +113,16 @@ def match_names(stored: Collection[str], structure: Structure, canonical: Canoni
     best = _best_prefix(cleaned, required, canonical, where)
     missing = [name for name in structure.required if canonical(name) not in best.found]
     known = required | {canonical(name) for name in structure.aliases}
-    names = {canonical(name[len(best.prefix) :]): cleaned[name] for name in cleaned if name.startswith(best.prefix)}
+    names: dict[str, str] = {}
+    doubles = []
+    for name in (name for name in cleaned if name.startswith(best.prefix)):
+        first = names.setdefault(canonical(name[len(best.prefix) :]), cleaned[name])
+        if first != cleaned[name]:
+            doubles.append((first, cleaned[name]))
     outside = [name for name in cleaned if not name.startswith(best.prefix)]
     extra = [name for name in names if name not in known and not _WITHOUT_EFFECT.search(name)]
     if missing:
-        _refuse_missing(missing, structure, best.prefix, extra, where)
+        _refuse_missing(missing, structure, best.prefix, [*extra, *outside], where)
     _refuse_inside(extra, required, structure, where)
     unused = [*extra, *outside]
     notes = []
@@ -108,7 +133,7 @@ def match_names(stored: Collection[str], structure: Structure, canonical: Canoni
     if unused:
         notes.append(f"of the weights, the export does not use {_shown(unused)}")
     renamed = any(name != stored_as for name, stored_as in cleaned.items()) or bool(best.prefix)
-    return NameMatch(stored=names, notes=tuple(notes), renamed=renamed)
+    return NameMatch(stored=names, notes=tuple(notes), renamed=renamed, doubles=tuple(doubles))
 
 
 def _refuse_adapters(stored: Iterable[str], where: str) -> None:
@@ -157,7 +182,12 @@ def _best_prefix(cleaned: Mapping[str, str], required: set[str], canonical: Cano
     # under the encoder's own prefix stand the same tensors, in a second model there are others
     usual = set(best.prefix.split(".")) - {""} <= _USUAL_HOLDERS
     least = len(best.found) if usual else _FEW
-    rivals = [one for one in ranked[1:] if len(one.found) >= least and not _share(one, best)]
+    # a head beside an encoder under a prefix has other parameters: those are missing under it, as is said later
+    rivals = [
+        one
+        for one in ranked[1:]
+        if len(one.found) >= least and not _share(one, best) and not one.found.keys().isdisjoint(best.found)
+    ]
     if rivals and best.prefix:
         prefixes = ", ".join(repr(one.prefix) for one in (best, *rivals))
         raise CheckpointError(
@@ -175,8 +205,12 @@ def _refuse_missing(missing: list[str], structure: Structure, prefix: str, extra
     lacks = f"{where} lacks {len(missing)} of the {total} tensors of {structure.architecture}: {_first(missing)}"
     if prefix:
         lacks += f" (the others stand under {prefix!r})"
+    for pattern, advice in _REWRITTEN:
+        if (rewritten := next(filter(pattern.search, extra), None)) is not None:
+            raise CheckpointError(f"{lacks}; the weights have {rewritten}", hint=advice)
     if structure.encoder and not any(name.startswith(structure.encoder) for name in missing):
-        has = [task for pattern, task in _HEADS if any(pattern.search(name) for name in extra)]
+        others = [each for each in _HEADS if not structure.architecture.endswith(HEAD_CLASSES[each[1]])]
+        has = [task for pattern, task in others if any(pattern.search(name) for name in extra)]
         tasks = " or ".join(f"`task={task!r}`" for task in [*has, "encoder"])
         raise CheckpointError(
             f"{lacks}; the head that its config.json or `task` names is untrained, or the weights have another",

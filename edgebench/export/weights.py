@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgebench.errors import CheckpointError
@@ -53,6 +54,9 @@ class Weights:
         where = self.checkpoint.folder
         with reading(where):
             tensor = self.readers[canonical(name, self.checkpoint.geometry.family)]()
+        if tensor.is_meta or tensor.layout is not torch.strided:
+            what = "has no numbers (it is on torch's device meta)" if tensor.is_meta else "is sparse"
+            raise CheckpointError(f"{where}: {name} {what}; save the model with all of its weights, dense")
         if tuple(tensor.shape) != shape:
             raise CheckpointError(f"{where}: {name} has shape {list(tensor.shape)}, config.json says {list(shape)}")
         if tensor.dtype not in (torch.float32, torch.float16, torch.bfloat16, torch.float64):
@@ -126,6 +130,7 @@ def open_weights(checkpoint: Checkpoint) -> Weights:
         tables |= {opened.table} - {None}
     named = partial(canonical, family=checkpoint.geometry.family)
     match = match_names(readers.keys(), structure_of(checkpoint), named, where=str(checkpoint.folder))
+    _refuse_different(match.doubles, readers, checkpoint)
     notes = [f"the tensors stand under {table!r} in the file" for table in sorted(map(str, tables))]
     dense = dense_readers(checkpoint.sentence) if checkpoint.sentence is not None else {}
     return Weights(
@@ -136,14 +141,39 @@ def open_weights(checkpoint: Checkpoint) -> Weights:
     )
 
 
+def _refuse_different(
+    doubles: Iterable[tuple[str, str]], readers: Mapping[str, Callable[[], torch.Tensor]], checkpoint: Checkpoint
+) -> None:
+    """Refuse files with different numbers for one parameter: which of them counts depends on who loads them."""
+    import torch
+
+    for first, second in doubles:
+        with reading(checkpoint.folder or Path()):
+            one, other = readers[first](), readers[second]()
+        if one.shape == other.shape and (one.data_ptr() == other.data_ptr() or torch.equal(one, other)):
+            continue
+        raise CheckpointError(
+            f"{checkpoint.folder}: {first} and {second} are one parameter of {checkpoint.head.architecture}, and the"
+            " weights have different numbers for them",
+            hint="save the one that was trained alone; a decoder that is not tied to its embeddings is not supported",
+        )
+
+
 def structure_of(checkpoint: Checkpoint) -> Structure:
     """Return the parameters of the checkpoint's class, which is built without data."""
     import torch
     import transformers
 
     architecture = getattr(transformers, checkpoint.head.architecture)
-    with torch.device("meta"):
-        model = architecture(checkpoint.geometry.config(), **dict(checkpoint.head.arguments))
+    try:
+        with torch.device("meta"):
+            model = architecture(checkpoint.geometry.config(), **dict(checkpoint.head.arguments))
+    except Exception as error:  # whatever a value that it can't use raises
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise CheckpointError(
+            f"{checkpoint.folder}: transformers can't make {checkpoint.head.architecture} of its config.json"
+            f" ({reason}); correct the entry there"
+        ) from error
     tied = set(getattr(model, "all_tied_weights_keys", None) or ())
     names = [name for name, _ in model.named_parameters() if name not in tied]
     prefix = f"{model.base_model_prefix}."
@@ -205,6 +235,7 @@ def _config_in(checkpoint: Checkpoint) -> Any:
         raise CheckpointError(f"{checkpoint.folder}: transformers can't use its config.json: {reason}") from error
     config.return_dict = True
     config.torchscript = False
+    config.chunk_size_feed_forward = 0  # saves memory, and refuses most lengths
     config.pad_token_id = checkpoint.geometry.pad_token_id
     return config
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from edgebench.errors import ScoresError, StoreError, UnknownName
-from edgebench.reading import MOST_DATA_BYTES, parse_json, read_text
+from edgebench.reading import MOST_DATA_BYTES, parse_json, read_text, unique_keys
 from edgebench.xtreme_r.scores import ScoreRow
 from edgebench.xtreme_r.tasks import Task, find_metric, find_task
 
@@ -104,7 +104,7 @@ def _json_lines(path: Path, text: str, _: Mapping[str, Any]) -> Iterator[tuple[i
         if not line.strip():
             continue
         try:
-            values = parse_json(line, not_finite=True)
+            values = parse_json(line, not_finite=True, pairs=unique_keys)
         except ValueError as error:
             raise ScoresError(f"{path}:{number}: not a line of JSON: {error}") from error
         if not isinstance(values, dict):
@@ -114,7 +114,7 @@ def _json_lines(path: Path, text: str, _: Mapping[str, Any]) -> Iterator[tuple[i
 
 def _json_list(path: Path, text: str, _: Mapping[str, Any]) -> Iterator[tuple[int, dict[str, Any]]]:
     try:
-        document = parse_json(text, not_finite=True)
+        document = parse_json(text, not_finite=True, pairs=unique_keys)
     except ValueError as error:
         raise ScoresError(f"{path}: not JSON: {error}") from error
     for number, values in enumerate(document, start=1):
@@ -133,6 +133,8 @@ def _csv_lines(path: Path, text: str, defaults: Mapping[str, Any]) -> Iterator[t
             raise ScoresError(
                 f"{path}:1: lacks the column {', '.join(missing)}; a file of scores has {', '.join(REQUIRED)}"
             )
+        if twice := [name for name in header if name and header.count(name) > 1]:
+            raise ScoresError(f"{path}:1: the column {twice[0]} is there twice; keep one of them")
         for cells in reader:
             if not any(cell.strip() for cell in cells):
                 continue

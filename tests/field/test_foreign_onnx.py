@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from edgebench.measure import encode, profile_all, resolve_workload
 from edgebench.request import Request
 from edgebench.store import Store
 from edgebench.workload import RunPlan
+from tests.fork_server import edgebench_command
 from tests.needed import need
 
 need("onnx", "onnxruntime", "tokenizers")
@@ -257,3 +260,18 @@ def test_the_vocabulary_of_a_tflite_file_is_found(cache: Path, tmp_path: Path) -
     path.write_bytes(made.model_path.read_bytes())
     artifact = export_model(path).artifact
     assert (artifact.vocab_size, artifact.buckets) == (made.vocab_size, made.buckets)
+
+
+def test_models_of_one_name_are_exported_to_folders_of_their_own(tmp_path: Path) -> None:
+    """Of two checkpoints called alike, the second once replaced the first."""
+    for name, vocab in (("one", 300), ("two", 200)):
+        save(encoder(vocab=vocab), tmp_path / name / "best.onnx")
+    models = [option for name in ("one", "two") for option in ("--model", str(tmp_path / name / "best.onnx"))]
+    command = [*edgebench_command(), "export", *models, "--out", str(tmp_path / "out"), "--json", "-"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    artifacts = json.loads(done.stdout)["artifacts"]
+    for artifact, name in zip(artifacts, ("one", "two"), strict=True):
+        copy = tmp_path / "out" / f"{name}-best" / "onnx" / "best.onnx"
+        assert copy.read_bytes() == (tmp_path / name / "best.onnx").read_bytes()
+        assert Path(artifact["path"]) == copy.parent

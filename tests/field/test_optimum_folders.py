@@ -162,6 +162,22 @@ def test_the_second_text_of_a_pair_has_its_token_type(tmp_path: Path, types: int
     assert answer["types"][0].tolist() == expected
 
 
+def test_token_types_that_tokenizer_settings_switch_off_are_another_question(tmp_path: Path) -> None:
+    """The file, its tokenizer.json and its config.json are the same, and the answers are not."""
+    from edgebench.evaluation import checkpoint_protocol
+    from edgebench.xtreme_r import find_task
+
+    model = encoder()
+    entry = model.graph.input.add()
+    entry.CopyFrom(helper.make_tensor_value_info("token_type_ids", 7, ["batch", "tokens"]))
+    folder = optimum_folder(tmp_path / "m", "model.onnx", model=model, type_vocab_size=2, model_type="bert")
+    with_types = checkpoint_protocol(export_model(folder).artifact, find_task("tatoeba"))
+    (folder / "tokenizer_config.json").write_text('{"model_input_names": ["input_ids", "attention_mask"]}')
+    without = checkpoint_protocol(export_model(folder).artifact, find_task("tatoeba"))
+    assert with_types["tokenizer_sha256"] == without["tokenizer_sha256"]
+    assert (with_types["separator"], "separator" in without) == (2, False)
+
+
 def infer_encoded(artifact: Any, workload: Workload, inputs: Any) -> Any:
     """Run token ids through a file on this machine."""
     from edgebench.evaluation import inference

@@ -193,3 +193,24 @@ def test_numbers_of_lines_with_two_bases_are_refused(tmp_path: Path) -> None:
         folders(tmp_path, "tatoeba", "sw", "0\n1\n2\n", "1\n2\n3\n")
     (score,) = folders(tmp_path, "tatoeba", "sw", "1\n2\n3\n", "1\n2\n3\n").scores
     assert score.value == 100
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        (
+            "s.csv",
+            "variant,task,lang,metric,value,value\na,xnli,en,accuracy,84,70\n",
+            "the column value is there twice",
+        ),
+        (
+            "s.jsonl",
+            '{"variant": "a", "task": "xnli", "lang": "en", "metric": "accuracy", "value": 84, "value": 48}\n',
+            "the key 'value' is there twice",
+        ),
+    ],
+)
+def test_of_two_values_of_one_row_none_is_chosen(tmp_path: Path, name: str, content: str, words: str) -> None:
+    (tmp_path / name).write_text(content)
+    with pytest.raises(ScoresError, match=words):
+        read_scores(tmp_path / name)

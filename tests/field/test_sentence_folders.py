@@ -404,3 +404,40 @@ def test_the_command_exports_a_sentence_embedding(by_cls: Path, tmp_path: Path) 
     assert artifact["pooling"] == "cls, dense 32->16 Tanh, normalize"
     with pytest.raises(ConfigError, match="leave --task encoder out"):
         CliRunner().invoke(command, [*arguments, "--task", "encoder"], catch_exceptions=False)
+
+
+@pytest.mark.parametrize("name", ["sentence_xlm-roberta_config.json", "sentence_roberta_config.json"])
+def test_settings_under_the_names_of_early_versions_are_read(name: str, tmp_path: Path) -> None:
+    folder = write_sentence_folder(tmp_path / "early", ["mean"])
+    (folder / name).write_text(json.dumps({"max_seq_length": 12}))
+    assert longest_input(folder, task=TASK) == 12
+    (folder / name).write_text(json.dumps({"max_seq_length": 12, "do_lower_case": True}))
+    with pytest.raises(CheckpointError, match=f"{name}: do_lower_case is set"):
+        longest_input(folder, task=TASK)
+
+
+def test_a_default_prompt_that_is_none_of_the_prompts_is_refused(tmp_path: Path) -> None:
+    settings = {"prompts": {"query": "q "}, "default_prompt_name": "passage"}
+    folder = write_sentence_folder(tmp_path / "prompted", ["mean"], settings=settings)
+    with pytest.raises(CheckpointError, match=r"default_prompt_name 'passage' is none of its prompts \(query\)"):
+        longest_input(folder, task=TASK)
+
+
+def test_tensors_of_a_dense_layer_that_its_settings_do_not_mean_are_refused(tmp_path: Path) -> None:
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    from edgebench.export.sentence_graph import dense_readers
+    from edgebench.export.sentence_modules import read_modules
+
+    folder = write_sentence_folder(tmp_path / "more", ["mean"], dense=16)
+    path, config = folder / "2_Dense" / "model.safetensors", folder / "2_Dense" / "config.json"
+    assert dense_readers(read_modules(folder, hidden_size=32))
+    without_bias = json.loads(config.read_text()) | {"bias": False}
+    config.write_text(json.dumps(without_bias))
+    with pytest.raises(CheckpointError, match=r"has linear\.bias, which its config\.json does not mean"):
+        dense_readers(read_modules(folder, hidden_size=32))
+    config.write_text(json.dumps(without_bias | {"bias": True}))
+    save_file(load_file(path) | {"residual.weight": torch.zeros(16, 32)}, path)
+    with pytest.raises(CheckpointError, match=r"has residual\.weight, which"):
+        dense_readers(read_modules(folder, hidden_size=32))

@@ -105,3 +105,24 @@ def test_a_language_that_the_file_has_not_is_named_and_lines_have_none(tmp_path:
         requested_workloads(Workload(), None, "sw", written(tmp_path, "one\n", "lines.txt"), None, None)
     with pytest.raises(UsageError, match="exclude each other"):
         requested_workloads(Workload(), 64, None, path, None, None)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"\x1f\x8b\x08\0rest", "compressed by gzip; unpack it"),
+        (b"PK\x03\x04rest", "a zip archive or a spreadsheet"),
+        (b"PAR1\x80", "Parquet"),
+        ("one\ntwo\n".encode("utf-16"), "UTF-16; convert it: iconv -f UTF-16"),
+        (b"one\rtwo\rthree", "end with a carriage return alone, and would be one text; convert it: tr"),
+    ],
+)
+def test_files_of_another_kind_say_which_and_what_to_do(tmp_path: Path, content: bytes, words: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        read_input_texts(written(tmp_path, content))
+    assert words in str(refused.value)
+
+
+def test_a_language_that_is_there_twice_loses_no_texts_silently(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="the key 'en' is there twice"):
+        read_input_texts(written(tmp_path, '{"en": ["a", "b"], "en": ["c", "d"], "sw": ["x", "y"]}'))

@@ -93,7 +93,9 @@ class _OutputFile:
                 )
             kept = output[:rows] if output.ndim else output
             record = io.BytesIO()
-            reduced = self._means(kept, index) if self._reduce and kept.ndim == 3 else kept
+            # quantised integers have no mean: the host refuses them where it needs them
+            is_reduced = self._reduce and kept.ndim == 3 and kept.dtype.kind == "f"
+            reduced = self._means(kept, index) if is_reduced else kept
             np.save(record, reduced, allow_pickle=False)
             self._file.write(record.getbuffer())
             self.digest.update(record.getbuffer())
