@@ -27,6 +27,7 @@ COMMANDS = {
     "report": ("edgebench.cli.report", "A page with the answer, tables and plots: HTML or Markdown."),
     "plot": ("edgebench.cli.plot", "One figure of a report as PNG or SVG."),
     "study": ("edgebench.cli.study", "A matrix of variants, devices and workloads: run, status, report."),
+    "bench": ("edgebench.cli.bench", "Offer the boards of this host to studies that others run."),
     "device": ("edgebench.cli.device", "Boards: list, add, set up, check, release, clean, remove."),
     "ci": ("edgebench.cli.ci", "Write a CI job that measures on a board."),
     "runs": ("edgebench.cli.runs", "What is stored: list, show, export, resume."),

@@ -79,7 +79,7 @@ def measure_and_show(
     failures = {result.device: str(result.error) for result in failed if isinstance(result.error, EdgebenchError)}
     try:
         if measurements or not failed:
-            _show(measurements, json_target, margin, failures)
+            show_results(measurements, json_target, margin, failures)
     except EdgebenchError as second:
         if not failed:
             raise
@@ -143,7 +143,10 @@ def _with_scores(measurement: Measurement, rows: Sequence[ScoreRow]) -> Measurem
     return replace(measurement, scores=tuple(found))
 
 
-def _show(measurements: list[Measurement], json_target: str | None, margin: float, failures: Mapping[str, str]) -> None:
+def show_results(
+    measurements: list[Measurement], json_target: str | None, margin: float, failures: Mapping[str, str]
+) -> None:
+    """Show the table of measurements and what stands below it, and write the JSON."""
     if to_stdout(json_target) and measurements:
         console().print(measurement_table(measurements))
         for measurement in measurements:

@@ -170,6 +170,27 @@ def wide_option(function: Decorated) -> Decorated:
     )(function)
 
 
+def tls_options(function: Decorated) -> Decorated:
+    """Add `--tls-ca-file`, `--tls-cert` and `--tls-key`, passed as texts or None."""
+    return cloup.option_group(
+        "Encryption, for tls:// addresses [default: as dask's settings say]",
+        cloup.option("--tls-ca-file", metavar="FILE", help="Whose certificates are accepted (PEM)."),
+        cloup.option("--tls-cert", metavar="FILE", help="Our certificate (PEM)."),
+        cloup.option("--tls-key", metavar="FILE", help="Its key (PEM)."),
+    )(function)
+
+
+def executor_options(function: Decorated) -> Decorated:
+    """Add `--executor`, passed as `executor: str`, and the options of encryption."""
+    return cloup.option(
+        "--executor",
+        default="local",
+        show_default=True,
+        metavar="local|dask://HOST:PORT",
+        help="Who measures: this machine, or the benches of a scheduler; tls://HOST:PORT encrypts.",
+    )(tls_options(function))
+
+
 def output_options(function: Decorated) -> Decorated:
     """Add `--store`, `--json`, `--wide`, `-v` and `-q` as the group "Output"."""
     return cloup.option_group("Output", store_option, json_option, wide_option, verbosity_options)(function)

@@ -12,19 +12,20 @@ from edgebench.measure.inputs import encode, resolve_workload
 from edgebench.measure.parallel import BoardResult, Measure, run_sessions
 from edgebench.measure.plan import plan_export, planned_board
 from edgebench.measure.predictions import predict_on, report_memory
-from edgebench.measure.preparation import prepare, refuse_plain_checkpoints
+from edgebench.measure.preparation import Prepared, prepare, refuse_plain_checkpoints
 from edgebench.measure.probes import measure_overhead
 from edgebench.measure.profiling import profile
 from edgebench.measure.progress import PROGRESS_EVERY_S
 from edgebench.measure.runs import run_spec
 from edgebench.measure.scores import scores_for
-from edgebench.measure.session import profile_all, resume
+from edgebench.measure.session import profile_all, resume, run_session
 
 __all__ = [
     "PROGRESS_EVERY_S",
     "BoardResult",
     "IdleWait",
     "Measure",
+    "Prepared",
     "RunCollector",
     "collect_run",
     "encode",
@@ -42,6 +43,7 @@ __all__ = [
     "request_to_extend",
     "resolve_workload",
     "resume",
+    "run_session",
     "run_sessions",
     "run_spec",
     "scores_for",

@@ -41,10 +41,11 @@ class Prepared:
     inputs: EncodedInputs
 
 
-def prepare(request: Request, on_event: OnEvent) -> list[Prepared]:
+def prepare(request: Request, on_event: OnEvent, *, ask_board: bool = True) -> list[Prepared]:
     """Export every model in every format, and encode every workload's inputs; in the request's order.
 
     A format that the board's runtime would compute wrong is replaced by the one that it computes (`formats_on`).
+    `ask_board`: False where this machine does not reach the board; formats are then those of the request.
 
     Raises:
         DeviceError: the board was asked for its runtime, and can't be reached or is busy.
@@ -56,7 +57,7 @@ def prepare(request: Request, on_event: OnEvent) -> list[Prepared]:
         for model, format in _files(request):
             _refuse_misfits(model, format, request.workloads, task=_task(model, request))
         choices = _common_choices(request)
-    computed = _for_the_board(request, on_event)
+    computed = _for_the_board(request, on_event) if ask_board else request
     with _ONE_AT_A_TIME:
         exported = _with_unique_names(
             [_export(model, format, choices, computed, on_event) for model, format in _files(computed)]

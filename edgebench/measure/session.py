@@ -16,7 +16,7 @@ from edgebench.measure.context import IsDecided, open_session
 from edgebench.measure.deploy import deploy
 from edgebench.measure.gain import measure_gain
 from edgebench.measure.idle_wait import idle_wait_of
-from edgebench.measure.preparation import prepare
+from edgebench.measure.preparation import Prepared, prepare
 from edgebench.measure.probes.cold_start import measure_cold_start
 from edgebench.measure.probes.idle import measure_idle_power
 from edgebench.measure.probes.operator_profiling import profile_operators
@@ -96,6 +96,27 @@ def resume(
     return _measure_session(session, request, keep, scores, on_event, is_resumed=True)
 
 
+def run_session(
+    id: str,
+    request: Request,
+    *,
+    store: Store,
+    prepared: Sequence[Prepared],
+    on_event: OnEvent = ignore,
+) -> list[Measurement]:
+    """Carry out the session of this id with files that are prepared already; complete it if the store has it.
+
+    So whoever chooses the id may call this again after a failure, and nothing is measured twice.
+
+    Raises:
+        StoreError, EdgebenchError, KeyboardInterrupt: as `resume`.
+    """
+    is_resumed = id in store.sessions()
+    if is_resumed:
+        request = stored_request(store, id, on_event, device=request.device)
+    return _measure_session(id, request, store, (), on_event, is_resumed=is_resumed, prepared=prepared)
+
+
 def _measure_session(
     id: str,
     request: Request,
@@ -105,10 +126,12 @@ def _measure_session(
     *,
     is_resumed: bool,
     is_decided: IsDecided | None = None,
+    prepared: Sequence[Prepared] | None = None,
 ) -> list[Measurement]:
     started_s = time.monotonic()
     store.check_writable()
-    prepared = prepare(request, on_event)
+    if prepared is None:
+        prepared = prepare(request, on_event)
     report_unused_scores(scores, [row.variant for row in prepared], on_event)
     with open_session(id, request, store, started_s=started_s, on_event=on_event, is_decided=is_decided) as session:
         cells = deploy(session, prepared)

@@ -42,8 +42,8 @@ from typing import Any
 
 from edgebench.analysis import SCORE_MARGIN
 from edgebench.artifact import Format, parse_format
-from edgebench.device import Device, find_device, read_toml
-from edgebench.errors import ConfigError, EdgebenchError, UnknownName
+from edgebench.device import Device, find_device, load_profile, profile_names, read_toml
+from edgebench.errors import ConfigError, EdgebenchError, UnknownName, UsageError
 from edgebench.reading import is_file, is_folder
 from edgebench.request import JOURNALS
 from edgebench.serialisation import field_names, former_names, formerly, from_plain, refuse_blank, refuse_unknown_keys
@@ -111,8 +111,11 @@ class Study:
             raise UnknownName("journal", self.journal, JOURNALS)
 
 
-def read_study(path: Path) -> Study:
+def read_study(path: Path, *, any_device: bool = False) -> Study:
     """Return the study that a STUDY.toml describes.
+
+    Args:
+        any_device: also take devices that no settings file here names: benches may offer them. They have no address.
 
     Raises:
         ConfigError: the file is not TOML, or a key is unknown, missing, of another type or out of bounds.
@@ -127,7 +130,8 @@ def read_study(path: Path) -> Study:
     refuse_unknown_keys(tables.study, _STUDY_KEYS, former=former_names(Study), where=here)
     lists = {name: _top_list(tables, name, where=where) for name in ("devices", "formats")}
     variants = read_variants(_numbered("variant", tables.variant, where), folder, where=where)
-    devices = tuple(_located(where, "devices", find_device, name) for name in lists["devices"] or ["local"])
+    find = _named_device if any_device else find_device
+    devices = tuple(_located(where, "devices", find, name) for name in lists["devices"] or ["local"])
     given = {
         "path": path,
         "variants": variants,
@@ -167,6 +171,14 @@ _STUDY_KEYS = field_names(Study, without=("path", "variants", "workloads", "task
 _TASK_KEYS = ("lang", *field_names(StudyTask, without=("langs",)))
 #: Texts are long, a study searches for no rate, and the session chooses the padding.
 _NOT_IN_WORKLOADS = ("texts", "texts_lang", "latency_bound_ms", "padding")
+
+
+def _named_device(name: str) -> Device:
+    """Return the device of that name; one without an address if no settings file here names it."""
+    try:
+        return find_device(name)
+    except UsageError:
+        return Device(name=name, profile=load_profile(name if name in profile_names() else "generic-linux"))
 
 
 def _numbered(name: str, tables: Sequence[Mapping[str, Any]], where: str) -> list[tuple[str, Mapping[str, Any]]]:

@@ -10,24 +10,38 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from edgebench.device import Device
+from edgebench.benches import LOCAL_EXECUTOR, Scheduler, read_executor
 from edgebench.errors import ConfigError, DeviceError, StoreError, gravest_error
 from edgebench.events import LogMessage, OnEvent, ignore
 from edgebench.measure import Measure, prepare, profile_all, resume, run_sessions
 from edgebench.measurement import Measurement
-from edgebench.request import Request, request_from_json
+from edgebench.request import WAIT_S, Request, request_from_json
 from edgebench.store import Store
 from edgebench.study.cells import study_cells
 from edgebench.study.file import Study
-from edgebench.study.scores import evaluate_pending, pending_evaluations
-from edgebench.workload import Workload
-from edgebench.xtreme_r import find_task
+from edgebench.study.on_benches import run_cells_on_benches
+from edgebench.study.requests import session_request
+from edgebench.study.scores import evaluate_pending, pending_evaluations, within_reach
 
 
-def run_study(study: Study, store: Store, *, on_event: OnEvent = ignore) -> list[Measurement]:
+def run_study(
+    study: Study,
+    store: Store,
+    *,
+    executor: str | Scheduler = LOCAL_EXECUTOR,
+    bench_wait_s: float = WAIT_S,
+    on_event: OnEvent = ignore,
+) -> list[Measurement]:
     """Measure the cells of a study that are missing, several devices at once; then evaluate its tasks.
 
     A session that was interrupted is resumed. An error on one device does not end the sessions of the others.
+
+    Args:
+        executor: `local`: this machine reaches the boards. `dask://HOST:PORT`, `tls://HOST:PORT` or a Scheduler:
+            benches that offer their boards there measure the cells (see `start_bench`). With `any_device=True`,
+            `read_study` takes boards that no edgebench.toml of this machine names. Tasks are evaluated on boards
+            that this machine reaches; the others stay missing.
+        bench_wait_s: how long a board may be offered by no bench before its cells are given up, seconds.
 
     Returns:
         The measurements that were made now; `study_report` compares all of the study's.
@@ -36,13 +50,20 @@ def run_study(study: Study, store: Store, *, on_event: OnEvent = ignore) -> list
         KeyboardInterrupt, EdgebenchError: what ended a session or an evaluation early, after all others have ended.
             What was measured is in the store.
     """
-    sessions = missing_sessions(study, store, on_event=on_event)
-    results = run_sessions(sessions, on_event=lambda _, event: on_event(event))
+    scheduler = read_executor(executor) if isinstance(executor, str) else executor
+    if scheduler is None:
+        sessions = missing_sessions(study, store, on_event=on_event)
+        results = run_sessions(sessions, on_event=lambda _, event: on_event(event))
+    else:
+        results = run_cells_on_benches(study, store, scheduler, bench_wait_s=bench_wait_s, on_event=on_event)
     errors = [result.error for result in results if result.error is not None]
     interrupts = [error for error in errors if not isinstance(error, Exception)]
     if interrupts:
         raise interrupts[0]
-    errors += evaluate_pending(study, pending_evaluations(study, study_cells(study, store), store), store, on_event)
+    pending = pending_evaluations(study, study_cells(study, store), store)
+    if scheduler is not None:
+        pending = within_reach(pending, on_event)
+    errors += evaluate_pending(study, pending, store, on_event)
     if errors:
         raise gravest_error(errors)
     return [measurement for result in results for measurement in result.measurements]
@@ -60,7 +81,7 @@ def missing_sessions(study: Study, store: Store, *, on_event: OnEvent) -> dict[s
     sessions: dict[str, Measure] = {}
     for device in study.devices:
         try:
-            prepared = prepare(_request(study, device, study.workloads), on_event)
+            prepared = prepare(session_request(study, device, study.workloads), on_event)
         except DeviceError as error:
             sessions[device.name] = partial(_fail, error)
             continue
@@ -73,27 +94,8 @@ def missing_sessions(study: Study, store: Store, *, on_event: OnEvent) -> dict[s
         only = replace(study, devices=(device,))
         missing = tuple(cell.workload for cell in study_cells(only, store, artifacts=artifacts) if not cell.done)
         if missing:
-            sessions[device.name] = partial(_measure, _request(study, device, missing), store)
+            sessions[device.name] = partial(_measure, session_request(study, device, missing), store)
     return sessions
-
-
-def _request(study: Study, device: Device, workloads: tuple[Workload, ...]) -> Request:
-    return Request(
-        device=device,
-        models=tuple(variant.source for variant in study.variants),
-        formats=study.formats,
-        workloads=workloads,
-        plan=study.plan,
-        seed=study.seed,
-        margin=study.margin,
-        overhead=study.overhead,
-        cold=study.cold,
-        alternate=study.alternate,
-        wait_idle_s=study.wait_idle_s,
-        journal=study.journal,
-        accept_parity=study.accept_parity,
-        sentence_embedding=any(find_task(task.name).group == "retrieval" for task in study.tasks),
-    )
 
 
 def _fail(error: DeviceError, *, on_event: OnEvent) -> list[Measurement]:

@@ -138,6 +138,20 @@ def evaluate_pending(
     return errors
 
 
+def within_reach(pending: Sequence[PendingEvaluation], on_event: OnEvent) -> list[PendingEvaluation]:
+    """Return the evaluations on boards that an edgebench.toml of this machine names; report the others."""
+    found = [each for each in pending if each.device.host is not None]
+    for each in pending:
+        if each.device.host is None:
+            on_event(
+                LogMessage(
+                    f"not evaluated: {each}: this machine does not reach the board; on a host that does: "
+                    f"edgebench study run, with --executor local"
+                )
+            )
+    return found
+
+
 def _request(task: StudyTask, device: Device, model: str, pending: PendingEvaluation | None) -> EvaluationRequest:
     return EvaluationRequest(
         device=device,
