@@ -49,7 +49,7 @@ def start(
 ) -> None:
     """Offer this host's boards until Ctrl-C. A scheduler that went away is waited for.
 
-    The scheduler decides what is measured here: see the threat model. Devices come from this host's edgebench.toml only.
+    The scheduler decides what is measured here. Devices come from this host's edgebench.toml only.
 
     \b
     Example:
