@@ -158,6 +158,7 @@ class _Follower:
         self._on_done = on_done
         self._events: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._running: set[str] = set()
+        self._tasks: dict[str, CellTask] = {}
         self._unoffered_since: dict[str, float] = {}
         self._looked_s = time.monotonic()
 
@@ -197,6 +198,7 @@ class _Follower:
             # The key of another try is another one: the scheduler may still know how the last one ended.
             each.key = each.task.key + (f" try {each.tries + 1}" if each.tries else "")
             each.tries += 1
+            self._tasks[each.key] = each.task
             each.again_s = None
             named = {"study": each.task.study, "device": each.task.device, "session": each.task.session}
             with dask.annotate(**named, workload=each.task.workload):
@@ -304,7 +306,7 @@ class _Follower:
         while not self._events.empty():
             event = _read_event(self._events.get())
             key, kind = event.get("key"), event.get("kind")
-            task = next((each.task for each in self._pending.values() if each.key == key), None)
+            task = self._tasks.get(str(key))
             if kind == "began" and isinstance(key, str):
                 self._running.add(key)
             elif kind == "ended" and isinstance(key, str):

@@ -118,7 +118,7 @@ def missing_tasks(study: Study, store: Store, *, on_event: OnEvent) -> list[Cell
         by_formats.setdefault(study.formats or (device.profile.default_format,), []).append(device)
     missing: set[tuple[str, int]] = set()
     for formats, devices in by_formats.items():
-        rows[formats] = _rows(replace(study, formats=formats), devices[0], store, on_event)
+        rows[formats] = _rows(study, devices[0], store, on_event)
         cells = study_cells(replace(study, devices=tuple(devices)), store, artifacts=rows[formats].artifacts)
         for at, cell in enumerate(cells):
             if not cell.done:

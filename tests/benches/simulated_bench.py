@@ -7,7 +7,7 @@ import signal
 import sys
 
 from edgebench._version import __version__
-from edgebench.benches import Bench, Scheduler, start_bench
+from edgebench.benches import Bench, CellResult, CellTask, Scheduler, start_bench
 from edgebench.benches.simulated import SimulatedBoards
 from edgebench.device import Device, load_profile
 from edgebench.errors import EdgebenchError
@@ -22,6 +22,7 @@ def main() -> None:
     parser.add_argument("--board", action="append", required=True)
     parser.add_argument("--pace", type=float, default=1.0)
     parser.add_argument("--pause", type=float, default=0.1)
+    parser.add_argument("--empty", action="store_true", help="measure and store nothing: what remains is the way there")
     parser.add_argument("--version", default=__version__)
     parser.add_argument("--tls", nargs=3, metavar=("CA", "CERT", "KEY"))
     given = parser.parse_args()
@@ -31,7 +32,7 @@ def main() -> None:
     bench = Bench(
         name=given.name,
         devices={name: Device(name=name, profile=profile) for name in given.board},
-        measure=SimulatedBoards(pace=given.pace, pause_s=given.pause),
+        measure=_nothing if given.empty else SimulatedBoards(pace=given.pace, pause_s=given.pause),
         version=given.version,
         on_event=_show,
     )
@@ -43,6 +44,10 @@ def main() -> None:
         sys.exit(130)
     except EdgebenchError as error:
         sys.exit(str(error))
+
+
+def _nothing(task: CellTask, _: Device, *, bench: str, **__: object) -> CellResult:
+    return CellResult(state="done", bench=bench, session=task.session)
 
 
 def _show(event: Event) -> None:
