@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from edgebench.analysis.score_comparison import PairedComparison
     from edgebench.analysis.tuning import Tuned
     from edgebench.artifact import Artifact, Format
+    from edgebench.benches.bench import start_bench
+    from edgebench.benches.scheduler import Scheduler
     from edgebench.board.device_config import add_device, remove_device
     from edgebench.board.lease_reply import Holder
     from edgebench.board.transport.ssh import fetch_host_key, install_public_key
@@ -83,7 +85,17 @@ if TYPE_CHECKING:
     from edgebench.store.comparison import compare_stored
     from edgebench.store.opening import open_store
     from edgebench.store.store import Store
-    from edgebench.study import Study, StudyReport, StudyStatus, read_study, run_study, study_report, study_status
+    from edgebench.study import (
+        Study,
+        StudyBenchStatus,
+        StudyReport,
+        StudyStatus,
+        read_study,
+        run_study,
+        study_bench_status,
+        study_report,
+        study_status,
+    )
     from edgebench.variant import IntermediateTask, Lineage, TrainingKind, Variant
     from edgebench.workload import Padding, RunPlan, Scenario, Workload
     from edgebench.xtreme_r.importer_formats import Provenance
@@ -100,6 +112,8 @@ _HOMES = {
     "analysis.score_comparison": ("PairedComparison",),
     "analysis.tuning": ("Tuned",),
     "artifact": ("Artifact", "Format"),
+    "benches.bench": ("start_bench",),
+    "benches.scheduler": ("Scheduler",),
     "board.device_config": ("add_device", "remove_device"),
     "board.lease_reply": ("Holder",),
     "board.transport.ssh": ("fetch_host_key", "install_public_key"),
@@ -171,7 +185,17 @@ _HOMES = {
     "store.comparison": ("compare_stored",),
     "store.opening": ("open_store",),
     "store.store": ("Store",),
-    "study": ("Study", "StudyReport", "StudyStatus", "read_study", "run_study", "study_report", "study_status"),
+    "study": (
+        "Study",
+        "StudyBenchStatus",
+        "StudyReport",
+        "StudyStatus",
+        "read_study",
+        "run_study",
+        "study_bench_status",
+        "study_report",
+        "study_status",
+    ),
     "variant": ("IntermediateTask", "Lineage", "TrainingKind", "Variant"),
     "workload": ("Padding", "RunPlan", "Scenario", "Workload"),
     "xtreme_r.importer_formats": ("Provenance",),
@@ -244,6 +268,7 @@ __all__ = [
     "RunFailed",
     "RunPlan",
     "Scenario",
+    "Scheduler",
     "Score",
     "ScoreRow",
     "ScoresError",
@@ -252,6 +277,7 @@ __all__ = [
     "Store",
     "StoreError",
     "Study",
+    "StudyBenchStatus",
     "StudyReport",
     "StudyStatus",
     "TooFewRuns",
@@ -300,6 +326,8 @@ __all__ = [
     "score_predictions",
     "set_up_device",
     "set_up_for",
+    "start_bench",
+    "study_bench_status",
     "study_markdown",
     "study_report",
     "study_status",
