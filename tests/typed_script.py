@@ -183,6 +183,12 @@ def studies(store: edgebench.Store) -> None:
     if not status.done:
         measured: list[edgebench.Measurement] = edgebench.run_study(study, store, on_event=listen)
         print(len(measured), status.estimated_remaining_s)
+    lab = edgebench.Scheduler(address="tls://lab:8786", tls_ca_file="ca.pem", tls_cert="me.pem", tls_key="me.key")
+    far = edgebench.read_study(Path("STUDY.toml"), any_device=True)
+    measured = edgebench.run_study(far, store, executor=lab, bench_wait_s=600.0)
+    benches: edgebench.StudyBenchStatus = edgebench.study_bench_status(far, lab, on_event=listen)
+    print(benches.not_offered, *benches.lines())
+    edgebench.start_bench("tcp://lab:8786", devices=["pi4"], name="bench", listen="10.0.0.7", on_event=listen)
     report: edgebench.StudyReport = edgebench.study_report(study, store, allow_variant_scores=True)
     Path("report.md").write_text(edgebench.study_markdown(report), encoding="utf-8")
     page: str = edgebench.report(report, *store.measurements(), out="report.html", title="A study")

@@ -22,8 +22,18 @@ from edgebench.device import find_device
 from edgebench.errors import BoardError, ConfigError, ConnectionFailed, ConnectionLost, MissingExtra
 from edgebench.events import Event, LogMessage
 from edgebench.store import Store
-from edgebench.study import Study, read_study, read_study_of, run_study, study_bench_status, study_cells, study_report
+from edgebench.study import (
+    Study,
+    read_study,
+    read_study_of,
+    run_study,
+    study_bench_status,
+    study_cells,
+    study_report,
+    study_status,
+)
 from tests.benches.cluster import Cluster, cluster
+from tests.schemas import check_schema
 
 pytest.importorskip("distributed")
 RUNS = 3
@@ -151,7 +161,10 @@ def test_status_says_who_measures_what(benches: Cluster, models: list[Path], tmp
     assert str(running[0]).startswith("sim: bench lab measures 8 tok of matrix, for ")
     run.join()
     other = study_of(tmp_path, models, devices=["sim", "pi9"], workloads=1)
-    assert study_bench_status(other, scheduler).not_offered == ("pi9",)
+    status = study_bench_status(other, scheduler)
+    assert status.not_offered == ("pi9",)
+    document = study_status(other, Store(tmp_path / "s")).to_json() | {"benches": status.to_json()}
+    check_schema(document, "study-status")
 
 
 # --- what goes wrong ------------------------------------------------------------------------------------------------
@@ -196,10 +209,6 @@ def test_a_scheduler_that_goes_away_leaves_what_was_measured_and_the_study_goes_
 ) -> None:
     benches.start_bench("lab", ["sim"])
     study, store = study_of(tmp_path, models, devices=["sim"], workloads=3), Store(tmp_path / "store")
-
-    def stop(_: Event) -> None:
-        if len(store.sessions()) == 2 and benches.scheduler is not None:
-            benches.scheduler.kill()
 
     def watch() -> None:
         while len(store.sessions()) < 2:
@@ -356,7 +365,5 @@ def test_a_real_bench_measures_in_a_process_of_its_own_and_waits_for_the_lease(
     found = run_study(study, store, executor=benches.executor, on_event=events.append)
     assert "has the board; waiting for at most" in said(events)
     assert sorted(each.subject.variant.name for each in found) == ["one", "two"]
-    assert {len({run.process for run in each.runs}) for each in found} == {RUNS} or all(
-        len(each.runs) >= RUNS for each in found
-    )
+    assert all(sum(run.valid for run in each.runs) >= RUNS for each in found)
     assert [each.subject.session for each in found] == [store.sessions()[0]] * 2
