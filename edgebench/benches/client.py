@@ -88,7 +88,10 @@ class BenchClient:
         return found
 
     def _gone(self) -> ConnectionLost:
-        return ConnectionLost(f"the scheduler {self.scheduler.dask_address} went away")
+        return ConnectionLost(
+            f"the scheduler {self.scheduler.dask_address} went away",
+            hint="what was measured is kept; run the study again when the scheduler is back",
+        )
 
     def run_cells(
         self,
@@ -131,7 +134,7 @@ def connect_benches(scheduler: Scheduler, *, on_event: OnEvent = ignore) -> Iter
         reason = printable(" ".join(str(error).split()) or type(error).__name__, 200)
         raise ConnectionFailed(
             f"can't reach the scheduler {scheduler.dask_address}: {reason}",
-            hint="start one there: dask scheduler; or measure from this machine: --executor local",
+            hint="start one there: dask scheduler; or measure from this machine with `executor='local'`",
         ) from error
     try:
         yield BenchClient(scheduler=scheduler, client=client, on_event=on_event)
