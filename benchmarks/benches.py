@@ -126,8 +126,20 @@ def overhead(folder: Path) -> None:
             took_s = time.perf_counter() - connected_s
         assert len(outcomes) == 1000
         assert all(each.result is not None and each.error is None for each in outcomes)
+        memory, offers = scheduler_size(made)
+        print(f"scheduler: {memory:.0f} MB; what it says of its benches: {offers:.0f} kB")
         print(f"planning 1,000 cells: {(planned_s - began_s):.1f} s")
         print(f"1,000 cells through the scheduler: {took_s:.1f} s, {took_s:.1f} ms a cell")
+
+
+def scheduler_size(made: Cluster) -> tuple[float, float]:
+    """Return the scheduler's resident memory, MB, and what it says of all its workers, kB."""
+    scheduler = read_executor(made.executor)
+    assert made.scheduler is not None
+    assert scheduler is not None
+    with connect_benches(scheduler) as benches:
+        said = benches.client.sync(benches.client.scheduler.identity, n_workers=-1)
+    return psutil.Process(made.scheduler.pid).memory_info().rss / 1e6, len(json.dumps(said, default=str)) / 1e3
 
 
 def scale(folder: Path, sizes: list[int]) -> None:
@@ -141,13 +153,7 @@ def scale(folder: Path, sizes: list[int]) -> None:
             began_s = time.perf_counter()
             run_study(study, store, executor=made.executor)
             took_s = time.perf_counter() - began_s
-            assert made.scheduler is not None
-            memory = psutil.Process(made.scheduler.pid).memory_info().rss / 1e6
-            scheduler = read_executor(made.executor)
-            assert scheduler is not None
-            with connect_benches(scheduler) as benches:
-                said = benches.client.sync(benches.client.scheduler.identity, n_workers=-1)
-            offers = len(json.dumps(said, default=str)) / 1e3
+            memory, offers = scheduler_size(made)
             began_s = time.perf_counter()
             study_cells(study, store)
             listed_s = time.perf_counter() - began_s
