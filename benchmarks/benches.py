@@ -139,7 +139,7 @@ def scheduler_size(made: Cluster) -> tuple[float, float]:
     assert scheduler is not None
     with connect_benches(scheduler) as benches:
         said = benches.client.sync(benches.client.scheduler.identity, n_workers=-1)
-    return psutil.Process(made.scheduler.pid).memory_info().rss / 1e6, len(json.dumps(said, default=str)) / 1e3
+    return psutil.Process(made.scheduler.pid).memory_info().rss / 1e6, len(repr(said)) / 1e3
 
 
 def scale(folder: Path, sizes: list[int]) -> None:
