@@ -37,6 +37,8 @@ _AFTER_STOP_S = 4.0
 STANDSTILL_S = 40.0
 #: So many followers in a row that start and say nothing: the agent does not run there, though the network does.
 _MOST_SILENT = 3
+#: A follower sends a heartbeat a second; a board that sends so many at once, and so many in a second, floods the host.
+_MOST_HEARTBEATS, _HEARTBEATS_PER_S = 1000, 10
 #: Nothing but readings and notes for so long: longer than the agent itself waits for a load or an inference.
 NO_PROGRESS_S = 3_900.0
 
@@ -120,6 +122,7 @@ class Follower:
         try:
             lines = LineReader(stream, name=agent.name)
             renewed = -math.inf
+            began, heartbeats = time.monotonic(), 0
             self._last_message_s = time.monotonic()
             if stop:
                 stream.write(protocol.STOP)
@@ -135,6 +138,9 @@ class Follower:
                     self._explain_end(stream)
                 self._is_silent = False
                 if line == protocol.HEARTBEAT:
+                    heartbeats += 1
+                    if heartbeats > _MOST_HEARTBEATS + _HEARTBEATS_PER_S * (now - began):
+                        raise AgentError(f"{agent.name}: run {self._run_id}: the board sends heartbeats without end")
                     self._check_standstill()
                     continue
                 entry = self._checked_entry(line)

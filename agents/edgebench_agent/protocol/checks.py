@@ -9,6 +9,7 @@ from .wire import MAX_INT, MAX_LINE_BYTES, one_line
 
 MAX_ITEMS = 4096  # entries in a list or table, unless its field has another limit
 MAX_MODELS = 16  # in one run
+MAX_PARTS = 1 << 16  # lists and objects in a line: each takes many times its two bytes in memory
 
 
 class ProtocolError(ValueError):
@@ -126,6 +127,8 @@ def decode_object(line: bytes) -> Dict[str, Any]:
     """
     if len(line) > MAX_LINE_BYTES:
         raise ProtocolError(f"a line of {len(line)} bytes (at most {MAX_LINE_BYTES})")
+    if line.count(b"[") + line.count(b"{") > MAX_PARTS:
+        raise ProtocolError(f"a line of more than {MAX_PARTS} lists and objects")
     try:
         values = parse_json(line)
     except (ValueError, RecursionError) as error:

@@ -15,6 +15,8 @@ from edgebench import ending
 from edgebench.errors import BoardError, ConnectionLost
 
 STDERR_TAIL_BYTES = 64 << 10
+#: More than any command has to say; a board that writes on is refused.
+MOST_STDERR_BYTES = 32 << 20
 CHUNK_BYTES = 256 << 10
 _FEEDER_S = 5.0  # a closed stream ends its feeder at once
 
@@ -32,7 +34,7 @@ class Stream(Protocol):
     """A running command with its standard input and output.
 
     One thread may read while another writes. All methods but `stderr` and `close` raise ConnectionLost where the
-    connection to the board is gone.
+    connection to the board is gone, and BoardError where the command writes without end to standard error.
     """
 
     def read(self, limit: int, *, timeout_s: float) -> bytes:
@@ -113,7 +115,7 @@ class Transport(Protocol):
 
         Raises:
             ConnectionLost: the connection ended first, or nothing ended within `timeout_s`.
-            BoardError: the command wrote more than `limit_bytes`.
+            BoardError: the command wrote more than `limit_bytes`, or without end to standard error.
         """
         deadline = time.monotonic() + timeout_s
         stream = self.start(argv)
@@ -160,21 +162,37 @@ def _feed(stream: Stream, data: bytes) -> None:
 class StderrTail:
     """Drains a command's standard error in a thread, so that it can't block the command, and keeps its end.
 
-    `read` returns the next bytes, b"" at the end; it must return once the stream is closed.
+    `read` returns the next bytes, b"" at the end; it must return once the stream is closed. After `MOST_STDERR_BYTES`
+    nothing more is read, and `refuse_flood` raises.
     """
 
     def __init__(self, read: Callable[[], bytes], *, name: str) -> None:
         self._read = read
+        self._name = name
+        self._is_flooded = False
         self._tail = bytearray()
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._drain, name=f"edgebench-stderr-{name}", daemon=True)
         self._thread.start()
 
     def _drain(self) -> None:
+        left = MOST_STDERR_BYTES
         while chunk := self._read():
             with self._lock:
                 self._tail += chunk
                 del self._tail[:-STDERR_TAIL_BYTES]
+            left -= len(chunk)
+            if left < 0:
+                self._is_flooded = True
+                return
+
+    def refuse_flood(self) -> None:
+        """Raise BoardError if the command writes without end to standard error."""
+        if self._is_flooded:
+            raise BoardError(
+                f"{self._name}: the board wrote more than {MOST_STDERR_BYTES >> 20} MiB to standard error, where a "
+                f"command has a few lines to say; is its Python, or a start-up file there, broken?"
+            )
 
     def join(self, timeout_s: float) -> bool:
         """Wait for the end of standard error; return whether it came."""

@@ -82,7 +82,12 @@ class LocalStream(Stream):
 
     def read(self, limit: int, *, timeout_s: float) -> bytes:
         descriptor = self._stdout.fileno()
-        if not ending.wait(lambda slice_s: _ready(descriptor, event=select.POLLIN, timeout_s=slice_s), timeout_s):
+
+        def is_ready(slice_s: float) -> set[int]:
+            self._tail.refuse_flood()
+            return _ready(descriptor, event=select.POLLIN, timeout_s=slice_s)
+
+        if not ending.wait(is_ready, timeout_s):
             raise TimeoutError(f"no output for {timeout_s:g} s")
         return os.read(self._stdout.fileno(), limit)
 
@@ -111,6 +116,7 @@ class LocalStream(Stream):
         """
 
         def is_ready(slice_s: float) -> set[int]:
+            self._tail.refuse_flood()
             return _ready(descriptor, event=select.POLLOUT, waker=self._closing, timeout_s=slice_s)
 
         if not ending.wait(is_ready, _WRITE_STALL_S):
@@ -123,7 +129,11 @@ class LocalStream(Stream):
             self._stdin.close()
 
     def wait(self, *, timeout_s: float) -> int | None:
-        if not ending.wait(self._has_ended, timeout_s):
+        def has_ended(slice_s: float) -> bool:
+            self._tail.refuse_flood()
+            return self._has_ended(slice_s)
+
+        if not ending.wait(has_ended, timeout_s):
             return None
         status = self._process.wait()
         self._tail.join(_GRACE_S)  # its last output may still be in the pipe

@@ -15,6 +15,7 @@ from edgebench import ending
 from edgebench.board.transport.base import CHUNK_BYTES, StderrTail, Stream
 from edgebench.board.transport.ssh import limits
 from edgebench.board.transport.ssh.login_output import LoginOutput
+from edgebench.board.transport.ssh.session import Flooded
 from edgebench.errors import BoardError, ConnectionLost
 
 _MOST_PENDING_BYTES = 64 << 10
@@ -94,16 +95,32 @@ class SshStream(Stream):
         return BoardError(f"{self._name}: {self._login.why_no_command(ended=False)}")
 
     def _receive(self, limit: int, *, timeout_s: float) -> bytes:
-        if not ending.wait(self._readable.wait, timeout_s):
+        if not ending.wait(self._unless_flooded(self._readable.wait), timeout_s):
             raise TimeoutError(f"no output for {timeout_s:g} s")
         try:
             data: bytes = self._channel.recv(limit)
         except BROKEN as error:  # recv also sends: that there is room for more
-            raise ConnectionLost(f"{self._name}: the connection broke") from error
+            raise self._broke() from error
         if not data and not self._ended():
             # No bytes: the end or a cut. The server announces an end.
-            raise ConnectionLost(f"{self._name}: the connection broke")
+            raise self._broke()
         return data
+
+    def _unless_flooded(self, is_ready: Callable[[float], Any]) -> Callable[[float], Any]:
+        """Return a wait that raises BoardError where the board writes without end to standard error."""
+
+        def checked(slice_s: float) -> Any:
+            self._tail.refuse_flood()
+            return is_ready(slice_s)
+
+        return checked
+
+    def _broke(self) -> BoardError | ConnectionLost:
+        """Return the error of a connection that is gone, or that was ended because the server broke its bounds."""
+        reason = self._channel.get_transport().saved_exception
+        if isinstance(reason, Flooded):
+            return BoardError(f"{self._name}: the board's SSH server was refused: {reason}")
+        return ConnectionLost(f"{self._name}: the connection broke")
 
     def _ended(self) -> bool:
         channel = self._channel
@@ -154,7 +171,7 @@ class SshStream(Stream):
                 if count == 0:
                     if self._ended():
                         raise BrokenPipeError("the command no longer reads")
-                    raise ConnectionLost(f"{self._name}: the connection broke")
+                    raise self._broke()
                 sent += count
 
     def _send(self, view: memoryview) -> int:
@@ -168,7 +185,7 @@ class SshStream(Stream):
             return bool(sent)
 
         try:
-            if not ending.wait(has_sent, limits.WRITE_STALL_S):
+            if not ending.wait(self._unless_flooded(has_sent), limits.WRITE_STALL_S):
                 raise ConnectionLost(f"{self._name}: the board took no data for {limits.WRITE_STALL_S:g} s")
         except BROKEN:
             return 0
@@ -179,10 +196,10 @@ class SshStream(Stream):
         self._request(self._channel.shutdown_write)
 
     def wait(self, *, timeout_s: float) -> int | None:
-        if not ending.wait(self._channel.status_event.wait, timeout_s):
+        if not ending.wait(self._unless_flooded(self._channel.status_event.wait), timeout_s):
             return None
         if not self._ended():
-            raise ConnectionLost(f"{self._name}: the connection broke")
+            raise self._broke()
         self._tail.join(limits.ANSWER_S)  # its last output may still be on its way
         status: int = self._channel.exit_status
         return status if status != -1 else exit_signal(self._channel)
@@ -209,7 +226,7 @@ class SshStream(Stream):
         try:
             request()
         except BROKEN as error:
-            raise ConnectionLost(f"{self._name}: the connection broke") from error
+            raise self._broke() from error
 
 
 def answers(session: Any, *, name: str) -> bool:

@@ -1,10 +1,10 @@
-"""paramiko's session with our host key kinds and ciphers, exit signals, and writes that end on a dead link."""
+"""paramiko's session with our host key kinds and ciphers, exit signals, bounds, and writes that end on a dead link."""
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import paramiko  # type: ignore[import-untyped]
@@ -14,6 +14,16 @@ from edgebench.board.transport.ssh import limits
 
 # Without a handler of its own, Python prints paramiko's tracebacks of every failed connection to standard error.
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
+
+
+#: OpenSSH's own bound for a packet; paramiko would wait for 4 GiB.
+_MOST_PACKET_BYTES = 256 << 10
+#: What a server may write before and as its version; RFC 4253 allows it a few lines.
+_MOST_BANNER_BYTES = 64 << 10
+
+
+class Flooded(paramiko.SSHException):  # type: ignore[misc]
+    """A server sends more than it may. The connection is ended."""
 
 
 def preferred_ciphers(known: Sequence[str]) -> list[str]:
@@ -29,7 +39,7 @@ def preferred_ciphers(known: Sequence[str]) -> list[str]:
 
 
 class Packetizer(paramiko.packet.Packetizer):  # type: ignore[misc]
-    """paramiko's packets, with an end to writes that make no progress.
+    """paramiko's packets, with bounds to their size, and an end to writes that make no progress.
 
     TCP_USER_TIMEOUT ends them for a socket. Through a jump host the "socket" is a channel, and paramiko would wait
     for room in it for ever.
@@ -38,6 +48,27 @@ class Packetizer(paramiko.packet.Packetizer):  # type: ignore[misc]
     def __init__(self, sock: Any) -> None:
         super().__init__(sock)
         self._sock = sock
+        self._banner_left = _MOST_BANNER_BYTES
+
+    def read_all(self, n: int, check_rekey: bool = False) -> bytes:
+        """Read `n` bytes.
+
+        Raises:
+            Flooded: they are more than a packet may have.
+            EOFError: the connection is gone, or was given up.
+        """
+        if n > _MOST_PACKET_BYTES:
+            raise Flooded(f"it sent a packet of {n} bytes (at most {_MOST_PACKET_BYTES})")
+        data: bytes = super().read_all(n, check_rekey)
+        return data
+
+    def _read_timeout(self, timeout: float) -> bytes:
+        """Read some of the lines with which a server begins."""
+        data: bytes = super()._read_timeout(timeout)
+        self._banner_left -= len(data)
+        if self._banner_left < 0:
+            raise Flooded(f"it sent more than {_MOST_BANNER_BYTES} bytes before its version")
+        return data
 
     def write_all(self, out: bytes) -> None:
         """Write all of `out`.
@@ -63,8 +94,19 @@ class Packetizer(paramiko.packet.Packetizer):  # type: ignore[misc]
             stalled_s = time.monotonic()
 
 
+def _bounded(feed: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
+    """Return a handler of a channel's data that refuses what goes beyond the window, which paramiko would keep."""
+
+    def take(channel: Any, message: Any) -> None:
+        feed(channel, message)
+        if len(channel.in_buffer) + len(channel.in_stderr_buffer) > channel.in_window_size:
+            raise Flooded("it sent more than was asked for (the window of a channel)")
+
+    return take
+
+
 class Session(paramiko.Transport):  # type: ignore[misc]
-    """paramiko's session with our preferred host keys and ciphers, and with exit-signal, which paramiko ignores."""
+    """paramiko's session with our preferred host keys and ciphers, bounds, and exit-signal, which paramiko ignores."""
 
     def __init__(
         self, sock: Any, *, key_kinds: Sequence[str], certificates_first: bool = False, disabled_algorithms: Any = None
@@ -99,6 +141,8 @@ class Session(paramiko.Transport):  # type: ignore[misc]
     _channel_handler_table = {  # noqa: RUF012 - as in paramiko
         **paramiko.Transport._channel_handler_table,
         paramiko.common.MSG_CHANNEL_REQUEST: _channel_request,
+        paramiko.common.MSG_CHANNEL_DATA: _bounded(paramiko.Channel._feed),
+        paramiko.common.MSG_CHANNEL_EXTENDED_DATA: _bounded(paramiko.Channel._feed_extended),
     }
 
 
