@@ -50,7 +50,7 @@ def _cases(desk: Path) -> list[Case]:
         Case("device clean", ("device", "clean", "board"), in_store=False),
         Case("device release", ("device", "release", "board", "--force"), in_store=False),
         Case("device remove", ("device", "remove", "board", "--yes"), in_store=False),
-        Case("profile", ("profile", *on_board, *_RUN), kinds=_ALL, journals=JOURNALS),
+        Case("profile", ("profile", *on_board, *_RUN), journals=JOURNALS),
         Case("profile --tune", ("profile", *on_board, "--tune", *_RUN), journals=("latencies",)),
         Case("profile --operators", ("profile", *on_board, "--operators", *_RUN), journals=("readings",)),
         Case("evaluate", (*evaluate, "--data", str(desk / "data")), journals=("latencies", "logs")),
@@ -103,7 +103,7 @@ class Bench:
         write_xnli(self.folder / "data", "sw", pairs, [NLI[at % 3] for at in range(24)])
         tiny = self.folder / "tiny.onnx"
         (self.folder / "STUDY.toml").write_text(
-            f'devices = ["board"]\n[study]\nname = "s"\nruns = 1\nmin_count = 20\nmin_duration_s = 0.2\n'
+            f'devices = ["board"]\n[study]\nname = "s"\noverhead = false\ncold = false\n[plan]\nruns = 1\nmin_count = 20\nmin_duration_s = 0.2\n'
             f'[[variant]]\nname = "a"\nmodel = "{tiny}"\n[[workload]]\nseq_len = 8\n'
         )
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import psutil
 
+from tests.faults import memory_group
 from tests.faults.board import CAN_OPENSSH, IS_ROOT, fill, signal_all
 from tests.faults.faulty_python import CAN_JUMP
 from tests.faults.scene import Missed, Scene
@@ -57,7 +58,7 @@ class Fault:
         if self.needs & {"direct", "sshd"}:
             return CAN_OPENSSH
         if "cgroup" in self.needs:
-            return IS_ROOT and Path("/sys/fs/cgroup/memory/memory.limit_in_bytes").exists()
+            return memory_group.why_not() is None
         if self.needs & {"store-disk", "board-disk"}:
             return IS_ROOT
         return CAN_JUMP if "clock" in self.needs else True
@@ -353,48 +354,18 @@ def _(scene: Scene, stage: str) -> None:
     subprocess.run(["mount", "-o", "remount,rw", scene.host.store], check=True)
 
 
-_HOG = """
-import sys, time
-with open(sys.argv[1], "w") as group:
-    group.write(str(__import__("os").getpid()))
-taken = []
-for _ in range(96):
-    taken.append(bytearray(8 << 20))
-    for at in range(0, 8 << 20, 4096):
-        taken[-1][at] = 1
-time.sleep(2)
-"""
-
-
-@fault("out of memory", stages=("run", "resume"), bound_s=30, needs="cgroup")
+@fault("out of memory", stages=("run", "resume"), bound_s=30, needs="cgroup", most_later_s=0.2)
 def _(scene: Scene, stage: str) -> None:
-    group = Path("/sys/fs/cgroup/memory") / f"edgebench-faults-{os.getpid()}-{scene.board.server.port}"
-    group.mkdir()
-    try:
-        scene.pause(0, 0.5)
-        found = scene.board.processes("supervise", "measure", "follow")
-        if not found:
-            raise Missed
-        (group / "memory.limit_in_bytes").write_text(str(128 << 20))
-        with suppress(OSError):
-            (group / "memory.move_charge_at_immigrate").write_text("3")
-        for process in found:
-            with suppress(OSError):
-                (group / "cgroup.procs").write_text(str(process.pid))
-        hog = subprocess.Popen([sys.executable, "-c", _HOG, str(group / "cgroup.procs")], stderr=subprocess.DEVNULL)
-        time.sleep(1.5)
-        hog.kill()
-        hog.wait()
-        scene.note_strike("128 MB for the run's processes and another")
-        for process in found:
-            with suppress(psutil.Error):
-                process.wait(60)
-    finally:
-        for pid in (group / "cgroup.procs").read_text().split():
-            with suppress(OSError):
-                (group.parent / "cgroup.procs").write_text(pid)
-        with suppress(OSError):
-            group.rmdir()
+    assert scene.memory is not None
+    killed = 0
+    while not killed:  # again, if the run ended before its memory
+        scene.memory.prepare()
+        while not (found := scene.board.processes("measure")):
+            scene.check()
+            time.sleep(0.01)
+        scene.pause(0, 0.3)
+        killed = scene.memory.run_out([each.pid for each in found])
+    scene.note_strike(f"the kernel killed {killed} of the run's processes")
 
 
 @fault("clock jumps", stages=STAGES, needs="clock python")

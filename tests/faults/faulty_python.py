@@ -161,8 +161,14 @@ class FaultyPython:
     """The script `python` in a folder, and what arms its faults."""
 
     def __init__(
-        self, folder: Path, environment: Mapping[str, str] | None = None, *, has_sensors: bool = False
+        self,
+        folder: Path,
+        environment: Mapping[str, str] | None = None,
+        *,
+        has_sensors: bool = False,
+        group: Path | None = None,
     ) -> None:
+        """`group`: the file of a control group that takes a process's number; each process here begins in it."""
         self._control = folder / "control"
         programs = folder / "programs"
         for each in (folder, self._control, programs):
@@ -173,7 +179,7 @@ class FaultyPython:
         self.python = programs / "faulty-python"
         settings = {"PYTHONPATH": str(folder), **(environment or {})}
         exports = "".join(f"export {name}='{value}'\n" for name, value in settings.items())
-        path = f'export PATH="{programs}:$PATH"\n'
+        path = f'export PATH="{programs}:$PATH"\n' + (f"[ ! -e {group} ] || echo $$ > {group}\n" if group is not None else "")
         _write_script(self.python, f'#!/bin/sh\n{exports}{path}exec {sys.executable} "$@"\n')
 
     def arm(self, fault: str) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from tests.faults.board import Board
 from tests.faults.faulty_python import FaultyClock, FaultyPython
 from tests.faults.host import Ended, Host
+from tests.faults.memory_group import MemoryGroup
 
 _POLL_S = 0.05
 _LONGEST_FAULT_S = 900.0
@@ -36,6 +37,7 @@ class Scene:
         self.rng = rng
         self.python: FaultyPython | None = None
         self.clock: FaultyClock | None = None
+        self.memory: MemoryGroup | None = None  # in which the board's agent runs
         self.other: Host | None = None
         self.other_ended: list[Ended] = []
         self.notes: list[str] = []

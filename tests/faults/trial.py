@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
 import signal
@@ -12,11 +13,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from edgebench.artifact import hash_file
+from tests.board.openssh import OpenSshServer
 from tests.faults.board import CAN_OPENSSH, Board, mount_disk, unmount, wait_for_end
 from tests.faults.faults import Fault
 from tests.faults.faulty_python import FaultyClock, FaultyPython
 from tests.faults.host import Ended, Host
 from tests.faults.judge import Findings, Kept, judge, read_journal, read_stores
+from tests.faults.memory_group import MemoryGroup
 from tests.faults.scene import Missed, Scene
 
 #: How long a command may take that nothing troubles, on a machine that other trials keep busy.
@@ -71,7 +74,7 @@ def run_trial(seed: int, fault: Fault, folder: Path, model: Path, *, openssh: bo
     result = Result(seed, fault.name, rng.choice(fault.stages))
     began = time.monotonic()
     folder.mkdir(parents=True)
-    scene = _set_up(folder, fault, rng, model, openssh=openssh)
+    scene = _set_up(seed, folder, fault, rng, model, openssh=openssh)
     try:
         _play(scene, fault, result)
         left = wait_for_end(scene.board.processes("supervise", "measure", "follow"), _LEFT_S)
@@ -83,6 +86,8 @@ def run_trial(seed: int, fault: Fault, folder: Path, model: Path, *, openssh: bo
         if scene.other is not None:
             scene.other.close()
         scene.board.close()
+        if scene.memory is not None:
+            scene.memory.close()
         if "store-disk" in fault.needs:
             shutil.copytree(scene.host.store, folder / "store-as-left", dirs_exist_ok=True)
             unmount(scene.host.store)
@@ -91,31 +96,40 @@ def run_trial(seed: int, fault: Fault, folder: Path, model: Path, *, openssh: bo
     return result
 
 
-def _set_up(folder: Path, fault: Fault, rng: random.Random, model: Path, *, openssh: bool) -> Scene:
+def _set_up(seed: int, folder: Path, fault: Fault, rng: random.Random, model: Path, *, openssh: bool) -> Scene:
     needs = fault.needs
     is_on_host = rng.random() < 0.5
     clock = FaultyClock(folder / "clock", "host" if is_on_host else "board") if "clock" in needs else None
     disk_mb = 64 if "board-disk" in needs else 0
+    memory: MemoryGroup | None = None
     board = Board(folder / "board", seed=rng.randrange(1 << 30), openssh=openssh, disk_mb=disk_mb)
     try:
         jumps = clock.environment if clock is not None else {}
         python = None
-        if needs & {"python", "sensors"}:
+        if "cgroup" in needs:
+            memory = MemoryGroup(f"edgebench-{os.getpid()}-{seed}")
+        if needs & {"python", "sensors", "cgroup"}:
             own = {} if is_on_host else jumps
-            python = FaultyPython(folder / "faulty", own, has_sensors="sensors" in needs)
+            group = memory.procs if memory is not None else None
+            python = FaultyPython(folder / "faulty", own, has_sensors="sensors" in needs, group=group)
             board.python = str(python.python)
+        if memory is not None and isinstance(board.server, OpenSshServer):
+            # Its namespace has another /sys, in which no process could join.
+            memory.procs.write_text(str(board.server.pid))
         settings = board.settings(direct="direct" in needs)
         host = Host(folder / "host", settings, jumps if is_on_host else {})
         if "store-disk" in needs:
             host.store.mkdir()
             mount_disk(host.store, 48)
         scene = Scene(board, host, model, rng)
-        scene.python, scene.clock = python, clock
+        scene.python, scene.clock, scene.memory = python, clock, memory
         if "other" in needs:
             changed = _another_agent(folder / "other-agent")
             scene.other = Host(folder / "other-host", settings, {"PYTHONPATH": f"{changed}:{_ROOT}"})
     except BaseException:
         board.close()
+        if memory is not None:
+            memory.close()
         raise
     return scene
 
