@@ -38,9 +38,11 @@ test-fast: venv
 test-long: venv
 	$(BIN)/pytest -n $(JOBS) --dist worksteal -m 'long and not openssh and not arm64 and not virtual_board'
 
-# A whole board with its own kernel, in QEMU; root, qemu-system-arm, mmdebstrap and zstd are needed.
+# A whole board with its own kernel, in QEMU; root, qemu-system-arm, mmdebstrap and zstd are needed. CI runs one of the
+# four scenarios: make test-virtual-board SCENARIO=loses_its_power.
+SCENARIO ?=
 test-virtual-board: venv
-	$(BIN)/pytest -m virtual_board
+	$(BIN)/pytest -m virtual_board $(if $(SCENARIO),-k $(SCENARIO))
 
 test-openssh: venv
 	$(BIN)/pytest -m openssh

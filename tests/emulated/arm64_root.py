@@ -63,10 +63,14 @@ def register_emulator() -> None:
 
 
 def unpack_root(folder: Path, *more: str) -> None:
-    """Fill a new folder with the root, building it first where no earlier test has; `more`: further packages."""
-    tarball = _tarball(",".join((PACKAGES, *more)))
+    """Fill a new folder with the root, building it first where no earlier test has; `more`: further packages.
+
+    Those have a tarball of their own, which is unpacked over the root that every emulated board has.
+    """
+    tarballs = [_tarball(PACKAGES), *([_tarball(",".join(more))] if more else [])]
     folder.mkdir(parents=True)
-    subprocess.run(["tar", "--zstd", "-xf", tarball, "-C", folder], check=True)
+    for tarball in tarballs:
+        subprocess.run(["tar", "--zstd", "-xf", tarball, "-C", folder], check=True)
     _finish(folder)
 
 
