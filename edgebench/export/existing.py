@@ -35,8 +35,10 @@ def existing_file(source: str | Path) -> Path | None:
     if not (path / RECORD).is_file() or (path / "config.json").is_file():
         return _only_file(path)
     try:
-        name = parse_json(read_text(path / RECORD, within=path))["files"][0]["name"]
-        return path / Path(name).name
+        name = Path(parse_json(read_text(path / RECORD, within=path))["files"][0]["name"]).name
+        if format_of_file(Path(name)) is None or "\0" in name:
+            raise ValueError(f"{name!r} is no model file")
+        return path / name
     except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
         raise CheckpointError(f"{path / RECORD} can't be read; name the .onnx or .tflite file itself") from error
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from edgebench.text import harmless
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Family:
@@ -40,6 +42,5 @@ def _sample_lines(family: Family) -> list[str]:
 
 
 def _escaped(text: str) -> str:
-    """Return text as a label's value holds it: half surrogate pairs, which UTF-8 has no bytes for, become `?`."""
-    encodable = text.encode("utf-8", "replace").decode()
-    return encodable.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    """Return text as a label's value holds it, without what acts on a terminal, such as `cat` of the file."""
+    return harmless(text).replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

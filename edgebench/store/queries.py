@@ -32,9 +32,8 @@ def export(runs: Sequence[Path], target: Path, kind: Literal["csv", "parquet"]) 
     options = "FORMAT parquet, COMPRESSION zstd" if kind == "parquet" else "FORMAT csv, HEADER"
     try:
         with _views(runs) as connection:
-            (count,) = connection.execute(f"COPY ({INFERENCES}) TO {sql_text(str(temporary))} ({options})").fetchall()[
-                0
-            ]
+            query = _safe_texts(INFERENCES) if kind == "csv" else INFERENCES
+            (count,) = connection.execute(f"COPY ({query}) TO {sql_text(str(temporary))} ({options})").fetchall()[0]
         temporary.replace(target)
     except duckdb.Error as error:
         raise StoreError(f"can't export to {target}: {first_line(error)}") from error
@@ -43,6 +42,17 @@ def export(runs: Sequence[Path], target: Path, kind: Literal["csv", "parquet"]) 
     finally:
         temporary.unlink(missing_ok=True)
     return int(count)
+
+
+def _safe_texts(query: str) -> str:
+    """Return the query with texts that do nothing to a terminal, and that no spreadsheet takes for a formula."""
+    texts = [name for name in _EXPORTED if name == "reasons" or _RUN_COLUMNS[name][1] == "VARCHAR"]
+    safe = {name: f"regexp_replace({name}, '\\pC', ' ', 'g')" for name in texts}
+    replaced = ", ".join(
+        f"CASE WHEN left({text}, 1) IN ('=', '+', '-', '@') THEN chr(39) || {text} ELSE {text} END AS {name}"
+        for name, text in safe.items()
+    )
+    return f"SELECT * REPLACE ({replaced}) FROM ({query})"  # noqa: S608 - built from constants
 
 
 @contextmanager

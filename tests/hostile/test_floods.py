@@ -19,6 +19,7 @@ from edgebench.board.transport import open_transport
 from edgebench.board.transport.base import Transport
 from edgebench.device import Device, load_profile
 from edgebench.errors import BoardError, ConnectionFailed
+from edgebench_agent import protocol
 from tests.board.ssh_board import SshBoard
 from tests.conftest import NewBoard
 from tests.hostile.flooding_board import FloodingBoard, environment
@@ -142,3 +143,18 @@ def test_a_journal_without_end_is_refused_and_takes_no_memory(
     assert flooded.grown_bytes < MOST_BYTES, flooded
     assert "Traceback" not in flooded.said
     assert any(line.startswith("edgebench: ") for line in flooded.said.splitlines())
+
+
+@pytest.mark.parametrize("number", [10**400, 2**63, -(2**63), 10**19])
+def test_a_number_of_more_than_64_bits_is_no_answer(number: int) -> None:
+    """A float can't hold the first, so that a division by it, of a time say, would be an internal error."""
+    with pytest.raises(protocol.ProtocolError, match="more than 64 bits"):
+        protocol.decode_object(b'{"ok":true,"left_ns":%d}' % number)
+    assert protocol.decode_object(b'{"a":%d,"b":-9223372036854775807}' % protocol.MAX_INT)["a"] == protocol.MAX_INT
+    assert protocol.decode_object(b'{"serial":"12345678901234567890123"}')
+
+
+def test_lists_and_objects_without_end_are_no_answer() -> None:
+    """Each takes many times its two bytes in memory."""
+    with pytest.raises(protocol.ProtocolError, match="more than 65536 lists and objects"):
+        protocol.decode_object(b'{"runs":[' + b"[]," * 70_000 + b"[]]}")
