@@ -156,7 +156,14 @@ def rows(bench: Bench, cases: Sequence[Case]) -> Iterator[tuple[list[str], bool]
                     continue
                 above = flooded.grown_bytes - honest
                 is_good = above <= _MOST_BYTES and flooded.status >= 0 and "Traceback" not in flooded.said
-                cells = [case.name, command, kind, _mb(honest) if takes_results else "", _mb(flooded.grown_bytes), _mb(above)]
+                cells = [
+                    case.name,
+                    command,
+                    kind,
+                    _mb(honest) if takes_results else "",
+                    _mb(flooded.grown_bytes),
+                    _mb(above),
+                ]
                 how = str(flooded.status) if flooded.status >= 0 else "killed"
                 yield [*cells, f"{flooded.flooded_s or 0:.1f}", how, flooded.last_line[:160].replace("|", "/")], is_good
 

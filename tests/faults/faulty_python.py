@@ -179,7 +179,9 @@ class FaultyPython:
         self.python = programs / "faulty-python"
         settings = {"PYTHONPATH": str(folder), **(environment or {})}
         exports = "".join(f"export {name}='{value}'\n" for name, value in settings.items())
-        path = f'export PATH="{programs}:$PATH"\n' + (f"[ ! -e {group} ] || echo $$ > {group}\n" if group is not None else "")
+        path = f'export PATH="{programs}:$PATH"\n' + (
+            f"[ ! -e {group} ] || echo $$ > {group}\n" if group is not None else ""
+        )
         _write_script(self.python, f'#!/bin/sh\n{exports}{path}exec {sys.executable} "$@"\n')
 
     def arm(self, fault: str) -> None:

@@ -100,7 +100,7 @@ class Desk:
 
     def complete_runs(self, name: str) -> int:
         """Return how many runs of a board came to their end."""
-        found = [each for each in self.store.measurements(on_unreadable=lambda _: None)]
+        found = self.store.measurements(on_unreadable=lambda _: None)
         runs = [run for each in found if each.subject.device.name == name for run in each.runs]
         return sum(run.facts.done_count is not None for run in runs)
 

@@ -159,7 +159,7 @@ def parse_json(line: bytes) -> Any:
 def _bounded(literal: str) -> int:
     number = int(literal) if len(literal) <= 20 else MAX_INT + 1
     if abs(number) > MAX_INT:
-        raise ValueError(f"{literal[:80]} has more than 64 bits")
+        raise ValueError(f"a number of more than 64 bits: {literal[:40]}")
     return number
 
 
