@@ -1,8 +1,8 @@
 """Memory that a hostile board can take of this machine: `python -m benchmarks.floods`.
 
 For each command that talks to a board, at each command of the agent that it uses, the board writes without end in
-several ways. What is measured is the growth of the command's memory from the moment at which the flood begins. Where results
-are taken (follow, fetch), the growth at the same moment on an honest board is subtracted. Exits with 1 if the
+several ways. What is measured is the growth of the command's memory from the moment at which the flood begins. Where
+results are taken (follow, fetch), the growth at the same moment on an honest board is subtracted. Exits with 1 if the
 difference is above 50 MB anywhere, or a command had to be killed. `--only COMMAND` may be repeated.
 """
 
@@ -28,6 +28,23 @@ _RUN = (*_RUN, "--no-overhead")
 _FEW, _ALL = ("line", "stderr"), ("line", "answers", "nested", "garbage", "stderr", "both")
 
 
+_STUDY = """devices = ["board"]
+[study]
+name = "s"
+overhead = false
+cold = false
+[plan]
+runs = 1
+min_count = 20
+min_duration_s = 0.2
+[[variant]]
+name = "a"
+model = "{model}"
+[[workload]]
+seq_len = 8
+"""
+
+
 @dataclass(frozen=True)
 class Case:
     """A command of edgebench. `needs`: the store that it begins with; `kinds`: of floods where a reply is expected."""
@@ -46,7 +63,7 @@ def _cases(desk: Path) -> list[Case]:
     evaluate = ("evaluate", "--device", "board", "--model", str(desk / "classifier"), "--task", "xnli")
     return [
         Case("device check", ("device", "check", "board"), kinds=_ALL, in_store=False),
-        Case("device setup", ("device", "setup", "board", "--dry-run"), in_store=False),
+        Case("device setup", ("device", "setup", "board", "--system-python"), in_store=False),
         Case("device clean", ("device", "clean", "board"), in_store=False),
         Case("device release", ("device", "release", "board", "--force"), in_store=False),
         Case("device remove", ("device", "remove", "board", "--yes"), in_store=False),
@@ -102,10 +119,7 @@ class Bench:
         pairs = list(zip(texts(1, 24), texts(2, 24), strict=True))
         write_xnli(self.folder / "data", "sw", pairs, [NLI[at % 3] for at in range(24)])
         tiny = self.folder / "tiny.onnx"
-        (self.folder / "STUDY.toml").write_text(
-            f'devices = ["board"]\n[study]\nname = "s"\noverhead = false\ncold = false\n[plan]\nruns = 1\nmin_count = 20\nmin_duration_s = 0.2\n'
-            f'[[variant]]\nname = "a"\nmodel = "{tiny}"\n[[workload]]\nseq_len = 8\n'
-        )
+        (self.folder / "STUDY.toml").write_text(_STUDY.format(model=tiny))
 
     def run(self, case: Case, command: str, kind: str) -> Flooded:
         """Run a case on a fresh board, with a fresh store, that floods at one command of the agent."""
