@@ -50,10 +50,12 @@ def note(name):
 def journal(kind):
     """Write the true beginning of the journal, and then such messages without end."""
     process = subprocess.Popen([PYTHON, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    hello = b""
-    while not hello or b'"heartbeat"' in hello:
+    hello = b'"heartbeat"'
+    while b'"heartbeat"' in hello:
         hello = process.stdout.readline()
     process.kill()
+    if not hello:
+        return  # the run is gone
     first = json.loads(hello)
     t_ns, seq = first["t_ns"], first["seq"]
     write_all(1, hello)
