@@ -65,7 +65,7 @@ def _cases(desk: Path) -> list[Case]:
     return [
         Case("device check", ("device", "check", "board"), kinds=_ALL, in_store=False),
         Case("device setup", ("device", "setup", "board", "--system-python"), in_store=False),
-        Case("device clean", ("device", "clean", "board"), in_store=False),
+        Case("device clean", ("device", "clean", "board", "--older-than", "30d"), in_store=False),
         Case("device release", ("device", "release", "board", "--force"), in_store=False),
         Case("device remove", ("device", "remove", "board", "--yes"), in_store=False),
         Case("profile", ("profile", *on_board, *_RUN), journals=JOURNALS),
