@@ -28,6 +28,8 @@ _RUN = (*_RUN, "--no-overhead")
 _FEW, _ALL = ("line", "stderr"), ("line", "answers", "nested", "garbage", "stderr", "both")
 
 
+#: Stands for the id of the measurement in the store `complete`.
+_ID = "ID"
 _STUDY = """devices = ["board"]
 [study]
 name = "s"
@@ -74,7 +76,7 @@ def _cases(desk: Path) -> list[Case]:
         Case("evaluate", (*evaluate, "--data", str(desk / "data")), journals=("latencies", "logs")),
         Case("study run", ("study", "run", str(desk / "STUDY.toml")), journals=("latencies",)),
         Case("runs resume", ("runs", "resume"), needs="interrupted", journals=("latencies",)),
-        Case("runs extend", ("runs", "extend", "--runs", "1"), needs="complete", journals=("latencies",)),
+        Case("runs extend", ("runs", "extend", _ID, "--runs", "1"), needs="complete", journals=("latencies",)),
         Case("gate", ("gate", "--baseline", "main", *on_board), needs="accepted", journals=("latencies",)),
     ]
 
@@ -105,6 +107,7 @@ class Bench:
         (self.hostile.folder / "python3").symlink_to(self.hostile.python)
         (self.board.home / ".bashrc").write_text(f"export PATH={self.hostile.folder}:$PATH\n")
         self._homes = 0
+        self.complete_id = ""
         self._make_inputs()
 
     def _make_inputs(self) -> None:
@@ -132,12 +135,15 @@ class Bench:
         shutil.rmtree(store, ignore_errors=True)
         if case.needs:
             shutil.copytree(self.folder / case.needs, store)
-        arguments = [*case.arguments, *(("--store", str(store)) if case.in_store else ())]
+        arguments = [self.complete_id if each == _ID else each for each in case.arguments]
+        arguments = [*arguments, *(("--store", str(store)) if case.in_store else ())]
         program = [sys.executable, "-m", "edgebench", *arguments]
         return self.hostile.run(program, cwd=self.home / "work", env=environment(self.home), most_s=self.most_s)
 
     def prepare_stores(self, cases: Sequence[Case]) -> None:
         """Make the stores that cases begin with."""
+        from edgebench import Store
+
         wanted = {case.needs for case in cases}
         profile = Case("", ("profile", "--device", "board", "--model", str(self.folder / "tiny.onnx"), *_RUN))
         if "interrupted" in wanted:
@@ -147,13 +153,13 @@ class Bench:
             done = self.run(profile, "", "honest")
             assert done.status in (0, 4), done.said
             shutil.copytree(self.folder / "store", self.folder / "complete")
+            (measured,) = Store(self.folder / "complete").measurements()
+            self.complete_id = measured.id
         if "accepted" in wanted:
-            from edgebench import Store
             from edgebench.gating import accept_baseline
 
             shutil.copytree(self.folder / "complete", self.folder / "accepted")
-            (measured,) = Store(self.folder / "accepted").measurements()
-            accept_baseline(measured.id, store=self.folder / "accepted", name="main")
+            accept_baseline(self.complete_id, store=self.folder / "accepted", name="main")
 
 
 def rows(bench: Bench, cases: Sequence[Case]) -> Iterator[tuple[list[str], bool]]:
