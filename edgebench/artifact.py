@@ -11,6 +11,7 @@ from typing import Any
 
 from edgebench.errors import StoreError, UnknownName
 from edgebench.prediction import ModelSizes
+from edgebench.quality import QualityFloor
 from edgebench.reading import open_file
 from edgebench.serialisation import from_plain, to_plain
 
@@ -262,6 +263,7 @@ class Artifact:
             decisions.
         notes: what a person should know of the checkpoint, e.g. weights that are not used.
         trimming: what the vocabulary was cut to; None: it is the checkpoint's.
+        quality: the floor that it was made to reach, and the layers in higher precision; None: none was asked for.
         sizes: what its memory depends on; None: not known.
         operators_since: operators of an existing ONNX file that not every onnxruntime has, with the first version that
             does.
@@ -289,6 +291,7 @@ class Artifact:
     pooling: str | None = None
     notes: tuple[str, ...] = ()
     trimming: Trimming | None = None
+    quality: QualityFloor | None = None
     weight_scales: WeightScales | None = None
     sizes: ModelSizes | None = None
     operators_since: Mapping[str, str] = field(default_factory=dict)
