@@ -317,6 +317,11 @@ class Artifact:
         return tuple(shortfall for parity in checked if parity is not None for shortfall in parity.shortfalls)
 
     @property
+    def peculiarities(self) -> tuple[str, ...]:
+        """In words, how the file differs from the plain export of its checkpoint."""
+        return tuple(str(each) for each in (self.trimming, self.quality) if each is not None)
+
+    @property
     def sha256(self) -> str:
         """The content's identity: the file's own hash, or the hash of the list of hashes and names."""
         if len(self.files) == 1:
@@ -372,16 +377,14 @@ def hash_file(path: Path, *, on_bytes: Callable[[int], None] | None = None) -> s
     return digest.hexdigest()
 
 
-def parity_notes(artifacts: Iterable[tuple[str, Artifact]]) -> list[str]:
-    """Return a note for each figure of parity beyond its limit that the user accepted.
+def file_notes(artifacts: Iterable[tuple[str, Artifact]]) -> list[str]:
+    """Return what a reader must know of files: a trimmed vocabulary, kept layers, parity that the user accepted.
 
     Args:
         artifacts: each with the name that the reader knows it by.
     """
-    return list(
-        dict.fromkeys(
-            f"parity: {name}: accepted beyond its limit: {shortfall}"
-            for name, artifact in artifacts
-            for shortfall in artifact.shortfalls
-        )
-    )
+    notes = []
+    for name, artifact in artifacts:
+        notes += [f"file: {name}: {each}" for each in artifact.peculiarities]
+        notes += [f"parity: {name}: accepted beyond its limit: {shortfall}" for shortfall in artifact.shortfalls]
+    return list(dict.fromkeys(notes))
