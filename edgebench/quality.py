@@ -32,15 +32,15 @@ class KeptLayer:
         weights: names of its weights in the checkpoint.
         precision: float32, or int8 for a table that the format has in four bits.
         bytes: what it takes more than in the format's precision.
-        without: the measure if this layer alone had the format's precision; one of the two is below the floor.
-        reason: the same in words.
+        without: the measure if this layer alone had the format's precision: below the floor.
+        reason: the same in words, with the inputs that it is of (search or held out).
     """
 
     name: str
     weights: tuple[str, ...]
     precision: str
     bytes: int
-    without: FloorValues
+    without: float
     reason: str
 
 

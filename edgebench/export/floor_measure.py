@@ -39,7 +39,7 @@ class Examples:
 
     @property
     def held_out(self) -> list[int]:
-        """Positions of the inputs that the search does not use; the last input repeats the others and is none."""
+        """Positions of the inputs that the search does not use. The last input repeats the others: it is in neither."""
         last = len(self.inputs) - 1
         if self.checkpoint.head.has_choices:  # an example's other sequences are the inputs that follow it
             return list(range(last // 2, last))
@@ -48,7 +48,7 @@ class Examples:
     @property
     def searched(self) -> list[int]:
         """Positions of the inputs that the search uses."""
-        return sorted({*range(len(self.inputs))} - {*self.held_out})
+        return sorted({*range(len(self.inputs) - 1)} - {*self.held_out})
 
     @property
     def measure_name(self) -> str:
@@ -63,38 +63,53 @@ class Examples:
         return np.unique(np.concatenate([ids.ravel() for ids in self.inputs]))
 
     def measure(self, path: Path) -> Trial:
-        """Return what an ONNX file gives.
+        """Return what an ONNX file gives for the search's inputs.
 
         Raises:
             ExportError: ONNX Runtime can't load or run it.
         """
-        answers = [sampled(answer) for answer in each_alone(open_session(path), self.inputs)]
-        return Trial(
-            values=FloorValues(
-                search=self._value(answers, self.searched), held_out=self._value(answers, self.held_out)
-            ),
-            error=self._error(answers),
-        )
+        pairs = self._pairs(path, self.searched)
+        return Trial(value=self._value(pairs), error=self._error(pairs))
+
+    def measure_held_out(self, path: Path) -> float:
+        """Return the figure of an ONNX file for the inputs held out.
+
+        Raises:
+            ExportError: ONNX Runtime can't load or run it.
+        """
+        return self._value(self._pairs(path, self.held_out))
+
+    def measure_both(self, path: Path) -> FloorValues:
+        """Return the figures of an ONNX file for both lists of inputs.
+
+        Raises:
+            ExportError: ONNX Runtime can't load or run it.
+        """
+        return FloorValues(search=self.measure(path).value, held_out=self.measure_held_out(path))
+
+    def _pairs(self, path: Path, some: Sequence[int]) -> list[tuple[Outputs, Outputs]]:
+        """Return torch's and an ONNX file's outputs for some inputs."""
+        answers = map(sampled, each_alone(open_session(path), (self.inputs[at] for at in some)))
+        return [(self.expected[at], answer) for at, answer in zip(some, answers, strict=True)]
 
     def _floor(self, meaning: Meaning) -> Floor:
         return RANDOM if self.checkpoint.folder is None else FLOORS[meaning][0]
 
-    def _value(self, answers: Sequence[Outputs], some: Sequence[int]) -> float:
+    def _value(self, pairs: Sequence[tuple[Outputs, Outputs]]) -> float:
         """Return the figure of the worst output; 1 is perfect."""
         values = []
         for output, meaning in self._meanings:
             floor = self._floor(meaning)
-            ours, theirs = [self.expected[at][output.name] for at in some], [answers[at][output.name] for at in some]
+            ours, theirs = ([answer[output.name] for answer in answers] for answers in zip(*pairs, strict=True))
             found = getattr(compare_output(ours, theirs, output, meaning), floor.figure)
             if found is not None:  # else all of torch's values are the same: nothing to rank
                 values.append(1 - found if floor.smaller_is_better else found)
         return float(min(values, default=1.0))
 
-    def _error(self, answers: Sequence[Outputs]) -> float:
-        """Return the error of the search's outputs: unlike a share of decisions, it shows each layer's part."""
-        some = self.searched
+    def _error(self, pairs: Sequence[tuple[Outputs, Outputs]]) -> float:
+        """Return the error of all outputs: unlike a share of decisions, it shows each layer's part."""
         return sum(
-            spread_error([(self.expected[at][output.name], answers[at][output.name]) for at in some], meaning)
+            spread_error([(ours[output.name], theirs[output.name]) for ours, theirs in pairs], meaning)
             for output, meaning in self._meanings
         )
 

@@ -28,10 +28,18 @@ class Choice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
-    """What a file with some layers kept gives: the floor's measure, and the error of all outputs (search's inputs)."""
+    """What a file with some layers kept gives for the search's inputs: the floor's measure, and the outputs' error."""
 
-    values: FloorValues
+    value: float
     error: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Without:
+    """The measure of a file without one of its choices, and whether it is of the inputs held out."""
+
+    value: float
+    is_held_out: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,13 +48,13 @@ class Found:
 
     Attributes:
         is_reached: the floor; else `kept` are the choices with the best values there were.
-        without: for each choice, the measure without it; empty if the floor is not reached.
+        without: for each choice, the measure without it, which is below the floor; empty if that is not reached. It is
+            of the search's inputs, unless that is not below: then of those held out.
     """
 
     is_reached: bool
     kept: tuple[Choice, ...]
-    without: Mapping[Choice, FloorValues]
-    before: FloorValues
+    without: Mapping[Choice, Without]
     after: FloorValues
     held_out_decided: bool
     trials: int
@@ -55,16 +63,24 @@ class Found:
 class FloorSearch:
     """A search for the choices with which a file reaches a floor."""
 
-    def __init__(self, choices: Sequence[Choice], measure: Callable[[frozenset[Choice]], Trial], floor: float) -> None:
+    def __init__(
+        self,
+        choices: Sequence[Choice],
+        measure: Callable[[frozenset[Choice]], Trial],
+        measure_held_out: Callable[[frozenset[Choice]], float],
+        floor: float,
+    ) -> None:
         """Prepare a search.
 
         Args:
             measure: returns what a file with these choices gives; they are of different layers.
+            measure_held_out: returns the floor's measure for the inputs held out.
         """
         self._choices = choices
-        self._measure = measure
+        self._measure, self._measure_held_out = measure, measure_held_out
         self._floor = floor
         self._trials: dict[frozenset[Choice], Trial] = {}
+        self._held_out_values: dict[frozenset[Choice], float] = {}
         self._with_held_out = False
 
     def run(self) -> Found:
@@ -73,11 +89,11 @@ class FloorSearch:
         kept = self._shortest(order)
         if kept is not None:
             kept = self._needed(kept)
-            if not self._trial(kept).values.held_out >= self._floor:
+            if not self._held_out(kept) >= self._floor:
                 self._with_held_out = True
                 kept = self._extended(kept, order)
         if kept is None:
-            best = max(self._trials, key=lambda tried: (self._trials[tried].values.least, -_bytes(tried)))
+            best = max(self._trials, key=lambda tried: (self._trials[tried].value, -_bytes(tried)))
             return self._found(best, is_reached=False)
         return self._found(kept, is_reached=True)
 
@@ -87,9 +103,16 @@ class FloorSearch:
             self._trials[chosen] = self._measure(chosen)
         return self._trials[chosen]
 
+    def _held_out(self, kept: frozenset[Choice]) -> float:
+        if kept not in self._held_out_values:
+            self._held_out_values[kept] = self._measure_held_out(kept)
+        return self._held_out_values[kept]
+
     def _reaches(self, kept: Iterable[Choice]) -> bool:
-        values = self._trial(kept).values
-        return (values.least if self._with_held_out else values.search) >= self._floor
+        chosen = frozenset(kept)
+        if not self._trial(chosen).value >= self._floor:
+            return False
+        return not self._with_held_out or self._held_out(chosen) >= self._floor
 
     def _in_order(self) -> list[Choice]:
         """Return the choices, that with the largest gain for each byte first."""
@@ -148,12 +171,17 @@ class FloorSearch:
         return Found(
             is_reached=is_reached,
             kept=tuple(sorted(kept, key=lambda each: each.layer)),
-            without={choice: self._trial(kept - {choice}).values for choice in kept} if is_reached else {},
-            before=self._trial(()).values,
-            after=self._trial(kept).values,
+            without={choice: self._without(kept - {choice}) for choice in kept} if is_reached else {},
+            after=FloorValues(search=self._trial(kept).value, held_out=self._held_out(kept)),
             held_out_decided=self._with_held_out,
             trials=len(self._trials),
         )
+
+    def _without(self, others: frozenset[Choice]) -> Without:
+        value = self._trial(others).value
+        if value >= self._floor and self._with_held_out:
+            return Without(value=self._held_out(others), is_held_out=True)
+        return Without(value=value, is_held_out=False)
 
 
 def _largest(choices: Iterable[Choice]) -> frozenset[Choice]:

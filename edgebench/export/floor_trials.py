@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import tempfile
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import takewhile
 from pathlib import Path
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 
 #: How each format that can keep layers is written.
 _WRITERS = {Format.ONNX_INT8: onnx_file.write_int8, Format.ONNX_INT4: onnx_file.write_int4}
+#: Of weights that stay in memory between two stand-ins; others are read and checked again.
+_MOST_KEPT_BYTES = 512 << 20
 _FLOAT_BYTES, _SCALE_BYTES, _HALF_BYTES = 4, 4, 2
 
 
@@ -99,13 +102,25 @@ def _packed(table: ir.Value) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class _SomeRows(Weights):
-    """Weights of which some tables are other values: the rows that are needed."""
+    """Weights of which some tables are other values: the rows that are needed. What was read once may be kept.
+
+    Args:
+        kept: by name.
+    """
 
     tables: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    kept: dict[str, NDArray[np.float32]] = field(default_factory=dict)
 
     def read(self, name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
         """Return the table, or what the checkpoint has."""
-        return self.tables[name] if name in self.tables else Weights.read(self, name, shape)
+        if name in self.tables:
+            return self.tables[name]
+        if name in self.kept:
+            return self.kept[name]
+        values = Weights.read(self, name, shape)
+        if sum(each.nbytes for each in self.kept.values()) + values.nbytes <= _MOST_KEPT_BYTES:
+            self.kept[name] = values
+        return values
 
 
 class Stand:
@@ -118,26 +133,40 @@ class Stand:
         format: Format,
         ranges: Mapping[str, NDArray[np.float32]],
         examples: Examples,
+        *,
+        folder: Path,
     ) -> None:
         """Prepare stand-ins.
 
         Args:
+            folder: existing folder for files that are removed again.
             skeleton: file of the skeleton.
             ranges: as for `onnx_file.write_int8`.
             examples: the inputs and what torch answers.
         """
         self._skeleton, self._weights, self._format, self._ranges = skeleton, weights, format, ranges
-        self._examples = examples
+        self._examples, self._folder = examples, folder
         self._tables: dict[str, NDArray[np.float32]] = {}
+        self._read: dict[str, NDArray[np.float32]] = {}
         self.choices = layers_of(self._load().graph, weights, format)
 
     def measure(self, kept: frozenset[Choice]) -> Trial:
-        """Return what the file with these choices gives."""
-        with tempfile.TemporaryDirectory(prefix=TEMPORARY, dir=self._skeleton.parent) as folder:
+        """Return what the file with these choices gives for the search's inputs."""
+        with self._stand_in(kept) as path:
+            return self._examples.measure(path)
+
+    def measure_held_out(self, kept: frozenset[Choice]) -> float:
+        """Return the floor's measure of the file with these choices for the inputs held out."""
+        with self._stand_in(kept) as path:
+            return self._examples.measure_held_out(path)
+
+    @contextmanager
+    def _stand_in(self, kept: frozenset[Choice]) -> Iterator[Path]:
+        with tempfile.TemporaryDirectory(prefix=TEMPORARY, dir=self._folder) as folder:
             skeleton = self._load()
             some = self._cut_tables(skeleton)
             _WRITERS[self._format](skeleton, some, Path(folder), self._ranges, precisions(kept))
-            return self._examples.measure(Path(folder) / onnx_file.MODEL_NAME)
+            yield Path(folder) / onnx_file.MODEL_NAME
 
     def write(self, folder: Path, kept: frozenset[Choice]) -> None:
         """Write the file itself with these choices."""
@@ -181,7 +210,7 @@ class Stand:
                 graph.insert_before(node, found)
                 node.replace_input_with(1, output)
         source = self._weights
-        return _SomeRows(source.checkpoint, source.readers, source.notes, source.renamed, self._tables)
+        return _SomeRows(source.checkpoint, source.readers, source.notes, source.renamed, self._tables, self._read)
 
 
 def _are_ids(value: ir.Value | None) -> bool:

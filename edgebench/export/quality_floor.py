@@ -6,18 +6,20 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 
 from edgebench.artifact import Format
 from edgebench.errors import ParityError
 from edgebench.export.cache import TEMPORARY
 from edgebench.export.floor_measure import Examples
-from edgebench.export.floor_search import Choice, FloorSearch, Found
+from edgebench.export.floor_search import Choice, FloorSearch, Found, Trial, Without
 from edgebench.export.floor_trials import Stand, checkpoint_name
 from edgebench.export.onnx_file import DATA_NAME, MODEL_NAME
-from edgebench.quality import FloorValues, KeptLayer, QualityFloor
+from edgebench.quality import KeptLayer, QualityFloor
 
 _SHOWN = 3  # layers in a message
+_SAID_EACH = 20  # trials
 
 
 def reach_floor(
@@ -37,13 +39,20 @@ def reach_floor(
     start = time.perf_counter()
     measure = examples.measure_name
     say(f"measuring the {measure} for the quality floor {floor:g}")
-    before = examples.measure(folder / MODEL_NAME).values
+    before = examples.measure_both(folder / MODEL_NAME)
     bytes_before = _bytes(folder)
     found, after, ratio = None, before, None
     if before.least < floor:
         layers = len({choice.layer for choice in stand.choices})
         say(f"{measure} {before.search:.5g}, held out {before.held_out:.5g}: searching {layers} layers")
-        found = FloorSearch(stand.choices, stand.measure, floor).run()
+        measured = count(1)
+
+        def trial(kept: frozenset[Choice]) -> Trial:
+            if (number := next(measured)) % _SAID_EACH == 0:
+                say(f"searching: {number} files measured")
+            return stand.measure(kept)
+
+        found = FloorSearch(stand.choices, trial, stand.measure_held_out, floor).run()
         if not found.is_reached:
             raise ParityError(_not_reached(found, examples, format, floor, layers))
         with tempfile.TemporaryDirectory(prefix=TEMPORARY, dir=folder.parent) as kept:
@@ -51,7 +60,7 @@ def reach_floor(
                 shutil.move(path, Path(kept) / path.name)
             say(f"writing {format} with {len(found.kept)} layers kept")
             stand.write(folder, frozenset(found.kept))
-            after = examples.measure(folder / MODEL_NAME).values
+            after = examples.measure_both(folder / MODEL_NAME)
             if after.least < floor:  # the stand-in has the same graph and numbers: a fault of edgebench
                 raise ParityError(
                     f"{examples.checkpoint.source}: {format} has a {measure} of {after.least:.6g}, its stand-in in the"
@@ -67,7 +76,7 @@ def reach_floor(
         search_inputs=len(examples.searched),
         held_out_inputs=len(examples.held_out),
         held_out_decided=found.held_out_decided if found is not None else False,
-        kept=tuple(_kept(choice, found.without[choice], measure, floor) for choice in found.kept) if found else (),
+        kept=tuple(_kept(choice, found.without[choice], measure) for choice in found.kept) if found else (),
         bytes_before=bytes_before,
         size_ratio=_bytes(folder) / bytes_before,
         p50_ratio=ratio,
@@ -76,16 +85,14 @@ def reach_floor(
     )
 
 
-def _kept(choice: Choice, without: FloorValues, measure: str, floor: float) -> KeptLayer:
-    on_search = without.search < floor
-    value = without.search if on_search else without.held_out
+def _kept(choice: Choice, without: Without, measure: str) -> KeptLayer:
     return KeptLayer(
         name=choice.layer,
         weights=tuple(checkpoint_name(name) for name in choice.weights),
         precision=choice.precision,
         bytes=choice.bytes,
-        without=without,
-        reason=f"without it, {measure} {value:.6g} on inputs {'of the search' if on_search else 'held out'}",
+        without=without.value,
+        reason=f"without it, {measure} {without.value:.6g} ({'held out' if without.is_held_out else 'search'})",
     )
 
 

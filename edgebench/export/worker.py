@@ -177,7 +177,9 @@ def _reach_floor(job: Job, checkpoint: Checkpoint, inputs: Sequence[Ids], say: S
     reference, format, folder = _reference(job, checkpoint, inputs), Format(job.format), Path(job.folder)
     examples = Examples(checkpoint, inputs, reference.outputs)
     with writing(folder):
-        stand = Stand(Path(job.skeleton), open_weights(checkpoint), format, reference.input_ranges, examples)
+        stand = Stand(
+            Path(job.skeleton), open_weights(checkpoint), format, reference.input_ranges, examples, folder=folder.parent
+        )
         return reach_floor(stand, examples, folder, format=format, floor=job.quality_floor, say=say)
 
 

@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgebench.export.floor_search import Choice, FloorSearch, Found, Trial
-from edgebench.quality import FloorValues
 
 
 def choice(layer: str, *, precision: str = "float32", bytes: int = 100) -> Choice:
@@ -30,10 +29,13 @@ def searched(
         tried.append(kept)
         assert len({each.layer for each in kept}) == len(kept)
         loss = lost - sum(gains[each] for each in kept)
-        values = FloorValues(search=1 - loss, held_out=1 - loss - (held_out_worse_by if loss > 1e-9 else 0))
-        return Trial(values=values, error=loss)
+        return Trial(value=1 - loss, error=loss)
 
-    return FloorSearch(choices, measure, floor).run(), tried
+    def measure_held_out(kept: frozenset[Choice]) -> float:
+        loss = lost - sum(gains[each] for each in kept)
+        return 1 - loss - (held_out_worse_by if loss > 1e-9 else 0)
+
+    return FloorSearch(choices, measure, measure_held_out, floor).run(), tried
 
 
 def test_the_one_layer_that_loses_is_kept_alone() -> None:
@@ -41,15 +43,14 @@ def test_the_one_layer_that_loses_is_kept_alone() -> None:
     gains = dict.fromkeys(choices, 1e-5) | {choices[13]: 0.1}
     found, _ = searched(choices, gains, 0.99)
     assert found.kept == (choices[13],)
-    assert found.before.search < 0.99 <= found.after.search
-    assert found.without[choices[13]].search < 0.99
+    assert found.after.search >= 0.99 > found.without[choices[13]].value
     assert not found.held_out_decided
 
 
 def test_nothing_is_kept_where_the_floor_is_reached_already() -> None:
     choices = [choice("a"), choice("b")]
     found, _ = searched(choices, dict.fromkeys(choices, 1e-4), 0.99)
-    assert found.is_reached and found.kept == () and found.before == found.after
+    assert found.is_reached and found.kept == ()
 
 
 def test_of_two_layers_that_gain_the_same_the_smaller_is_kept() -> None:
@@ -65,7 +66,8 @@ def test_inputs_held_out_ask_for_more_than_the_search() -> None:
     both, _ = searched(choices, gains, 0.98, held_out_worse_by=0.015)
     assert set(alone.kept) < set(both.kept)
     assert both.held_out_decided and both.after.least >= 0.98
-    assert all(both.without[each].least < 0.98 for each in both.kept)
+    assert all(both.without[each].value < 0.98 for each in both.kept)
+    assert any(both.without[each].is_held_out for each in both.kept)
 
 
 def test_a_floor_out_of_reach_names_the_best_there_was() -> None:
@@ -102,8 +104,7 @@ def test_no_layer_that_is_kept_can_be_left_out(
         return
     assert found.after.least >= floor
     for each in found.kept:
-        without = found.without[each]
-        assert (without.least if found.held_out_decided else without.search) < floor
+        assert found.without[each].value < floor
 
 
 @given(st.lists(st.floats(0, 0.05), min_size=1, max_size=7), st.floats(0.8, 0.999))
