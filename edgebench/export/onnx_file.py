@@ -85,7 +85,7 @@ def write_int8(
         if not quantiser.quantise(value, tensor.numpy()):
             value.const_value = tensor
             graph.register_initializer(value)
-        else:
+        elif not str(value.name).endswith(TRANSPOSED):  # else it is a copy that nothing refers to from here on
             page_out(tensor.numpy())
     graph.sort()  # an input that several products share is quantised before the first of them
     save(skeleton, folder)
