@@ -209,8 +209,8 @@ class Stand:
                 output.name, output.shape, output.type = f"{name}.row.{number}", wanted.shape, wanted.type
                 graph.insert_before(node, found)
                 node.replace_input_with(1, output)
-        source = self._weights
-        return _SomeRows(source.checkpoint, source.readers, source.notes, source.renamed, self._tables, self._read)
+        source, cut = self._weights, frozenset(self._tables)
+        return _SomeRows(source.checkpoint, source.readers, source.notes, source.renamed, cut, self._tables, self._read)
 
 
 def _are_ids(value: ir.Value | None) -> bool:

@@ -117,7 +117,11 @@ def write_int4(
 def tables_of_words(graph: ir.Graph, weights: Weights) -> list[ir.Value]:
     """Return the weights of a skeleton that have a row for each piece of the vocabulary."""
     words = weights.checkpoint.geometry.vocab_size
-    return [value for value in graph.inputs if value.name not in INPUTS and static_shape(value)[:1] == (words,)]
+    return [
+        value
+        for value in graph.inputs
+        if value.name not in INPUTS and (static_shape(value)[:1] == (words,) or value.name in weights.cut)
+    ]
 
 
 def _store_floats(graph: ir.Graph, value: ir.Value, weights: Weights) -> None:
