@@ -100,12 +100,18 @@ def _not_reached(found: Found, examples: Examples, format: Format, floor: float,
     names = [choice.layer for choice in found.kept]
     shown = ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
     what = f"all {layers} layers" if len(names) == layers else f"{len(names)} of {layers} layers ({shown or 'none'})"
-    values = f"{found.after.search:.9g}, held out {found.after.held_out:.9g}"
+    values = f"{_in_full(found.after.search)}, held out {_in_full(found.after.held_out)}"
     return (
         f"{examples.checkpoint.source}: {format} does not reach the quality floor {floor:g}: the best"
         f" {examples.measure_name} is {values}, with {what} in float32; nothing was written; try: a lower"
         f" `quality_floor`, or `format='onnx-fp32'`"
     )
+
+
+def _in_full(value: float) -> str:
+    """Return a value so that it does not look like 1 if it is less."""
+    shown = f"{value:.9g}"
+    return f"1 - {1 - value:.1g}" if shown == "1" and value < 1 else shown
 
 
 def _bytes(folder: Path) -> int:

@@ -192,7 +192,7 @@ def test_a_file_with_a_floor_is_another_file_in_the_cache(planted: Planted, own_
     plain = export_model(planted("encoder"), cache=own_cache, accept_parity=True)
     first = export_model(planted("encoder"), cache=own_cache, quality_floor=0.97)
     again = export_model(planted("encoder"), cache=own_cache, quality_floor=0.97)
-    other = export_model(planted("encoder"), cache=own_cache, quality_floor=0.1)
+    other = export_model(planted("encoder"), cache=own_cache, quality_floor=0.1, accept_parity=True)
     assert not first.cached and not other.cached and again.cached
     assert again.artifact.quality == first.artifact.quality  # as artifact.json has it
     assert plain.artifact.quality is None
@@ -231,7 +231,7 @@ def test_lines_of_a_file_without_a_floor_are_none(cache: Path) -> None:
 
 def test_a_floor_out_of_reach_names_the_best_value(planted: Planted, own_cache: Path) -> None:
     with pytest.raises(
-        ParityError, match=r"does not reach the quality floor 1: the best mean cosine is 0\.9"
+        ParityError, match=r"does not reach the quality floor 1: the best mean cosine is 1 - "
     ) as caught:
         export_model(planted("encoder"), cache=own_cache, quality_floor=1)
     assert "layers" in str(caught.value) and "\n" not in str(caught.value)
