@@ -11,6 +11,7 @@ from typing import Any
 
 from edgebench.errors import StoreError, UnknownName
 from edgebench.prediction import ModelSizes
+from edgebench.quality import QualityFloor
 from edgebench.reading import open_file
 from edgebench.serialisation import from_plain, to_plain
 
@@ -262,6 +263,7 @@ class Artifact:
             decisions.
         notes: what a person should know of the checkpoint, e.g. weights that are not used.
         trimming: what the vocabulary was cut to; None: it is the checkpoint's.
+        quality: the floor that it was made to reach, and the layers in higher precision; None: none was asked for.
         sizes: what its memory depends on; None: not known.
         operators_since: operators of an existing ONNX file that not every onnxruntime has, with the first version that
             does.
@@ -289,6 +291,7 @@ class Artifact:
     pooling: str | None = None
     notes: tuple[str, ...] = ()
     trimming: Trimming | None = None
+    quality: QualityFloor | None = None
     weight_scales: WeightScales | None = None
     sizes: ModelSizes | None = None
     operators_since: Mapping[str, str] = field(default_factory=dict)
@@ -312,6 +315,11 @@ class Artifact:
         """The figures of parity beyond their limits, in all runtimes."""
         checked = (self.parity, *self.parity_elsewhere)
         return tuple(shortfall for parity in checked if parity is not None for shortfall in parity.shortfalls)
+
+    @property
+    def peculiarities(self) -> tuple[str, ...]:
+        """In words, how the file differs from the plain export of its checkpoint."""
+        return tuple(str(each) for each in (self.trimming, self.quality) if each is not None)
 
     @property
     def sha256(self) -> str:
@@ -369,16 +377,14 @@ def hash_file(path: Path, *, on_bytes: Callable[[int], None] | None = None) -> s
     return digest.hexdigest()
 
 
-def parity_notes(artifacts: Iterable[tuple[str, Artifact]]) -> list[str]:
-    """Return a note for each figure of parity beyond its limit that the user accepted.
+def file_notes(artifacts: Iterable[tuple[str, Artifact]]) -> list[str]:
+    """Return what a reader must know of files: a trimmed vocabulary, kept layers, parity that the user accepted.
 
     Args:
         artifacts: each with the name that the reader knows it by.
     """
-    return list(
-        dict.fromkeys(
-            f"parity: {name}: accepted beyond its limit: {shortfall}"
-            for name, artifact in artifacts
-            for shortfall in artifact.shortfalls
-        )
-    )
+    notes = []
+    for name, artifact in artifacts:
+        notes += [f"file: {name}: {each}" for each in artifact.peculiarities]
+        notes += [f"parity: {name}: accepted beyond its limit: {shortfall}" for shortfall in artifact.shortfalls]
+    return list(dict.fromkeys(notes))

@@ -73,6 +73,13 @@ if TYPE_CHECKING:
         is_flag=True,
         help="Keep a file whose parity is below the floor for its head and format; the file is marked.",
     ),
+    option(
+        "--quality-floor",
+        type=float,
+        metavar="Q",
+        help="Least cosine (of a head: share of equal answers), 0..1: as few layers as needed stay in float32. For"
+        " onnx-int8 and onnx-int4.",
+    ),
     option("--compare-formats", is_flag=True, help="Show the formats of one checkpoint in one table."),
     option(
         "--texts",
@@ -116,6 +123,7 @@ def export_command(
     keep_langs: str | None,
     keep_texts: tuple[Path, ...],
     accept_parity: bool,
+    quality_floor: float | None,
     compare_formats: bool,
     texts: Path | None,
     text_prefix: str,
@@ -134,9 +142,10 @@ def export_command(
       edgebench export --model runs/xnli-multi --format onnx-int8 --out exported
       edgebench export --model runs/encoder --compare-formats
       edgebench export --model runs/encoder --keep-langs en,sw,th --out exported
+      edgebench export --model runs/encoder --quality-floor 0.995
       edgebench export --plan --model runs/encoder --device pi-zero-2w
     """
-    from edgebench.export import SENTENCE_EMBEDDING
+    from edgebench.export import SENTENCE_EMBEDDING, check_floor
 
     if sentence_embedding and task not in (None, SENTENCE_EMBEDDING):
         raise ConfigError(f"--sentence-embedding is the task {SENTENCE_EMBEDDING}: leave --task {task} out")
@@ -147,6 +156,8 @@ def export_command(
     if plan:
         if compare_formats or out is not None or accept_parity:
             raise ConfigError("--plan makes no file: leave --compare-formats, --out and --accept-parity out")
+        if quality_floor is not None:
+            raise ConfigError("--plan measures nothing, so it can't say what --quality-floor keeps; leave one out")
         show_plans(
             models,
             chosen or [Format.ONNX_INT8],
@@ -168,6 +179,8 @@ def export_command(
     if compare_formats:
         if keep_langs is not None or keep_texts:
             raise ConfigError("--keep-langs and --keep-texts don't go with --compare-formats; export first")
+        if quality_floor is not None:
+            raise ConfigError("--quality-floor doesn't go with --compare-formats; export first")
         settings = {"out": out, "task": task, "max_seq_len": max_seq_len, "buckets": lengths, "choices": choices}
         settings["accept_parity"] = accept_parity
         _compare(models, chosen, texts, text_prefix, truncate=truncate, json_target=json_target, **settings)
@@ -175,6 +188,8 @@ def export_command(
     if texts is not None or text_prefix or truncate:
         raise ConfigError("--texts, --text-prefix and --truncate belong to --compare-formats")
     chosen = chosen or [Format.ONNX_INT8]
+    if quality_floor is not None:
+        check_floor(quality_floor, chosen)  # of all formats, before the first is made
     if lengths is not None and all(format.runtime != "tflite" for format in chosen):
         raise ConfigError("--buckets are the lengths of .tflite files, and none is asked for; try --format tflite-int8")
     exported = _export_all(
@@ -186,17 +201,23 @@ def export_command(
         buckets=lengths,
         choices=choices,
         accept_parity=accept_parity,
+        quality_floor=quality_floor,
         keep_langs=parts(keep_langs),
         keep_texts=keep_texts,
     )
     write_json(json_target, {"artifacts": [_to_json(one) for one in exported]})
     if to_stdout(json_target):
+        from edgebench.reporting import floor_lines
+
         console().print(_table(exported))
         for one in exported:
             # One line, however long: a path is copied.
             path = printable(f"{one.variant.name} {one.artifact.format}: {one.artifact.model_path}", 5000)
             console().print(path, markup=False, soft_wrap=True)
         _print_trimming(exported)
+        for one in exported:
+            for line in floor_lines(one.variant.name, one.artifact):
+                console().print(line, markup=False, soft_wrap=True)
         for one in exported:
             for shortfall in one.artifact.shortfalls:
                 console().print(

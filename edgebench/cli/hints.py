@@ -54,6 +54,7 @@ _ARGUMENTS = frozenset(
         "model",
         "out",
         "output",
+        "quality_floor",
         "reason",
         "replace",
         "runs",

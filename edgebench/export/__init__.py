@@ -10,7 +10,7 @@ from edgebench.export.companions import config_folder
 from edgebench.export.existing import existing_file, exported_before
 from edgebench.export.file_formats import recorded_format, refuse_other_formats
 from edgebench.export.file_sizes import model_sizes, parameters_of, predicted_bytes
-from edgebench.export.floors import BOUNDS, Bound
+from edgebench.export.floors import BOUNDS, Bound, check_floor
 from edgebench.export.keep_texts import keep_of
 from edgebench.export.names import unique_names
 from edgebench.export.pipeline import Exported, export_model
@@ -40,6 +40,7 @@ __all__ = [
     "Exported",
     "SentenceModules",
     "cache_folder",
+    "check_floor",
     "checked_length",
     "config_folder",
     "copy_artifact",

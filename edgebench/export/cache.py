@@ -24,7 +24,7 @@ from edgebench.artifact import Artifact, ArtifactFile, hash_file
 from edgebench.errors import ExportError, StoreError
 
 RECORD = "artifact.json"
-_TEMPORARY = ".making-"
+TEMPORARY = ".making-"  # prefix of what is not finished
 _ABANDONED_S = 24 * 3600  # longer than any export takes
 
 
@@ -96,7 +96,7 @@ def temporary_folder(cache: Path) -> Iterator[Path]:
     with writing(root):
         root.mkdir(parents=True, exist_ok=True)
         _remove_abandoned(root)
-        folder = Path(tempfile.mkdtemp(prefix=_TEMPORARY, dir=root))
+        folder = Path(tempfile.mkdtemp(prefix=TEMPORARY, dir=root))
     try:
         yield folder
     finally:
@@ -132,7 +132,7 @@ def write_atomically(path: Path, content: bytes) -> None:
     """Write a small file by rename, so that no reader sees a partial file."""
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=_TEMPORARY)
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=TEMPORARY)
         try:
             with os.fdopen(descriptor, "wb") as file:
                 file.write(content)
@@ -174,7 +174,7 @@ def _facts(path: Path) -> list[int]:
 
 def _remove_abandoned(root: Path) -> None:
     """Remove temporary folders of exports that were killed."""
-    for folder in root.glob(f"{_TEMPORARY}*"):
+    for folder in root.glob(f"{TEMPORARY}*"):
         try:
             is_abandoned = time.time() - folder.stat().st_mtime > _ABANDONED_S
         except OSError:

@@ -103,6 +103,25 @@ def _figures(pairs: Sequence[tuple[Floats, Floats]], meaning: Meaning) -> dict[s
     }
 
 
+def spread_error(pairs: Sequence[tuple[Floats, Floats]], meaning: Meaning) -> float:
+    """Return the sum of squared errors, relative to how much torch's values differ from their mean; 0 is perfect.
+
+    Args:
+        pairs: of each example, torch's values and the other ones, of the same shape.
+    """
+    import numpy as np
+
+    def rows(values: Floats) -> Wide:
+        if meaning in (Meaning.STATES, Meaning.VECTOR):
+            return _vector(values, meaning)[None]
+        wide = values.astype(np.float64)
+        return wide[:, None] if meaning is Meaning.POSITIONS else np.atleast_2d(wide)
+
+    expected, actual = (np.concatenate([rows(pair[side]) for pair in pairs]) for side in (0, 1))
+    error, spread = float(((actual - expected) ** 2).sum()), float(((expected - expected.mean(axis=0)) ** 2).sum())
+    return error / max(spread, np.finfo(np.float64).tiny) if np.isfinite(error) else float("inf")
+
+
 def rank_correlation(expected: Wide, actual: Wide) -> float | None:
     """Return Spearman's correlation of two rankings, -1..1; None if torch's values are all the same.
 

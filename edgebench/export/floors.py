@@ -6,12 +6,13 @@ The figures behind them are in docs/decisions/0041-parity-in-the-terms-of-the-he
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from edgebench.artifact import Format, Judgement, OutputParity, Parity
-from edgebench.errors import ParityError
+from edgebench.errors import ConfigError, ParityError
 from edgebench.export.heads import Meaning
+from edgebench.export.recipes import RECIPES
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,7 @@ FLOORS: dict[Meaning, tuple[Floor, ...]] = {
 
 #: With random weights, a head's few outputs are noise about a constant: no decision is worth judging. A broken file
 #: gives unrelated directions.
-_RANDOM = Floor("mean_cosine", "mean cosine", fp32=0.999, fp16=0.999, int8=0.5)
+RANDOM = Floor("mean_cosine", "mean cosine", fp32=0.999, fp16=0.999, int8=0.5)
 _DIFFERENCE = "largest difference"
 LARGEST_ACTIVATION = "largest activation"
 #: float32 is compared number by number: with this difference, or this part of torch's largest number.
@@ -109,7 +110,7 @@ def judge(
         value = parity.max_abs_diff
         found.append(Judgement(output=None, measure=_DIFFERENCE, value=value, limit=limit, is_met=value <= limit))
     for output, meaning in zip(parity.outputs, meanings, strict=True):
-        floors = (_RANDOM,) if is_random else FLOORS[meaning]
+        floors = (RANDOM,) if is_random else FLOORS[meaning]
         found += _judge_output(output, floors, format, is_only=len(parity.outputs) == 1)
     return tuple(found)
 
@@ -183,6 +184,21 @@ def refuse_padded(parity: Parity, format: Format, *, alone: float, largest: floa
             f"{where}: in a padded batch: {format} differs from torch by {parity.max_abs_diff:.2g} in {parity.runtime}"
             f" (at most {limit:.2g}); nothing was kept"
         )
+
+
+def check_floor(floor: float, formats: Iterable[Format]) -> None:
+    """Raise ConfigError if a floor is out of range, or can't be set for one of these formats."""
+    if not 0 < floor <= 1:
+        raise ConfigError(f"a quality floor is above 0 and at most 1, got {floor:g}; try: `quality_floor=0.995`")
+    able = " and ".join(format for format, recipe in RECIPES.items() if recipe.keeps_layers)
+    for format in formats:
+        if format.precision in ("fp32", "fp16"):
+            raise ConfigError(
+                f"{format} quantises nothing, so no layer can be kept: its parity is 1 but for rounding; leave"
+                f" `quality_floor` out, or name a format that has one: {able}"
+            )
+        if not RECIPES[format].keeps_layers:
+            raise ConfigError(f"{format} can't keep layers in higher precision; formats with a quality floor: {able}")
 
 
 def _in_words(judgement: Judgement) -> str:

@@ -90,13 +90,11 @@ class Quantiser:
             values: the weight's values. Only weights of shape (rows, columns) can be quantised.
         """
         uses = {(node.op_type, index) for node, index in weight.uses()}
-        if values.ndim != 2 or not uses <= {("MatMul", 1), ("Gather", 0), ("Transpose", 0)} or not uses:
+        if not is_quantised(weight):
             return False
         if uses == {("MatMul", 1)}:
             self._quantise_products(weight, values)
             return True
-        if ("MatMul", 1) in uses:
-            return False
         quantised, scales = quantise_symmetric(values, axis=1)
         stored = self._constant(f"{weight.name}.int8", quantised)
         scale = self._constant(f"{weight.name}.scale", scales)
@@ -310,6 +308,14 @@ class Quantiser:
         value = ir.Value(name=name, shape=ir.Shape(values.shape), type=ir.TensorType(tensor.dtype), const_value=tensor)
         self._graph.register_initializer(value)
         return value
+
+
+def is_quantised(weight: ir.Value) -> bool:
+    """Return whether a weight of a skeleton is stored as int8: a matrix of products, or a table."""
+    uses = {(node.op_type, index) for node, index in weight.uses()}
+    if len(static_shape(weight)) != 2 or not uses:
+        return False
+    return uses == {("MatMul", 1)} or uses <= {("Gather", 0), ("Transpose", 0)}
 
 
 def quantise_symmetric(

@@ -42,6 +42,7 @@ class Job:
         elsewhere: TFLite: further runtimes to check in, as (version of tflite-runtime, Python).
         only_elsewhere: the file is already in the folder; only check it in the further runtimes.
         accept_parity: figures of parity beyond their limits are recorded and are no error.
+        quality_floor: the floor that the file must reach, by keeping layers in higher precision.
     """
 
     source: str
@@ -57,6 +58,7 @@ class Job:
     elsewhere: tuple[tuple[str, str], ...] = ()
     only_elsewhere: bool = False
     accept_parity: bool = False
+    quality_floor: float | None = None
 
 
 def out_of_memory_message(source: str, what: str) -> str:
@@ -75,7 +77,7 @@ def stood_still(source: str, what: str) -> ExportError:
 def run_job(job: Job, *, on_progress: Callable[[str], None]) -> dict[str, Any]:
     """Return the child's result.
 
-    It is `parity`, `parity_elsewhere`, `refused_by`, `parameters`, `notes` and `peak_rss_bytes`; with
+    It is `parity`, `parity_elsewhere`, `refused_by`, `parameters`, `notes`, `quality` and `peak_rss_bytes`; with
     `only_elsewhere` it is `parity_elsewhere` and `refused_by` alone.
 
     Raises:

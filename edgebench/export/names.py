@@ -7,6 +7,9 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
+from edgebench.artifact import Format
+from edgebench.export.cache import RECORD
+
 
 def unique_names(sources: Sequence[tuple[str, str]]) -> list[str]:
     """Return a name for each `(source, default name)`, in order; equal sources have equal names.
@@ -39,3 +42,21 @@ def _lengthened(source: str, name: str) -> list[str]:
             folders = parents[:-1]
             return [name, *("/".join([*folders[at:], name]) for at in range(len(folders) - 1, -1, -1)), source]
     return [name, source]
+
+
+def name_of_folder(source: str) -> str | None:
+    """Return a variant name for a folder that an exporter wrote; None for a file, or a folder of edgebench's own."""
+    folder = Path(source)
+    if not folder.is_dir() or (folder / RECORD).is_file():
+        return None
+    folder = folder.resolve()
+    return folder.parent.name if folder.name == "onnx" else folder.name
+
+
+def name_of_file(path: Path) -> str:
+    """Return a variant name for a file: its stem, or <name> for <name>/model.onnx, OUT/<name>/<format>/model.onnx and
+    <name>/onnx/model.onnx."""
+    if path.stem != "model":
+        return path.stem
+    folder = path.parent.resolve()
+    return folder.parent.name if folder.name in {"onnx", *(str(format) for format in Format)} else folder.name

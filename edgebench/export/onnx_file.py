@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import onnx_ir as ir
     from numpy.typing import NDArray
 
+FLOAT32, INT8 = "float32", "int8"  # precisions of weights that a quantised file keeps
 MODEL_NAME = "model.onnx"
 DATA_NAME = "model.onnx.data"
 
@@ -29,14 +30,9 @@ LARGEST_FILE_BYTES = 2**31 - (64 << 20)
 
 def write_fp32(skeleton: ir.Model, weights: Weights, folder: Path) -> None:
     """Write the skeleton with float32 weights. They are read one at a time, while the file is written."""
-    import onnx_ir as ir
-
     keep_norms_apart(skeleton.graph)
     for value in take_weights(skeleton.graph, weights):
-        read = partial(_read_tensor, weights, value)
-        shape = ir.Shape(static_shape(value))
-        value.const_value = ir.LazyTensor(read, dtype=ir.DataType.FLOAT, shape=shape, name=value.name)
-        skeleton.graph.register_initializer(value)
+        _store_floats(skeleton.graph, value, weights)
     save(skeleton, folder)
 
 
@@ -54,12 +50,17 @@ def write_fp16(skeleton: ir.Model, weights: Weights, folder: Path) -> None:
 
 
 def write_int8(
-    skeleton: ir.Model, weights: Weights, folder: Path, ranges: Mapping[str, NDArray[np.float32]] | None = None
+    skeleton: ir.Model,
+    weights: Weights,
+    folder: Path,
+    ranges: Mapping[str, NDArray[np.float32]] | None = None,
+    kept: Mapping[str, str] | None = None,
 ) -> None:
     """Write the skeleton with int8 matrices and dynamically quantised activations.
 
     Args:
         ranges: by the name of a linear module, the largest magnitude that each of its inputs had. Shape (inputs,).
+        kept: by the name of a weight in the graph, its precision, if it is another than the format's: float32.
     """
     geometry, graph = weights.checkpoint.geometry, skeleton.graph
     keep_norms_apart(graph, biases_of=down_projections(geometry.family.down_projection))
@@ -70,31 +71,67 @@ def write_int8(
         lowest=LOWEST.get(geometry.hidden_act),
     )
     values = take_weights(graph, weights)
+    as_floats = {name for name, precision in (kept or {}).items() if precision == FLOAT32}
     for attention in list(find_attentions(graph)):
-        quantiser.fuse(attention, lambda value: _read_tensor(weights, value).numpy())
+        if as_floats.isdisjoint(str(weight.name) for weight in attention.weights):
+            quantiser.fuse(attention, lambda value: _read_tensor(weights, value).numpy())
     for value in values:
         if not value.uses():
             continue  # part of an attention by now
+        if value.name in as_floats:
+            _store_floats(graph, value, weights)
+            continue
         tensor = _read_tensor(weights, value)
         if not quantiser.quantise(value, tensor.numpy()):
             value.const_value = tensor
             graph.register_initializer(value)
-        else:
+        elif not str(value.name).endswith(TRANSPOSED):  # else it is a copy that nothing refers to from here on
             page_out(tensor.numpy())
     graph.sort()  # an input that several products share is quantised before the first of them
     save(skeleton, folder)
 
 
 def write_int4(
-    skeleton: ir.Model, weights: Weights, folder: Path, ranges: Mapping[str, NDArray[np.float32]] | None = None
+    skeleton: ir.Model,
+    weights: Weights,
+    folder: Path,
+    ranges: Mapping[str, NDArray[np.float32]] | None = None,
+    kept: Mapping[str, str] | None = None,
 ) -> None:
-    """Write the skeleton as `write_int8` does, with the table of words in four bits."""
-    graph, words = skeleton.graph, weights.checkpoint.geometry.vocab_size
-    for table in [value for value in graph.inputs if value.name not in INPUTS and static_shape(value)[:1] == (words,)]:
+    """Write the skeleton as `write_int8` does, with the table of words in four bits.
+
+    Args:
+        ranges: as for `write_int8`.
+        kept: as for `write_int8`; the table of words may also be kept in int8.
+    """
+    graph = skeleton.graph
+    for table in tables_of_words(graph, weights):
         weights.require([str(table.name).removesuffix(TRANSPOSED)])
+        if table.name in (kept or {}):
+            continue
         if quantise_table(graph, table, _read_tensor(weights, table).numpy()):
             graph.inputs.remove(table)
-    write_int8(skeleton, weights, folder, ranges)
+    write_int8(skeleton, weights, folder, ranges, kept)
+
+
+def tables_of_words(graph: ir.Graph, weights: Weights) -> list[ir.Value]:
+    """Return the weights of a skeleton that have a row for each piece of the vocabulary."""
+    words = weights.checkpoint.geometry.vocab_size
+    return [
+        value
+        for value in graph.inputs
+        if value.name not in INPUTS and (static_shape(value)[:1] == (words,) or value.name in weights.cut)
+    ]
+
+
+def _store_floats(graph: ir.Graph, value: ir.Value, weights: Weights) -> None:
+    """Store a weight as it is; it is read while the file is written."""
+    import onnx_ir as ir
+
+    read = partial(_read_tensor, weights, value)
+    shape = ir.Shape(static_shape(value))
+    value.const_value = ir.LazyTensor(read, dtype=ir.DataType.FLOAT, shape=shape, name=value.name)
+    graph.register_initializer(value)
 
 
 def take_weights(graph: ir.Graph, weights: Weights) -> list[ir.Value]:

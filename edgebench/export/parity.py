@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from edgebench.artifact import Format, OutputParity, Parity
-from edgebench.errors import ExportError
 from edgebench.export.cache import write_atomically
 from edgebench.export.checkpoint import Checkpoint
 from edgebench.export.figures import compare_output, meaning_of
@@ -20,15 +19,14 @@ from edgebench.export.finite import refuse_file_outputs, refuse_torch_outputs
 from edgebench.export.floors import BOUNDS, judge, refuse, refuse_padded
 from edgebench.export.heads import Head, Output
 from edgebench.export.memory import forget_after_use
+from edgebench.export.onnx_answers import each_alone, open_session, run_padded
 from edgebench.export.segments import segments_of
 from edgebench.export.sentence_graph import reference_model
-from edgebench.export.skeleton import INPUTS
 from edgebench.export.tokenizer_loading import encode_with
 from edgebench.export.weights import load_stock_model
 
 if TYPE_CHECKING:
     import numpy as np
-    import onnxruntime
     import torch
     from numpy.typing import NDArray
     from tokenizers import Tokenizer
@@ -176,7 +174,7 @@ def _run_torch(checkpoint: Checkpoint, inputs: Sequence[Ids]) -> Reference:
             )
             answers = model(input_ids=batch, attention_mask=torch.ones_like(batch), **types)
             named = {output.name: answers[output.name][0].numpy() for output in checkpoint.head.outputs}
-            outputs.append(_sampled(named))
+            outputs.append(sampled(named))
     return Reference(outputs, {name: largest.numpy() for name, largest in ranges.items()})
 
 
@@ -199,7 +197,7 @@ def _watch_inputs(model: torch.nn.Module) -> dict[str, torch.Tensor]:
     return found
 
 
-def _sampled(outputs: Outputs) -> Outputs:
+def sampled(outputs: Outputs) -> Outputs:
     """Return the outputs; of a very wide output only a few tokens, evenly spaced."""
     import numpy as np
 
@@ -231,7 +229,7 @@ def check(
     Raises:
         ParityError: they are further apart than the limits for the head and format allow.
     """
-    actual = [_sampled(answer) for answer in answers]
+    actual = [sampled(answer) for answer in answers]
     ran = runtime()
     refuse_file_outputs(actual, format=str(format), runtime=ran, where=checkpoint.source)
     parity = _judged(
@@ -283,23 +281,18 @@ def check_onnx(
         ParityError: they are further apart than the limits for the head and format allow.
         ExportError: ONNX Runtime can't load or run the file.
     """
-    import numpy as np
     import onnxruntime
 
-    session = _open_session(path)
+    session = open_session(path)
     names = [entry.name for entry in session.get_outputs()]
     runtime = f"onnxruntime {onnxruntime.__version__}"
-
-    def run(ids: Ids) -> Outputs:
-        answers = _run(session, ids[None], np.ones_like(ids)[None])
-        return {name: values[0] for name, values in zip(names, answers, strict=True)}
-
-    parity = check(map(run, inputs), checkpoint, format, expected, runtime=lambda: runtime, accept=accept)
+    answered = each_alone(session, inputs)
+    parity = check(answered, checkpoint, format, expected, runtime=lambda: runtime, accept=accept)
     if BOUNDS[format].padding_neutral:
         some = sorted(range(len(inputs)), key=lambda i: inputs[i].shape[-1])[:: max(1, len(inputs) // _PADDED_BATCH)]
-        answers = _run_padded(session, [inputs[i] for i in some], checkpoint.geometry.pad_token_id)
+        answers = run_padded(session, [inputs[i] for i in some], checkpoint.geometry.pad_token_id)
         actual = [
-            _sampled(_unpadded(dict(zip(names, rows, strict=True)), checkpoint.head, inputs[i].shape[-1]))
+            sampled(_unpadded(dict(zip(names, rows, strict=True)), checkpoint.head, inputs[i].shape[-1]))
             for i, *rows in zip(some, *answers, strict=True)
         ]
         padded = compare([expected[i] for i in some], actual, checkpoint.head, runtime=runtime)
@@ -344,37 +337,3 @@ def _unpadded(outputs: Outputs, head: Head, tokens: int) -> Outputs:
     """Return one row of a padded batch's outputs, without the padding."""
     per_token = {output.name for output in head.outputs if output.answer.is_per_token}
     return {name: values[:tokens] if name in per_token else values for name, values in outputs.items()}
-
-
-def _open_session(path: Path) -> onnxruntime.InferenceSession:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # as in the child's OMP_WAIT_POLICY
-    try:
-        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    except Exception as error:
-        raise ExportError(f"ONNX Runtime can't load the exported file: {str(error).splitlines()[0]}") from error
-
-
-def _run(session: onnxruntime.InferenceSession, ids: Ids, mask: Ids) -> list[NDArray[np.float32]]:
-    try:
-        answers: list[NDArray[np.float32]] = session.run(None, dict(zip(INPUTS, (ids, mask), strict=True)))
-    except Exception as error:
-        raise ExportError(f"ONNX Runtime can't run the exported file: {str(error).splitlines()[0]}") from error
-    return answers
-
-
-def _run_padded(
-    session: onnxruntime.InferenceSession, inputs: Sequence[Ids], pad_token_id: int
-) -> list[NDArray[np.float32]]:
-    import numpy as np
-
-    longest = max(ids.shape[-1] for ids in inputs)
-    batch = np.full((len(inputs), *inputs[0].shape[:-1], longest), pad_token_id, np.int64)
-    mask = np.zeros_like(batch)
-    for row, ids in enumerate(inputs):
-        batch[row, ..., : ids.shape[-1]] = ids
-        mask[row, ..., : ids.shape[-1]] = 1
-    return _run(session, batch, mask)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -16,19 +15,20 @@ from edgebench.errors import CheckpointError, ConfigError, ExportError, ParityEr
 from edgebench.export import cache as artifacts
 from edgebench.export import reference
 from edgebench.export.checkpoint import Checkpoint, read_lineage
+from edgebench.export.copies import copy_out
 from edgebench.export.existing import existing_file, exported_before, take_existing
 from edgebench.export.file_sizes import model_sizes
-from edgebench.export.floors import refuse
-from edgebench.export.folders import CONFIG
+from edgebench.export.floors import check_floor, refuse
 from edgebench.export.isolation import Job, run_job
 from edgebench.export.keep_texts import keep_of
+from edgebench.export.names import name_of_file, name_of_folder
 from edgebench.export.recipes import RECIPES, versions
-from edgebench.export.sentence_modules import sentence_modules_of
 from edgebench.export.sources import Say, Shapes, checked_length, find_checkpoint, shapes_of
 from edgebench.export.tflite_checks import computed_by_older, other_runtimes
 from edgebench.export.tflite_file import default_buckets
 from edgebench.export.tflite_runtimes import TFLITE_RUNTIMES
-from edgebench.export.tokenizer_files import ALL_TOKENIZER_FILES, hash_tokenizer
+from edgebench.export.tokenizer_files import hash_tokenizer
+from edgebench.quality import QualityFloor
 from edgebench.reading import is_folder, user_path
 from edgebench.variant import Variant
 
@@ -48,6 +48,14 @@ class Exported:
     cached: bool
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Demands:
+    """What is demanded of a file's outputs; as the arguments of `export_model`."""
+
+    accept_parity: bool
+    quality_floor: float | None
+
+
 def export_model(
     source: str | Path,
     format: Format | str = Format.ONNX_INT8,
@@ -60,6 +68,7 @@ def export_model(
     choices: int | None = None,
     cache: Path | None = None,
     accept_parity: bool = False,
+    quality_floor: float | None = None,
     keep_langs: Sequence[str] = (),
     keep_texts: Sequence[str | Path] = (),
     on_progress: Say | None = None,
@@ -79,15 +88,19 @@ def export_model(
         choices: TFLite only: sequences per multiple-choice example; default: 2.
         cache: folder of artifacts; default: $EDGEBENCH_CACHE, else ~/.cache/edgebench.
         accept_parity: keep a file whose parity is beyond the limit for its head and format. The artifact records it.
+        quality_floor: for onnx-int8 and onnx-int4: the least cosine, or share of equal answers for a head, above 0 and
+            at most 1. As few layers as this needs stay in higher precision; the artifact's `quality` says which.
         keep_langs: languages that the vocabulary is trimmed to, such as `en`; the file then belongs to the smaller
             tokenizer that the artifact names, and `out` gets a copy of it.
         keep_texts: files of texts whose pieces are kept, as well as those of `keep_langs`: one text a line, or texts by
             language in JSON or CSV.
 
     Raises:
-        UsageError: there is no such source, format or task; or max_seq_len or a bucket is out of range.
+        UsageError: there is no such source, format or task; or max_seq_len, a bucket or the quality floor is out of
+            range, or the format has no quality floor.
         CheckpointError: the checkpoint is invalid or not supported.
-        ParityError: the exported file's outputs differ from torch's by more than the limit; nothing is kept.
+        ParityError: the exported file's outputs differ from torch's by more than the limit, or no choice of
+            layers reaches the quality floor; nothing is kept.
         ExportError: the file can't be written, or the export was killed.
         MissingExtra: torch or another package of the extra is not installed.
     """
@@ -98,24 +111,31 @@ def export_model(
     if (existing := existing_file(source)) is not None:
         if keep is not None:
             raise ConfigError(f"{existing} is exported already: name its checkpoint, to trim the vocabulary")
-        exported = _take_existing(existing, name=name or _name_of_folder(source), cache=cache, say=say)
+        if quality_floor is not None:
+            raise ConfigError(f"{existing} is exported already: name its checkpoint, to set a quality floor")
+        exported = _take_existing(existing, name=name or name_of_folder(source), cache=cache, say=say)
     else:
         chosen = parse_format(str(format))
+        if quality_floor is not None:
+            check_floor(quality_floor, [chosen])
         checkpoint = find_checkpoint(source, task=task, say=say, cache=cache, keep=keep)
         longest = checked_length(checkpoint, max_seq_len)
         if buckets is None and max_seq_len is not None:
             buckets = default_buckets(longest, reach=longest)
         shapes = shapes_of(checkpoint, chosen, longest, buckets=buckets, choices=choices)
-        exported = _export(checkpoint, chosen, shapes, name=name, cache=cache, accept_parity=accept_parity, say=say)
+        demands = Demands(accept_parity=accept_parity, quality_floor=quality_floor)
+        exported = _export(checkpoint, chosen, shapes, demands, name=name, cache=cache, say=say)
         longest = max(shapes.buckets, default=longest)
         exported = replace(exported, artifact=replace(exported.artifact, max_seq_len=longest))
-    return exported if out is None else _copy_out(exported, out)
+    if out is None:
+        return exported
+    return replace(exported, artifact=copy_out(exported.variant, exported.artifact, out))
 
 
 def _take_existing(path: Path, *, name: str | None, cache: Path, say: Say) -> Exported:
     if not path.is_file():
         raise ConfigError(f"no such file: {path}")
-    variant = Variant(name=name or _name_of_file(path), source=str(path))
+    variant = Variant(name=name or name_of_file(path), source=str(path))
     kept = exported_before(path, cache=cache, on_progress=say)
     if kept is not None:
         artifact, recorded = kept
@@ -124,40 +144,24 @@ def _take_existing(path: Path, *, name: str | None, cache: Path, say: Say) -> Ex
     return Exported(variant=variant, artifact=take_existing(path, cache=cache, on_progress=say), cached=True)
 
 
-def _name_of_folder(source: str) -> str | None:
-    """Return a variant name for a folder that an exporter wrote; None for a file, or a folder of edgebench's own."""
-    folder = Path(source)
-    if not folder.is_dir() or (folder / artifacts.RECORD).is_file():
-        return None
-    folder = folder.resolve()
-    return folder.parent.name if folder.name == "onnx" else folder.name
-
-
-def _name_of_file(path: Path) -> str:
-    """Return a variant name for a file: its stem, or <name> for <name>/model.onnx, OUT/<name>/<format>/model.onnx and
-    <name>/onnx/model.onnx."""
-    if path.stem != "model":
-        return path.stem
-    folder = path.parent.resolve()
-    return folder.parent.name if folder.name in {"onnx", *(str(format) for format in Format)} else folder.name
-
-
 def _export(
     checkpoint: Checkpoint,
     format: Format,
     shapes: Shapes,
+    demands: Demands,
     *,
     name: str | None,
     cache: Path,
-    accept_parity: bool,
     say: Say,
 ) -> Exported:
     lineage = read_lineage(checkpoint.folder) if checkpoint.folder else None
-    key = artifacts.key_of(_identity(checkpoint, format, cache, say) | asdict(shapes))
+    accept_parity, floor = demands.accept_parity, demands.quality_floor
+    identity = _identity(checkpoint, format, cache, say) | asdict(shapes)
+    key = artifacts.key_of(identity | ({"quality_floor": float(floor)} if floor is not None else {}))
     found = artifacts.find_artifact(cache, key, on_progress=say)
     cached = found is not None
     if found is None:
-        _make(checkpoint, format, shapes, cache=cache, key=key, accept_parity=accept_parity, say=say)
+        _make(checkpoint, format, shapes, demands, cache=cache, key=key, say=say)
         found = artifacts.find_artifact(cache, key)
     elif computed_by_older(format):
         found = _check_in_more_runtimes(
@@ -174,7 +178,7 @@ def _export(
     for note in artifact.notes:
         say(note)
     variant = Variant(
-        name=name or _default_name(checkpoint),
+        name=name or _default_name(checkpoint, floor),
         source=checkpoint.source,
         lineage=lineage,
         parameters=record["parameters"],
@@ -246,16 +250,16 @@ def _make(
     checkpoint: Checkpoint,
     format: Format,
     shapes: Shapes,
+    demands: Demands,
     *,
     cache: Path,
     key: str,
-    accept_parity: bool,
     say: Say,
 ) -> None:
     """Export into the cache."""
     base = None
     if (source := RECIPES[format].made_from) is not None:
-        base = _export(checkpoint, source, shapes, name=None, cache=cache, accept_parity=accept_parity, say=say)
+        base = _export(checkpoint, source, shapes, demands, name=None, cache=cache, say=say)
     elsewhere = other_runtimes(TFLITE_RUNTIMES, cache, say) if computed_by_older(format) else []
     start = time.perf_counter()
     with artifacts.temporary_folder(cache) as folder:
@@ -263,7 +267,8 @@ def _make(
             _job(checkpoint, format, shapes, folder, elsewhere, cache, say),
             skeleton=str(cache / "skeletons" / f"{artifacts.key_of(_graph_identity(checkpoint, format))}.onnx"),
             made_from=str(base.artifact.model_path) if base else None,
-            accept_parity=accept_parity,
+            accept_parity=demands.accept_parity,
+            quality_floor=demands.quality_floor,
         )
         result = run_job(job, on_progress=say)
         names = sorted(path.name for path in folder.iterdir())  # model.onnx sorts before model.onnx.data
@@ -287,6 +292,7 @@ def _make(
             # The total from checkpoint to this file, whether or not the base was cached.
             seconds=round(time.perf_counter() - start + ((base.artifact.seconds or 0) if base else 0), 3),
             trimming=checkpoint.trimming,
+            quality=QualityFloor.from_json(result["quality"]) if result["quality"] is not None else None,
             pooling=checkpoint.sentence.description if checkpoint.sentence is not None else None,
             notes=tuple(result["notes"]) if base is None else base.artifact.notes,
             peak_rss_bytes=_highest(result["peak_rss_bytes"], base.artifact.peak_rss_bytes if base else None),
@@ -370,29 +376,9 @@ def _highest(*values: int | None) -> int | None:
     return max((value for value in values if value is not None), default=None)
 
 
-def _default_name(checkpoint: Checkpoint) -> str:
+def _default_name(checkpoint: Checkpoint, floor: float | None) -> str:
     name = checkpoint.source
     if checkpoint.folder is not None and is_folder(user_path(checkpoint.source)):
         name = user_path(checkpoint.source).resolve().name
-    return f"{name}-trimmed" if checkpoint.trimming is not None else name
-
-
-def _copy_out(exported: Exported, out: Path) -> Exported:
-    folder_name = re.sub(r"[^\w.-]+", "-", exported.variant.name).strip(".-") or "model"
-    folder = out / folder_name / str(exported.artifact.format)
-    artifact = exported.artifact
-    if artifact.trimming is not None and artifact.tokenizer is not None:
-        _copy_tokenizer(Path(artifact.tokenizer), folder)
-        if sentence_modules_of(artifact.tokenizer) is None:  # else the modules are only in the checkpoint's folder
-            artifact = replace(artifact, tokenizer=str(folder.absolute()))
-    copied = artifacts.copy_artifact(artifact, folder, extra={"variant": exported.variant.to_json()})
-    return replace(exported, artifact=copied)
-
-
-def _copy_tokenizer(source: Path, folder: Path) -> None:
-    """Copy a trimmed checkpoint's tokenizer and config.json beside the file: no other folder has them."""
-    for name in (*ALL_TOKENIZER_FILES, CONFIG):
-        if (source / name).is_file():
-            with artifacts.writing(folder):
-                content = (source / name).read_bytes()
-            artifacts.write_atomically(folder / name, content)
+    trimmed = "-trimmed" if checkpoint.trimming is not None else ""
+    return name + trimmed + (f"-floor-{floor:g}" if floor is not None else "")

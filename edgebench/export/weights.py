@@ -34,12 +34,14 @@ class Weights:
         readers: by canonical name; empty for a reference model.
         notes: what a person should know of the names in the files.
         renamed: transformers would not find the tensors by the names in the files.
+        cut: names of tables of words of which only some rows are there.
     """
 
     checkpoint: Checkpoint
     readers: Mapping[str, Callable[[], torch.Tensor]]
     notes: tuple[str, ...] = ()
     renamed: bool = False
+    cut: frozenset[str] = frozenset()
 
     def read(self, name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
         """Return the parameter of that name and shape, as float32.

@@ -23,12 +23,15 @@ from edgebench.export import onnx_file, tflite_file
 from edgebench.export.activations import judge_activations
 from edgebench.export.cache import writing
 from edgebench.export.checkpoint import Checkpoint, open_checkpoint, reference_checkpoint
+from edgebench.export.floor_measure import Examples
+from edgebench.export.floor_trials import Stand
 from edgebench.export.floors import refuse_range
 from edgebench.export.isolation import Job, out_of_memory_message
 from edgebench.export.libraries import READERS, import_libraries
 from edgebench.export.lifetime import end_with_parent
 from edgebench.export.memory import release_memory
 from edgebench.export.parity import Ids, Outputs, Reference, check, check_onnx, parity_inputs, torch_reference
+from edgebench.export.quality_floor import reach_floor
 from edgebench.export.recipes import RECIPES
 from edgebench.export.skeleton import INPUTS, static_shape
 from edgebench.export.skeleton_file import load_skeleton
@@ -36,6 +39,7 @@ from edgebench.export.tflite_answers import Refused, TFLiteRuntime
 from edgebench.export.tokenizer_loading import open_fast
 from edgebench.export.tokens import check_tokenizer
 from edgebench.export.weights import Weights, open_weights
+from edgebench.quality import QualityFloor
 
 if TYPE_CHECKING:
     import numpy as np
@@ -77,6 +81,7 @@ def export(job: Job, say: Say) -> dict[str, Any]:
     release_memory()
     notes, parameters = _write(job, checkpoint, inputs, say)
     release_memory()
+    quality = _reach_floor(job, checkpoint, inputs, say) if job.quality_floor is not None else None
     say("checking parity with torch")
     expected = _reference(job, checkpoint, inputs).outputs
     release_memory()
@@ -94,6 +99,7 @@ def export(job: Job, say: Say) -> dict[str, Any]:
         "parity": asdict(parity),
         **_elsewhere(job, checkpoint, inputs, expected, say),
         "parameters": parameters,
+        "quality": asdict(quality) if quality is not None else None,
         "notes": notes,
         "peak_rss_bytes": _peak_rss_bytes(),
     }
@@ -163,6 +169,18 @@ def _write_onnx(job: Job, weights: Weights, ranges: Mapping[str, NDArray[np.floa
     else:
         WRITERS[Format(job.format)](skeleton, weights, Path(job.folder))
     return parameters
+
+
+def _reach_floor(job: Job, checkpoint: Checkpoint, inputs: Sequence[Ids], say: Say) -> QualityFloor:
+    """Replace the file that was written by one that reaches the job's quality floor, if it does not."""
+    assert job.quality_floor is not None  # noqa: S101 - the caller has looked
+    reference, format, folder = _reference(job, checkpoint, inputs), Format(job.format), Path(job.folder)
+    examples = Examples(checkpoint, inputs, reference.outputs)
+    with writing(folder):
+        stand = Stand(
+            Path(job.skeleton), open_weights(checkpoint), format, reference.input_ranges, examples, folder=folder.parent
+        )
+        return reach_floor(stand, examples, folder, format=format, floor=job.quality_floor, say=say)
 
 
 def _judge_range(job: Job, checkpoint: Checkpoint, inputs: Sequence[Ids]) -> Judgement:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from edgebench.artifact import EXPORT_FORMATS, Format, parity_notes, parse_format
+from edgebench.artifact import EXPORT_FORMATS, Format, file_notes, parse_format
 from edgebench.board import formats_on
 from edgebench.device import LOCAL, Device, find_device
 from edgebench.errors import NotValid, UnknownName
@@ -232,7 +232,7 @@ class _Task:
             notes=(
                 *self.notes,
                 *self._changed_runtime(first[Role.BASELINE]),
-                *parity_notes((side.subject.variant_and_format, side.subject.artifact) for side in first.values()),
+                *file_notes((side.subject.variant_and_format, side.subject.artifact) for side in first.values()),
                 *about_scores,
             ),
         )

@@ -24,6 +24,7 @@ from edgebench.reporting.gate import (
 )
 from edgebench.reporting.layout import PlainTable, ResultTable
 from edgebench.reporting.plans import plans_table
+from edgebench.reporting.quality import floor_lines
 from edgebench.reporting.scores import folder_parts, rows_parts
 from edgebench.reporting.study import status_parts, study_markdown, study_parts
 from edgebench.reporting.table import measurement_table
@@ -37,6 +38,7 @@ __all__ = [
     "details_of",
     "evaluation_parts",
     "extension_lines",
+    "floor_lines",
     "folder_parts",
     "formats_table",
     "gate_markdown",

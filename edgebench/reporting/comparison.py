@@ -16,7 +16,7 @@ from edgebench.analysis import (
     ScoreContrast,
     sides_lines,
 )
-from edgebench.artifact import parity_notes
+from edgebench.artifact import file_notes
 from edgebench.reporting.caveats import caveat_lines, marked
 from edgebench.reporting.layout import PlainTable
 from edgebench.reporting.overhead import cost_lines
@@ -68,7 +68,7 @@ def comparison_parts(answers: Sequence[PairedComparison]) -> Iterator[PlainTable
     if any(each.memory is not None and each.memory.ci is not None and each.to_decide for each in comparisons):
         yield "peak memory: of two sessions RSS is compared, because PSS depends on what else runs on the board"
     sides = [side for each in comparisons for side in (each.baseline, each.candidate)]
-    yield from parity_notes((side.subject.variant_and_format, side.subject.artifact) for side in sides)
+    yield from file_notes((side.subject.variant_and_format, side.subject.artifact) for side in sides)
     yield from cost_lines(sides)
     if "none" in drifts:
         yield "too few runs to separate drift from difference: what changed on the board between them is in the ratio"

@@ -122,7 +122,11 @@ def _facts(measurement: Measurement) -> Iterator[tuple[str, Any]]:
     yield "source", subject.variant.source
     yield "artifact", f"{subject.artifact.sha256} in {subject.artifact.path}"
     plain = subject.artifact.to_json()
+    yield "trimming", str(subject.artifact.trimming or "")
     yield "parity", plain["parity"]
+    if (quality := subject.artifact.quality) is not None:
+        yield "quality floor", str(quality)
+        yield from (("kept", line) for line in quality.lines())
     yield from (("parity elsewhere", parity) for parity in plain["parity_elsewhere"])
     yield from ((f"refused by {runtime}", reason) for runtime, reason in plain["refused_by"].items())
     yield from (("workload " + name, value) for name, value in subject.workload.items())

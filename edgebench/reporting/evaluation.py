@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from edgebench.artifact import parity_notes
+from edgebench.artifact import file_notes
 from edgebench.reporting.caveats import caveat_lines, marked
 from edgebench.reporting.figures import rounded
 from edgebench.reporting.layout import PlainTable
@@ -29,7 +29,7 @@ def evaluation_parts(evaluation: Evaluation) -> Iterator[PlainTable | str]:
         yield _table(evaluation, mine, differences, caveats)
         yield from _below(evaluation, name, mine)
         yield from caveat_lines((task, lang, each) for (task, lang, _), each in caveats.items() if task == name)
-    yield from parity_notes([(f"{evaluation.variant.name} {evaluation.artifact.format}", evaluation.artifact)])
+    yield from file_notes([(f"{evaluation.variant.name} {evaluation.artifact.format}", evaluation.artifact)])
     if evaluation.overall is not None:
         yield f"overall (XTREME-R, mean of ten tasks): {evaluation.overall:.1f}"
 

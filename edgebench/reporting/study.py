@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from edgebench.analysis import Contrast, Figure, Front
-from edgebench.artifact import parity_notes
+from edgebench.artifact import file_notes
 from edgebench.reporting.caveats import caveat_lines, marked
 from edgebench.reporting.comparison import score_verdict
 from edgebench.reporting.layout import PlainTable
@@ -105,7 +105,7 @@ def _of_answer(answer: Answer) -> Iterator[str | Rows]:
         (score.task, score.lang, score.caveats) for each in answer.comparisons for score in each.scores
     )
     sides = [side for each in answer.comparisons for side in (each.comparison.baseline, each.comparison.candidate)]
-    yield from parity_notes((side.subject.variant_and_format, side.subject.artifact) for side in sides)
+    yield from file_notes((side.subject.variant_and_format, side.subject.artifact) for side in sides)
     yield answer.about_training
     if answer.training:
         yield (

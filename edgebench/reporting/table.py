@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from edgebench.analysis import cores_text, has_power
-from edgebench.artifact import parity_notes
+from edgebench.artifact import file_notes
 from edgebench.facts import DeviceFacts
 from edgebench.figures import Score
 from edgebench.measurement import Measurement
@@ -255,7 +255,7 @@ def _notes(measurements: Sequence[Measurement]) -> Iterable[str]:
             "first inference take longer for the model that comes first"
         )
     yield from dict.fromkeys(_energy_notes(measurements))
-    yield from parity_notes((_row_name(each), each.subject.artifact) for each in measurements)
+    yield from file_notes((_row_name(each), each.subject.artifact) for each in measurements)
     yield from _of_rows("excluded", measurements, excluded_text)
     scores = [score for each in measurements for score in _scores_of_row(each).values()]
     yield from caveat_lines(

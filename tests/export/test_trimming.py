@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,12 @@ from edgebench.artifact import Trimming
 from edgebench.cli import main
 from edgebench.errors import CheckpointError, ConfigError, ExportError
 from edgebench.export import export_model, trimming
+from edgebench.export.heads import HEADS
 from edgebench.export.keep_texts import keep_of
 from edgebench.export.languages import known_languages, letters_of
 from edgebench.export.piece_selection import Keep, open_pieces, select
 from edgebench.export.sources import find_checkpoint
+from edgebench.export.tflite_answers import TFLiteRuntime
 from edgebench.export.trimmed_tokenizer import read_trimmed, renumbered, trim_description
 from edgebench.reporting import trimming_lines
 from tests.export.conftest import build
@@ -130,6 +133,52 @@ def test_the_trimmed_checkpoint_says_what_it_is(lm: Path, trimmed: Path) -> None
     assert "vocabulary trimmed to en" in "\n".join(trimming_lines("lm", found.trimming))
     with pytest.raises(ConfigError, match=r"trimmed to en: .* already"):
         find_checkpoint(str(trimmed), task=None, keep=Keep(languages=("en",)))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("format", ["onnx-fp16", "onnx-int8", "onnx-int4", "tflite-fp32", "tflite-int8"])
+@pytest.mark.parametrize("keep", ["langs", "texts"])
+def test_a_trimmed_file_of_every_format_answers_as_the_whole_checkpoint(
+    lm: Path, cache: Path, tmp_path: Path, format: str, keep: str
+) -> None:
+    """The file with its own tokenizer, held against torch with the checkpoint's."""
+    import torch
+    import transformers
+    from tokenizers import Tokenizer
+
+    if format.startswith("tflite"):
+        need("litert_torch")
+    (texts := tmp_path / "mine.txt").write_text("\n".join([*COVERED, *NEW]), encoding="utf-8")
+    kept: dict[str, Any] = {"keep_langs": ["en"]} if keep == "langs" else {"keep_texts": [texts]}
+    buckets = [16] if format.startswith("tflite") else None
+    artifact = export_model(lm, format, task="encoder", cache=cache, buckets=buckets, **kept).artifact
+    assert artifact.trimming is not None and artifact.tokenizer is not None
+    assert artifact.vocab_size == artifact.trimming.pieces < artifact.trimming.pieces_before
+    tokenizers = [Tokenizer.from_file(str(Path(folder) / "tokenizer.json")) for folder in (lm, artifact.tokenizer)]
+    model = transformers.AutoModel.from_pretrained(lm).eval()
+    least = 0.9999 if format in ("onnx-fp16", "tflite-fp32") else 0.98
+    for text in NEW:
+        before, after = (tokenizer.encode(text).ids[:16] for tokenizer in tokenizers)
+        assert len(before) == len(after) and max(after) < artifact.vocab_size
+        with torch.inference_mode():
+            states = model(torch.tensor([before])).last_hidden_state[0].numpy()
+        found = states_of(artifact.model_path, after)
+        assert found.shape == states.shape
+        a, b = states.mean(axis=0), found.mean(axis=0)
+        assert float(a @ b / np.linalg.norm(a) / np.linalg.norm(b)) > least
+
+
+def states_of(path: Path, ids: list[int]) -> Any:
+    """Return what a file answers for one text in ONNX Runtime, or in LiteRT."""
+    if path.suffix == ".onnx":
+        import onnxruntime
+
+        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        batch = np.array([ids], np.int64)
+        return session.run(None, {"input_ids": batch, "attention_mask": np.ones_like(batch)})[0][0]
+    runtime = TFLiteRuntime("ai-edge-litert", Path(sys.executable))
+    (answer,) = runtime.answers(path, HEADS["encoder"], [np.array(ids, np.int64)], pad_token_id=1)
+    return answer["last_hidden_state"]
 
 
 @pytest.mark.long

@@ -8,9 +8,12 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
+from edgebench.artifact import Trimming
 from edgebench.figures import ColdStart, PaddingCost
 from edgebench.measurement import Measurement
-from edgebench.reporting import measurement_table
+from edgebench.quality import FloorValues, KeptLayer, QualityFloor
+from edgebench.reporting import details_of, measurement_table
+from edgebench.reporting.html.evidence import files_table
 from edgebench.text import counted
 from tests.reporting.test_table import measured, text_of
 from tests.sample_runs import MS
@@ -89,3 +92,67 @@ def test_validity_has_a_colour_in_a_terminal_unless_no_color_is_set() -> None:
     assert "\x1b[32m✓ yes" in shown or "\x1b[33m? not judged" in shown
     plain = coloured(rows, NO_COLOR="1")
     assert "\x1b[31m" not in plain and "\x1b[32m" not in plain and "\x1b[33m" not in plain
+
+
+# --- files that are not the plain export of their checkpoint ------------------------------------------------------
+
+
+def peculiar() -> Measurement:
+    """Return a measurement of a file with a trimmed vocabulary and a kept layer, whose name says neither."""
+    plain = measured(0, name="encoder")
+    values = FloorValues(search=0.999, held_out=0.998)
+    layer = KeptLayer(
+        name="encoder.layer.3.output.dense",
+        weights=("encoder.layer.3.output.dense.weight",),
+        precision="float32",
+        bytes=1_760_000,
+        without=0.97,
+        reason="without it, mean cosine 0.97 (search)",
+    )
+    quality = QualityFloor(
+        floor=0.995,
+        measure="mean cosine",
+        before=FloorValues(search=0.97, held_out=0.96),
+        after=values,
+        search_inputs=20,
+        held_out_inputs=20,
+        held_out_decided=False,
+        kept=(layer,),
+        bytes_before=100_000_000,
+        size_ratio=1.0176,
+        p50_ratio=None,
+        trials=60,
+        seconds=40.0,
+    )
+    trimming = Trimming(
+        languages=("en", "sw"),
+        texts=(),
+        pieces=10_000,
+        pieces_before=250_002,
+        parameters=1,
+        parameters_before=2,
+        bytes=1,
+        bytes_before=2,
+    )
+    artifact = replace(plain.subject.artifact, quality=quality, trimming=trimming)
+    return replace(plain, subject=replace(plain.subject, artifact=artifact))
+
+
+def test_the_table_says_that_a_file_is_trimmed_and_has_kept_layers() -> None:
+    for shown in (measurement_table([peculiar()]), details_of(peculiar())):
+        text = " ".join(text_of(shown, 200).split())
+        assert "file: encoder onnx-int8" in text
+        assert "vocabulary trimmed to en, sw: 10,000 of 250,002 pieces" in text
+        assert "quality floor 0.995 reached with 1 layer kept: mean cosine 0.999, held out 0.998" in text
+        assert "(before 0.97 and 0.96); 1.018 of the bytes" in text
+    assert "file:" not in text_of(measurement_table([measured(0)]), 200)
+    assert "encoder.layer.3.output.dense in float32, +1.76 MB: without it, mean cosine 0.97 (search)" in text
+
+
+def test_the_page_says_what_was_changed_in_a_file() -> None:
+    table = files_table([peculiar(), measured(1)])
+    assert table is not None and "changed" in table.headers
+    cells = [row[table.headers.index("changed")] for row in table.rows]
+    assert "trimmed to en, sw" in cells[0] and "quality floor 0.995" in cells[0] and cells[1] == ""
+    plain = files_table([measured(1)])
+    assert plain is not None and "changed" not in plain.headers

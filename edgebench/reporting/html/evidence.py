@@ -102,18 +102,20 @@ def files_table(measurements: Sequence[Measurement]) -> TableBlock | None:
             each.subject.variant_and_format,
             each.subject.variant.source or "",
             significant(each.subject.artifact.bytes / 1e6),
+            "; ".join(each.subject.artifact.peculiarities),
             each.subject.artifact.sha256,
         )
         for each in measurements
     }
     if not files:
         return None
-    return TableBlock(
-        headers=("file", "made from", "MB", "sha256"),
+    table = TableBlock(
+        headers=("file", "made from", "MB", "changed", "sha256"),
         rows=tuple(files.values()),
         caption="The files that were timed. A score belongs to a file by its hash.",
         numbers=("MB",),
     )
+    return without_empty(table)
 
 
 def overhead_lines(measurements: Sequence[Measurement]) -> list[str]:
