@@ -159,7 +159,7 @@ def command(
     github: bool,
     gitlab: Path | None,
     gitlab_metrics: Path | None,
-    store: Path,
+    store: str,
     json_target: str | None,
 ) -> int:
     """Fail if a candidate is slower, larger or worse than a baseline allows.
@@ -298,7 +298,7 @@ def _write(path: Path, text: str, *, append: bool = False) -> None:
 @option("--anchor", is_flag=True, help="Pin it as the anchor: every later gate holds its candidate against it, too.")
 @option("--out", type=_FILE, metavar="FILE", help="Also write it to FILE.json, to be committed.")
 @output_options
-def accept(id: str, name: str | None, anchor: bool, out: Path | None, store: Path, json_target: str | None) -> None:
+def accept(id: str, name: str | None, anchor: bool, out: Path | None, store: str, json_target: str | None) -> None:
     """Make the measurement ID the baseline of its board and workload.
 
     Its file is copied into the store, so that gates can measure it again. The beginning of ID is enough.
