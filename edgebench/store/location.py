@@ -69,7 +69,7 @@ def parse_location(location: str | Path) -> Path | Address:
         )
     if any(part in (".", "..") for part in parts) or _CONTROL.search(rest) or "?" in rest or "#" in rest or "*" in rest:
         raise ConfigError(
-            f"{printable(text)} can't be the address of a store; write {scheme}://BUCKET/PREFIX without ?, #, *, . and .."
+            f"{printable(text)} can't be the address of a store; write {scheme}://BUCKET/PREFIX, without ?, #, * or .."
         )
     return Address(scheme, "/".join(parts))
 

@@ -18,7 +18,8 @@ def default_folder() -> str:
 def open_store(store: Store | str | Path | None = None) -> Store:
     """Return a store: this one, that of this folder or address, or by default $EDGEBENCH_STORE, else `.edgebench`.
 
-    An address is that of a bucket, `s3://bucket/prefix` say; it needs the extra `bucket`. Nothing is read or written yet.
+    An address is that of a bucket, `s3://bucket/prefix` say; it needs the extra `bucket`. Nothing is read or written
+    yet.
 
     Raises:
         ConfigError: the address has an unknown scheme, or names no bucket.

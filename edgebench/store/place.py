@@ -1,8 +1,8 @@
 """Place: where the files of a store are, and what must happen before they are read and after they are written.
 
 The files of every store are read and written in a folder. Of a store at an address, the folder is a replica, and its
-place (`remote.BucketPlace`) brings what is missing there from the bucket, and what is new here to the bucket. Of a folder there is
-nothing to do.
+place (`remote.BucketPlace`) brings what is missing there from the bucket, and what is new here to the bucket. Of a
+folder there is nothing to do.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Place:
         """Make sure that `runs/ID/trace.parquet` is here, of these runs."""
 
     def bring_documents(self, kind: str, *, at_once: bool = False) -> None:
-        """Make sure that the documents of a kind are here. `at_once`: those of this moment, whatever was read before."""
+        """Make sure that the documents of a kind are here. `at_once`: those of this moment."""
 
     def bring_artifact(self, name: str) -> None:
         """Make sure that the files of `artifacts/SHA256` are here, if the store has them."""
