@@ -11,8 +11,11 @@ KEY, SECRET, REGION = "edgebench-test", "not-a-secret", "us-east-1"
 @contextmanager
 def s3_server() -> Iterator[str]:
     """Start the server; yield its address."""
+    import logging
+
     from moto.server import ThreadedMotoServer
 
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # a line for each request
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     try:

@@ -117,6 +117,9 @@ class Bucket:
                 if "bucket" in str(error).lower() or not self._has_bucket():
                     raise failure(self.address, "read", FileNotFoundError("no such bucket")) from error
                 return None
+            except OSError:
+                self._has_bucket()  # an answer without a body has no reason; this one has
+                raise
         return _info(found) if found.get("type") == "file" else None
 
     def download(self, name: str, target: Path) -> None:
@@ -174,7 +177,10 @@ class Bucket:
             paths = [self._path(name) for name in names[at : at + 1000]]
             with translated(self.address, "write"):
                 if self.address.scheme == "s3":
-                    self._fs.bulk_delete(paths)
+                    from fsspec.asyn import sync
+
+                    # `rm` asks first whether each is there; its part for many at once has no name of its own.
+                    sync(self._fs.loop, self._fs._bulk_delete, paths)
                     continue
                 for path in paths:
                     try:
