@@ -185,6 +185,7 @@ def command(
     from edgebench.gating import GateVerdict, gate
     from edgebench.reporting import junit_error
     from edgebench.request import DEFAULT_MODEL
+    from edgebench.store import Store
 
     kind = Scenario(scenario)
     is_asked = any(ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE for name in _OF_WORKLOAD)
@@ -230,6 +231,7 @@ def command(
         for part in gate_parts(result):
             console().print(part, markup=False)
     _write_for_ci(result, junit, markdown, gitlab, gitlab_metrics, summary, file=_committed_file(baseline))
+    Store(store).deliver()
     is_bad = result.failed or (fail_on is not None and result.result is GateVerdict.UNDECIDED)
     return FAILED if is_bad else 0
 

@@ -109,6 +109,7 @@ def run(
     )
     if errors:
         raise gravest_error(errors)
+    keep.deliver()
     if is_complete and not pending:
         progress_console().print(f"nothing is missing; see: edgebench study report {file}", markup=False)
     return code

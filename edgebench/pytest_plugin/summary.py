@@ -69,6 +69,10 @@ class Results:
                 reporter.write_line(f"  {printable(finding, 2000)}")
         if self.ids:
             self._show_commands(reporter)
+            try:
+                store.deliver()
+            except EdgebenchError as error:
+                reporter.write_line(printable(str(error), 2000), red=True)
         if self._problem:
             reporter.write_line(printable(self._problem, 2000), red=True)
 

@@ -75,7 +75,10 @@ class Documents(Generic[T]):
         path = self.folder / f"{id}.json"
         if not is_id(id) or not path.exists():
             return None
-        values = read_json(path)
+        try:
+            values = read_json(path)
+        except StoreError as error:
+            raise StoreError(self._place.shown(str(error))) from error
         try:
             return self._from_json(values)
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError, StoreError) as error:

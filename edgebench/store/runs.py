@@ -310,6 +310,12 @@ def read_run(folder: Path) -> StoredRun:
     return stored
 
 
+def lacks_figures(stored: StoredRun) -> bool:
+    """Whether a run is of an edgebench that did not store its figures, so that they are made of its trace."""
+    figures = stored.run.figures
+    return figures is None or (figures.geomean_ns is None and bool(figures.p50_ns))
+
+
 def _with_figures(stored: Sequence[StoredRun], on_unreadable: OnUnreadable | None) -> dict[str, Run]:
     """Return the runs with their figures, by id; those that an older edgebench stored without, from their traces.
 
@@ -318,8 +324,7 @@ def _with_figures(stored: Sequence[StoredRun], on_unreadable: OnUnreadable | Non
     found = {each.run.id: each.run for each in stored}
     by_process: dict[str, list[StoredRun]] = {}
     for each in stored:
-        figures = each.run.figures
-        if figures is None or (figures.geomean_ns is None and figures.p50_ns):
+        if lacks_figures(each):
             by_process.setdefault(each.run.process, []).append(each)
     for of_process in by_process.values():
         with connect() as connection:

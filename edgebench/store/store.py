@@ -31,21 +31,21 @@ from edgebench.store.location import absolute_location
 from edgebench.store.placing import place_of
 from edgebench.store.runs import (
     OnUnreadable,
-    RunFolder,
     StoredRun,
+    lacks_figures,
     measurements_by_figures,
     measurements_of,
 )
 from edgebench.store.selection import Moment, Selection, moment
 from edgebench.store.sql import QueryResult, needs_traces, run_query
-from edgebench.store.stored_documents import StoredDocuments
+from edgebench.store.stored_runs import StoredRuns
 from edgebench.store.tags import changed_tags, tags_of
 
 EVERYTHING = Selection()
 _MEASUREMENTS_AT_A_TIME = 32
 
 
-class Store(StoredDocuments):
+class Store(StoredRuns):
     """Results in a folder, or in a bucket: `s3://bucket/prefix` (extra `bucket`), `gs://` or `az://`.
 
     Constructing it touches nothing; the folder appears with the first thing written. It may be pickled: it opens the
@@ -57,7 +57,6 @@ class Store(StoredDocuments):
 
     def __init__(self, folder: str | Path) -> None:
         super().__init__(place_of(folder))
-        self._runs = RunFolder(self._place)
         self._tags = tags_of(self._place)
 
     def __reduce__(self) -> tuple[type[Store], tuple[str]]:
@@ -102,26 +101,6 @@ class Store(StoredDocuments):
     def recent_runs(self, device: str, *, most: int) -> list[StoredRun]:
         """Return the latest runs on a device, those first, without their traces; unreadable ones are left out."""
         return self._runs.recent(lambda subject: subject.device.name == device, most=most)
-
-    def stored_runs(self) -> list[StoredRun]:
-        """Return all runs without their traces.
-
-        Raises:
-            StoreError: one can't be read.
-        """
-        return list(self._runs.each())
-
-    def run_ids(self) -> tuple[set[str], set[str]]:
-        """Return the ids of the runs that there are, readable or not, and of those that were deleted from a bucket."""
-        return self._runs.ids(), self._place.deleted_runs()
-
-    def bring_traces(self, stored: Sequence[StoredRun]) -> None:
-        """Make sure that the traces of runs are in `folder`."""
-        self._runs.bring_traces(stored)
-
-    def take_in(self, ids: Sequence[str]) -> None:
-        """Bring runs to the store whose files were copied into `folder`."""
-        self._place.send_runs(ids)
 
     def has_run(self, id: str) -> bool:
         """Return whether the store has the run of that id, readable or not."""
@@ -242,6 +221,7 @@ class Store(StoredDocuments):
             StoreError: a run can't be read; with `on_unreadable`, that is called instead and the run left out.
         """
         kept = [each for each in self._runs.each(on_unreadable) if wanted(each.subject)]
+        self._runs.bring_traces([each for each in kept if lacks_figures(each)])
         return measurements_by_figures(kept, on_unreadable)
 
     def subjects(self) -> list[Subject]:

@@ -446,7 +446,7 @@ class _Answer:
         import threading
         from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-        text = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>no \x1b[31m</Message></Error>".encode()
+        text = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>no</Message></Error>".encode()
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:

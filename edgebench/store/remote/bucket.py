@@ -73,14 +73,17 @@ class Bucket:
         for some in _batches(names):
             with translated(self.address, "read"):
                 # One byte more than the list says, to see one that is larger. `cat` asks first whether each is there.
+                filled = [name for name in some if names[name].size]  # a range of nothing is refused
                 found = self._fs.cat_ranges(
-                    [self._path(name) for name in some],
-                    [0] * len(some),
-                    [names[name].size + 1 for name in some],
+                    [self._path(name) for name in filled],
+                    [0] * len(filled),
+                    [names[name].size + 1 for name in filled],
                     on_error="return",
                     batch_size=_AT_A_TIME,
                 )
-            for name, content in zip(some, found, strict=True):
+            contents = dict(zip(filled, found, strict=True))
+            for name in some:
+                content = contents.get(name, b"")
                 if isinstance(content, FileNotFoundError) or content is None:
                     yield name, None
                     continue
