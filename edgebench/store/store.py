@@ -207,7 +207,8 @@ class Store(StoredRuns):
         if digests is None:
             return None
         found = listed(where.of_digests(digests, self.tags))
-        return [replace(each, tags=self.tags(each.id)) for each in found]
+        tagged = set(self._tags.ids())
+        return [replace(each, tags=self.tags(each.id)) if each.id in tagged else each for each in found]
 
     def measurements_by_figures(
         self, wanted: Callable[[Subject], bool], *, on_unreadable: OnUnreadable | None = None
