@@ -52,7 +52,7 @@ def command(
     allow: tuple[str, ...],
     fail_on: str | None,
     scores: Path | None,
-    store: Path,
+    store: str,
     json_target: str | None,
 ) -> int:
     """Say whether B is faster, slower or the same as A, and whether it still scores as well.

@@ -95,7 +95,7 @@ def command(
     accept_parity: bool,
     wait_s: int,
     wait_idle_s: int | None,
-    store: Path,
+    store: str,
     json_target: str | None,
 ) -> None:
     """Run a model on the examples of tasks, on a board, and score its answers.
@@ -138,11 +138,13 @@ def command(
     )
     answered = f"the languages that were answered are in {printable(str(store))}; the same command goes on"
     last_line.say(answered, only_interrupted=True)
+    kept = Store(store)
     with LiveDisplay(progress_console()) as display:
-        evaluation = evaluate_all(request, store=Store(store), on_event=partial(display, ""))
+        evaluation = evaluate_all(request, store=kept, on_event=partial(display, ""))
     if to_stdout(json_target):
         from edgebench.reporting import evaluation_parts
 
         for part in evaluation_parts(evaluation):
             console().print(part, markup=False)
     write_json(json_target, evaluation.to_json())
+    kept.deliver()

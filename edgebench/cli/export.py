@@ -132,7 +132,7 @@ def export_command(
     device: str | None,
     seq_len: int | None,
     batch: int | None,
-    store: Path,
+    store: str,
     json_target: str | None,
 ) -> None:
     """Turn checkpoints into artifact files, and check them against torch.

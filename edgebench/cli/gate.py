@@ -159,7 +159,7 @@ def command(
     github: bool,
     gitlab: Path | None,
     gitlab_metrics: Path | None,
-    store: Path,
+    store: str,
     json_target: str | None,
 ) -> int:
     """Fail if a candidate is slower, larger or worse than a baseline allows.
@@ -185,6 +185,7 @@ def command(
     from edgebench.gating import GateVerdict, gate
     from edgebench.reporting import junit_error
     from edgebench.request import DEFAULT_MODEL
+    from edgebench.store import Store
 
     kind = Scenario(scenario)
     is_asked = any(ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE for name in _OF_WORKLOAD)
@@ -230,6 +231,7 @@ def command(
         for part in gate_parts(result):
             console().print(part, markup=False)
     _write_for_ci(result, junit, markdown, gitlab, gitlab_metrics, summary, file=_committed_file(baseline))
+    Store(store).deliver()
     is_bad = result.failed or (fail_on is not None and result.result is GateVerdict.UNDECIDED)
     return FAILED if is_bad else 0
 
@@ -298,7 +300,7 @@ def _write(path: Path, text: str, *, append: bool = False) -> None:
 @option("--anchor", is_flag=True, help="Pin it as the anchor: every later gate holds its candidate against it, too.")
 @option("--out", type=_FILE, metavar="FILE", help="Also write it to FILE.json, to be committed.")
 @output_options
-def accept(id: str, name: str | None, anchor: bool, out: Path | None, store: Path, json_target: str | None) -> None:
+def accept(id: str, name: str | None, anchor: bool, out: Path | None, store: str, json_target: str | None) -> None:
     """Make the measurement ID the baseline of its board and workload.
 
     Its file is copied into the store, so that gates can measure it again. The beginning of ID is enough.

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 import cloup
 
@@ -15,7 +13,7 @@ from edgebench.errors import MissingExtra
 @cloup.command("history")
 @click.argument("name", required=False)
 @output_options
-def command(name: str | None, store: Path, json_target: str | None) -> None:
+def command(name: str | None, store: str, json_target: str | None) -> None:
     """Show how candidates compared with the anchor, gate by gate, and where the level changed.
 
     NAME is a board, an anchor, a workload or a variant; without it, all are shown. Each gate measured the anchor in its

@@ -91,7 +91,12 @@ def measure_and_show(
     if failed:
         if len(results) > 1:
             _print_errors(failed)
+        try:
+            store.deliver()
+        except EdgebenchError as second:
+            click.echo(f"edgebench: {printable(str(second), 2000)}", err=True)
         raise gravest_error([result.error for result in failed if result.error is not None])
+    store.deliver()
     return 0 if all(measurement.valid for measurement in measurements) else NOT_VALID
 
 
@@ -102,14 +107,14 @@ def _what_was_kept(failed: Sequence[BoardResult], store: Store, host: str | None
         return "", ""
     runs = [run for result in results for each in result.measurements for run in each.runs]
     early = sum(any(reason.code in _ENDED_EARLY for reason in run.reasons) for run in runs)
-    what = f"what was measured is in {printable(str(store.folder))}: {counted(len(runs), 'run')}"
+    what = f"what was measured is in {printable(store.location)}: {counted(len(runs), 'run')}"
     what += f", {early} of them cut short, which never counts" if early else ""
     go_on = [result.session for result in results if result.session is not None and not _is_permanent(result)]
     return what, _how_to_go_on(go_on, store, host) if go_on else ""
 
 
 def _how_to_go_on(sessions: Sequence[str], store: Store, host: str | None) -> str:
-    where = f" --store {shlex.quote(str(store.folder))}" + ("" if host is None else f" --host {shlex.quote(host)}")
+    where = f" --store {shlex.quote(store.location)}" + ("" if host is None else f" --host {shlex.quote(host)}")
     commands = (f"edgebench runs resume {session}{where}" for session in sessions)
     return printable(f"go on with: {'; '.join(commands)}", 2000)
 

@@ -21,19 +21,20 @@ Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 
 def default_store() -> str:
-    """Return the folder of results: $EDGEBENCH_STORE, else `.edgebench` in the working folder."""
+    """Return where results are kept: $EDGEBENCH_STORE, else `.edgebench` in the working folder."""
     from edgebench.store import default_folder
 
     return default_folder()
 
 
 def store_option(function: Decorated) -> Decorated:
-    """Add `--store DIR`, passed as `store: Path`."""
+    """Add `--store WHERE`, passed as `store: str`."""
     return cloup.option(
         "--store",
-        type=click.Path(path_type=Path, file_okay=True),
+        type=click.Path(),
+        metavar="WHERE",
         default=default_store,
-        help="Folder of results. [default: $EDGEBENCH_STORE, else .edgebench]",
+        help="Folder of results, or a bucket: s3://BUCKET/PREFIX. [default: $EDGEBENCH_STORE, else .edgebench]",
     )(function)
 
 

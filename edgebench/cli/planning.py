@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from edgebench.artifact import Format
@@ -15,7 +14,7 @@ def show_plans(
     formats: Sequence[Format],
     *,
     device: str | None,
-    store: Path,
+    store: str,
     json_target: str | None,
     **settings: Any,
 ) -> None:

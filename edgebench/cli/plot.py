@@ -37,7 +37,7 @@ def command(
     histories: tuple[str, ...],
     png: Path | None,
     svg: Path | None,
-    store: Path,
+    store: str,
     **filters: str | None,
 ) -> None:
     """Write one figure of a report as a picture, for a paper or a slide.

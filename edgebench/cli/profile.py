@@ -220,7 +220,7 @@ def command(
     cool_below: float | None,
     cool_wait_s: int,
     scores: Path | None,
-    store: Path,
+    store: str,
     json_target: str | None,
 ) -> int:
     """Measure models on a board: latency, throughput and memory of the exported file.

@@ -42,7 +42,7 @@ def result_options(function: Decorated) -> Decorated:
 
 def chosen(
     ids: tuple[str, ...],
-    store: Path,
+    store: str,
     pairs: tuple[tuple[str, str], ...],
     gates: tuple[str, ...],
     histories: tuple[str, ...],
@@ -83,7 +83,7 @@ def command(
     out: Path | None,
     markdown: bool,
     title: str | None,
-    store: Path,
+    store: str,
     **filters: str | None,
 ) -> None:
     """Write a page about stored results: the answer in words, tables, plots, and the data as CSV.

@@ -58,7 +58,7 @@ def run(
     tls_ca_file: str | None,
     tls_cert: str | None,
     tls_key: str | None,
-    store: Path,
+    store: str,
     json_target: str | None,
 ) -> int:
     """Measure the missing cells of a study, then evaluate its tasks with the timed files.
@@ -109,14 +109,15 @@ def run(
     )
     if errors:
         raise gravest_error(errors)
+    keep.deliver()
     if is_complete and not pending:
         progress_console().print(f"nothing is missing; see: edgebench study report {file}", markup=False)
     return code
 
 
-def _command(name: str, file: Path, executor: str, store: Path, *tls: str | None) -> str:
+def _command(name: str, file: Path, executor: str, store: str, *tls: str | None) -> str:
     """Return the command that goes on."""
-    words = ["edgebench", "study", name, str(file), "--executor", executor, "--store", str(store)]
+    words = ["edgebench", "study", name, str(file), "--executor", executor, "--store", store]
     for option, value in zip(("--tls-ca-file", "--tls-cert", "--tls-key"), tls, strict=True):
         words += [option, value] if value is not None else []
     return shlex.join(words)
@@ -132,7 +133,7 @@ def status(
     tls_ca_file: str | None,
     tls_cert: str | None,
     tls_key: str | None,
-    store: Path,
+    store: str,
     json_target: str | None,
 ) -> None:
     """Show what is measured, what is missing, and the estimated time for it.
@@ -176,7 +177,7 @@ def report(
     markdown: Path | None,
     html: Path | None,
     allow_variant_scores: bool,
-    store: Path,
+    store: str,
     json_target: str | None,
 ) -> None:
     """Answer each contrast of a study from the stored measurements.

@@ -49,7 +49,7 @@ def measure_on_benches(
         how = "measured" if outcome.error is None else printable(str(outcome.error), 1000)
         show(LogMessage(f"{len(ended)}: {task.device}, {task.workload}: {how}"))
 
-    last_line.say(f"what was measured is in {store.folder}; go on with: {again}")
+    last_line.say(f"what was measured is in {store.location}; go on with: {again}")
     try:
         results = run_cells_on_benches(study, store, scheduler, bench_wait_s=bench_wait_s, on_event=show, on_done=note)
     except UsageError:

@@ -65,8 +65,10 @@ def accept_baseline(
     baseline = baseline_of(measurement, name=name, accepted_at=accepted_at, is_anchor=anchor, scores=scores)
     baseline = replace(baseline, variant=replace(subject.variant, name=measured_name(subject.variant.name)))
     keep_files(keep, baseline)
+    path = keep.folder / FOLDER / f"{_key(baseline)}.json"
     with writing(keep.folder):
-        write_baseline(keep.folder / FOLDER / f"{_key(baseline)}.json", baseline)
+        write_baseline(path, baseline)
+    keep.document_written(path)
     if out is not None:
         write_baseline(Path(out), baseline)
     return baseline
@@ -84,7 +86,7 @@ def keep_files(store: Store, baseline: Baseline) -> Path:
     if found is None:
         raise NotValid(
             f"the file of baseline {baseline.name} ({baseline.artifact.format}, sha256 {sha256[:12]}) is neither in "
-            f"the store {store.folder} nor in the cache of artifacts; export it again, or accept another baseline: "
+            f"the store {store.location} nor in the cache of artifacts; export it again, or accept another baseline: "
             f"edgebench gate accept ID"
         )
     return keep_artifact(store, found, replace(baseline.variant, name=kept_name(baseline.variant.name, sha256)))
@@ -99,7 +101,7 @@ def accepted_baselines(store: Store, *, anchors: bool | None = None) -> list[Bas
     Raises:
         StoreError: one can't be read.
     """
-    found = [read_baseline(path) for path in sorted((store.folder / FOLDER).glob("[!.]*.json"))]
+    found = [read_baseline(path) for path in sorted(store.documents_folder(FOLDER).glob("[!.]*.json"))]
     wanted = [each for each in found if anchors is None or each.is_anchor == anchors]
     return sorted(wanted, key=lambda each: each.accepted_at)
 

@@ -97,7 +97,7 @@ def gate_history(
     Change points by PELT on normal scores of ranks; see `edgebench.stats.change_points`.
     """
     keep = open_store(store)
-    rows = [row for values in kept_results(keep) for row in _rows(values, where=str(keep.folder / "gates"))]
+    rows = [row for values in kept_results(keep) for row in _rows(values, where=f"{keep.location}/gates")]
     if name is not None:
         known = {each for row in rows for each in row.names}
         if name not in known:

@@ -21,8 +21,10 @@ def keep_result(store: Store, result: GateResult) -> None:
     Raises:
         StoreError: the store can't be written.
     """
+    path = store.folder / FOLDER / f"{checked_id(result.id)}.json"
     with writing(store.folder):
-        replace_file(store.folder / FOLDER / f"{checked_id(result.id)}.json", to_text(result.to_json()))
+        replace_file(path, to_text(result.to_json()))
+    store.document_written(path)
 
 
 def kept_results(store: Store) -> list[dict[str, Any]]:
@@ -31,7 +33,7 @@ def kept_results(store: Store) -> list[dict[str, Any]]:
     Raises:
         StoreError: one can't be read, or is of a newer version.
     """
-    found = [read_document(path) for path in sorted((store.folder / FOLDER).glob("[!.]*.json"))]
+    found = [read_document(path) for path in sorted(store.documents_folder(FOLDER).glob("[!.]*.json"))]
     return sorted(found, key=lambda values: str(values.get("started_at")))
 
 
@@ -45,12 +47,12 @@ def stored_gate(store: Store, name: str) -> GateResult:
     """
     kept = {str(values.get("id")): values for values in kept_results(store)}
     if not kept:
-        raise UsageError(f"{store.folder} holds no gate; try: edgebench gate --baseline NAME")
+        raise UsageError(f"{store.location} holds no gate; try: edgebench gate --baseline NAME")
     if name == "latest":
         return _result(list(kept.values())[-1], store)
     matches = [name] if name in kept else [id for id in kept if id.startswith(name)]
     if not matches:
-        raise UnknownName("gate", name, (*kept, "latest"), hint=f"store {store.folder}")
+        raise UnknownName("gate", name, (*kept, "latest"), hint=f"store {store.location}")
     if len(matches) > 1:
         raise UsageError(
             f"{name!r} is the beginning of {len(matches)} gates: {', '.join(matches[:6])}; give more of it"
@@ -61,6 +63,6 @@ def stored_gate(store: Store, name: str) -> GateResult:
 def _result(values: dict[str, Any], store: Store) -> GateResult:
     anchor = values.get("anchor")
     budgets = anchor.get("budgets", []) if isinstance(anchor, dict) else []
-    where = str(store.folder / FOLDER / f"{values.get('id')}.json")
+    where = f"{store.location}/{FOLDER}/{values.get('id')}.json"
     flat = values | {"anchor_budgets": budgets}
     return from_plain(GateResult, flat, where=where, error=StoreError, allow_unknown=True)

@@ -39,7 +39,7 @@ def find_baselines(reference: str, *, store: Store, device: str | None) -> list[
         if not accepted:
             on = f" on {device}" if device is not None else ""
             raise ConfigError(
-                f"the store {store.folder} has no accepted baseline{on}",
+                f"the store {store.location} has no accepted baseline{on}",
                 hint="try: edgebench gate accept ID, or name a measurement: `baseline=ID`",
             )
         return _latest_of_each_workload(_of_one_file(accepted))

@@ -146,6 +146,8 @@ def keep_runs(session: Session, runs: Sequence[tuple[Cell, Run]], *, replacing: 
     """
     try:
         session.store.add_runs([(cell.subject, run) for cell, run in runs], replacing=replacing)
+        if (problem := session.store.take_problem()) is not None:
+            session.log(f"{problem}; the run is kept on this machine until the store can be reached")
     except StoreError as error:
         names = " and ".join(run.process for run in {run.process: run for _, run in runs}.values())
         raise StoreError(

@@ -39,7 +39,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="Board of edgebench.toml to measure on, or local. Repeatable: each test then runs on each board.",
     )
     group.addoption(
-        "--edge-store", metavar="DIR", help="Folder of results; default: $EDGEBENCH_STORE, else .edgebench."
+        "--edge-store",
+        metavar="DIR",
+        help="Folder of results, or s3://BUCKET/PREFIX; default: $EDGEBENCH_STORE, else .edgebench.",
     )
     group.addoption("--edge-output", metavar="FILE", help="Write the measurements as JSON, as edgebench profile does.")
     group.addoption(

@@ -25,7 +25,7 @@ class EdgeProfile:
     """
 
     device: Device
-    store: Path
+    store: str
     on_measured: Callable[[Measurement], None]
     defaults: ProfileOptions
 

@@ -28,7 +28,7 @@ from edgebench.pytest_plugin.profiling import EdgeProfile
 from edgebench.pytest_plugin.shared_lease import Renewal, SharedLeases
 from edgebench.pytest_plugin.summary import FINDING, MEASURED, Results
 from edgebench.request import WAIT_S
-from edgebench.store import default_folder
+from edgebench.store import absolute_location, default_folder
 
 _FOLDER = "edgebench_folder"
 
@@ -50,7 +50,7 @@ class EdgeSession:
         wait_s: float | None = config.getoption("--edge-wait")
         self._wait_s = WAIT_S if wait_s is None else wait_s
         # pytest may run tests in other working folders.
-        self._store = Path(config.getoption("--edge-store") or default_folder()).absolute()
+        self._store = absolute_location(config.getoption("--edge-store") or default_folder())
         output: str | None = config.getoption("--edge-output")
         if output is not None and not Path(output).absolute().parent.is_dir():
             raise pytest.UsageError(f"--edge-output: there is no folder {Path(output).absolute().parent}")

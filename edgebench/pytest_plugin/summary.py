@@ -11,7 +11,7 @@ import pytest
 
 from edgebench.errors import EdgebenchError
 from edgebench.measurement import Measurement, measurements_to_json
-from edgebench.store import Store, default_folder
+from edgebench.store import Store, absolute_location, default_folder, relative_location
 from edgebench.text import counted, escaped_json, printable
 
 #: Properties of a test, which JUnit XML shows as well: the ids of its measurements, and what its budgets say.
@@ -21,7 +21,7 @@ MEASURED, FINDING = "edge_measurement", "edge_budget"
 class Results:
     """The measurements of all processes of a run, by the ids in the reports of tests."""
 
-    def __init__(self, store: Path, output: Path | None) -> None:
+    def __init__(self, store: str, output: Path | None) -> None:
         self._store, self._output = store, output
         self._tests: dict[str, list[str]] = {}
         self._findings: dict[str, list[str]] = {}
@@ -69,12 +69,16 @@ class Results:
                 reporter.write_line(f"  {printable(finding, 2000)}")
         if self.ids:
             self._show_commands(reporter)
+            try:
+                store.deliver()
+            except EdgebenchError as error:
+                reporter.write_line(printable(str(error), 2000), red=True)
         if self._problem:
             reporter.write_line(printable(self._problem, 2000), red=True)
 
     def _show_commands(self, reporter: pytest.TerminalReporter) -> None:
-        is_default = self._store == Path(default_folder()).absolute()
-        kept = [] if is_default else ["--store", os.path.relpath(self._store)]
+        is_default = self._store == absolute_location(default_folder())
+        kept = [] if is_default else ["--store", relative_location(self._store)]
         chosen = self.ids if self._output is None or self._problem else [os.path.relpath(self._output)]
         report = shlex.join(["edgebench", "report", *chosen, *kept])
         accept = shlex.join(["edgebench", "gate", "accept", self.ids[0], *kept])

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from edgebench.reporting.checkup import overhead_findings
 from edgebench.reporting.comparison import comparison_parts
-from edgebench.reporting.details import details_of, list_of_measurements
+from edgebench.reporting.details import details_of, list_of_lines, list_of_measurements
 from edgebench.reporting.evaluation import evaluation_parts
 from edgebench.reporting.extension import extension_lines
 from edgebench.reporting.extra_tables import tables_below
@@ -47,6 +47,7 @@ __all__ = [
     "history_parts",
     "junit_error",
     "junit_xml",
+    "list_of_lines",
     "list_of_measurements",
     "measurement_table",
     "openmetrics",

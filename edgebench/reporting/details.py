@@ -26,6 +26,7 @@ from edgebench.reporting.table import (
     variant_name,
 )
 from edgebench.run import Run
+from edgebench.store import ListedMeasurement
 from edgebench.text import printable
 
 
@@ -45,6 +46,25 @@ def list_of_measurements(measurements: Sequence[Measurement]) -> ResultTable:
     ]
     if any(each.tags for each in measurements):
         columns.append(Column("tags", [", ".join(each.tags) for each in measurements], text=True, priority=1))
+    return ResultTable(columns)
+
+
+def list_of_lines(lines: Sequence[ListedMeasurement]) -> ResultTable:
+    """Return the same table, from what the index of a store in a bucket has of each measurement."""
+    columns = [
+        Column(
+            header,
+            [cell(each) for each in lines],
+            names_row=header == "id",
+            text=header in _WORDS,
+            folds=header == "variant",
+            verdict=header == "valid",
+            priority=_PRIORITIES.get(header, ALWAYS),
+        )
+        for header, cell in _LINES
+    ]
+    if any(each.tags for each in lines):
+        columns.append(Column("tags", [", ".join(each.tags) for each in lines], text=True, priority=1))
     return ResultTable(columns)
 
 
@@ -75,6 +95,19 @@ _LISTED: tuple[tuple[str, Callable[[Measurement], str]], ...] = (
     ("threads", lambda each: str(each.subject.workload.get("threads") or "")),
     ("runs", lambda each: _runs_text(sum(run.valid for run in each.runs), each.subject.planned_runs)),
     ("p50\nms", lambda each: with_interval(each.latency_ms.p50, each.latency_ms.p50_ci)),
+    ("valid", lambda each: VALID_CELLS[each.state]),
+)
+
+#: The same, of a line of an index.
+_LINES: tuple[tuple[str, Callable[[ListedMeasurement], str]], ...] = (
+    ("id", lambda each: each.id),
+    ("variant", lambda each: f"{each.variant} (random weights)" if each.is_reference else each.variant),
+    ("format", lambda each: each.format),
+    ("device", lambda each: each.device),
+    ("workload", lambda each: each.workload),
+    ("threads", lambda each: str(each.threads or "")),
+    ("runs", lambda each: _runs_text(each.valid_runs, each.planned_runs)),
+    ("p50\nms", lambda each: with_interval(each.p50_ms, each.p50_ci)),
     ("valid", lambda each: VALID_CELLS[each.state]),
 )
 

@@ -25,14 +25,15 @@ def keep_artifact(store: Store, artifact: Artifact, variant: Variant) -> Path:
 
     Raises:
         ExportError: the files can't be copied.
-        StoreError: what lies at the artifact's path is another file by now.
+        StoreError: what lies at the artifact's path is another file by now, or the bucket can't be written.
     """
-    folder = store.folder / "artifacts" / artifact.sha256
+    folder = store.artifact_folder(artifact.sha256)
     if _is_intact(folder, artifact.sha256):
         return folder
     copy_artifact(artifact, folder, extra={"variant": variant.to_json()})
     if not _is_intact(folder, artifact.sha256):
         raise StoreError(f"{artifact.path} no longer has the file that was measured ({artifact.sha256[:12]})")
+    store.keep_artifact_folder(artifact.sha256)
     return folder
 
 
@@ -42,7 +43,7 @@ def find_artifact_files(store: Store, sha256: str, *, elsewhere: Iterable[Artifa
     Args:
         elsewhere: artifacts at the paths where they once were; files that have changed since are passed over.
     """
-    kept = store.folder / "artifacts" / sha256
+    kept = store.artifact_folder(sha256)
     for artifact in (*_recorded([kept]), *elsewhere, *_recorded(_cached_folders())):
         if artifact.sha256 == sha256 and _has_content(artifact):
             return artifact

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import secrets
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +21,7 @@ from edgebench.measurement import FORMAT_VERSION, Measurement, Subject
 from edgebench.reason import Reason, ReasonCode
 from edgebench.run import Run, Trace
 from edgebench.store.files import checked_id, is_id, read_document, sync, to_text, writing
+from edgebench.store.place import Place
 from edgebench.store.run_json import run_from_json, run_to_json, subject_from_json
 from edgebench.store.run_types import check_types
 from edgebench.store.traces import connect, read_traces, write_trace
@@ -49,9 +50,10 @@ class StoredRun:
 class RunFolder:
     """The runs of a store, each in a folder of its own."""
 
-    def __init__(self, store: Path) -> None:
-        self.folder = store / "runs"
-        self._store = store
+    def __init__(self, place: Place) -> None:
+        self.folder = place.folder / "runs"
+        self._store = place.folder
+        self._place = place
 
     def add(self, runs: Sequence[tuple[Subject, Run]], *, replacing: bool = False) -> list[Path]:
         """Keep runs that belong together; return their folders.
@@ -62,6 +64,8 @@ class RunFolder:
         Raises:
             StoreError: the store has a run of one of the ids, an id can't name a folder, or the store can't be written.
         """
+        if self._place.is_remote and not replacing:
+            self._place.bring_runs({run.id for _, run in runs}.__contains__)
         targets = {
             self.folder / checked_id(run.id): self.folder / f".{run.id}.{secrets.token_hex(4)}" for _, run in runs
         }
@@ -82,10 +86,18 @@ class RunFolder:
                     shutil.rmtree(temporary, ignore_errors=True)
                 raise
             sync(self.folder)
+        self._place.send_runs([run.id for _, run in runs])
         return list(targets)
+
+    def ids(self) -> set[str]:
+        """Return the ids of all runs, readable or not."""
+        if (digests := self._place.digests()) is not None:
+            return {each.id for each in digests}
+        return {folder.name for folder in self.folder.glob("[!.]*") if folder.is_dir()}
 
     def has(self, id: str) -> bool:
         """Return whether there is a run of that id."""
+        self._place.bring_runs(id.__eq__)
         return is_id(id) and (self.folder / id).is_dir()
 
     def interrupted(self, *, prefix: str) -> dict[str, int]:
@@ -103,27 +115,47 @@ class RunFolder:
         Raises:
             StoreError: one can't be read; with `on_unreadable`, that is called instead and the run left out.
         """
-        for folder in sorted(self.folder.glob("[!.]*")):
-            if not (folder.name.startswith(prefix) and folder.is_dir()):
+        self._place.bring_runs(lambda name: name.startswith(prefix))
+        folders = sorted(self.folder.glob("[!.]*"))
+        yield from self._each_of([each for each in folders if each.name.startswith(prefix)], on_unreadable)
+
+    def of_ids(self, ids: Collection[str], on_unreadable: OnUnreadable | None = None) -> Iterator[StoredRun]:
+        """Yield runs, by id.
+
+        Raises:
+            StoreError: as `each`.
+        """
+        self._place.bring_runs(ids.__contains__)
+        yield from self._each_of([self.folder / id for id in sorted(ids)], on_unreadable)
+
+    def _each_of(self, folders: Sequence[Path], on_unreadable: OnUnreadable | None) -> Iterator[StoredRun]:
+        for folder in folders:
+            if not folder.is_dir():
                 continue
             try:
-                yield self._with_partners(_read(folder))
+                yield self._with_partners(read_run(folder))
             except StoreError as error:
                 if on_unreadable is None:
-                    raise
-                on_unreadable(error)
+                    raise self._shown(error) from error
+                on_unreadable(self._shown(error))
+
+    def _shown(self, error: StoreError) -> StoreError:
+        return StoreError(self._place.shown(str(error.args[0])), hint=error.hint) if self._place.is_remote else error
 
     def recent(self, wanted: Callable[[Subject], bool], *, most: int) -> list[StoredRun]:
         """Return the latest runs that are wanted, those first; of a long history, only its end is read.
 
         Ids begin with the time of the session. Unreadable runs are left out.
         """
+        if (digests := self._place.digests()) is not None:
+            latest = set(sorted((each.id for each in digests), reverse=True)[:_SEARCHED])
+            self._place.bring_runs(latest.__contains__)
         found: list[StoredRun] = []
         for folder in sorted(self.folder.glob("[!.]*"), reverse=True)[:_SEARCHED]:
             if len(found) == most:
                 break
             try:
-                stored = _read(folder)
+                stored = read_run(folder)
             except StoreError:
                 continue
             if wanted(stored.subject):
@@ -139,9 +171,17 @@ class RunFolder:
             StoreError: nothing has an id, and there are runs that can't be read.
         """
         unreadable: list[StoreError] = []
-        everything = list(self.each(unreadable.append))
-        known = {stored.subject.id for stored in everything}
-        kept = []
+        digests = self._place.digests()
+        by_measurement: dict[str, list[str]] = {}
+        everything: list[StoredRun] = []
+        if digests is None:
+            everything = list(self.each(unreadable.append))
+            known = {stored.subject.id for stored in everything}
+        else:
+            for each in digests:
+                by_measurement.setdefault(each.measurement, []).append(each.id)
+            known = set(by_measurement)
+        kept: list[StoredRun] = []
         for id in dict.fromkeys(ids):
             matches = [id] if id in known else sorted(name for name in known if name.startswith(id))
             if len(matches) > 1:
@@ -150,9 +190,21 @@ class RunFolder:
             if not matches:
                 if unreadable:
                     raise unreadable[0]
-                raise unknown_name("measurement", id, sorted(known), f"store {self._store}; see: edgebench runs list")
-            kept += [stored for stored in everything if stored.subject.id == matches[0]]
+                where = f"store {self._place.location}; see: edgebench runs list"
+                raise unknown_name("measurement", id, sorted(known), where)
+            if digests is None:
+                kept += [stored for stored in everything if stored.subject.id == matches[0]]
+            else:
+                kept += self.of_ids(by_measurement[matches[0]])
         return kept
+
+    def bring_traces(self, stored: Sequence[StoredRun]) -> None:
+        """Make sure that the traces of these runs are here, as far as the store has them.
+
+        Raises:
+            StoreError: the store can't be read.
+        """
+        self._place.bring_traces([each.folder.name for each in stored])
 
     def remove(self, stored: Sequence[StoredRun]) -> None:
         """Delete runs: each disappears at once, by rename.
@@ -160,6 +212,7 @@ class RunFolder:
         Raises:
             StoreError: the store can't be written.
         """
+        self._place.remove_runs([each.folder.name for each in stored])
         with writing(self._store):
             for each in stored:
                 self._remove(each.folder)
@@ -173,10 +226,13 @@ class RunFolder:
 
     def _with_partners(self, stored: StoredRun) -> StoredRun:
         """Return a run as it is; one of a model whose partners' runs are missing does not count."""
-        if all((self.folder / other).is_dir() for other in stored.run.log_ratios if is_id(other)):
+        if all(self._is_kept(other) for other in stored.run.log_ratios if is_id(other)):
             return stored
         missing = Reason(ReasonCode.PARTNER_MISSING, "the run of a model that it alternated with is missing")
         return replace(stored, run=replace(stored.run, reasons=(*stored.run.reasons, missing)))
+
+    def _is_kept(self, id: str) -> bool:
+        return (self.folder / id).is_dir() or self._place.knows_run(id)
 
 
 def measurements_of(stored: Sequence[StoredRun], on_unreadable: OnUnreadable | None = None) -> list[Measurement]:
@@ -229,7 +285,12 @@ def _write(folder: Path, subject: Subject, run: Run) -> None:
         sync(path)
 
 
-def _read(folder: Path) -> StoredRun:
+def read_run(folder: Path) -> StoredRun:
+    """Return the run of a folder, checked, with an empty trace.
+
+    Raises:
+        StoreError: it can't be read.
+    """
     path = folder / "run.json"
     document = read_document(path, within=folder.parent)
     version = document.get("format_version")
@@ -249,6 +310,12 @@ def _read(folder: Path) -> StoredRun:
     return stored
 
 
+def lacks_figures(stored: StoredRun) -> bool:
+    """Whether a run is of an edgebench that did not store its figures, so that they are made of its trace."""
+    figures = stored.run.figures
+    return figures is None or (figures.geomean_ns is None and bool(figures.p50_ns))
+
+
 def _with_figures(stored: Sequence[StoredRun], on_unreadable: OnUnreadable | None) -> dict[str, Run]:
     """Return the runs with their figures, by id; those that an older edgebench stored without, from their traces.
 
@@ -257,8 +324,7 @@ def _with_figures(stored: Sequence[StoredRun], on_unreadable: OnUnreadable | Non
     found = {each.run.id: each.run for each in stored}
     by_process: dict[str, list[StoredRun]] = {}
     for each in stored:
-        figures = each.run.figures
-        if figures is None or (figures.geomean_ns is None and figures.p50_ns):
+        if lacks_figures(each):
             by_process.setdefault(each.run.process, []).append(each)
     for of_process in by_process.values():
         with connect() as connection:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING
@@ -11,6 +11,7 @@ from edgebench.errors import UsageError, nearest
 from edgebench.measurement import Subject
 
 if TYPE_CHECKING:
+    from edgebench.store.digest import RunDigest
     from edgebench.store.runs import StoredRun
 
 Moment = str | date | datetime
@@ -47,6 +48,24 @@ class Selection:
             if value is not None
         }
 
+    def of_digests(self, digests: Sequence[RunDigest], tags: Callable[[str], Sequence[str]]) -> list[RunDigest]:
+        """Return the runs of the measurements that fit, as `of` does, from what an index has of them."""
+        began: dict[str, str] = {}
+        for each in digests:
+            began[each.measurement] = min(began.get(each.measurement, each.started_at), each.started_at)
+        fitting = {
+            each.measurement
+            for each in {each.measurement: each for each in digests}.values()
+            if self._wants(
+                {"device": each.device, "variant": each.variant, "format": each.format},
+                session=each.session,
+                id=each.measurement,
+                began=began[each.measurement],
+                tags=tags,
+            )
+        }
+        return [each for each in digests if each.measurement in fitting]
+
     def of(self, stored: Sequence[StoredRun], tags: Callable[[str], Sequence[str]]) -> list[StoredRun]:
         """Return the runs of the measurements that fit. `tags`: of a measurement, by its id."""
         began: dict[str, str] = {}
@@ -61,12 +80,23 @@ class Selection:
         return [each for each in stored if each.subject.id in fitting]
 
     def _fits(self, subject: Subject, began: str, tags: Callable[[str], Sequence[str]]) -> bool:
-        texts = {name: read for name, read in _TEXTS.items() if name != "session"}
-        if any(getattr(self, name) not in (None, read(subject)) for name, read in texts.items()):
+        texts = {name: read(subject) for name, read in _TEXTS.items() if name != "session"}
+        return self._wants(texts, session=subject.session, id=subject.id, began=began, tags=tags)
+
+    def _wants(
+        self,
+        texts: Mapping[str, str | None],
+        *,
+        session: str,
+        id: str,
+        began: str,
+        tags: Callable[[str], Sequence[str]],
+    ) -> bool:
+        if any(getattr(self, name) not in (None, text) for name, text in texts.items()):
             return False
-        if self.session is not None and not subject.session.startswith(self.session):
+        if self.session is not None and not session.startswith(self.session):
             return False
-        if self.tag is not None and self.tag not in tags(subject.id):
+        if self.tag is not None and self.tag not in tags(id):
             return False
         if self.since is None and self.until is None:
             return True

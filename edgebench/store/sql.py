@@ -64,6 +64,12 @@ class QueryResult:
         return [dict(zip(self.columns, row, strict=True)) for row in self.rows]
 
 
+def needs_traces(sql: str) -> bool:
+    """Return whether a query may read traces: it names a table that is made of them."""
+    text = sql.lower()
+    return any(name in text for name in _OF_TRACES)
+
+
 def run_query(
     runs: Sequence[Path],
     evaluations: Callable[[], Sequence[LanguageEvaluation]],
@@ -88,8 +94,7 @@ def run_query(
     import duckdb
 
     text = sql.lower()
-    needs_traces = any(name in text for name in _OF_TRACES)
-    with TemporaryDirectory() as spilled, define_tables(runs, with_traces=needs_traces) as connection:
+    with TemporaryDirectory() as spilled, define_tables(runs, with_traces=needs_traces(sql)) as connection:
         connection.execute(f"CREATE VIEW inferences AS {INFERENCES}")
         connection.execute(f"CREATE VIEW sensors AS {_SENSORS}")
         _define_scores(connection, evaluations() if "scores" in text else ())

@@ -8,11 +8,14 @@
 
 All appear by rename, complete or not at all; names that begin with a dot are unfinished and ignored. There is no
 catalogue: the folder is the truth, and may be copied, merged and synchronised as it is.
+
+A store in a bucket has the same objects, and an index of its runs (see `remote`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,37 +25,55 @@ from edgebench.run import Run
 from edgebench.store import queries
 from edgebench.store.completion import completed
 from edgebench.store.deletion import runs_left
+from edgebench.store.digest import ListedMeasurement, listed
 from edgebench.store.files import check_writable, sweep
+from edgebench.store.location import absolute_location
+from edgebench.store.placing import place_of
 from edgebench.store.runs import (
     OnUnreadable,
-    RunFolder,
     StoredRun,
+    lacks_figures,
     measurements_by_figures,
     measurements_of,
 )
 from edgebench.store.selection import Moment, Selection, moment
-from edgebench.store.sql import QueryResult, run_query
-from edgebench.store.stored_documents import StoredDocuments
-from edgebench.store.tags import checked_tag, tags_of
+from edgebench.store.sql import QueryResult, needs_traces, run_query
+from edgebench.store.stored_runs import StoredRuns
+from edgebench.store.tags import changed_tags, tags_of
 
 EVERYTHING = Selection()
 _MEASUREMENTS_AT_A_TIME = 32
 
 
-class Store(StoredDocuments):
-    """A folder of results. Constructing it touches nothing; the folder appears with the first thing written."""
+class Store(StoredRuns):
+    """Results in a folder, or in a bucket: `s3://bucket/prefix` (extra `bucket`), `gs://` or `az://`.
+
+    Constructing it touches nothing; the folder appears with the first thing written. It may be pickled: it opens the
+    same place elsewhere.
+
+    Raises:
+        ConfigError: the address has an unknown scheme, or names no bucket.
+    """
 
     def __init__(self, folder: str | Path) -> None:
-        super().__init__(Path(folder))
-        self._runs = RunFolder(self.folder)
-        self._tags = tags_of(self.folder)
+        super().__init__(place_of(folder))
+        self._tags = tags_of(self._place)
+
+    def __reduce__(self) -> tuple[type[Store], tuple[str]]:
+        return type(self), (absolute_location(self.location),)
+
+    @property
+    def location(self) -> str:
+        """What names the store, also in another process: a folder or an address."""
+        return self._place.location
 
     def check_writable(self) -> None:
         """Make sure that results can be kept, before anything is measured; remove what a killed process left.
 
         Raises:
-            StoreError: the folder can't be made or written.
+            StoreError: the folder can't be made or written, or the bucket not be read or written.
         """
+        self._place.begin_writing()
         check_writable(self.folder, [self._runs.folder, self._sessions.folder])
         for kind in (self._runs, self._sessions, self._operators, self._cold_starts, self._searches, self._tags):
             sweep(kind.folder)
@@ -133,7 +154,7 @@ class Store(StoredDocuments):
             StoreError: as `measurements`.
             UnknownName, UsageError: an id that nothing has, or that several begin with.
         """
-        found = measurements_of(self._selected(where, on_unreadable, ids), on_unreadable)
+        found = self._with_traces(self._selected(where, on_unreadable, ids), on_unreadable)
         return [self.complete(each, on_unreadable) for each in found]
 
     def each_measurement(
@@ -150,7 +171,7 @@ class Store(StoredDocuments):
         of_each = list(runs.values())
         for at in range(0, len(of_each), _MEASUREMENTS_AT_A_TIME):
             some = [each for of_one in of_each[at : at + _MEASUREMENTS_AT_A_TIME] for each in of_one]
-            for measurement in measurements_of(some, on_unreadable):
+            for measurement in self._with_traces(some, on_unreadable):
                 yield self.complete(measurement, on_unreadable)
 
     def count_runs(self, where: Selection, *, ids: Sequence[str] = ()) -> int:
@@ -166,8 +187,28 @@ class Store(StoredDocuments):
     ) -> list[StoredRun]:
         if ids:
             return where.of(self._runs.of_measurements(ids), self.tags)
+        if (digests := self._place.digests()) is not None:
+            chosen = {each.id for each in where.of_digests(digests, self.tags)}
+            return where.of(list(self._runs.of_ids(chosen, on_unreadable)), self.tags)
         prefix = f"{where.session}-" if where.session is not None else ""
         return where.of(list(self._runs.each(on_unreadable, prefix=prefix)), self.tags)
+
+    def _with_traces(self, stored: Sequence[StoredRun], on_unreadable: OnUnreadable | None = None) -> list[Measurement]:
+        self._runs.bring_traces(stored)
+        return measurements_of(stored, on_unreadable)
+
+    def listed(self, where: Selection = EVERYTHING) -> list[ListedMeasurement] | None:
+        """Return one line for each measurement that fits, without reading its runs; None: the store is no bucket.
+
+        Raises:
+            StoreError: the bucket can't be read.
+        """
+        digests = self._place.digests()
+        if digests is None:
+            return None
+        found = listed(where.of_digests(digests, self.tags))
+        tagged = set(self._tags.ids())
+        return [replace(each, tags=self.tags(each.id)) if each.id in tagged else each for each in found]
 
     def measurements_by_figures(
         self, wanted: Callable[[Subject], bool], *, on_unreadable: OnUnreadable | None = None
@@ -181,11 +222,17 @@ class Store(StoredDocuments):
             StoreError: a run can't be read; with `on_unreadable`, that is called instead and the run left out.
         """
         kept = [each for each in self._runs.each(on_unreadable) if wanted(each.subject)]
+        self._runs.bring_traces([each for each in kept if lacks_figures(each)])
         return measurements_by_figures(kept, on_unreadable)
 
     def subjects(self) -> list[Subject]:
         """Return what was measured, one for each measurement; runs that can't be read are left out."""
-        return list({each.subject.id: each.subject for each in self._runs.each(lambda _: None)}.values())
+        digests = self._place.digests()
+        if digests is None:
+            return list({each.subject.id: each.subject for each in self._runs.each(lambda _: None)}.values())
+        one_of_each = {each.measurement: each.id for each in digests}
+        found = self._runs.of_ids(set(one_of_each.values()), lambda _: None)
+        return list({each.subject.id: each.subject for each in found}.values())
 
     def measurement(self, id: str) -> Measurement:
         """Return the measurement with this id, or the one whose id begins so.
@@ -195,7 +242,7 @@ class Store(StoredDocuments):
             UsageError: several begin so.
             StoreError: one of its runs can't be read.
         """
-        (measurement,) = measurements_of(self._runs.of_measurements([id]))
+        (measurement,) = self._with_traces(self._runs.of_measurements([id]))
         return self.complete(measurement)
 
     def complete(self, measurement: Measurement, on_unreadable: OnUnreadable | None = None) -> Measurement:
@@ -271,14 +318,7 @@ class Store(StoredDocuments):
             StoreError: the store can't be written.
         """
         (full,) = {each.subject.id for each in self._runs.of_measurements([id])}
-        new = {checked_tag(tag) for tag in tags}
-        before = set(self.tags(full))
-        after = sorted(before - new if remove else before | new)
-        if after:
-            self._tags.write(full, after)
-        else:
-            self._tags.remove(full)
-        return tuple(after)
+        return changed_tags(self._tags, full, tags, remove=remove, keep_empty=self._place.is_remote)
 
     # --- queries and exports ------------------------------------------------------------------------------------
 
@@ -290,7 +330,7 @@ class Store(StoredDocuments):
         """
         return self.query_table(sql).to_dicts()
 
-    def query_table(self, sql: str, *, limit: int | None = None) -> QueryResult:
+    def query_table(self, sql: str, *, limit: int | None = None, where: Selection = EVERYTHING) -> QueryResult:
         """Return what a query in DuckDB's SQL returns, over `runs`, `inferences`, `sensors`, `scores` and `traces`.
 
         It can only read these tables: no file, network or setting.
@@ -298,12 +338,16 @@ class Store(StoredDocuments):
         Args:
             sql: one statement that reads.
             limit: rows that are returned at most; None: all.
+            where: the measurements whose runs the tables have; of a large store, a few are read much faster.
 
         Raises:
             StoreError: a run or an evaluation can't be read.
             UsageError: the query is not valid, or is none that reads.
         """
-        return run_query([each.folder for each in self._runs.each()], self.evaluations, sql, limit=limit)
+        stored = self._selected(where)
+        if needs_traces(sql):
+            self._runs.bring_traces(stored)
+        return run_query([each.folder for each in stored], self.evaluations, sql, limit=limit)
 
     def export(
         self,
@@ -333,6 +377,7 @@ class Store(StoredDocuments):
         stored = self._selected(where, ids=ids)
         if not stored and where != EVERYTHING:
             raise UsageError(self.why_nothing_fits(where))
+        self._runs.bring_traces(stored)
         return queries.export([each.folder for each in stored], target, kind)
 
     def why_nothing_fits(self, where: Selection) -> str:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import cloup
 
 from edgebench.cli.groups import Group
-from edgebench.cli.runs import changes, export, listing, measuring, sql
+from edgebench.cli.runs import changes, export, listing, measuring, sql, sync
 
 
 @cloup.group("runs", cls=Group)
 def command() -> None:
-    """What is stored: list, show, export, query, resume, extend, tag, delete.
+    """What is stored: list, show, export, query, resume, extend, tag, delete, sync.
 
     \b
     Example:
@@ -27,5 +27,6 @@ for each in (
     measuring.extend_session,
     changes.tag,
     changes.delete,
+    sync.command,
 ):
     command.add_command(each)

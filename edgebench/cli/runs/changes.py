@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 import click
 import cloup
@@ -17,7 +16,7 @@ from edgebench.errors import UsageError
 @click.argument("tags", metavar="TAG...", nargs=-1, required=True)
 @cloup.option("--remove", is_flag=True, help="Remove these tags.")
 @cloup.option_group("Output", store_option, verbosity_options)
-def tag(id: str, tags: tuple[str, ...], remove: bool, store: Path) -> None:
+def tag(id: str, tags: tuple[str, ...], remove: bool, store: str) -> None:
     """Add tags to a measurement, or remove them; `runs list --tag TAG` finds it. The ID of a session
     stands for all of its measurements.
 
@@ -37,7 +36,7 @@ def tag(id: str, tags: tuple[str, ...], remove: bool, store: Path) -> None:
 @click.argument("ids", metavar="ID...", nargs=-1, required=True)
 @cloup.option("--yes", is_flag=True, help="Do not ask.")
 @cloup.option_group("Output", store_option, verbosity_options)
-def delete(ids: tuple[str, ...], yes: bool, store: Path) -> None:
+def delete(ids: tuple[str, ...], yes: bool, store: str) -> None:
     """Delete measurements with all of their runs, for good. The ID of a session stands for all of its
     measurements.
 

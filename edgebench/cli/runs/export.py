@@ -63,7 +63,7 @@ def command(
     better: str | None,
     tracking_uri: str | None,
     experiment: str | None,
-    store: Path,
+    store: str,
     **filters: str | None,
 ) -> None:
     """Write these measurements for other tools. Default: all.
@@ -127,7 +127,7 @@ def _nothing(kept: Store, where: Selection) -> str:
 
     if where != EVERYTHING:
         return kept.why_nothing_fits(where)
-    return f"there is no measurement in {kept.folder}; name another store with --store"
+    return f"there is no measurement in {kept.location}; name another store with --store"
 
 
 def _export_table(kept: Store, where: Selection, ids: tuple[str, ...], kind: str, out: Path) -> None:

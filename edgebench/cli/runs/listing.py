@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 import cloup
 
@@ -16,7 +14,7 @@ from edgebench.errors import StoreError
 @cloup.command("list")
 @selection_options
 @output_options
-def list_runs(store: Path, json_target: str | None, **filters: str | None) -> None:
+def list_runs(store: str, json_target: str | None, **filters: str | None) -> None:
     """List the measurements, the oldest session first.
 
     \b
@@ -27,6 +25,11 @@ def list_runs(store: Path, json_target: str | None, **filters: str | None) -> No
     from edgebench.store import Store
 
     kept, where = Store(store), selection_of(filters)
+    if json_target is None and (lines := kept.listed(where)):
+        from edgebench.reporting import list_of_lines
+
+        console().print(list_of_lines(lines))
+        return
     measurements = kept.select(where, on_unreadable=_warn)
     write_json(json_target, measurements_to_json(measurements))
     if not measurements:
@@ -42,7 +45,7 @@ def list_runs(store: Path, json_target: str | None, **filters: str | None) -> No
 @cloup.command("show")
 @click.argument("id")
 @output_options
-def show(id: str, store: Path, json_target: str | None) -> None:
+def show(id: str, store: str, json_target: str | None) -> None:
     """Show everything about one measurement; the beginning of its ID is enough.
 
     \b

@@ -28,7 +28,7 @@ _host_option = cloup.option(
 @scores_option
 @output_options
 def resume_session(
-    session: str | None, host: str | None, scores: Path | None, store: Path, json_target: str | None
+    session: str | None, host: str | None, scores: Path | None, store: str, json_target: str | None
 ) -> int:
     """Resume an interrupted session: measure its missing runs. Default: the latest session.
 
@@ -69,7 +69,7 @@ def resume_session(
 @scores_option
 @output_options
 def extend_session(
-    id: str, runs: int, host: str | None, scores: Path | None, store: Path, json_target: str | None
+    id: str, runs: int, host: str | None, scores: Path | None, store: str, json_target: str | None
 ) -> int:
     """Measure a session again, with N runs of each row. ID is one of its measurements.
 

@@ -12,6 +12,7 @@ import cloup
 
 from edgebench.cli.options import output_options
 from edgebench.cli.output import check_json_target, console, write_json
+from edgebench.cli.runs.selection import selection_of, selection_options
 from edgebench.errors import StoreError, UsageError
 from edgebench.text import counted
 
@@ -31,12 +32,16 @@ _FEW_ROWS = 1000
     metavar="N",
     help="Rows that are shown or written at most; 0: all.",
 )
+@selection_options
 @cloup.option("--csv", "csv_target", metavar="FILE", help="Write the rows as CSV; -: standard output.")
 @output_options
-def command(query: str, limit: int, csv_target: str | None, store: Path, json_target: str | None) -> None:
+def command(
+    query: str, limit: int, csv_target: str | None, store: str, json_target: str | None, **filters: str | None
+) -> None:
     """Query what is stored, in the SQL of DuckDB. The store is only read.
 
-    Tables: runs, inferences, sensors, scores, traces. DESCRIBE runs shows the columns of one.
+    Tables: runs, inferences, sensors, scores, traces. DESCRIBE runs shows the columns of one. With a selection, the
+    tables have these measurements only (scores: all): of a large store, that reads much less.
 
     \b
     Example:
@@ -47,7 +52,7 @@ def command(query: str, limit: int, csv_target: str | None, store: Path, json_ta
     if csv_target == json_target == "-":
         raise UsageError("--csv - and --json -: only one of them can be standard output")
     check_json_target(json_target)
-    result = Store(store).query_table(query, limit=limit or None)
+    result = Store(store).query_table(query, limit=limit or None, where=selection_of(filters))
     if json_target is not None:
         from edgebench.reporting.query import query_document
 

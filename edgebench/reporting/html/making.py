@@ -39,7 +39,7 @@ def report(
         StoreError: the file can't be written.
     """
     found = sort_results(results)
-    folder = str(store.folder if isinstance(store, Store) else store or default_folder())
+    folder = str(store.location if isinstance(store, Store) else store or default_folder())
     page = page_of(found, title=title or _title(found), store=folder, own_command=command, with_figures=not markdown)
     text = markdown_of(page) if markdown else document_of(page)
     if out is not None:

@@ -78,5 +78,5 @@ def _ids(store: Store, name: str) -> list[str]:
 def _latest(store: Store) -> str:
     sessions = {each.session for each in store.subjects()}
     if not sessions:
-        raise UsageError(f"nothing to report: {store.folder} holds no measurement; try: edgebench profile")
+        raise UsageError(f"nothing to report: {store.location} holds no measurement; try: edgebench profile")
     return max(sessions)
