@@ -119,7 +119,7 @@ def _adapter_config(folder: Path) -> dict[str, Any]:
     values = read_json_object(folder / ADAPTER)
     if "peft_type" not in values and ("model_class" in values or any(folder.glob("pytorch_adapter.*"))):
         raise CheckpointError(
-            f"{folder} is an adapter of AdapterHub (library `adapters`), whose modules no exported class has",
+            f"{folder} is an adapter of AdapterHub (of the library adapters), whose modules no exported class has",
             hint="merge it there if its kind allows that (model.merge_adapter()), then save_pretrained()",
         )
     kind = str(values.get("peft_type"))

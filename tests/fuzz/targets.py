@@ -34,6 +34,7 @@ from edgebench.measurement import measurements_to_json
 from edgebench.reporting import details_of, list_of_measurements
 from edgebench.store import documents
 from edgebench.store.documents import Documents
+from edgebench.store.placing import place_of
 from edgebench.store.result_files import measurement_ids
 from edgebench.store.runs import RunFolder, measurements_by_figures, measurements_of
 from edgebench.store.traces import write_trace
@@ -303,7 +304,7 @@ def _texts(data: bytes, folder: Path) -> None:
 def _run_json(data: bytes, folder: Path) -> None:
     """A run of a store, as `runs list` and `runs show` read and print it."""
     _file(folder, "store/runs/a/run.json", data)
-    stored = list(RunFolder(folder / "store").each())
+    stored = list(RunFolder(place_of(folder / "store")).each())
     listed, shown = measurements_by_figures(stored), measurements_of(stored)
     json.dumps([measurements_to_json(listed), measurements_to_json(shown)])
     console = Console(file=io.StringIO())
@@ -327,7 +328,7 @@ def _documents(data: bytes, folder: Path) -> None:
         repr(found)
         json.dumps(found.to_json())
 
-    _each([partial(read, kind(folder / "store")) for kind in kinds], StoreError)
+    _each([partial(read, kind(place_of(folder / "store"))) for kind in kinds], StoreError)
 
 
 def _baseline(data: bytes, folder: Path) -> None:

@@ -112,8 +112,9 @@ def test_cells_of_csv(tmp_path: Path) -> None:
 def test_other_documents_of_a_store(tmp_path: Path, kind: str, value: Any) -> None:
     from edgebench.errors import StoreError
     from edgebench.store import documents
+    from edgebench.store.placing import place_of
 
-    found = getattr(documents, kind)(tmp_path)
+    found = getattr(documents, kind)(place_of(tmp_path))
     values = {"inferences": value, "wall_ns": 1, "operators": [], "load_ns": value, "first_ns": 1}
     values |= {"resident_share": "x", "latency_bound_ms": value, "service_ms": 1, "probes": []}
     found.folder.mkdir()
