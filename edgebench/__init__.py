@@ -82,9 +82,11 @@ if TYPE_CHECKING:
     from edgebench.reporting.study import study_markdown
     from edgebench.request import Request
     from edgebench.run import Run
+    from edgebench.store.bringing import bring_from
     from edgebench.store.comparison import compare_stored
     from edgebench.store.opening import open_store
     from edgebench.store.store import Store
+    from edgebench.store.stored_documents import SyncResult
     from edgebench.study import (
         Study,
         StudyBenchStatus,
@@ -182,9 +184,11 @@ _HOMES = {
     "reporting.study": ("study_markdown",),
     "request": ("Request",),
     "run": ("Run",),
+    "store.bringing": ("bring_from",),
     "store.comparison": ("compare_stored",),
     "store.opening": ("open_store",),
     "store.store": ("Store",),
+    "store.stored_documents": ("SyncResult",),
     "study": (
         "Study",
         "StudyBenchStatus",
@@ -280,6 +284,7 @@ __all__ = [
     "StudyBenchStatus",
     "StudyReport",
     "StudyStatus",
+    "SyncResult",
     "TooFewRuns",
     "TrainingKind",
     "Tuned",
@@ -290,6 +295,7 @@ __all__ = [
     "__version__",
     "accept_baseline",
     "add_device",
+    "bring_from",
     "check_device",
     "clean_device",
     "compare",

@@ -196,7 +196,8 @@ def studies(store: edgebench.Store) -> None:
     exported: edgebench.ExportedResults = edgebench.export_results(
         store.each_measurement(), to="bmf", out="results.json", store=store
     )
-    print(len(page), picture, exported.measurements)
+    brought: edgebench.SyncResult = edgebench.bring_from(store, edgebench.Store("s3://bucket/results"))
+    print(len(page), picture, exported.measurements, brought.runs, brought.documents)
 
 
 def main() -> None:
