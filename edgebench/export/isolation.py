@@ -24,7 +24,7 @@ from edgebench.export.standstill import STANDSTILL_S, ended_at_standstill
 
 #: Command of the child. -P: don't import modules such as a torch.py from the working folder.
 WORKER: tuple[str, ...] = (sys.executable, "-P", "-m", "edgebench.export.worker")
-_LOG_TAIL = 4000
+_LOG_TAIL, _LONGEST_LOG = 4000, 1 << 20  # characters that -vv shows, bytes that are searched
 #: How a process ends without memory: the kernel kills it, or a native library aborts when an allocation fails.
 MEMORY_SIGNALS = (signal.SIGKILL, signal.SIGABRT)
 
@@ -74,6 +74,19 @@ def stood_still(source: str, what: str) -> ExportError:
     )
 
 
+#: Out-of-memory messages of the kernel, torch, C++, the linker, the agent and ONNX Runtime.
+NO_MEMORY = (
+    "annot allocate memory",
+    "can't allocate memory",
+    "bad_alloc",
+    "failed to map segment",
+    "not enough memory",
+    "Failed to allocate memory",
+)
+#: The same in tracebacks, and of OpenBLAS, which then interrupts the program.
+_NO_MEMORY_IN_LOGS = ("MemoryError", "OpenBLAS blas_thread_init: pthread_create failed", "can't start new thread")
+
+
 def run_job(job: Job, *, on_progress: Callable[[str], None]) -> dict[str, Any]:
     """Return the child's result.
 
@@ -109,9 +122,15 @@ def run_job(job: Job, *, on_progress: Callable[[str], None]) -> dict[str, Any]:
         if "result" in answer:
             result: dict[str, Any] = answer["result"]
             return result
-        error = stood_still(job.source, "the export") if watch.stood_still else _error(job, answer, child.returncode)
-        log.seek(max(0, log.seek(0, os.SEEK_END) - _LOG_TAIL))
-        error.add_note(log.read().decode(errors="replace"))
+        log.seek(max(0, log.seek(0, os.SEEK_END) - _LONGEST_LOG))
+        said = log.read().decode(errors="replace")
+        if watch.stood_still:
+            error = stood_still(job.source, "the export")
+        elif _ended_for_memory(answer, child.returncode, said):
+            error = ExportError(out_of_memory_message(job.source, "there was not enough memory for the export"))
+        else:
+            error = _error(job, answer, child.returncode)
+        error.add_note(said[-_LOG_TAIL:])
         raise error
 
 
@@ -134,6 +153,12 @@ def _converse(child: subprocess.Popen[bytes], job: Job, on_progress: Callable[[s
             else:
                 return answer
     return {"importing": importing}
+
+
+def _ended_for_memory(answer: dict[str, Any], status: int, log: str) -> bool:
+    """Whether the log of a child that gives no better reason says so: libraries hide it behind errors of their own."""
+    no_better = answer.get("error") == ExportError.__name__ if "error" in answer else status > 0
+    return no_better and any(words in log for words in (*NO_MEMORY, *_NO_MEMORY_IN_LOGS))
 
 
 def _error(job: Job, answer: dict[str, Any], status: int) -> ExportError:

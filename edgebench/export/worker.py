@@ -26,7 +26,7 @@ from edgebench.export.checkpoint import Checkpoint, open_checkpoint, reference_c
 from edgebench.export.floor_measure import Examples
 from edgebench.export.floor_trials import Stand
 from edgebench.export.floors import refuse_range
-from edgebench.export.isolation import Job, out_of_memory_message
+from edgebench.export.isolation import NO_MEMORY, Job, out_of_memory_message
 from edgebench.export.libraries import READERS, import_libraries
 from edgebench.export.lifetime import end_with_parent
 from edgebench.export.memory import release_memory
@@ -52,16 +52,6 @@ Say = Callable[[str], None]
 WRITERS = {Format.ONNX_FP32: onnx_file.write_fp32, Format.ONNX_FP16: onnx_file.write_fp16}
 #: The same of formats with int8 matrices, whose writers also take the ranges of the matrices' inputs.
 INTEGER_WRITERS = {Format.ONNX_INT8: onnx_file.write_int8, Format.ONNX_INT4: onnx_file.write_int4}
-
-#: Out-of-memory messages of the kernel, torch, C++, the linker, the agent and ONNX Runtime.
-_NO_MEMORY = (
-    "annot allocate memory",
-    "can't allocate memory",
-    "bad_alloc",
-    "failed to map segment",
-    "not enough memory",
-    "Failed to allocate memory",
-)
 
 #: Longest example, in tokens, for a file that takes any length: the memory for attention grows with its square.
 _LONGEST = 512
@@ -317,7 +307,7 @@ def _error_message(error: Exception, job: Job) -> dict[str, str]:
 def _is_out_of_memory(error: BaseException) -> bool:
     """Return whether this error, or one of its causes, says that memory ran out."""
     message = str(error)
-    if isinstance(error, MemoryError) or any(words in message for words in _NO_MEMORY):
+    if isinstance(error, MemoryError) or any(words in message for words in NO_MEMORY):
         return True
     cause = error.__cause__ or error.__context__
     return cause is not None and _is_out_of_memory(cause)

@@ -20,6 +20,7 @@ import edgebench_agent
 from edgebench.artifact import Format
 from edgebench.errors import CheckpointError, ConfigError, ExportError, ParityError, UnknownName
 from edgebench.export import encode_texts, export_model
+from edgebench.export.isolation import _ended_for_memory
 from tests.export.conftest import build
 from tests.needed import need
 
@@ -360,6 +361,22 @@ except ExportError as error:
     assert "on a larger machine" in result.stdout
     assert len(result.stdout.splitlines()) == 1
     assert kept(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "log", "expected"),
+    [
+        ({"error": "ExportError"}, 1, "MemoryError\n\nThe above exception was the cause:\nConversionError: step", True),
+        ({}, 1, "OpenBLAS blas_thread_init: pthread_create failed for thread 1 of 2\nKeyboardInterrupt", True),
+        ({"error": "ExportError"}, 1, "ConversionError: step", False),
+        ({"error": "CheckpointError"}, 1, "MemoryError", False),
+        ({}, -15, "MemoryError", False),
+    ],
+)
+def test_a_lack_of_memory_is_found_behind_errors_of_libraries(
+    answer: dict[str, str], status: int, log: str, expected: bool
+) -> None:
+    assert _ended_for_memory(answer, status, log) == expected
 
 
 def test_a_missing_extra_is_named(tmp_path: Path) -> None:
