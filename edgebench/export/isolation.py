@@ -83,8 +83,13 @@ NO_MEMORY = (
     "not enough memory",
     "Failed to allocate memory",
 )
-#: The same in tracebacks, and of OpenBLAS, which then interrupts the program.
-_NO_MEMORY_IN_LOGS = ("MemoryError", "OpenBLAS blas_thread_init: pthread_create failed", "can't start new thread")
+#: The same in tracebacks, of OpenBLAS, which then interrupts the program, and of Python where the MemoryError is lost.
+_NO_MEMORY_IN_LOGS = (
+    "MemoryError",
+    "OpenBLAS blas_thread_init: pthread_create failed",
+    "can't start new thread",
+    "returned NULL without setting an exception",
+)
 
 
 def run_job(job: Job, *, on_progress: Callable[[str], None]) -> dict[str, Any]:

@@ -343,16 +343,19 @@ def test_an_encoder_needs_no_labels(encoder: Path, cache: Path, tmp_path: Path) 
 
 @pytest.mark.long
 def test_an_export_without_enough_memory_says_so_and_does_not_blame_the_checkpoint(tmp_path: Path) -> None:
-    """Address space for torch, and not for the weights: as on a machine that never promises what it hasn't got."""
+    """Address space for torch, and not for the largest weight: as on a machine that never promises what it hasn't got.
+
+    Costs 17 s. Torch needs 1 GB here, the weight 0.8: where the limit is near what Python itself needs, no program ends well.
+    """
     code = """
 import resource, sys
 from pathlib import Path
 from edgebench.errors import ExportError
 from edgebench.export import export_model
-limit = 1_000_000_000
+limit = 1_500_000_000
 resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 try:
-    export_model("reference:minilm", "onnx-fp32", cache=Path(sys.argv[1]))
+    export_model("reference:base", "onnx-fp32", cache=Path(sys.argv[1]))
 except ExportError as error:
     print(error)
 """
