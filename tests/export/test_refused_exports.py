@@ -345,7 +345,7 @@ def test_an_encoder_needs_no_labels(encoder: Path, cache: Path, tmp_path: Path) 
 def test_an_export_without_enough_memory_says_so_and_does_not_blame_the_checkpoint(tmp_path: Path) -> None:
     """Address space for torch, and not for the largest weight: as on a machine that never promises what it hasn't got.
 
-    Costs 17 s. Torch needs 1 GB here, the weight 0.8: where the limit is near what Python itself needs, no program ends well.
+    Costs 17 s. Torch needs 1 GB here, the weight 0.8. Near its own limit, Python can spin instead of saying so.
     """
     code = """
 import resource, sys
