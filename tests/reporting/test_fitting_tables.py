@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -18,12 +18,17 @@ from edgebench.figures import Minute, Score, Sustained
 from edgebench.measurement import Measurement
 from edgebench.reporting import PlainTable, ResultTable, details_of, list_of_measurements, measurement_table
 from edgebench.reporting.charts import ascii_chart, bar, span_bar, sparkline
+from edgebench.reporting.comparison import comparison_parts
 from edgebench.reporting.extra_tables import tables_below
 from edgebench.reporting.figures import rounded, with_interval
 from edgebench.reporting.formats import formats_table
+from edgebench.reporting.gate.history import history_parts
+from edgebench.reporting.gate.table import gate_parts
 from edgebench.reporting.layout import ALWAYS, Column
+from edgebench.reporting.study import study_parts
 from edgebench.run import Series
 from edgebench.stats import Probe, RateSearch
+from tests.reporting import sample_results
 from tests.reporting.test_table import measured, text_of
 
 LONG = "xlm-r-multilingual-intermediate-[translated]-then-finetuned-on-everything-seed42"
@@ -316,3 +321,22 @@ def test_a_study_has_the_same_sentences_and_cells_in_both() -> None:
             assert all(cell in markdown for cell in cells)
         else:
             assert str(part) in markdown
+
+
+# --- answers of other commands ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", ["gate", "history", "study report", "compare"])
+def test_answers_fit_a_terminal_of_80_columns(command: str) -> None:
+    parts: dict[str, Callable[[], Iterable[object]]] = {
+        "gate": lambda: gate_parts(sample_results.gated()),
+        "history": lambda: history_parts([sample_results.history()]),
+        "study report": lambda: study_parts(sample_results.studied()),
+        "compare": lambda: comparison_parts([sample_results.compared()]),
+    }
+    out = io.StringIO()
+    console = SafeConsole(file=out, width=80)
+    for part in parts[command]():
+        console.print(part)
+    assert "────" in out.getvalue()
+    assert max(map(len, out.getvalue().splitlines())) <= 80
